@@ -1,0 +1,29 @@
+//! Tells the program what it is built from: the revision, when the packager or git can say, and the compiler.
+
+use std::env;
+use std::process::Command;
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=KIWIVM_EXPORTER_REVISION");
+    // The log of HEAD moves with every commit; without git there is nothing to watch.
+    if std::path::Path::new(".git/logs/HEAD").exists() {
+        println!("cargo:rerun-if-changed=.git/logs/HEAD");
+    }
+    let revision = env::var("KIWIVM_EXPORTER_REVISION")
+        .ok()
+        .or_else(|| first_line("git", &["rev-parse", "--short=12", "HEAD"]))
+        .unwrap_or_else(|| "unknown".to_owned());
+    let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let rustc = first_line(&rustc, &["--version"])
+        .and_then(|version| version.split(' ').nth(1).map(str::to_owned))
+        .unwrap_or_else(|| "unknown".to_owned());
+    println!("cargo:rustc-env=KIWIVM_EXPORTER_REVISION={revision}");
+    println!("cargo:rustc-env=KIWIVM_EXPORTER_RUSTC={rustc}");
+}
+
+fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let line = text.lines().next()?.trim();
+    (output.status.success() && !line.is_empty()).then(|| line.to_owned())
+}

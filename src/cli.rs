@@ -1,0 +1,250 @@
+//! Flags and commands. Flag names follow the Prometheus exporters.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Source;
+
+/// The port of this exporter.
+const DEFAULT_ADDRESS: &str = ":10064";
+/// Where the demo listens: what it shows is for whoever started it.
+const DEMO_ADDRESS: &str = "127.0.0.1:10064";
+
+/// Prometheus exporter for KiwiVM, the API of BandwagonHost's VPSes. Without a command it serves metrics.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "kiwivm_exporter",
+    version = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("KIWIVM_EXPORTER_REVISION"), ", rustc ", env!("KIWIVM_EXPORTER_RUSTC"), ")"),
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The configuration file.
+    #[arg(long = "config.file", value_name = "PATH", global = true)]
+    config_file: Option<PathBuf>,
+
+    /// Validate the configuration, print a summary or what is wrong, and exit.
+    #[arg(long = "config.check", global = true)]
+    pub config_check: bool,
+
+    /// Serve a simulated account of eight VPSes; needs no configuration and no key.
+    #[arg(long, global = true, conflicts_with_all = ["config_file", "config_check"])]
+    pub demo: bool,
+
+    /// Address to listen on; repeatable. `:PORT` means all interfaces. [default: :10064, in the demo 127.0.0.1:10064]
+    #[arg(long = "web.listen-address", value_name = "ADDR", global = true)]
+    listen_address: Vec<String>,
+
+    /// Path of the metrics.
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path, global = true)]
+    pub telemetry_path: String,
+
+    /// Requests answered at a time, 503 beyond; 0 is no limit.
+    #[arg(
+        long = "web.max-requests",
+        value_name = "N",
+        default_value_t = 40,
+        global = true
+    )]
+    pub max_requests: usize,
+
+    /// Allow POST /-/reload. SIGHUP reloads in any case.
+    #[arg(long = "web.enable-lifecycle", global = true)]
+    pub enable_lifecycle: bool,
+
+    /// The least important lines to log.
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        default_value = "info",
+        global = true
+    )]
+    pub log_level: LogLevel,
+
+    /// The form of the log.
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        default_value = "logfmt",
+        global = true
+    )]
+    pub log_format: LogFormat,
+}
+
+/// The commands beside serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Validate the configuration, ask each VPS once and print a table; exit code 1 if any failed.
+    Check,
+    /// Poll everything once and print the metrics to standard output.
+    Once,
+    /// Ask a running exporter whether it is well; exit code 0 or 1. Spends no points.
+    Healthcheck,
+    /// Run the simulated API by itself and print a configuration for it.
+    Simulate(Simulate),
+}
+
+/// What the simulator simulates.
+#[derive(Args, Clone, Debug)]
+pub struct Simulate {
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:10065")]
+    pub listen: String,
+    /// Number of VPSes.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub vps: u32,
+    /// The same seed makes the same account.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How much faster than real time the story goes.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = time_scale)]
+    pub time_scale: f64,
+    /// A YAML file with faults: a list of {veid, call, kind, seconds}.
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
+}
+
+/// How much to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What needs somebody.
+    Error,
+    /// What may need somebody.
+    Warn,
+    /// What matters.
+    Info,
+    /// Every call.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `key=value`.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Cli {
+    /// The command line of this process. Wrong usage ends the process with exit code 2.
+    #[must_use]
+    pub fn parse_arguments() -> Self {
+        Self::parse()
+    }
+
+    /// Where the configuration comes from.
+    #[must_use]
+    pub fn config_source(&self) -> Source {
+        Source {
+            file: self
+                .config_file
+                .clone()
+                .unwrap_or_else(|| PathBuf::from("config.yaml")),
+            file_named: self.config_file.is_some(),
+            // A variable that is not UTF-8 cannot be one of ours.
+            environment: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+        }
+    }
+
+    /// The addresses to listen on.
+    #[must_use]
+    pub fn listen_addresses(&self) -> Vec<String> {
+        if !self.listen_address.is_empty() {
+            return self.listen_address.clone();
+        }
+        let default = if self.demo {
+            DEMO_ADDRESS
+        } else {
+            DEFAULT_ADDRESS
+        };
+        vec![default.to_owned()]
+    }
+}
+
+fn telemetry_path(path: &str) -> Result<String, String> {
+    let taken = path == "/" || path.starts_with("/-/");
+    let plain = path.starts_with('/')
+        && path
+            .bytes()
+            .all(|c| c.is_ascii_graphic() && !b"?#\"<>".contains(&c));
+    if plain && !taken {
+        Ok(path.to_owned())
+    } else {
+        Err("must begin with a slash, and be neither / nor below /-/".to_owned())
+    }
+}
+
+fn time_scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if (0.001..=100_000.0).contains(&scale) => Ok(scale),
+        _ => Err("must be a number from 0.001 to 100000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"kiwivm_exporter").chain(arguments))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_on_either_side_of_the_command() {
+        for arguments in [["--config.file=a", "check"], ["check", "--config.file=a"]] {
+            let cli = parse(&arguments).expect("it is right");
+            assert_eq!(cli.config_source().file, PathBuf::from("a"));
+        }
+    }
+
+    #[test]
+    fn the_demo_listens_on_loopback_unless_told_otherwise() {
+        let addresses =
+            |arguments: &[&str]| parse(arguments).expect("it is right").listen_addresses();
+        assert_eq!(addresses(&["--demo"]), ["127.0.0.1:10064"]);
+        assert_eq!(addresses(&[]), [":10064"]);
+        let two = [
+            "--demo",
+            "--web.listen-address=:1",
+            "--web.listen-address=[::1]:2",
+        ];
+        assert_eq!(addresses(&two), [":1", "[::1]:2"]);
+    }
+
+    #[test]
+    fn wrong_usage_has_exit_code_2() {
+        for arguments in [
+            &["--nope"][..],
+            &["nope"],
+            &["--web.telemetry-path=metrics"],
+            &["--web.telemetry-path=/-/x"],
+            &["--demo", "--config.file=x"],
+            &["simulate", "--time-scale=nan"],
+            &["simulate", "--vps=0"],
+        ] {
+            assert_eq!(
+                parse(arguments).expect_err("it is wrong").exit_code(),
+                2,
+                "{arguments:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `check`: one cheap call for each VPS of the configuration, and a table of what came back.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use futures_util::StreamExt as _;
+
+use super::{Failure, block_on, client_for, load_config};
+use crate::cli::Cli;
+use crate::config::Vps;
+use crate::kiwivm::model::Answer;
+use crate::kiwivm::{Call, Client};
+
+/// Calls in flight at a time: one cheap call a VPS needs no more.
+const AT_A_TIME: usize = 8;
+
+/// Prints the summary of the configuration, nothing else.
+///
+/// # Errors
+///
+/// Everything that is wrong with the configuration.
+pub fn config_only(cli: &Cli) -> Result<(), Failure> {
+    let config = load_config(cli)?;
+    print(&config.summary())
+}
+
+/// Prints the summary and a line for each VPS.
+///
+/// # Errors
+///
+/// A configuration that cannot be used, or how many VPSes did not answer.
+pub fn run(cli: &Cli) -> Result<(), Failure> {
+    let config = load_config(cli)?;
+    print(&config.summary())?;
+    let rows = block_on(async {
+        let client = client_for(&config)?;
+        let calls = config.vps.iter().map(|vps| ask(&client, vps));
+        Ok(futures_util::stream::iter(calls)
+            .buffered(AT_A_TIME)
+            .collect::<Vec<_>>()
+            .await)
+    })?;
+    print(&table(&rows))?;
+    match rows.iter().filter(|row| row.outcome.is_err()).count() {
+        0 => Ok(()),
+        failed => Err(Failure(format!(
+            "{failed} of {} VPSes did not answer",
+            rows.len()
+        ))),
+    }
+}
+
+struct Row {
+    name: String,
+    veid: String,
+    outcome: Result<String, String>,
+}
+
+async fn ask(client: &Client, vps: &Vps) -> Row {
+    let response = client
+        .call(vps.veid, &vps.key, Call::ServiceInfo, None)
+        .await;
+    let outcome = match response.result {
+        Ok(decoded) => Ok(match decoded.answer {
+            Answer::Service(info) | Answer::Live(info, _) => {
+                let or_unknown = |field: Option<String>| field.unwrap_or_else(|| "?".to_owned());
+                format!(
+                    "ok: {}, {}{}",
+                    or_unknown(info.hostname),
+                    or_unknown(info.plan),
+                    if info.suspended == Some(true) {
+                        ", SUSPENDED"
+                    } else {
+                        ""
+                    }
+                )
+            }
+            Answer::Usage(_) | Answer::Points(_) => "ok".to_owned(),
+        }),
+        Err(error) => Err(error.to_string()),
+    };
+    Row {
+        name: vps.name.clone(),
+        veid: vps.veid.to_string(),
+        outcome,
+    }
+}
+
+/// Names and host names are chosen by others: control characters must not reach the terminal.
+fn table(rows: &[Row]) -> String {
+    let width = |cell: fn(&Row) -> &str, title: &str| {
+        rows.iter()
+            .map(|row| cell(row).chars().count())
+            .chain([title.len()])
+            .max()
+            .unwrap_or_default()
+    };
+    let (names, veids) = (
+        width(|row| &row.name, "VPS"),
+        width(|row| &row.veid, "VEID"),
+    );
+    let mut table = format!("{:names$}  {:veids$}  RESULT\n", "VPS", "VEID");
+    for Row {
+        name,
+        veid,
+        outcome,
+    } in rows
+    {
+        let (Ok(text) | Err(text)) = outcome;
+        // Writing to a String does not fail.
+        let _ = writeln!(table, "{name:names$}  {veid:veids$}  {text}");
+    }
+    table
+        .chars()
+        .map(|c| if c.is_control() && c != '\n' { '?' } else { c })
+        .collect()
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure(format!("standard output could not be written: {error}")))
+}

@@ -1,0 +1,66 @@
+//! `--demo`: the exporter and a simulated account in one process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::net::TcpListener;
+
+use super::serve::serve;
+use super::simulate::unix_now;
+use super::{Failure, block_on};
+use crate::cli::Cli;
+use crate::config::{Config, Intervals};
+use crate::kiwivm::{ApiKey, Veid};
+use crate::simulator::{self, Credential, Options, Simulator};
+
+/// A minute of watching is an hour of the story.
+const TIME_SCALE: f64 = 60.0;
+/// The default intervals of the exporter, as fast as the story.
+const INTERVALS: Intervals = Intervals {
+    live: Duration::from_secs(2),
+    usage: Duration::from_secs(5),
+    points: Duration::from_secs(10),
+    inventory: Duration::from_secs(60),
+};
+/// With intervals this short a busy machine must not make values come and go.
+const STALENESS: f64 = 10.0;
+const LATENCY: Duration = Duration::from_millis(100);
+
+/// Serves the metrics of a simulated account until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// An address that cannot be listened on.
+pub fn run(cli: &Cli) -> Result<(), Failure> {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let endpoint = Url::parse(&format!("http://{}/v1", listener.local_addr()?))?;
+        tracing::info!(%endpoint, "simulating an account of eight VPSes; time runs {TIME_SCALE} times as fast there");
+        let options = Options {
+            time_scale: TIME_SCALE,
+            live_latency: LATENCY,
+            ..Options::default()
+        };
+        let simulator = Simulator::demo(options, unix_now());
+        let credentials = simulator.credentials();
+        let simulating = tokio::spawn(simulator::serve(
+            listener,
+            Arc::new(simulator),
+            std::future::pending(),
+        ));
+        let config = move || Ok(demo_config(endpoint.clone(), &credentials));
+        let served = serve(cli, Box::new(config)).await;
+        simulating.abort();
+        served
+    })
+}
+
+fn demo_config(endpoint: Url, credentials: &[Credential]) -> Config {
+    let credential = |of: &Credential| {
+        let key = ApiKey::new(of.api_key.as_str())?;
+        Some((of.name.clone(), Veid(of.veid), key))
+    };
+    let credentials = credentials.iter().filter_map(credential);
+    Config::for_simulator(endpoint, INTERVALS, STALENESS, credentials)
+}

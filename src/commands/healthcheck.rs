@@ -1,0 +1,15 @@
+//! `healthcheck`: asks a running exporter, for containers without a shell.
+
+use super::{Failure, block_on};
+use crate::cli::Cli;
+use crate::web;
+
+/// Succeeds when the exporter on the first listen address is healthy.
+///
+/// # Errors
+///
+/// That it is not, or that nobody answers there.
+pub fn run(cli: &Cli) -> Result<(), Failure> {
+    let address = cli.listen_addresses().swap_remove(0);
+    block_on(async { web::healthcheck(&address).await.map_err(Failure) })
+}

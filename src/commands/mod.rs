@@ -1,0 +1,69 @@
+//! One file a command. Each returns what went wrong as one text for standard error.
+
+pub mod check;
+pub mod demo;
+pub mod healthcheck;
+pub mod once;
+pub mod serve;
+pub mod simulate;
+
+use std::fmt;
+use std::future::Future;
+
+use crate::cli::Cli;
+use crate::config::{self, Config};
+use crate::kiwivm::{Client, ClientOptions};
+
+/// Why a command ended with exit code 1, for the person who started it.
+#[derive(Debug)]
+pub struct Failure(pub String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Loads the configuration that the command line and the environment name, and logs its warnings.
+///
+/// # Errors
+///
+/// Everything that is wrong with it, at once.
+pub fn load_config(cli: &Cli) -> Result<Config, Failure> {
+    let (config, warnings) = config::load(&cli.config_source())?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(config)
+}
+
+/// A client for the API that the configuration names.
+///
+/// # Errors
+///
+/// When the TLS set-up of this machine cannot be used.
+pub fn client_for(config: &Config) -> Result<Client, Failure> {
+    Ok(Client::new(ClientOptions {
+        endpoint: config.api.endpoint.clone(),
+        proxy: config.api.proxy.clone(),
+    })?)
+}
+
+/// Runs a command on a runtime of one thread: the work is waiting.
+///
+/// # Errors
+///
+/// Those of the command, or that there is no runtime to be had.
+pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure(format!("the runtime could not be started: {error}")))?
+        .block_on(future)
+}

@@ -1,0 +1,196 @@
+//! `serve`: polls in the background and answers scrapes, until told to stop.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Failure, block_on, client_for, load_config};
+use crate::cli::Cli;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::exposition::format::Format;
+use crate::exposition::{Exposition, UnknownVps};
+use crate::poller::{Poller, Reload, SharedFleet, Until, fleet_of, lock};
+use crate::web::{self, Options, Patience, Site};
+
+/// Not ready for longer than this would only hide the VPSes that do answer.
+const READY_AT_LAST: Duration = Duration::from_secs(60);
+
+/// Where configurations come from: the first one, and those of reloads.
+pub type LoadConfig = Box<dyn Fn() -> Result<Config, Failure> + Send + Sync>;
+
+/// Serves the VPSes of the configuration.
+///
+/// # Errors
+///
+/// A configuration that cannot be used, or an address that cannot be listened on.
+pub fn run(cli: &Cli) -> Result<(), Failure> {
+    let again = cli.clone();
+    block_on(serve(cli, Box::new(move || load_config(&again))))
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn serve(cli: &Cli, load: LoadConfig) -> Result<(), Failure> {
+    let config = load()?;
+    let signals = Signals::new()?;
+    let listeners = web::bind(&cli.listen_addresses()).await?;
+    for address in listeners
+        .iter()
+        .filter_map(|listener| listener.local_addr().ok())
+    {
+        tracing::info!(%address, path = cli.telemetry_path, vps = config.vps.len(), "listening");
+    }
+
+    let clock = Clock::start();
+    let fleet = fleet_of(&config);
+    let poller = Poller::new(&config, client_for(&config)?, fleet.clone(), clock);
+    let (reloads, for_poller) = mpsc::channel(1);
+    let (stop, stopped) = watch::channel(false);
+    let exporter = Arc::new(Exporter {
+        exposition: Exposition::new(fleet.clone(), clock),
+        fleet,
+        clock,
+        load,
+        reloads,
+        telemetry_path: cli.telemetry_path.clone(),
+    });
+    let polling = tokio::spawn(poller.run(Until::Stopped, for_poller, stopped.clone()));
+    let waiting = tokio::spawn(signals.obey(exporter.clone(), stop));
+
+    let stopping = async move {
+        let mut stopped = stopped;
+        // The sender lives in the task that waits for signals; its end is an end too.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    web::serve(listeners, exporter, options(cli), stopping).await;
+    waiting.abort();
+    if let Err(error) = polling.await {
+        tracing::error!(%error, "the poller ended badly");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn options(cli: &Cli) -> Options {
+    Options {
+        telemetry_path: cli.telemetry_path.clone(),
+        max_requests: cli.max_requests,
+        enable_lifecycle: cli.enable_lifecycle,
+        patience: Patience::default(),
+    }
+}
+
+struct Exporter {
+    exposition: Exposition,
+    fleet: SharedFleet,
+    clock: Clock,
+    load: LoadConfig,
+    reloads: mpsc::Sender<Reload>,
+    telemetry_path: String,
+}
+
+impl Exporter {
+    /// Replaces the configuration, or keeps the old one and says what is wrong with the new.
+    async fn reload_config(&self) -> Result<(), String> {
+        let outcome = self
+            .try_reload()
+            .await
+            .map_err(|failure| failure.to_string());
+        self.exposition.reloaded(outcome.is_ok());
+        match &outcome {
+            Ok(()) => tracing::info!("configuration reloaded"),
+            Err(error) => {
+                tracing::error!(%error, "configuration not reloaded, the old one stays in force");
+            }
+        }
+        outcome
+    }
+
+    async fn try_reload(&self) -> Result<(), Failure> {
+        let config = (self.load)()?;
+        let client = client_for(&config)?;
+        let (done, taken_over) = oneshot::channel();
+        let reload = Reload {
+            config,
+            client,
+            done,
+        };
+        let stopping = || Failure("the exporter is stopping".to_owned());
+        self.reloads.send(reload).await.map_err(|_| stopping())?;
+        taken_over.await.map_err(|_| stopping())
+    }
+}
+
+impl Site for Exporter {
+    fn metrics(&self, format: Format, gzip: bool, vps: &[String]) -> Result<Bytes, UnknownVps> {
+        self.exposition.scrape(format, gzip, vps)
+    }
+
+    fn status_page(&self) -> String {
+        web::status_page(&lock(&self.fleet), &self.telemetry_path, self.clock.now())
+    }
+
+    fn ready(&self) -> bool {
+        self.clock.now().elapsed >= READY_AT_LAST || lock(&self.fleet).all_tried()
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(self.reload_config())
+    }
+}
+
+/// Ends with SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// When signals cannot be received.
+pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let mut signals = Signals::new()?;
+    Ok(async move {
+        tokio::select! {
+            _ = signals.terminate.recv() => {}
+            _ = signals.interrupt.recv() => {}
+        }
+    })
+}
+
+/// SIGTERM and SIGINT stop, SIGHUP reloads.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn obey(mut self, exporter: Arc<Exporter>, stop: watch::Sender<bool>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                Some(()) = self.hangup.recv() => {
+                    // What is wrong is in the log.
+                    let _ = exporter.reload_config().await;
+                }
+            }
+        }
+        tracing::info!("stopping");
+        stop.send_replace(true);
+    }
+}

@@ -1,0 +1,57 @@
+//! `simulate`: the simulated API by itself.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::net::TcpListener;
+
+use super::{Failure, block_on};
+use crate::cli::Simulate;
+use crate::simulator::{self, Options, Simulator, parse_faults};
+
+/// Prints a configuration for the simulated account and serves it until SIGINT or SIGTERM.
+///
+/// # Errors
+///
+/// An address that cannot be listened on, or faults that cannot be read.
+pub fn run(arguments: &Simulate) -> Result<(), Failure> {
+    let faults = match &arguments.faults {
+        None => Vec::new(),
+        Some(file) => std::fs::read_to_string(file)
+            .map_err(|error| error.to_string())
+            .and_then(|yaml| parse_faults(&yaml))
+            .map_err(|error| Failure(format!("{}: {error}", file.display())))?,
+    };
+    let options = Options {
+        seed: arguments.seed,
+        time_scale: arguments.time_scale,
+        faults,
+        ..Options::default()
+    };
+    block_on(async {
+        let listener = TcpListener::bind(&arguments.listen)
+            .await
+            .map_err(|error| Failure(format!("cannot listen on {}: {error}", arguments.listen)))?;
+        let endpoint = format!("http://{}/v1", listener.local_addr()?);
+        let simulator = match arguments.vps {
+            8 => Simulator::demo(options, unix_now()),
+            count => Simulator::fleet(options, unix_now(), count),
+        };
+        tracing::info!(endpoint, vps = arguments.vps, "simulating");
+        let configuration = simulator.example_configuration(&endpoint);
+        std::io::stdout().write_all(configuration.as_bytes())?;
+        std::io::stdout().flush()?;
+        let stop = super::serve::stop_signal()?;
+        simulator::serve(listener, Arc::new(simulator), stop).await;
+        Ok(())
+    })
+}
+
+/// The wall clock in Unix seconds.
+#[must_use]
+pub fn unix_now() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
+}

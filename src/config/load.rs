@@ -1,0 +1,202 @@
+//! Where a configuration comes from: defaults, then the file, then the environment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use figment::value::{Dict, Map, Value};
+use figment::{Error, Figment, Metadata, Profile, Provider};
+
+use super::locate::Lines;
+use super::problem::{ConfigErrors, Problem, Warning};
+use super::reader::Reader;
+use super::yaml::Yaml;
+use super::{Config, validate};
+
+/// Variables with this prefix set keys of the file; `__` stands between levels.
+const PREFIX: &str = "KIWIVM_EXPORTER_";
+
+/// Where to read from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The configuration file.
+    pub file: PathBuf,
+    /// Whether somebody named it: if not, it need not exist when the environment tells of a VPS.
+    pub file_named: bool,
+    /// The environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Reads and validates a configuration.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
+    let variable = |name: &str| {
+        source
+            .environment
+            .iter()
+            .find(|(variable, value)| variable == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
+    };
+    let single = validate::Single {
+        veid: variable("KIWIVM_VEID"),
+        key: variable("KIWIVM_API_KEY"),
+        key_file: variable("KIWIVM_API_KEY_FILE"),
+    };
+    let (yaml, mut reader) = match fs::read_to_string(&source.file) {
+        Ok(text) => {
+            let reader = Reader::new(Some(source.file.clone()), Lines::of(&text));
+            let yaml = Yaml::parse(&text).map_err(|error| {
+                let mut problem = no_file(
+                    &source.file,
+                    "is not YAML with keys and values; look at the indentation, the quotes and for a key written twice",
+                );
+                problem.line = error.line;
+                ConfigErrors(vec![problem])
+            })?;
+            (yaml, reader)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !source.file_named => {
+            if single.is_empty() {
+                return Err(ConfigErrors(vec![no_file(
+                    &source.file,
+                    "there is no such file; name one with --config.file, or set KIWIVM_VEID and KIWIVM_API_KEY for a single VPS, or try --demo",
+                )]));
+            }
+            (Yaml(Dict::new()), Reader::default())
+        }
+        Err(error) => {
+            let what = format!("cannot be read: {error}");
+            return Err(ConfigErrors(vec![no_file(&source.file, &what)]));
+        }
+    };
+
+    let figment = Figment::new()
+        .merge(yaml)
+        .merge(Variables(nested(&source.environment, &mut reader)));
+    // The providers above hold values that were read already.
+    let merged: Dict = figment.extract().map_err(|_| {
+        ConfigErrors(vec![no_file(
+            &source.file,
+            "cannot be merged with the environment",
+        )])
+    })?;
+
+    let folders = validate::Folders {
+        config: source
+            .file
+            .parent()
+            .map(Path::to_path_buf)
+            .unwrap_or_default(),
+        credentials: variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        state: variable("STATE_DIRECTORY").map(PathBuf::from),
+    };
+    let config = validate::config(&mut reader, &merged, &single, &folders, &source.file);
+    match config {
+        Some(config) if reader.problems.is_empty() => Ok((config, reader.warnings)),
+        _ => Err(ConfigErrors(reader.problems)),
+    }
+}
+
+fn no_file(file: &Path, what: &str) -> Problem {
+    Problem {
+        file: Some(file.to_owned()),
+        line: None,
+        key: String::new(),
+        what: what.to_owned(),
+    }
+}
+
+/// The environment's part of the configuration.
+struct Variables(Dict);
+
+impl Provider for Variables {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("environment variables")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        Ok(Profile::Default.collect(self.0.clone()))
+    }
+}
+
+/// Nests our variables. Those that are unknown are a warning: another program's, or a typing error.
+fn nested(environment: &[(String, String)], reader: &mut Reader) -> Dict {
+    let mut nested = Dict::new();
+    for (name, value) in environment {
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
+        if injected_by_kubernetes(rest) || rest == "REVISION" {
+            continue;
+        }
+        let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
+        let known = match path.as_slice() {
+            [key] => validate::SCALARS.contains(&key.as_str()),
+            [section, key] => validate::SECTIONS
+                .iter()
+                .any(|(name, keys)| name == section && keys.contains(&key.as_str())),
+            _ => false,
+        };
+        if !known {
+            reader.warnings.push(Problem {
+                file: None,
+                line: None,
+                key: name.chars().take(64).collect(),
+                what: "unknown variable, ignored; see config.example.yaml for the keys".to_owned(),
+            });
+            continue;
+        }
+        // Numbers and flags arrive as what they are; whatever else is text.
+        let value = value
+            .parse::<Value>()
+            .unwrap_or_else(|_| Value::from(value.as_str()));
+        insert(&mut nested, &path, value);
+    }
+    nested
+}
+
+fn insert(dict: &mut Dict, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [key] => {
+            dict.insert(key.clone(), value);
+        }
+        [section, rest @ ..] => {
+            let entry = dict
+                .entry(section.clone())
+                .or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, below) = entry {
+                insert(below, rest, value);
+            }
+        }
+    }
+}
+
+/// For a Service of our name Kubernetes sets `KIWIVM_EXPORTER_PORT`, `..._SERVICE_HOST` and the like.
+fn injected_by_kubernetes(rest: &str) -> bool {
+    rest == "PORT"
+        || rest.starts_with("PORT_")
+        || rest == "SERVICE_HOST"
+        || rest == "SERVICE_PORT"
+        || rest.starts_with("SERVICE_PORT_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_kubernetes_are_known() {
+        for name in [
+            "SERVICE_HOST",
+            "SERVICE_PORT_METRICS",
+            "PORT",
+            "PORT_10064_TCP_ADDR",
+        ] {
+            assert!(injected_by_kubernetes(name), "{name}");
+        }
+        assert!(!injected_by_kubernetes("BUDGET__SHARE"));
+    }
+}

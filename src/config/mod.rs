@@ -1,0 +1,276 @@
+//! The configuration: what may be written, where it is read from, and what is wrong with it.
+//!
+//! Everything here has been validated: after [`load`] nothing needs to be checked again.
+
+mod key_source;
+mod load;
+mod locate;
+mod problem;
+mod reader;
+mod units;
+mod validate;
+mod yaml;
+
+pub use key_source::{KeyFileError, KeySource};
+pub use load::{Source, load};
+pub use problem::{ConfigErrors, Problem, Warning};
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use crate::kiwivm::{ApiKey, Veid};
+
+/// Where the API is unless the configuration says otherwise.
+pub const DEFAULT_ENDPOINT: &str = "https://api.64clouds.com/v1";
+/// The share of the points that the exporter allows itself.
+pub const DEFAULT_SHARE: f64 = 0.5;
+/// Bytes of answers a day and VPS.
+pub const DEFAULT_DOWNLOAD: u64 = 100 << 20;
+/// Intervals without success after which a value is dropped.
+pub const DEFAULT_STALENESS: f64 = 3.0;
+/// The wanted intervals.
+pub const DEFAULT_INTERVALS: Intervals = Intervals {
+    live: Duration::from_secs(2 * 60),
+    usage: Duration::from_secs(10 * 60),
+    points: Duration::from_secs(10 * 60),
+    inventory: Duration::from_secs(60 * 60),
+};
+/// A shorter interval asks more of the API than its answers change.
+pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
+/// A longer one would outlast every limit of freshness.
+pub const LONGEST_INTERVAL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// How the API is reached.
+    pub api: Api,
+    /// What may be spent.
+    pub budget: Budget,
+    /// The wanted intervals of every VPS that has none of its own.
+    pub intervals: Intervals,
+    /// Planned intervals without success after which a value is dropped; 1 or more.
+    pub staleness: f64,
+    /// Where counters and values survive a restart.
+    pub state_file: Option<PathBuf>,
+    /// Which inventory is asked for.
+    pub collect: Collect,
+    /// Names of other exporters to serve too.
+    pub compatibility: Vec<Compatibility>,
+    /// The VPSes; at least one, names and VEIDs unique.
+    pub vps: Vec<Vps>,
+}
+
+/// How the API is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Api {
+    /// https, or loopback.
+    pub endpoint: Url,
+    /// Calls in flight over all VPSes.
+    pub concurrency: Concurrency,
+    /// Not used for loopback.
+    pub proxy: Option<Url>,
+}
+
+/// Calls in flight over all VPSes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// From the size of the fleet and the slow call.
+    Auto,
+    /// Exactly so many.
+    Calls(NonZeroUsize),
+}
+
+/// What may be spent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Budget {
+    /// Of the points, at most this much: above 0, up to 1.
+    pub share: f64,
+    /// What one allowance of points covers.
+    pub scope: Scope,
+    /// Bytes of answers a day and VPS.
+    pub download: u64,
+}
+
+/// What one allowance of points covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// To be found out.
+    Auto,
+    /// Each VPS has its own.
+    Vps,
+    /// All VPSes share one.
+    Account,
+}
+
+/// The wanted intervals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intervals {
+    /// Of `getLiveServiceInfo`.
+    pub live: Duration,
+    /// Of `getRawUsageStats`.
+    pub usage: Duration,
+    /// Of `getRateLimitStatus`.
+    pub points: Duration,
+    /// Of snapshots, backups, suspensions, violations.
+    pub inventory: Duration,
+}
+
+/// Which inventory is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent switches"
+)]
+pub struct Collect {
+    /// `snapshot/list`.
+    pub snapshots: bool,
+    /// `backup/list`.
+    pub backups: bool,
+    /// `getSuspensionDetails` and `getPolicyViolations`.
+    pub policy: bool,
+    /// `getAuditLog`.
+    pub audit: bool,
+    /// `migrate/getLocations`.
+    pub locations: bool,
+}
+
+impl Default for Collect {
+    fn default() -> Self {
+        Self {
+            snapshots: true,
+            backups: true,
+            policy: true,
+            audit: false,
+            locations: false,
+        }
+    }
+}
+
+/// Another exporter whose names can be served too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compatibility {
+    /// icyleaf's.
+    BandwagonExporter,
+    /// weiqiang333's.
+    BandwagonhostCloudExporter,
+}
+
+/// One VPS.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vps {
+    /// The `vps` label.
+    pub name: String,
+    /// The `veid` label.
+    pub veid: Veid,
+    /// The key as it was read.
+    pub key: ApiKey,
+    /// Where it can be read again.
+    pub key_source: KeySource,
+    /// Labels of `kiwivm_vps_labels`.
+    pub labels: BTreeMap<String, String>,
+    /// What the alerts take for normal.
+    pub expect: Expect,
+    /// Its own intervals where it has any, else those of the configuration.
+    pub intervals: Intervals,
+}
+
+/// What the alerts take for normal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// The VPS runs.
+    Running,
+    /// The VPS is off on purpose.
+    Stopped,
+    /// Either is fine.
+    Any,
+}
+
+impl Expect {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::Any => "any",
+        }
+    }
+}
+
+impl Config {
+    /// The configuration of a demo: intervals far below what may be asked of the real API.
+    #[must_use]
+    pub fn for_simulator(
+        endpoint: Url,
+        intervals: Intervals,
+        staleness: f64,
+        credentials: impl IntoIterator<Item = (String, Veid, ApiKey)>,
+    ) -> Self {
+        let vps = |(name, veid, key): (String, Veid, ApiKey)| Vps {
+            name,
+            veid,
+            key,
+            key_source: KeySource::Inline,
+            labels: BTreeMap::from([("env".to_owned(), "demo".to_owned())]),
+            expect: Expect::Running,
+            intervals,
+        };
+        Self {
+            api: Api {
+                endpoint,
+                concurrency: Concurrency::Auto,
+                proxy: None,
+            },
+            budget: Budget {
+                share: DEFAULT_SHARE,
+                scope: Scope::Auto,
+                download: DEFAULT_DOWNLOAD,
+            },
+            intervals,
+            staleness,
+            state_file: None,
+            collect: Collect::default(),
+            compatibility: Vec::new(),
+            vps: credentials.into_iter().map(vps).collect(),
+        }
+    }
+
+    /// What was understood, for people. No secrets.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut text = format!(
+            "The configuration is valid: {} VPS{} at {}.\n",
+            self.vps.len(),
+            if self.vps.len() == 1 { "" } else { "es" },
+            self.api.endpoint
+        );
+        for vps in &self.vps {
+            let Intervals {
+                live,
+                usage,
+                points,
+                ..
+            } = vps.intervals;
+            // Writing to a String does not fail.
+            let _ = writeln!(
+                text,
+                "  {} (VEID {}): expected {}; live every {}, usage every {}, points every {}; key {}",
+                vps.name,
+                vps.veid,
+                vps.expect.name(),
+                units::show_duration(live),
+                units::show_duration(usage),
+                units::show_duration(points),
+                vps.key_source,
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Walks the merged values key by key and notes everything that is wrong, instead of ending at the first.
+
+use std::path::PathBuf;
+
+use figment::value::{Dict, Num, Value};
+
+use super::locate::{Lines, join};
+use super::problem::Problem;
+use super::units;
+
+/// Notes problems with the place where they are.
+#[derive(Debug, Default)]
+pub struct Reader {
+    file: Option<PathBuf>,
+    lines: Lines,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl Reader {
+    /// A reader of values that may come from this file.
+    pub fn new(file: Option<PathBuf>, lines: Lines) -> Self {
+        Self {
+            file,
+            lines,
+            ..Self::default()
+        }
+    }
+
+    /// Notes something that is wrong with a key.
+    pub fn problem(&mut self, key: &str, what: impl Into<String>) {
+        let problem = self.at(key, what);
+        self.problems.push(problem);
+    }
+
+    /// Notes something that works and should not stay so.
+    pub fn warn(&mut self, key: &str, what: impl Into<String>) {
+        let warning = self.at(key, what);
+        self.warnings.push(warning);
+    }
+
+    fn at(&self, key: &str, what: impl Into<String>) -> Problem {
+        Problem {
+            file: self.file.clone(),
+            line: self.lines.find(key),
+            key: key.to_owned(),
+            what: what.into(),
+        }
+    }
+
+    /// A section of keys, all of which must be known. A section that is not there is empty.
+    pub fn section(&mut self, value: Option<&Value>, path: &str, known: &[&str]) -> Dict {
+        let dict = match value {
+            None | Some(Value::Empty(..)) => return Dict::new(),
+            Some(Value::Dict(_, dict)) => dict.clone(),
+            Some(_) => {
+                self.problem(
+                    path,
+                    format!("must be a section with keys ({})", known.join(", ")),
+                );
+                return Dict::new();
+            }
+        };
+        for key in dict.keys().filter(|key| !known.contains(&key.as_str())) {
+            // A key in the place of a name, as in a line without its colon, must not be shown.
+            let name = if shows_no_secret(key) {
+                key.as_str()
+            } else {
+                "(not shown)"
+            };
+            let hint = nearest(key, known).map_or_else(
+                || format!("known here: {}", known.join(", ")),
+                |near| format!("did you mean {near}?"),
+            );
+            self.problem(&join(path, name), format!("unknown key; {hint}"));
+        }
+        dict
+    }
+
+    /// Reads one key by `parse`. A key that is not there, or null, is `None`.
+    pub fn read<T>(
+        &mut self,
+        section: &Dict,
+        path: &str,
+        key: &str,
+        expected: &str,
+        parse: impl FnOnce(&Value) -> Option<T>,
+    ) -> Option<T> {
+        let value = section
+            .get(key)
+            .filter(|value| !matches!(value, Value::Empty(..)))?;
+        let parsed = parse(value);
+        if parsed.is_none() {
+            self.problem(&join(path, key), format!("must be {expected}"));
+        }
+        parsed
+    }
+}
+
+/// Longer than any key of ours, or of the shape of an API key.
+fn shows_no_secret(name: &str) -> bool {
+    name.len() <= 32 && !name.to_ascii_lowercase().contains("private")
+}
+
+/// The known key that differs in the fewest places, if that is few.
+fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |other: &str| {
+        let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+        for (i, a) in key.chars().enumerate() {
+            let mut diagonal = row[0];
+            row[0] = i + 1;
+            for (j, b) in other.chars().enumerate() {
+                let substituted = diagonal + usize::from(a != b);
+                diagonal = row[j + 1];
+                row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
+            }
+        }
+        row.last().copied().unwrap_or_default()
+    };
+    known
+        .iter()
+        .map(|other| (distance(other), *other))
+        .min()
+        .filter(|(distance, other)| *distance <= (other.len() / 3).max(1))
+        .map(|(_, other)| other)
+}
+
+/// Text; a bare number or flag is taken as it was written, as far as that is known.
+pub fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(_, text) => Some(text.clone()),
+        Value::Char(_, c) => Some(c.to_string()),
+        Value::Bool(_, flag) => Some(flag.to_string()),
+        Value::Num(_, number) => number
+            .to_u128()
+            .map(|n| n.to_string())
+            .or_else(|| number.to_i128().map(|n| n.to_string()))
+            .or_else(|| number.to_f64().map(|n| n.to_string())),
+        _ => None,
+    }
+}
+
+/// A whole number that is not negative, also in quotes.
+pub fn whole(value: &Value) -> Option<u64> {
+    match value {
+        Value::Num(_, number) => u64::try_from(number.to_u128()?).ok(),
+        Value::String(_, text) => text.trim().parse().ok(),
+        Value::Char(_, c) => c.to_digit(10).map(u64::from),
+        _ => None,
+    }
+}
+
+/// A finite number, also in quotes.
+#[expect(clippy::cast_precision_loss, reason = "what is asked for is a float")]
+pub fn real(value: &Value) -> Option<f64> {
+    let real = match value {
+        Value::Num(_, Num::F64(real)) => *real,
+        Value::Num(_, number) => number
+            .to_f64()
+            .or_else(|| number.to_u128().map(|n| n as f64))
+            .or_else(|| number.to_i128().map(|n| n as f64))?,
+        Value::String(_, text) => text.trim().parse().ok()?,
+        _ => whole(value)? as f64,
+    };
+    real.is_finite().then_some(real)
+}
+
+/// `true` or `false`.
+pub fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(_, flag) => Some(*flag),
+        Value::String(_, text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// A duration such as `90s`.
+pub fn duration(value: &Value) -> Option<std::time::Duration> {
+    units::parse_duration(&text(value)?)
+}
+
+/// A size such as `100MiB`.
+pub fn size(value: &Value) -> Option<u64> {
+    units::parse_size(&text(value)?)
+}

@@ -1,0 +1,556 @@
+//! Every metric of this program: name, type, labels, help and where its samples come from, in one place.
+//!
+//! Dashboards, rules and the README refer to these names. Absent data give no sample.
+
+use prometheus_client::metrics::MetricType;
+
+use super::bandwidth;
+use super::series::{Series, View};
+use crate::config::Expect;
+use crate::kiwivm::model::{Hypervisor, Status};
+use crate::kiwivm::{Call, Reason};
+
+/// What is said about a metric before its samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// The name of its samples; a counter's ends in `_total`.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// The labels beside `veid` and `vps` for per-VPS metrics, all labels for the others.
+    pub labels: &'static [&'static str],
+    /// One line without quotes and backslashes, so that it needs no escaping in either format.
+    pub help: &'static str,
+}
+
+/// The types in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Goes up and down.
+    Gauge,
+    /// Only goes up.
+    Counter,
+    /// Buckets, sum and count.
+    Histogram,
+}
+
+impl Kind {
+    /// The word in the `TYPE` line and in the documentation.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+        }
+    }
+
+    pub(super) const fn metric_type(self) -> MetricType {
+        match self {
+            Self::Gauge => MetricType::Gauge,
+            Self::Counter => MetricType::Counter,
+            Self::Histogram => MetricType::Histogram,
+        }
+    }
+}
+
+/// A metric with samples for each VPS.
+pub struct VpsMetric {
+    /// Its description.
+    pub metric: Metric,
+    /// Writes the samples of one VPS.
+    pub(super) samples: fn(&View<'_>, &mut Series<'_, '_>),
+}
+
+const fn gauge(
+    name: &'static str,
+    help: &'static str,
+    samples: fn(&View<'_>, &mut Series<'_, '_>),
+) -> VpsMetric {
+    labelled_gauge(name, &[], help, samples)
+}
+
+const fn labelled_gauge(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    samples: fn(&View<'_>, &mut Series<'_, '_>),
+) -> VpsMetric {
+    VpsMetric {
+        metric: Metric {
+            name,
+            kind: Kind::Gauge,
+            labels,
+            help,
+        },
+        samples,
+    }
+}
+
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    samples: fn(&View<'_>, &mut Series<'_, '_>),
+) -> VpsMetric {
+    VpsMetric {
+        metric: Metric {
+            name,
+            kind: Kind::Counter,
+            labels,
+            help,
+        },
+        samples,
+    }
+}
+
+/// The metrics of each VPS, in the order of the exposition.
+pub const VPS_METRICS: &[VpsMetric] = &[
+    gauge(
+        "kiwivm_up",
+        "1 while an answer of live or service info is fresh, else 0. From the first attempt on.",
+        |view, series| series.value(view.vps.tried.then_some(view.up)),
+    ),
+    labelled_gauge(
+        "kiwivm_vps_labels",
+        &["(configured)"],
+        "Always 1. The labels of this VPS from the configuration.",
+        |view, series| {
+            let labels: Vec<_> = view
+                .vps
+                .identity
+                .labels
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
+            series.labelled(&labels, Some(1_u64));
+        },
+    ),
+    gauge(
+        "kiwivm_expected_running",
+        "What the configuration expects: 1 running, 0 stopped, absent for any.",
+        |view, series| {
+            series.value(match view.vps.identity.expect {
+                Expect::Running => Some(true),
+                Expect::Stopped => Some(false),
+                Expect::Any => None,
+            });
+        },
+    ),
+    gauge(
+        "kiwivm_authentication_failed",
+        "1 after the API refused the key, 0 after it accepted it.",
+        |view, series| series.value(view.vps.authentication_failed),
+    ),
+    labelled_gauge(
+        "kiwivm_vps_info",
+        &[
+            "hostname",
+            "vm_type",
+            "plan",
+            "os",
+            "node",
+            "location_id",
+            "location",
+            "datacenter",
+            "ip_address",
+        ],
+        "Always 1. What can change about a VPS; a field that did not arrive is an empty label.",
+        |view, series| {
+            let Some(info) = view.service else { return };
+            let text = |field: &Option<String>| field.clone().unwrap_or_default();
+            let addresses = info.ip_addresses.as_ref();
+            let labels = [
+                ("hostname", text(&info.hostname)),
+                (
+                    "vm_type",
+                    info.hypervisor.map_or("", Hypervisor::name).to_owned(),
+                ),
+                ("plan", text(&info.plan)),
+                ("os", text(&info.os)),
+                ("node", text(&info.node)),
+                ("location_id", text(&info.location_id)),
+                ("location", text(&info.location)),
+                ("datacenter", text(&info.datacenter)),
+                (
+                    "ip_address",
+                    addresses
+                        .and_then(|a| a.primary.clone())
+                        .unwrap_or_default(),
+                ),
+            ];
+            let labels = labels
+                .each_ref()
+                .map(|(name, value)| (*name, value.as_str()));
+            series.labelled(&labels, Some(1_u64));
+        },
+    ),
+    gauge("kiwivm_running", "1 when the VPS runs.", |view, series| {
+        series.value(
+            view.live
+                .and_then(|live| live.status)
+                .map(|status| status == Status::Running),
+        );
+    }),
+    labelled_gauge(
+        "kiwivm_status",
+        &["status"],
+        "The power state: 1 for the state the VPS is in, 0 for the others.",
+        |view, series| {
+            let Some(status) = view.live.and_then(|live| live.status) else {
+                return;
+            };
+            for state in Status::ALL {
+                series.labelled(&[("status", state.name())], Some(state == status));
+            }
+        },
+    ),
+    gauge(
+        "kiwivm_locked",
+        "1 while the API answers that a task holds the VPS.",
+        |view, series| series.value(view.lock.map(Option::is_some)),
+    ),
+    gauge(
+        "kiwivm_lock_progress_ratio",
+        "How far the task that holds the VPS is, 0 to 1.",
+        |view, series| {
+            let lock = view.lock.and_then(Option::as_ref);
+            series.value(lock.and_then(|lock| lock.progress));
+        },
+    ),
+    gauge(
+        "kiwivm_suspended",
+        "1 while the VPS is suspended, also when its transfer allowance is used up.",
+        |view, series| series.value(view.service.and_then(|info| info.suspended)),
+    ),
+    gauge(
+        "kiwivm_policy_violation",
+        "1 while a policy case needs action.",
+        |view, series| series.value(view.service.and_then(|info| info.policy_violation)),
+    ),
+    gauge(
+        "kiwivm_suspensions",
+        "Suspensions in this calendar year.",
+        |view, series| series.value(view.service.and_then(|info| info.suspensions)),
+    ),
+    gauge(
+        "kiwivm_abuse_points",
+        "Abuse points in this calendar year.",
+        |view, series| series.value(view.service.and_then(|info| info.abuse_points)),
+    ),
+    gauge(
+        "kiwivm_abuse_points_limit",
+        "Abuse points at which the plan ends.",
+        |view, series| series.value(view.service.and_then(|info| info.abuse_points_limit)),
+    ),
+    gauge(
+        "kiwivm_cpu_throttled",
+        "1 while the CPU is throttled for high usage. The vendor lifts it after two hours.",
+        |view, series| series.value(view.live.and_then(|live| live.cpu_throttled)),
+    ),
+    gauge(
+        "kiwivm_disk_throttled",
+        "1 while disk I/O is throttled. KVM only.",
+        |view, series| series.value(view.live.and_then(|live| live.disk_throttled)),
+    ),
+    gauge(
+        "kiwivm_bandwidth_used_bytes",
+        "Transfer used since the last reset, times the multiplier of the location. May exceed the allowance.",
+        |view, series| series.value(view.service.and_then(bandwidth::used)),
+    ),
+    gauge(
+        "kiwivm_bandwidth_allowance_bytes",
+        "Transfer allowed until the next reset, times the multiplier of the location.",
+        |view, series| series.value(view.service.and_then(bandwidth::allowance)),
+    ),
+    gauge(
+        "kiwivm_bandwidth_multiplier",
+        "The accounting coefficient that used and allowance were multiplied with. Both count as 1 without it.",
+        |view, series| series.value(view.service.and_then(|info| info.data_multiplier)),
+    ),
+    gauge(
+        "kiwivm_bandwidth_reset_timestamp_seconds",
+        "When the transfer counter is reset, Unix time.",
+        |view, series| series.value(view.service.and_then(|info| info.data_next_reset)),
+    ),
+    gauge(
+        "kiwivm_bandwidth_period_start_timestamp_seconds",
+        "When the transfer counter was last reset, Unix time. Derived: the next reset minus one calendar month.",
+        |view, series| {
+            let reset = view.service.and_then(|info| info.data_next_reset);
+            series.value(reset.and_then(bandwidth::period_start));
+        },
+    ),
+    gauge(
+        "kiwivm_memory_total_bytes",
+        "Memory of the plan.",
+        |view, series| series.value(view.service.and_then(|info| info.plan_ram)),
+    ),
+    gauge(
+        "kiwivm_memory_available_bytes",
+        "Memory available to new programs in the guest. Only while the VPS runs.",
+        |view, series| series.value(view.live.and_then(|live| live.memory_available)),
+    ),
+    gauge(
+        "kiwivm_swap_total_bytes",
+        "Swap of the guest (KVM) or of the plan (OpenVZ). Only while the VPS runs.",
+        |view, series| series.value(view.live.and_then(|live| live.swap_total)),
+    ),
+    gauge(
+        "kiwivm_swap_free_bytes",
+        "Free swap. Only while the VPS runs.",
+        |view, series| series.value(view.live.and_then(|live| live.swap_free)),
+    ),
+    gauge(
+        "kiwivm_disk_size_bytes",
+        "Size of the disk image (KVM) or soft limit of the disk quota (OpenVZ).",
+        |view, series| series.value(view.live.and_then(|live| live.disk_size)),
+    ),
+    gauge(
+        "kiwivm_disk_used_bytes",
+        "KVM: mapped blocks of the image, which only grow until the guest trims, not what its file system uses. OpenVZ: used quota.",
+        |view, series| series.value(view.live.and_then(|live| live.disk_used)),
+    ),
+    gauge(
+        "kiwivm_disk_quota_bytes",
+        "Disk of the plan.",
+        |view, series| series.value(view.service.and_then(|info| info.plan_disk)),
+    ),
+    gauge(
+        "kiwivm_load1",
+        "Load average over 1 minute. Only while the VPS runs.",
+        |view, series| series.value(view.load_average(0)),
+    ),
+    gauge(
+        "kiwivm_load5",
+        "Load average over 5 minutes. Only while the VPS runs.",
+        |view, series| series.value(view.load_average(1)),
+    ),
+    gauge(
+        "kiwivm_load15",
+        "Load average over 15 minutes. Only while the VPS runs.",
+        |view, series| series.value(view.load_average(2)),
+    ),
+    gauge(
+        "kiwivm_processes",
+        "Kernel scheduling entities that exist, from the load line. KVM only.",
+        |view, series| series.value(view.processes().map(|processes| processes.total)),
+    ),
+    gauge(
+        "kiwivm_processes_runnable",
+        "Kernel scheduling entities that can run, from the load line. KVM only.",
+        |view, series| series.value(view.processes().map(|processes| processes.runnable)),
+    ),
+    labelled_gauge(
+        "kiwivm_ip_addresses",
+        &["family"],
+        "Assigned addresses; an IPv6 entry is an address or a subnet.",
+        |view, series| {
+            let Some(info) = view.service else { return };
+            let public = info.ip_addresses.as_ref();
+            series.labelled(&[("family", "ipv4")], public.map(|public| public.ipv4));
+            series.labelled(&[("family", "ipv6")], public.map(|public| public.ipv6));
+            series.labelled(&[("family", "private")], info.private_ip_addresses);
+        },
+    ),
+    gauge(
+        "kiwivm_nullrouted_ip_addresses",
+        "Addresses that are null-routed because of an attack.",
+        |view, series| series.value(view.service.and_then(|info| info.nullrouted_ip_addresses)),
+    ),
+    gauge(
+        "kiwivm_ipv6_subnets_limit",
+        "IPv6 subnets (/64) that the plan allows.",
+        |view, series| series.value(view.service.and_then(|info| info.ipv6_subnets_limit)),
+    ),
+    labelled_gauge(
+        "kiwivm_openvz_held",
+        &["resource"],
+        "What the container holds of a beancounter; bytes where the kernel counts pages.",
+        |view, series| {
+            for counter in view.live.iter().flat_map(|live| &live.beancounters) {
+                series.labelled(&[("resource", counter.resource)], counter.held);
+            }
+        },
+    ),
+    labelled_gauge(
+        "kiwivm_openvz_barrier",
+        &["resource"],
+        "The barrier of a beancounter (the limit for physpages), in the unit of what is held.",
+        |view, series| {
+            for counter in view.live.iter().flat_map(|live| &live.beancounters) {
+                series.labelled(&[("resource", counter.resource)], counter.barrier);
+            }
+        },
+    ),
+    gauge(
+        "kiwivm_inodes_used",
+        "Inodes in use. OpenVZ only.",
+        |view, series| series.value(view.live.and_then(|live| live.inodes_used)),
+    ),
+    gauge(
+        "kiwivm_inodes_limit",
+        "Soft limit of inodes. OpenVZ only.",
+        |view, series| series.value(view.live.and_then(|live| live.inodes_limit)),
+    ),
+    gauge(
+        "kiwivm_cpu_usage_ratio",
+        "CPU usage in the newest usage row: percent / 100, not clamped. Whether 1 is one core or all is not documented.",
+        |view, series| {
+            let percent = view.usage.and_then(|row| row.cpu_percent);
+            series.value(percent.map(|percent| percent / 100.0));
+        },
+    ),
+    gauge(
+        "kiwivm_usage_timestamp_seconds",
+        "Time of the newest usage row, Unix time.",
+        |view, series| series.value(view.usage.map(|row| row.timestamp)),
+    ),
+    counter(
+        "kiwivm_polls_total",
+        &["call", "outcome"],
+        "Calls made, by outcome.",
+        |view, series| {
+            for call in Call::ALL {
+                let record = &view.vps.calls[call.index()];
+                let made = record.successes + record.failures() > 0;
+                if record.interval.is_some() || made {
+                    let outcome = |outcome| [("call", call.name()), ("outcome", outcome)];
+                    series.labelled(&outcome("success"), Some(record.successes));
+                    series.labelled(&outcome("failure"), Some(record.failures()));
+                }
+            }
+        },
+    ),
+    counter(
+        "kiwivm_poll_errors_total",
+        &["call", "reason"],
+        "Calls that failed, by reason. A series appears with its first error.",
+        |view, series| {
+            for call in Call::ALL {
+                let errors = &view.vps.calls[call.index()].errors;
+                for reason in Reason::ALL {
+                    let count = errors[reason.index()];
+                    let labels = [("call", call.name()), ("reason", reason.name())];
+                    series.labelled(&labels, (count > 0).then_some(count));
+                }
+            }
+        },
+    ),
+    labelled_gauge(
+        "kiwivm_last_success_timestamp_seconds",
+        &["call"],
+        "When a call last succeeded, Unix time. A live answer is a success of getServiceInfo too.",
+        |view, series| {
+            for call in Call::ALL {
+                let last = view.vps.calls[call.index()].last_success;
+                series.labelled(&[("call", call.name())], last);
+            }
+        },
+    ),
+    labelled_gauge(
+        "kiwivm_poll_interval_seconds",
+        &["call"],
+        "The interval of a call as planned now; absent while the call is not made.",
+        |view, series| {
+            for call in Call::ALL {
+                let interval = view.vps.calls[call.index()].interval;
+                let seconds = interval.map(|interval| interval.as_secs_f64());
+                series.labelled(&[("call", call.name())], seconds);
+            }
+        },
+    ),
+    labelled_gauge(
+        "kiwivm_api_points_remaining",
+        &["window"],
+        "API points left in the current window, as last read.",
+        |view, series| {
+            let Some(points) = view.points else { return };
+            series.labelled(&[("window", "15m")], points.remaining_15m);
+            series.labelled(&[("window", "24h")], points.remaining_24h);
+        },
+    ),
+];
+
+const fn exporter_metric(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric {
+        name,
+        kind,
+        labels,
+        help,
+    }
+}
+
+/// Durations of calls.
+pub const POLL_DURATION: Metric = exporter_metric(
+    "kiwivm_poll_duration_seconds",
+    Kind::Histogram,
+    &["call"],
+    "How long calls took, failed ones included.",
+);
+/// Bytes of answers.
+pub const RESPONSE_BYTES: Metric = exporter_metric(
+    "kiwivm_api_response_bytes_total",
+    Kind::Counter,
+    &["call"],
+    "Bytes of answers received.",
+);
+/// Calls made later than due.
+pub const POLLS_DEFERRED: Metric = exporter_metric(
+    "kiwivm_polls_deferred_total",
+    Kind::Counter,
+    &["call", "reason"],
+    "Calls put off: backoff after a failure, or no place among the calls in flight.",
+);
+/// Fields in no known form.
+pub const DECODE_PROBLEMS: Metric = exporter_metric(
+    "kiwivm_decode_problems_total",
+    Kind::Counter,
+    &["call", "field"],
+    "Fields that arrived in no known form and gave no sample.",
+);
+/// What runs.
+pub const BUILD_INFO: Metric = exporter_metric(
+    "kiwivm_exporter_build_info",
+    Kind::Gauge,
+    &["version", "revision", "rustc"],
+    "Always 1. What this exporter was built from.",
+);
+/// Outcome of the last reload.
+pub const RELOAD_SUCCESSFUL: Metric = exporter_metric(
+    "kiwivm_exporter_config_last_reload_successful",
+    Kind::Gauge,
+    &[],
+    "1 when the last attempt to load the configuration succeeded. After a failure the old one stays in force.",
+);
+/// Time of the last successful load.
+pub const RELOAD_TIMESTAMP: Metric = exporter_metric(
+    "kiwivm_exporter_config_last_reload_success_timestamp_seconds",
+    Kind::Gauge,
+    &[],
+    "When the configuration in force was loaded, Unix time.",
+);
+/// Size of the fleet.
+pub const VPS_CONFIGURED: Metric = exporter_metric(
+    "kiwivm_exporter_vps_configured",
+    Kind::Gauge,
+    &[],
+    "VPSes in the configuration in force.",
+);
+
+/// The metrics without VPS labels, in the order of the exposition.
+pub const EXPORTER_METRICS: &[Metric] = &[
+    POLL_DURATION,
+    RESPONSE_BYTES,
+    POLLS_DEFERRED,
+    DECODE_PROBLEMS,
+    BUILD_INFO,
+    RELOAD_SUCCESSFUL,
+    RELOAD_TIMESTAMP,
+    VPS_CONFIGURED,
+];

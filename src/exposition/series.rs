@@ -1,0 +1,164 @@
+//! Writes the samples of one metric through prometheus-client's encoder.
+
+use std::fmt;
+
+use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder, MetricEncoder};
+
+use super::catalogue::Kind;
+use crate::clock::Moment;
+use crate::fleet::VpsState;
+use crate::kiwivm::model::{LiveInfo, Lock, Points, Processes, ServiceInfo, UsageRow};
+
+/// A VPS as it is shown at one moment: only what is fresh then.
+pub struct View<'a> {
+    pub(super) vps: &'a VpsState,
+    pub(super) veid: String,
+    pub(super) up: bool,
+    pub(super) service: Option<&'a ServiceInfo>,
+    pub(super) live: Option<&'a LiveInfo>,
+    pub(super) usage: Option<&'a UsageRow>,
+    pub(super) points: Option<&'a Points>,
+    pub(super) lock: Option<&'a Option<Lock>>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(vps: &'a VpsState, staleness: f64, now: Moment) -> Self {
+        Self {
+            vps,
+            veid: vps.identity.veid.to_string(),
+            up: vps.up(staleness, now),
+            service: vps.service(staleness, now),
+            live: vps.live(staleness, now),
+            usage: vps.usage(staleness, now),
+            points: vps.points(staleness, now),
+            lock: vps.lock(staleness, now),
+        }
+    }
+
+    pub(super) fn load_average(&self, index: usize) -> Option<f64> {
+        Some(self.live?.load?.averages[index])
+    }
+
+    pub(super) fn processes(&self) -> Option<Processes> {
+        self.live?.load?.processes
+    }
+}
+
+/// A sample's value. Integers stay integers on the page.
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
+    /// Counts and sizes.
+    Unsigned(u64),
+    /// Timestamps of the API.
+    Signed(i64),
+    /// Everything else.
+    Real(f64),
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Unsigned(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Signed(value)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Real(value)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Unsigned(u64::from(value))
+    }
+}
+
+/// The samples of one metric of one VPS.
+pub struct Series<'a, 'e> {
+    encoder: &'a mut MetricEncoder<'e>,
+    kind: Kind,
+    vps: [(&'a str, &'a str); 2],
+    result: fmt::Result,
+}
+
+impl<'a, 'e> Series<'a, 'e> {
+    pub(super) fn new(encoder: &'a mut MetricEncoder<'e>, kind: Kind, view: &'a View<'_>) -> Self {
+        Self {
+            encoder,
+            kind,
+            vps: [
+                ("veid", view.veid.as_str()),
+                ("vps", view.vps.identity.name.as_str()),
+            ],
+            result: Ok(()),
+        }
+    }
+
+    /// The only sample of this metric, if there is a value.
+    pub(super) fn value(&mut self, value: Option<impl Into<Value>>) {
+        self.labelled(&[], value);
+    }
+
+    /// One of several samples, if there is a value. A value that is not finite is none.
+    pub(super) fn labelled(&mut self, labels: &[(&str, &str)], value: Option<impl Into<Value>>) {
+        if let Some(value) = value.map(Into::into) {
+            let labels = Labels {
+                parts: [&self.vps, labels],
+            };
+            self.result = self
+                .result
+                .and_then(|()| write_sample(self.encoder, self.kind, &labels, value));
+        }
+    }
+
+    pub(super) fn finish(self) -> fmt::Result {
+        self.result
+    }
+}
+
+/// Labels in the order they are given in.
+#[derive(Debug)]
+pub struct Labels<'a> {
+    /// Written one after the other.
+    pub parts: [&'a [(&'a str, &'a str)]; 2],
+}
+
+impl EncodeLabelSet for Labels<'_> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        self.parts
+            .iter()
+            .copied()
+            .flatten()
+            .try_for_each(|label| label.encode(encoder.encode_label()))
+    }
+}
+
+/// Writes one sample of a gauge or counter.
+pub fn write_sample(
+    encoder: &mut MetricEncoder<'_>,
+    kind: Kind,
+    labels: &Labels<'_>,
+    value: Value,
+) -> fmt::Result {
+    if matches!(value, Value::Real(real) if !real.is_finite()) {
+        return Ok(());
+    }
+    let mut sample = encoder.encode_family(labels)?;
+    match (kind, value) {
+        (Kind::Counter, Value::Unsigned(count)) => {
+            sample.encode_counter::<Labels<'_>, _, f64>(&count, None)
+        }
+        (Kind::Counter, Value::Real(count)) => {
+            sample.encode_counter::<Labels<'_>, _, f64>(&count, None)
+        }
+        (_, Value::Unsigned(value)) => sample.encode_gauge(&value),
+        (_, Value::Signed(value)) => sample.encode_gauge(&value),
+        (_, Value::Real(value)) => sample.encode_gauge(&value),
+    }
+}

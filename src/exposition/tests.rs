@@ -1,0 +1,328 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::config::Expect;
+use crate::fleet::Identity;
+use crate::kiwivm::{ApiKey, Call, CallError, Reason, decode};
+
+const NOW: Moment = Moment {
+    elapsed: Duration::from_secs(1000),
+    unix: 1_790_820_400.0,
+};
+
+fn sample(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/samples")
+        .join(name);
+    std::fs::read(path).expect("the sample exists")
+}
+
+fn identity(veid: u64, name: &str) -> Identity {
+    Identity {
+        veid: Veid(veid),
+        name: name.to_owned(),
+        labels: vec![("env".to_owned(), "prod".to_owned())],
+        expect: Expect::Running,
+    }
+}
+
+/// Takes in a sample as if the API had just answered it, an error included.
+fn apply(fleet: &mut Fleet, veid: u64, call: Call, name: &str) {
+    let result = decode(call, &sample(name), None).map_err(|error| {
+        CallError::from_answer(Veid(veid), call, &ApiKey::new("k").unwrap(), error)
+    });
+    fleet.apply(Veid(veid), call, &result, NOW);
+}
+
+fn fleet(identities: Vec<Identity>) -> Fleet {
+    let veids: Vec<_> = identities.iter().map(|identity| identity.veid).collect();
+    let mut fleet = Fleet::new(identities, 3.0);
+    for veid in veids {
+        for call in Call::ALL {
+            fleet.set_interval(veid, call, Some(Duration::from_secs(120)));
+        }
+    }
+    fleet
+}
+
+fn exposition(fleet: Fleet) -> Exposition {
+    let exposition = Exposition::new(Arc::new(Mutex::new(fleet)), Clock::start());
+    exposition.reloads.lock().unwrap().last_success = 1_790_820_000.5;
+    exposition
+}
+
+/// A KVM, an OpenVZ, a locked one, one whose key is refused, one that was never asked, one with hostile names.
+fn everything() -> Exposition {
+    let mut fleet = fleet(vec![
+        identity(1_000_001, "kvm"),
+        identity(1_000_002, "ovz"),
+        identity(1_000_003, "locked"),
+        identity(1_000_004, "refused"),
+        identity(1_000_005, "silent"),
+    ]);
+    apply(
+        &mut fleet,
+        1_000_001,
+        Call::LiveServiceInfo,
+        "live_kvm_running.json",
+    );
+    apply(
+        &mut fleet,
+        1_000_001,
+        Call::RateLimitStatus,
+        "rate_limit_status.json",
+    );
+    apply(
+        &mut fleet,
+        1_000_001,
+        Call::RawUsageStats,
+        "raw_usage_stats_kvm.json",
+    );
+    apply(
+        &mut fleet,
+        1_000_002,
+        Call::LiveServiceInfo,
+        "live_ovz.json",
+    );
+    apply(
+        &mut fleet,
+        1_000_003,
+        Call::LiveServiceInfo,
+        "error_locked.json",
+    );
+    apply(
+        &mut fleet,
+        1_000_003,
+        Call::ServiceInfo,
+        "service_info_multiplier.json",
+    );
+    apply(
+        &mut fleet,
+        1_000_004,
+        Call::LiveServiceInfo,
+        "error_auth.json",
+    );
+    exposition(fleet)
+}
+
+/// What differs from build to build.
+fn without_build(page: &str) -> String {
+    page.lines()
+        .map(|line| match line.split_once("build_info{") {
+            Some((name, _)) if !line.starts_with('#') => format!("{name}build_info{{…}} 1\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect()
+}
+
+fn assert_golden(name: &str, page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
+    let page = without_build(page);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &page).expect("the golden file can be written");
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    for (number, (is, should)) in page.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(
+            is,
+            should,
+            "{name}:{}; UPDATE_GOLDEN=1 writes it anew",
+            number + 1
+        );
+    }
+    assert_eq!(page.lines().count(), golden.lines().count(), "{name}");
+}
+
+#[test]
+fn the_pages_are_as_they_were() {
+    let exposition = everything();
+    let openmetrics = exposition.render_all(NOW);
+    assert_golden(
+        "exposition.openmetrics.txt",
+        &format!("{openmetrics}# EOF\n"),
+    );
+    assert_golden("exposition.txt", &text::from_openmetrics(&openmetrics));
+}
+
+/// The catalogue is what dashboards and rules are checked against: names must be valid and help must not need escaping.
+#[test]
+fn the_catalogue_is_well_formed() {
+    let vps = catalogue::VPS_METRICS.iter().map(|vps| &vps.metric);
+    let own = catalogue::EXPORTER_METRICS.iter();
+    let process = process::PROCESS_METRICS.iter().map(|(metric, _)| metric);
+    let mut names = HashSet::new();
+    for metric in vps.chain(own).chain(process) {
+        let name = metric.name;
+        assert!(names.insert(name), "{name} twice");
+        assert!(
+            name.bytes()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_'),
+            "{name}"
+        );
+        assert_eq!(
+            name.ends_with("_total"),
+            metric.kind == catalogue::Kind::Counter,
+            "{name}"
+        );
+        assert!(!metric.help.contains(['"', '\\', '\n']), "{name}");
+        assert!(metric.help.ends_with('.'), "{name}");
+    }
+}
+
+#[test]
+fn hostile_names_are_escaped_in_both_formats() {
+    let hostile = "a\"b\\c\nd\u{1F95D}{}=,# EOF";
+    let mut fleet = fleet(vec![identity(1, hostile)]);
+    let long = "x".repeat(10_000);
+    for hostname in [hostile, &long] {
+        let body = serde_json::json!({"error": 0, "hostname": hostname}).to_string();
+        let decoded = decode(Call::ServiceInfo, body.as_bytes(), None).expect("it is an answer");
+        fleet.apply(Veid(1), Call::ServiceInfo, &Ok(decoded), NOW);
+        let page = exposition(fleet).render_all(NOW);
+        assert!(page.contains(r#"vps="a\"b\\c\nd🥝{}=,# EOF""#), "{page}");
+        assert!(
+            page.lines()
+                .all(|line| line.starts_with('#') || line.starts_with("kiwivm_")),
+            "{page}"
+        );
+        assert!(page.lines().all(|line| line.len() < 2000));
+        fleet = self::fleet(vec![identity(1, hostile)]);
+    }
+}
+
+#[test]
+fn unchanged_data_are_not_rendered_again() {
+    let exposition = everything();
+    let first = exposition.scrape(Format::OpenMetrics1, false, &[]).unwrap();
+    let kept = exposition.rendered.lock().unwrap().openmetrics.clone();
+    let second = exposition.scrape(Format::OpenMetrics1, false, &[]).unwrap();
+    assert_eq!(
+        kept.as_ptr(),
+        exposition.rendered.lock().unwrap().openmetrics.as_ptr()
+    );
+    assert!(first.starts_with(&kept) && second.starts_with(&kept));
+}
+
+#[test]
+fn a_change_is_seen_by_the_next_scrape_also_by_a_compressed_one() {
+    let exposition = everything();
+    let before = exposition.scrape(Format::Text004, true, &[]).unwrap();
+    let shared = exposition.fleet.clone();
+    apply(
+        &mut lock(&shared),
+        1_000_005,
+        Call::LiveServiceInfo,
+        "live_kvm_throttled.json",
+    );
+    let after = exposition.scrape(Format::Text004, true, &[]).unwrap();
+    assert_ne!(before, after);
+    let plain = exposition.scrape(Format::Text004, false, &[]).unwrap();
+    let plain = String::from_utf8(plain.to_vec()).unwrap();
+    assert!(
+        plain.contains(r#"kiwivm_authentication_failed{veid="1000005",vps="silent"} 0"#),
+        "{plain}"
+    );
+}
+
+#[test]
+fn what_goes_stale_leaves_the_page_without_any_new_answer() {
+    let exposition = everything();
+    let running = r#"kiwivm_running{veid="1000001",vps="kvm"} 1"#;
+    assert!(exposition.render_all(NOW).contains(running));
+    let later = Moment {
+        elapsed: NOW.elapsed + Duration::from_secs(361),
+        unix: NOW.unix + 361.0,
+    };
+    let page = exposition.render_all(later);
+    assert!(!page.contains(running));
+    assert!(page.contains(r#"kiwivm_up{veid="1000001",vps="kvm"} 0"#));
+    assert!(page.contains(r#"kiwivm_polls_total{veid="1000001",vps="kvm",call="getLiveServiceInfo",outcome="success"} 1"#));
+    let mut rendered = Rendered::default();
+    exposition.refresh(&mut rendered, NOW);
+    let fresh = rendered.openmetrics.clone();
+    exposition.refresh(&mut rendered, later);
+    assert_ne!(fresh, rendered.openmetrics);
+}
+
+#[test]
+fn a_selection_has_only_its_vpses() {
+    let exposition = everything();
+    let names = ["ovz".to_owned()];
+    let page = exposition
+        .scrape(Format::OpenMetrics1, false, &names)
+        .unwrap();
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    assert!(
+        page.lines()
+            .all(|line| line.starts_with('#') || line.contains(r#"vps="ovz""#)),
+        "{page}"
+    );
+    assert!(page.contains("kiwivm_openvz_held{"));
+    assert!(page.ends_with("# EOF\n"));
+    let unknown = exposition.scrape(Format::Text004, false, &["nope".to_owned()]);
+    assert_eq!(unknown, Err(UnknownVps("nope".to_owned())));
+}
+
+#[test]
+fn a_failure_counts_for_its_vps_and_call_only() {
+    let mut fleet = fleet(vec![identity(1, "one"), identity(2, "two")]);
+    let failed = Err(CallError {
+        veid: Veid(1),
+        call: Call::RawUsageStats,
+        reason: Reason::HttpStatus,
+        detail: "HTTP status 500".to_owned(),
+        lock: None,
+    });
+    fleet.apply(Veid(1), Call::RawUsageStats, &failed, NOW);
+    let page = exposition(fleet).render_all(NOW);
+    let errors: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("kiwivm_poll_errors_total{"))
+        .collect();
+    assert_eq!(
+        errors,
+        [
+            r#"kiwivm_poll_errors_total{veid="1",vps="one",call="getRawUsageStats",reason="http_status"} 1"#
+        ]
+    );
+}
+
+/// The table of the README comes from the catalogue.
+#[test]
+fn the_readme_lists_every_metric() {
+    const BEGIN: &str = "<!-- metrics: begin -->\n";
+    const END: &str = "<!-- metrics: end -->";
+    let row = |metric: &catalogue::Metric| {
+        let labels: Vec<_> = metric
+            .labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
+        format!(
+            "| `{}` | {} | {} | {} |\n",
+            metric.name,
+            metric.kind.name(),
+            labels.join(", "),
+            metric.help
+        )
+    };
+    let head = "| --- | --- | --- | --- |\n";
+    let mut table = format!("| For each VPS | Type | More labels | Meaning |\n{head}");
+    table.extend(catalogue::VPS_METRICS.iter().map(|vps| row(&vps.metric)));
+    table += &format!("\n| Of the exporter | Type | Labels | Meaning |\n{head}");
+    table.extend(catalogue::EXPORTER_METRICS.iter().map(row));
+
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(&path).expect("there is a README");
+    let (before, rest) = readme.split_once(BEGIN).expect("the table has a begin");
+    let (is, after) = rest.split_once(END).expect("the table has an end");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}"))
+            .expect("the README can be written");
+    } else {
+        assert_eq!(is, table, "UPDATE_GOLDEN=1 writes it anew");
+    }
+}

@@ -1,0 +1,195 @@
+//! What is known about each VPS, and when it was learnt. Plain data: time comes in as an argument, nothing is asked.
+//!
+//! Every value is kept with the moment of its arrival and handed out only while it is fresh: not older than
+//! `staleness` times the planned interval of the call that brings it, and never older than [`LIVE_LIMIT`] or
+//! [`SERVICE_LIMIT`]. Counters are never dropped.
+
+mod totals;
+mod vps;
+
+pub use totals::{Deferral, Totals};
+pub use vps::{CallRecord, Known, VpsState};
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::config::{Expect, Vps};
+use crate::kiwivm::model::Answer;
+use crate::kiwivm::{Call, CallError, Decoded, Veid};
+
+/// The longest that anything only the live call tells may be shown: state, throttling, load, memory, the lock.
+pub const LIVE_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// The longest that anything else may be shown: bandwidth, plan, usage, points.
+pub const SERVICE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Who a VPS is, from the configuration: what never changes while it is configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// The `veid` label.
+    pub veid: Veid,
+    /// The `vps` label.
+    pub name: String,
+    /// The labels of `kiwivm_vps_labels`, by name.
+    pub labels: Vec<(String, String)>,
+    /// What the alerts take for normal.
+    pub expect: Expect,
+}
+
+impl From<&Vps> for Identity {
+    fn from(vps: &Vps) -> Self {
+        Self {
+            veid: vps.veid,
+            name: vps.name.clone(),
+            labels: vps
+                .labels
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            expect: vps.expect,
+        }
+    }
+}
+
+/// All configured VPSes, in the order of the configuration.
+#[derive(Debug)]
+pub struct Fleet {
+    vps: Vec<VpsState>,
+    totals: Totals,
+    staleness: f64,
+    version: u64,
+}
+
+impl Fleet {
+    /// A fleet about which nothing is known yet. `staleness` is in planned intervals.
+    #[must_use]
+    pub fn new(identities: Vec<Identity>, staleness: f64) -> Self {
+        Self {
+            vps: identities.into_iter().map(VpsState::new).collect(),
+            totals: Totals::default(),
+            staleness,
+            version: 0,
+        }
+    }
+
+    /// Takes over a new configuration: what is known about a VPS that stays is kept, counters included.
+    pub fn reconfigure(&mut self, identities: Vec<Identity>, staleness: f64) {
+        let mut known = std::mem::take(&mut self.vps);
+        self.vps = identities
+            .into_iter()
+            .map(
+                |identity| match known.iter().position(|v| v.identity.veid == identity.veid) {
+                    Some(position) => {
+                        let mut kept = known.swap_remove(position);
+                        kept.identity = identity;
+                        kept
+                    }
+                    None => VpsState::new(identity),
+                },
+            )
+            .collect();
+        self.staleness = staleness;
+        self.version += 1;
+    }
+
+    /// Every VPS, in the order of the configuration.
+    #[must_use]
+    pub fn vps(&self) -> &[VpsState] {
+        &self.vps
+    }
+
+    /// What is counted over all VPSes.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Access to count what is not the outcome of a call.
+    pub fn totals_mut(&mut self) -> &mut Totals {
+        self.version += 1;
+        &mut self.totals
+    }
+
+    /// How many planned intervals without success a value survives.
+    #[must_use]
+    pub fn staleness(&self) -> f64 {
+        self.staleness
+    }
+
+    /// Changes with every change of the data: a rendering of the same version differs only by what went stale.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// True once every VPS was asked at least once, whatever came of it.
+    #[must_use]
+    pub fn all_tried(&self) -> bool {
+        self.vps.iter().all(|vps| vps.tried)
+    }
+
+    /// The planned interval of a call from now on; `None` when the call is not made.
+    pub fn set_interval(&mut self, veid: Veid, call: Call, interval: Option<Duration>) {
+        if let Some(vps) = self.find(veid) {
+            let record = &mut vps.calls[call.index()];
+            if record.interval != interval {
+                record.interval = interval;
+                self.version += 1;
+            }
+        }
+    }
+
+    /// Takes in what a call brought. A VPS that is no longer configured is ignored.
+    pub fn apply(
+        &mut self,
+        veid: Veid,
+        call: Call,
+        result: &Result<Decoded, CallError>,
+        now: Moment,
+    ) {
+        self.version += 1;
+        if let Ok(decoded) = result {
+            for field in &decoded.problems {
+                self.totals.count_decode_problem(call, field);
+            }
+        }
+        let Some(vps) = self.find(veid) else {
+            return;
+        };
+        match result {
+            Ok(decoded) => vps.succeed(call, &decoded.answer, now),
+            Err(error) => vps.fail(call, error, now),
+        }
+    }
+
+    /// The newest usage row of a VPS that is known, Unix seconds: older rows bring nothing new.
+    #[must_use]
+    pub fn newest_usage(&self, veid: Veid) -> Option<i64> {
+        self.vps
+            .iter()
+            .find(|vps| vps.identity.veid == veid)
+            .and_then(|vps| vps.usage.map(|row| row.timestamp))
+    }
+
+    /// The elapsed time at which the next value goes stale by itself, if any does.
+    #[must_use]
+    pub fn next_expiry(&self, now: Moment) -> Option<Duration> {
+        self.vps
+            .iter()
+            .flat_map(|vps| vps.expiries(self.staleness, now))
+            .filter(|expiry| *expiry > now.elapsed)
+            .min()
+    }
+
+    fn find(&mut self, veid: Veid) -> Option<&mut VpsState> {
+        self.vps.iter_mut().find(|vps| vps.identity.veid == veid)
+    }
+}
+
+/// True when this answer tells what `getServiceInfo` tells.
+#[must_use]
+pub fn carries_service_info(answer: &Answer) -> bool {
+    matches!(answer, Answer::Service(_) | Answer::Live(..))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+use std::time::Duration;
+
+use super::*;
+use crate::kiwivm::Reason;
+use crate::kiwivm::model::{Lock, Points, UsageRow};
+
+const VEID: Veid = Veid(1_000_001);
+const STALENESS: f64 = 3.0;
+
+fn at(seconds: u64) -> Moment {
+    Moment {
+        elapsed: Duration::from_secs(seconds),
+        unix: 1_790_000_000.0 + Duration::from_secs(seconds).as_secs_f64(),
+    }
+}
+
+fn identity(veid: Veid) -> Identity {
+    Identity {
+        veid,
+        name: veid.to_string(),
+        labels: Vec::new(),
+        expect: Expect::Running,
+    }
+}
+
+/// A fleet of one whose calls are planned every `seconds`.
+fn fleet(seconds: u64) -> Fleet {
+    let mut fleet = Fleet::new(vec![identity(VEID)], STALENESS);
+    for call in Call::ALL {
+        fleet.set_interval(VEID, call, Some(Duration::from_secs(seconds)));
+    }
+    fleet
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is what `apply` takes")]
+fn answer(answer: Answer) -> Result<Decoded, CallError> {
+    Ok(Decoded {
+        answer,
+        problems: Vec::new(),
+    })
+}
+
+fn live() -> Result<Decoded, CallError> {
+    answer(Answer::Live(Box::default(), Box::default()))
+}
+
+fn failure(call: Call, reason: Reason) -> Result<Decoded, CallError> {
+    Err(CallError {
+        veid: VEID,
+        call,
+        reason,
+        detail: "for the test".to_owned(),
+        lock: None,
+    })
+}
+
+fn usage(timestamp: i64) -> Result<Decoded, CallError> {
+    answer(Answer::Usage(vec![UsageRow {
+        timestamp,
+        cpu_percent: Some(1.0),
+        network_in: None,
+        network_out: None,
+        disk_read: None,
+        disk_written: None,
+    }]))
+}
+
+fn up(fleet: &Fleet, seconds: u64) -> bool {
+    fleet.vps()[0].up(STALENESS, at(seconds))
+}
+
+#[test]
+fn values_are_dropped_after_staleness_intervals() {
+    let mut fleet = fleet(60);
+    fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(0));
+    assert!(up(&fleet, 180));
+    assert!(!up(&fleet, 181));
+    assert_eq!(fleet.next_expiry(at(0)), Some(Duration::from_secs(180)));
+}
+
+#[test]
+fn no_interval_stretches_live_beyond_half_an_hour_nor_service_beyond_a_day() {
+    let mut fleet = fleet(10 * 3600);
+    fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(0));
+    let vps = &fleet.vps()[0];
+    assert!(vps.live(STALENESS, at(1800)).is_some());
+    assert!(vps.live(STALENESS, at(1801)).is_none());
+    assert!(vps.service(STALENESS, at(86_400)).is_some());
+    assert!(vps.service(STALENESS, at(86_401)).is_none());
+}
+
+#[test]
+fn failures_do_not_keep_values_alive() {
+    let mut fleet = fleet(60);
+    fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(0));
+    for seconds in [60, 120, 180] {
+        let failure = failure(Call::LiveServiceInfo, Reason::Timeout);
+        fleet.apply(VEID, Call::LiveServiceInfo, &failure, at(seconds));
+    }
+    assert!(!up(&fleet, 181));
+    let record = &fleet.vps()[0].calls[Call::LiveServiceInfo.index()];
+    assert_eq!((record.successes, record.failures()), (1, 3));
+}
+
+#[test]
+fn a_live_answer_is_a_success_of_service_info_too() {
+    let mut fleet = fleet(60);
+    fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(7));
+    let record = &fleet.vps()[0].calls[Call::ServiceInfo.index()];
+    assert_eq!(record.last_success, Some(at(7).unix));
+    assert_eq!(record.successes, 0, "but it was not a call of its own");
+}
+
+#[test]
+fn service_info_takes_over_when_live_fails() {
+    let mut fleet = fleet(60);
+    fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(0));
+    let service = answer(Answer::Service(Box::default()));
+    fleet.apply(VEID, Call::ServiceInfo, &service, at(170));
+    let vps = &fleet.vps()[0];
+    assert!(vps.live(STALENESS, at(200)).is_none());
+    assert!(vps.service(STALENESS, at(200)).is_some());
+    assert!(vps.up(STALENESS, at(200)));
+}
+
+#[test]
+fn usage_ages_by_the_time_of_its_rows() {
+    let mut fleet = fleet(600);
+    let row_time = 1_790_000_000 - 1700;
+    fleet.apply(VEID, Call::RawUsageStats, &usage(row_time), at(0));
+    let usage_at = |fleet: &Fleet, seconds| {
+        fleet.vps()[0]
+            .usage(STALENESS, at(seconds))
+            .map(|row| row.timestamp)
+    };
+    assert_eq!(usage_at(&fleet, 100), Some(row_time));
+    assert_eq!(usage_at(&fleet, 101), None);
+    assert_eq!(fleet.next_expiry(at(0)), Some(Duration::from_secs(100)));
+}
+
+#[test]
+fn older_rows_and_rows_from_the_future_are_not_the_newest() {
+    let mut fleet = fleet(600);
+    let now = 1_790_000_000;
+    for timestamp in [now - 300, now - 600, now + 86_400] {
+        fleet.apply(VEID, Call::RawUsageStats, &usage(timestamp), at(0));
+    }
+    assert_eq!(fleet.newest_usage(VEID), Some(now - 300));
+}
+
+#[test]
+fn a_lock_is_a_state_with_its_progress_and_ends_with_the_next_answer() {
+    let mut fleet = fleet(60);
+    let locked = Err(CallError {
+        veid: VEID,
+        call: Call::LiveServiceInfo,
+        reason: Reason::Locked,
+        detail: String::new(),
+        lock: Some(Lock {
+            task: None,
+            progress: Some(0.45),
+        }),
+    });
+    fleet.apply(VEID, Call::LiveServiceInfo, &locked, at(0));
+    let progress = |fleet: &Fleet, seconds| {
+        fleet.vps()[0]
+            .lock(STALENESS, at(seconds))
+            .map(|lock| lock.as_ref().and_then(|lock| lock.progress))
+    };
+    assert_eq!(progress(&fleet, 1), Some(Some(0.45)));
+    assert_eq!(fleet.vps()[0].authentication_failed, Some(false));
+    fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(60));
+    assert_eq!(progress(&fleet, 61), Some(None));
+    assert_eq!(progress(&fleet, 241), None, "no longer known");
+}
+
+#[test]
+fn a_refused_key_stays_refused_until_it_is_accepted() {
+    let mut fleet = fleet(60);
+    let refused = failure(Call::LiveServiceInfo, Reason::Auth);
+    fleet.apply(VEID, Call::LiveServiceInfo, &refused, at(0));
+    let later = failure(Call::ServiceInfo, Reason::Timeout);
+    fleet.apply(VEID, Call::ServiceInfo, &later, at(3600));
+    assert_eq!(fleet.vps()[0].authentication_failed, Some(true));
+    fleet.apply(
+        VEID,
+        Call::ServiceInfo,
+        &answer(Answer::Service(Box::default())),
+        at(7200),
+    );
+    assert_eq!(fleet.vps()[0].authentication_failed, Some(false));
+}
+
+#[test]
+fn a_new_configuration_keeps_what_is_known_of_those_that_stay() {
+    let mut fleet = Fleet::new(vec![identity(VEID), identity(Veid(2))], STALENESS);
+    fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(0));
+    let renamed = Identity {
+        name: "renamed".to_owned(),
+        ..identity(VEID)
+    };
+    fleet.reconfigure(vec![identity(Veid(3)), renamed], STALENESS);
+    let names: Vec<_> = fleet
+        .vps()
+        .iter()
+        .map(|vps| vps.identity.name.as_str())
+        .collect();
+    assert_eq!(names, ["3", "renamed"]);
+    assert!(fleet.vps()[1].up(STALENESS, at(1)));
+    assert!(!fleet.vps()[0].tried);
+}
+
+#[test]
+fn what_a_vps_that_left_still_brings_is_ignored() {
+    let mut fleet = fleet(60);
+    fleet.apply(Veid(9), Call::LiveServiceInfo, &live(), at(0));
+    assert!(!up(&fleet, 0));
+}
+
+#[test]
+fn everything_that_changes_the_page_changes_the_version() {
+    let mut fleet = fleet(60);
+    let before = fleet.version();
+    let points = answer(Answer::Points(Points::default()));
+    fleet.apply(VEID, Call::RateLimitStatus, &points, at(0));
+    let applied = fleet.version();
+    fleet.set_interval(VEID, Call::RawUsageStats, None);
+    assert!(before < applied && applied < fleet.version());
+}

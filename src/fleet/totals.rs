@@ -1,0 +1,69 @@
+//! What is counted over all VPSes.
+
+use std::collections::BTreeMap;
+
+use prometheus_client::metrics::histogram::Histogram;
+
+use crate::kiwivm::Call;
+
+/// Upper bounds of the call durations in seconds: a call may take 15 s and is given 30.
+const DURATION_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0];
+
+/// Why a call that was due was made later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deferral {
+    /// After a failure.
+    Backoff,
+    /// All places for calls in flight were taken.
+    Concurrency,
+}
+
+impl Deferral {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::Backoff, Self::Concurrency];
+
+    /// The value of the `reason` label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Backoff => "backoff",
+            Self::Concurrency => "concurrency",
+        }
+    }
+}
+
+/// Counters without VPS labels. Arrays are indexed by [`Call::index`].
+#[derive(Debug)]
+pub struct Totals {
+    /// Durations of calls in seconds.
+    pub durations: [Histogram; Call::ALL.len()],
+    /// Bytes of answers, as received after decompression.
+    pub response_bytes: [u64; Call::ALL.len()],
+    /// Calls made later than due, by [`Deferral`].
+    pub deferred: [[u64; Deferral::ALL.len()]; Call::ALL.len()],
+    /// Fields that arrived in no known form.
+    pub decode_problems: BTreeMap<(Call, &'static str), u64>,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self {
+            durations: std::array::from_fn(|_| Histogram::new(DURATION_BUCKETS)),
+            response_bytes: Default::default(),
+            deferred: Default::default(),
+            decode_problems: BTreeMap::new(),
+        }
+    }
+}
+
+impl Totals {
+    /// Counts a call that was not made when it was due.
+    pub fn count_deferral(&mut self, call: Call, reason: Deferral) {
+        self.deferred[call.index()][reason as usize] += 1;
+    }
+
+    /// Counts a field that arrived in no known form.
+    pub fn count_decode_problem(&mut self, call: Call, field: &'static str) {
+        *self.decode_problems.entry((call, field)).or_default() += 1;
+    }
+}

@@ -1,0 +1,263 @@
+//! One VPS: the last answers, their ages, and the outcomes of its calls.
+
+use std::time::Duration;
+
+use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, carries_service_info};
+use crate::clock::Moment;
+use crate::kiwivm::model::{Answer, LiveInfo, Lock, Points, ServiceInfo, UsageRow};
+use crate::kiwivm::{Call, CallError, Reason};
+
+/// A value and the moment it was learnt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Known<T> {
+    /// What was learnt.
+    pub value: T,
+    /// When, on the clock that never steps.
+    pub at: Duration,
+}
+
+impl<T> Known<T> {
+    fn new(value: T, now: Moment) -> Self {
+        Self {
+            value,
+            at: now.elapsed,
+        }
+    }
+}
+
+/// The outcomes of one call of one VPS.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallRecord {
+    /// Successful calls.
+    pub successes: u64,
+    /// Failed calls, by [`Reason::index`].
+    pub errors: [u64; Reason::ALL.len()],
+    /// Unix seconds of the last success. A live answer is a success of `getServiceInfo` too.
+    pub last_success: Option<f64>,
+    /// The planned interval; `None` when the call is not made.
+    pub interval: Option<Duration>,
+}
+
+impl CallRecord {
+    /// Failed calls of every reason.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.errors.iter().sum()
+    }
+}
+
+/// What is known about one VPS.
+#[derive(Clone, Debug)]
+pub struct VpsState {
+    /// Who it is.
+    pub identity: Identity,
+    /// Outcomes by [`Call::index`].
+    pub calls: [CallRecord; Call::ALL.len()],
+    /// True from the first attempt of any call on.
+    pub tried: bool,
+    /// Whether the API refused the key when it last said anything about it.
+    pub authentication_failed: Option<bool>,
+    /// The last failure in words and when it happened; cleared by the next success of the same call.
+    pub last_error: Option<(Call, Known<String>)>,
+    pub(super) service: Option<Known<ServiceInfo>>,
+    pub(super) live: Option<Known<LiveInfo>>,
+    pub(super) usage: Option<UsageRow>,
+    pub(super) points: Option<Known<Points>>,
+    lock: Option<Known<Option<Lock>>>,
+    failing: [bool; Call::ALL.len()],
+}
+
+impl VpsState {
+    pub(super) fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            calls: Default::default(),
+            tried: false,
+            authentication_failed: None,
+            last_error: None,
+            service: None,
+            live: None,
+            usage: None,
+            points: None,
+            lock: None,
+            failing: Default::default(),
+        }
+    }
+
+    /// Service info, while fresh.
+    #[must_use]
+    pub fn service(&self, staleness: f64, now: Moment) -> Option<&ServiceInfo> {
+        self.fresh(self.service.as_ref(), Call::ServiceInfo, staleness, now)
+    }
+
+    /// Live info, while fresh.
+    #[must_use]
+    pub fn live(&self, staleness: f64, now: Moment) -> Option<&LiveInfo> {
+        self.fresh(self.live.as_ref(), Call::LiveServiceInfo, staleness, now)
+    }
+
+    /// Remaining points as last read, while fresh.
+    #[must_use]
+    pub fn points(&self, staleness: f64, now: Moment) -> Option<&Points> {
+        self.fresh(self.points.as_ref(), Call::RateLimitStatus, staleness, now)
+    }
+
+    /// The task that holds the VPS: `Some(None)` when none does, `None` when that is not known or no longer fresh.
+    #[must_use]
+    pub fn lock(&self, staleness: f64, now: Moment) -> Option<&Option<Lock>> {
+        self.fresh(self.lock.as_ref(), Call::LiveServiceInfo, staleness, now)
+    }
+
+    /// The newest usage row, while fresh by its own time: a poll that brings old rows does not make them new.
+    #[must_use]
+    pub fn usage(&self, staleness: f64, now: Moment) -> Option<&UsageRow> {
+        let limit = self.limit(Call::RawUsageStats, staleness).as_secs_f64();
+        self.usage
+            .as_ref()
+            .filter(|row| now.unix - seconds(row.timestamp) <= limit)
+    }
+
+    /// True while an answer of live or service info is fresh.
+    #[must_use]
+    pub fn up(&self, staleness: f64, now: Moment) -> bool {
+        self.service(staleness, now).is_some() || self.live(staleness, now).is_some()
+    }
+
+    /// True while the last attempt of a call failed.
+    #[must_use]
+    pub fn failing(&self, call: Call) -> bool {
+        self.failing[call.index()]
+    }
+
+    /// How long ago any call last succeeded.
+    #[must_use]
+    pub fn age(&self, now: Moment) -> Option<Duration> {
+        let latest = [
+            self.service.as_ref().map(|known| known.at),
+            self.live.as_ref().map(|known| known.at),
+            self.points.as_ref().map(|known| known.at),
+        ]
+        .into_iter()
+        .flatten()
+        .max()?;
+        Some(now.elapsed.saturating_sub(latest))
+    }
+
+    pub(super) fn succeed(&mut self, call: Call, answer: &Answer, now: Moment) {
+        self.tried = true;
+        self.failing[call.index()] = false;
+        self.authentication_failed = Some(false);
+        self.lock = Some(Known::new(None, now));
+        if self
+            .last_error
+            .as_ref()
+            .is_some_and(|(failed, _)| *failed == call || *failed == Call::ServiceInfo)
+        {
+            self.last_error = None;
+        }
+        self.calls[call.index()].successes += 1;
+        self.calls[call.index()].last_success = Some(now.unix);
+        if carries_service_info(answer) {
+            self.calls[Call::ServiceInfo.index()].last_success = Some(now.unix);
+        }
+        match answer {
+            Answer::Service(service) => self.service = Some(Known::new((**service).clone(), now)),
+            Answer::Live(service, live) => {
+                self.service = Some(Known::new((**service).clone(), now));
+                self.live = Some(Known::new((**live).clone(), now));
+            }
+            Answer::Points(points) => self.points = Some(Known::new(*points, now)),
+            Answer::Usage(rows) => self.take_newest(rows, now),
+        }
+    }
+
+    pub(super) fn fail(&mut self, call: Call, error: &CallError, now: Moment) {
+        self.tried = true;
+        self.failing[call.index()] = true;
+        self.calls[call.index()].errors[error.reason.index()] += 1;
+        match error.reason {
+            Reason::Auth => self.authentication_failed = Some(true),
+            Reason::Locked => {
+                self.authentication_failed = Some(false);
+                self.lock = Some(Known::new(
+                    Some(error.lock.clone().unwrap_or_default()),
+                    now,
+                ));
+            }
+            _ => {}
+        }
+        self.last_error = Some((call, Known::new(error.to_string(), now)));
+    }
+
+    /// Rows from the future (beyond a clock that is a little off) would hide every later row.
+    fn take_newest(&mut self, rows: &[UsageRow], now: Moment) {
+        const CLOCK_TOLERANCE: f64 = 15.0 * 60.0;
+        let newest = rows
+            .iter()
+            .filter(|row| seconds(row.timestamp) <= now.unix + CLOCK_TOLERANCE)
+            .max_by_key(|row| row.timestamp);
+        if let Some(row) = newest
+            && self
+                .usage
+                .is_none_or(|known| row.timestamp > known.timestamp)
+        {
+            self.usage = Some(*row);
+        }
+    }
+
+    fn fresh<'a, T>(
+        &self,
+        known: Option<&'a Known<T>>,
+        call: Call,
+        staleness: f64,
+        now: Moment,
+    ) -> Option<&'a T> {
+        known
+            .filter(|known| now.elapsed <= known.at.saturating_add(self.limit(call, staleness)))
+            .map(|known| &known.value)
+    }
+
+    /// The age at which what a call brings is dropped.
+    fn limit(&self, call: Call, staleness: f64) -> Duration {
+        let longest = match call {
+            Call::LiveServiceInfo => LIVE_LIMIT,
+            _ => SERVICE_LIMIT,
+        };
+        self.calls[call.index()]
+            .interval
+            .and_then(|interval| {
+                Duration::try_from_secs_f64(interval.as_secs_f64() * staleness).ok()
+            })
+            .map_or(longest, |limit| limit.min(longest))
+    }
+
+    pub(super) fn expiries(&self, staleness: f64, now: Moment) -> impl Iterator<Item = Duration> {
+        let at = |at: Option<Duration>, call| {
+            at.map(|at| at.saturating_add(self.limit(call, staleness)))
+        };
+        let usage = self.usage.map(|row| {
+            let left = seconds(row.timestamp)
+                + self.limit(Call::RawUsageStats, staleness).as_secs_f64()
+                - now.unix;
+            now.elapsed + Duration::try_from_secs_f64(left).unwrap_or_default()
+        });
+        [
+            at(self.service.as_ref().map(|k| k.at), Call::ServiceInfo),
+            at(self.live.as_ref().map(|k| k.at), Call::LiveServiceInfo),
+            at(self.lock.as_ref().map(|k| k.at), Call::LiveServiceInfo),
+            at(self.points.as_ref().map(|k| k.at), Call::RateLimitStatus),
+            usage,
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// The API's timestamps are far below 2^53 seconds.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact for any date below the year 285,000,000"
+)]
+fn seconds(timestamp: i64) -> f64 {
+    timestamp as f64
+}

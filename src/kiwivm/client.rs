@@ -1,0 +1,289 @@
+//! Makes the calls. The key travels in the request body, redirects are not followed, nothing is retried behind the
+//! planner's back, and an error never carries a URL.
+
+use std::error::Error as _;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::{StatusCode, Url, redirect, retry};
+
+use super::{ApiKey, Call, CallError, Decoded, Reason, Veid, decode};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The vendor gives 15 s as the longest live call; the clients that work give it twice that.
+const LIVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Megabytes of history may take long on a thin line, as long as bytes keep coming.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(180);
+const USAGE_SILENCE: Duration = Duration::from_secs(20);
+const OTHER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Two years of usage rows at five minutes are about 30 MB.
+const USAGE_LIMIT: usize = 64 << 20;
+/// A live answer with a picture of the console has hundreds of kilobytes.
+const OTHER_LIMIT: usize = 4 << 20;
+
+/// Where the API is.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// The URL below which the calls are, without or with a slash at the end.
+    pub endpoint: Url,
+    /// A proxy for everything but a loopback endpoint.
+    pub proxy: Option<Url>,
+}
+
+/// Why there is no client.
+#[derive(Debug)]
+pub struct ClientError(String);
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// What came of a call.
+#[derive(Debug)]
+pub struct Response {
+    /// The answer, or why there is none.
+    pub result: Result<Decoded, CallError>,
+    /// Bytes of the body that were received, after decompression.
+    pub bytes: u64,
+}
+
+/// Makes read calls. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    endpoint: Url,
+}
+
+/// True when a URL cannot leave this machine.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+impl Client {
+    /// A client for one endpoint.
+    ///
+    /// # Errors
+    ///
+    /// An endpoint that is neither https nor loopback, or a proxy or TLS set-up that cannot be used.
+    pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
+        let ClientOptions {
+            mut endpoint,
+            proxy,
+        } = options;
+        let loopback = is_loopback(&endpoint);
+        if endpoint.scheme() != "https" && !(loopback && endpoint.scheme() == "http") {
+            return Err(ClientError(
+                "api.endpoint must be an https URL: the key would be readable on the way"
+                    .to_owned(),
+            ));
+        }
+        if !endpoint.path().ends_with('/') {
+            let path = format!("{}/", endpoint.path());
+            endpoint.set_path(&path);
+        }
+        // A provider that is installed already is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("kiwivm_exporter/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .retry(retry::never())
+            .no_proxy()
+            .pool_max_idle_per_host(4)
+            .https_only(!loopback)
+            .tls_certs_merge(bundled_roots());
+        if let Some(proxy) = proxy.filter(|_| !loopback) {
+            let proxy = reqwest::Proxy::all(proxy).map_err(|error| {
+                ClientError(format!("api.proxy: {}", causes(&error.without_url())))
+            })?;
+            builder = builder.proxy(proxy);
+        }
+        let http = builder
+            .build()
+            .map_err(|error| ClientError(format!("TLS: {}", causes(&error.without_url()))))?;
+        Ok(Self { http, endpoint })
+    }
+
+    /// Makes one call. Of usage rows only those newer than `usage_since` (Unix seconds) are kept.
+    pub async fn call(
+        &self,
+        veid: Veid,
+        key: &ApiKey,
+        call: Call,
+        usage_since: Option<i64>,
+    ) -> Response {
+        let mut body = Vec::new();
+        let result = self
+            .exchange(veid, key, call, &mut body)
+            .await
+            .and_then(|status| {
+                let decoded = decode(call, &body, usage_since)
+                    .map_err(|error| CallError::from_answer(veid, call, key, error));
+                if status == StatusCode::OK {
+                    return decoded;
+                }
+                // Whoever sends another status did not reach the application, unless it says what the API would say.
+                Err(match decoded {
+                    Err(error) if !matches!(error.reason, Reason::NotJson | Reason::BadShape) => {
+                        error
+                    }
+                    _ => status_error(veid, call, status),
+                })
+            });
+        Response {
+            result,
+            bytes: body.len() as u64,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        veid: Veid,
+        key: &ApiKey,
+        call: Call,
+        body: &mut Vec<u8>,
+    ) -> Result<StatusCode, CallError> {
+        let (timeout, silence, limit) = match call {
+            Call::LiveServiceInfo => (LIVE_TIMEOUT, LIVE_TIMEOUT, OTHER_LIMIT),
+            Call::RawUsageStats => (USAGE_TIMEOUT, USAGE_SILENCE, USAGE_LIMIT),
+            Call::ServiceInfo | Call::RateLimitStatus => {
+                (OTHER_TIMEOUT, OTHER_TIMEOUT, OTHER_LIMIT)
+            }
+        };
+        let transport = |error: reqwest::Error| {
+            let (reason, detail) = classify(&error.without_url());
+            CallError::new(veid, call, reason, detail)
+        };
+        let silent = |_| {
+            let detail = format!("no byte arrived for {} s", silence.as_secs());
+            CallError::new(veid, call, Reason::Timeout, detail)
+        };
+        let url = self.endpoint.join(call.name()).map_err(|_| {
+            CallError::new(
+                veid,
+                call,
+                Reason::Connect,
+                "api.endpoint has no room for a call",
+            )
+        })?;
+        let sending = self
+            .http
+            .post(url)
+            .timeout(timeout)
+            .form(&[
+                ("veid", veid.to_string().as_str()),
+                ("api_key", key.expose()),
+            ])
+            .send();
+        let mut response = tokio::time::timeout(silence, sending)
+            .await
+            .map_err(silent)?
+            .map_err(transport)?;
+        while let Some(chunk) = tokio::time::timeout(silence, response.chunk())
+            .await
+            .map_err(silent)?
+            .map_err(transport)?
+        {
+            if body.len() + chunk.len() > limit {
+                let detail = format!("the answer is larger than {} MiB", limit >> 20);
+                return Err(CallError::new(veid, call, Reason::BodyTooLarge, detail));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(response.status())
+    }
+}
+
+fn status_error(veid: Veid, call: Call, status: StatusCode) -> CallError {
+    let reason = if status == StatusCode::TOO_MANY_REQUESTS {
+        Reason::RateLimited
+    } else {
+        Reason::HttpStatus
+    };
+    let detail = if status.is_redirection() {
+        format!(
+            "HTTP status {}, a redirect, which is not followed with the key",
+            status.as_u16()
+        )
+    } else {
+        format!("HTTP status {}", status.as_u16())
+    };
+    CallError::new(veid, call, reason, detail)
+}
+
+/// The roots of Mozilla beside those of this machine, for images that ship none.
+fn bundled_roots() -> impl Iterator<Item = reqwest::Certificate> {
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS
+        .iter()
+        .filter_map(|root| reqwest::Certificate::from_der(root).ok())
+}
+
+fn classify(error: &reqwest::Error) -> (Reason, String) {
+    if error.is_timeout() {
+        let what = if error.is_connect() {
+            "no connection in time"
+        } else {
+            "no answer in time"
+        };
+        return (Reason::Timeout, what.to_owned());
+    }
+    let detail = causes(error);
+    if error.is_decode() && !has_cause::<hyper::Error>(error) {
+        return (
+            Reason::NotJson,
+            format!("the body cannot be read: {detail}"),
+        );
+    }
+    if has_cause::<rustls::Error>(error) {
+        return (Reason::Tls, detail);
+    }
+    (Reason::Connect, detail)
+}
+
+fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let mut next = error.source();
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}
+
+/// Errors of rustls arrive wrapped in I/O errors, whose `source` passes over what they wrap.
+fn has_cause<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
+    chain(error).any(|cause| {
+        let wrapped = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        cause.is::<E>()
+            || wrapped.is_some_and(
+                <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<E>,
+            )
+    })
+}
+
+/// The causes in words. reqwest's own first line says only that sending failed.
+fn causes(error: &reqwest::Error) -> String {
+    let mut words: Vec<String> = chain(error).map(ToString::to_string).collect();
+    words.dedup();
+    if words.is_empty() {
+        return error.to_string();
+    }
+    words.join(": ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! What `getLiveServiceInfo` adds, for KVM and for OpenVZ.
+
+use super::Fields;
+use crate::kiwivm::lenient::{Loose, Odd};
+use crate::kiwivm::model::{Beancounter, Hypervisor, LiveInfo, ServiceInfo, Status};
+
+pub(super) const FIELDS: &[&str] = &[
+    "ve_status",
+    "ve_used_disk_space_b",
+    "ve_disk_quota_gb",
+    "is_cpu_throttled",
+    "is_disk_throttled",
+    "load_average",
+    "mem_available_kb",
+    "swap_total_kb",
+    "swap_available_kb",
+    "vz_quota",
+];
+
+const KIB: u64 = 1 << 10;
+const GIB: u64 = 1 << 30;
+/// OpenVZ counts memory in pages of this size.
+const PAGE: u64 = 4096;
+
+/// A beancounter's name, the name of its barrier, and the bytes of its unit (1 when it is a plain number or bytes).
+const BEANCOUNTERS: &[(&str, &str, u64)] = &[
+    ("nproc", "nproc_b", 1),
+    ("kmemsize", "kmemsize_b", 1),
+    ("privvmpages", "privvmpages_b", PAGE),
+    ("oomguarpages", "oomguarpages_b", PAGE),
+    ("numtcpsock", "numtcpsock_b", 1),
+    ("numfile", "numfile_b", 1),
+    ("swappages", "swappages_b", PAGE),
+    ("physpages", "physpages_l", PAGE),
+];
+
+pub(super) fn read(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
+    let mut live = if service.hypervisor == Some(Hypervisor::OpenVz) {
+        openvz(fields, service)
+    } else {
+        kvm(fields)
+    };
+    live.cpu_throttled = fields.read("is_cpu_throttled", Loose::flag);
+    live.disk_throttled = fields.read("is_disk_throttled", Loose::flag);
+    // Of a guest that is off, nulls and zeros may arrive; a 0 would read as "no memory available".
+    if live.status.is_some_and(|status| status != Status::Running) {
+        live.load = None;
+        live.memory_available = None;
+        live.swap_total = None;
+        live.swap_free = None;
+    }
+    live
+}
+
+fn kvm(fields: &mut Fields) -> LiveInfo {
+    LiveInfo {
+        status: fields.read("ve_status", status),
+        disk_used: fields.read("ve_used_disk_space_b", Loose::count),
+        disk_size: fields.read("ve_disk_quota_gb", |value| in_units(value, GIB)),
+        load: fields.read("load_average", Loose::load_average),
+        memory_available: fields.read("mem_available_kb", |value| in_units(value, KIB)),
+        swap_total: fields.read("swap_total_kb", |value| in_units(value, KIB)),
+        swap_free: fields.read("swap_available_kb", |value| in_units(value, KIB)),
+        ..LiveInfo::default()
+    }
+}
+
+fn openvz(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
+    let mut status_of = nested(fields, "vz_status");
+    let mut quota_of = nested(fields, "vz_quota");
+    let beancounters: Vec<_> = BEANCOUNTERS
+        .iter()
+        .map(|(name, barrier, unit)| Beancounter {
+            resource: name,
+            held: status_of.read(name, |value| in_units(value, *unit)),
+            barrier: status_of.read(barrier, |value| in_units(value, *unit)),
+        })
+        .filter(|counter| counter.held.is_some() || counter.barrier.is_some())
+        .collect();
+    let find = |resource| {
+        beancounters
+            .iter()
+            .find(|counter| counter.resource == resource)
+    };
+    let held = |resource| find(resource).and_then(|counter| counter.held);
+    let swap_total = service
+        .plan_swap
+        .or_else(|| find("swappages").and_then(|counter| counter.barrier));
+    let live = LiveInfo {
+        status: status_of.read("status", status),
+        load: status_of.read("load_average", Loose::load_average),
+        // The clients that know OpenVZ take oomguarpages for the memory in use.
+        memory_available: minus(service.plan_ram, held("oomguarpages")),
+        swap_total,
+        swap_free: minus(swap_total, held("swappages")),
+        disk_used: quota_of.read("occupied_kb", |value| in_units(value, KIB)),
+        disk_size: quota_of.read("softlimit_kb", |value| in_units(value, KIB)),
+        inodes_used: quota_of.read("occupied_inodes", Loose::count),
+        inodes_limit: quota_of.read("softlimit_inodes", Loose::count),
+        beancounters,
+        ..LiveInfo::default()
+    };
+    for problem in status_of.problems.into_iter().chain(quota_of.problems) {
+        fields.problem(problem);
+    }
+    live
+}
+
+/// The fields of an object within the answer.
+fn nested(fields: &mut Fields, name: &'static str) -> Fields {
+    let known = |field: &str| {
+        let counters = BEANCOUNTERS
+            .iter()
+            .flat_map(|(name, barrier, _)| [*name, *barrier]);
+        let others = [
+            "status",
+            "load_average",
+            "occupied_kb",
+            "softlimit_kb",
+            "occupied_inodes",
+            "softlimit_inodes",
+        ];
+        counters.chain(others).find(|name| *name == field)
+    };
+    let values = fields.read(name, |value| {
+        let entries = value.map()?.iter();
+        Ok(Some(
+            entries
+                .filter_map(|(field, value)| Some((known(field)?, value.clone())))
+                .collect(),
+        ))
+    });
+    Fields {
+        values: values.unwrap_or_default(),
+        problems: Vec::new(),
+    }
+}
+
+/// The vendor writes `Running`, the API sends `running`.
+fn status(value: &Loose) -> Result<Option<Status>, Odd> {
+    let Some(word) = value.text()? else {
+        return Ok(None);
+    };
+    Ok(match word.trim().to_ascii_lowercase().as_str() {
+        "" | "-" => None,
+        "running" => Some(Status::Running),
+        "starting" => Some(Status::Starting),
+        "stopped" => Some(Status::Stopped),
+        _ => Some(Status::Other),
+    })
+}
+
+fn in_units(value: &Loose, unit: u64) -> Result<Option<u64>, Odd> {
+    value
+        .count()?
+        .map(|count| count.checked_mul(unit).ok_or(Odd))
+        .transpose()
+}
+
+/// More held than there is leaves nothing.
+fn minus(total: Option<u64>, held: Option<u64>) -> Option<u64> {
+    Some(total?.saturating_sub(held?))
+}

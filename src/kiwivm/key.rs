@@ -1,0 +1,56 @@
+//! The secret.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// The API key of one VPS. It can do everything to that VPS, so it has one way out: the request body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(Zeroizing<String>);
+
+impl ApiKey {
+    /// A key without the white space around it; `None` when nothing is left.
+    #[must_use]
+    pub fn new(key: impl Into<String>) -> Option<Self> {
+        let key = Zeroizing::new(key.into());
+        let trimmed = key.trim();
+        (!trimmed.is_empty()).then(|| Self(Zeroizing::new(trimmed.to_owned())))
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Text that came from outside, without the key in it.
+    pub(super) fn redact(&self, text: &str) -> String {
+        text.replace(self.expose(), "[redacted]")
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_trimmed_and_never_empty() {
+        let key = ApiKey::new(" private_x\n").expect("it is a key");
+        assert_eq!(key.expose(), "private_x");
+        assert_eq!(ApiKey::new(" \n"), None);
+    }
+
+    #[test]
+    fn a_key_is_not_shown() {
+        let key = ApiKey::new("private_x").expect("it is a key");
+        assert_eq!(
+            format!("{key:?} {:?}", Some(&key)),
+            "ApiKey(redacted) Some(ApiKey(redacted))"
+        );
+        assert_eq!(key.redact("no private_x here"), "no [redacted] here");
+    }
+}

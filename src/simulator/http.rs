@@ -1,0 +1,430 @@
+//! The simulated API on a socket, with a few routes below `/_simulator/` for tests.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::fault::{Fault, FaultKind};
+use super::json::Object;
+use super::points::Refusal;
+use super::reads::Moment;
+use super::vps::Vps;
+use super::{ReceivedCall, Simulator, State};
+
+type Body = BoxBody<Bytes, Broken>;
+
+/// Ends a connection in the middle of an answer.
+#[derive(Debug)]
+struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the connection ends here, as told")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// A form of this API is two short parameters.
+const LARGEST_FORM: usize = 64 << 10;
+
+/// Serves until `shutdown` ends.
+pub async fn serve(
+    listener: TcpListener,
+    simulator: Arc<Simulator>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let accept = async {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let simulator = simulator.clone();
+            let service = service_fn(move |request| respond(simulator.clone(), request));
+            // A fault that breaks the connection is no error of ours.
+            tokio::spawn(async move {
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    };
+    tokio::select! {
+        () = shutdown => {}
+        () = accept => {}
+    }
+}
+
+fn unix_now() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
+}
+
+async fn respond(
+    simulator: Arc<Simulator>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Broken> {
+    let (head, body) = request.into_parts();
+    let query = head.uri.query().unwrap_or_default().to_owned();
+    let path = head.uri.path().to_owned();
+    let body = Limited::new(body, LARGEST_FORM)
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    if let Some(route) = path.strip_prefix("/_simulator/") {
+        return Ok(simulator.test_route(route, &body));
+    }
+    let content_type = head
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let mut parameters = pairs(query.as_bytes());
+    let key_in_url = parameters.contains_key("api_key");
+    if content_type.starts_with("multipart/form-data") {
+        parameters.extend(multipart(&body));
+    } else {
+        parameters.extend(pairs(&body));
+    }
+    let call = path
+        .strip_prefix("/v1/")
+        .unwrap_or(&path)
+        .trim_matches('/')
+        .to_owned();
+    let received = ReceivedCall {
+        veid: parameters
+            .get("veid")
+            .and_then(|veid| veid.parse().ok())
+            .unwrap_or_default(),
+        call,
+        method: head.method.to_string(),
+        key_in_url,
+    };
+    simulator.answer_call(&received, &parameters).await
+}
+
+/// Parameters in the form of a query.
+fn pairs(text: &[u8]) -> HashMap<String, String> {
+    let query = format!("http://form/?{}", String::from_utf8_lossy(text));
+    reqwest::Url::parse(&query)
+        .map(|url| url.query_pairs().into_owned().collect())
+        .unwrap_or_default()
+}
+
+/// Parameters as curl's `-F` sends them.
+fn multipart(body: &[u8]) -> HashMap<String, String> {
+    let body = String::from_utf8_lossy(body);
+    let field = |part: &str| {
+        let (head, value) = part.split_once("\r\n\r\n")?;
+        let name = head.split("name=\"").nth(1)?.split('"').next()?;
+        Some((name.to_owned(), value.split("\r\n").next()?.to_owned()))
+    };
+    body.split("--").filter_map(field).collect()
+}
+
+/// How a call is answered.
+enum Reply {
+    Json(String),
+    Status(StatusCode),
+    Html,
+    Empty,
+    Truncated(String),
+    Reset,
+    Hang,
+}
+
+impl Simulator {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer_call(
+        &self,
+        received: &ReceivedCall,
+        parameters: &HashMap<String, String>,
+    ) -> Result<Response<Body>, Broken> {
+        let fault = {
+            let mut state = self.state();
+            state.calls.push(received.clone());
+            let concerned = |fault: &&Fault| fault.concerns(received.veid, &received.call);
+            state.faults.iter().find(concerned).cloned()
+        };
+        let latency = match received.call.as_str() {
+            "getLiveServiceInfo" => self.live_latency,
+            _ => self.live_latency / 10,
+        };
+        let slow = fault
+            .as_ref()
+            .filter(|fault| fault.kind == FaultKind::Slow)
+            .map_or(Duration::ZERO, |fault| {
+                Duration::from_secs_f64(fault.seconds)
+            });
+        tokio::time::sleep(latency + slow).await;
+        let reply = self.reply(received, parameters, fault.map(|fault| fault.kind));
+        match reply {
+            Reply::Json(json) => Ok(page(StatusCode::OK, json)),
+            Reply::Status(status) => Ok(page(status, "<html><body>Sorry.</body></html>")),
+            Reply::Html => Ok(page(
+                StatusCode::OK,
+                "<!DOCTYPE html>\n<html><head><title>503 Service Temporarily Unavailable</title></head></html>",
+            )),
+            Reply::Empty => Ok(page(StatusCode::OK, "")),
+            Reply::Truncated(json) => Ok(cut_off(&json)),
+            Reply::Reset => Err(Broken),
+            Reply::Hang => std::future::pending().await,
+        }
+    }
+
+    fn reply(
+        &self,
+        received: &ReceivedCall,
+        parameters: &HashMap<String, String>,
+        fault: Option<FaultKind>,
+    ) -> Reply {
+        match fault {
+            Some(FaultKind::Hang) => return Reply::Hang,
+            Some(FaultKind::Reset) => return Reply::Reset,
+            Some(FaultKind::Html) => return Reply::Html,
+            Some(FaultKind::Empty) => return Reply::Empty,
+            Some(FaultKind::RateLimited) => return Reply::Status(StatusCode::TOO_MANY_REQUESTS),
+            Some(FaultKind::Http500) => return Reply::Status(StatusCode::INTERNAL_SERVER_ERROR),
+            Some(FaultKind::Auth) => return Reply::Json(error(700_005, "Authentication failure")),
+            Some(FaultKind::Locked) => return Reply::Json(locked(45)),
+            _ => {}
+        }
+        let json = match self.true_answer(received, parameters) {
+            Ok(json) => json,
+            Err(reply) => return reply,
+        };
+        match fault {
+            Some(FaultKind::Truncated) => Reply::Truncated(json),
+            Some(FaultKind::WrongTypes) => Reply::Json(numbers_as_text(&json)),
+            Some(FaultKind::MissingError) => {
+                Reply::Json(json.replace("\"error\":0", "\"nothing\":0"))
+            }
+            _ => Reply::Json(json),
+        }
+    }
+
+    fn true_answer(
+        &self,
+        received: &ReceivedCall,
+        parameters: &HashMap<String, String>,
+    ) -> Result<String, Reply> {
+        if !parameters.contains_key("veid") || !parameters.contains_key("api_key") {
+            return Ok(error(700_001, "Missing required parameter"));
+        }
+        let now = unix_now();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let Some(vps) = state
+            .vps
+            .iter_mut()
+            .find(|vps| vps.veid == received.veid && parameters.get("api_key") == Some(&vps.key))
+        else {
+            return Ok(error(700_005, "Authentication failure"));
+        };
+        vps.advance(&state.story, now);
+        let elapsed = state.story.elapsed(now);
+        match state.points.spend(received.veid, &received.call, elapsed) {
+            Err(Refusal::Status) => return Err(Reply::Status(StatusCode::TOO_MANY_REQUESTS)),
+            Err(Refusal::Drop) => return Err(Reply::Reset),
+            Err(Refusal::Message) => {
+                return Ok(error(700_010, "Too many requests, rate limit exceeded"));
+            }
+            Ok(()) => {}
+        }
+        if let Some(percent) = vps.lock_progress(elapsed) {
+            return Ok(locked(percent));
+        }
+        if let Some(done) = power(vps, &received.call, elapsed) {
+            return Ok(done);
+        }
+        let moment = Moment {
+            vps,
+            story: &state.story,
+            now,
+            points: state.points.remaining(received.veid, elapsed),
+        };
+        moment
+            .answer(&received.call)
+            .ok_or(Reply::Status(StatusCode::NOT_FOUND))
+    }
+
+    fn test_route(&self, route: &str, body: &[u8]) -> Response<Body> {
+        let now = unix_now();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let answer = match route {
+            "account" => {
+                for vps in &mut state.vps {
+                    vps.advance(&state.story, now);
+                }
+                let elapsed = state.story.elapsed(now);
+                let truth = |vps: &Vps| {
+                    Moment {
+                        vps,
+                        story: &state.story,
+                        now,
+                        points: state.points.remaining(vps.veid, elapsed),
+                    }
+                    .truth()
+                };
+                json!({ "vps": state.vps.iter().map(truth).collect::<Vec<_>>() })
+            }
+            "calls" => state
+                .calls
+                .iter()
+                .map(|call| {
+                    json!({"veid": call.veid, "call": call.call, "method": call.method, "key_in_url": call.key_in_url})
+                })
+                .collect(),
+            "halt" => {
+                state.story.halt(body == b"true", now);
+                json!({})
+            }
+            "faults" => match serde_json::from_slice(body) {
+                Ok(faults) => {
+                    state.faults = faults;
+                    json!({})
+                }
+                Err(error) => return page(StatusCode::BAD_REQUEST, error.to_string()),
+            },
+            "vps" => match change(&mut state.vps, body) {
+                Ok(()) => json!({}),
+                Err(error) => return page(StatusCode::BAD_REQUEST, error),
+            },
+            _ => return page(StatusCode::NOT_FOUND, "no such route"),
+        };
+        page(StatusCode::OK, answer.to_string())
+    }
+}
+
+/// Sets what a test wants to see: `{"veid": 1, "throttled": true}` and the like.
+fn change(fleet: &mut [Vps], body: &[u8]) -> Result<(), String> {
+    let change: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let members = change.as_object().ok_or("not an object")?;
+    let veid = members
+        .get("veid")
+        .and_then(Value::as_u64)
+        .ok_or("no veid")?;
+    let vps = fleet
+        .iter_mut()
+        .find(|vps| vps.veid == veid)
+        .ok_or("no such VPS")?;
+    for (name, value) in members {
+        let flag = value.as_bool();
+        match (name.as_str(), flag, value.as_u64(), value.as_str()) {
+            ("running", Some(running), ..) => vps.running = running,
+            ("suspended", Some(suspended), ..) => vps.suspended = suspended,
+            ("throttled", Some(throttled), ..) => {
+                vps.throttled_until = if throttled { f64::MAX } else { f64::MIN };
+            }
+            ("data_counter", _, Some(bytes), _) => vps.data_counter = bytes,
+            ("api_key", _, _, Some(key)) => key.clone_into(&mut vps.key),
+            ("veid", ..) => {}
+            _ => return Err(format!("{name} cannot be set so")),
+        }
+    }
+    Ok(())
+}
+
+/// The calls that change the power state.
+fn power(vps: &mut Vps, call: &str, elapsed: f64) -> Option<String> {
+    let starts = match call {
+        "start" | "restart" => true,
+        "stop" | "kill" => false,
+        _ => return None,
+    };
+    if vps.suspended && starts {
+        return Some(error(1, "This VPS is suspended"));
+    }
+    vps.running = starts;
+    vps.starting_until = if starts { elapsed + 20.0 } else { f64::MIN };
+    Some(Object::new().raw("error", 0).end())
+}
+
+fn error(code: u32, message: &str) -> String {
+    Object::new()
+        .raw("error", code)
+        .text("message", message)
+        .end()
+}
+
+fn locked(percent: u64) -> String {
+    let info = Object::new()
+        .raw("last_status_update_s_ago", 12)
+        .raw("completed_percent", percent)
+        .text("friendly_progress_message", "Copying disk image");
+    Object::new()
+        .raw("error", 788_888)
+        .text(
+            "message",
+            "VE is currently locked, try again in a few minutes",
+        )
+        .text("additionalErrorInfo", "Snapshot: before-upgrade")
+        .raw("additionalLockingInfo", info.end())
+        .end()
+}
+
+/// Every number as text, as answers before 2023 had some of them.
+fn numbers_as_text(json: &str) -> String {
+    fn walk(value: &mut Value) {
+        match value {
+            Value::Number(number) => *value = Value::String(number.to_string()),
+            Value::Array(items) => items.iter_mut().for_each(walk),
+            Value::Object(members) => members.values_mut().for_each(walk),
+            _ => {}
+        }
+    }
+    match serde_json::from_str::<Value>(json) {
+        Ok(mut value) => {
+            walk(&mut value);
+            value.to_string()
+        }
+        Err(_) => json.to_owned(),
+    }
+}
+
+fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let body = Full::new(body.into()).map_err(|never: Infallible| match never {});
+    answer(status, body.boxed())
+}
+
+/// The first half of an answer that said it would be longer.
+fn cut_off(json: &str) -> Response<Body> {
+    let half = Bytes::copy_from_slice(&json.as_bytes()[..json.len() / 2]);
+    let frames = stream::iter([Ok(Frame::data(half)), Err(Broken)]);
+    let mut response = answer(StatusCode::OK, StreamBody::new(frames).boxed());
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
+    response
+}
+
+fn answer(status: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    // The API says so although it sends JSON.
+    let content_type = HeaderValue::from_static("text/html; charset=UTF-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,188 @@
+//! A stand-in for the KiwiVM API that a client cannot tell from it by what is known of the API.
+//!
+//! Behind it is a seeded, deterministic account: traffic with a daily rhythm, CPU bursts that lead to throttling, disks
+//! that fill, transfer allowances that run out, tasks that lock a VPS, points in two windows. [`story`] and [`points`]
+//! take the time as an argument; [`serve`] is the edge. Nothing here is shared with the client.
+
+mod fault;
+mod http;
+mod json;
+mod points;
+mod reads;
+mod story;
+mod vps;
+
+pub use fault::{Fault, FaultKind, parse_faults};
+pub use http::serve;
+pub use points::PointsOptions;
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use points::Points;
+use story::Story;
+use vps::{Character, Vps};
+
+/// What to simulate.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The same seed makes the same account.
+    pub seed: u64,
+    /// How much faster than real time the story goes. Timestamps stay on the wall clock.
+    pub time_scale: f64,
+    /// How long `getLiveServiceInfo` takes; the other calls take a tenth of it.
+    pub live_latency: Duration,
+    /// How points are counted.
+    pub points: PointsOptions,
+    /// What goes wrong from the start.
+    pub faults: Vec<Fault>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            time_scale: 1.0,
+            live_latency: Duration::from_millis(300),
+            points: PointsOptions::default(),
+            faults: Vec::new(),
+        }
+    }
+}
+
+/// What an owner needs to ask about a VPS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// A name for the configuration.
+    pub name: String,
+    /// The VEID.
+    pub veid: u64,
+    /// The key, in the shape of real ones.
+    pub api_key: String,
+}
+
+/// A simulated account.
+pub struct Simulator {
+    live_latency: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    story: Story,
+    vps: Vec<Vps>,
+    points: Points,
+    faults: Vec<Fault>,
+    calls: Vec<ReceivedCall>,
+}
+
+/// A call as it arrived; the key is not kept.
+#[derive(Clone, Debug)]
+struct ReceivedCall {
+    veid: u64,
+    call: String,
+    method: String,
+    key_in_url: bool,
+}
+
+impl Simulator {
+    /// The account of the demo: eight VPSes, each with a story of its own. `now` is Unix seconds.
+    #[must_use]
+    pub fn demo(options: Options, now: f64) -> Self {
+        let cast = [
+            ("healthy", Character::Healthy),
+            ("nearly-used-up", Character::NearAllowance),
+            ("throttled", Character::Throttled),
+            ("stopped", Character::Stopped),
+            ("suspended", Character::UsedUp),
+            ("locked", Character::Locked),
+            ("openvz", Character::OpenVz),
+            ("wrong-key", Character::WrongKey),
+        ];
+        Self::new(
+            options,
+            now,
+            cast.map(|(name, character)| (name.to_owned(), character)),
+        )
+    }
+
+    /// An account of `count` VPSes, most of them healthy.
+    #[must_use]
+    pub fn fleet(options: Options, now: f64, count: u32) -> Self {
+        let cast = (0..count).map(|index| {
+            let character = match index % 20 {
+                3 => Character::NearAllowance,
+                7 => Character::Throttled,
+                11 => Character::OpenVz,
+                17 => Character::Stopped,
+                _ => Character::Healthy,
+            };
+            (format!("vps-{:04}", index + 1), character)
+        });
+        Self::new(options, now, cast)
+    }
+
+    fn new(
+        options: Options,
+        now: f64,
+        cast: impl IntoIterator<Item = (String, Character)>,
+    ) -> Self {
+        let story = Story::new(now, options.time_scale);
+        let vps = cast
+            .into_iter()
+            .zip(1_000_001_u64..)
+            .map(|((name, character), veid)| {
+                Vps::new(name, veid, character, options.seed, &story, now)
+            })
+            .collect();
+        Self {
+            live_latency: options.live_latency,
+            state: Mutex::new(State {
+                story,
+                vps,
+                points: Points::new(options.points),
+                faults: options.faults,
+                calls: Vec::new(),
+            }),
+        }
+    }
+
+    /// The credentials of every VPS, as its owner has them.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<Credential> {
+        let state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        state
+            .vps
+            .iter()
+            .map(|vps| Credential {
+                name: vps.name.clone(),
+                veid: vps.veid,
+                api_key: vps.key_handed_out.clone(),
+            })
+            .collect()
+    }
+
+    /// A configuration of the exporter for this account.
+    #[must_use]
+    pub fn example_configuration(&self, endpoint: &str) -> String {
+        let mut yaml = format!(
+            "api:\n  endpoint: {endpoint}\nintervals: {{live: 30s, usage: 30s, points: 30s}}\nvps:\n"
+        );
+        for Credential {
+            name,
+            veid,
+            api_key,
+        } in self.credentials()
+        {
+            // Writing to a String does not fail.
+            let _ = writeln!(
+                yaml,
+                "  - {{name: {name}, veid: {veid}, api_key: {api_key}}}"
+            );
+        }
+        yaml
+    }
+}

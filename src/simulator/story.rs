@@ -1,0 +1,126 @@
+//! How time goes in the simulated account.
+//!
+//! The story runs `scale` times as fast as the wall clock and in steps of one usage row. Step 0 ends the first row after
+//! the start; steps before it are history, in which both clocks go at the same pace.
+
+/// Seconds of the story that a usage row covers, at least.
+const ROW_SECONDS: f64 = 300.0;
+/// Rows of history that every VPS begins with: two days.
+pub const HISTORY: i64 = 576;
+
+/// The two clocks of an account.
+#[derive(Clone, Debug)]
+pub struct Story {
+    start: f64,
+    scale: f64,
+    /// Wall time that does not count, because the story was halted.
+    halted: f64,
+    halted_since: Option<f64>,
+}
+
+impl Story {
+    /// A story that starts at `now`, Unix seconds.
+    pub fn new(now: f64, scale: f64) -> Self {
+        Self {
+            start: now.floor(),
+            scale,
+            halted: 0.0,
+            halted_since: None,
+        }
+    }
+
+    /// Seconds of the story since its start.
+    pub fn elapsed(&self, now: f64) -> f64 {
+        let now = self.halted_since.unwrap_or(now);
+        ((now - self.start - self.halted) * self.scale).max(0.0)
+    }
+
+    /// Halts the story, so that what is compared does not move, or lets it go on.
+    pub fn halt(&mut self, halt: bool, now: f64) {
+        match (halt, self.halted_since) {
+            (true, None) => self.halted_since = Some(now),
+            (false, Some(since)) => {
+                self.halted += now - since;
+                self.halted_since = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Seconds of the story in a step: rows are at least a second apart on the wall clock.
+    pub fn step_seconds(&self) -> f64 {
+        ROW_SECONDS.max(self.scale)
+    }
+
+    /// The last step that is over.
+    #[expect(clippy::cast_possible_truncation, reason = "whole steps are meant")]
+    pub fn last_step(&self, now: f64) -> i64 {
+        (self.elapsed(now) / self.step_seconds()).floor() as i64 - 1
+    }
+
+    /// The wall time at which a moment of the story is, in whole seconds.
+    #[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
+    pub fn wall(&self, story_seconds: f64) -> i64 {
+        let pace = if story_seconds < 0.0 { 1.0 } else { self.scale };
+        (self.start + self.halted + story_seconds / pace).round() as i64
+    }
+
+    /// The wall time of a step's row.
+    #[expect(clippy::cast_precision_loss, reason = "steps are few")]
+    pub fn row_time(&self, step: i64) -> i64 {
+        let seconds = if step < 0 {
+            ROW_SECONDS
+        } else {
+            self.step_seconds()
+        };
+        self.wall((step + 1) as f64 * seconds)
+    }
+
+    /// The hour of the day at a step, 0 to 24.
+    #[expect(clippy::cast_precision_loss, reason = "steps are few")]
+    pub fn hour(&self, step: i64) -> f64 {
+        let seconds = if step < 0 {
+            ROW_SECONDS
+        } else {
+            self.step_seconds()
+        };
+        (step as f64 * seconds / 3600.0).rem_euclid(24.0)
+    }
+}
+
+/// A number from 0 to 1 that depends on nothing but these.
+#[expect(clippy::cast_precision_loss, reason = "53 bits are plenty")]
+pub fn noise(seed: u64, veid: u64, step: i64, what: u64) -> f64 {
+    let mut mixed = seed
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .wrapping_add(veid.wrapping_mul(0xD1B5_4A32_D192_ED03))
+        .wrapping_add(step.cast_unsigned().wrapping_mul(0x8CB9_2BA7_2F3D_8DD7))
+        .wrapping_add(what.wrapping_mul(0xAAAA_AAAA_AAAA_AAAB));
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (mixed ^ (mixed >> 31)) as f64 / u64::MAX as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_story_is_compressed_and_timestamps_are_not() {
+        let story = Story::new(1_790_000_000.0, 60.0);
+        assert_eq!(story.last_step(1_790_000_004.9), -1);
+        assert_eq!(story.last_step(1_790_000_005.0), 0);
+        assert_eq!(story.row_time(0), 1_790_000_005);
+        assert_eq!(story.row_time(-1), 1_790_000_000);
+        assert_eq!(story.row_time(-2), 1_789_999_700);
+    }
+
+    #[test]
+    fn a_halted_story_stands_still_and_loses_no_step() {
+        let mut story = Story::new(1000.0, 2.0);
+        story.halt(true, 1010.0);
+        assert!((story.elapsed(2000.0) - 20.0).abs() < 1e-9);
+        story.halt(false, 2000.0);
+        assert!((story.elapsed(2001.0) - 22.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,72 @@
+//! The HTTP server: routes, limits, the status page. It knows how to answer; what to say comes from a [`Site`].
+
+mod listen;
+mod patience;
+mod routes;
+mod server;
+mod status_page;
+
+pub use listen::{BindError, bind, healthcheck};
+pub use server::serve;
+pub use status_page::status_page;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::exposition::UnknownVps;
+use crate::exposition::format::Format;
+
+/// What the endpoints show and do.
+pub trait Site: Send + Sync + 'static {
+    /// The body of a scrape, limited to the VPSes named, if any.
+    ///
+    /// # Errors
+    ///
+    /// A name that is not configured.
+    fn metrics(&self, format: Format, gzip: bool, vps: &[String]) -> Result<Bytes, UnknownVps>;
+
+    /// The page for people, as HTML.
+    fn status_page(&self) -> String;
+
+    /// Whether every VPS was tried, or has had its time.
+    fn ready(&self) -> bool;
+
+    /// Reads the configuration again; what is wrong with it otherwise.
+    fn reload(&self) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// What is served where, and to how many.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The path of the metrics.
+    pub telemetry_path: String,
+    /// Scrapes and pages in flight; 0 is no limit.
+    pub max_requests: usize,
+    /// Whether `POST /-/reload` is allowed.
+    pub enable_lifecycle: bool,
+    /// How slow a client may be.
+    pub patience: Patience,
+}
+
+/// How slow a client may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// From the first byte of a request to its answer.
+    pub request: Duration,
+    /// Between requests: above any scrape interval, so that a scraper keeps its connection.
+    pub idle: Duration,
+    /// Without taking a byte of the answer.
+    pub write: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(15),
+            idle: Duration::from_secs(10 * 60),
+            write: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A connection that does not wait for ever: not for the rest of a request, not for the next one, not for a reader.
+//!
+//! hyper's own time-out for headers also ends connections that merely wait for the next scrape, so the two are told
+//! apart here.
+
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::Patience;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// For the rest of a request; a new connection has to send its first soon.
+    Request,
+    /// For the next request.
+    Idle,
+    /// For the reader to take more.
+    Write,
+}
+
+/// A stream with deadlines.
+pub struct Patient<S> {
+    stream: S,
+    patience: Patience,
+    waiting: Waiting,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl<S> Patient<S> {
+    /// The first request is awaited from now on.
+    pub fn new(stream: S, patience: Patience) -> Self {
+        Self {
+            stream,
+            patience,
+            waiting: Waiting::Request,
+            deadline: Box::pin(sleep(patience.request)),
+        }
+    }
+
+    fn wait_for(&mut self, waiting: Waiting) {
+        self.waiting = waiting;
+        let patience: Duration = match waiting {
+            Waiting::Request => self.patience.request,
+            Waiting::Idle => self.patience.idle,
+            Waiting::Write => self.patience.write,
+        };
+        self.deadline.as_mut().reset(Instant::now() + patience);
+    }
+
+    fn out_of_patience<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        ready!(self.deadline.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Ready(read) => {
+                // Only the first bytes of a request start the clock: one more byte now and then is no progress.
+                if self.waiting == Waiting::Idle {
+                    self.wait_for(Waiting::Request);
+                }
+                Poll::Ready(read)
+            }
+            Poll::Pending => self.out_of_patience(context),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write(context, bytes) {
+            Poll::Ready(written) => {
+                self.wait_for(Waiting::Idle);
+                Poll::Ready(written)
+            }
+            Poll::Pending => {
+                if self.waiting != Waiting::Write {
+                    self.wait_for(Waiting::Write);
+                }
+                self.out_of_patience(context)
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

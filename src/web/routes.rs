@@ -1,0 +1,222 @@
+//! From a request to an answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
+    VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Site;
+use super::server::Shared;
+use crate::exposition::UnknownVps;
+use crate::exposition::format::{accepts_gzip, negotiate};
+
+/// A longer target than any list of VPSes that makes sense.
+const LONGEST_TARGET: usize = 8 << 10;
+
+/// A body that counts as in flight until it is sent or given up.
+pub struct Answer {
+    body: Full<Bytes>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Answers one request. Its body, if it has one, is not read.
+pub async fn answer<S: Site>(shared: &Shared<S>, request: Request<impl Body>) -> Response<Answer> {
+    let head = request.method() == Method::HEAD;
+    let mut response = route(shared, &request).await;
+    if head {
+        let length = response.body().size_hint().exact().unwrap_or_default();
+        response
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        response.body_mut().body = Full::default();
+    }
+    response
+}
+
+async fn route<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Response<Answer> {
+    let path = request.uri().path();
+    if path.len() + request.uri().query().map_or(0, str::len) > LONGEST_TARGET {
+        return plain(StatusCode::URI_TOO_LONG, "The address is too long.\n");
+    }
+    let known = path == "/"
+        || path == shared.options.telemetry_path
+        || matches!(path, "/-/healthy" | "/-/ready" | "/-/reload");
+    if !known {
+        return plain(
+            StatusCode::NOT_FOUND,
+            "There is nothing here. See / for what there is.\n",
+        );
+    }
+    let reads = path != "/-/reload";
+    let allowed = if reads { "GET, HEAD" } else { "POST" };
+    let method = request.method();
+    if reads != (method == Method::GET || method == Method::HEAD)
+        || (!reads && method != Method::POST)
+    {
+        let response = plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "This method is not allowed here.\n",
+        );
+        return with(response, ALLOW, HeaderValue::from_static(allowed));
+    }
+    match path {
+        "/-/healthy" => plain(StatusCode::OK, "kiwivm_exporter is healthy.\n"),
+        "/-/ready" if shared.site.ready() => plain(StatusCode::OK, "kiwivm_exporter is ready.\n"),
+        "/-/ready" => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Not every VPS was tried yet.\n",
+        ),
+        "/-/reload" if !shared.options.enable_lifecycle => plain(
+            StatusCode::FORBIDDEN,
+            "Reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP.\n",
+        ),
+        "/-/reload" => match shared.site.reload().await {
+            Ok(()) => plain(StatusCode::OK, "The configuration was reloaded.\n"),
+            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        },
+        _ => limited(shared, request),
+    }
+}
+
+/// The answers that cost something.
+fn limited<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Response<Answer> {
+    let permit = match &shared.requests {
+        None => None,
+        Some(requests) => {
+            if let Ok(permit) = requests.clone().try_acquire_owned() {
+                Some(permit)
+            } else {
+                let text = "Too many requests at once, see --web.max-requests.\n";
+                let response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+                return with(response, RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+        }
+    };
+    let mut response = if request.uri().path() == "/" {
+        page(shared.site.status_page())
+    } else {
+        metrics(&*shared.site, request)
+    };
+    response.body_mut().permit = permit;
+    response
+}
+
+fn metrics<S: Site>(site: &S, request: &Request<impl Body>) -> Response<Answer> {
+    let header = |name: HeaderName| {
+        // Several headers of one name are one list.
+        let values: Vec<_> = request
+            .headers()
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        (!values.is_empty()).then(|| values.join(","))
+    };
+    let format = negotiate(header(ACCEPT).as_deref());
+    let gzip = accepts_gzip(header(ACCEPT_ENCODING).as_deref());
+    let vps = named_vps(request.uri().query().unwrap_or_default());
+    match site.metrics(format, gzip, &vps) {
+        Ok(body) => {
+            let response = respond(StatusCode::OK, format.content_type(), body);
+            let vary = HeaderValue::from_static("Accept, Accept-Encoding");
+            let response = with(response, VARY, vary);
+            if gzip {
+                with(response, CONTENT_ENCODING, HeaderValue::from_static("gzip"))
+            } else {
+                response
+            }
+        }
+        Err(UnknownVps(name)) => plain(
+            StatusCode::BAD_REQUEST,
+            format!("No VPS is configured by the name {name:?}.\n"),
+        ),
+    }
+}
+
+/// The values of `vps` in a query.
+fn named_vps(query: &str) -> Vec<String> {
+    reqwest::Url::parse(&format!("http://query/?{query}"))
+        .map(|url| {
+            url.query_pairs()
+                .filter(|(name, _)| name == "vps")
+                .map(|(_, value)| value.into_owned())
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+fn page(html: String) -> Response<Answer> {
+    let response = respond(StatusCode::OK, "text/html; charset=utf-8", html.into());
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let response = with(
+        response,
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(policy),
+    );
+    with(
+        response,
+        REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    )
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {
+    respond(status, "text/plain; charset=utf-8", text.into())
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Answer> {
+    let mut response = Response::new(Answer {
+        body: Full::new(body),
+        permit: None,
+    });
+    *response.status_mut() = status;
+    let response = with(
+        response,
+        CONTENT_TYPE,
+        HeaderValue::from_static(content_type),
+    );
+    let response = with(
+        response,
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-store"),
+    );
+    with(
+        response,
+        X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    )
+}
+
+fn with(mut response: Response<Answer>, name: HeaderName, value: HeaderValue) -> Response<Answer> {
+    response.headers_mut().insert(name, value);
+    response
+}
