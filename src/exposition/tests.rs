@@ -310,10 +310,15 @@ fn the_readme_lists_every_metric() {
         )
     };
     let head = "| --- | --- | --- | --- |\n";
-    let mut table = format!("| For each VPS | Type | More labels | Meaning |\n{head}");
-    table.extend(catalogue::VPS_METRICS.iter().map(|vps| row(&vps.metric)));
-    table += &format!("\n| Of the exporter | Type | Labels | Meaning |\n{head}");
-    table.extend(catalogue::EXPORTER_METRICS.iter().map(row));
+    let vps: String = catalogue::VPS_METRICS
+        .iter()
+        .map(|vps| row(&vps.metric))
+        .collect();
+    let own: String = catalogue::EXPORTER_METRICS.iter().map(row).collect();
+    let table = format!(
+        "| For each VPS | Type | More labels | Meaning |\n{head}{vps}\n\
+         | Of the exporter | Type | Labels | Meaning |\n{head}{own}"
+    );
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(&path).expect("there is a README");

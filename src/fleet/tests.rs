@@ -169,6 +169,13 @@ fn a_lock_is_a_state_with_its_progress_and_ends_with_the_next_answer() {
     };
     assert_eq!(progress(&fleet, 1), Some(Some(0.45)));
     assert_eq!(fleet.vps()[0].authentication_failed, Some(false));
+    let service = answer(Answer::Service(Box::default()));
+    fleet.apply(VEID, Call::ServiceInfo, &service, at(30));
+    assert_eq!(
+        progress(&fleet, 31),
+        Some(Some(0.45)),
+        "another call says nothing of it"
+    );
     fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(60));
     assert_eq!(progress(&fleet, 61), Some(None));
     assert_eq!(progress(&fleet, 241), None, "no longer known");

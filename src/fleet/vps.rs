@@ -64,6 +64,8 @@ pub struct VpsState {
     pub(super) usage: Option<UsageRow>,
     pub(super) points: Option<Known<Points>>,
     lock: Option<Known<Option<Lock>>>,
+    /// The call that was answered with the lock. During some tasks others are answered as ever.
+    locked_call: Option<Call>,
     failing: [bool; Call::ALL.len()],
 }
 
@@ -80,6 +82,7 @@ impl VpsState {
             usage: None,
             points: None,
             lock: None,
+            locked_call: None,
             failing: Default::default(),
         }
     }
@@ -147,7 +150,13 @@ impl VpsState {
         self.tried = true;
         self.failing[call.index()] = false;
         self.authentication_failed = Some(false);
-        self.lock = Some(Known::new(None, now));
+        let still_locked = self
+            .locked_call
+            .is_some_and(|locked| locked != call && call != Call::LiveServiceInfo);
+        if !still_locked {
+            self.locked_call = None;
+            self.lock = Some(Known::new(None, now));
+        }
         if self
             .last_error
             .as_ref()
@@ -179,6 +188,7 @@ impl VpsState {
             Reason::Auth => self.authentication_failed = Some(true),
             Reason::Locked => {
                 self.authentication_failed = Some(false);
+                self.locked_call = Some(call);
                 self.lock = Some(Known::new(
                     Some(error.lock.clone().unwrap_or_default()),
                     now,

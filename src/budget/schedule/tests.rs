@@ -127,7 +127,7 @@ fn when_live_fails_service_info_is_asked_at_once_and_at_the_live_interval() {
     let mut schedule = schedule(1, 4);
     let started = run(
         &mut schedule,
-        seconds(3600),
+        seconds(7200),
         |due| {
             if due.call == Call::LiveServiceInfo {
                 seconds(30)
