@@ -1,1 +1,357 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+const CANARY: &str = "private_CanaryCanaryCanary012345";
+
+/// A folder with a configuration and a key file that only its owner can read.
+fn folder(yaml: &str) -> TempDir {
+    let folder = TempDir::new().expect("there is room");
+    write(folder.path(), "config.yaml", yaml);
+    write(folder.path(), "a.key", "private_a\n");
+    folder
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    fs::write(&path, text).expect("it can be written");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+}
+
+fn load_with(
+    folder: &TempDir,
+    environment: &[(&str, &str)],
+) -> Result<(Config, Vec<Warning>), ConfigErrors> {
+    load(&Source {
+        file: folder.path().join("config.yaml"),
+        file_named: true,
+        environment: environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    })
+}
+
+fn load_yaml(yaml: &str) -> Result<(Config, Vec<Warning>), ConfigErrors> {
+    load_with(&folder(yaml), &[])
+}
+
+fn errors(yaml: &str) -> Vec<String> {
+    let folder = folder(yaml);
+    let place = format!("{}/", folder.path().display());
+    load_with(&folder, &[])
+        .expect_err("it is wrong")
+        .0
+        .iter()
+        .map(|problem| problem.to_string().replace(&place, ""))
+        .collect()
+}
+
+const VPS: &str = "vps: [{veid: 1, api_key_file: a.key}]\n";
+
+#[test]
+fn defaults() {
+    let (config, warnings) = load_yaml(VPS).expect("it is right");
+    assert_eq!(warnings, []);
+    assert_eq!(config.api.endpoint.as_str(), DEFAULT_ENDPOINT);
+    assert_eq!(config.api.concurrency, Concurrency::Auto);
+    assert_eq!(config.intervals, DEFAULT_INTERVALS);
+    assert_eq!(config.collect, Collect::default());
+    assert_eq!(
+        (config.staleness, config.budget.share),
+        (DEFAULT_STALENESS, DEFAULT_SHARE)
+    );
+    let vps = &config.vps[0];
+    assert_eq!(
+        (vps.name.as_str(), vps.veid, vps.expect),
+        ("1", Veid(1), Expect::Running)
+    );
+    assert_eq!(Some(&vps.key), ApiKey::new("private_a").as_ref());
+}
+
+/// The example is what users start from: it must be right, complete, and tell the truth about the defaults.
+#[test]
+fn the_example_is_valid_and_complete() {
+    let example =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.yaml"))
+            .expect("there is an example");
+    let folder = folder(&example);
+    write(folder.path(), "tokyo-1.key", "private_tokyo");
+    let (config, warnings) = load_with(&folder, &[]).expect("it is right");
+    assert_eq!(warnings, []);
+    let defaults = load_yaml(VPS).expect("it is right").0;
+    assert_eq!(config.vps.len(), 2);
+    assert_eq!(
+        Config {
+            vps: defaults.vps.clone(),
+            ..config
+        },
+        defaults
+    );
+    let sections = validate::SECTIONS
+        .iter()
+        .flat_map(|(name, keys)| std::iter::once(name).chain(*keys));
+    let all = sections
+        .chain(validate::SCALARS)
+        .chain(validate::VPS)
+        .chain(&["vps", "compatibility"]);
+    for key in all {
+        assert!(
+            example.contains(&format!("{key}:")),
+            "{key} is not in the example"
+        );
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_with_its_line() {
+    let yaml = "\
+api:
+  endpoint: http://api.example.com/v1
+  concurency: 3
+budget: {share: 1.5, download: lots}
+intervals:
+  live: 5s
+  usage: soon
+staleness: 0
+vps:
+  - name: a
+    veid: 1
+    api_key_file: a.key
+    api_key: x
+  - name: a
+    veid: 1
+    api_key_file: a.key
+    labels: {veid: x}
+    intervals:
+      points: 10s
+  - veid: -3
+    api_key_file: missing.key
+    expect: sleeping
+  - name: ''
+    veid: 4
+    api_key: ''
+  - name: e
+    veid: 5
+";
+    assert_eq!(
+        errors(yaml),
+        [
+            "config.yaml:3: api.concurency: unknown key; did you mean concurrency?",
+            "config.yaml:2: api.endpoint: must be an https URL (http only for loopback): the key would be readable on the way",
+            "config.yaml:4: budget.share: must be a number above 0 and up to 1",
+            "config.yaml:4: budget.download: must be a size such as 100MiB, above 0",
+            "config.yaml:6: intervals.live: is shorter than 30s: the API is slow and counts calls; write 30s or more",
+            "config.yaml:7: intervals.usage: must be a duration such as 90s, 5m or 2h",
+            "config.yaml:8: staleness: must be a number from 1 to 1000",
+            "config.yaml:10: vps[0]: has api_key and api_key_file: leave one of them out",
+            "config.yaml:17: vps[1].labels.veid: is a label that metrics already have: choose another name",
+            "config.yaml:19: vps[1].intervals.points: is shorter than 30s: the API is slow and counts calls; write 30s or more",
+            "config.yaml:20: vps[2].veid: must be the VEID of the VPS, a number above 0",
+            "config.yaml:21: vps[2].api_key_file: the key file cannot be read: No such file or directory (os error 2) (missing.key)",
+            "config.yaml:22: vps[2].expect: must be running, stopped or any",
+            "config.yaml:23: vps[3].name: must be text of 1 to 100 characters without control characters",
+            "config.yaml:25: vps[3].api_key: must be the API key as text, not empty",
+            "config.yaml:26: vps[4]: has no key: add api_key_file with the path of a file that holds it",
+        ]
+    );
+}
+
+#[test]
+fn names_and_veids_are_unique() {
+    let yaml = "vps:\n- {name: a, veid: 1, api_key_file: a.key}\n- {name: a, veid: 1, api_key_file: a.key}\n";
+    assert_eq!(
+        errors(yaml),
+        [
+            "config.yaml:3: vps[1].name: vps[0] has the same name: give each VPS its own",
+            "config.yaml:3: vps[1].veid: vps[0] has the same VEID: leave one of them out",
+        ]
+    );
+}
+
+#[test]
+fn files_that_are_no_configuration_are_refused_without_being_quoted() {
+    for (yaml, line, words) in [
+        ("vps: [", None, "is not YAML"),
+        ("vps:\n\t- x", None, "is not YAML"),
+        ("- 1\n", Some(1), "is not YAML"),
+        ("", None, "no VPS is configured"),
+        ("vps: []", None, "no VPS is configured"),
+        ("vps: 7", None, "must be a list"),
+        ("vps: [7]", None, "must be a section"),
+        ("a: 1\na: 2\n", None, "is not YAML"),
+    ] {
+        let error = load_yaml(yaml).expect_err(yaml);
+        assert!(error.0[0].to_string().contains(words), "{yaml}: {error}");
+        assert!(line.is_none() || error.0[0].line == line, "{yaml}: {error}");
+    }
+}
+
+#[test]
+fn bare_numbers_are_taken_for_text() {
+    let yaml =
+        "vps: [{name: 123, veid: '0000007', api_key: 987654321, labels: {rack: 7, on: true}}]\n";
+    let (config, _) = load_yaml(yaml).expect("it is right");
+    let vps = &config.vps[0];
+    assert_eq!((vps.name.as_str(), vps.veid), ("123", Veid(7)));
+    assert_eq!(vps.labels.get("rack").map(String::as_str), Some("7"));
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let folder = folder(&format!("budget: {{share: 0.2}}\n{VPS}"));
+    let environment = [
+        ("KIWIVM_EXPORTER_BUDGET__SHARE", "0.3"),
+        ("KIWIVM_EXPORTER_INTERVALS__LIVE", "90s"),
+        ("KIWIVM_EXPORTER_COLLECT__AUDIT", "true"),
+        ("KIWIVM_EXPORTER_STALENESS", "5"),
+        ("KIWIVM_EXPORTER_SERVICE_HOST", "10.0.0.1"),
+        ("KIWIVM_EXPORTER_PORT_10064_TCP", "tcp://10.0.0.1:10064"),
+        ("KIWIVM_EXPORTER_BUGDET__SHARE", "0.9"),
+    ];
+    let (config, warnings) = load_with(&folder, &environment).expect("it is right");
+    assert_eq!((config.budget.share, config.staleness), (0.3, 5.0));
+    assert_eq!(config.vps[0].intervals.live, Duration::from_secs(90));
+    assert!(config.collect.audit);
+    let warnings: Vec<_> = warnings
+        .iter()
+        .map(|warning| warning.key.as_str())
+        .collect();
+    assert_eq!(warnings, ["KIWIVM_EXPORTER_BUGDET__SHARE"]);
+}
+
+#[test]
+fn one_vps_needs_no_file() {
+    let folder = folder("");
+    fs::remove_file(folder.path().join("config.yaml")).expect("it is there");
+    let key_file = folder.path().join("a.key").display().to_string();
+    let load = |environment: &[(&str, &str)]| {
+        load(&Source {
+            file: folder.path().join("config.yaml"),
+            file_named: false,
+            environment: environment
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
+        })
+    };
+    let (config, _) =
+        load(&[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY", "private_x")]).expect("it is enough");
+    assert_eq!(
+        (config.vps[0].veid, config.vps[0].name.as_str()),
+        (Veid(7), "7")
+    );
+    let (config, _) =
+        load(&[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY_FILE", &key_file)]).expect("it is enough");
+    assert_eq!(
+        config.vps[0].key_source.read().ok(),
+        ApiKey::new("private_a")
+    );
+    for environment in [
+        &[][..],
+        &[("KIWIVM_VEID", "7")],
+        &[("KIWIVM_API_KEY", "x")],
+        &[("KIWIVM_VEID", "x"), ("KIWIVM_API_KEY", "x")],
+    ] {
+        let error = load(environment).expect_err("it is not enough").to_string();
+        assert!(
+            error.contains("KIWIVM_VEID") || error.contains("KIWIVM_API_KEY"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn credentials_of_systemd_come_first() {
+    let yaml = folder(VPS);
+    let credentials = TempDir::new().expect("there is room");
+    write(credentials.path(), "a.key", "private_credential");
+    let path = credentials.path().display().to_string();
+    let (config, _) = load_with(&yaml, &[("CREDENTIALS_DIRECTORY", &path)]).expect("it is right");
+    assert_eq!(
+        Some(&config.vps[0].key),
+        ApiKey::new("private_credential").as_ref()
+    );
+}
+
+#[test]
+fn files_that_everyone_can_read_are_warned_of() {
+    let folder = folder("vps: [{veid: 1, api_key_file: a.key}, {veid: 2, api_key: x}]\n");
+    for name in ["a.key", "config.yaml"] {
+        let open = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(folder.path().join(name), open).expect("it is ours");
+    }
+    let (_, warnings) = load_with(&folder, &[]).expect("it works");
+    let keys: Vec<_> = warnings
+        .iter()
+        .map(|warning| warning.key.as_str())
+        .collect();
+    assert_eq!(keys, ["vps[0].api_key_file", "vps[1].api_key"]);
+}
+
+#[test]
+fn state_is_kept_where_systemd_says() {
+    let folder = folder(&format!("state_file: state.json\n{VPS}"));
+    let (config, _) = load_with(&folder, &[]).expect("it is right");
+    assert_eq!(config.state_file, Some(folder.path().join("state.json")));
+    let (config, _) =
+        load_with(&folder, &[("STATE_DIRECTORY", "/var/lib/x")]).expect("it is right");
+    assert_eq!(
+        config.state_file,
+        Some(PathBuf::from("/var/lib/x/state.json"))
+    );
+}
+
+/// Everything that is said of a configuration, right or wrong.
+fn everything_said(folder: &TempDir, environment: &[(&str, &str)]) -> String {
+    match load_with(folder, environment) {
+        Ok((config, warnings)) => format!("{config:?} {warnings:?} {}", config.summary()),
+        Err(errors) => format!("{errors} {errors:?}"),
+    }
+}
+
+#[test]
+fn a_key_is_never_said() {
+    for yaml in [
+        format!("vps: [{{veid: 1, api_key: {CANARY}}}]"),
+        format!("vps: [{{veid: 1, api_key: [{CANARY}]}}]"),
+        format!("vps: [{{veid: 1, api_key: {{x: {CANARY}}}}}]"),
+        format!("vps: [{{veid: 1, api_key_file: {CANARY}}}]"),
+        format!("vps: [{{veid: {CANARY}, api_key: x}}]"),
+        format!("vps: [{{veid: 1, {CANARY}: x}}]"),
+        format!("vps: [{{veid: 1, api_key: x, expect: {CANARY}}}]"),
+        format!("vps:\n- veid: 1\n  api_key {CANARY}\n"),
+        format!("vps:\n- veid: 1\n  api_key: \"{CANARY}\n"),
+        format!("{CANARY}: 1"),
+        CANARY.to_owned(),
+        format!("intervals: {{live: {CANARY}}}\nvps: [{{veid: 1, api_key: {CANARY}}}]"),
+        format!("staleness: {CANARY}"),
+        format!("compatibility: [{CANARY}]"),
+        format!("api: {{endpoint: 'https://{CANARY}@x/', proxy: '{CANARY}'}}"),
+    ] {
+        let said = everything_said(&folder(&yaml), &[]);
+        assert!(!said.contains(CANARY), "{yaml}:\n{said}");
+    }
+    for name in [
+        "KIWIVM_EXPORTER_INTERVALS__LIVE",
+        "KIWIVM_EXPORTER_STALENESS",
+        "KIWIVM_EXPORTER_NOPE",
+        "KIWIVM_VEID",
+        "KIWIVM_API_KEY",
+    ] {
+        let said = everything_said(&folder(VPS), &[(name, CANARY)]);
+        assert!(!said.contains(CANARY), "{name}:\n{said}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(yaml in "(vps|api|intervals|staleness|name|veid|api_key|live|[-:{}\\[\\]'\"# \n,x0-9]){0,40}") {
+        let _ = load_yaml(&yaml);
+    }
+}

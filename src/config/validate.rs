@@ -32,7 +32,8 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ),
 ];
 const INTERVALS: &[&str] = &["live", "usage", "points", "inventory"];
-const VPS: &[&str] = &[
+/// Keys of a VPS.
+pub const VPS: &[&str] = &[
     "name",
     "veid",
     "api_key",
@@ -239,15 +240,11 @@ fn budget(reader: &mut Reader, section: &Dict) -> Budget {
 
 fn intervals(reader: &mut Reader, section: &Dict, path: &str, defaults: Intervals) -> Intervals {
     let mut interval = |key: &str, default: Duration| {
-        let interval = reader
-            .read(
-                section,
-                path,
-                key,
-                "a duration such as 90s, 5m or 2h",
-                duration,
-            )
-            .unwrap_or(default);
+        let expected = "a duration such as 90s, 5m or 2h";
+        // A default was judged where it stands: what is wrong with it is not repeated for each VPS.
+        let Some(interval) = reader.read(section, path, key, expected, duration) else {
+            return default;
+        };
         if interval < SHORTEST_INTERVAL {
             let shortest = show_duration(SHORTEST_INTERVAL);
             reader.problem(
@@ -500,7 +497,7 @@ fn vps(
     let labels = labels(reader, &section, path);
     let own = join(path, "intervals");
     let intervals_section = reader.section(section.get("intervals"), &own, INTERVALS);
-    let intervals = own_intervals(reader, &intervals_section, &own, defaults);
+    let intervals = intervals(reader, &intervals_section, &own, defaults);
     let (veid, (key, key_source)) = (veid?, key?);
     Some(Vps {
         name: name.unwrap_or_else(|| veid.to_string()),
@@ -511,19 +508,6 @@ fn vps(
         expect: expect.unwrap_or(Expect::Running),
         intervals,
     })
-}
-
-/// The defaults were judged where they stand: a problem with one of them is not repeated for each VPS.
-fn own_intervals(
-    reader: &mut Reader,
-    section: &Dict,
-    path: &str,
-    defaults: Intervals,
-) -> Intervals {
-    if section.is_empty() {
-        return defaults;
-    }
-    intervals(reader, section, path, defaults)
 }
 
 fn labels(reader: &mut Reader, section: &Dict, path: &str) -> BTreeMap<String, String> {

@@ -16,13 +16,14 @@ pub struct YamlError {
 impl Yaml {
     /// Reads one document; an empty one has no keys.
     pub fn parse(text: &str) -> Result<Self, YamlError> {
-        let value: Option<Value> = yaml_serde::from_str(text).map_err(|error| YamlError {
+        // Its own value type refuses a key that is there twice; figment's would take the last.
+        let value: yaml_serde::Value = yaml_serde::from_str(text).map_err(|error| YamlError {
             line: error.location().map(|location| location.line()),
         })?;
-        match value {
-            None | Some(Value::Empty(..)) => Ok(Self(Dict::new())),
-            Some(Value::Dict(_, dict)) => Ok(Self(dict)),
-            Some(_) => Err(YamlError { line: Some(1) }),
+        match Value::serialize(value) {
+            Ok(Value::Empty(..)) => Ok(Self(Dict::new())),
+            Ok(Value::Dict(_, dict)) => Ok(Self(dict)),
+            _ => Err(YamlError { line: Some(1) }),
         }
     }
 }

@@ -284,6 +284,3 @@ fn causes(error: &reqwest::Error) -> String {
     }
     words.join(": ")
 }
-
-#[cfg(test)]
-mod tests;

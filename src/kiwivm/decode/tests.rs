@@ -1,1 +1,588 @@
+//! Every sample body, and what must come out of it, field by field.
 
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::kiwivm::model::{
+    Beancounter, Hypervisor, IpAddresses, LiveInfo, LoadAverage, Processes, ServiceInfo, Status,
+    UsageRow,
+};
+
+fn sample(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/samples")
+        .join(name);
+    std::fs::read(path).expect("the sample exists")
+}
+
+fn decoded(call: Call, name: &str) -> Decoded {
+    decode(call, &sample(name), None).expect("it is an answer")
+}
+
+fn service(name: &str) -> ServiceInfo {
+    let decoded = decoded(Call::ServiceInfo, name);
+    assert_eq!(decoded.problems, [""; 0], "{name}");
+    match decoded.answer {
+        Answer::Service(info) => *info,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn live(name: &str) -> (ServiceInfo, LiveInfo) {
+    let decoded = decoded(Call::LiveServiceInfo, name);
+    assert_eq!(decoded.problems, [""; 0], "{name}");
+    match decoded.answer {
+        Answer::Live(service, live) => (*service, *live),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn usage(name: &str, since: Option<i64>) -> (Vec<UsageRow>, Vec<&'static str>) {
+    let decoded = decode(Call::RawUsageStats, &sample(name), since).expect("it is an answer");
+    match decoded.answer {
+        Answer::Usage(rows) => (rows, decoded.problems),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn error(name: &str) -> DecodeError {
+    decode(Call::ServiceInfo, &sample(name), None).expect_err("it is an error")
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is what the fields are")]
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+/// `service_info_kvm.json`, of which the other samples are variants.
+fn kvm() -> ServiceInfo {
+    ServiceInfo {
+        hypervisor: Some(Hypervisor::Kvm),
+        hostname: text("vps1.example.com"),
+        node: text("v1001"),
+        location_id: text("USCA_2"),
+        location: text("US, California"),
+        datacenter: text("US: Example City, California (DC2 Transit/Mixed)"),
+        plan: text("kvmv5-20g-1024m-1000g-example"),
+        os: text("debian-12-x86_64"),
+        monthly_data: Some(1_073_741_824_000),
+        data_counter: Some(318_203_948_576),
+        data_multiplier: Some(1.0),
+        data_next_reset: Some(1_792_540_800),
+        plan_disk: Some(21_474_836_480),
+        plan_ram: Some(1_073_741_824),
+        plan_swap: Some(0),
+        ipv6_subnets_limit: Some(3),
+        ip_addresses: Some(IpAddresses {
+            primary: text("192.0.2.10"),
+            ipv4: 1,
+            ipv6: 1,
+        }),
+        private_ip_addresses: Some(0),
+        nullrouted_ip_addresses: Some(0),
+        suspended: Some(false),
+        policy_violation: Some(false),
+        suspensions: Some(0),
+        abuse_points: Some(0),
+        abuse_points_limit: Some(1000),
+    }
+}
+
+/// `service_info_ovz.json`.
+fn ovz() -> ServiceInfo {
+    ServiceInfo {
+        hypervisor: Some(Hypervisor::OpenVz),
+        hostname: text("box.example.net"),
+        node: text("v201"),
+        location_id: text("USAZ_2"),
+        location: text("US, Arizona"),
+        datacenter: text("US: Example City, Arizona"),
+        plan: text("example10g512m1t"),
+        os: text("debian-9.0-x86_64"),
+        monthly_data: Some(1_073_741_824_000),
+        data_counter: Some(4_211_093_347),
+        data_multiplier: Some(1.0),
+        data_next_reset: Some(1_791_331_200),
+        plan_disk: Some(10_737_418_240),
+        plan_ram: Some(536_870_912),
+        plan_swap: Some(67_108_864),
+        ipv6_subnets_limit: Some(3),
+        ip_addresses: Some(IpAddresses {
+            primary: text("192.0.2.77"),
+            ipv4: 1,
+            ipv6: 2,
+        }),
+        private_ip_addresses: None,
+        nullrouted_ip_addresses: None,
+        suspended: Some(false),
+        policy_violation: None,
+        suspensions: None,
+        abuse_points: None,
+        abuse_points_limit: None,
+    }
+}
+
+#[test]
+fn service_info_of_a_kvm() {
+    assert_eq!(service("service_info_kvm.json"), kvm());
+}
+
+#[test]
+fn service_info_variants() {
+    for (name, expected) in [
+        (
+            "service_info_kvm_2021.json",
+            ServiceInfo {
+                ip_addresses: Some(IpAddresses {
+                    primary: text("192.0.2.10"),
+                    ipv4: 1,
+                    ipv6: 0,
+                }),
+                suspensions: None,
+                ..kvm()
+            },
+        ),
+        (
+            "service_info_multiplier.json",
+            ServiceInfo {
+                location_id: text("HKHK_1"),
+                location: text("HK, Hong Kong"),
+                datacenter: text("HK: Hong Kong (example)"),
+                data_multiplier: Some(0.33),
+                ..kvm()
+            },
+        ),
+        (
+            "service_info_suspended.json",
+            ServiceInfo {
+                data_counter: Some(1_075_901_234_567),
+                suspended: Some(true),
+                suspensions: Some(1),
+                ..kvm()
+            },
+        ),
+        (
+            "service_info_policy_violation.json",
+            ServiceInfo {
+                policy_violation: Some(true),
+                abuse_points: Some(100),
+                ..kvm()
+            },
+        ),
+        (
+            "service_info_nullrouted.json",
+            ServiceInfo {
+                nullrouted_ip_addresses: Some(1),
+                ..kvm()
+            },
+        ),
+        (
+            "service_info_php_shapes.json",
+            ServiceInfo {
+                monthly_data: Some(536_870_912_000),
+                data_counter: Some(73_014_444_032),
+                suspensions: None,
+                ..kvm()
+            },
+        ),
+        ("service_info_ovz.json", ovz()),
+        (
+            "service_info_ovz_2017.json",
+            ServiceInfo {
+                location_id: None,
+                datacenter: None,
+                plan: text("micro64"),
+                monthly_data: Some(107_374_182_400),
+                data_counter: Some(10_160_337),
+                data_multiplier: None,
+                plan_disk: Some(1_932_735_283),
+                plan_ram: Some(75_497_472),
+                plan_swap: Some(16_777_216),
+                ..ovz()
+            },
+        ),
+    ] {
+        assert_eq!(service(name), expected, "{name}");
+    }
+}
+
+/// `live_kvm_running.json`.
+fn live_kvm() -> LiveInfo {
+    LiveInfo {
+        status: Some(Status::Running),
+        cpu_throttled: Some(false),
+        disk_throttled: Some(false),
+        disk_used: Some(7_194_070_221),
+        disk_size: Some(20 << 30),
+        load: Some(LoadAverage {
+            averages: [0.32, 0.25, 0.10],
+            processes: Some(Processes {
+                runnable: 1,
+                total: 335,
+            }),
+        }),
+        memory_available: Some(612_340 << 10),
+        swap_total: Some(262_140 << 10),
+        swap_free: Some(201_984 << 10),
+        ..LiveInfo::default()
+    }
+}
+
+/// A guest that is off tells nothing; everything else stays.
+fn off(status: Status) -> LiveInfo {
+    LiveInfo {
+        status: Some(status),
+        load: None,
+        memory_available: None,
+        swap_total: None,
+        swap_free: None,
+        ..live_kvm()
+    }
+}
+
+#[test]
+fn live_info_of_a_kvm_in_every_state() {
+    let load = |averages, runnable, total| {
+        Some(LoadAverage {
+            averages,
+            processes: Some(Processes { runnable, total }),
+        })
+    };
+    for (name, expected) in [
+        ("live_kvm_running.json", live_kvm()),
+        ("live_kvm_running.wire.json", live_kvm()),
+        (
+            "live_kvm_no_swap.json",
+            LiveInfo {
+                load: load([0.0, 0.0, 0.0], 1, 147),
+                swap_total: Some(0),
+                swap_free: Some(0),
+                ..live_kvm()
+            },
+        ),
+        ("live_kvm_starting.json", off(Status::Starting)),
+        ("live_kvm_stopped.json", off(Status::Stopped)),
+        ("live_kvm_stopped_empty_values.json", off(Status::Stopped)),
+        (
+            "live_kvm_throttled.json",
+            LiveInfo {
+                cpu_throttled: Some(true),
+                disk_throttled: Some(true),
+                load: load([4.12, 3.98, 3.40], 6, 410),
+                ..live_kvm()
+            },
+        ),
+        (
+            "live_kvm_throttled_numeric.json",
+            LiveInfo {
+                cpu_throttled: Some(true),
+                load: load([2.02, 1.71, 1.30], 3, 288),
+                ..live_kvm()
+            },
+        ),
+    ] {
+        assert_eq!(live(name), (kvm(), expected), "{name}");
+    }
+    let suspended = ServiceInfo {
+        data_counter: Some(1_075_901_234_567),
+        suspended: Some(true),
+        suspensions: Some(1),
+        ..kvm()
+    };
+    assert_eq!(
+        live("live_kvm_suspended.json"),
+        (suspended, off(Status::Stopped))
+    );
+}
+
+#[test]
+fn live_info_of_an_openvz() {
+    let counter = |resource, held, barrier| Beancounter {
+        resource,
+        held: Some(held),
+        barrier: Some(barrier),
+    };
+    let running = LiveInfo {
+        status: Some(Status::Running),
+        cpu_throttled: Some(false),
+        disk_throttled: None,
+        disk_used: Some(3_981_524 << 10),
+        disk_size: Some(10_485_760 << 10),
+        load: Some(LoadAverage {
+            averages: [0.04, 0.09, 0.05],
+            processes: None,
+        }),
+        memory_available: Some(536_870_912 - 25_390 * 4096),
+        swap_total: Some(67_108_864),
+        swap_free: Some(67_108_864 - 1204 * 4096),
+        beancounters: vec![
+            counter("nproc", 34, 320),
+            counter("kmemsize", 9_120_448, 268_435_456),
+            counter("privvmpages", 80_231 * 4096, 524_288 * 4096),
+            counter("oomguarpages", 25_390 * 4096, 131_072 * 4096),
+            counter("numtcpsock", 29, 3010),
+            counter("numfile", 471, 20_480),
+            counter("swappages", 1204 * 4096, 16_384 * 4096),
+            counter("physpages", 24_186 * 4096, 131_072 * 4096),
+        ],
+        inodes_used: Some(68_912),
+        inodes_limit: Some(10_240_000),
+    };
+    assert_eq!(live("live_ovz.json"), (ovz(), running));
+    let stopped = LiveInfo {
+        status: Some(Status::Stopped),
+        cpu_throttled: Some(false),
+        ..LiveInfo::default()
+    };
+    assert_eq!(live("live_ovz_stopped.json"), (ovz(), stopped));
+}
+
+#[test]
+fn usage_rows_as_integers_and_as_text() {
+    let (rows, problems) = usage("raw_usage_stats_kvm.json", None);
+    assert_eq!((rows.len(), problems), (24, vec![]));
+    let first = UsageRow {
+        timestamp: 1_790_812_801,
+        cpu_percent: Some(10.0),
+        network_in: Some(1_423_663),
+        network_out: Some(3_443_330),
+        disk_read: Some(327_680),
+        disk_written: Some(7_593_984),
+    };
+    assert_eq!(rows[0], first);
+    let (rows, problems) = usage("raw_usage_stats_ovz.json", None);
+    assert_eq!((rows.len(), problems), (12, vec![]));
+    assert_eq!(rows[11].timestamp, 1_790_816_101);
+    assert_eq!(rows[11].disk_written, Some(614_400));
+    assert_eq!(usage("raw_usage_stats_empty.json", None), (vec![], vec![]));
+}
+
+#[test]
+fn only_rows_newer_than_asked_for_are_kept() {
+    let (rows, _) = usage("raw_usage_stats_kvm.json", Some(1_790_819_401));
+    let times: Vec<_> = rows.iter().map(|row| row.timestamp).collect();
+    assert_eq!(times, [1_790_819_701, 1_790_820_001, 1_790_820_301]);
+}
+
+#[test]
+fn odd_usage_rows_lose_only_what_is_odd() {
+    let (rows, problems) = usage("raw_usage_stats_odd_rows.json", None);
+    assert_eq!(
+        (rows.len(), problems),
+        (6, vec![]),
+        "null, empty and missing fields are no problem"
+    );
+    assert_eq!(rows[4].cpu_percent, None);
+    assert_eq!(
+        (rows[4].network_in, rows[4].disk_written),
+        (Some(1_834_001), None)
+    );
+    assert_eq!((rows[5].cpu_percent, rows[5].disk_read), (Some(4.5), None));
+    let body = br#"{"data":{"0":{"timestamp":5,"network_in_bytes":-1},"7":3,"8":{"cpu_usage":1}},"error":0}"#;
+    let decoded = decode(Call::RawUsageStats, body, None).expect("it is an answer");
+    assert!(
+        matches!(&decoded.answer, Answer::Usage(rows) if rows.len() == 1 && rows[0].network_in.is_none())
+    );
+    assert_eq!(decoded.problems, ["network_in_bytes", "data", "timestamp"]);
+    let body = br#"{"data":7,"error":0}"#;
+    let decoded = decode(Call::RawUsageStats, body, None).expect("it is an answer");
+    assert_eq!(
+        (decoded.answer, decoded.problems),
+        (Answer::Usage(vec![]), vec!["data"])
+    );
+}
+
+#[test]
+fn points() {
+    for (name, remaining) in [
+        ("rate_limit_status.json", (991, 19_871)),
+        ("rate_limit_status_low.json", (0, 4120)),
+    ] {
+        let expected = Points {
+            remaining_15m: Some(remaining.0),
+            remaining_24h: Some(remaining.1),
+        };
+        let decoded = decoded(Call::RateLimitStatus, name);
+        assert_eq!(
+            (decoded.answer, decoded.problems),
+            (Answer::Points(expected), vec![])
+        );
+    }
+}
+
+#[test]
+fn errors_are_told_apart() {
+    for (name, reason, words) in [
+        (
+            "error_auth.json",
+            Reason::Auth,
+            "700005: Authentication failure",
+        ),
+        ("error_string_code.json", Reason::Auth, "700005"),
+        ("error_locked.json", Reason::Locked, "788888"),
+        ("error_locked_bare.json", Reason::Locked, "788888"),
+        ("error_missing_param.json", Reason::MissingParam, "700001"),
+        (
+            "error_not_running.json",
+            Reason::ApiOther,
+            "VPS is not running",
+        ),
+        (
+            "error_rate_limited.json",
+            Reason::RateLimited,
+            "Too many requests",
+        ),
+        (
+            "error_with_code_and_info.json",
+            Reason::ApiOther,
+            "Operation failed",
+        ),
+        (
+            "error_not_an_object.json",
+            Reason::BadShape,
+            "not an object",
+        ),
+        ("error_html.html", Reason::NotJson, "not JSON"),
+        ("error_empty_body.txt", Reason::NotJson, "empty"),
+        ("error_truncated.json.txt", Reason::NotJson, "cut off"),
+    ] {
+        let error = error(name);
+        assert_eq!(error.reason, reason, "{name}");
+        assert!(error.detail.contains(words), "{name}: {}", error.detail);
+    }
+}
+
+#[test]
+fn a_lock_tells_its_task_and_how_far_it_is() {
+    let lock = Lock {
+        task: text("Snapshot: before-upgrade"),
+        progress: Some(0.45),
+    };
+    assert_eq!(error("error_locked.json").lock, Some(lock));
+    assert_eq!(error("error_locked_bare.json").lock, Some(Lock::default()));
+    assert_eq!(error("error_auth.json").lock, None);
+}
+
+#[test]
+fn a_missing_error_is_success_and_noted() {
+    let decoded = decoded(Call::ServiceInfo, "error_missing_error_field.json");
+    assert_eq!(decoded.problems, ["error"]);
+    assert!(
+        matches!(&decoded.answer, Answer::Service(info) if info.hostname == text("vps1.example.com"))
+    );
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let mut body = b"\xEF\xBB\xBF".to_vec();
+    body.extend(sample("service_info_kvm.json"));
+    assert!(decode(Call::ServiceInfo, &body, None).is_ok());
+}
+
+#[test]
+fn nesting_without_end_is_not_json() {
+    let body = format!("{{\"ptr\":{}", "[".repeat(100_000));
+    let error = decode(Call::ServiceInfo, body.as_bytes(), None).expect_err("it is too deep");
+    assert_eq!(error.reason, Reason::NotJson);
+}
+
+#[test]
+fn the_words_of_an_error_fit_on_a_line() {
+    let message = "x\ny\u{1b}[31m".repeat(1000);
+    let body = serde_json::json!({"error": 5, "message": message}).to_string();
+    let error = decode(Call::ServiceInfo, body.as_bytes(), None).expect_err("it is an error");
+    assert!(
+        error.detail.len() < 400 && !error.detail.contains(char::is_control),
+        "{}",
+        error.detail
+    );
+}
+
+/// Whatever stands in a sample directory may be answered to any call.
+#[test]
+fn no_sample_is_too_odd_for_any_call() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("there are samples") {
+        let body = std::fs::read(entry.expect("it can be listed").path()).expect("it can be read");
+        for call in Call::ALL {
+            let _ = decode(call, &body, None);
+        }
+        count += 1;
+    }
+    assert!(count > 50);
+}
+
+/// JSON values of any type, also such that no API would send.
+fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<u64>().prop_map(Into::into),
+        any::<f64>().prop_map(Into::into),
+        ".{0,12}".prop_map(Into::into),
+        "[0-9.eE/ +-]{0,12}".prop_map(Into::into),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+            prop::collection::hash_map("[a-z_]{0,9}", inner, 0..4)
+                .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        for call in Call::ALL {
+            let _ = decode(call, &body, None);
+        }
+    }
+
+    #[test]
+    fn no_cut_or_changed_byte_makes_it_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+        for name in ["live_ovz.json", "live_kvm_running.wire.json", "raw_usage_stats_odd_rows.json"] {
+            let mut body = sample(name);
+            let at = at.index(body.len());
+            if cut { body.truncate(at) } else { body[at] = byte }
+            for call in Call::ALL {
+                let _ = decode(call, &body, None);
+            }
+        }
+    }
+
+    /// One bad field costs one sample: all others are as in the sample.
+    #[test]
+    fn a_field_of_any_type_costs_only_itself(value in any_json(), field in prop::sample::select(vec![
+        ("data_counter", "data_counter"), ("plan_disk", "plan_disk"), ("hostname", "hostname"),
+        ("suspended", "suspended"), ("ip_nullroutes", "ip_nullroutes"), ("monthly_data_multiplier", "monthly_data_multiplier"),
+    ])) {
+        let mut document: serde_json::Value = serde_json::from_slice(&sample("service_info_kvm.json")).expect("it is JSON");
+        document[field.0] = value;
+        let decoded = decode(Call::ServiceInfo, document.to_string().as_bytes(), None).expect("it stays an answer");
+        prop_assert!(decoded.problems.iter().all(|problem| *problem == field.1));
+        let Answer::Service(mut info) = decoded.answer else { panic!("another answer") };
+        let expected = kvm();
+        match field.1 {
+            "data_counter" => info.data_counter = expected.data_counter,
+            "plan_disk" => info.plan_disk = expected.plan_disk,
+            "hostname" => info.hostname.clone_from(&expected.hostname),
+            "suspended" => info.suspended = expected.suspended,
+            "ip_nullroutes" => info.nullrouted_ip_addresses = expected.nullrouted_ip_addresses,
+            _ => info.data_multiplier = expected.data_multiplier,
+        }
+        prop_assert_eq!(*info, expected);
+    }
+
+    #[test]
+    fn rows_of_any_type_cost_only_themselves(odd in any_json(), at in 0..24_usize) {
+        let mut document: serde_json::Value = serde_json::from_slice(&sample("raw_usage_stats_kvm.json")).expect("it is JSON");
+        document["data"][at] = odd;
+        let decoded = decode(Call::RawUsageStats, document.to_string().as_bytes(), None).expect("it stays an answer");
+        prop_assert!(matches!(decoded.answer, Answer::Usage(rows) if rows.len() >= 23));
+    }
+}
