@@ -4,12 +4,12 @@ use std::env;
 use std::process::Command;
 
 fn main() {
-    println!("cargo:rerun-if-env-changed=KIWIVM_EXPORTER_REVISION");
+    println!("cargo:rerun-if-env-changed=KIWIVM_BUILD_REVISION");
     // The log of HEAD moves with every commit; without git there is nothing to watch.
     if std::path::Path::new(".git/logs/HEAD").exists() {
         println!("cargo:rerun-if-changed=.git/logs/HEAD");
     }
-    let revision = env::var("KIWIVM_EXPORTER_REVISION")
+    let revision = env::var("KIWIVM_BUILD_REVISION")
         .ok()
         .or_else(|| first_line("git", &["rev-parse", "--short=12", "HEAD"]))
         .unwrap_or_else(|| "unknown".to_owned());
@@ -17,8 +17,8 @@ fn main() {
     let rustc = first_line(&rustc, &["--version"])
         .and_then(|version| version.split(' ').nth(1).map(str::to_owned))
         .unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo:rustc-env=KIWIVM_EXPORTER_REVISION={revision}");
-    println!("cargo:rustc-env=KIWIVM_EXPORTER_RUSTC={rustc}");
+    println!("cargo:rustc-env=KIWIVM_BUILD_REVISION={revision}");
+    println!("cargo:rustc-env=KIWIVM_BUILD_RUSTC={rustc}");
 }
 
 fn first_line(program: &str, arguments: &[&str]) -> Option<String> {

@@ -15,7 +15,7 @@ const DEMO_ADDRESS: &str = "127.0.0.1:10064";
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "kiwivm_exporter",
-    version = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("KIWIVM_EXPORTER_REVISION"), ", rustc ", env!("KIWIVM_EXPORTER_RUSTC"), ")"),
+    version = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("KIWIVM_BUILD_REVISION"), ", rustc ", env!("KIWIVM_BUILD_RUSTC"), ")"),
     disable_help_subcommand = true
 )]
 pub struct Cli {

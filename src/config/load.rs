@@ -128,7 +128,7 @@ fn nested(environment: &[(String, String)], reader: &mut Reader) -> Dict {
         let Some(rest) = name.strip_prefix(PREFIX) else {
             continue;
         };
-        if injected_by_kubernetes(rest) || rest == "REVISION" {
+        if injected_by_kubernetes(rest) {
             continue;
         }
         let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();

@@ -106,8 +106,8 @@ impl Collector for ExporterCollector {
         let mut family = describe(&mut encoder, &catalogue::BUILD_INFO)?;
         let build = [
             ("version", env!("CARGO_PKG_VERSION")),
-            ("revision", env!("KIWIVM_EXPORTER_REVISION")),
-            ("rustc", env!("KIWIVM_EXPORTER_RUSTC")),
+            ("revision", env!("KIWIVM_BUILD_REVISION")),
+            ("rustc", env!("KIWIVM_BUILD_RUSTC")),
         ];
         family.encode_family(&build)?.encode_gauge(&1_u64)?;
 

@@ -1,7 +1,7 @@
 //! What a scrape reads: the metric catalogue, its rendering, and the rendered bytes kept between scrapes.
 //!
 //! The samples of the fleet are rendered when they changed or something went stale; `process_*` is read for each
-//! scrape and appended. Both formats come from one rendering, see [`text`].
+//! scrape and appended. Both formats come from one rendering, see `text`.
 
 mod bandwidth;
 pub mod catalogue;

@@ -110,7 +110,9 @@ fn everything() -> Exposition {
 fn without_build(page: &str) -> String {
     page.lines()
         .map(|line| match line.split_once("build_info{") {
-            Some((name, _)) if !line.starts_with('#') => format!("{name}build_info{{…}} 1\n"),
+            Some((name, _)) if !line.starts_with('#') => {
+                format!("{name}build_info{{version=\"\",revision=\"\",rustc=\"\"}} 1\n")
+            }
             _ => format!("{line}\n"),
         })
         .collect()

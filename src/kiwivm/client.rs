@@ -253,26 +253,24 @@ fn classify(error: &reqwest::Error) -> (Reason, String) {
     (Reason::Connect, detail)
 }
 
+/// The causes of an error. An I/O error's `source` passes over what it wraps, which is where errors of rustls are.
 fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     let mut next = error.source();
     std::iter::from_fn(move || {
         let cause = next?;
-        next = cause.source();
+        let wrapped = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => cause.source(),
+        };
         Some(cause)
     })
 }
 
-/// Errors of rustls arrive wrapped in I/O errors, whose `source` passes over what they wrap.
 fn has_cause<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
-    chain(error).any(|cause| {
-        let wrapped = cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        cause.is::<E>()
-            || wrapped.is_some_and(
-                <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<E>,
-            )
-    })
+    chain(error).any(<dyn std::error::Error>::is::<E>)
 }
 
 /// The causes in words. reqwest's own first line says only that sending failed.

@@ -1,7 +1,7 @@
 //! A stand-in for the KiwiVM API that a client cannot tell from it by what is known of the API.
 //!
 //! Behind it is a seeded, deterministic account: traffic with a daily rhythm, CPU bursts that lead to throttling, disks
-//! that fill, transfer allowances that run out, tasks that lock a VPS, points in two windows. [`story`] and [`points`]
+//! that fill, transfer allowances that run out, tasks that lock a VPS, points in two windows. `story` and `points`
 //! take the time as an argument; [`serve`] is the edge. Nothing here is shared with the client.
 
 mod fault;

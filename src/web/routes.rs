@@ -1,10 +1,10 @@
 //! From a request to an answer.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
@@ -22,29 +22,36 @@ use crate::exposition::format::{accepts_gzip, negotiate};
 /// A longer target than any list of VPSes that makes sense.
 const LONGEST_TARGET: usize = 8 << 10;
 
+/// hyper takes a frame at once and sends it later: with frames of this size a body is in flight for as long as it is.
+const FRAME: usize = 256 << 10;
+
 /// A body that counts as in flight until it is sent or given up.
 pub struct Answer {
-    body: Full<Bytes>,
+    rest: Bytes,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let length = self.rest.len().min(FRAME);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        SizeHint::with_exact(self.rest.len() as u64)
     }
 }
 
@@ -57,7 +64,7 @@ pub async fn answer<S: Site>(shared: &Shared<S>, request: Request<impl Body>) ->
         response
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from(length));
-        response.body_mut().body = Full::default();
+        response.body_mut().rest.clear();
     }
     response
 }
@@ -195,7 +202,7 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {
 
 fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Answer> {
     let mut response = Response::new(Answer {
-        body: Full::new(body),
+        rest: body,
         permit: None,
     });
     *response.status_mut() = status;

@@ -1,0 +1,161 @@
+//! The API client against answers of every kind.
+
+use kiwivm_exporter::kiwivm::{ApiKey, Call, Client, ClientOptions, Reason, Response, Veid};
+use reqwest::Url;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::mock::{Mock, Reply};
+
+const VEID: u64 = 1_000_001;
+const KEY: &str = "private_CanaryCanaryCanary012345";
+
+fn client(endpoint: &str) -> Client {
+    let endpoint = Url::parse(endpoint).expect("it is a URL");
+    Client::new(ClientOptions {
+        endpoint,
+        proxy: None,
+    })
+    .expect("loopback is allowed")
+}
+
+async fn call(mock: &Mock, call: Call) -> Response {
+    let key = ApiKey::new(KEY).expect("it is a key");
+    let response = client(&mock.endpoint)
+        .call(Veid(VEID), &key, call, None)
+        .await;
+    assert!(!format!("{response:?}").contains("Canary"), "{response:?}");
+    response
+}
+
+#[tokio::test]
+async fn credentials_travel_in_the_body_and_nowhere_else() {
+    let mock = Mock::start([VEID]).await;
+    for each in Call::ALL {
+        let response = call(&mock, each).await;
+        assert!(response.result.is_ok(), "{response:?}");
+        assert!(response.bytes > 0);
+    }
+    for (request, call) in mock.requests().iter().zip(Call::ALL) {
+        assert_eq!(request.line, format!("POST /v1/{} HTTP/1.1", call.name()));
+        assert_eq!(request.form.len(), 2);
+        assert_eq!(request.form["api_key"], KEY);
+        assert_eq!(request.form["veid"], VEID.to_string());
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_bad_answer_has_its_reason_and_its_words() {
+    let mock = Mock::start([VEID]).await;
+    let huge = format!("{{\"x\":\"{}\"}}", "x".repeat(5 << 20));
+    let repeats_the_key = format!("{{\"error\":5,\"message\":\"not for {KEY}\"}}");
+    for (reply, reason, words) in [
+        (
+            Reply::Status(500, ""),
+            Reason::HttpStatus,
+            "HTTP status 500",
+        ),
+        (
+            Reply::Status(403, "<html>"),
+            Reason::HttpStatus,
+            "HTTP status 403",
+        ),
+        (Reply::Status(302, ""), Reason::HttpStatus, "redirect"),
+        (Reply::Status(429, ""), Reason::RateLimited, "429"),
+        (
+            Reply::Status(503, "{\"error\":1,\"message\":\"rate limit\"}"),
+            Reason::RateLimited,
+            "rate limit",
+        ),
+        (
+            Reply::Body("<html>".to_owned()),
+            Reason::NotJson,
+            "not JSON",
+        ),
+        (Reply::Body(String::new()), Reason::NotJson, "empty"),
+        (
+            Reply::Body("[]".to_owned()),
+            Reason::BadShape,
+            "not an object",
+        ),
+        (
+            Reply::Body(repeats_the_key),
+            Reason::ApiOther,
+            "not for [redacted]",
+        ),
+        (
+            Reply::Truncated("{\"error\":0}".to_owned()),
+            Reason::Connect,
+            "getServiceInfo of VPS 1000001",
+        ),
+        (Reply::Body(huge), Reason::BodyTooLarge, "larger than 4 MiB"),
+        (Reply::Drop, Reason::Connect, "check the network"),
+    ] {
+        mock.reply(VEID, "getServiceInfo", reply.clone());
+        let error = call(&mock, Call::ServiceInfo)
+            .await
+            .result
+            .expect_err("it is no answer");
+        assert_eq!(error.reason, reason, "{error}");
+        let text = error.to_string();
+        assert!(text.contains(words), "{reply:?}: {text}");
+        assert!(
+            !text.contains("Canary") && !text.contains("http://"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_a_failed_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("there is a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
+    drop(listener);
+    let key = ApiKey::new(KEY).expect("it is a key");
+    let response = client(&endpoint)
+        .call(Veid(VEID), &key, Call::ServiceInfo, None)
+        .await;
+    let error = response.result.expect_err("nobody is there");
+    assert_eq!(error.reason, Reason::Connect, "{error}");
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_speak_tls_is_told_from_one_that_is_not_there() {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("there is a port");
+    let endpoint = format!("https://{}", listener.local_addr().expect("it is bound"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("somebody comes");
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        let _ = stream.read(&mut [0; 4096]).await;
+    });
+    let key = ApiKey::new(KEY).expect("it is a key");
+    let response = client(&endpoint)
+        .call(Veid(VEID), &key, Call::ServiceInfo, None)
+        .await;
+    let error = response.result.expect_err("it does not speak TLS");
+    assert_eq!(error.reason, Reason::Tls, "{error}");
+}
+
+#[test]
+fn only_https_or_loopback() {
+    for (endpoint, allowed) in [
+        ("https://api.64clouds.com/v1", true),
+        ("http://127.0.0.1:1/v1", true),
+        ("http://[::1]:1/v1", true),
+        ("http://localhost:1/v1", true),
+        ("http://api.64clouds.com/v1", false),
+        ("http://127.0.0.1.example.com/", false),
+        ("ftp://127.0.0.1/", false),
+    ] {
+        let endpoint = Url::parse(endpoint).expect("it is a URL");
+        let client = Client::new(ClientOptions {
+            endpoint: endpoint.clone(),
+            proxy: None,
+        });
+        assert_eq!(client.is_ok(), allowed, "{endpoint}");
+    }
+}

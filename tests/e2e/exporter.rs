@@ -1,0 +1,182 @@
+//! Starting the real program and talking to it.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::page::Page;
+
+/// Longer than anything that is waited for takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kiwivm_exporter");
+
+/// A running exporter, or any other command of it. It is killed when the test is over.
+pub struct Exporter {
+    child: Child,
+    /// `http://127.0.0.1:PORT`, for those that serve.
+    pub url: String,
+    log: Arc<Mutex<String>>,
+    _lines: Receiver<()>,
+}
+
+impl Exporter {
+    /// Starts the program on port 0 and waits until it listens.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["--web.listen-address=127.0.0.1:0", "--log.format=json"])
+            .args(arguments);
+        Self::wait_for_line(command, |line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            let listens = line["message"] == "listening";
+            listens.then(|| format!("http://{}", line["address"].as_str().unwrap_or_default()))
+        })
+    }
+
+    /// Starts a program and waits for the line on standard error from which `found` can tell its URL.
+    pub fn wait_for_line(mut command: Command, found: impl Fn(&str) -> Option<String>) -> Self {
+        let mut child = command
+            .env_remove("KIWIVM_VEID")
+            .env_remove("KIWIVM_API_KEY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let (sender, lines) = channel();
+        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let written = log.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = writeln!(written.lock().unwrap(), "{line}");
+                let _ = sender.send(());
+            }
+        });
+        let deadline = Instant::now() + PATIENCE;
+        let url = loop {
+            if let Some(url) = log.lock().unwrap().lines().find_map(&found) {
+                break url;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if lines.recv_timeout(left).is_err() {
+                let _ = child.kill();
+                panic!("{command:?} did not come up:\n{}", log.lock().unwrap());
+            }
+        };
+        Self {
+            child,
+            url,
+            log,
+            _lines: lines,
+        }
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The text below a path.
+    pub async fn get(&self, path: &str) -> String {
+        get(&format!("{}{path}", self.url)).await
+    }
+
+    pub async fn scrape(&self) -> Page {
+        Page::parse(&self.get("/metrics").await)
+    }
+
+    /// Scrapes until the page is as it should be.
+    pub async fn wait_for(&self, what: &str, is: impl Fn(&Page) -> bool) -> Page {
+        let deadline = Instant::now() + PATIENCE;
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            tick.tick().await;
+            let page = self.scrape().await;
+            if is(&page) {
+                return page;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{what} did not happen:\n{page:#?}\n{}",
+                self.log()
+            );
+        }
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let killed = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
+        assert!(killed.expect("there is kill").success());
+    }
+
+    /// Waits for the end and gives the exit code and how long it took.
+    pub fn ended(&mut self) -> (Option<i32>, Duration) {
+        let started = Instant::now();
+        let status = self.child.wait().expect("it is ours");
+        (status.code(), started.elapsed())
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub async fn get(url: &str) -> String {
+    http()
+        .get(url)
+        .send()
+        .await
+        .unwrap_or_else(|error| panic!("{url}: {error}"))
+        .text()
+        .await
+        .expect("it is text")
+}
+
+/// A client for the tests themselves.
+pub fn http() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .no_gzip()
+        .build()
+        .expect("there is no TLS in it")
+}
+
+/// Runs a command of the program to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM)
+        .args(arguments)
+        .output()
+        .expect("it starts")
+}
+
+/// A folder with a configuration that only its owner can read.
+pub fn config(yaml: &str) -> (TempDir, String) {
+    let folder = TempDir::new().expect("there is room");
+    let flag = format!(
+        "--config.file={}",
+        write(folder.path(), "config.yaml", yaml)
+    );
+    (folder, flag)
+}
+
+/// Writes a file that only its owner can read.
+pub fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("it can be written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+    path.display().to_string()
+}

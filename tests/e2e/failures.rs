@@ -1,0 +1,294 @@
+//! VPSes that fail while others do not, and come back. The parts of the exporter run in the test's process, so that
+//! intervals can be shorter than a configuration allows.
+
+use std::time::{Duration, Instant};
+
+use kiwivm_exporter::clock::Clock;
+use kiwivm_exporter::config::{Config, Intervals};
+use kiwivm_exporter::exposition::Exposition;
+use kiwivm_exporter::exposition::format::Format;
+use kiwivm_exporter::kiwivm::{ApiKey, Client, ClientOptions, Veid};
+use kiwivm_exporter::poller::{Poller, Until, fleet_of};
+use reqwest::Url;
+use tokio::sync::{mpsc, watch};
+
+use crate::exporter::PATIENCE;
+use crate::mock::{Mock, Reply, sample};
+use crate::page::Page;
+
+/// A live value is dropped after three of these.
+const INTERVAL: Duration = Duration::from_millis(400);
+
+struct Watched {
+    mock: Mock,
+    exposition: Exposition,
+    _stop: watch::Sender<bool>,
+}
+
+/// VPSes 1 to `count`, named by their number, polled until the test is over.
+async fn watch_vps(count: u64) -> Watched {
+    let mock = Mock::start(1..=count).await;
+    watch_mock(mock, count)
+}
+
+fn watch_mock(mock: Mock, count: u64) -> Watched {
+    let endpoint = Url::parse(&mock.endpoint).expect("it is a URL");
+    let intervals = Intervals {
+        live: INTERVAL,
+        usage: INTERVAL,
+        points: INTERVAL,
+        inventory: INTERVAL,
+    };
+    let credentials = (1..=count).map(|veid| {
+        let key = ApiKey::new("private_x").expect("it is a key");
+        (veid.to_string(), Veid(veid), key)
+    });
+    let config = Config::for_simulator(endpoint.clone(), intervals, 3.0, credentials);
+    let client = Client::new(ClientOptions {
+        endpoint,
+        proxy: None,
+    })
+    .expect("loopback is allowed");
+    let clock = Clock::start();
+    let fleet = fleet_of(&config);
+    let exposition = Exposition::new(fleet.clone(), clock);
+    let poller = Poller::new(&config, client, fleet, clock);
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        let (_reloads, none) = mpsc::channel(1);
+        poller.run(Until::Stopped, none, stopped).await;
+    });
+    Watched {
+        mock,
+        exposition,
+        _stop: stop,
+    }
+}
+
+impl Watched {
+    fn page(&self) -> Page {
+        let body = self
+            .exposition
+            .scrape(Format::OpenMetrics1, false, &[])
+            .expect("no VPS is named");
+        Page::parse(std::str::from_utf8(&body).expect("it is text"))
+    }
+
+    async fn wait_for(&self, what: &str, is: impl Fn(&Page) -> bool) -> Page {
+        let deadline = Instant::now() + PATIENCE;
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            tick.tick().await;
+            let page = self.page();
+            if is(&page) {
+                return page;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{what} did not happen:\n{page:#?}"
+            );
+        }
+    }
+
+    async fn all_up(&self, count: u64) -> Page {
+        self.wait_for("all are up", |page| {
+            (1..=count).all(|veid| page.of(&veid.to_string(), "kiwivm_up") == Some(1.0))
+        })
+        .await
+    }
+}
+
+fn errors(page: &Page, vps: &str, call: &str, reason: &str) -> f64 {
+    let labels = [("vps", vps), ("call", call), ("reason", reason)];
+    page.one("kiwivm_poll_errors_total", &labels).unwrap_or(0.0)
+}
+
+const LIVE: &str = "getLiveServiceInfo";
+
+#[tokio::test]
+async fn each_failure_is_seen_at_its_vps_by_its_reason_and_nowhere_else() {
+    let watched = watch_vps(8).await;
+    watched.all_up(8).await;
+    let broken = [
+        ("1", Reply::Body("<html>".to_owned()), "not_json"),
+        ("2", sample("error_auth.json"), "auth"),
+        ("3", Reply::Status(500, ""), "http_status"),
+        ("4", Reply::Truncated("{\"error\":0}".to_owned()), "connect"),
+        ("5", Reply::Status(429, ""), "rate_limited"),
+        ("6", Reply::Drop, "connect"),
+    ];
+    for (vps, reply, _) in &broken {
+        watched
+            .mock
+            .reply_to_everything(vps.parse().expect("it is a number"), reply.clone());
+    }
+    let page = watched
+        .wait_for("all that are broken are down", |page| {
+            broken
+                .iter()
+                .all(|(vps, ..)| page.of(vps, "kiwivm_up") == Some(0.0))
+        })
+        .await;
+    for (vps, _, reason) in &broken {
+        let of_vps = [("vps", *vps)];
+        let reasons: Vec<_> = page.series("kiwivm_poll_errors_total", &of_vps).collect();
+        assert!(!reasons.is_empty(), "{vps}");
+        assert!(
+            reasons.iter().all(|(series, _)| series.contains(reason)),
+            "{reasons:?}"
+        );
+    }
+    assert_eq!(page.of("2", "kiwivm_authentication_failed"), Some(1.0));
+    for vps in ["7", "8"] {
+        assert_eq!(page.of(vps, "kiwivm_up"), Some(1.0));
+        assert_eq!(page.of(vps, "kiwivm_running"), Some(1.0));
+        assert_eq!(
+            page.series("kiwivm_poll_errors_total", &[("vps", vps)])
+                .count(),
+            0
+        );
+    }
+}
+
+/// What only the live call tells.
+const LIVE_ONLY: [&str; 6] = [
+    "kiwivm_running",
+    "kiwivm_cpu_throttled",
+    "kiwivm_memory_available_bytes",
+    "kiwivm_disk_used_bytes",
+    "kiwivm_load1",
+    "kiwivm_processes",
+];
+/// What service info tells too.
+const SERVICE: [&str; 4] = [
+    "kiwivm_bandwidth_used_bytes",
+    "kiwivm_vps_info",
+    "kiwivm_suspended",
+    "kiwivm_memory_total_bytes",
+];
+
+#[tokio::test]
+async fn when_only_live_fails_service_info_takes_over_until_live_is_back() {
+    let watched = watch_vps(1).await;
+    let before = watched.all_up(1).await;
+    for metric in LIVE_ONLY.iter().chain(&SERVICE) {
+        assert!(before.of("1", metric).is_some(), "{metric}");
+    }
+    watched.mock.reply(1, LIVE, Reply::Status(502, ""));
+    let during = watched
+        .wait_for("live values go", |page| {
+            page.of("1", "kiwivm_running").is_none()
+        })
+        .await;
+    for metric in LIVE_ONLY {
+        assert_eq!(during.of("1", metric), None, "{metric}");
+    }
+    for metric in SERVICE {
+        assert!(during.of("1", metric).is_some(), "{metric}");
+    }
+    assert_eq!(during.of("1", "kiwivm_up"), Some(1.0));
+    watched.mock.well(1);
+    let after = watched
+        .wait_for("live values come back", |page| {
+            page.of("1", "kiwivm_running").is_some()
+        })
+        .await;
+    for metric in LIVE_ONLY.iter().chain(&SERVICE) {
+        assert!(after.of("1", metric).is_some(), "{metric}");
+    }
+}
+
+#[tokio::test]
+async fn when_everything_fails_values_go_counters_stay_and_all_comes_back() {
+    let watched = watch_vps(1).await;
+    let polls = |page: &Page, outcome| {
+        page.one(
+            "kiwivm_polls_total",
+            &[("call", LIVE), ("outcome", outcome)],
+        )
+        .unwrap_or(-1.0)
+    };
+    let before = watched.all_up(1).await;
+    assert!(
+        (-0.5..0.5).contains(&polls(&before, "failure")),
+        "counters begin at 0"
+    );
+    watched.mock.reply_to_everything(1, Reply::Drop);
+    let during = watched
+        .wait_for("everything goes", |page| {
+            page.of("1", "kiwivm_up") == Some(0.0)
+        })
+        .await;
+    let gauges: Vec<_> = during.metrics_of("1");
+    let stay = [
+        "kiwivm_authentication_failed",
+        "kiwivm_expected_running",
+        "kiwivm_last_success_timestamp_seconds",
+        "kiwivm_poll_errors_total",
+        "kiwivm_poll_interval_seconds",
+        "kiwivm_polls_total",
+        "kiwivm_up",
+        "kiwivm_vps_labels",
+    ];
+    let gone = |metric: &&&str| {
+        !stay.contains(*metric)
+            && !metric.starts_with("kiwivm_usage")
+            && !metric.starts_with("kiwivm_cpu_usage")
+            && !metric.starts_with("kiwivm_api_points")
+    };
+    assert_eq!(gauges.iter().filter(gone).collect::<Vec<_>>(), [&""; 0]);
+    assert!(polls(&during, "success") >= polls(&before, "success"));
+    assert!(polls(&during, "failure") >= 1.0);
+    watched.mock.well(1);
+    watched
+        .wait_for("live is back", |page| {
+            polls(page, "success") > polls(&during, "success")
+                && page.of("1", "kiwivm_running") == Some(1.0)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_locked_vps_is_a_state_with_progress() {
+    let watched = watch_vps(1).await;
+    watched
+        .mock
+        .reply_to_everything(1, sample("error_locked.json"));
+    let page = watched
+        .wait_for("the lock is seen", |page| {
+            page.of("1", "kiwivm_locked") == Some(1.0)
+        })
+        .await;
+    assert_eq!(page.of("1", "kiwivm_lock_progress_ratio"), Some(0.45));
+    assert!(errors(&page, "1", LIVE, "locked") >= 1.0);
+    watched.mock.well(1);
+    let page = watched
+        .wait_for("the lock ends", |page| {
+            page.of("1", "kiwivm_locked") == Some(0.0)
+        })
+        .await;
+    assert_eq!(page.of("1", "kiwivm_lock_progress_ratio"), None);
+}
+
+/// One that hangs holds a place for half a minute each time; nine of them must not hold all places.
+#[tokio::test]
+async fn nine_that_hang_do_not_make_the_others_old() {
+    let mock = Mock::start(1..=20).await;
+    for veid in 1..=9 {
+        mock.reply_to_everything(veid, Reply::Hang);
+    }
+    let watched = watch_mock(mock, 20);
+    let tried = |page: &Page| {
+        (10..=20).all(|veid: u64| page.of(&veid.to_string(), "kiwivm_up") == Some(1.0))
+    };
+    watched.wait_for("those that answer are up", tried).await;
+    let hung =
+        |page: &Page| (1..=9).all(|veid: u64| page.of(&veid.to_string(), "kiwivm_up") == Some(0.0));
+    let watching = Instant::now();
+    let page = watched.wait_for("those that hang are given up", hung).await;
+    assert!(watching.elapsed() < PATIENCE);
+    assert!(tried(&page), "{page:#?}");
+    for veid in 1..=9 {
+        assert!(errors(&page, &veid.to_string(), LIVE, "timeout") >= 1.0);
+    }
+}

@@ -1,0 +1,215 @@
+//! Starting, reloading, stopping.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+use crate::exporter::{Exporter, config, http, write};
+use crate::mock::{Mock, Reply, sample};
+
+fn yaml(mock: &Mock, vps: &str) -> String {
+    format!(
+        "api: {{endpoint: {}}}\nintervals: {{live: 30s, usage: 30s, points: 30s}}\nvps:\n{vps}",
+        mock.endpoint
+    )
+}
+
+const ONE: &str = "  - {name: one, veid: 1, api_key: private_x}\n";
+const TWO: &str = "  - {name: two, veid: 2, api_key: private_x}\n";
+
+#[tokio::test]
+async fn metrics_are_there_within_two_seconds_of_the_start_of_the_demo() {
+    let exporter = Exporter::start(&["--demo"]);
+    let started = std::time::Instant::now();
+    exporter
+        .wait_for("the first VPS is up", |page| {
+            page.of("healthy", "kiwivm_up") == Some(1.0)
+        })
+        .await;
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn it_stops_with_calls_in_flight() {
+    for signal in ["TERM", "INT"] {
+        let mock = Mock::start([1]).await;
+        mock.reply_to_everything(1, Reply::Hang);
+        let (_folder, flag) = config(&yaml(&mock, ONE));
+        let mut exporter = Exporter::start(&[&flag]);
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while mock.requests().is_empty() {
+            tick.tick().await;
+        }
+        exporter.signal(signal);
+        let (code, took) = exporter.ended();
+        assert_eq!(code, Some(0), "{}", exporter.log());
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn ready_comes_after_every_vps_was_tried() {
+    let mock = Mock::start([1, 2]).await;
+    let (_folder, flag) = config(&yaml(&mock, &format!("{ONE}{TWO}")));
+    let exporter = Exporter::start(&[&flag]);
+    let ready = async || {
+        let response = http().get(format!("{}/-/ready", exporter.url)).send().await;
+        response.expect("it answers").status() == StatusCode::OK
+    };
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    while !ready().await {
+        tick.tick().await;
+    }
+    let page = exporter.scrape().await;
+    assert_eq!(page.of("one", "kiwivm_up"), Some(1.0));
+    assert_eq!(page.of("two", "kiwivm_up"), Some(1.0));
+    assert_eq!(
+        exporter.get("/-/healthy").await,
+        "kiwivm_exporter is healthy.\n"
+    );
+}
+
+#[tokio::test]
+async fn a_reload_takes_over_what_is_right_and_refuses_what_is_wrong() {
+    let mock = Mock::start([1, 2]).await;
+    let (folder, flag) = config(&yaml(&mock, ONE));
+    let exporter = Exporter::start(&[&flag, "--web.enable-lifecycle"]);
+    exporter
+        .wait_for("the first is up", |page| {
+            page.of("one", "kiwivm_up") == Some(1.0)
+        })
+        .await;
+    let successful = "kiwivm_exporter_config_last_reload_successful";
+    let reload = async || {
+        let response = http()
+            .post(format!("{}/-/reload", exporter.url))
+            .send()
+            .await
+            .expect("it answers");
+        (
+            response.status(),
+            response.text().await.expect("it is text"),
+        )
+    };
+
+    write(
+        folder.path(),
+        "config.yaml",
+        &yaml(&mock, &format!("{ONE}{TWO}")),
+    );
+    assert_eq!(reload().await.0, StatusCode::OK);
+    let page = exporter
+        .wait_for("the second is up", |page| {
+            page.of("two", "kiwivm_up") == Some(1.0)
+        })
+        .await;
+    assert_eq!(
+        page.of("one", "kiwivm_up"),
+        Some(1.0),
+        "the first was not forgotten"
+    );
+    let timestamp = "kiwivm_exporter_config_last_reload_success_timestamp_seconds";
+    let loaded = page.one(timestamp, &[]);
+
+    write(
+        folder.path(),
+        "config.yaml",
+        "vps: [{veid: 1}]\nintervals: {live: 1s}\n",
+    );
+    let (status, text) = reload().await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(
+        text.contains("vps[0]: has no key") && text.contains("intervals.live"),
+        "{text}"
+    );
+    let page = exporter.scrape().await;
+    assert_eq!(page.one(successful, &[]), Some(0.0));
+    assert_eq!(page.one(timestamp, &[]), loaded);
+    assert_eq!(
+        page.of("two", "kiwivm_up"),
+        Some(1.0),
+        "the old configuration is in force"
+    );
+
+    write(folder.path(), "config.yaml", &yaml(&mock, TWO));
+    exporter.signal("HUP");
+    let page = exporter
+        .wait_for("the first is gone", |page| {
+            page.of("one", "kiwivm_up").is_none()
+        })
+        .await;
+    assert_eq!(page.one(successful, &[]), Some(1.0));
+    assert_eq!(page.one("kiwivm_exporter_vps_configured", &[]), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_reload_ends_the_pause_after_a_refused_key() {
+    let mock = Mock::start([1]).await;
+    mock.reply_to_everything(1, sample("error_auth.json"));
+    let (_folder, flag) = config(&yaml(&mock, ONE));
+    let exporter = Exporter::start(&[&flag]);
+    exporter
+        .wait_for("the key is refused", |page| {
+            page.of("one", "kiwivm_authentication_failed") == Some(1.0)
+        })
+        .await;
+    mock.well(1);
+    exporter.signal("HUP");
+    exporter
+        .wait_for("the key is accepted", |page| {
+            page.of("one", "kiwivm_authentication_failed") == Some(0.0)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_new_key_in_the_file_is_tried_without_a_reload() {
+    let mock = Mock::start([1]).await;
+    mock.reply_to_everything(1, sample("error_auth.json"));
+    let (folder, flag) = config(&yaml(
+        &mock,
+        "  - {name: one, veid: 1, api_key_file: one.key}\n",
+    ));
+    write(folder.path(), "one.key", "private_old");
+    let exporter = Exporter::start(&[&flag]);
+    exporter
+        .wait_for("the key is refused", |page| {
+            page.of("one", "kiwivm_authentication_failed") == Some(1.0)
+        })
+        .await;
+    mock.well(1);
+    write(folder.path(), "one.key", "private_new");
+    exporter
+        .wait_for("the key is accepted", |page| {
+            page.of("one", "kiwivm_authentication_failed") == Some(0.0)
+        })
+        .await;
+    let keys: Vec<_> = mock
+        .requests()
+        .iter()
+        .map(|request| request.form["api_key"].clone())
+        .collect();
+    assert_eq!(keys[0], "private_old");
+    assert!(keys.contains(&"private_new".to_owned()));
+}
+
+#[test]
+fn an_address_in_use_is_one_clear_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    let address = taken.local_addr().expect("it is bound");
+    let output = crate::exporter::run(&[
+        "--demo",
+        &format!("--web.listen-address={address}"),
+        "--log.level=error",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.lines().count() == 1 && error.contains(&address.to_string()),
+        "{error}"
+    );
+}

@@ -1,0 +1,13 @@
+//! The exporter as a whole: real processes, real sockets, real Prometheus. Everything listens on loopback, port 0.
+
+mod canary;
+mod client;
+mod commands;
+mod exporter;
+mod failures;
+mod lifecycle;
+mod mock;
+mod page;
+mod prometheus;
+mod server;
+mod simulator;

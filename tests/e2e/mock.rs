@@ -1,0 +1,195 @@
+//! A stand-in for the API that answers what a test tells it to, byte for byte. It knows nothing of KiwiVM but the
+//! form of a request, so that it cannot share a misunderstanding with the exporter or its simulator.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// How a call is answered.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Status 200 and this body.
+    Body(String),
+    /// Another status, with a body.
+    Status(u16, &'static str),
+    /// Half of the body, then the end.
+    Truncated(String),
+    /// Nothing, for as long as the client waits.
+    Hang,
+    /// The connection ends without a word.
+    Drop,
+}
+
+/// One request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub line: String,
+    pub form: HashMap<String, String>,
+}
+
+impl Request {
+    pub fn veid(&self) -> u64 {
+        self.form
+            .get("veid")
+            .and_then(|veid| veid.parse().ok())
+            .unwrap_or_default()
+    }
+
+    /// The last part of the path.
+    pub fn call(&self) -> &str {
+        let path = self.line.split(' ').nth(1).unwrap_or_default();
+        path.strip_prefix("/v1/").unwrap_or(path)
+    }
+}
+
+#[derive(Default)]
+struct State {
+    replies: HashMap<(u64, String), Reply>,
+    everything: HashMap<u64, Reply>,
+    requests: Vec<Request>,
+}
+
+/// A running mock; it ends with the test's runtime.
+#[derive(Clone)]
+pub struct Mock {
+    pub endpoint: String,
+    state: Arc<Mutex<State>>,
+}
+
+/// A body from `tests/samples`.
+pub fn sample(name: &str) -> Reply {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/samples")
+        .join(name);
+    Reply::Body(std::fs::read_to_string(path).expect("the sample exists"))
+}
+
+impl Mock {
+    /// Knows VPSes that run: a KVM each, with points and usage.
+    pub async fn start(veids: impl IntoIterator<Item = u64>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has ports");
+        let address = listener.local_addr().expect("it is bound");
+        let mock = Self {
+            endpoint: format!("http://{address}/v1"),
+            state: Arc::default(),
+        };
+        for veid in veids {
+            mock.well(veid);
+        }
+        let state = mock.state.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, state.clone()));
+            }
+        });
+        mock
+    }
+
+    /// Every call of a VPS is answered as a running KVM does.
+    pub fn well(&self, veid: u64) {
+        let mut state = self.state.lock().unwrap();
+        state.everything.remove(&veid);
+        let Reply::Body(usage) = sample("raw_usage_stats_kvm.json") else {
+            unreachable!("samples are bodies")
+        };
+        // The newest row of the sample moves to now, else it would be old from the start.
+        let usage = usage.replace("1790820301", &unix_now().to_string());
+        for (call, reply) in [
+            ("getLiveServiceInfo", sample("live_kvm_running.wire.json")),
+            ("getServiceInfo", sample("service_info_kvm.json")),
+            ("getRateLimitStatus", sample("rate_limit_status.json")),
+            ("getRawUsageStats", Reply::Body(usage)),
+        ] {
+            state.replies.insert((veid, call.to_owned()), reply);
+        }
+    }
+
+    /// From now on this call of this VPS is answered so.
+    pub fn reply(&self, veid: u64, call: &str, reply: Reply) {
+        let mut state = self.state.lock().unwrap();
+        state.replies.insert((veid, call.to_owned()), reply);
+    }
+
+    /// From now on every call of this VPS is answered so.
+    pub fn reply_to_everything(&self, veid: u64, reply: Reply) {
+        self.state.lock().unwrap().everything.insert(veid, reply);
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.state.lock().unwrap().requests.clone()
+    }
+}
+
+fn unix_now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
+    let Some(request) = read_request(&mut stream).await else {
+        return;
+    };
+    let reply = {
+        let mut state = state.lock().unwrap();
+        let key = (request.veid(), request.call().to_owned());
+        let reply = state
+            .everything
+            .get(&key.0)
+            .or_else(|| state.replies.get(&key))
+            .cloned()
+            .unwrap_or_else(|| sample("error_auth.json"));
+        state.requests.push(request);
+        reply
+    };
+    let (status, body, sent) = match reply {
+        Reply::Body(body) => (200, body.clone(), body.len()),
+        Reply::Status(status, body) => (status, body.to_owned(), body.len()),
+        Reply::Truncated(body) => (200, body.clone(), body.len() / 2),
+        Reply::Drop => return,
+        Reply::Hang => {
+            // Until the client gives up and closes.
+            let _ = stream.read(&mut [0]).await;
+            return;
+        }
+    };
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: text/html; charset=UTF-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.write_all(&body.as_bytes()[..sent]).await;
+}
+
+async fn read_request(stream: &mut TcpStream) -> Option<Request> {
+    let mut received = Vec::new();
+    loop {
+        if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&received[..end]).into_owned();
+            let length: usize = head
+                .lines()
+                .filter_map(|line| line.split_once(':'))
+                .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+                .and_then(|(_, value)| value.trim().parse().ok())
+                .unwrap_or(0);
+            if received.len() >= end + 4 + length {
+                let body = String::from_utf8_lossy(&received[end + 4..]).into_owned();
+                let form = body
+                    .split('&')
+                    .filter_map(|pair| pair.split_once('='))
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect();
+                let line = head.lines().next()?.to_owned();
+                return Some(Request { line, form });
+            }
+        }
+        if stream.read_buf(&mut received).await.ok()? == 0 {
+            return None;
+        }
+    }
+}

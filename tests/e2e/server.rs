@@ -1,0 +1,314 @@
+//! The HTTP server as clients meet it, good ones and bad ones.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use kiwivm_exporter::exposition::UnknownVps;
+use kiwivm_exporter::exposition::format::Format;
+use kiwivm_exporter::web::{self, Options, Patience, Site};
+use reqwest::{Method, StatusCode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::exporter::http;
+
+/// Says what it was asked for.
+struct Echo {
+    body: usize,
+}
+
+impl Site for Echo {
+    fn metrics(&self, format: Format, gzip: bool, vps: &[String]) -> Result<Bytes, UnknownVps> {
+        if self.body > 0 {
+            return Ok(vec![b'x'; self.body].into());
+        }
+        match vps.iter().find(|name| *name == "nope") {
+            Some(name) => Err(UnknownVps(name.clone())),
+            None => Ok(format!("{format:?} {gzip} {vps:?}").into()),
+        }
+    }
+
+    fn status_page(&self) -> String {
+        "<p>page</p>".to_owned()
+    }
+
+    fn ready(&self) -> bool {
+        false
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Err("wrong".to_owned()) })
+    }
+}
+
+fn options() -> Options {
+    Options {
+        telemetry_path: "/metrics".to_owned(),
+        max_requests: 40,
+        enable_lifecycle: true,
+        patience: Patience::default(),
+    }
+}
+
+async fn start(options: Options, body: usize) -> String {
+    let listeners = web::bind(&["127.0.0.1:0".to_owned()])
+        .await
+        .expect("there is a port");
+    let address = listeners[0].local_addr().expect("it is bound").to_string();
+    tokio::spawn(web::serve(
+        listeners,
+        Arc::new(Echo { body }),
+        options,
+        pending(),
+    ));
+    address
+}
+
+#[tokio::test]
+async fn paths_and_methods() {
+    let address = start(options(), 0).await;
+    for (method, path, status) in [
+        (Method::GET, "/", 200),
+        (Method::HEAD, "/", 200),
+        (Method::GET, "/metrics", 200),
+        (Method::HEAD, "/metrics", 200),
+        (Method::POST, "/metrics", 405),
+        (Method::GET, "/-/healthy", 200),
+        (Method::HEAD, "/-/healthy", 200),
+        (Method::GET, "/-/ready", 503),
+        (Method::POST, "/-/reload", 500),
+        (Method::GET, "/-/reload", 405),
+        (Method::GET, "/metrics/", 404),
+        (Method::GET, "/nope", 404),
+        (Method::DELETE, "/", 405),
+    ] {
+        let response = http()
+            .request(method.clone(), format!("http://{address}{path}"))
+            .send()
+            .await
+            .expect("it answers");
+        assert_eq!(response.status().as_u16(), status, "{method} {path}");
+        assert_eq!(
+            response.headers().contains_key("allow"),
+            status == 405,
+            "{method} {path}"
+        );
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        if method == Method::HEAD {
+            let length = response.headers()["content-length"]
+                .to_str()
+                .expect("it is text")
+                .to_owned();
+            assert_ne!(length, "0", "HEAD tells what GET would send");
+            assert_eq!(response.bytes().await.expect("it ends").len(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reload_over_http_has_to_be_allowed() {
+    let closed = Options {
+        enable_lifecycle: false,
+        ..options()
+    };
+    let address = start(closed, 0).await;
+    let response = http()
+        .post(format!("http://{address}/-/reload"))
+        .send()
+        .await
+        .expect("it answers");
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert!(
+        response
+            .text()
+            .await
+            .expect("it is text")
+            .contains("--web.enable-lifecycle")
+    );
+}
+
+#[tokio::test]
+async fn a_scrape_gets_the_format_and_the_vpses_it_asks_for() {
+    let address = start(options(), 0).await;
+    let get = async |query: &str, accept: &str| {
+        let request = http()
+            .get(format!("http://{address}/metrics{query}"))
+            .header("accept", accept);
+        let response = request
+            .header("accept-encoding", "identity")
+            .send()
+            .await
+            .expect("it answers");
+        let content_type = response.headers()["content-type"]
+            .to_str()
+            .expect("it is text")
+            .to_owned();
+        (
+            response.status().as_u16(),
+            content_type,
+            response.text().await.expect("it is text"),
+        )
+    };
+    let text = "text/plain; version=0.0.4; charset=utf-8";
+    assert_eq!(
+        get("", "*/*").await,
+        (200, text.to_owned(), "Text004 false []".to_owned())
+    );
+    let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+    let body = "OpenMetrics1 false [\"a b\", \"c+d\"]";
+    assert_eq!(
+        get("?vps=a+b&x=y&vps=c%2Bd", accept).await,
+        (200, openmetrics.to_owned(), body.to_owned())
+    );
+    let (status, _, body) = get("?vps=nope", "*/*").await;
+    assert_eq!(
+        (status, body.as_str()),
+        (400, "No VPS is configured by the name \"nope\".\n")
+    );
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_refused() {
+    let address = start(options(), 0).await;
+    let long = "x".repeat(10 << 10);
+    let response = http()
+        .get(format!("http://{address}/metrics?vps={long}"))
+        .send()
+        .await
+        .expect("it answers");
+    assert_eq!(response.status(), StatusCode::URI_TOO_LONG);
+    let response = http()
+        .get(format!("http://{address}/"))
+        .header("x", "x".repeat(20 << 10))
+        .send()
+        .await
+        .expect("it answers");
+    assert_eq!(
+        response.status(),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+}
+
+/// What a connection gets until it is closed.
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn half_a_request_is_cut_off_and_an_idle_connection_is_not() {
+    let patience = Patience {
+        request: Duration::from_millis(300),
+        idle: Duration::from_secs(60),
+        write: Duration::from_secs(60),
+    };
+    let address = start(
+        Options {
+            patience,
+            ..options()
+        },
+        0,
+    )
+    .await;
+    let mut silent = TcpStream::connect(&address).await.expect("it accepts");
+    let mut slow = TcpStream::connect(&address).await.expect("it accepts");
+    slow.write_all(b"GET /metrics HT")
+        .await
+        .expect("it takes bytes");
+    let mut kept = TcpStream::connect(&address).await.expect("it accepts");
+    let request = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
+    kept.write_all(request).await.expect("it takes bytes");
+    assert_ne!(kept.read(&mut [0; 1024]).await.expect("it answers"), 0);
+    // Both of these end only because the server ends them; the third is used after that.
+    assert_eq!(read_to_end(&mut silent).await, "");
+    assert!(!read_to_end(&mut slow).await.contains("200 OK"));
+    kept.write_all(request).await.expect("it is still open");
+    assert_ne!(kept.read(&mut [0; 1024]).await.expect("it answers"), 0);
+}
+
+#[tokio::test]
+async fn a_reader_that_stalls_is_cut_off_and_its_place_is_free_again() {
+    let patience = Patience {
+        write: Duration::from_secs(1),
+        ..Patience::default()
+    };
+    let most = Options {
+        patience,
+        max_requests: 1,
+        ..options()
+    };
+    let address = start(most, 64 << 20).await;
+    let client = http();
+    let mut stalled = TcpStream::connect(&address).await.expect("it accepts");
+    stalled
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .expect("it takes bytes");
+    stalled
+        .read_exact(&mut [0; 64])
+        .await
+        .expect("it begins to answer");
+
+    let get = async |path: &str| {
+        client
+            .get(format!("http://{address}{path}"))
+            .send()
+            .await
+            .expect("it answers")
+            .status()
+    };
+    assert_eq!(
+        get("/metrics").await,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "one at a time"
+    );
+    assert_eq!(
+        get("/-/healthy").await,
+        StatusCode::OK,
+        "health is not limited"
+    );
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    while get("/").await != StatusCode::OK {
+        tick.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_flight_is_finished_when_the_server_stops() {
+    let listeners = web::bind(&["127.0.0.1:0".to_owned()])
+        .await
+        .expect("there is a port");
+    let address = listeners[0].local_addr().expect("it is bound").to_string();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let body = 8 << 20;
+    let serving = tokio::spawn(web::serve(
+        listeners,
+        Arc::new(Echo { body }),
+        options(),
+        async {
+            let _ = stopped.await;
+        },
+    ));
+    let mut reader = TcpStream::connect(&address).await.expect("it accepts");
+    reader
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .expect("it takes bytes");
+    reader
+        .read_exact(&mut [0; 64])
+        .await
+        .expect("it begins to answer");
+    stop.send(()).expect("it is serving");
+    let rest = read_to_end(&mut reader).await;
+    assert!(rest.len() > body - 64, "{} bytes", rest.len());
+    serving.await.expect("it ends by itself");
+    assert!(
+        TcpStream::connect(&address).await.is_err(),
+        "nobody listens any more"
+    );
+}
