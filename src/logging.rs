@@ -1,5 +1,6 @@
 //! The log on standard error: one line per thing that matters, as logfmt or JSON.
 
+use std::any::Any;
 use std::panic::PanicHookInfo;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -42,15 +43,35 @@ pub fn init(level: LogLevel, format: LogFormat) {
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// The message of a panic may be made of anything; only a literal in the code is known to hold nothing secret.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let message = panic.payload().downcast_ref::<&'static str>().copied();
     let place = panic.location().map_or_else(String::new, |place| {
         format!("{}:{}", place.file(), place.line())
     });
     tracing::error!(
         place,
-        panic = message.unwrap_or("(message not shown)"),
+        panic = words_of(panic.payload()),
         "panic: this is a bug, please report it"
     );
+}
+
+/// The message of a panic may be made of anything; only a literal in the code is known to hold nothing secret.
+fn words_of(payload: &(dyn Any + Send)) -> &'static str {
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .unwrap_or("(message not shown)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_panic_was_made_of_is_not_shown() {
+        let secret = "private_x".to_owned();
+        let made = std::panic::catch_unwind(|| panic!("with {secret}")).expect_err("it panics");
+        assert_eq!(words_of(&*made), "(message not shown)");
+        let literal = std::panic::catch_unwind(|| panic!("a literal")).expect_err("it panics");
+        assert_eq!(words_of(&*literal), "a literal");
+    }
 }

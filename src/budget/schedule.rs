@@ -381,7 +381,7 @@ fn next_in_phase(phase: Duration, interval: Duration, started: Duration) -> Dura
     if after < phase {
         return phase;
     }
-    let steps = after.checked_sub(phase).unwrap().as_nanos() / interval.as_nanos() + 1;
+    let steps = after.saturating_sub(phase).as_nanos() / interval.as_nanos() + 1;
     phase + interval.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Everything here has been validated: after [`load`] nothing needs to be checked again.
 
+mod fleet;
 mod key_source;
 mod load;
 mod locate;

@@ -98,7 +98,7 @@ fn the_example_is_valid_and_complete() {
         .flat_map(|(name, keys)| std::iter::once(name).chain(*keys));
     let all = sections
         .chain(validate::SCALARS)
-        .chain(validate::VPS)
+        .chain(fleet::KEYS)
         .chain(&["vps", "compatibility"]);
     for key in all {
         assert!(

@@ -1,65 +1,18 @@
-//! Every metric of this program: name, type, labels, help and where its samples come from, in one place.
-//!
-//! Dashboards, rules and the README refer to these names. Absent data give no sample.
+//! The metrics of each VPS.
 
-use prometheus_client::metrics::MetricType;
-
-use super::bandwidth;
-use super::series::{Series, View};
+use super::{Kind, Metric};
 use crate::config::Expect;
+use crate::exposition::bandwidth;
+use crate::exposition::series::{Series, View};
 use crate::kiwivm::model::{Hypervisor, Status};
 use crate::kiwivm::{Call, Reason};
-
-/// What is said about a metric before its samples.
-#[derive(Clone, Copy, Debug)]
-pub struct Metric {
-    /// The name of its samples; a counter's ends in `_total`.
-    pub name: &'static str,
-    /// Its type.
-    pub kind: Kind,
-    /// The labels beside `veid` and `vps` for per-VPS metrics, all labels for the others.
-    pub labels: &'static [&'static str],
-    /// One line without quotes and backslashes, so that it needs no escaping in either format.
-    pub help: &'static str,
-}
-
-/// The types in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Goes up and down.
-    Gauge,
-    /// Only goes up.
-    Counter,
-    /// Buckets, sum and count.
-    Histogram,
-}
-
-impl Kind {
-    /// The word in the `TYPE` line and in the documentation.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gauge => "gauge",
-            Self::Counter => "counter",
-            Self::Histogram => "histogram",
-        }
-    }
-
-    pub(super) const fn metric_type(self) -> MetricType {
-        match self {
-            Self::Gauge => MetricType::Gauge,
-            Self::Counter => MetricType::Counter,
-            Self::Histogram => MetricType::Histogram,
-        }
-    }
-}
 
 /// A metric with samples for each VPS.
 pub struct VpsMetric {
     /// Its description.
     pub metric: Metric,
     /// Writes the samples of one VPS.
-    pub(super) samples: fn(&View<'_>, &mut Series<'_, '_>),
+    pub(in crate::exposition) samples: fn(&View<'_>, &mut Series<'_, '_>),
 }
 
 const fn gauge(
@@ -470,87 +423,4 @@ pub const VPS_METRICS: &[VpsMetric] = &[
             series.labelled(&[("window", "24h")], points.remaining_24h);
         },
     ),
-];
-
-const fn exporter_metric(
-    name: &'static str,
-    kind: Kind,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Metric {
-    Metric {
-        name,
-        kind,
-        labels,
-        help,
-    }
-}
-
-/// Durations of calls.
-pub const POLL_DURATION: Metric = exporter_metric(
-    "kiwivm_poll_duration_seconds",
-    Kind::Histogram,
-    &["call"],
-    "How long calls took, failed ones included.",
-);
-/// Bytes of answers.
-pub const RESPONSE_BYTES: Metric = exporter_metric(
-    "kiwivm_api_response_bytes_total",
-    Kind::Counter,
-    &["call"],
-    "Bytes of answers received.",
-);
-/// Calls made later than due.
-pub const POLLS_DEFERRED: Metric = exporter_metric(
-    "kiwivm_polls_deferred_total",
-    Kind::Counter,
-    &["call", "reason"],
-    "Calls put off: backoff after a failure, or no place among the calls in flight.",
-);
-/// Fields in no known form.
-pub const DECODE_PROBLEMS: Metric = exporter_metric(
-    "kiwivm_decode_problems_total",
-    Kind::Counter,
-    &["call", "field"],
-    "Fields that arrived in no known form and gave no sample.",
-);
-/// What runs.
-pub const BUILD_INFO: Metric = exporter_metric(
-    "kiwivm_exporter_build_info",
-    Kind::Gauge,
-    &["version", "revision", "rustc"],
-    "Always 1. What this exporter was built from.",
-);
-/// Outcome of the last reload.
-pub const RELOAD_SUCCESSFUL: Metric = exporter_metric(
-    "kiwivm_exporter_config_last_reload_successful",
-    Kind::Gauge,
-    &[],
-    "1 when the last attempt to load the configuration succeeded. After a failure the old one stays in force.",
-);
-/// Time of the last successful load.
-pub const RELOAD_TIMESTAMP: Metric = exporter_metric(
-    "kiwivm_exporter_config_last_reload_success_timestamp_seconds",
-    Kind::Gauge,
-    &[],
-    "When the configuration in force was loaded, Unix time.",
-);
-/// Size of the fleet.
-pub const VPS_CONFIGURED: Metric = exporter_metric(
-    "kiwivm_exporter_vps_configured",
-    Kind::Gauge,
-    &[],
-    "VPSes in the configuration in force.",
-);
-
-/// The metrics without VPS labels, in the order of the exposition.
-pub const EXPORTER_METRICS: &[Metric] = &[
-    POLL_DURATION,
-    RESPONSE_BYTES,
-    POLLS_DEFERRED,
-    DECODE_PROBLEMS,
-    BUILD_INFO,
-    RELOAD_SUCCESSFUL,
-    RELOAD_TIMESTAMP,
-    VPS_CONFIGURED,
 ];

@@ -1,0 +1,341 @@
+//! From the merged list of VPSes to [`Vps`]es.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use figment::value::{Dict, Value};
+
+use super::key_source::{KeySource, world_readable};
+use super::locate::join;
+use super::reader::{Reader, text, whole};
+use super::validate::{Folders, INTERVALS, Single, intervals};
+use super::{Expect, Intervals, Vps};
+use crate::kiwivm::{ApiKey, Veid};
+
+/// Keys of a VPS.
+pub const KEYS: &[&str] = &[
+    "name",
+    "veid",
+    "api_key",
+    "api_key_file",
+    "labels",
+    "expect",
+    "intervals",
+];
+
+/// Labels that metrics of this exporter, or Prometheus itself, already have.
+const RESERVED_LABELS: &[&str] = &[
+    "veid",
+    "vps",
+    "job",
+    "instance",
+    "status",
+    "window",
+    "call",
+    "reason",
+    "outcome",
+    "family",
+    "resource",
+    "location",
+    "location_id",
+    "clearable",
+    "field",
+    "hostname",
+    "vm_type",
+    "plan",
+    "os",
+    "node",
+    "datacenter",
+    "ip_address",
+    "version",
+    "revision",
+    "rustc",
+    "le",
+    "quantile",
+    "alertname",
+    "severity",
+];
+
+const LONGEST_NAME: usize = 100;
+
+/// The VPSes of the list, or the single one of the environment.
+pub fn fleet(
+    reader: &mut Reader,
+    value: Option<&Value>,
+    defaults: Intervals,
+    single: &Single<'_>,
+    folders: &Folders,
+    file: &Path,
+) -> Vec<Vps> {
+    let entries = match value {
+        None | Some(Value::Empty(..)) => &[][..],
+        Some(Value::Array(_, entries)) => entries,
+        Some(_) => {
+            reader.problem("vps", "must be a list: begin each VPS with a dash");
+            return Vec::new();
+        }
+    };
+    if entries.is_empty() {
+        if single.is_empty() {
+            reader.problem(
+                "vps",
+                "no VPS is configured: add one with name, veid and api_key_file, or set KIWIVM_VEID and KIWIVM_API_KEY",
+            );
+            return Vec::new();
+        }
+        return single_vps(reader, single, defaults, folders)
+            .into_iter()
+            .collect();
+    }
+    if !single.is_empty() {
+        reader.problem(
+            "vps",
+            "the file has VPSes and KIWIVM_VEID, KIWIVM_API_KEY or KIWIVM_API_KEY_FILE is set: use one or the other",
+        );
+    }
+    let fleet: Vec<(String, Vps)> = entries
+        .iter()
+        .enumerate()
+        .filter_map(|(index, entry)| {
+            let path = format!("vps[{index}]");
+            let vps = vps(reader, entry, &path, defaults, folders, file)?;
+            Some((path, vps))
+        })
+        .collect();
+    refuse_duplicates(reader, &fleet);
+    fleet.into_iter().map(|(_, vps)| vps).collect()
+}
+
+fn refuse_duplicates(reader: &mut Reader, fleet: &[(String, Vps)]) {
+    let mut names: HashMap<&str, &str> = HashMap::new();
+    let mut veids: HashMap<Veid, &str> = HashMap::new();
+    for (path, vps) in fleet {
+        if let Some(first) = names.insert(&vps.name, path) {
+            reader.problem(
+                &join(path, "name"),
+                format!("{first} has the same name: give each VPS its own"),
+            );
+        }
+        if let Some(first) = veids.insert(vps.veid, path) {
+            reader.problem(
+                &join(path, "veid"),
+                format!("{first} has the same VEID: leave one of them out"),
+            );
+        }
+    }
+}
+
+fn single_vps(
+    reader: &mut Reader,
+    single: &Single<'_>,
+    intervals: Intervals,
+    folders: &Folders,
+) -> Option<Vps> {
+    let veid = single
+        .veid
+        .and_then(|veid| veid.trim().parse::<u64>().ok())
+        .filter(|veid| *veid > 0);
+    if veid.is_none() {
+        reader.problem(
+            "KIWIVM_VEID",
+            "must be the VEID of the VPS, a number: KiwiVM shows it under API",
+        );
+    }
+    let key = match (single.key, single.key_file) {
+        (Some(key), None) => ApiKey::new(key).map(|key| (key, KeySource::Inline)),
+        (None, Some(path)) => key_file(reader, "KIWIVM_API_KEY_FILE", path, folders),
+        (None, None) => {
+            reader.problem(
+                "KIWIVM_API_KEY",
+                "is not set: set it, or KIWIVM_API_KEY_FILE",
+            );
+            None
+        }
+        (Some(_), Some(_)) => {
+            reader.problem(
+                "KIWIVM_API_KEY",
+                "KIWIVM_API_KEY_FILE is set too: set one of them",
+            );
+            None
+        }
+    };
+    let (veid, (key, key_source)) = (veid?, key?);
+    Some(Vps {
+        name: veid.to_string(),
+        veid: Veid(veid),
+        key,
+        key_source,
+        labels: BTreeMap::new(),
+        expect: Expect::Running,
+        intervals,
+    })
+}
+
+fn vps(
+    reader: &mut Reader,
+    entry: &Value,
+    path: &str,
+    defaults: Intervals,
+    folders: &Folders,
+    file: &Path,
+) -> Option<Vps> {
+    let section = reader.section(Some(entry), path, KEYS);
+    let has = |key: &str| {
+        section
+            .get(key)
+            .is_some_and(|value| !matches!(value, Value::Empty(..)))
+    };
+    let veid = reader.read(
+        &section,
+        path,
+        "veid",
+        "the VEID of the VPS, a number above 0",
+        |value| whole(value).filter(|veid| *veid > 0),
+    );
+    if !has("veid") {
+        reader.problem(&join(path, "veid"), "is missing: KiwiVM shows it under API");
+    }
+    let name = reader.read(
+        &section,
+        path,
+        "name",
+        &format!("text of 1 to {LONGEST_NAME} characters without control characters"),
+        |value| {
+            text(value).filter(|name| {
+                !name.trim().is_empty()
+                    && name.chars().count() <= LONGEST_NAME
+                    && !name.contains(char::is_control)
+            })
+        },
+    );
+    let key = match (has("api_key"), has("api_key_file")) {
+        (true, false) => {
+            if world_readable(file) {
+                reader.warn(
+                    &join(path, "api_key"),
+                    "everyone on this machine can read the file with the key: chmod 600, or use api_key_file",
+                );
+            }
+            let key = reader.read(
+                &section,
+                path,
+                "api_key",
+                "the API key as text, not empty",
+                |value| ApiKey::new(text(value)?),
+            );
+            key.map(|key| (key, KeySource::Inline))
+        }
+        (false, true) => reader
+            .read(&section, path, "api_key_file", "a path", text)
+            .and_then(|file| key_file(reader, &join(path, "api_key_file"), &file, folders)),
+        (true, true) => {
+            reader.problem(path, "has api_key and api_key_file: leave one of them out");
+            None
+        }
+        (false, false) => {
+            reader.problem(
+                path,
+                "has no key: add api_key_file with the path of a file that holds it",
+            );
+            None
+        }
+    };
+    let expect = reader.read(
+        &section,
+        path,
+        "expect",
+        "running, stopped or any",
+        |value| match text(value)?.as_str() {
+            "running" => Some(Expect::Running),
+            "stopped" => Some(Expect::Stopped),
+            "any" => Some(Expect::Any),
+            _ => None,
+        },
+    );
+    let labels = labels(reader, &section, path);
+    let own = join(path, "intervals");
+    let intervals_section = reader.section(section.get("intervals"), &own, INTERVALS);
+    let intervals = intervals(reader, &intervals_section, &own, defaults);
+    let (veid, (key, key_source)) = (veid?, key?);
+    Some(Vps {
+        name: name.unwrap_or_else(|| veid.to_string()),
+        veid: Veid(veid),
+        key,
+        key_source,
+        labels,
+        expect: expect.unwrap_or(Expect::Running),
+        intervals,
+    })
+}
+
+fn labels(reader: &mut Reader, section: &Dict, path: &str) -> BTreeMap<String, String> {
+    let path = join(path, "labels");
+    let mut labels = BTreeMap::new();
+    let entries = match section.get("labels") {
+        None | Some(Value::Empty(..)) => return labels,
+        Some(Value::Dict(_, entries)) => entries,
+        Some(_) => {
+            reader.problem(&path, "must be names with values, such as {env: prod}");
+            return labels;
+        }
+    };
+    for (name, value) in entries {
+        let mut characters = name.chars();
+        let valid = characters
+            .next()
+            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+            && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !name.starts_with("__");
+        if !valid {
+            reader.problem(&path, "a label name must be letters, digits and underscores, and not begin with a digit or two underscores");
+        } else if RESERVED_LABELS.contains(&name.as_str()) {
+            reader.problem(
+                &join(&path, name),
+                "is a label that metrics already have: choose another name",
+            );
+        } else if let Some(value) = text(value) {
+            labels.insert(name.clone(), value);
+        } else {
+            reader.problem(&join(&path, name), "must be text");
+        }
+    }
+    labels
+}
+
+/// Relative paths are looked for among systemd's credentials first, then beside the configuration.
+fn key_file(
+    reader: &mut Reader,
+    key: &str,
+    path: &str,
+    folders: &Folders,
+) -> Option<(ApiKey, KeySource)> {
+    let in_credentials = folders
+        .credentials
+        .as_ref()
+        .map(|folder| folder.join(path))
+        .filter(|path| path.exists());
+    let path = in_credentials.unwrap_or_else(|| folders.config.join(path));
+    let source = KeySource::File(path.clone());
+    match source.read() {
+        Ok(read) => {
+            if world_readable(&path) {
+                reader.warn(
+                    key,
+                    "everyone on this machine can read the key file: chmod 600",
+                );
+            }
+            Some((read, source))
+        }
+        Err(error) => {
+            // A key written here in place of a path must not be shown.
+            let shown = path.to_string_lossy();
+            let shown = if shown.contains("private_") {
+                "path not shown"
+            } else {
+                &*shown
+            };
+            reader.problem(key, format!("{error} ({shown})"));
+            None
+        }
+    }
+}

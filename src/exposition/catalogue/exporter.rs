@@ -1,0 +1,86 @@
+//! The metrics without VPS labels.
+
+use super::{Kind, Metric};
+
+const fn exporter_metric(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric {
+        name,
+        kind,
+        labels,
+        help,
+    }
+}
+
+/// Durations of calls.
+pub const POLL_DURATION: Metric = exporter_metric(
+    "kiwivm_poll_duration_seconds",
+    Kind::Histogram,
+    &["call"],
+    "How long calls took, failed ones included.",
+);
+/// Bytes of answers.
+pub const RESPONSE_BYTES: Metric = exporter_metric(
+    "kiwivm_api_response_bytes_total",
+    Kind::Counter,
+    &["call"],
+    "Bytes of answers received.",
+);
+/// Calls made later than due.
+pub const POLLS_DEFERRED: Metric = exporter_metric(
+    "kiwivm_polls_deferred_total",
+    Kind::Counter,
+    &["call", "reason"],
+    "Calls put off: backoff after a failure, or no place among the calls in flight.",
+);
+/// Fields in no known form.
+pub const DECODE_PROBLEMS: Metric = exporter_metric(
+    "kiwivm_decode_problems_total",
+    Kind::Counter,
+    &["call", "field"],
+    "Fields that arrived in no known form and gave no sample.",
+);
+/// What runs.
+pub const BUILD_INFO: Metric = exporter_metric(
+    "kiwivm_exporter_build_info",
+    Kind::Gauge,
+    &["version", "revision", "rustc"],
+    "Always 1. What this exporter was built from.",
+);
+/// Outcome of the last reload.
+pub const RELOAD_SUCCESSFUL: Metric = exporter_metric(
+    "kiwivm_exporter_config_last_reload_successful",
+    Kind::Gauge,
+    &[],
+    "1 when the last attempt to load the configuration succeeded. After a failure the old one stays in force.",
+);
+/// Time of the last successful load.
+pub const RELOAD_TIMESTAMP: Metric = exporter_metric(
+    "kiwivm_exporter_config_last_reload_success_timestamp_seconds",
+    Kind::Gauge,
+    &[],
+    "When the configuration in force was loaded, Unix time.",
+);
+/// Size of the fleet.
+pub const VPS_CONFIGURED: Metric = exporter_metric(
+    "kiwivm_exporter_vps_configured",
+    Kind::Gauge,
+    &[],
+    "VPSes in the configuration in force.",
+);
+
+/// The metrics without VPS labels, in the order of the exposition.
+pub const EXPORTER_METRICS: &[Metric] = &[
+    POLL_DURATION,
+    RESPONSE_BYTES,
+    POLLS_DEFERRED,
+    DECODE_PROBLEMS,
+    BUILD_INFO,
+    RELOAD_SUCCESSFUL,
+    RELOAD_TIMESTAMP,
+    VPS_CONFIGURED,
+];
