@@ -2,9 +2,12 @@
 
 mod keys;
 
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -12,7 +15,7 @@ use crate::budget::{Due, Outcome, Pace, Places, Schedule};
 use crate::clock::Clock;
 use crate::config::{Concurrency, Config, Vps};
 use crate::fleet::{Fleet, Identity};
-use crate::kiwivm::{Call, Client, Reason, Response, Veid};
+use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
 use keys::Keys;
 
 /// How often the key file of a VPS whose key was refused is looked at. Costs no points.
@@ -101,10 +104,7 @@ impl Poller {
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => return,
                 Some(reload) = reloads.recv() => self.reload(reload),
-                Some(joined) = self.in_flight.join_next() => match joined {
-                    Ok(finished) => self.finish(finished),
-                    Err(error) => tracing::error!(%error, "a call ended without a result; its VPS is not polled until a reload"),
-                },
+                Some(Ok(finished)) = self.in_flight.join_next() => self.finish(finished),
                 () = sleep_until(&self.clock, wake) => self.check_keys(),
             }
         }
@@ -119,7 +119,8 @@ impl Poller {
             let (client, clock) = (self.client.clone(), self.clock);
             self.in_flight.spawn(async move {
                 let started = clock.now().elapsed;
-                let response = client.call(due.veid, &key, due.call, since).await;
+                let calling = client.call(due.veid, &key, due.call, since);
+                let response = or_failure(due, calling).await;
                 Finished {
                     due,
                     response,
@@ -240,6 +241,21 @@ fn log_outcome(keys: &Keys, veid: Veid, call: Call, response: &Response, failed_
     }
 }
 
+/// What a call brings, also when it panics: a mistake in this program costs one call, not the place of a VPS.
+async fn or_failure(due: Due, calling: impl Future<Output = Response>) -> Response {
+    let caught = AssertUnwindSafe(calling).catch_unwind().await;
+    caught.unwrap_or_else(|_| Response {
+        result: Err(CallError {
+            veid: due.veid,
+            call: due.call,
+            reason: Reason::BadShape,
+            detail: "the answer made this program panic, which is a bug of it".to_owned(),
+            lock: None,
+        }),
+        bytes: 0,
+    })
+}
+
 async fn sleep_until(clock: &Clock, wake: Option<Duration>) {
     match wake {
         Some(wake) => tokio::time::sleep(wake.saturating_sub(clock.now().elapsed)).await,
@@ -279,5 +295,24 @@ fn plan_intervals(fleet: &mut Fleet, config: &Config) {
         for call in Call::ALL {
             fleet.set_interval(vps.veid, call, Some(pace.of(call)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_of_its_call() {
+        let due = Due {
+            veid: Veid(7),
+            call: Call::RawUsageStats,
+        };
+        let response = or_failure(due, async { panic!("for the test") }).await;
+        let error = response.result.expect_err("it panicked");
+        assert_eq!(
+            (error.veid, error.call, error.reason),
+            (due.veid, due.call, Reason::BadShape)
+        );
     }
 }

@@ -41,7 +41,7 @@ async fn no_surface_shows_a_key() {
     for format in ["json", "logfmt"] {
         let mut command = Command::new(crate::exporter::PROGRAM);
         let format = format!("--log.format={format}");
-        command.args([
+        command.stdout(std::process::Stdio::null()).args([
             "--web.listen-address=127.0.0.1:0",
             "--log.level=trace",
             &format,

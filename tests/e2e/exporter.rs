@@ -32,6 +32,7 @@ impl Exporter {
     pub fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
         command
+            .stdout(Stdio::null())
             .args(["--web.listen-address=127.0.0.1:0", "--log.format=json"])
             .args(arguments);
         Self::wait_for_line(command, |line| {
@@ -47,7 +48,6 @@ impl Exporter {
             .env_remove("KIWIVM_VEID")
             .env_remove("KIWIVM_API_KEY")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));

@@ -196,7 +196,7 @@ impl Prometheus {
             .expect("there is a port")
             .port();
         let mut command = Command::new("prometheus");
-        command.args([
+        command.stdout(Stdio::null()).args([
             format!("--config.file={config}"),
             format!(
                 "--storage.tsdb.path={}",

@@ -1,15 +1,17 @@
 //! The simulator as a client of the API meets it: forms, faults, points.
 
-use std::process::Command;
+use std::fs::File;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::exporter::{Exporter, PROGRAM, get, http};
+use crate::exporter::{Exporter, PROGRAM, get, http, run, write};
 
 /// A simulator with the demo's account, and the endpoint of its API.
 fn simulator(arguments: &[&str]) -> Exporter {
     let mut command = Command::new(PROGRAM);
     command
+        .stdout(Stdio::null())
         .args(["simulate", "--listen=127.0.0.1:0", "--log.format=json"])
         .args(arguments);
     Exporter::wait_for_line(command, |line| {
@@ -191,5 +193,34 @@ async fn faults_come_on_demand() {
         post(&simulator, "getServiceInfo", "")
             .await
             .contains("700001")
+    );
+}
+
+#[test]
+fn the_configuration_it_prints_is_that_of_its_account() {
+    let folder = tempfile::TempDir::new().expect("there is room");
+    let file = write(folder.path(), "config.yaml", "");
+    let mut command = Command::new(PROGRAM);
+    command
+        .stdout(File::create(&file).expect("it can be written"))
+        .args(["simulate", "--listen=127.0.0.1:0", "--vps=3", "--seed=7"]);
+    let _simulator =
+        Exporter::wait_for_line(command, |line| line.contains("endpoint=").then(String::new));
+    let flag = format!("--config.file={file}");
+    // The configuration is printed right after the line that was waited for.
+    let deadline = std::time::Instant::now() + crate::exporter::PATIENCE;
+    while !std::fs::read_to_string(&file)
+        .expect("it is there")
+        .contains("vps-0003")
+    {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    let output = run(&["check", &flag]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
     );
 }
