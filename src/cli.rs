@@ -56,6 +56,11 @@ pub struct Cli {
     #[arg(long = "web.enable-lifecycle", global = true)]
     pub enable_lifecycle: bool,
 
+    /// How fast time runs in the simulated account that the configuration points at, as given to `simulate`: its
+    /// windows of points are shorter by this factor.
+    #[arg(long = "simulator.time-scale", value_name = "FACTOR", default_value_t = 1.0, value_parser = time_scale, global = true, hide_default_value = true)]
+    pub time_scale: f64,
+
     /// The least important lines to log.
     #[arg(
         long = "log.level",

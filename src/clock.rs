@@ -5,11 +5,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
-    /// Since the process started, from a clock that never steps: ages and due times.
+    /// Since [`BEFORE_START`] before the process started, from a clock that never steps: ages and due times.
     pub elapsed: Duration,
     /// Unix seconds of the wall clock: what is exported, and what the API's own timestamps are compared with.
     pub unix: f64,
 }
+
+/// What is remembered from before the start of the process can be this old.
+pub const BEFORE_START: Duration = Duration::from_secs(48 * 3600);
 
 /// Reads the clocks of the machine.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +21,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock whose `elapsed` starts now.
+    /// A clock that starts now.
     #[must_use]
     pub fn start() -> Self {
         Self {
@@ -30,7 +33,7 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Moment {
         Moment {
-            elapsed: self.start.elapsed(),
+            elapsed: BEFORE_START + self.start.elapsed(),
             unix: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0.0, |since| since.as_secs_f64()),

@@ -1,11 +1,33 @@
-//! When which call is due: a pure function of the wanted intervals, what came of earlier calls, and the time.
+//! When which call is made: a pure function of the wanted intervals, what came of earlier calls, and the time.
 //!
-//! The wanted intervals are kept as they are for now; nothing here counts points yet.
+//! Nobody documents what a call costs, what an allowance of points covers, or how its windows move. So nothing is
+//! taken for granted that a reading can contradict:
+//!
+//! - `window` keeps what was spent, at the price of the time, over the two trailing windows; sums are never too small.
+//! - `costs` learns what calls cost from `bracket`s: a reading, one call, a reading.
+//! - `allowance` compares readings with what was sent, tells the spending of others, and admits or refuses calls.
+//! - `survey` finds out who shares an allowance; until then all are taken to share one.
+//! - `plan` stretches and sheds until the wanted intervals can be paid.
+//! - `planner` puts it together; it is what the poller talks to.
 
+mod allowance;
 mod backoff;
+mod bracket;
+mod costs;
+mod downloads;
 mod places;
+mod plan;
+mod planner;
+mod refusals;
 mod schedule;
+mod survey;
+mod window;
 
+pub use allowance::{Remaining, USUAL_SIZES};
 pub use backoff::AUTHENTICATION_PAUSE;
+pub use costs::prudent;
 pub use places::Places;
-pub use schedule::{Due, Outcome, Pace, Schedule};
+pub use plan::{Plan, Wanted, plan};
+pub use planner::{Finished, Limits, Memory, Planner, VpsMemory};
+pub use schedule::{Due, Outcome, Pace};
+pub use window::{WINDOW_LENGTHS, Window};

@@ -1,16 +1,15 @@
-//! The due times of every call of every VPS.
+//! The due times of every call of every VPS, and the places for calls in flight.
 //!
 //! One call of a VPS is in flight at a time. Each call keeps its own phase within its interval, so that a fleet does
-//! not pulse. A live answer stands in for service info, which is therefore due only while the live call fails.
+//! not pulse; an interval that changes moves the due time in proportion. A live answer stands in for service info,
+//! which is therefore due only while the live call fails, or when it is planned to replace it.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};
-use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::backoff;
 use super::places::Places;
-use crate::fleet::Deferral;
+use super::plan::{Intervals, LONGEST_POINTS};
 use crate::kiwivm::{Call, Reason, Veid};
 
 /// The longest step between two VPSes of a first round: a fleet of 50 has started in 12.5 s.
@@ -28,14 +27,12 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The interval of one call.
-    #[must_use]
-    pub const fn of(&self, call: Call) -> Duration {
-        match call {
-            Call::LiveServiceInfo | Call::ServiceInfo => self.live,
-            Call::RateLimitStatus => self.points,
-            Call::RawUsageStats => self.usage,
-        }
+    fn intervals(&self) -> Intervals {
+        let mut intervals = Intervals::default();
+        intervals[Call::LiveServiceInfo.index()] = Some(self.live);
+        intervals[Call::RateLimitStatus.index()] = Some(self.points);
+        intervals[Call::RawUsageStats.index()] = Some(self.usage);
+        intervals
     }
 }
 
@@ -57,50 +54,58 @@ pub enum Outcome {
     Failure(Reason),
 }
 
+/// What of a schedule survives a restart: due times and failures, by [`Call::index`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Remembered {
+    /// When each call is due.
+    pub due: [Option<Duration>; Call::ALL.len()],
+    /// Failures in a row.
+    pub failures: [u32; Call::ALL.len()],
+}
+
 /// When everything is due. Times are elapsed times of [`crate::clock::Moment`].
 #[derive(Debug)]
-pub struct Schedule {
+pub(super) struct Schedule {
     entries: HashMap<Veid, Entry>,
     /// VPSes without a call in flight by their earliest due time; VEIDs break ties, so the order is stable.
     queue: BTreeSet<(Duration, Veid)>,
     places: Places,
     in_flight: usize,
     slow_in_flight: usize,
-    /// Differs between processes, so that two exporters do not walk in step.
-    seed: RandomState,
-    draws: u64,
-    deferrals: Vec<(Call, Deferral)>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    pace: Pace,
+    intervals: Intervals,
     due: [Option<Duration>; Call::ALL.len()],
     failures: [u32; Call::ALL.len()],
     /// The last attempt of this call timed out: it goes through the slow lane until it succeeds.
     slow: [bool; Call::ALL.len()],
     tried: [bool; Call::ALL.len()],
-    in_flight: Option<InFlight>,
+    in_flight: Option<Flight>,
     deferral_counted: bool,
+    leaving: bool,
 }
 
+/// A call in flight.
 #[derive(Clone, Copy, Debug)]
-struct InFlight {
-    call: Call,
-    started: Duration,
+pub(super) struct Flight {
+    pub call: Call,
+    pub started: Duration,
     slow: bool,
 }
 
 impl Entry {
     fn new(pace: Pace, first: Duration, rest: Duration) -> Self {
         let mut entry = Self {
-            pace,
+            intervals: pace.intervals(),
             due: [None; Call::ALL.len()],
             failures: [0; Call::ALL.len()],
             slow: [false; Call::ALL.len()],
             tried: [false; Call::ALL.len()],
             in_flight: None,
             deferral_counted: false,
+            leaving: false,
         };
         entry.ask_everything(first, rest);
         entry
@@ -108,146 +113,152 @@ impl Entry {
 
     /// Everything that is asked of a VPS that answers: the live call first, the rest not before `rest`.
     fn ask_everything(&mut self, first: Duration, rest: Duration) {
-        self.due = [None; Call::ALL.len()];
+        let planned = |call: Call| self.intervals[call.index()].is_some();
+        let usage = planned(Call::RawUsageStats).then_some(rest);
+        let service = planned(Call::ServiceInfo).then_some(first);
         self.due[Call::LiveServiceInfo.index()] = Some(first);
         self.due[Call::RateLimitStatus.index()] = Some(rest);
-        self.due[Call::RawUsageStats.index()] = Some(rest);
+        self.due[Call::RawUsageStats.index()] = usage;
+        self.due[Call::ServiceInfo.index()] = service;
     }
 
     fn earliest(&self) -> Option<Duration> {
         self.due.iter().flatten().min().copied()
     }
 
-    /// The most important call that is due and whose lane has a place.
-    fn pick(&self, now: Duration, slow_lane_open: bool) -> Option<Call> {
-        Call::ALL.into_iter().find(|call| {
-            self.due[call.index()].is_some_and(|due| due <= now)
-                && (slow_lane_open || !self.slow[call.index()])
-        })
-    }
-
     fn paused(&self) -> bool {
         self.due[Call::LiveServiceInfo.index()].is_none()
+    }
+
+    /// The interval of a call that is planned, or of service info that stands in for live.
+    fn interval(&self, call: Call) -> Duration {
+        let live = self.intervals[Call::LiveServiceInfo.index()];
+        self.intervals[call.index()]
+            .or(live)
+            .unwrap_or(Duration::from_secs(3600))
     }
 }
 
 impl Schedule {
-    /// A first round that starts at `now` and is spread in the order given.
-    #[must_use]
-    pub fn new(
-        fleet: impl IntoIterator<Item = (Veid, Pace)>,
-        places: Places,
-        now: Duration,
-    ) -> Self {
-        let mut schedule = Self {
+    /// Nothing is due in it before [`Self::reconfigure`].
+    pub fn new(places: Places) -> Self {
+        Self {
             entries: HashMap::new(),
             queue: BTreeSet::new(),
             places,
             in_flight: 0,
             slow_in_flight: 0,
-            seed: RandomState::new(),
-            draws: 0,
-            deferrals: Vec::new(),
-        };
-        schedule.reconfigure(fleet, places, now);
-        schedule
+        }
     }
 
-    /// Takes over a new configuration. VPSes that stay keep their due times, unless they were held back by failures
-    /// or a refused key: those are asked again, spread like a first round. Calls in flight are not disturbed.
-    pub fn reconfigure(
-        &mut self,
-        fleet: impl IntoIterator<Item = (Veid, Pace)>,
-        places: Places,
-        now: Duration,
-    ) {
+    /// Takes over a new configuration: a first round that starts at `now`, spread in the order given. VPSes that stay
+    /// keep their due times, unless they were held back by failures or a refused key: those are asked again, spread
+    /// like a first round. Calls in flight are not disturbed.
+    pub fn reconfigure(&mut self, fleet: &[(Veid, Pace)], places: Places, now: Duration) {
         let mut before = std::mem::take(&mut self.entries);
         self.queue.clear();
         self.places = places;
-        let fleet: Vec<_> = fleet.into_iter().collect();
-        let step = first_round_step(&fleet);
+        let step = first_round_step(fleet);
         // Every VPS is to be tried before any is asked for more.
         let rest = now + step.saturating_mul(u32::try_from(fleet.len()).unwrap_or(u32::MAX));
         let mut first = now;
         for (veid, pace) in fleet {
-            let entry = if let Some(mut kept) = before.remove(&veid) {
-                let held_back = kept.paused() || kept.failures.iter().any(|count| *count > 0);
-                kept.pace = pace;
+            let entry = if let Some(mut kept) = before.remove(veid) {
+                let held_back =
+                    kept.leaving || kept.paused() || kept.failures.iter().any(|count| *count > 0);
+                kept.leaving = false;
+                kept.intervals = pace.intervals();
                 if held_back {
                     kept.failures = Default::default();
                     kept.ask_everything(first, rest);
                     first += step;
                 } else {
                     for call in Call::ALL {
+                        let interval = kept.interval(call);
                         let due = &mut kept.due[call.index()];
-                        *due = due.map(|due| due.min(now + pace.of(call)));
+                        *due = due.map(|due| due.min(now + interval));
                     }
+                    kept.due[Call::RawUsageStats.index()].get_or_insert(rest);
                 }
                 kept
             } else {
-                let entry = Entry::new(pace, first, rest);
+                let entry = Entry::new(*pace, first, rest);
                 first += step;
                 entry
             };
-            if entry.in_flight.is_none()
-                && let Some(due) = entry.earliest()
-            {
-                self.queue.insert((due, veid));
-            }
-            self.entries.insert(veid, entry);
+            self.entries.insert(*veid, entry);
+            self.enqueue(*veid);
         }
         // Calls of VPSes that left still hold their places until they return.
         self.entries
             .extend(before.into_iter().filter_map(|(veid, mut entry)| {
                 entry.in_flight?;
                 entry.due = [None; Call::ALL.len()];
+                entry.leaving = true;
                 Some((veid, entry))
             }));
     }
 
-    /// Takes what is due now and has a place. Each must be given back with [`Self::finish`].
-    pub fn take_due(&mut self, now: Duration) -> Vec<Due> {
-        let mut taken = Vec::new();
-        let waiting: Vec<_> = self
+    /// What is due, the most important first, then the longest overdue; a VPS with a call in flight has to wait.
+    pub fn waiting(&self, now: Duration) -> Vec<(Call, Duration, Veid)> {
+        let mut waiting: Vec<_> = self
             .queue
             .range(..=(now, Veid(u64::MAX)))
-            .copied()
+            .filter_map(|(_, veid)| Some((veid, self.entries.get(veid)?)))
+            .flat_map(|(veid, entry)| {
+                Call::ALL.into_iter().filter_map(move |call| {
+                    let due = entry.due[call.index()].filter(|due| *due <= now)?;
+                    Some((call, due, *veid))
+                })
+            })
             .collect();
-        for (due, veid) in waiting {
-            let Some(entry) = self.entries.get_mut(&veid) else {
-                continue;
-            };
-            let slow_lane_open = self.slow_in_flight < self.places.slow;
-            let place_free = self.in_flight < self.places.all;
-            match entry.pick(now, slow_lane_open).filter(|_| place_free) {
-                Some(call) => {
-                    let slow = entry.slow[call.index()];
-                    entry.in_flight = Some(InFlight {
-                        call,
-                        started: now,
-                        slow,
-                    });
-                    entry.deferral_counted = false;
-                    self.in_flight += 1;
-                    self.slow_in_flight += usize::from(slow);
-                    self.queue.remove(&(due, veid));
-                    taken.push(Due { veid, call });
-                }
-                None if !entry.deferral_counted => {
-                    entry.deferral_counted = true;
-                    if let Some(call) = entry.pick(now, true) {
-                        self.deferrals.push((call, Deferral::Concurrency));
-                    }
-                }
-                None => {}
-            }
-        }
-        taken
+        waiting.sort_unstable();
+        waiting
     }
 
-    /// The next time at which something becomes due that is not due at `now` already. What is due and waits for a
-    /// place gets its chance when a call finishes.
-    #[must_use]
+    /// True when the VPS has no call in flight and this call would find a place.
+    pub fn has_place(&self, veid: Veid, call: Call) -> bool {
+        self.in_flight < self.places.all
+            && self.entries.get(&veid).is_some_and(|entry| {
+                entry.in_flight.is_none()
+                    && (self.slow_in_flight < self.places.slow || !entry.slow[call.index()])
+            })
+    }
+
+    /// True when the VPS has no call in flight.
+    pub fn idle(&self, veid: Veid) -> bool {
+        self.entries
+            .get(&veid)
+            .is_some_and(|entry| entry.in_flight.is_none())
+    }
+
+    /// True the first time a VPS is put off since its last call.
+    pub fn put_off(&mut self, veid: Veid) -> bool {
+        self.entries
+            .get_mut(&veid)
+            .is_some_and(|entry| !std::mem::replace(&mut entry.deferral_counted, true))
+    }
+
+    /// Marks a call as in flight.
+    pub fn start(&mut self, veid: Veid, call: Call, now: Duration) {
+        let Some(entry) = self.entries.get_mut(&veid) else {
+            return;
+        };
+        if let Some(due) = entry.earliest() {
+            self.queue.remove(&(due, veid));
+        }
+        let slow = entry.slow[call.index()];
+        entry.in_flight = Some(Flight {
+            call,
+            started: now,
+            slow,
+        });
+        entry.deferral_counted = false;
+        self.in_flight += 1;
+        self.slow_in_flight += usize::from(slow);
+    }
+
+    /// The next time at which something becomes due that is not due at `now` already.
     pub fn next_due(&self, now: Duration) -> Option<Duration> {
         self.queue
             .range((now, Veid(u64::MAX))..)
@@ -255,33 +266,44 @@ impl Schedule {
             .find(|due| *due > now)
     }
 
-    /// Gives back a call taken with [`Self::take_due`] and plans the next of its kind.
-    pub fn finish(&mut self, veid: Veid, outcome: Outcome, now: Duration) {
-        let jitter = self.draw();
-        let Some(entry) = self.entries.get_mut(&veid) else {
-            return;
-        };
-        let Some(flight) = entry.in_flight.take() else {
-            return;
-        };
+    /// Gives back a call in flight and plans the next of its kind; `jitter` is from 0 to 1. Nothing when the VPS left
+    /// the configuration meanwhile.
+    pub fn finish(
+        &mut self,
+        veid: Veid,
+        outcome: Outcome,
+        now: Duration,
+        jitter: f64,
+    ) -> Option<(Flight, bool)> {
+        let entry = self.entries.get_mut(&veid)?;
+        let flight = entry.in_flight.take()?;
         self.in_flight -= 1;
         self.slow_in_flight -= usize::from(flight.slow);
-        if entry.earliest().is_none() {
-            // It left the configuration while the call was in flight.
+        if entry.leaving {
             self.entries.remove(&veid);
-            return;
+            return None;
         }
         let call = flight.call;
-        entry.tried[call.index()] = true;
+        let interval = entry.interval(call);
+        let first = !std::mem::replace(&mut entry.tried[call.index()], true);
         entry.slow[call.index()] = outcome == Outcome::Failure(Reason::Timeout);
+        let mut backs_off = false;
         match outcome {
             Outcome::Success => {
                 entry.failures[call.index()] = 0;
-                let phase = phase(veid, call, entry.pace.of(call));
-                let next = next_in_phase(phase, entry.pace.of(call), flight.started);
-                entry.due[call.index()] = Some(next);
+                let due = entry.due[call.index()];
+                let planned =
+                    call != Call::RawUsageStats || entry.intervals[call.index()].is_some();
+                let next = if first {
+                    next_in_phase(phase(veid, call, interval), interval, flight.started)
+                } else {
+                    next_on_grid(due.unwrap_or(flight.started), interval, flight.started)
+                };
+                entry.due[call.index()] = planned.then_some(next);
                 if call == Call::LiveServiceInfo {
-                    entry.due[Call::ServiceInfo.index()] = None;
+                    let replaces = entry.intervals[Call::ServiceInfo.index()];
+                    entry.due[Call::ServiceInfo.index()] =
+                        replaces.map(|interval| flight.started + interval);
                     entry.tried[Call::ServiceInfo.index()] = true;
                 } else if entry.paused() {
                     entry.ask_everything(now, now);
@@ -290,63 +312,190 @@ impl Schedule {
             Outcome::Failure(Reason::Auth) => {
                 entry.due = [None; Call::ALL.len()];
                 entry.tried = [true; Call::ALL.len()];
-                let wait = backoff::wait(Reason::Auth, 1, entry.pace.live, jitter);
+                let wait = backoff::wait(Reason::Auth, 1, interval, jitter);
                 entry.due[Call::ServiceInfo.index()] = Some(now + wait);
-                self.deferrals.push((call, Deferral::Backoff));
+                backs_off = true;
             }
             Outcome::Failure(reason) => {
                 let failures = &mut entry.failures[call.index()];
                 *failures = failures.saturating_add(1);
-                let wait = backoff::wait(reason, *failures, entry.pace.of(call), jitter);
+                // An allowance may have to be read by a VPS whose turn comes once a day.
+                let interval = if call == Call::RateLimitStatus {
+                    interval.min(LONGEST_POINTS / 3)
+                } else {
+                    interval
+                };
+                let wait = backoff::wait(reason, *failures, interval, jitter);
                 entry.due[call.index()] = Some(now + wait);
-                if *failures > 1 || wait > entry.pace.of(call) {
-                    self.deferrals.push((call, Deferral::Backoff));
-                }
+                backs_off = *failures > 1 || wait > interval;
                 let service = &mut entry.due[Call::ServiceInfo.index()];
                 if call == Call::LiveServiceInfo && service.is_none() {
                     *service = Some(now);
                 }
             }
         }
-        if let Some(due) = entry.earliest() {
-            self.queue.insert((due, veid));
+        self.enqueue(veid);
+        Some((flight, backs_off))
+    }
+
+    /// Plans other intervals. What is due later comes sooner or later in proportion, what was due stays due; what was
+    /// not planned before begins in phase, what is not planned any more is not due.
+    pub fn set_intervals(&mut self, veid: Veid, intervals: Intervals, now: Duration) {
+        let Some(entry) = self.entries.get_mut(&veid) else {
+            return;
+        };
+        if entry.intervals == intervals {
+            return;
+        }
+        let before = entry.earliest();
+        let live_fails = entry.failures[Call::LiveServiceInfo.index()] > 0;
+        let paused = entry.leaving || entry.paused();
+        for call in Call::ALL {
+            let (old, new) = (entry.intervals[call.index()], intervals[call.index()]);
+            let due = &mut entry.due[call.index()];
+            match (old, new) {
+                (Some(old), Some(new)) => {
+                    if let Some(due) = due.as_mut().filter(|due| **due > now)
+                        && entry.tried[call.index()]
+                        && entry.failures[call.index()] == 0
+                    {
+                        let ratio = new.as_secs_f64() / old.as_secs_f64().max(1e-3);
+                        *due = now
+                            + Duration::try_from_secs_f64(
+                                due.saturating_sub(now).as_secs_f64() * ratio,
+                            )
+                            .unwrap_or(new);
+                    }
+                }
+                (None, Some(new)) if !paused => {
+                    due.get_or_insert(now + phase(veid, call, new));
+                }
+                (Some(_), None) if !paused && (call != Call::ServiceInfo || !live_fails) => {
+                    *due = None;
+                }
+                _ => {}
+            }
+        }
+        entry.intervals = intervals;
+        if entry.in_flight.is_none() {
+            if let Some(before) = before {
+                self.queue.remove(&(before, veid));
+            }
+            self.enqueue(veid);
+        }
+    }
+
+    /// Makes a call due now.
+    pub fn pull(&mut self, veid: Veid, call: Call, now: Duration) {
+        let Some(entry) = self.entries.get_mut(&veid).filter(|entry| !entry.leaving) else {
+            return;
+        };
+        let before = entry.earliest();
+        entry.due[call.index()] = Some(now);
+        if entry.in_flight.is_none() {
+            if let Some(before) = before {
+                self.queue.remove(&(before, veid));
+            }
+            self.enqueue(veid);
         }
     }
 
     /// Ends the pause of a VPS whose key was refused, because it has another key now.
     pub fn resume(&mut self, veid: Veid, now: Duration) {
-        let Some(entry) = self.entries.get_mut(&veid) else {
-            return;
-        };
-        let before = entry.earliest();
-        entry.failures = Default::default();
-        entry.ask_everything(now, now);
-        if entry.in_flight.is_none() {
-            if let Some(before) = before {
-                self.queue.remove(&(before, veid));
+        if let Some(entry) = self.entries.get_mut(&veid) {
+            let before = entry.earliest();
+            entry.failures = Default::default();
+            entry.ask_everything(now, now);
+            if entry.in_flight.is_none() {
+                if let Some(before) = before {
+                    self.queue.remove(&(before, veid));
+                }
+                self.enqueue(veid);
             }
-            self.queue.insert((now, veid));
         }
     }
 
-    /// True once every call of every VPS was tried, or is not going to be: a refused key makes the rest pointless.
-    #[must_use]
-    pub fn everything_tried(&self) -> bool {
+    /// When a call is due, if it is.
+    pub fn due(&self, veid: Veid, call: Call) -> Option<Duration> {
+        self.entries.get(&veid)?.due[call.index()]
+    }
+
+    /// The planned interval of a call.
+    pub fn interval(&self, veid: Veid, call: Call) -> Option<Duration> {
+        self.entries.get(&veid)?.intervals[call.index()]
+    }
+
+    /// True when the last attempt of a call failed.
+    pub fn failing(&self, veid: Veid, call: Call) -> bool {
         self.entries
-            .values()
-            .all(|entry| entry.in_flight.is_none() && entry.tried.iter().all(|tried| *tried))
+            .get(&veid)
+            .is_some_and(|entry| entry.failures[call.index()] > 0)
     }
 
-    /// The deferrals since this was last asked.
-    pub fn take_deferrals(&mut self) -> Vec<(Call, Deferral)> {
-        std::mem::take(&mut self.deferrals)
+    /// True when nothing is asked of the VPS because its key was refused.
+    pub fn paused(&self, veid: Veid) -> bool {
+        self.entries.get(&veid).is_none_or(Entry::paused)
     }
 
-    /// A number from 0 to 1.
-    #[expect(clippy::cast_precision_loss, reason = "a jitter needs no 64 bits")]
-    fn draw(&mut self) -> f64 {
-        self.draws += 1;
-        self.seed.hash_one(self.draws) as f64 / u64::MAX as f64
+    /// True while a call is in flight.
+    pub fn busy(&self) -> bool {
+        self.in_flight > 0
+    }
+
+    /// True once every planned call of every VPS was tried, or is not going to be: a refused key makes the rest
+    /// pointless.
+    pub fn everything_tried(&self) -> bool {
+        self.entries.values().all(|entry| {
+            entry.in_flight.is_none()
+                && Call::ALL.into_iter().all(|call| {
+                    let planned =
+                        entry.intervals[call.index()].is_some() || call == Call::ServiceInfo;
+                    entry.tried[call.index()] || !planned
+                })
+        })
+    }
+
+    /// What survives a restart.
+    pub fn remember(&self, veid: Veid) -> Option<Remembered> {
+        let entry = self.entries.get(&veid)?;
+        let mut due = entry.due;
+        if let Some(flight) = entry.in_flight {
+            // It is on its way, and will be repeated after an interval whatever comes of it.
+            due[flight.call.index()] = Some(flight.started + entry.interval(flight.call));
+        }
+        Some(Remembered {
+            due,
+            failures: entry.failures,
+        })
+    }
+
+    /// Goes on where [`Self::remember`] left off. What became due meanwhile is spread like a first round by the
+    /// caller's `earliest`.
+    pub fn restore(&mut self, veid: Veid, remembered: Remembered, earliest: Duration) {
+        let Some(entry) = self.entries.get_mut(&veid) else {
+            return;
+        };
+        if let Some(before) = entry.earliest() {
+            self.queue.remove(&(before, veid));
+        }
+        for call in Call::ALL {
+            // A clock that was set back must not silence a call.
+            let latest = earliest + entry.interval(call).max(backoff::AUTHENTICATION_PAUSE) * 2;
+            let due = remembered.due[call.index()].map(|due| due.clamp(earliest, latest));
+            entry.due[call.index()] = due;
+            entry.tried[call.index()] = due.is_some();
+        }
+        entry.failures = remembered.failures;
+        self.enqueue(veid);
+    }
+
+    fn enqueue(&mut self, veid: Veid) {
+        if let Some(entry) = self.entries.get(&veid)
+            && entry.in_flight.is_none()
+            && let Some(due) = entry.earliest()
+        {
+            self.queue.insert((due, veid));
+        }
     }
 }
 
@@ -359,19 +508,23 @@ fn first_round_step(fleet: &[(Veid, Pace)]) -> Duration {
 
 /// Where within its interval a call belongs: the same at every start, spread evenly over VEIDs and calls.
 fn phase(veid: Veid, call: Call, interval: Duration) -> Duration {
-    // The finaliser of splitmix64: neighbouring VEIDs must not get neighbouring phases.
-    let mut mixed = veid
+    // Neighbouring VEIDs must not get neighbouring phases.
+    let mixed = mix(veid
         .0
         .wrapping_mul(8)
         .wrapping_add(call.index() as u64)
-        .wrapping_add(0x9E37_79B9_7F4A_7C15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^= mixed >> 31;
+        .wrapping_add(0x9E37_79B9_7F4A_7C15));
     let nanos = u64::try_from(interval.as_nanos())
         .unwrap_or(u64::MAX)
         .max(1);
     Duration::from_nanos(mixed % nanos)
+}
+
+/// The finaliser of splitmix64.
+pub(super) const fn mix(value: u64) -> u64 {
+    let mixed = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 /// The first time in phase that is more than half an interval after `started`.
@@ -383,6 +536,12 @@ fn next_in_phase(phase: Duration, interval: Duration, started: Duration) -> Dura
     }
     let steps = after.saturating_sub(phase).as_nanos() / interval.as_nanos() + 1;
     phase + interval.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
+}
+
+/// The first time more than half an interval after `started` that is a whole number of intervals after `due`. A call
+/// made before it was due moves the grid.
+fn next_on_grid(due: Duration, interval: Duration, started: Duration) -> Duration {
+    next_in_phase(due.min(started), interval, started)
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
             std::future::pending(),
         ));
         let config = move || Ok(demo_config(endpoint.clone(), &credentials));
-        let served = serve(cli, Box::new(config)).await;
+        let served = serve(cli, Box::new(config), TIME_SCALE).await;
         simulating.abort();
         served
     })

@@ -20,7 +20,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     let page = block_on(async {
         let clock = Clock::start();
         let fleet = fleet_of(&config);
-        let poller = Poller::new(&config, client_for(&config)?, fleet.clone(), clock);
+        let poller = Poller::once(&config, client_for(&config)?, fleet.clone(), clock);
         let exposition = Exposition::new(fleet, clock);
         let (_reloads, no_reloads) = mpsc::channel(1);
         let (_stop, never) = watch::channel(false);

@@ -15,7 +15,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::exposition::format::Format;
 use crate::exposition::{Exposition, UnknownVps};
-use crate::poller::{Poller, Reload, SharedFleet, Until, fleet_of, lock};
+use crate::kiwivm::is_loopback;
+use crate::poller::{Poller, Reload, SharedFleet, StateFile, Until, fleet_of, lock};
 use crate::web::{self, Options, Patience, Site};
 
 /// Not ready for longer than this would only hide the VPSes that do answer.
@@ -31,15 +32,24 @@ pub type LoadConfig = Box<dyn Fn() -> Result<Config, Failure> + Send + Sync>;
 /// A configuration that cannot be used, or an address that cannot be listened on.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let again = cli.clone();
-    block_on(serve(cli, Box::new(move || load_config(&again))))
+    let load = move || {
+        let config = load_config(&again)?;
+        if again.time_scale > 1.0 && !is_loopback(&config.api.endpoint) {
+            return Err(Failure(
+                "--simulator.time-scale is for a simulated account on this machine".to_owned(),
+            ));
+        }
+        Ok(config)
+    };
+    block_on(serve(cli, Box::new(load), cli.time_scale))
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT. The points of the API are counted in a time that runs `time_scale` times as fast.
 ///
 /// # Errors
 ///
 /// As [`run`].
-pub async fn serve(cli: &Cli, load: LoadConfig) -> Result<(), Failure> {
+pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), Failure> {
     let config = load()?;
     let signals = Signals::new()?;
     let listeners = web::bind(&cli.listen_addresses()).await?;
@@ -52,12 +62,23 @@ pub async fn serve(cli: &Cli, load: LoadConfig) -> Result<(), Failure> {
 
     let clock = Clock::start();
     let fleet = fleet_of(&config);
-    let poller = Poller::new(&config, client_for(&config)?, fleet.clone(), clock);
+    let mut poller = Poller::new(
+        &config,
+        client_for(&config)?,
+        fleet.clone(),
+        clock,
+        time_scale,
+    );
+    if let Some(path) = &config.state_file {
+        let (file, state) = StateFile::open(path, clock.now().unix).map_err(Failure)?;
+        poller.keep_state(file, state);
+    }
     let (reloads, for_poller) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
     let exporter = Arc::new(Exporter {
         exposition: Exposition::new(fleet.clone(), clock),
         fleet,
+        started: clock.now().elapsed,
         clock,
         load,
         reloads,
@@ -93,6 +114,7 @@ struct Exporter {
     exposition: Exposition,
     fleet: SharedFleet,
     clock: Clock,
+    started: Duration,
     load: LoadConfig,
     reloads: mpsc::Sender<Reload>,
     telemetry_path: String,
@@ -140,7 +162,7 @@ impl Site for Exporter {
     }
 
     fn ready(&self) -> bool {
-        self.clock.now().elapsed >= READY_AT_LAST || lock(&self.fleet).all_tried()
+        self.clock.now().elapsed >= self.started + READY_AT_LAST || lock(&self.fleet).all_tried()
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), String>> {

@@ -88,6 +88,28 @@ impl Collector for ExporterCollector {
             counter(&mut family, &labels, totals.response_bytes[call.index()])?;
         }
 
+        let mut family = describe(&mut encoder, &catalogue::POINTS_SPENT)?;
+        for call in Call::ALL {
+            let labels = Labels {
+                parts: [&[("call", call.name())], &[]],
+            };
+            let points = Value::Real(totals.points_spent[call.index()]);
+            write_sample(&mut family, Kind::Counter, &labels, points)?;
+        }
+
+        let mut family = describe(&mut encoder, &catalogue::CALL_POINTS)?;
+        for call in Call::ALL {
+            let labels = Labels {
+                parts: [&[("call", call.name())], &[]],
+            };
+            if let Some(points) = totals.call_points[call.index()] {
+                write_sample(&mut family, Kind::Gauge, &labels, Value::Real(points))?;
+            }
+        }
+
+        describe(&mut encoder, &catalogue::POINTS_SHARED)?
+            .encode_gauge(&u64::from(totals.points_shared))?;
+
         let mut family = describe(&mut encoder, &catalogue::POLLS_DEFERRED)?;
         for call in Call::ALL {
             for reason in Deferral::ALL {

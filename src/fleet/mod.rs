@@ -4,9 +4,11 @@
 //! `staleness` times the planned interval of the call that brings it, and never older than [`LIVE_LIMIT`] or
 //! [`SERVICE_LIMIT`]. Counters are never dropped.
 
+mod memory;
 mod totals;
 mod vps;
 
+pub use memory::VpsValues;
 pub use totals::{Deferral, Totals};
 pub use vps::{CallRecord, Known, VpsState};
 
@@ -136,6 +138,25 @@ impl Fleet {
                 self.version += 1;
             }
         }
+    }
+
+    /// Shows the plan: for each VPS the intervals by [`Call::index`], `None` for a call that is not made, and the points
+    /// allowed by window.
+    pub fn show_plan(
+        &mut self,
+        mut of: impl FnMut(Veid) -> ([Option<Duration>; Call::ALL.len()], Option<[f64; 2]>),
+    ) {
+        let mut changed = false;
+        for vps in &mut self.vps {
+            let (intervals, allowed) = of(vps.identity.veid);
+            for (record, interval) in vps.calls.iter_mut().zip(intervals) {
+                changed |= record.interval != interval;
+                record.interval = interval;
+            }
+            changed |= vps.allowed != allowed;
+            vps.allowed = allowed;
+        }
+        self.version += u64::from(changed);
     }
 
     /// Takes in what a call brought. A VPS that is no longer configured is ignored.

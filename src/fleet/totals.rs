@@ -12,6 +12,8 @@ const DURATION_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 
 /// Why a call that was due was made later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deferral {
+    /// The points do not allow it, or the downloads.
+    Budget,
     /// After a failure.
     Backoff,
     /// All places for calls in flight were taken.
@@ -20,12 +22,13 @@ pub enum Deferral {
 
 impl Deferral {
     /// Every reason.
-    pub const ALL: [Self; 2] = [Self::Backoff, Self::Concurrency];
+    pub const ALL: [Self; 3] = [Self::Budget, Self::Backoff, Self::Concurrency];
 
     /// The value of the `reason` label.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Budget => "budget",
             Self::Backoff => "backoff",
             Self::Concurrency => "concurrency",
         }
@@ -39,6 +42,12 @@ pub struct Totals {
     pub durations: [Histogram; Call::ALL.len()],
     /// Bytes of answers, as received after decompression.
     pub response_bytes: [u64; Call::ALL.len()],
+    /// API points spent, by the costs learned at the time.
+    pub points_spent: [f64; Call::ALL.len()],
+    /// What calls cost in API points, once measured.
+    pub call_points: [Option<f64>; Call::ALL.len()],
+    /// Whether VPSes are taken to share an allowance.
+    pub points_shared: bool,
     /// Calls made later than due, by [`Deferral`].
     pub deferred: [[u64; Deferral::ALL.len()]; Call::ALL.len()],
     /// Fields that arrived in no known form.
@@ -50,6 +59,9 @@ impl Default for Totals {
         Self {
             durations: std::array::from_fn(|_| Histogram::new(DURATION_BUCKETS)),
             response_bytes: Default::default(),
+            points_spent: Default::default(),
+            call_points: Default::default(),
+            points_shared: false,
             deferred: Default::default(),
             decode_problems: BTreeMap::new(),
         }

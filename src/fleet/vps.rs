@@ -57,6 +57,8 @@ pub struct VpsState {
     pub tried: bool,
     /// Whether the API refused the key when it last said anything about it.
     pub authentication_failed: Option<bool>,
+    /// API points that the exporter allows itself, by window.
+    pub allowed: Option<[f64; 2]>,
     /// The last failure in words and when it happened; cleared by the next success of the same call.
     pub last_error: Option<(Call, Known<String>)>,
     pub(super) service: Option<Known<ServiceInfo>>,
@@ -76,6 +78,7 @@ impl VpsState {
             calls: Default::default(),
             tried: false,
             authentication_failed: None,
+            allowed: None,
             last_error: None,
             service: None,
             live: None,

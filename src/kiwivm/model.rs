@@ -1,7 +1,11 @@
 //! What the answers say, in base units. A field is `None` when it did not arrive or arrived in no known form.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 /// The hypervisor of a VPS (`vm_type`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hypervisor {
     /// `kvm`, every plan that is sold today.
     Kvm,
@@ -21,7 +25,7 @@ impl Hypervisor {
 }
 
 /// What `getServiceInfo` tells, and the second half of every `getLiveServiceInfo`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServiceInfo {
     /// `vm_type`; without it, an answer with `vz_status` is OpenVZ.
     pub hypervisor: Option<Hypervisor>,
@@ -74,7 +78,7 @@ pub struct ServiceInfo {
 }
 
 /// The public addresses of a VPS.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IpAddresses {
     /// The first IPv4 address, else the first address; `None` when there is none.
     pub primary: Option<String>,
@@ -85,7 +89,7 @@ pub struct IpAddresses {
 }
 
 /// What `getLiveServiceInfo` tells beyond [`ServiceInfo`].
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LiveInfo {
     /// `ve_status` (KVM) or `vz_status.status` (OpenVZ).
     pub status: Option<Status>,
@@ -114,7 +118,7 @@ pub struct LiveInfo {
 }
 
 /// The power state of a VPS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// The VPS runs.
     Running,
@@ -143,7 +147,7 @@ impl Status {
 }
 
 /// A line of `/proc/loadavg`, or OpenVZ's `a/b/c`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadAverage {
     /// Over one, five and fifteen minutes.
     pub averages: [f64; 3],
@@ -152,7 +156,7 @@ pub struct LoadAverage {
 }
 
 /// The fourth field of `/proc/loadavg`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Processes {
     /// Runnable now.
     pub runnable: u64,
@@ -161,10 +165,10 @@ pub struct Processes {
 }
 
 /// One resource of an OpenVZ container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beancounter {
     /// The vendor's name, for example `privvmpages`.
-    pub resource: &'static str,
+    pub resource: Cow<'static, str>,
     /// What is held; bytes for what the kernel counts in pages.
     pub held: Option<u64>,
     /// The barrier (the limit for `physpages`), in the same unit.
@@ -172,7 +176,7 @@ pub struct Beancounter {
 }
 
 /// One row of `getRawUsageStats`: totals of the interval that ends at `timestamp`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsageRow {
     /// Unix seconds.
     pub timestamp: i64,
@@ -189,7 +193,7 @@ pub struct UsageRow {
 }
 
 /// What `getRateLimitStatus` tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Points {
     /// `remaining_points_15min`.
     pub remaining_15m: Option<u64>,
@@ -198,7 +202,7 @@ pub struct Points {
 }
 
 /// The task that holds a locked VPS, from the answer 788888.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lock {
     /// `additionalErrorInfo`: what runs.
     pub task: Option<String>,

@@ -1,8 +1,13 @@
 //! The loop that asks the schedule what is due, makes the calls and applies the answers.
 
 mod keys;
+mod state_file;
 
+pub use state_file::{State, StateFile};
+
+use std::collections::hash_map::RandomState;
 use std::future::Future;
+use std::hash::BuildHasher;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,15 +16,20 @@ use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::budget::{Due, Outcome, Pace, Places, Schedule};
+use crate::budget::{Due, Finished, Limits, Outcome, Pace, Places, Planner};
 use crate::clock::Clock;
 use crate::config::{Concurrency, Config, Vps};
 use crate::fleet::{Fleet, Identity};
+use crate::kiwivm::model::{Answer, Points};
 use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
 use keys::Keys;
 
 /// How often the key file of a VPS whose key was refused is looked at. Costs no points.
 const KEY_FILE_CHECK: Duration = Duration::from_secs(60);
+
+/// Calls that are due this much later are written as made, at least and at most.
+const LEAST_AHEAD: Duration = Duration::from_millis(500);
+const MOST_AHEAD: Duration = Duration::from_secs(10);
 
 /// The fleet as the poller writes it and everyone else reads it. Held only for the time of a copy.
 pub type SharedFleet = Arc<Mutex<Fleet>>;
@@ -52,14 +62,21 @@ pub enum Until {
 pub struct Poller {
     client: Client,
     fleet: SharedFleet,
-    schedule: Schedule,
+    planner: Planner,
+    /// How much faster the time of a simulated account runs: the planner lives in that time.
+    time_scale: f64,
     keys: Keys,
     clock: Clock,
-    in_flight: JoinSet<Finished>,
+    in_flight: JoinSet<Answered>,
     next_key_check: Option<Duration>,
+    stretched: bool,
+    shown: Option<u64>,
+    state_file: Option<StateFile>,
+    /// How long a write of the state file takes.
+    writing: Duration,
 }
 
-struct Finished {
+struct Answered {
     due: Due,
     response: Response,
     took: Duration,
@@ -68,24 +85,68 @@ struct Finished {
 /// The fleet of a configuration, about which nothing is known yet.
 #[must_use]
 pub fn fleet_of(config: &Config) -> SharedFleet {
-    let mut fleet = Fleet::new(identities(config), config.staleness);
-    plan_intervals(&mut fleet, config);
-    Arc::new(Mutex::new(fleet))
+    Arc::new(Mutex::new(Fleet::new(identities(config), config.staleness)))
 }
 
 impl Poller {
-    /// A poller whose first round starts when it runs.
+    /// A poller whose first round starts when it runs. The points of the API are counted in a time that runs
+    /// `time_scale` times as fast as the clock: 1 but for the simulator.
     #[must_use]
-    pub fn new(config: &Config, client: Client, fleet: SharedFleet, clock: Clock) -> Self {
-        Self {
+    pub fn new(
+        config: &Config,
+        client: Client,
+        fleet: SharedFleet,
+        clock: Clock,
+        time_scale: f64,
+    ) -> Self {
+        let seed = RandomState::new().hash_one(clock.now().elapsed);
+        let now = clock.now().elapsed.mul_f64(time_scale);
+        let mut poller = Self {
             client,
             fleet,
-            schedule: Schedule::new(paces(config), places(config), clock.now().elapsed),
+            planner: Planner::new(&paces(config, time_scale), limits(config), seed, now),
+            time_scale,
             keys: Keys::new(&config.vps),
             clock,
             in_flight: JoinSet::new(),
             next_key_check: None,
+            stretched: false,
+            shown: None,
+            state_file: None,
+            writing: Duration::ZERO,
+        };
+        poller.show_plan();
+        poller
+    }
+
+    /// Goes on where an earlier process left off, and keeps the file up to date.
+    pub fn keep_state(&mut self, file: StateFile, state: Option<State>) {
+        if let Some(state) = state {
+            let now = self.clock.now();
+            let elapsed = Duration::try_from_secs_f64(now.unix - state.written).unwrap_or_default();
+            let counted = elapsed.mul_f64(self.time_scale);
+            self.planner
+                .recall(&state.budget, counted, self.planner_now());
+            lock(&self.fleet).recall(state.vps, elapsed, now);
+            tracing::info!(file = %file.path().display(), age_seconds = elapsed.as_secs(), "going on from the state file");
+            self.shown = None;
+            self.show_plan();
         }
+        self.state_file = Some(file);
+    }
+
+    /// Makes one round only: nothing is spent on finding out costs and scope.
+    #[must_use]
+    pub fn once(config: &Config, client: Client, fleet: SharedFleet, clock: Clock) -> Self {
+        let mut poller = Self::new(config, client, fleet, clock, 1.0);
+        let limits = Limits {
+            learn: false,
+            ..limits(config)
+        };
+        poller
+            .planner
+            .reconfigure(&paces(config, 1.0), limits, poller.planner_now());
+        poller
     }
 
     /// Polls until told to stop, or until everything was tried. Calls still in flight are dropped then: they only read.
@@ -96,61 +157,151 @@ impl Poller {
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
-            self.start_due();
-            if until == Until::EverythingTried && self.schedule.everything_tried() {
+            self.start_due().await;
+            if until == Until::EverythingTried && self.planner.everything_tried() {
                 return;
             }
             let wake = self.next_wake();
             tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => return,
+                () = stopped(&mut stop) => break,
                 Some(reload) = reloads.recv() => self.reload(reload),
                 Some(Ok(finished)) = self.in_flight.join_next() => self.finish(finished),
                 () = sleep_until(&self.clock, wake) => self.check_keys(),
             }
         }
+        self.write_state(Duration::ZERO).await;
     }
 
-    fn start_due(&mut self) {
-        for due in self.schedule.take_due(self.clock.now().elapsed) {
-            let Some(key) = self.keys.of(due.veid) else {
-                continue;
-            };
-            let since = lock(&self.fleet).newest_usage(due.veid);
-            let (client, clock) = (self.client.clone(), self.clock);
-            self.in_flight.spawn(async move {
-                let started = clock.now().elapsed;
-                let calling = client.call(due.veid, &key, due.call, since);
-                let response = or_failure(due, calling).await;
-                Finished {
-                    due,
-                    response,
-                    took: clock.now().elapsed.saturating_sub(started),
-                }
-            });
+    async fn start_due(&mut self) {
+        let taken = self.planner.take_due(self.planner_now());
+        if !taken.is_empty() && !self.planner.remembered(&taken) {
+            // Often enough to promise little, seldom enough to take a hundredth of the time.
+            let ahead = (self.writing * 100).clamp(LEAST_AHEAD, MOST_AHEAD);
+            self.write_state(ahead).await;
         }
-        for (call, reason) in self.schedule.take_deferrals() {
+        for due in taken {
+            self.call(due);
+        }
+        for (call, reason) in self.planner.take_deferrals() {
             lock(&self.fleet).totals_mut().count_deferral(call, reason);
+        }
+        self.show_plan();
+        self.tell_once_when_stretched();
+    }
+
+    fn call(&mut self, due: Due) {
+        let key = self.keys.of(due.veid);
+        let since = lock(&self.fleet).newest_usage(due.veid);
+        let (client, clock) = (self.client.clone(), self.clock);
+        self.in_flight.spawn(async move {
+            let started = clock.now().elapsed;
+            let response = match &key {
+                Some(key) => or_failure(due, client.call(due.veid, key, due.call, since)).await,
+                None => {
+                    or_failure(due, async {
+                        unreachable!("every configured VPS has a key")
+                    })
+                    .await
+                }
+            };
+            Answered {
+                due,
+                response,
+                took: clock.now().elapsed.saturating_sub(started),
+            }
+        });
+    }
+
+    /// Writes what is known, calls that are due within `ahead` accounted for. A file that can not be written must not
+    /// stop the polling: it is said, and the old file stays.
+    async fn write_state(&mut self, ahead: Duration) {
+        let Some(file) = self.state_file.clone() else {
+            return;
+        };
+        let now = self.clock.now();
+        let budget = self
+            .planner
+            .remember(ahead.mul_f64(self.time_scale), self.planner_now());
+        let values = lock(&self.fleet).remember(now);
+        let state = State::new(now.unix, self.time_scale, budget, values);
+        let path = file.path().to_owned();
+        let written = tokio::task::spawn_blocking(move || file.write(&state)).await;
+        self.writing = self.clock.now().elapsed.saturating_sub(now.elapsed);
+        let error = match written {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(file = %path.display(), %error, "the state file could not be written: a restart would not know of the calls made now");
+    }
+
+    /// Now, in the time in which the points are counted.
+    fn planner_now(&self) -> Duration {
+        self.clock.now().elapsed.mul_f64(self.time_scale)
+    }
+
+    /// Passes on to the fleet what the planner has decided and found out.
+    fn show_plan(&mut self) {
+        let mut fleet = lock(&self.fleet);
+        let totals = fleet.totals_mut();
+        totals.points_spent = self.planner.spent();
+        totals.call_points = Call::ALL.map(|call| self.planner.learned_cost(call));
+        totals.points_shared = self.planner.shared();
+        if self.shown == Some(self.planner.revision()) {
+            return;
+        }
+        self.shown = Some(self.planner.revision());
+        let (planner, time_scale) = (&self.planner, self.time_scale);
+        fleet.show_plan(|veid| {
+            let interval = |call| {
+                planner
+                    .interval(veid, call)
+                    .map(|interval| interval.div_f64(time_scale))
+            };
+            (Call::ALL.map(interval), planner.allowed(veid))
+        });
+    }
+
+    /// One line when the wanted intervals can no longer be kept, one when they can again.
+    fn tell_once_when_stretched(&mut self) {
+        let stretched = self.planner.stretched();
+        if stretched != std::mem::replace(&mut self.stretched, stretched) {
+            if stretched {
+                tracing::warn!(
+                    "the API points do not allow the wanted intervals: polling less often; `plan` shows how much"
+                );
+            } else {
+                tracing::info!("the API points allow the wanted intervals again");
+            }
         }
     }
 
     fn next_wake(&self) -> Option<Duration> {
-        let due = self.schedule.next_due(self.clock.now().elapsed);
-        due.into_iter().chain(self.next_key_check).min()
+        let due = self
+            .planner
+            .next_wake(self.planner_now())
+            .div_f64(self.time_scale);
+        [due].into_iter().chain(self.next_key_check).min()
     }
 
-    fn finish(&mut self, finished: Finished) {
-        let Finished {
+    fn finish(&mut self, answered: Answered) {
+        let Answered {
             due: Due { veid, call },
             response,
             took,
-        } = finished;
+        } = answered;
         let now = self.clock.now();
         let before = self.note(veid, call, &response, took);
-        let outcome = match &response.result {
-            Ok(_) => Outcome::Success,
-            Err(error) => Outcome::Failure(error.reason),
+        let (outcome, remaining) = match &response.result {
+            Ok(decoded) => (Outcome::Success, remaining(&decoded.answer)),
+            Err(error) => (Outcome::Failure(error.reason), None),
         };
-        self.schedule.finish(veid, outcome, now.elapsed);
+        let finished = Finished {
+            outcome,
+            remaining,
+            bytes: response.bytes,
+        };
+        self.planner.finish(veid, finished, self.planner_now());
         if outcome == Outcome::Failure(Reason::Auth) {
             self.next_key_check.get_or_insert(now.elapsed);
         }
@@ -189,7 +340,7 @@ impl Poller {
         for veid in &refused {
             if self.keys.read_again(*veid) {
                 tracing::info!(veid = veid.0, "the key file has another key: trying it now");
-                self.schedule.resume(*veid, now);
+                self.planner.resume(*veid, self.planner_now());
             }
         }
         self.next_key_check = (!refused.is_empty()).then(|| now + KEY_FILE_CHECK);
@@ -203,11 +354,11 @@ impl Poller {
         {
             let mut fleet = lock(&self.fleet);
             fleet.reconfigure(identities(&config), config.staleness);
-            plan_intervals(&mut fleet, &config);
         }
-        let now = self.clock.now().elapsed;
-        self.schedule
-            .reconfigure(paces(&config), places(&config), now);
+        let (paces, limits) = (paces(&config, self.time_scale), limits(&config));
+        self.planner.reconfigure(&paces, limits, self.planner_now());
+        self.shown = None;
+        self.show_plan();
         // Nobody waiting for the reload is no reason not to do it.
         let _ = reload.done.send(());
     }
@@ -256,6 +407,11 @@ async fn or_failure(due: Due, calling: impl Future<Output = Response>) -> Respon
     })
 }
 
+/// Ends when it is time to stop, or nobody is left to say so.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stopped| *stopped).await;
+}
+
 async fn sleep_until(clock: &Clock, wake: Option<Duration>) {
     match wake {
         Some(wake) => tokio::time::sleep(wake.saturating_sub(clock.now().elapsed)).await,
@@ -267,16 +423,36 @@ fn identities(config: &Config) -> Vec<Identity> {
     config.vps.iter().map(Identity::from).collect()
 }
 
-fn pace(vps: &Vps) -> Pace {
-    Pace {
-        live: vps.intervals.live,
-        points: vps.intervals.points,
-        usage: vps.intervals.usage,
-    }
+/// Remaining points as the planner takes them, when an answer tells both.
+fn remaining(answer: &Answer) -> Option<[f64; 2]> {
+    let Answer::Points(Points {
+        remaining_15m: Some(quarter),
+        remaining_24h: Some(day),
+    }) = answer
+    else {
+        return None;
+    };
+    #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
+    Some([*quarter as f64, *day as f64])
 }
 
-fn paces(config: &Config) -> Vec<(Veid, Pace)> {
+fn paces(config: &Config, time_scale: f64) -> Vec<(Veid, Pace)> {
+    let pace = |vps: &Vps| Pace {
+        live: vps.intervals.live.mul_f64(time_scale),
+        points: vps.intervals.points.mul_f64(time_scale),
+        usage: vps.intervals.usage.mul_f64(time_scale),
+    };
     config.vps.iter().map(|vps| (vps.veid, pace(vps))).collect()
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        share: config.budget.share,
+        scope: config.budget.scope,
+        download: config.budget.download,
+        places: places(config),
+        learn: true,
+    }
 }
 
 fn places(config: &Config) -> Places {
@@ -285,15 +461,6 @@ fn places(config: &Config) -> Places {
         Concurrency::Auto => {
             let shortest = config.vps.iter().map(|vps| vps.intervals.live).min();
             Places::for_fleet(config.vps.len(), shortest.unwrap_or(config.intervals.live))
-        }
-    }
-}
-
-fn plan_intervals(fleet: &mut Fleet, config: &Config) {
-    for vps in &config.vps {
-        let pace = pace(vps);
-        for call in Call::ALL {
-            fleet.set_interval(vps.veid, call, Some(pace.of(call)));
         }
     }
 }

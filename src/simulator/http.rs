@@ -19,9 +19,9 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::Refusal;
 use super::fault::{Fault, FaultKind};
 use super::json::Object;
-use super::points::Refusal;
 use super::reads::Moment;
 use super::vps::Vps;
 use super::{ReceivedCall, Simulator, State};
@@ -250,7 +250,7 @@ impl Simulator {
             Err(Refusal::Message) => {
                 return Ok(error(700_010, "Too many requests, rate limit exceeded"));
             }
-            Ok(()) => {}
+            Ok(_) => {}
         }
         if let Some(percent) = vps.lock_progress(elapsed) {
             return Ok(locked(percent));

@@ -14,13 +14,12 @@ mod vps;
 
 pub use fault::{Fault, FaultKind, parse_faults};
 pub use http::serve;
-pub use points::PointsOptions;
+pub use points::{Cost, Points, PointsOptions, PointsScope, Refusal};
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use points::Points;
 use story::Story;
 use vps::{Character, Vps};
 

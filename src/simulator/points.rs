@@ -1,22 +1,59 @@
 //! API points: two windows, costs, and what happens when they are gone.
+//!
+//! Nobody knows how `KiwiVM` counts, so everything is a parameter.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
+/// The windows in seconds: 15 minutes and 24 hours.
 const WINDOWS: [f64; 2] = [15.0 * 60.0, 24.0 * 60.0 * 60.0];
 
-/// How points are counted. Nobody knows how KiwiVM does it, so everything is a parameter.
+/// How points are counted.
 #[derive(Clone, Debug)]
 pub struct PointsOptions {
     /// Points in 15 minutes and in 24 hours.
-    pub sizes: [u64; 2],
-    /// Cost of calls by name; 1 for those not named.
-    pub costs: BTreeMap<String, u64>,
-    /// One allowance for the account, or one for each VPS.
-    pub shared: bool,
+    pub sizes: [f64; 2],
+    /// Costs of calls by name; 1 for those not named.
+    pub costs: BTreeMap<String, Cost>,
+    /// What an allowance covers.
+    pub scope: PointsScope,
     /// Windows that slide, or that begin anew all at once.
     pub sliding: bool,
+    /// Seconds by which what is read lags behind what is spent.
+    pub lag: f64,
     /// How a call is refused.
     pub refusal: Refusal,
+}
+
+/// What a call costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Points; fractions are counted, but not shown.
+    pub points: f64,
+    /// One call in so many costs this instead.
+    pub sometimes: Option<(u64, f64)>,
+    /// From this second of the story on, it costs this instead.
+    pub then: Option<(f64, f64)>,
+}
+
+impl From<f64> for Cost {
+    fn from(points: f64) -> Self {
+        Self {
+            points,
+            sometimes: None,
+            then: None,
+        }
+    }
+}
+
+/// What an allowance covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PointsScope {
+    /// Each VPS has its own.
+    Vps,
+    /// The account has one.
+    Account,
+    /// VPSes by their VEID modulo this number.
+    Groups(u64),
 }
 
 /// How a call is refused when no points are left.
@@ -33,10 +70,11 @@ pub enum Refusal {
 impl Default for PointsOptions {
     fn default() -> Self {
         Self {
-            sizes: [1000, 20_000],
+            sizes: [1000.0, 20_000.0],
             costs: BTreeMap::new(),
-            shared: false,
+            scope: PointsScope::Vps,
             sliding: false,
+            lag: 0.0,
             refusal: Refusal::Status,
         }
     }
@@ -46,74 +84,179 @@ impl Default for PointsOptions {
 #[derive(Debug)]
 pub struct Points {
     options: PointsOptions,
-    spent: BTreeMap<u64, VecDeque<(f64, u64)>>,
+    allowances: HashMap<u64, [Counter; 2]>,
+    calls: u64,
+}
+
+/// One window of one allowance.
+#[derive(Debug, Default)]
+struct Counter {
+    spent: VecDeque<(f64, f64)>,
+    sum: f64,
+    begun: f64,
+    /// What was spent within the lag.
+    unseen: VecDeque<(f64, f64)>,
+}
+
+impl Counter {
+    fn forget(&mut self, length: f64, sliding: bool, now: f64) {
+        let from = if sliding {
+            now - length
+        } else {
+            (now / length).floor() * length
+        };
+        if !sliding && from > self.begun {
+            self.begun = from;
+            self.spent.clear();
+            self.sum = 0.0;
+        }
+        while let Some((_, points)) = self
+            .spent
+            .front()
+            .filter(|(at, _)| *at <= from && sliding)
+            .copied()
+        {
+            self.spent.pop_front();
+            self.sum -= points;
+        }
+        if self.spent.is_empty() {
+            self.sum = 0.0;
+        }
+    }
 }
 
 impl Points {
+    /// Nothing spent yet.
+    #[must_use]
     pub fn new(options: PointsOptions) -> Self {
         Self {
             options,
-            spent: BTreeMap::new(),
+            allowances: HashMap::new(),
+            calls: 0,
         }
     }
 
-    /// Spends the points of a call; `now` is in seconds of the story.
-    pub fn spend(&mut self, veid: u64, call: &str, now: f64) -> Result<(), Refusal> {
-        let cost = self.options.costs.get(call).copied().unwrap_or(1);
-        if self.remaining(veid, now).iter().any(|left| *left < cost) {
-            return Err(self.options.refusal);
-        }
-        let spent = self.spent.entry(self.allowance(veid)).or_default();
-        spent.push_back((now, cost));
-        while spent.front().is_some_and(|(at, _)| now - at > WINDOWS[1]) {
-            spent.pop_front();
-        }
-        Ok(())
+    /// Spends the points of a call and tells how many; `now` is in seconds of the story.
+    ///
+    /// # Errors
+    ///
+    /// How the call is refused, when there are not enough points left for it.
+    pub fn spend(&mut self, veid: u64, call: &str, now: f64) -> Result<f64, Refusal> {
+        self.calls += 1;
+        let cost = self.cost(call, now);
+        self.spend_points(veid, cost, now)
     }
 
-    /// Points left in both windows.
-    pub fn remaining(&self, veid: u64, now: f64) -> [u64; 2] {
-        let spent = self.spent.get(&self.allowance(veid));
+    /// Spends so many points, as another client of the same account would.
+    ///
+    /// # Errors
+    ///
+    /// How a call is refused, when there are not enough points left.
+    pub fn spend_points(&mut self, veid: u64, points: f64, now: f64) -> Result<f64, Refusal> {
+        let (sizes, sliding, refusal) = (
+            self.options.sizes,
+            self.options.sliding,
+            self.options.refusal,
+        );
+        let lag = self.options.lag;
+        let counters = self.counters(veid);
+        for (window, counter) in counters.iter_mut().enumerate() {
+            counter.forget(WINDOWS[window], sliding, now);
+        }
+        if counters
+            .iter()
+            .zip(sizes)
+            .any(|(counter, size)| counter.sum + points > size)
+        {
+            return Err(refusal);
+        }
+        for counter in counters {
+            counter.sum += points;
+            counter.spent.push_back((now, points));
+            if lag > 0.0 {
+                counter.unseen.push_back((now, points));
+            }
+        }
+        Ok(points)
+    }
+
+    /// Points left in both windows, as the API shows them.
+    pub fn remaining(&mut self, veid: u64, now: f64) -> [u64; 2] {
+        let (sizes, sliding, lag) = (self.options.sizes, self.options.sliding, self.options.lag);
+        let counters = self.counters(veid);
         std::array::from_fn(|window| {
-            let length = WINDOWS[window];
-            let begin = if self.options.sliding {
-                now - length
-            } else {
-                (now / length).floor() * length
-            };
-            let used: u64 = spent
-                .into_iter()
-                .flatten()
-                .filter(|(at, _)| *at >= begin)
-                .map(|(_, cost)| cost)
-                .sum();
-            self.options.sizes[window].saturating_sub(used)
+            let counter = &mut counters[window];
+            counter.forget(WINDOWS[window], sliding, now);
+            while counter
+                .unseen
+                .front()
+                .is_some_and(|(at, _)| now - at >= lag)
+            {
+                counter.unseen.pop_front();
+            }
+            let unseen: f64 = counter.unseen.iter().map(|(_, points)| points).sum();
+            whole((sizes[window] - counter.sum + unseen).min(sizes[window]))
         })
     }
 
-    fn allowance(&self, veid: u64) -> u64 {
-        if self.options.shared { 0 } else { veid }
+    fn cost(&self, call: &str, now: f64) -> f64 {
+        let Some(cost) = self.options.costs.get(call) else {
+            return 1.0;
+        };
+        match (cost.then, cost.sometimes) {
+            (Some((from, points)), _) if now >= from => points,
+            (_, Some((one_in, points))) if scattered(self.calls).is_multiple_of(one_in.max(1)) => {
+                points
+            }
+            _ => cost.points,
+        }
     }
+
+    fn counters(&mut self, veid: u64) -> &mut [Counter; 2] {
+        let allowance = match self.options.scope {
+            PointsScope::Vps => veid,
+            PointsScope::Account => 0,
+            PointsScope::Groups(groups) => veid % groups.max(1),
+        };
+        self.allowances.entry(allowance).or_default()
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at most the size of a window"
+)]
+fn whole(points: f64) -> u64 {
+    points.max(0.0).floor() as u64
+}
+
+/// No pattern that a regular schedule could follow.
+const fn scattered(count: u64) -> u64 {
+    let mixed = count.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed ^ (mixed >> 27)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn points(sliding: bool, shared: bool) -> Points {
+    fn points(sliding: bool, scope: PointsScope) -> Points {
         Points::new(PointsOptions {
-            sizes: [10, 100],
-            costs: BTreeMap::from([("dear".to_owned(), 4)]),
-            shared,
+            sizes: [10.0, 100.0],
+            costs: BTreeMap::from([("dear".to_owned(), 4.0.into())]),
+            scope,
             sliding,
             refusal: Refusal::Drop,
+            ..PointsOptions::default()
         })
     }
 
     #[test]
     fn fixed_windows_begin_anew_and_sliding_ones_recover() {
         for (sliding, at_900, at_1700) in [(false, 10, 10), (true, 6, 10)] {
-            let mut points = points(sliding, false);
+            let mut points = points(sliding, PointsScope::Vps);
             points.spend(1, "dear", 800.0).expect("there are points");
             assert_eq!(points.remaining(1, 800.0), [6, 96]);
             assert_eq!(points.remaining(1, 900.0)[0], at_900);
@@ -123,11 +266,41 @@ mod tests {
 
     #[test]
     fn an_empty_window_refuses() {
-        let mut points = points(true, true);
-        assert_eq!(points.spend(1, "dear", 1.0), Ok(()));
-        assert_eq!(points.spend(2, "dear", 2.0), Ok(()));
+        let mut points = points(true, PointsScope::Account);
+        assert_eq!(points.spend(1, "dear", 1.0), Ok(4.0));
+        assert_eq!(points.spend(2, "dear", 2.0), Ok(4.0));
         assert_eq!(points.spend(3, "dear", 3.0), Err(Refusal::Drop));
-        assert_eq!(points.spend(3, "cheap", 3.0), Ok(()));
+        assert_eq!(points.spend(3, "cheap", 3.0), Ok(1.0));
         assert_eq!(points.remaining(9, 3.0), [1, 91]);
+    }
+
+    #[test]
+    fn groups_share_among_themselves() {
+        let mut points = points(true, PointsScope::Groups(2));
+        points.spend(1, "dear", 1.0).expect("there are points");
+        assert_eq!([2, 3].map(|veid| points.remaining(veid, 1.0)[0]), [10, 6]);
+    }
+
+    #[test]
+    fn costs_have_fractions_steps_and_exceptions_and_readings_lag() {
+        let cost = Cost {
+            points: 0.5,
+            sometimes: Some((4, 3.0)),
+            then: Some((100.0, 2.0)),
+        };
+        let mut points = Points::new(PointsOptions {
+            costs: BTreeMap::from([("odd".to_owned(), cost)]),
+            lag: 10.0,
+            ..PointsOptions::default()
+        });
+        let spent: Vec<f64> = (0..40)
+            .map(|_| points.spend(1, "odd", 1.0).expect("there are points"))
+            .collect();
+        let dear = spent.iter().filter(|points| **points > 1.0).count();
+        assert!((4..=16).contains(&dear), "{spent:?}");
+        assert_eq!(points.spend(1, "odd", 100.0), Ok(2.0));
+        assert_eq!(points.remaining(1, 10.0), [1000, 20_000]);
+        let seen: f64 = spent.iter().sum();
+        assert_eq!(points.remaining(1, 101.0)[0], whole(1000.0 - seen));
     }
 }

@@ -19,6 +19,9 @@ use crate::page::Page;
 /// A live value is dropped after three of these.
 const INTERVAL: Duration = Duration::from_millis(400);
 
+/// The windows of points shrink with the intervals: these are the two minutes of the default.
+const TIME_SCALE: f64 = 300.0;
+
 struct Watched {
     mock: Mock,
     exposition: Exposition,
@@ -52,7 +55,7 @@ fn watch_mock(mock: Mock, count: u64) -> Watched {
     let clock = Clock::start();
     let fleet = fleet_of(&config);
     let exposition = Exposition::new(fleet.clone(), clock);
-    let poller = Poller::new(&config, client, fleet, clock);
+    let poller = Poller::new(&config, client, fleet, clock, TIME_SCALE);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         let (_reloads, none) = mpsc::channel(1);
@@ -289,6 +292,9 @@ async fn nine_that_hang_do_not_make_the_others_old() {
     assert!(watching.elapsed() < PATIENCE);
     assert!(tried(&page), "{page:#?}");
     for veid in 1..=9 {
-        assert!(errors(&page, &veid.to_string(), LIVE, "timeout") >= 1.0);
+        // The points of one of them may have been asked for first.
+        let calls = [LIVE, "getRateLimitStatus"];
+        let errors = calls.map(|call| errors(&page, &veid.to_string(), call, "timeout"));
+        assert!(errors.iter().sum::<f64>() >= 1.0, "{veid}");
     }
 }

@@ -30,12 +30,33 @@ pub const RESPONSE_BYTES: Metric = exporter_metric(
     &["call"],
     "Bytes of answers received.",
 );
+/// Points spent.
+pub const POINTS_SPENT: Metric = exporter_metric(
+    "kiwivm_api_points_spent_total",
+    Kind::Counter,
+    &["call"],
+    "API points spent, by the costs learned at the time.",
+);
+/// Learned costs.
+pub const CALL_POINTS: Metric = exporter_metric(
+    "kiwivm_api_call_points",
+    Kind::Gauge,
+    &["call"],
+    "What a call costs in API points, as learned; absent until it was measured.",
+);
+/// Scope of the allowance.
+pub const POINTS_SHARED: Metric = exporter_metric(
+    "kiwivm_api_points_shared",
+    Kind::Gauge,
+    &[],
+    "1 while VPSes are taken to share an allowance of API points: then their readings are one number seen many times.",
+);
 /// Calls made later than due.
 pub const POLLS_DEFERRED: Metric = exporter_metric(
     "kiwivm_polls_deferred_total",
     Kind::Counter,
     &["call", "reason"],
-    "Calls put off: backoff after a failure, or no place among the calls in flight.",
+    "Calls put off: no points or bytes left for them, backoff after a failure, or no place among the calls in flight.",
 );
 /// Fields in no known form.
 pub const DECODE_PROBLEMS: Metric = exporter_metric(
@@ -77,6 +98,9 @@ pub const VPS_CONFIGURED: Metric = exporter_metric(
 pub const EXPORTER_METRICS: &[Metric] = &[
     POLL_DURATION,
     RESPONSE_BYTES,
+    POINTS_SPENT,
+    CALL_POINTS,
+    POINTS_SHARED,
     POLLS_DEFERRED,
     DECODE_PROBLEMS,
     BUILD_INFO,

@@ -1,6 +1,7 @@
 //! The metrics of each VPS.
 
 use super::{Kind, Metric};
+use crate::budget::Window;
 use crate::config::Expect;
 use crate::exposition::bandwidth;
 use crate::exposition::series::{Series, View};
@@ -322,7 +323,7 @@ pub const VPS_METRICS: &[VpsMetric] = &[
         "What the container holds of a beancounter; bytes where the kernel counts pages.",
         |view, series| {
             for counter in view.live.iter().flat_map(|live| &live.beancounters) {
-                series.labelled(&[("resource", counter.resource)], counter.held);
+                series.labelled(&[("resource", &counter.resource)], counter.held);
             }
         },
     ),
@@ -332,7 +333,7 @@ pub const VPS_METRICS: &[VpsMetric] = &[
         "The barrier of a beancounter (the limit for physpages), in the unit of what is held.",
         |view, series| {
             for counter in view.live.iter().flat_map(|live| &live.beancounters) {
-                series.labelled(&[("resource", counter.resource)], counter.barrier);
+                series.labelled(&[("resource", &counter.resource)], counter.barrier);
             }
         },
     ),
@@ -421,6 +422,19 @@ pub const VPS_METRICS: &[VpsMetric] = &[
             let Some(points) = view.points else { return };
             series.labelled(&[("window", "15m")], points.remaining_15m);
             series.labelled(&[("window", "24h")], points.remaining_24h);
+        },
+    ),
+    labelled_gauge(
+        "kiwivm_api_points_allowance",
+        &["window"],
+        "API points that the exporter allows itself in this window: its share of what others leave.",
+        |view, series| {
+            let Some(allowed) = view.vps.allowed else {
+                return;
+            };
+            for window in Window::ALL {
+                series.labelled(&[("window", window.name())], Some(allowed[window as usize]));
+            }
         },
     ),
 ];

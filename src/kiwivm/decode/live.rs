@@ -71,7 +71,7 @@ fn openvz(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
     let beancounters: Vec<_> = BEANCOUNTERS
         .iter()
         .map(|(name, barrier, unit)| Beancounter {
-            resource: name,
+            resource: (*name).into(),
             held: status_of.read(name, |value| in_units(value, *unit)),
             barrier: status_of.read(barrier, |value| in_units(value, *unit)),
         })

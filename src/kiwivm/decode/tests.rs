@@ -299,8 +299,8 @@ fn live_info_of_a_kvm_in_every_state() {
 
 #[test]
 fn live_info_of_an_openvz() {
-    let counter = |resource, held, barrier| Beancounter {
-        resource,
+    let counter = |resource: &'static str, held, barrier| Beancounter {
+        resource: resource.into(),
         held: Some(held),
         barrier: Some(barrier),
     };

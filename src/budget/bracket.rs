@@ -1,0 +1,254 @@
+//! A bracket: a reading, one call, a reading, while nothing else is sent to the same allowance.
+
+use std::time::Duration;
+
+use super::allowance::Remaining;
+use crate::kiwivm::{Call, Veid};
+
+/// Calls sent this long before a bracket are taken to be counted.
+const SETTLED: Duration = Duration::from_secs(2);
+/// As long as a counter is known to lag behind, and some more.
+const SILENCE: Duration = Duration::from_secs(15);
+/// About as long as a live call takes.
+const CONTROL: Duration = Duration::from_secs(3);
+/// What a sliding window gives back during a bracket is at most this much more than expected.
+const HIGHEST_RISE: f64 = -3.0;
+/// A bracket that takes longer is given up.
+const LONGEST: Duration = Duration::from_secs(150);
+/// So many brackets that cost nothing must have shown the same before a lag is believed or denied.
+const VOTES: i32 = 2;
+
+/// Whether the counter that is read lags behind what is spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    votes: i32,
+}
+
+impl Lag {
+    /// True when readings are known to come late.
+    #[must_use]
+    pub const fn known(self) -> bool {
+        self.votes >= VOTES
+    }
+
+    /// As if brackets had shown none.
+    #[must_use]
+    pub const fn denied() -> Self {
+        Self { votes: -VOTES }
+    }
+
+    const fn undecided(self) -> bool {
+        self.votes.abs() < VOTES
+    }
+
+    /// One more bracket that shows a lag, or none.
+    pub const fn vote(&mut self, lags: bool) {
+        if self.undecided() {
+            self.votes += if lags { 1 } else { -1 };
+        }
+    }
+
+    /// For a file.
+    #[must_use]
+    pub const fn votes(self) -> i32 {
+        self.votes
+    }
+
+    /// From a file.
+    #[must_use]
+    pub fn from_votes(votes: i32) -> Self {
+        Self {
+            votes: votes.clamp(-VOTES, VOTES),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Before,
+    Control,
+    Call,
+    After,
+    /// A second control, when others may be at work.
+    LastControl,
+    /// Two silences, when a call seems to cost nothing: a lagging counter falls in the first of them only, another
+    /// client in both.
+    FirstSilence,
+    SecondSilence,
+}
+
+/// What a bracket showed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lesson {
+    /// Drops over the call and over the control.
+    pub drops: Vec<(Call, f64)>,
+    /// Whether the counter lags, if that was tried.
+    pub lags: Option<bool>,
+    /// The larger drop of the controls.
+    pub control: Option<f64>,
+}
+
+/// How carefully a bracket measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// The call alone.
+    Call,
+    /// A control before it.
+    Control,
+    /// As long a control before it and after it as the call takes: others may be at work.
+    Guarded,
+}
+
+/// A bracket under way.
+#[derive(Clone, Debug)]
+pub struct Bracket {
+    /// On which VPS.
+    pub veid: Veid,
+    /// Which call it measures.
+    pub call: Call,
+    stage: Stage,
+    care: Care,
+    lag: Lag,
+    /// What a reading is known to cost.
+    reading: f64,
+    last: Option<Remaining>,
+    not_before: Duration,
+    until: Duration,
+    lesson: Lesson,
+    first_silence: f64,
+    /// True while one of its calls is in flight.
+    pub in_flight: bool,
+}
+
+impl Bracket {
+    /// A bracket around `call`, `last_sent` being when anything was last sent to the allowance.
+    #[must_use]
+    pub fn new(
+        (veid, call): (Veid, Call),
+        care: Care,
+        (lag, reading): (Lag, f64),
+        last_sent: Option<Duration>,
+        now: Duration,
+    ) -> Self {
+        let quiet = if lag.known() { SILENCE } else { SETTLED };
+        Self {
+            veid,
+            call,
+            stage: Stage::Before,
+            care,
+            lag,
+            reading,
+            last: None,
+            not_before: last_sent.map_or(now, |sent| sent + quiet),
+            until: now + LONGEST,
+            lesson: Lesson::default(),
+            first_silence: 0.0,
+            in_flight: false,
+        }
+    }
+
+    /// The next call and the time before which it must not be sent.
+    #[must_use]
+    pub fn next(&self) -> (Call, Duration) {
+        let call = if self.stage == Stage::Call {
+            self.call
+        } else {
+            Call::RateLimitStatus
+        };
+        (call, self.not_before)
+    }
+
+    /// True when it has taken too long.
+    #[must_use]
+    pub fn expired(&self, now: Duration) -> bool {
+        !self.in_flight && now >= self.until
+    }
+
+    /// Takes in what came of the call: a reading for the stages that read. The lesson, when that was the last.
+    /// None of it is of use after a failure, which the caller sees to.
+    pub fn advance(&mut self, reading: Option<Remaining>, now: Duration) -> Option<Lesson> {
+        self.in_flight = false;
+        self.not_before = now;
+        let fall = match (self.last, reading) {
+            (Some(before), Some(after)) => Some(drop(before, after)),
+            _ => None,
+        };
+        if reading.is_some() {
+            self.last = reading;
+        }
+        match self.stage {
+            Stage::Before if self.care != Care::Call => {
+                self.stage = Stage::Control;
+                self.wait_for_control(now);
+            }
+            Stage::Before => self.stage = Stage::Call,
+            Stage::Control => {
+                self.note_control(fall);
+                self.stage = Stage::Call;
+            }
+            Stage::Call => {
+                self.stage = Stage::After;
+                if self.lag.known() {
+                    self.not_before = now + SILENCE;
+                }
+            }
+            Stage::After => {
+                self.note(self.call, fall);
+                let nothing = fall.is_some_and(|fall| fall >= 0.0 && fall - self.reading < 0.5);
+                if nothing && self.lag.undecided() {
+                    self.stage = Stage::FirstSilence;
+                    self.not_before = now + SILENCE;
+                } else if self.care == Care::Guarded {
+                    self.stage = Stage::LastControl;
+                    self.wait_for_control(now);
+                } else {
+                    return Some(std::mem::take(&mut self.lesson));
+                }
+            }
+            Stage::LastControl => {
+                self.note_control(fall);
+                return Some(std::mem::take(&mut self.lesson));
+            }
+            Stage::FirstSilence => {
+                self.first_silence = fall.unwrap_or(0.0);
+                self.stage = Stage::SecondSilence;
+                self.not_before = now + SILENCE;
+            }
+            Stage::SecondSilence => {
+                let second = fall.unwrap_or(self.first_silence);
+                let lags = self.first_silence - second >= 0.5 && second >= 0.0;
+                self.lesson.lags = Some(lags);
+                return Some(std::mem::take(&mut self.lesson));
+            }
+        }
+        None
+    }
+
+    /// A window that began anew in between makes a rise; such a drop tells nothing.
+    fn note(&mut self, call: Call, fall: Option<f64>) {
+        if let Some(fall) = fall.filter(|fall| *fall >= HIGHEST_RISE) {
+            self.lesson.drops.push((call, fall));
+        }
+    }
+
+    fn note_control(&mut self, fall: Option<f64>) {
+        if let Some(fall) = fall {
+            self.lesson.control = Some(self.lesson.control.map_or(fall, |before| before.max(fall)));
+        }
+        self.note(Call::RateLimitStatus, fall);
+    }
+
+    fn wait_for_control(&mut self, now: Duration) {
+        if self.lag.known() {
+            self.not_before = now + SILENCE;
+        } else if self.care == Care::Guarded {
+            self.not_before = now + CONTROL;
+        }
+    }
+}
+
+/// The larger drop of the two windows: what expires or begins anew in one of them hides a part there.
+#[must_use]
+pub fn drop(before: Remaining, after: Remaining) -> f64 {
+    (before[0] - after[0]).max(before[1] - after[1])
+}

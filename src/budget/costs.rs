@@ -1,0 +1,238 @@
+//! What each call costs, learned from brackets: a reading of the remaining points, one call, a reading.
+//!
+//! The drop over a bracket holds the call, one reading, and whatever others spent meanwhile. Two readings without a
+//! call between them are the control: they hold one reading and the others. Integer readings of a fractional cost
+//! alternate, so samples that differ by one are averaged; samples that differ by more are averaged too while the
+//! controls are quiet (the cost itself varies), else their middle is taken (others are at work).
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kiwivm::Call;
+
+/// What a call is taken to cost before anything is known.
+#[must_use]
+pub const fn prudent(call: Call) -> f64 {
+    match call {
+        Call::LiveServiceInfo => 20.0,
+        Call::RateLimitStatus => 1.0,
+        Call::RawUsageStats => 10.0,
+        Call::ServiceInfo => 2.0,
+    }
+}
+
+/// From so many samples on a cost counts as learned.
+pub const ENOUGH: usize = 4;
+/// Older samples make room: with one bracket in twenty minutes these are those of a day and more.
+const MOST: usize = 96;
+/// A reading is not believed to cost more than this: what is above belongs to others.
+const DEAREST_READING: f64 = 20.0;
+/// A sample that is lower than the others by more than this was hidden.
+const HIDDEN: f64 = 2.5;
+/// Samples in a row that must say the same before an older opinion is dropped.
+const STEP: usize = 2;
+
+/// What a sample says about what was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learned {
+    /// It fits, or it is the first.
+    AsKnown,
+    /// It is above or below all that was seen; others may be at work.
+    Odd,
+    /// The cost has changed: older samples are dropped.
+    Changed,
+}
+
+/// The samples, by [`Call::index`]; for getRateLimitStatus these are the controls.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Costs {
+    samples: [VecDeque<f64>; Call::ALL.len()],
+}
+
+impl Costs {
+    /// Takes in the drop over a bracket of `call`, or over two readings in a row for [`Call::RateLimitStatus`].
+    pub fn learn(&mut self, call: Call, drop: f64) -> Learned {
+        let known = self.learned(call);
+        let reading = self.cheapest_reading();
+        let samples = &mut self.samples[call.index()];
+        samples.push_back(drop);
+        if samples.len() > MOST {
+            samples.pop_front();
+        }
+        let Some(known) = known else {
+            return Learned::AsKnown;
+        };
+        let net = |drop: f64| {
+            if call == Call::RateLimitStatus {
+                drop
+            } else {
+                drop - reading
+            }
+        };
+        let usual = sorted(
+            samples
+                .iter()
+                .take(samples.len() - 1)
+                .map(|drop| net(*drop)),
+        );
+        let (low, high) = (quantile(&usual, 0.0), quantile(&usual, 1.0));
+        let above = |net: f64| net > high + 1.5 + 0.25 * known;
+        let below = |net: f64| net < low - 1.5 - 0.25 * known;
+        let odd = above(net(drop)) || below(net(drop));
+        // Two in a row above or below everything seen before: the cost has changed.
+        let recent: Vec<f64> = samples
+            .iter()
+            .rev()
+            .take(STEP)
+            .map(|drop| net(*drop))
+            .collect();
+        let before = sorted(samples.iter().rev().skip(STEP).map(|drop| net(*drop)));
+        if before.len() >= ENOUGH && recent.len() == STEP {
+            let (low, high) = (quantile(&before, 0.1), quantile(&before, 0.9));
+            let up = recent.iter().all(|net| *net > high + 1.5 + 0.25 * known);
+            let down = recent.iter().all(|net| *net < low - 1.5 - 0.25 * known);
+            if up || down {
+                samples.drain(..samples.len() - STEP);
+                return Learned::Changed;
+            }
+        }
+        if odd { Learned::Odd } else { Learned::AsKnown }
+    }
+
+    /// The samples of a call.
+    #[must_use]
+    pub fn count(&self, call: Call) -> usize {
+        self.samples[call.index()].len()
+    }
+
+    /// The learned cost of a call in points: what the ledger and the plan reckon with, once there is a sample.
+    #[must_use]
+    pub fn learned(&self, call: Call) -> Option<f64> {
+        let samples = &self.samples[call.index()];
+        if samples.is_empty() {
+            return None;
+        }
+        if call == Call::RateLimitStatus {
+            let drops = sorted(samples.iter().copied());
+            return Some(likely(middle(&drops), error_of_mean(&drops)).clamp(0.0, DEAREST_READING));
+        }
+        let reading = self.cheapest_reading();
+        let mut costs = sorted(samples.iter().map(|drop| drop - reading));
+        // What a sliding window gave back at that moment hides a call.
+        let lowest = quantile(&costs, 0.5) - HIDDEN;
+        costs.retain(|cost| *cost >= lowest);
+        let cost = if costs.len() < ENOUGH {
+            quantile(&costs, 1.0)
+        } else if !self.varies(call) {
+            likely(mean(&costs), error_of_mean(&costs))
+        } else if self.controls_are_quiet() {
+            mean(&costs) + error_of_mean(&costs)
+        } else {
+            likely(middle(&costs), 0.0)
+        };
+        Some(cost.max(0.0))
+    }
+
+    /// What a call is reckoned at: as learned, else prudently. With few samples it is not taken to be free: the
+    /// counter may lag.
+    #[must_use]
+    pub fn price(&self, call: Call) -> f64 {
+        match self.learned(call) {
+            Some(cost) if self.count(call) >= ENOUGH || call == Call::RateLimitStatus => cost,
+            Some(cost) => cost.max(1.0),
+            None => prudent(call),
+        }
+    }
+
+    /// True when samples of a call differ by more than integers and a sliding window make them differ.
+    #[must_use]
+    pub fn varies(&self, call: Call) -> bool {
+        let costs = sorted(self.samples[call.index()].iter().copied());
+        quantile(&costs, 0.99) - quantile(&costs, 0.5) > 2.5
+    }
+
+    /// Forgets what was measured of a call.
+    pub fn forget(&mut self, call: Call) {
+        self.samples[call.index()].clear();
+    }
+
+    /// The reading within a bracket: while others are at work the low end of the controls, because they only ever add
+    /// to them.
+    #[must_use]
+    pub fn cheapest_reading(&self) -> f64 {
+        let controls = sorted(self.samples[Call::RateLimitStatus.index()].iter().copied());
+        let low = quantile(&controls, 0.25);
+        let noisy = controls.iter().filter(|drop| **drop > low + 1.5).count();
+        let reading = if noisy * 12 <= controls.len() {
+            middle(&controls)
+        } else {
+            low
+        };
+        reading.clamp(0.0, DEAREST_READING)
+    }
+
+    /// True when readings in a row fall by little more than what a reading costs, nearly always.
+    fn controls_are_quiet(&self) -> bool {
+        let reading = self.cheapest_reading();
+        let controls = &self.samples[Call::RateLimitStatus.index()];
+        let noisy = controls
+            .iter()
+            .filter(|drop| **drop > reading + 1.5)
+            .count();
+        controls.len() >= ENOUGH && noisy * 12 <= controls.len()
+    }
+}
+
+/// Most costs are whole numbers, and a mean that is near one is taken for it; one that is not is taken with its error,
+/// for what is reckoned too low would be spent too much.
+fn likely(mean: f64, error: f64) -> f64 {
+    let whole = mean.round();
+    if (whole - 0.3..=whole + 0.15).contains(&mean) && whole > 0.0 {
+        whole
+    } else {
+        mean + error
+    }
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positions among a few dozen samples"
+)]
+fn quantile(sorted: &[f64], quantile: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted
+        .get((quantile * last as f64).round() as usize)
+        .copied()
+        .unwrap_or(0.0)
+}
+
+/// The mean of the middle half.
+fn middle(sorted: &[f64]) -> f64 {
+    let cut = sorted.len() / 4;
+    mean(&sorted[cut..sorted.len() - cut])
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few dozen samples")]
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few dozen samples")]
+fn error_of_mean(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    let variance = values
+        .iter()
+        .map(|value| (value - mean).powi(2))
+        .sum::<f64>()
+        / values.len().saturating_sub(1).max(1) as f64;
+    (variance / values.len().max(1) as f64).sqrt()
+}

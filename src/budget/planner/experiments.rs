@@ -1,0 +1,542 @@
+//! Brackets and surveys: what the planner does to learn costs and scope.
+
+use std::time::Duration;
+
+use super::{Account, Group, Planner};
+use crate::budget::allowance::Remaining;
+use crate::budget::bracket::{Bracket, Care, Lag};
+use crate::budget::costs::{ENOUGH, Learned, prudent};
+use crate::budget::schedule::{Due, Outcome};
+use crate::budget::survey::{MOST, Spent, Step, Survey, TELLING, Verdict};
+use crate::budget::window::Window;
+use crate::config::Scope;
+use crate::kiwivm::{Call, Veid};
+
+/// Brackets that only add to what is known keep this distance.
+const SPACING: Duration = Duration::from_secs(10);
+/// A known cost is looked at again after this: the more a call spends, the sooner.
+const VERIFY: [Duration; Call::ALL.len()] = [
+    Duration::from_secs(20 * 60),
+    Duration::from_secs(20 * 60),
+    Duration::from_secs(2 * 3600),
+    Duration::from_secs(2 * 3600),
+];
+/// Every so many brackets have a control.
+const CONTROL_EVERY: u32 = 3;
+/// When so many brackets of a call failed, it is sent without.
+const FAILURES: u32 = 2;
+/// The price of a suspect call is not taken to be higher than this, or than it is known to be.
+const DEAREST_SUSPECT: f64 = 50.0;
+/// The first wait before a survey that told too little is repeated; it doubles.
+const SURVEY_AGAIN: Duration = Duration::from_secs(30 * 60);
+
+#[derive(Debug, Default)]
+pub(super) struct Experiments {
+    /// One at a time: costs are those of the API, not of an allowance.
+    pub(super) bracket: Option<(usize, Bracket)>,
+    ended: Option<Duration>,
+    verify_at: [Duration; Call::ALL.len()],
+    failures: [u32; Call::ALL.len()],
+    brackets: u32,
+    /// Samples in a row that did not fit: others are at work, and measuring has to wait.
+    odd: u32,
+}
+
+impl Experiments {
+    /// True while nothing else may be sent to a group.
+    pub(super) fn hold(&self, group: usize) -> bool {
+        self.bracket.as_ref().is_some_and(|(of, _)| *of == group)
+    }
+
+    /// Points a second that verification costs one of so many groups, beyond the calls that are due anyway.
+    #[expect(clippy::cast_precision_loss, reason = "a number of groups")]
+    pub(super) fn rate(reading: f64, groups: usize) -> f64 {
+        2.3 * reading / VERIFY[0].as_secs_f64() / groups.max(1) as f64
+    }
+}
+
+impl Planner {
+    /// True when a call that is about to be sent should be measured.
+    pub(super) fn wants_bracket(
+        &self,
+        group: usize,
+        veid: Veid,
+        call: Call,
+        now: Duration,
+    ) -> Wish {
+        let count = self.costs.count(call);
+        if !self.limits.learn && self.round_is_affordable(group) {
+            return Wish::Send;
+        }
+        let state = &self.groups[group];
+        if call == Call::RateLimitStatus || state.allowance.reading.is_none() {
+            return Wish::Send;
+        }
+        let failing =
+            self.schedule.failing(veid, call) || self.schedule.failing(veid, Call::RateLimitStatus);
+        let unmeasured = count == 0 && self.experiments.failures[call.index()] < FAILURES;
+        if self.experiments.bracket.is_some() {
+            return if unmeasured { Wish::Wait } else { Wish::Send };
+        }
+        if failing && !unmeasured {
+            return Wish::Send;
+        }
+        let spacing = SPACING * 2_u32.pow(self.experiments.odd.min(6));
+        let rested = unmeasured
+            || self
+                .experiments
+                .ended
+                .is_none_or(|ended| now >= ended + spacing);
+        if !rested {
+            return Wish::Send;
+        }
+        let wanted = unmeasured
+            || self.clears_suspicion(group, call)
+            || (count < ENOUGH && self.experiments.failures[call.index()] < 8)
+            || (count >= ENOUGH && now >= self.experiments.verify_at[call.index()]);
+        if wanted { Wish::Bracket } else { Wish::Send }
+    }
+
+    /// True when one call of everything fits even at prudent costs.
+    fn round_is_affordable(&self, group: usize) -> bool {
+        let allowance = &self.groups[group].allowance;
+        let round: f64 = Call::ALL.into_iter().map(prudent).sum();
+        let all = round * as_f64(allowance.members.len() as u64);
+        all <= 0.9 * self.limits.share * allowance.size(Window::Quarter)
+    }
+
+    /// True when a bracket of this call could show that its cost has not changed.
+    pub(super) fn clears_suspicion(&self, group: usize, call: Call) -> bool {
+        self.groups[group]
+            .allowance
+            .suspicion
+            .is_some_and(|suspicion| suspicion.sent[call.index()] > 0)
+    }
+
+    /// What a call may cost at worst, as far as is known.
+    pub(super) fn gate_price(&self, group: usize, call: Call) -> f64 {
+        let price = self.costs.price(call);
+        match self.groups[group].allowance.suspicion {
+            Some(suspicion) if suspicion.sent[call.index()] > 0 => {
+                let each = suspicion.surplus / as_f64(suspicion.sent[call.index()]);
+                (price + each).min(DEAREST_SUSPECT.max(price))
+            }
+            _ => price,
+        }
+    }
+
+    pub(super) fn begin_bracket(&mut self, group: usize, veid: Veid, call: Call, now: Duration) {
+        let doubtful = self.experiments.odd > 0 || self.groups[group].allowance.suspicion.is_some();
+        let experiments = &mut self.experiments;
+        let care = if doubtful && self.costs.count(call) >= ENOUGH {
+            Care::Guarded
+        } else if self.costs.count(Call::RateLimitStatus) < ENOUGH
+            || experiments.brackets.is_multiple_of(CONTROL_EVERY)
+        {
+            Care::Control
+        } else {
+            Care::Call
+        };
+        experiments.brackets += 1;
+        let lag = if self.limits.learn {
+            self.lag
+        } else {
+            Lag::denied()
+        };
+        let known = (lag, self.costs.cheapest_reading());
+        let bracket = Bracket::new((veid, call), care, known, self.groups[group].last_sent, now);
+        experiments.bracket = Some((group, bracket));
+    }
+
+    /// Sends the next call of the bracket, if it is time.
+    pub(super) fn take_bracket(&mut self, now: Duration, taken: &mut Vec<Due>) {
+        let Some((group, bracket)) = &self.experiments.bracket else {
+            return;
+        };
+        let (group, veid, (call, not_before)) = (*group, bracket.veid, bracket.next());
+        if bracket.in_flight || now < not_before {
+            return;
+        }
+        if bracket.expired(now) || !self.fits(group, call, now) {
+            self.end_bracket(now);
+        } else if self.schedule.has_place(veid, call) {
+            if let Some((_, bracket)) = &mut self.experiments.bracket {
+                bracket.in_flight = true;
+            }
+            self.send(group, veid, call, true, now, taken);
+        }
+    }
+
+    pub(super) fn advance_bracket(
+        &mut self,
+        reading: Option<Remaining>,
+        call: Call,
+        outcome: Outcome,
+        now: Duration,
+    ) {
+        let Some((group, bracket)) = &mut self.experiments.bracket else {
+            return;
+        };
+        let (group, measured) = (*group, bracket.call);
+        if outcome != Outcome::Success || (call == Call::RateLimitStatus && reading.is_none()) {
+            let failures = &mut self.experiments.failures[measured.index()];
+            *failures = failures.saturating_add(1);
+            self.end_bracket(now);
+            return;
+        }
+        let Some(lesson) = bracket.advance(reading, now) else {
+            return;
+        };
+        self.experiments.failures[measured.index()] = 0;
+        if let Some(lags) = lesson.lags {
+            let known = self.lag.known();
+            self.lag.vote(lags);
+            if self.lag.known() && !known {
+                // What was measured without the silences is worth nothing.
+                for call in Call::ALL {
+                    self.costs.forget(call);
+                }
+                self.end_bracket(now);
+                return;
+            }
+        }
+        let often = if self.costs.varies(measured) {
+            3.0
+        } else {
+            1.0
+        };
+        let wait = VERIFY[measured.index()].mul_f64((0.75 + 0.5 * self.draw()) / often);
+        self.experiments.verify_at[measured.index()] = now + wait;
+        let reading = self.costs.cheapest_reading();
+        // Others were at work: the drop is not the call's alone, but what it was not can still be told.
+        let disturbed = lesson
+            .control
+            .is_some_and(|control| control > reading + 1.5);
+        for (call, drop) in lesson.drops {
+            if call != measured {
+                self.costs.learn(call, drop);
+                continue;
+            }
+            let learned = if disturbed && self.costs.count(call) >= ENOUGH {
+                Learned::Odd
+            } else {
+                self.costs.learn(call, drop)
+            };
+            self.take_lesson(group, call, learned, drop - reading, now);
+        }
+        self.end_bracket(now);
+        for group in 0..self.groups.len() {
+            self.replan_soon(group, now);
+        }
+    }
+
+    fn take_lesson(&mut self, group: usize, call: Call, learned: Learned, net: f64, now: Duration) {
+        let price = self.costs.price(call);
+        let allowance = &mut self.groups[group].allowance;
+        let disproved = allowance.suspicion.is_some_and(|suspicion| {
+            let sent = suspicion.sent[call.index()];
+            sent > 0 && net < price + 0.5 * suspicion.surplus / as_f64(sent)
+        });
+        if (learned == Learned::AsKnown || disproved)
+            && let Some(suspicion) = &mut allowance.suspicion
+        {
+            suspicion.sent[call.index()] = 0;
+            if suspicion.sent.iter().all(|calls| *calls == 0) {
+                allowance.suspicion = None;
+            }
+        }
+        match learned {
+            Learned::AsKnown => self.experiments.odd = 0,
+            Learned::Odd => {
+                // Once more, soon.
+                self.experiments.odd += 1;
+                self.experiments.verify_at[call.index()] = now;
+            }
+            Learned::Changed => {
+                self.experiments.odd = 0;
+                if let Some(suspicion) = allowance.suspicion.take() {
+                    allowance.ledger.add(now, suspicion.surplus);
+                }
+            }
+        }
+    }
+
+    fn end_bracket(&mut self, now: Duration) {
+        self.experiments.bracket = None;
+        self.experiments.ended = Some(now);
+        self.retry_in(Duration::from_millis(1), now);
+    }
+
+    /// Begins a survey when it is time for one and there are points for it.
+    pub(super) fn consider_survey(&mut self, group: usize, now: Duration) {
+        let reading = self.costs.price(Call::RateLimitStatus);
+        let known = self.costs.count(Call::LiveServiceInfo) >= 2
+            && self.costs.count(Call::RateLimitStatus) >= 2;
+        let state = &self.groups[group];
+        let due = state.next_survey.is_none_or(|at| at <= now);
+        if !self.limits.learn
+            || state.certain
+            || self.limits.scope != Scope::Auto
+            || state.survey.is_some()
+            || !due
+            || !known
+        {
+            return;
+        }
+        let members: Vec<Veid> = state
+            .allowance
+            .members
+            .iter()
+            .copied()
+            .filter(|veid| {
+                !self.schedule.paused(*veid)
+                    && !self.schedule.failing(*veid, Call::RateLimitStatus)
+                    && !self.schedule.failing(*veid, Call::LiveServiceInfo)
+            })
+            .take(MOST)
+            .collect();
+        let [spender, _, ..] = members[..] else {
+            return;
+        };
+        let points = reading * as_f64(3 * members.len() as u64) + 2.0 * TELLING;
+        let share = self.limits.share;
+        if reading < 0.5
+            || !self.groups[group]
+                .allowance
+                .admits(points, share, reading, false, now)
+        {
+            self.groups[group].next_survey = Some(now + SURVEY_AGAIN / 6);
+            return;
+        }
+        self.groups[group].survey = Some(Survey::new(members, spender, now));
+    }
+
+    /// Sends what the surveys ask for.
+    pub(super) fn take_surveys(&mut self, now: Duration, taken: &mut Vec<Due>) {
+        for group in 0..self.groups.len() {
+            let Some(mut survey) = self.groups[group].survey.take() else {
+                continue;
+            };
+            if survey.expired(now) {
+                self.survey_again(group, now);
+                continue;
+            }
+            let foreign = survey.untouched() && self.groups[group].allowance.in_flight > 0.0;
+            if self.experiments.hold(group) || foreign {
+                self.groups[group].survey = Some(survey);
+                continue;
+            }
+            let spent = self.groups[group].allowance.spent;
+            let step = survey.step(
+                spent,
+                |veid| self.accounts.get(&veid).map_or(0.0, |a| a.spent),
+                now,
+            );
+            let asked: Vec<Veid> = match step {
+                Step::Read => survey.pending().to_vec(),
+                Step::Spend(spender) => vec![spender],
+                Step::Wait(until) => {
+                    self.retry_in(until.saturating_sub(now), now);
+                    Vec::new()
+                }
+            };
+            for veid in asked {
+                let call = Call::RateLimitStatus;
+                if self.schedule.idle(veid)
+                    && (self.schedule.failing(veid, call) || self.schedule.paused(veid))
+                {
+                    survey.leave_out(veid);
+                } else if self.schedule.has_place(veid, call) && self.fits(group, call, now) {
+                    self.send(group, veid, call, false, now, taken);
+                }
+            }
+            self.retry_in(Duration::from_secs(1), now);
+            self.groups[group].survey = Some(survey);
+        }
+    }
+
+    pub(super) fn advance_survey(
+        &mut self,
+        group: usize,
+        veid: Veid,
+        remaining: Option<Remaining>,
+        now: Duration,
+    ) {
+        let own = self
+            .accounts
+            .get(&veid)
+            .map_or(0.0, |account| account.spent);
+        let spent = Spent {
+            own,
+            group: self.groups[group].allowance.spent,
+        };
+        let (Some(survey), Some(remaining)) = (&mut self.groups[group].survey, remaining) else {
+            return;
+        };
+        if let Some(verdict) = survey.read(veid, remaining, spent) {
+            self.groups[group].survey = None;
+            self.part(group, verdict, now);
+        }
+    }
+
+    fn survey_again(&mut self, group: usize, now: Duration) {
+        let state = &mut self.groups[group];
+        state.next_survey = Some(now + SURVEY_AGAIN * 2_u32.pow(state.surveys.min(6)));
+        state.surveys += 1;
+    }
+
+    /// Parts a group as a survey found. VPSes that were not surveyed stay with those that share.
+    fn part(&mut self, group: usize, mut verdict: Verdict, now: Duration) {
+        let surveyed: Vec<Veid> = verdict
+            .alone
+            .iter()
+            .chain(verdict.together.iter().flat_map(|(veids, _)| veids))
+            .copied()
+            .collect();
+        let left: Vec<Veid> = self.groups[group]
+            .allowance
+            .members
+            .iter()
+            .copied()
+            .filter(|veid| !surveyed.contains(veid))
+            .collect();
+        if !left.is_empty() {
+            match verdict
+                .together
+                .iter_mut()
+                .max_by_key(|(veids, _)| veids.len())
+            {
+                Some((veids, _)) => veids.extend(&left),
+                None => verdict.together.push((left.clone(), false)),
+            }
+        }
+        if verdict.alone.is_empty() && verdict.together.len() == 1 {
+            let certain = verdict.together[0].1 && left.len() <= surveyed.len();
+            self.groups[group].certain = certain;
+            self.survey_again(group, now);
+            self.replan_soon(group, now);
+            return;
+        }
+        let mut parts: Vec<(Vec<Veid>, bool)> = verdict
+            .alone
+            .into_iter()
+            .map(|veid| (vec![veid], true))
+            .collect();
+        parts.extend(verdict.together);
+        let old = self.groups.remove(group);
+        if let Some((of, _)) = &mut self.experiments.bracket
+            && *of > group
+        {
+            *of -= 1;
+        }
+        for (veids, certain) in parts {
+            let new = self.group_of_members(veids, certain, Some(&old), now);
+            self.groups.push(new);
+        }
+        self.index_groups();
+        self.next_replan = now;
+    }
+
+    /// Joins everything again: readings showed that it was parted by mistake.
+    pub(super) fn reunite(&mut self, now: Duration) {
+        self.regroup(vec![(self.order.clone(), false)], now);
+        self.experiments.bracket = None;
+        for group in &mut self.groups {
+            group.next_survey = Some(now + 6 * 3600 * Duration::from_secs(1));
+        }
+    }
+
+    pub(super) fn regroup(&mut self, parts: Vec<(Vec<Veid>, bool)>, now: Duration) {
+        self.groups = parts
+            .into_iter()
+            .map(|(members, certain)| self.group_of_members(members, certain, None, now))
+            .collect();
+        self.index_groups();
+        self.next_replan = now;
+    }
+
+    pub(super) fn index_groups(&mut self) {
+        self.group_of = self
+            .groups
+            .iter()
+            .enumerate()
+            .flat_map(|(index, group)| {
+                group
+                    .allowance
+                    .members
+                    .iter()
+                    .map(move |veid| (*veid, index))
+            })
+            .collect();
+    }
+
+    /// A group made of what is kept for each of its VPSes.
+    pub(super) fn group_of_members(
+        &self,
+        mut members: Vec<Veid>,
+        certain: bool,
+        old: Option<&Group>,
+        now: Duration,
+    ) -> Group {
+        let position = |veid: &Veid| self.order.iter().position(|other| other == veid);
+        if members.len() < self.order.len() {
+            members.sort_by_cached_key(position);
+        }
+        let mut group = Group::new(members, certain, now);
+        let allowance = &mut group.allowance;
+        let accounts: Vec<&Account> = allowance
+            .members
+            .iter()
+            .filter_map(|veid| self.accounts.get(veid))
+            .collect();
+        for account in &accounts {
+            allowance.ledger.merge(&account.ledger);
+            allowance.spent += account.spent;
+            for window in 0..2 {
+                allowance.largest[window] = allowance.largest[window].max(account.largest[window]);
+            }
+        }
+        allowance.ledger.expire(now);
+        allowance.in_flight = allowance
+            .members
+            .iter()
+            .filter_map(|veid| self.flights.get(veid))
+            .map(|flight| flight.points)
+            .sum();
+        let newest = accounts
+            .iter()
+            .filter_map(|account| account.reading)
+            .max_by_key(|reading| reading.sent.at);
+        allowance.reading = newest.map(|mut reading| {
+            reading.sent.spent = allowance.spent;
+            reading.sent.calls = allowance.calls;
+            reading.sent.expired = allowance.ledger.window(Window::Day).expired(now);
+            reading
+        });
+        if let (Some(old), Some(reading)) = (old, allowance.reading) {
+            allowance.brake = old.allowance.brake.clone();
+            allowance.sliding = old.allowance.sliding;
+            if let Some((since, _)) = old.allowance.assumed {
+                allowance.assume_what_is_missing(reading.remaining, now);
+                allowance.assumed = allowance.assumed.map(|(_, points)| (since, points));
+            }
+        }
+        group
+    }
+}
+
+/// What to do with a call that is due and fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Send it.
+    Send,
+    /// Measure it.
+    Bracket,
+    /// Wait for the bracket that is under way: it has not been measured yet.
+    Wait,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of calls")]
+const fn as_f64(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,275 @@
+//! What of the planner survives a restart. Times are ages in seconds, so that the clock it was measured with may end.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Account, Planner};
+use crate::budget::allowance::{Reading, Remaining, Sent};
+use crate::budget::bracket::Lag;
+use crate::budget::costs::Costs;
+use crate::budget::schedule::Remembered;
+use crate::budget::window::{Entry, Ledger, WINDOW_LENGTHS};
+use crate::config::Scope;
+use crate::kiwivm::{Call, Veid};
+
+/// What the planner remembers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    costs: Costs,
+    lag_votes: i32,
+    groups: Vec<GroupMemory>,
+    vps: Vec<VpsMemory>,
+}
+
+/// VPSes that were found to share an allowance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct GroupMemory {
+    members: Vec<u64>,
+    certain: bool,
+    sliding: i32,
+    brake: Option<(f64, f64)>,
+    assumed: Option<(f64, Remaining)>,
+}
+
+/// One VPS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VpsMemory {
+    veid: u64,
+    spent: Vec<Entry>,
+    largest: Remaining,
+    reading: Option<(f64, Remaining)>,
+    /// Seconds from now, by [`Call::index`]; below 0 when overdue.
+    due: [Option<f64>; Call::ALL.len()],
+    failures: [u32; Call::ALL.len()],
+    sizes: [u64; Call::ALL.len()],
+    bytes_of_the_day: f64,
+    brake: Option<(f64, f64)>,
+}
+
+impl Planner {
+    /// What is to be written before the calls that [`Planner::take_due`] gave are sent. Calls that become due within
+    /// `ahead` are written as sent, so that nothing needs to be written before they are.
+    pub fn remember(&mut self, ahead: Duration, now: Duration) -> Memory {
+        let soon = if ahead.is_zero() {
+            Vec::new()
+        } else {
+            self.schedule.waiting(now + ahead)
+        };
+        self.promised = soon
+            .into_iter()
+            .map(|(call, _, veid)| (veid, call))
+            .collect();
+        let groups = self
+            .groups
+            .iter()
+            .map(|group| GroupMemory {
+                members: group.allowance.members.iter().map(|veid| veid.0).collect(),
+                certain: group.certain,
+                sliding: group.allowance.sliding,
+                brake: saved(group.allowance.brake.halved(), now),
+                assumed: group
+                    .allowance
+                    .assumed
+                    .map(|(at, points)| (age(at, now), points)),
+            })
+            .collect();
+        let vps = self
+            .order
+            .iter()
+            .filter_map(|veid| self.remember_vps(*veid, now))
+            .collect();
+        Memory {
+            costs: self.costs.clone(),
+            lag_votes: self.lag.votes(),
+            groups,
+            vps,
+        }
+    }
+
+    fn remember_vps(&self, veid: Veid, now: Duration) -> Option<VpsMemory> {
+        let account = self.accounts.get(&veid)?;
+        let mut schedule = self.schedule.remember(veid)?;
+        let mut spent = account.ledger.save(now);
+        for call in Call::ALL {
+            if self.promised.contains(&(veid, call)) {
+                let interval = self.schedule.interval(veid, call).unwrap_or_default();
+                schedule.due[call.index()] =
+                    schedule.due[call.index()].map(|due| due.max(now) + interval);
+                spent.push(Entry {
+                    age_seconds: 0.0,
+                    points: self.costs.price(call),
+                });
+            }
+        }
+        Some(VpsMemory {
+            veid: veid.0,
+            spent,
+            largest: account.largest,
+            reading: account
+                .reading
+                .map(|reading| (age(reading.sent.at, now), reading.remaining)),
+            due: schedule
+                .due
+                .map(|due| due.map(|due| due.as_secs_f64() - now.as_secs_f64())),
+            failures: schedule.failures,
+            sizes: account.downloads.sizes(),
+            bytes_of_the_day: account.downloads.of_the_day(),
+            brake: saved(account.brake.halved(), now),
+        })
+    }
+
+    /// True when everything that was taken is accounted for by what [`Planner::remember`] gave last.
+    #[must_use]
+    pub fn remembered(&mut self, taken: &[crate::budget::Due]) -> bool {
+        let before = self.promised.len();
+        for due in taken {
+            self.promised.remove(&(due.veid, due.call));
+        }
+        before - self.promised.len() == taken.len()
+    }
+
+    /// Goes on where [`Planner::remember`] left off `elapsed` ago. `now` must be later than anything remembered is
+    /// old, or that is forgotten. VPSes that are not configured any more are passed over.
+    pub fn recall(&mut self, memory: &Memory, elapsed: Duration, now: Duration) {
+        let past = |age: f64| now.saturating_sub(elapsed).saturating_sub(finite(age));
+        self.costs = memory.costs.clone();
+        self.lag = Lag::from_votes(memory.lag_votes);
+        let step = Duration::from_millis(250);
+        let mut overdue = 0;
+        for vps in &memory.vps {
+            let veid = Veid(vps.veid);
+            let Some(account) = self.accounts.get_mut(&veid) else {
+                continue;
+            };
+            *account = Account::new();
+            account.ledger = Ledger::new(WINDOW_LENGTHS);
+            let aged: Vec<Entry> = vps
+                .spent
+                .iter()
+                .map(|entry| Entry {
+                    age_seconds: entry.age_seconds + elapsed.as_secs_f64(),
+                    ..*entry
+                })
+                .collect();
+            account.ledger.restore(&aged, now);
+            account.spent = account.ledger.window(crate::budget::Window::Day).sum();
+            account.largest = vps.largest.map(|points| {
+                if points.is_finite() {
+                    points.max(0.0)
+                } else {
+                    0.0
+                }
+            });
+            account.reading = vps.reading.map(|(age, remaining)| Reading {
+                remaining,
+                sent: Sent {
+                    at: past(age),
+                    ..Sent::default()
+                },
+            });
+            account
+                .downloads
+                .restore(vps.sizes, vps.bytes_of_the_day, now);
+            account
+                .brake
+                .restore(vps.brake.map(|(age, factor)| (past(age), factor)));
+            let due = vps
+                .due
+                .map(|due| due.map(|due| moved(now.saturating_sub(elapsed), due)));
+            if due.iter().flatten().any(|due| *due <= now) {
+                overdue += 1;
+            }
+            let remembered = Remembered {
+                due,
+                failures: vps.failures,
+            };
+            self.schedule
+                .restore(veid, remembered, now + step * overdue);
+        }
+        if self.limits.scope == Scope::Auto {
+            self.regroup(self.parts_of(memory), now);
+        } else {
+            let parts = self
+                .groups
+                .iter()
+                .map(|group| (group.allowance.members.clone(), group.certain))
+                .collect();
+            self.regroup(parts, now);
+        }
+        for group in &mut self.groups {
+            // What a start does first is to read the points.
+            group.allowance.reading = None;
+            let first = group.allowance.members.first().map(|veid| veid.0);
+            let saved = memory
+                .groups
+                .iter()
+                .find(|saved| saved.members.first().copied() == first);
+            if let Some(saved) = saved {
+                group.allowance.sliding = saved.sliding;
+                group
+                    .allowance
+                    .brake
+                    .restore(saved.brake.map(|(age, factor)| (past(age), factor)));
+                group.allowance.assumed = saved.assumed.map(|(age, points)| (past(age), points));
+            }
+        }
+        self.next_replan = now;
+    }
+
+    /// The groups as they were, of VPSes that are still configured. New ones share with the largest until found out.
+    fn parts_of(&self, memory: &Memory) -> Vec<(Vec<Veid>, bool)> {
+        let mut left: HashSet<Veid> = self.order.iter().copied().collect();
+        let mut parts: Vec<(Vec<Veid>, bool)> = memory
+            .groups
+            .iter()
+            .map(|group| {
+                let members = group
+                    .members
+                    .iter()
+                    .map(|veid| Veid(*veid))
+                    .filter(|veid| left.remove(veid));
+                (members.collect::<Vec<_>>(), group.certain)
+            })
+            .filter(|(members, _)| !members.is_empty())
+            .collect();
+        if !left.is_empty() {
+            let new: Vec<Veid> = self
+                .order
+                .iter()
+                .copied()
+                .filter(|veid| left.contains(veid))
+                .collect();
+            match parts.iter_mut().max_by_key(|(members, _)| members.len()) {
+                Some((members, certain)) => {
+                    members.extend(new);
+                    *certain = false;
+                }
+                None => parts.push((new, false)),
+            }
+        }
+        parts
+    }
+}
+
+fn age(at: Duration, now: Duration) -> f64 {
+    now.saturating_sub(at).as_secs_f64()
+}
+
+fn saved(halved: Option<(Duration, f64)>, now: Duration) -> Option<(f64, f64)> {
+    halved.map(|(at, factor)| (age(at, now), factor))
+}
+
+fn finite(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// A time so many seconds after `from`, or before it.
+fn moved(from: Duration, seconds: f64) -> Duration {
+    if seconds < 0.0 {
+        from.saturating_sub(finite(-seconds))
+    } else {
+        from.saturating_add(finite(seconds))
+    }
+}

@@ -1,0 +1,599 @@
+//! The planner: which calls are due, and which of them the points allow.
+//!
+//! It owns the schedule, the allowances, the learned costs, and the two experiments that teach it: brackets for costs
+//! and surveys for scope. It has no clock and makes no call: [`Planner::take_due`] says what to send,
+//! [`Planner::finish`] is told what came of it.
+
+mod experiments;
+mod memory;
+mod replan;
+
+use experiments::{Experiments, Wish};
+pub use memory::{Memory, VpsMemory};
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::allowance::{Allowance, Reading, Remaining, Sent};
+use super::bracket::{Lag, drop};
+use super::costs::Costs;
+use super::downloads::Downloads;
+use super::places::Places;
+use super::refusals::Brake;
+use super::schedule::{Due, Outcome, Pace, Schedule, mix};
+use super::survey::{Survey, TELLING};
+use super::window::{Ledger, WINDOW_LENGTHS, Window};
+use crate::config::Scope;
+use crate::fleet::Deferral;
+use crate::kiwivm::{Call, Reason, Veid};
+
+/// How long another VPS waits to be asked for the first reading, when one does not answer.
+const HEDGE: Duration = Duration::from_secs(3);
+/// After this long without a first reading, calls are made without.
+const BLIND_AFTER: Duration = Duration::from_secs(20);
+/// A refused call is looked at again after this.
+const RETRY: Duration = Duration::from_secs(5);
+/// So many readings in a row that fit what other groups spent join what was parted.
+const STRANGERS: u32 = 3;
+/// Refusals of two VPSes within this time show that the allowance is shared, or the whole API is loaded.
+const REFUSED_TOGETHER: Duration = Duration::from_secs(60);
+
+/// What may be spent, and how many calls may be in flight.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Of the points, at most this much: above 0, up to 1.
+    pub share: f64,
+    /// What one allowance covers.
+    pub scope: Scope,
+    /// Bytes of answers a day and VPS.
+    pub download: u64,
+    /// Calls in flight.
+    pub places: Places,
+    /// Whether costs and scope are to be found out. A single round has no use for them.
+    pub learn: bool,
+}
+
+/// What came of a call, as far as planning goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Finished {
+    /// Answer or reason.
+    pub outcome: Outcome,
+    /// What `getRateLimitStatus` said.
+    pub remaining: Option<Remaining>,
+    /// Bytes of the answer.
+    pub bytes: u64,
+}
+
+/// Plans the calls of a fleet.
+#[derive(Debug)]
+pub struct Planner {
+    schedule: Schedule,
+    limits: Limits,
+    paces: HashMap<Veid, Pace>,
+    order: Vec<Veid>,
+    costs: Costs,
+    lag: Lag,
+    groups: Vec<Group>,
+    group_of: HashMap<Veid, usize>,
+    accounts: HashMap<Veid, Account>,
+    flights: HashMap<Veid, Flight>,
+    experiments: Experiments,
+    /// Points sent by call, at the price of the time.
+    spent: [f64; Call::ALL.len()],
+    /// Everything ever spent, for telling what others' allowances may have seen.
+    spent_in_all: f64,
+    last_refusal: Option<(Duration, Veid)>,
+    next_replan: Duration,
+    retry: Option<Duration>,
+    /// Whether something that was due did not fit.
+    starved: bool,
+    /// Calls that a memory written earlier accounts for already.
+    promised: HashSet<(Veid, Call)>,
+    seed: u64,
+    deferrals: Vec<(Call, Deferral)>,
+    revision: u64,
+}
+
+/// An allowance, and what is going on with it.
+#[derive(Debug)]
+struct Group {
+    allowance: Allowance,
+    /// Whether that these VPSes share it is known, and need not be found out.
+    certain: bool,
+    usage_shed: bool,
+    stretched: bool,
+    /// When the first reading was asked for, and how often.
+    first_asked: Option<(Duration, Duration)>,
+    last_sent: Option<Duration>,
+    replan_at: Duration,
+    /// When a reading was asked for out of turn.
+    pulled: Option<Duration>,
+    survey: Option<Survey>,
+    next_survey: Option<Duration>,
+    surveys: u32,
+    /// Readings in a row whose drop fits what other groups spent.
+    strangers: u32,
+    /// What other groups had spent when this was last looked at, and what fell unexplained since.
+    elsewhere_before: f64,
+    unexplained: f64,
+}
+
+impl Group {
+    fn new(members: Vec<Veid>, certain: bool, now: Duration) -> Self {
+        Self {
+            certain: certain || members.len() < 2,
+            allowance: Allowance::new(members),
+            usage_shed: false,
+            stretched: false,
+            first_asked: None,
+            last_sent: None,
+            replan_at: now,
+            pulled: None,
+            survey: None,
+            next_survey: None,
+            surveys: 0,
+            strangers: 0,
+            elsewhere_before: 0.0,
+            unexplained: 0.0,
+        }
+    }
+}
+
+/// What is kept for each VPS, so that groups can be parted and joined.
+#[derive(Clone, Debug)]
+struct Account {
+    ledger: Ledger,
+    spent: f64,
+    largest: Remaining,
+    reading: Option<Reading>,
+    brake: Brake,
+    downloads: Downloads,
+}
+
+impl Account {
+    fn new() -> Self {
+        Self {
+            ledger: Ledger::new(WINDOW_LENGTHS),
+            spent: 0.0,
+            largest: [0.0; 2],
+            reading: None,
+            brake: Brake::default(),
+            downloads: Downloads::default(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    call: Call,
+    points: f64,
+    sent: Sent,
+    of_bracket: bool,
+}
+
+impl Planner {
+    /// Plans for a fleet in the order given, beginning with a first round at `now`. `seed` should differ between
+    /// processes, so that two exporters do not walk in step.
+    #[must_use]
+    pub fn new(fleet: &[(Veid, Pace)], limits: Limits, seed: u64, now: Duration) -> Self {
+        let mut planner = Self {
+            schedule: Schedule::new(limits.places),
+            limits,
+            paces: HashMap::new(),
+            order: Vec::new(),
+            costs: Costs::default(),
+            lag: Lag::default(),
+            groups: Vec::new(),
+            group_of: HashMap::new(),
+            accounts: HashMap::new(),
+            flights: HashMap::new(),
+            experiments: Experiments::default(),
+            spent: [0.0; Call::ALL.len()],
+            spent_in_all: 0.0,
+            last_refusal: None,
+            next_replan: now,
+            retry: None,
+            starved: false,
+            promised: HashSet::new(),
+            seed,
+            deferrals: Vec::new(),
+            revision: 0,
+        };
+        planner.reconfigure(fleet, limits, now);
+        planner
+    }
+
+    /// Takes over a new configuration. What is known about VPSes that stay is kept, pauses and brakes are lifted.
+    pub fn reconfigure(&mut self, fleet: &[(Veid, Pace)], limits: Limits, now: Duration) {
+        let order: Vec<Veid> = fleet.iter().map(|(veid, _)| *veid).collect();
+        let same_scope =
+            self.limits.scope == limits.scope && self.order == order && !self.groups.is_empty();
+        self.limits = limits;
+        self.paces = fleet.iter().copied().collect();
+        self.order = order;
+        self.accounts
+            .retain(|veid, _| self.paces.contains_key(veid));
+        for veid in &self.order {
+            self.accounts
+                .entry(*veid)
+                .or_insert_with(Account::new)
+                .brake
+                .release();
+        }
+        self.schedule.reconfigure(fleet, limits.places, now);
+        if !same_scope {
+            self.experiments.bracket = None;
+            let (parts, certain) = match limits.scope {
+                Scope::Vps => (self.order.iter().map(|veid| vec![*veid]).collect(), true),
+                Scope::Account => (vec![self.order.clone()], true),
+                Scope::Auto => (vec![self.order.clone()], false),
+            };
+            let parts: Vec<Vec<Veid>> = parts;
+            self.regroup(parts.into_iter().map(|part| (part, certain)).collect(), now);
+        }
+        for group in &mut self.groups {
+            group.allowance.brake.release();
+            group.replan_at = now;
+        }
+        self.next_replan = now;
+    }
+
+    /// Takes what is to be sent now. Each must be given back with [`Self::finish`].
+    pub fn take_due(&mut self, now: Duration) -> Vec<Due> {
+        self.retry = None;
+        self.starved = false;
+        if now >= self.next_replan {
+            self.replan(now);
+            self.revision += 1;
+        }
+        let mut taken = Vec::new();
+        self.take_bracket(now, &mut taken);
+        self.take_surveys(now, &mut taken);
+        for (call, _, veid) in self.schedule.waiting(now) {
+            if !self.schedule.idle(veid) {
+                continue;
+            }
+            let Some(group) = self.group_of.get(&veid).copied() else {
+                continue;
+            };
+            if self.groups[group].allowance.reading.is_none() && !self.groups[group].allowance.blind
+            {
+                self.take_first_reading(group, veid, now, &mut taken);
+                continue;
+            }
+            if self.experiments.hold(group) || self.groups[group].survey.is_some() {
+                continue;
+            }
+            if !self.schedule.has_place(veid, call) {
+                if self.schedule.put_off(veid) {
+                    self.deferrals.push((call, Deferral::Concurrency));
+                }
+                continue;
+            }
+            let download = self.limits.download;
+            let bearable = self
+                .accounts
+                .get_mut(&veid)
+                .is_none_or(|account| account.downloads.admits(call, download, now));
+            if !bearable || !self.fits(group, call, now) {
+                self.retry_in(RETRY, now);
+                self.starved = true;
+                if self.schedule.put_off(veid) {
+                    self.deferrals.push((call, Deferral::Budget));
+                }
+                continue;
+            }
+            match self.wants_bracket(group, veid, call, now) {
+                Wish::Send => self.send(group, veid, call, false, now, &mut taken),
+                Wish::Wait => {}
+                Wish::Bracket => {
+                    self.begin_bracket(group, veid, call, now);
+                    self.take_bracket(now, &mut taken);
+                }
+            }
+        }
+        taken
+    }
+
+    /// The next time at which [`Self::take_due`] may have something that it has not at `now`. What waits for a place,
+    /// a bracket or a survey gets its chance when a call finishes.
+    #[must_use]
+    pub fn next_wake(&self, now: Duration) -> Duration {
+        let bracket = self
+            .experiments
+            .bracket
+            .as_ref()
+            .filter(|(_, bracket)| !bracket.in_flight)
+            .map(|(_, bracket)| bracket.next().1.max(now + RETRY / 50));
+        self.schedule
+            .next_due(now)
+            .into_iter()
+            .chain(self.retry.filter(|retry| *retry > now))
+            .chain(bracket)
+            .chain([self.next_replan])
+            .min()
+            .unwrap_or(self.next_replan)
+    }
+
+    /// Gives back a call taken with [`Self::take_due`].
+    pub fn finish(&mut self, veid: Veid, finished: Finished, now: Duration) {
+        let jitter = self.draw();
+        let Some(flight) = self.flights.remove(&veid) else {
+            return;
+        };
+        let in_schedule = self.schedule.finish(veid, finished.outcome, now, jitter);
+        let call = flight.call;
+        if let Some((_, true)) = in_schedule {
+            self.deferrals.push((call, Deferral::Backoff));
+        }
+        let Some(group) = self.group_of.get(&veid).copied() else {
+            return;
+        };
+        if let Some(account) = self.accounts.get_mut(&veid) {
+            account.ledger.postpone(flight.sent.at, now, flight.points);
+            if finished.outcome == Outcome::Success {
+                account.downloads.received(call, finished.bytes, now);
+            }
+        }
+        self.groups[group]
+            .allowance
+            .end(flight.points, flight.sent.at, now);
+        if let Some(remaining) = finished.remaining {
+            self.read(group, veid, remaining, &flight, now);
+        }
+        match finished.outcome {
+            Outcome::Success => self.groups[group].allowance.brake.answered(now),
+            Outcome::Failure(reason) => self.failed(group, veid, reason, now),
+        }
+        if flight.of_bracket {
+            let comparable = finished
+                .remaining
+                .map(|read| self.groups[group].allowance.comparable(read, flight.sent));
+            self.advance_bracket(comparable, call, finished.outcome, now);
+        }
+        self.advance_survey(group, veid, finished.remaining, now);
+    }
+
+    /// Ends the pause of a VPS whose key was refused, because it has another key now.
+    pub fn resume(&mut self, veid: Veid, now: Duration) {
+        self.schedule.resume(veid, now);
+    }
+
+    /// True once everything planned was tried once, or nothing more can be: no points are left for it.
+    #[must_use]
+    pub fn everything_tried(&self) -> bool {
+        self.schedule.everything_tried()
+            || (self.starved && !self.schedule.busy() && self.experiments.bracket.is_none())
+    }
+
+    /// The deferrals since this was last asked.
+    pub fn take_deferrals(&mut self) -> Vec<(Call, Deferral)> {
+        std::mem::take(&mut self.deferrals)
+    }
+
+    /// Changes whenever intervals, allowances or costs may have.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The planned interval of a call; that of live for service info, in whose place live stands. `None` when the call
+    /// is shed.
+    #[must_use]
+    pub fn interval(&self, veid: Veid, call: Call) -> Option<Duration> {
+        let interval = self.schedule.interval(veid, call);
+        match call {
+            Call::ServiceInfo => {
+                let live = self.schedule.interval(veid, Call::LiveServiceInfo);
+                interval.into_iter().chain(live).min()
+            }
+            _ => interval,
+        }
+    }
+
+    /// What the exporter allows itself in each window, once the allowance of this VPS was read.
+    #[must_use]
+    pub fn allowed(&self, veid: Veid) -> Option<Remaining> {
+        let allowance = &self.groups[*self.group_of.get(&veid)?].allowance;
+        allowance.reading?;
+        Some(Window::ALL.map(|window| allowance.allowed(window, self.limits.share)))
+    }
+
+    /// True while any allowance is treated as shared.
+    #[must_use]
+    pub fn shared(&self) -> bool {
+        self.groups
+            .iter()
+            .any(|group| group.allowance.members.len() > 1)
+    }
+
+    /// Points spent by call, at the learned costs of the time.
+    #[must_use]
+    pub fn spent(&self) -> [f64; Call::ALL.len()] {
+        self.spent
+    }
+
+    /// The learned cost of a call, once it was measured.
+    #[must_use]
+    pub fn learned_cost(&self, call: Call) -> Option<f64> {
+        self.costs.learned(call)
+    }
+
+    /// True while a wanted interval is not kept because of the points.
+    #[must_use]
+    pub fn stretched(&self) -> bool {
+        self.groups.iter().any(|group| group.stretched)
+    }
+
+    /// Asks the first VPS for a reading before anything else is sent, another when that one does not answer. Who can
+    /// not be read at all is called without.
+    fn take_first_reading(
+        &mut self,
+        group: usize,
+        veid: Veid,
+        now: Duration,
+        taken: &mut Vec<Due>,
+    ) {
+        let state = &mut self.groups[group];
+        let (begun, last) = *state.first_asked.get_or_insert((now, now));
+        let again = last == now && state.allowance.in_flight == 0.0 || now >= last + HEDGE;
+        let readable = self.schedule.due(veid, Call::RateLimitStatus).is_some()
+            && !self.schedule.failing(veid, Call::RateLimitStatus);
+        let exhausted = state.allowance.in_flight == 0.0
+            && state.allowance.members.iter().all(|member| {
+                self.schedule.failing(*member, Call::RateLimitStatus)
+                    || self.schedule.paused(*member)
+            });
+        if now >= begun + BLIND_AFTER || exhausted {
+            state.allowance.blind = true;
+            self.replan_soon(group, now);
+            self.retry_in(Duration::from_millis(1), now);
+        } else if (again || state.allowance.in_flight == 0.0)
+            && readable
+            && self.schedule.has_place(veid, Call::RateLimitStatus)
+        {
+            state.first_asked = Some((begun, now));
+            self.send(group, veid, Call::RateLimitStatus, false, now, taken);
+            self.retry_in(HEDGE, now);
+        } else {
+            self.retry_in(HEDGE / 3, now);
+        }
+    }
+
+    /// True when the points allow a call now.
+    fn fits(&mut self, group: usize, call: Call, now: Duration) -> bool {
+        let price = self.gate_price(group, call);
+        let reading = self.costs.price(Call::RateLimitStatus);
+        let urgent = call == Call::RateLimitStatus || self.clears_suspicion(group, call);
+        self.groups[group]
+            .allowance
+            .admits(price, self.limits.share, reading, urgent, now)
+    }
+
+    fn send(
+        &mut self,
+        group: usize,
+        veid: Veid,
+        call: Call,
+        of_bracket: bool,
+        now: Duration,
+        taken: &mut Vec<Due>,
+    ) {
+        let points = self.costs.price(call);
+        let state = &mut self.groups[group];
+        let sent = state.allowance.send(call, points, now);
+        state.last_sent = Some(now);
+        if let Some(account) = self.accounts.get_mut(&veid) {
+            account.ledger.expire(now);
+            account.ledger.add(now, points);
+            account.spent += points;
+        }
+        self.spent[call.index()] += points;
+        self.spent_in_all += points;
+        self.schedule.start(veid, call, now);
+        self.flights.insert(
+            veid,
+            Flight {
+                call,
+                points,
+                sent,
+                of_bracket,
+            },
+        );
+        if self.spent_much(&self.groups[group]) {
+            self.replan_soon(group, now + RETRY / 5);
+        }
+        taken.push(Due { veid, call });
+    }
+
+    fn read(
+        &mut self,
+        group: usize,
+        veid: Veid,
+        remaining: Remaining,
+        flight: &Flight,
+        now: Duration,
+    ) {
+        if let Some(account) = self.accounts.get_mut(&veid) {
+            for (largest, remaining) in account.largest.iter_mut().zip(remaining) {
+                *largest = largest.max(remaining);
+            }
+            account.reading = Some(Reading {
+                remaining,
+                sent: flight.sent,
+            });
+        }
+        let before = self.groups[group].allowance.reading;
+        self.groups[group]
+            .allowance
+            .read(remaining, flight.sent, now);
+        self.groups[group].pulled = None;
+        if let Some(before) = before
+            && self.limits.scope == Scope::Auto
+            && self.groups.len() > 1
+        {
+            self.look_for_strangers(group, before, remaining, flight);
+        }
+        if self.groups[group].strangers >= STRANGERS {
+            self.reunite(now);
+        } else {
+            self.replan_soon(group, now);
+        }
+    }
+
+    /// Counts readings in a row whose drop fits what other groups spent: they share after all.
+    fn look_for_strangers(
+        &mut self,
+        group: usize,
+        before: Reading,
+        remaining: Remaining,
+        flight: &Flight,
+    ) {
+        let elsewhere = self.spent_in_all - self.groups[group].allowance.spent;
+        let state = &mut self.groups[group];
+        let own = flight.sent.spent - before.sent.spent;
+        state.unexplained += drop(before.remaining, remaining) - own;
+        let others = elsewhere - state.elsewhere_before;
+        if others >= TELLING * 2.0 {
+            let fits = (0.7 * others..=1.5 * others).contains(&state.unexplained);
+            state.strangers = if fits { state.strangers + 1 } else { 0 };
+            state.elsewhere_before = elsewhere;
+            state.unexplained = 0.0;
+        }
+    }
+
+    fn failed(&mut self, group: usize, veid: Veid, reason: Reason, now: Duration) {
+        let state = &mut self.groups[group];
+        match reason {
+            Reason::RateLimited => {
+                let together = self.last_refusal.is_some_and(|(at, other)| {
+                    other != veid && now.saturating_sub(at) < REFUSED_TOGETHER
+                });
+                self.last_refusal = Some((now, veid));
+                if state.certain || together {
+                    state.allowance.brake.refused(now);
+                } else if let Some(account) = self.accounts.get_mut(&veid) {
+                    account.brake.refused(now);
+                }
+                self.replan_soon(group, now);
+            }
+            Reason::Connect => {
+                state.allowance.brake.dropped(now);
+                self.replan_soon(group, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn retry_in(&mut self, wait: Duration, now: Duration) {
+        let retry = now + wait;
+        self.retry = Some(self.retry.map_or(retry, |earlier| earlier.min(retry)));
+    }
+
+    /// A number from 0 to 1.
+    #[expect(clippy::cast_precision_loss, reason = "a jitter needs no 64 bits")]
+    fn draw(&mut self) -> f64 {
+        self.seed = mix(self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15));
+        self.seed as f64 / u64::MAX as f64
+    }
+}

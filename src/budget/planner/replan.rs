@@ -1,0 +1,145 @@
+//! From what is known now to the intervals of every call.
+
+use std::time::Duration;
+
+use super::experiments::Experiments;
+use super::{Group, Planner, RETRY};
+use crate::budget::plan::{LONGEST_POINTS, Wanted, plan};
+use crate::kiwivm::{Call, Veid};
+
+/// At least this often, because spending leaves the windows.
+const REPLAN: Duration = Duration::from_secs(60);
+/// An interval that would change by less than this part is left as it is.
+const SAME: f64 = 0.01;
+/// A reading is due after spending this part of what is allowed in the short window.
+const READ_AFTER: f64 = 0.2;
+/// When readings matter, they come this much more often.
+const WATCHING: u32 = 4;
+/// But not more often than this.
+const CLOSEST_READINGS: Duration = Duration::from_secs(60);
+
+impl Planner {
+    /// Plans every group whose time has come.
+    pub(super) fn replan(&mut self, now: Duration) {
+        for group in 0..self.groups.len() {
+            if self.groups[group].replan_at <= now {
+                self.replan_group(group, now);
+            }
+        }
+        self.next_replan = self
+            .groups
+            .iter()
+            .map(|group| group.replan_at)
+            .min()
+            .unwrap_or(now + REPLAN);
+    }
+
+    /// Has a group planned anew at the next opportunity.
+    pub(super) fn replan_soon(&mut self, group: usize, now: Duration) {
+        let replan_at = &mut self.groups[group].replan_at;
+        *replan_at = now.min(*replan_at);
+        self.next_replan = self.next_replan.min(now);
+    }
+
+    fn replan_group(&mut self, group: usize, now: Duration) {
+        let prices = Call::ALL.map(|call| self.costs.price(call));
+        let reading = prices[Call::RateLimitStatus.index()];
+        let experiments = Experiments::rate(reading, self.groups.len());
+        let wanted: Vec<Wanted> = self.groups[group]
+            .allowance
+            .members
+            .iter()
+            .map(|veid| self.wanted(*veid, now))
+            .collect();
+        let state = &mut self.groups[group];
+        state.replan_at = now + REPLAN;
+        if state.allowance.reading.is_none() && !state.allowance.blind {
+            return;
+        }
+        let rate = state.allowance.rate(self.limits.share, reading, now);
+        let plan = plan(
+            &wanted,
+            prices,
+            (rate - experiments).max(0.2 * rate),
+            state.usage_shed,
+        );
+        state.usage_shed = plan.usage_shed;
+        // While costs are not known, a plan by prudent ones is none to complain about.
+        state.stretched = plan.stretched && self.costs.count(Call::LiveServiceInfo) > 0;
+        for (veid, intervals) in state.allowance.members.iter().zip(plan.intervals) {
+            let similar = Call::ALL.into_iter().all(|call| {
+                match (self.schedule.interval(*veid, call), intervals[call.index()]) {
+                    (Some(old), Some(new)) => {
+                        old.abs_diff(new).as_secs_f64() <= SAME * old.as_secs_f64()
+                    }
+                    (None, None) => true,
+                    _ => false,
+                }
+            });
+            if !similar {
+                self.schedule.set_intervals(*veid, intervals, now);
+            }
+        }
+        self.watch(group, now);
+        self.consider_survey(group, now);
+    }
+
+    fn wanted(&self, veid: Veid, now: Duration) -> Wanted {
+        let (pace, account) = (self.paces[&veid], &self.accounts[&veid]);
+        Wanted {
+            pace: account.downloads.bearable(pace, self.limits.download),
+            slowed: account.brake.factor(now),
+        }
+    }
+
+    /// Has the points read sooner than planned, when much was spent or little is left.
+    fn watch(&mut self, group: usize, now: Duration) {
+        let state = &self.groups[group];
+        let Some(reading) = state.allowance.reading else {
+            return;
+        };
+        let age = now.saturating_sub(reading.sent.at);
+        let wanted = state
+            .allowance
+            .members
+            .iter()
+            .map(|veid| self.paces[veid].points)
+            .min();
+        let wanted = wanted.unwrap_or(LONGEST_POINTS).min(LONGEST_POINTS);
+        let due = if state.allowance.needs_watching(now) {
+            age >= (wanted / WATCHING).max(CLOSEST_READINGS.min(wanted))
+        } else {
+            age >= wanted
+                && state.allowance.members.len() > 1
+                && state.stretched
+                && age >= LONGEST_POINTS
+        };
+        let asked_lately = state
+            .pulled
+            .is_some_and(|at| now.saturating_sub(at) < CLOSEST_READINGS);
+        if (due || self.spent_much(state)) && !asked_lately {
+            let member = state
+                .allowance
+                .members
+                .iter()
+                .copied()
+                .filter(|veid| self.schedule.idle(*veid) && !self.schedule.paused(*veid))
+                .min_by_key(|veid| {
+                    let failing = self.schedule.failing(*veid, Call::RateLimitStatus);
+                    (failing, self.schedule.due(*veid, Call::RateLimitStatus))
+                });
+            if let Some(veid) = member {
+                self.schedule.pull(veid, Call::RateLimitStatus, now);
+                self.groups[group].pulled = Some(now);
+                self.retry_in(RETRY / 500, now);
+            }
+        }
+    }
+
+    /// True when so much was sent since the last reading that another one is due.
+    pub(super) fn spent_much(&self, group: &Group) -> bool {
+        let allowed = self.limits.share * group.allowance.size(crate::budget::Window::Quarter);
+        group.allowance.reading.is_some()
+            && group.allowance.sent_since_reading() >= READ_AFTER * allowed
+    }
+}

@@ -1,0 +1,314 @@
+//! Finds out which VPSes draw on the same allowance.
+//!
+//! While nothing else is sent, every VPS that may share is read; then one of them, the spender, is read again and
+//! again; after a silence all are read once more, and all of that a second time. The counter of a VPS that shares
+//! nothing with the spender did not fall with the spender's. One that did not fall with the others' readings either
+//! has an allowance of its own. Those that do share are told apart by the number they show: one allowance shows one.
+//! What is parted by mistake would be spent several times over, so both rounds must agree, and a doubt is left to
+//! another survey.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::allowance::Remaining;
+use super::window::Window;
+use crate::kiwivm::Veid;
+
+/// What the others must have spent for a drop to tell anything, in points.
+pub const TELLING: f64 = 16.0;
+/// The silence before a round, in which a counter that lags catches up.
+const SILENCE: Duration = Duration::from_secs(20);
+/// Below this part of what others spent, a drop is not theirs.
+const ALONE: f64 = 0.2;
+/// Readings of one counter taken in a row differ by no more than this, beside what was spent in between.
+const SAME: f64 = 4.0;
+/// Rounds after the first readings.
+const ROUNDS: usize = 2;
+/// From this part on it shares with everyone.
+const WITH_ALL: f64 = 0.7;
+/// A survey that could not be finished in this time is given up: calls wait for it.
+const LONGEST: Duration = Duration::from_secs(5 * 60);
+/// At most so many VPSes are surveyed at a time.
+pub const MOST: usize = 64;
+
+/// What was spent so far, to compare readings by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spent {
+    /// By the VPS.
+    pub own: f64,
+    /// By the whole group.
+    pub group: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    remaining: Remaining,
+    spent: Spent,
+}
+
+/// What the counter of a VPS showed in one round.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// The fall since the first reading, beyond the VPS's own calls.
+    fall: f64,
+    /// What the others had spent by the silence.
+    others: f64,
+    /// The 24-hour figure.
+    level: f64,
+}
+
+/// What was spent when a silence began.
+#[derive(Clone, Debug)]
+struct Silence {
+    begun: Duration,
+    group: f64,
+    own: BTreeMap<Veid, f64>,
+}
+
+/// What a survey wants done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Read those that are pending.
+    Read,
+    /// Read this one, so that it spends.
+    Spend(Veid),
+    /// Nothing before this time.
+    Wait(Duration),
+}
+
+/// Who shares with whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// VPSes with an allowance of their own.
+    pub alone: Vec<Veid>,
+    /// Groups that share one, and whether that is certain.
+    pub together: Vec<(Vec<Veid>, bool)>,
+}
+
+/// A survey of one group under way.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    spender: Veid,
+    pending: Vec<Veid>,
+    members: Vec<Veid>,
+    anchors: BTreeMap<Veid, Anchor>,
+    seen: BTreeMap<Veid, Vec<Seen>>,
+    silences: Vec<Silence>,
+    reading: bool,
+    until: Duration,
+}
+
+impl Survey {
+    /// A survey of `members`, of whom `spender` spends.
+    #[must_use]
+    pub fn new(members: Vec<Veid>, spender: Veid, now: Duration) -> Self {
+        Self {
+            spender,
+            pending: members.clone(),
+            members,
+            anchors: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            silences: Vec::new(),
+            reading: true,
+            until: now + LONGEST,
+        }
+    }
+
+    /// True when it can not be finished any more.
+    #[must_use]
+    pub fn expired(&self, now: Duration) -> bool {
+        now >= self.until || self.members.len() < 2
+    }
+
+    /// True before the first reading.
+    #[must_use]
+    pub fn untouched(&self) -> bool {
+        self.anchors.is_empty()
+    }
+
+    /// Who is still to be read in this round, in order.
+    #[must_use]
+    pub fn pending(&self) -> &[Veid] {
+        &self.pending
+    }
+
+    /// What to do next. `group` and `own` tell what has been spent so far.
+    pub fn step(&mut self, group: f64, own: impl Fn(Veid) -> f64, now: Duration) -> Step {
+        if self.reading {
+            let ends = self
+                .silences
+                .last()
+                .map_or(Duration::ZERO, |silence| silence.begun + SILENCE);
+            return if now < ends {
+                Step::Wait(ends)
+            } else {
+                Step::Read
+            };
+        }
+        let spent_before = match self.silences.last() {
+            Some(silence) => silence.own.get(&self.spender).copied(),
+            None => self
+                .anchors
+                .get(&self.spender)
+                .map(|anchor| anchor.spent.own),
+        };
+        if own(self.spender) - spent_before.unwrap_or(0.0) < TELLING {
+            return Step::Spend(self.spender);
+        }
+        let own = self
+            .members
+            .iter()
+            .map(|veid| (*veid, own(*veid)))
+            .collect();
+        self.silences.push(Silence {
+            begun: now,
+            group,
+            own,
+        });
+        self.pending.clone_from(&self.members);
+        if self.silences.len() == ROUNDS {
+            // What others spend during a round looks the other way round then.
+            self.pending.reverse();
+        }
+        self.reading = true;
+        Step::Wait(now + SILENCE)
+    }
+
+    /// A VPS that can not be read takes no part.
+    pub fn leave_out(&mut self, veid: Veid) {
+        self.members.retain(|member| *member != veid);
+        self.pending.retain(|member| *member != veid);
+        if self.spender == veid
+            && let Some(first) = self.members.first()
+        {
+            self.spender = *first;
+        }
+        self.reading = !self.pending.is_empty() && self.reading;
+    }
+
+    /// Takes in a reading; the verdict, when that was the last one.
+    pub fn read(&mut self, veid: Veid, remaining: Remaining, spent: Spent) -> Option<Verdict> {
+        if !self.reading {
+            return None;
+        }
+        let position = self.pending.iter().position(|pending| *pending == veid)?;
+        self.pending.remove(position);
+        match self.silences.last() {
+            None => {
+                self.anchors.insert(veid, Anchor { remaining, spent });
+            }
+            Some(silence) => {
+                let anchor = self.anchors.get(&veid)?;
+                let own_then = silence.own.get(&veid).copied().unwrap_or(spent.own);
+                // What is seen in either window was spent; a day that began anew tells nothing, which is taken for
+                // sharing.
+                let falls = [0, 1].map(|window| anchor.remaining[window] - remaining[window]);
+                let fall = if falls[1] < 0.0 {
+                    f64::INFINITY
+                } else {
+                    falls[1].max(falls[0])
+                };
+                self.seen.entry(veid).or_default().push(Seen {
+                    fall: fall - (spent.own - anchor.spent.own),
+                    others: (silence.group - anchor.spent.group) - (own_then - anchor.spent.own),
+                    level: remaining[Window::Day as usize],
+                });
+            }
+        }
+        if !self.pending.is_empty() {
+            return None;
+        }
+        self.reading = false;
+        (self.silences.len() == ROUNDS).then(|| self.verdict())
+    }
+
+    /// The part of what the others spent that the counter of a VPS showed, in the round where it was the larger.
+    fn part(&self, veid: Veid) -> f64 {
+        let seen = self.seen.get(&veid).filter(|seen| seen.len() == ROUNDS);
+        seen.map_or(1.0, |seen| {
+            seen.iter()
+                .map(|seen| seen.fall / seen.others.max(TELLING / 2.0))
+                .fold(0.0, f64::max)
+        })
+    }
+
+    fn verdict(&self) -> Verdict {
+        let mut verdict = Verdict::default();
+        let (with_spender, rest): (Vec<Veid>, Vec<Veid>) = self
+            .members
+            .iter()
+            .partition(|veid| **veid == self.spender || self.part(**veid) >= ALONE);
+        // What the rest spent between the silences, their readings, they would have seen of each other.
+        let (mut undecided, mut of_rest) = (Vec::new(), 0.0);
+        let between = |veid: Veid| {
+            let [first, second] = self.silences.as_slice() else {
+                return 0.0;
+            };
+            second.own.get(&veid).unwrap_or(&0.0) - first.own.get(&veid).unwrap_or(&0.0)
+        };
+        of_rest += rest.iter().map(|veid| between(*veid)).sum::<f64>();
+        for veid in &rest {
+            let others = of_rest - between(*veid);
+            let fall = self
+                .seen
+                .get(veid)
+                .and_then(|seen| seen.last())
+                .map_or(f64::INFINITY, |seen| seen.fall);
+            if rest.len() == 1 || (others >= TELLING && fall < ALONE * others) {
+                verdict.alone.push(*veid);
+            } else {
+                undecided.push(*veid);
+            }
+        }
+        if !undecided.is_empty() {
+            verdict.together.push((undecided, false));
+        }
+        if with_spender.len() == 1 {
+            verdict.alone.extend(with_spender);
+        } else {
+            let certain = with_spender
+                .iter()
+                .all(|veid| *veid == self.spender || self.part(*veid) >= WITH_ALL);
+            let groups = if certain {
+                vec![with_spender]
+            } else {
+                self.groups(with_spender)
+            };
+            verdict
+                .together
+                .extend(groups.into_iter().map(|group| (group, certain)));
+        }
+        verdict
+    }
+
+    /// Groups by the number that readings show, if both rounds say the same.
+    fn groups(&self, veids: Vec<Veid>) -> Vec<Vec<Veid>> {
+        let of_round = |round: usize| {
+            let mut levels: Vec<(f64, Veid)> = veids
+                .iter()
+                .filter_map(|veid| Some((self.seen.get(veid)?.get(round)?.level, *veid)))
+                .collect();
+            levels.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let mut groups: Vec<Vec<Veid>> = Vec::new();
+            let mut before = f64::NEG_INFINITY;
+            for (level, veid) in levels {
+                match groups.last_mut().filter(|_| level - before <= SAME) {
+                    Some(group) => group.push(veid),
+                    None => groups.push(vec![veid]),
+                }
+                before = level;
+            }
+            for group in &mut groups {
+                group.sort();
+            }
+            groups
+        };
+        let (first, second) = (of_round(0), of_round(ROUNDS - 1));
+        let all_there = first.iter().map(Vec::len).sum::<usize>() == veids.len();
+        if first == second && all_there {
+            first
+        } else {
+            vec![veids]
+        }
+    }
+}

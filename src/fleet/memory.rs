@@ -1,0 +1,88 @@
+//! What of the fleet survives a restart: the last answers with their ages.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Fleet;
+use super::vps::{Known, VpsState};
+use crate::clock::Moment;
+use crate::kiwivm::model::{LiveInfo, Points, ServiceInfo, UsageRow};
+use crate::kiwivm::{Call, Veid};
+
+/// A value and its age in seconds.
+type Aged<T> = Option<(f64, T)>;
+
+/// The last answers of one VPS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VpsValues {
+    veid: u64,
+    service: Aged<ServiceInfo>,
+    live: Aged<LiveInfo>,
+    points: Aged<Points>,
+    usage: Option<UsageRow>,
+    authentication_failed: Option<bool>,
+    /// Unix seconds, by [`Call::index`].
+    last_success: [Option<f64>; Call::ALL.len()],
+}
+
+impl Fleet {
+    /// The last answers of every VPS.
+    #[must_use]
+    pub fn remember(&self, now: Moment) -> Vec<VpsValues> {
+        self.vps.iter().map(|vps| remember(vps, now)).collect()
+    }
+
+    /// Takes back what [`Self::remember`] gave `elapsed` ago. Values that were too old then, or are by now, are
+    /// dropped by their age as ever. VPSes that are not configured any more are passed over.
+    pub fn recall(&mut self, values: Vec<VpsValues>, elapsed: Duration, now: Moment) {
+        self.version += 1;
+        for values in values {
+            let Some(vps) = self.find(Veid(values.veid)) else {
+                continue;
+            };
+            vps.service = aged(values.service, elapsed, now);
+            vps.live = aged(values.live, elapsed, now);
+            vps.points = aged(values.points, elapsed, now);
+            vps.usage = values.usage;
+            vps.authentication_failed = values.authentication_failed;
+            vps.tried = values.last_success.iter().any(Option::is_some);
+            for (call, last_success) in vps.calls.iter_mut().zip(values.last_success) {
+                call.last_success = last_success.filter(|at| *at <= now.unix);
+            }
+        }
+    }
+}
+
+fn remember(vps: &VpsState, now: Moment) -> VpsValues {
+    VpsValues {
+        veid: vps.identity.veid.0,
+        service: age(vps.service.as_ref(), now),
+        live: age(vps.live.as_ref(), now),
+        points: age(vps.points.as_ref(), now),
+        usage: vps.usage,
+        authentication_failed: vps.authentication_failed,
+        last_success: std::array::from_fn(|call| vps.calls[call].last_success),
+    }
+}
+
+fn age<T: Clone>(known: Option<&Known<T>>, now: Moment) -> Aged<T> {
+    known.map(|known| {
+        (
+            now.elapsed.saturating_sub(known.at).as_secs_f64(),
+            known.value.clone(),
+        )
+    })
+}
+
+/// What is older than the clock can tell is not taken back: no limit of freshness is that long.
+fn aged<T>(value: Aged<T>, elapsed: Duration, now: Moment) -> Option<Known<T>> {
+    let (age, value) = value?;
+    let age = Duration::try_from_secs_f64(age)
+        .ok()?
+        .checked_add(elapsed)?;
+    Some(Known {
+        value,
+        at: now.elapsed.checked_sub(age)?,
+    })
+}
