@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         None => commands::serve::run(&cli),
         Some(Command::Check) => commands::check::run(&cli),
         Some(Command::Once) => commands::once::run(&cli),
+        Some(Command::Plan) => commands::plan::run(&cli),
         Some(Command::Healthcheck) => commands::healthcheck::run(&cli),
         Some(Command::Simulate(options)) => commands::simulate::run(options),
     };

@@ -145,9 +145,18 @@ impl Costs {
         }
     }
 
+    /// True when more samples would tell more: they differ, or their mean is not a whole number.
+    #[must_use]
+    pub fn is_uncertain(&self, call: Call) -> bool {
+        let fraction = self
+            .learned(call)
+            .map_or(0.0, |cost| (cost - cost.round()).abs());
+        self.varies(call) || fraction > 0.01
+    }
+
     /// True when samples of a call differ by more than integers and a sliding window make them differ.
     #[must_use]
-    pub fn varies(&self, call: Call) -> bool {
+    fn varies(&self, call: Call) -> bool {
         let costs = sorted(self.samples[call.index()].iter().copied());
         quantile(&costs, 0.99) - quantile(&costs, 0.5) > 2.5
     }
@@ -188,7 +197,7 @@ impl Costs {
 /// for what is reckoned too low would be spent too much.
 fn likely(mean: f64, error: f64) -> f64 {
     let whole = mean.round();
-    if (whole - 0.3..=whole + 0.15).contains(&mean) && whole > 0.0 {
+    if (whole - 0.45..=whole + 0.15).contains(&mean) && whole > 0.0 {
         whole
     } else {
         mean + error

@@ -29,6 +29,15 @@ impl Default for Downloads {
 }
 
 impl Downloads {
+    /// Answers of these sizes, by [`Call::index`], were seen last.
+    #[must_use]
+    pub fn with_sizes(sizes: [u64; Call::ALL.len()]) -> Self {
+        Self {
+            sizes,
+            ..Self::default()
+        }
+    }
+
     /// An answer of so many bytes arrived.
     pub fn received(&mut self, call: Call, bytes: u64, now: Duration) {
         self.sizes[call.index()] = bytes;

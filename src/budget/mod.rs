@@ -28,6 +28,6 @@ pub use backoff::AUTHENTICATION_PAUSE;
 pub use costs::prudent;
 pub use places::Places;
 pub use plan::{Plan, Wanted, plan};
-pub use planner::{Finished, Limits, Memory, Planner, VpsMemory};
+pub use planner::{Finished, Learnt, Limits, Memory, Planner, VpsMemory};
 pub use schedule::{Due, Outcome, Pace};
 pub use window::{WINDOW_LENGTHS, Window};

@@ -432,6 +432,13 @@ impl Schedule {
             .is_some_and(|entry| entry.failures[call.index()] > 0)
     }
 
+    /// Failures of a call in a row.
+    pub fn failures(&self, veid: Veid, call: Call) -> u32 {
+        self.entries
+            .get(&veid)
+            .map_or(0, |entry| entry.failures[call.index()])
+    }
+
     /// True when nothing is asked of the VPS because its key was refused.
     pub fn paused(&self, veid: Veid) -> bool {
         self.entries.get(&veid).is_none_or(Entry::paused)

@@ -18,8 +18,10 @@ use crate::kiwivm::Veid;
 pub const TELLING: f64 = 16.0;
 /// The silence before a round, in which a counter that lags catches up.
 const SILENCE: Duration = Duration::from_secs(20);
-/// Below this part of what others spent, a drop is not theirs.
-const ALONE: f64 = 0.2;
+/// From this part of what the spender spent on, a drop is taken for the spender's.
+const WITH_SPENDER: f64 = 0.5;
+/// A counter that falls by more than this beyond the VPS's own calls is not the VPS's alone.
+const ALONE: f64 = 2.0;
 /// Readings of one counter taken in a row differ by no more than this, beside what was spent in between.
 const SAME: f64 = 4.0;
 /// Rounds after the first readings.
@@ -53,8 +55,12 @@ struct Seen {
     fall: f64,
     /// What the others had spent by the silence.
     others: f64,
+    /// What the spender had spent by the silence.
+    spender: f64,
     /// The 24-hour figure.
     level: f64,
+    /// What the group had spent since the silence.
+    spent: f64,
 }
 
 /// What was spent when a silence began.
@@ -174,18 +180,6 @@ impl Survey {
         Step::Wait(now + SILENCE)
     }
 
-    /// A VPS that can not be read takes no part.
-    pub fn leave_out(&mut self, veid: Veid) {
-        self.members.retain(|member| *member != veid);
-        self.pending.retain(|member| *member != veid);
-        if self.spender == veid
-            && let Some(first) = self.members.first()
-        {
-            self.spender = *first;
-        }
-        self.reading = !self.pending.is_empty() && self.reading;
-    }
-
     /// Takes in a reading; the verdict, when that was the last one.
     pub fn read(&mut self, veid: Veid, remaining: Remaining, spent: Spent) -> Option<Verdict> {
         if !self.reading {
@@ -211,7 +205,13 @@ impl Survey {
                 self.seen.entry(veid).or_default().push(Seen {
                     fall: fall - (spent.own - anchor.spent.own),
                     others: (silence.group - anchor.spent.group) - (own_then - anchor.spent.own),
+                    spender: silence.own.get(&self.spender).unwrap_or(&0.0)
+                        - self
+                            .anchors
+                            .get(&self.spender)
+                            .map_or(0.0, |anchor| anchor.spent.own),
                     level: remaining[Window::Day as usize],
+                    spent: spent.group - silence.group,
                 });
             }
         }
@@ -232,12 +232,21 @@ impl Survey {
         })
     }
 
+    /// True unless the counter of a VPS fell by less than the spender spent in both rounds.
+    fn fell_with_spender(&self, veid: Veid) -> bool {
+        let seen = self.seen.get(&veid).filter(|seen| seen.len() == ROUNDS);
+        seen.is_none_or(|seen| {
+            seen.iter()
+                .any(|seen| seen.fall >= WITH_SPENDER * seen.spender)
+        })
+    }
+
     fn verdict(&self) -> Verdict {
         let mut verdict = Verdict::default();
         let (with_spender, rest): (Vec<Veid>, Vec<Veid>) = self
             .members
             .iter()
-            .partition(|veid| **veid == self.spender || self.part(**veid) >= ALONE);
+            .partition(|veid| **veid == self.spender || self.fell_with_spender(**veid));
         // What the rest spent between the silences, their readings, they would have seen of each other.
         let (mut undecided, mut of_rest) = (Vec::new(), 0.0);
         let between = |veid: Veid| {
@@ -249,12 +258,14 @@ impl Survey {
         of_rest += rest.iter().map(|veid| between(*veid)).sum::<f64>();
         for veid in &rest {
             let others = of_rest - between(*veid);
-            let fall = self
+            let falls = self
                 .seen
                 .get(veid)
-                .and_then(|seen| seen.last())
-                .map_or(f64::INFINITY, |seen| seen.fall);
-            if rest.len() == 1 || (others >= TELLING && fall < ALONE * others) {
+                .into_iter()
+                .flatten()
+                .map(|seen| seen.fall);
+            let own_only = falls.fold(0.0, f64::max) < ALONE;
+            if own_only && (rest.len() == 1 || others >= TELLING) {
                 verdict.alone.push(*veid);
             } else {
                 undecided.push(*veid);
@@ -290,9 +301,14 @@ impl Survey {
                 .collect();
             levels.sort_by(|a, b| a.0.total_cmp(&b.0));
             let mut groups: Vec<Vec<Veid>> = Vec::new();
+            // Of one allowance, the last reading is lower than the first by what was spent in between.
+            let seen = veids
+                .iter()
+                .filter_map(|veid| self.seen.get(veid)?.get(round));
+            let same = SAME + seen.map(|seen| seen.spent).fold(0.0, f64::max);
             let mut before = f64::NEG_INFINITY;
             for (level, veid) in levels {
-                match groups.last_mut().filter(|_| level - before <= SAME) {
+                match groups.last_mut().filter(|_| level - before <= same) {
                     Some(group) => group.push(veid),
                     None => groups.push(vec![veid]),
                 }

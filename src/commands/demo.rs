@@ -16,12 +16,12 @@ use crate::simulator::{self, Credential, Options, Simulator};
 
 /// A minute of watching is an hour of the story.
 const TIME_SCALE: f64 = 60.0;
-/// The default intervals of the exporter, as fast as the story.
+/// In the time of the story: live every two seconds of watching.
 const INTERVALS: Intervals = Intervals {
-    live: Duration::from_secs(2),
-    usage: Duration::from_secs(5),
-    points: Duration::from_secs(10),
-    inventory: Duration::from_secs(60),
+    live: Duration::from_secs(2 * 60),
+    usage: Duration::from_secs(5 * 60),
+    points: Duration::from_secs(10 * 60),
+    inventory: Duration::from_secs(60 * 60),
 };
 /// With intervals this short a busy machine must not make values come and go.
 const STALENESS: f64 = 10.0;

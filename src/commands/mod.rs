@@ -4,6 +4,7 @@ pub mod check;
 pub mod demo;
 pub mod healthcheck;
 pub mod once;
+pub mod plan;
 pub mod serve;
 pub mod simulate;
 

@@ -2,13 +2,13 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 
 use super::{Failure, block_on};
 use crate::cli::Simulate;
-use crate::simulator::{self, Options, Simulator, parse_faults};
+use crate::simulator::{self, Options, PointsOptions, Simulator, parse_faults};
 
 /// Prints a configuration for the simulated account and serves it until SIGINT or SIGTERM.
 ///
@@ -27,7 +27,19 @@ pub fn run(arguments: &Simulate) -> Result<(), Failure> {
         seed: arguments.seed,
         time_scale: arguments.time_scale,
         faults,
-        ..Options::default()
+        live_latency: Duration::from_secs_f64(arguments.live_latency),
+        points: PointsOptions {
+            sizes: arguments.points_sizes,
+            costs: arguments
+                .points_costs
+                .iter()
+                .map(|(call, points)| (call.clone(), (*points).into()))
+                .collect(),
+            scope: arguments.points_scope.clone(),
+            sliding: arguments.points_sliding,
+            lag: arguments.points_lag,
+            refusal: arguments.points_refusal,
+        },
     };
     block_on(async {
         let listener = TcpListener::bind(&arguments.listen)

@@ -89,7 +89,7 @@ pub fn fleet_of(config: &Config) -> SharedFleet {
 }
 
 impl Poller {
-    /// A poller whose first round starts when it runs. The points of the API are counted in a time that runs
+    /// A poller whose first round starts when it runs. Intervals and points are counted in a time that runs
     /// `time_scale` times as fast as the clock: 1 but for the simulator.
     #[must_use]
     pub fn new(
@@ -104,7 +104,7 @@ impl Poller {
         let mut poller = Self {
             client,
             fleet,
-            planner: Planner::new(&paces(config, time_scale), limits(config), seed, now),
+            planner: Planner::new(&paces(config), limits(config, time_scale), seed, now),
             time_scale,
             keys: Keys::new(&config.vps),
             clock,
@@ -141,11 +141,11 @@ impl Poller {
         let mut poller = Self::new(config, client, fleet, clock, 1.0);
         let limits = Limits {
             learn: false,
-            ..limits(config)
+            ..limits(config, 1.0)
         };
         poller
             .planner
-            .reconfigure(&paces(config, 1.0), limits, poller.planner_now());
+            .reconfigure(&paces(config), limits, poller.planner_now());
         poller
     }
 
@@ -355,7 +355,7 @@ impl Poller {
             let mut fleet = lock(&self.fleet);
             fleet.reconfigure(identities(&config), config.staleness);
         }
-        let (paces, limits) = (paces(&config, self.time_scale), limits(&config));
+        let (paces, limits) = (paces(&config), limits(&config, self.time_scale));
         self.planner.reconfigure(&paces, limits, self.planner_now());
         self.shown = None;
         self.show_plan();
@@ -436,31 +436,40 @@ fn remaining(answer: &Answer) -> Option<[f64; 2]> {
     Some([*quarter as f64, *day as f64])
 }
 
-fn paces(config: &Config, time_scale: f64) -> Vec<(Veid, Pace)> {
+/// The wanted intervals.
+#[must_use]
+pub fn paces(config: &Config) -> Vec<(Veid, Pace)> {
     let pace = |vps: &Vps| Pace {
-        live: vps.intervals.live.mul_f64(time_scale),
-        points: vps.intervals.points.mul_f64(time_scale),
-        usage: vps.intervals.usage.mul_f64(time_scale),
+        live: vps.intervals.live,
+        points: vps.intervals.points,
+        usage: vps.intervals.usage,
     };
     config.vps.iter().map(|vps| (vps.veid, pace(vps))).collect()
 }
 
-fn limits(config: &Config) -> Limits {
+/// What the configuration allows to spend.
+#[must_use]
+pub fn limits(config: &Config, time_scale: f64) -> Limits {
     Limits {
         share: config.budget.share,
         scope: config.budget.scope,
         download: config.budget.download,
-        places: places(config),
+        places: places(config, time_scale),
         learn: true,
     }
 }
 
-fn places(config: &Config) -> Places {
+fn places(config: &Config, time_scale: f64) -> Places {
     match config.api.concurrency {
         Concurrency::Calls(calls) => Places::fixed(calls.get()),
         Concurrency::Auto => {
             let shortest = config.vps.iter().map(|vps| vps.intervals.live).min();
-            Places::for_fleet(config.vps.len(), shortest.unwrap_or(config.intervals.live))
+            Places::for_fleet(
+                config.vps.len(),
+                shortest
+                    .unwrap_or(config.intervals.live)
+                    .div_f64(time_scale),
+            )
         }
     }
 }

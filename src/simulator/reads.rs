@@ -328,6 +328,7 @@ impl Moment<'_> {
             "key_is_right": vps.key == vps.key_handed_out,
             "vm_type": if self.openvz() { "ovz" } else { "kvm" },
             "status": status,
+            "points": self.points,
             "locked": vps.lock_progress(elapsed).is_some(),
             "suspended": vps.suspended,
             "cpu_throttled": vps.throttled(elapsed),

@@ -37,10 +37,10 @@ async fn watch_vps(count: u64) -> Watched {
 fn watch_mock(mock: Mock, count: u64) -> Watched {
     let endpoint = Url::parse(&mock.endpoint).expect("it is a URL");
     let intervals = Intervals {
-        live: INTERVAL,
-        usage: INTERVAL,
-        points: INTERVAL,
-        inventory: INTERVAL,
+        live: INTERVAL.mul_f64(TIME_SCALE),
+        usage: INTERVAL.mul_f64(TIME_SCALE),
+        points: INTERVAL.mul_f64(TIME_SCALE),
+        inventory: INTERVAL.mul_f64(TIME_SCALE),
     };
     let credentials = (1..=count).map(|veid| {
         let key = ApiKey::new("private_x").expect("it is a key");

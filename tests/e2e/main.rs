@@ -1,5 +1,6 @@
 //! The exporter as a whole: real processes, real sockets, real Prometheus. Everything listens on loopback, port 0.
 
+mod budget;
 mod canary;
 mod client;
 mod commands;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::exporter::{Exporter, PROGRAM, get, http, run, write};
 
 /// A simulator with the demo's account, and the endpoint of its API.
-fn simulator(arguments: &[&str]) -> Exporter {
+pub fn simulator(arguments: &[&str]) -> Exporter {
     let mut command = Command::new(PROGRAM);
     command
         .stdout(Stdio::null())

@@ -12,6 +12,8 @@ use crate::budget::window::Window;
 use crate::config::Scope;
 use crate::kiwivm::{Call, Veid};
 
+/// A VPS whose points could not be read so often in a row takes no part in a survey.
+const GIVEN_UP: u32 = 4;
 /// Brackets that only add to what is known keep this distance.
 const SPACING: Duration = Duration::from_secs(10);
 /// A known cost is looked at again after this: the more a call spends, the sooner.
@@ -95,6 +97,20 @@ impl Planner {
             || (count < ENOUGH && self.experiments.failures[call.index()] < 8)
             || (count >= ENOUGH && now >= self.experiments.verify_at[call.index()]);
         if wanted { Wish::Bracket } else { Wish::Send }
+    }
+
+    /// After a start with memory nothing is urgent: a loop of restarts must not be one of experiments.
+    pub(super) fn put_off_experiments(&mut self, now: Duration) {
+        for call in Call::ALL {
+            if self.costs.count(call) >= ENOUGH {
+                self.experiments.verify_at[call.index()] =
+                    now + VERIFY[call.index()].mul_f64(0.5 + self.draw() / 2.0);
+            }
+        }
+        self.experiments.ended = Some(now + SPACING);
+        for group in &mut self.groups {
+            group.next_survey = Some(now + SURVEY_AGAIN / 6);
+        }
     }
 
     /// True when one call of everything fits even at prudent costs.
@@ -200,7 +216,7 @@ impl Planner {
                 return;
             }
         }
-        let often = if self.costs.varies(measured) {
+        let often = if self.costs.is_uncertain(measured) {
             3.0
         } else {
             1.0
@@ -283,16 +299,20 @@ impl Planner {
         {
             return;
         }
-        let members: Vec<Veid> = state
-            .allowance
-            .members
+        let failures = |veid: Veid| self.schedule.failures(veid, Call::RateLimitStatus);
+        let all = &state.allowance.members;
+        // A reading that was lost is repeated soon; only who can not be read at all is left out.
+        if all
+            .iter()
+            .any(|veid| (1..GIVEN_UP).contains(&failures(*veid)) && !self.schedule.paused(*veid))
+        {
+            self.groups[group].next_survey = Some(now + SPACING * 6);
+            return;
+        }
+        let members: Vec<Veid> = all
             .iter()
             .copied()
-            .filter(|veid| {
-                !self.schedule.paused(*veid)
-                    && !self.schedule.failing(*veid, Call::RateLimitStatus)
-                    && !self.schedule.failing(*veid, Call::LiveServiceInfo)
-            })
+            .filter(|veid| !self.schedule.paused(*veid) && failures(*veid) == 0)
             .take(MOST)
             .collect();
         let [spender, _, ..] = members[..] else {
@@ -342,11 +362,8 @@ impl Planner {
             };
             for veid in asked {
                 let call = Call::RateLimitStatus;
-                if self.schedule.idle(veid)
-                    && (self.schedule.failing(veid, call) || self.schedule.paused(veid))
-                {
-                    survey.leave_out(veid);
-                } else if self.schedule.has_place(veid, call) && self.fits(group, call, now) {
+                // A reading that was lost is asked for again.
+                if self.schedule.has_place(veid, call) && self.fits(group, call, now) {
                     self.send(group, veid, call, false, now, taken);
                 }
             }
@@ -400,18 +417,28 @@ impl Planner {
             .copied()
             .filter(|veid| !surveyed.contains(veid))
             .collect();
-        if !left.is_empty() {
-            match verdict
-                .together
-                .iter_mut()
-                .max_by_key(|(veids, _)| veids.len())
-            {
+        if surveyed.len() == MOST && !verdict.together.is_empty() {
+            // Too many to be surveyed at a time are parted only when each seems to have its own.
+            verdict = Verdict {
+                alone: Vec::new(),
+                together: vec![(surveyed.clone(), false)],
+            };
+        }
+        if surveyed.len() == MOST {
+            match verdict.together.first_mut() {
                 Some((veids, _)) => veids.extend(&left),
+                None if left.is_empty() => {}
                 None => verdict.together.push((left.clone(), false)),
             }
+        } else if !left.is_empty() {
+            // With whom they share is not known: when they can be read, everything is joined and surveyed again.
+            self.unsurveyed.extend(&left);
+            verdict
+                .together
+                .extend(left.iter().map(|veid| (vec![*veid], false)));
         }
         if verdict.alone.is_empty() && verdict.together.len() == 1 {
-            let certain = verdict.together[0].1 && left.len() <= surveyed.len();
+            let certain = verdict.together[0].1 && left.is_empty();
             self.groups[group].certain = certain;
             self.survey_again(group, now);
             self.replan_soon(group, now);
@@ -437,12 +464,14 @@ impl Planner {
         self.next_replan = now;
     }
 
-    /// Joins everything again: readings showed that it was parted by mistake.
-    pub(super) fn reunite(&mut self, now: Duration) {
+    /// Joins everything again: it was parted by mistake, or without knowing all.
+    pub(super) fn reunite(&mut self, next_survey: Duration, now: Duration) {
         self.regroup(vec![(self.order.clone(), false)], now);
         self.experiments.bracket = None;
+        self.unsurveyed.clear();
+        self.reunited = Some(now);
         for group in &mut self.groups {
-            group.next_survey = Some(now + 6 * 3600 * Duration::from_secs(1));
+            group.next_survey = Some(next_survey);
         }
     }
 

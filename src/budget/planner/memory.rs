@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Account, Planner};
-use crate::budget::allowance::{Reading, Remaining, Sent};
+use crate::budget::allowance::{Reading, Remaining, Sent, USUAL_SIZES};
 use crate::budget::bracket::Lag;
 use crate::budget::costs::Costs;
-use crate::budget::schedule::Remembered;
+use crate::budget::downloads::Downloads;
+use crate::budget::schedule::{Pace, Remembered};
 use crate::budget::window::{Entry, Ledger, WINDOW_LENGTHS};
 use crate::config::Scope;
 use crate::kiwivm::{Call, Veid};
@@ -48,6 +49,71 @@ pub struct VpsMemory {
     brake: Option<(f64, f64)>,
 }
 
+/// What was learned, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learnt {
+    /// Costs in points, by [`Call::index`], of calls that were measured.
+    pub costs: [Option<f64>; Call::ALL.len()],
+    /// The largest remaining points seen, by window.
+    pub sizes: Remaining,
+    /// Whether any VPSes are taken to share an allowance.
+    pub shared: bool,
+    /// Bytes of an answer by [`Call::index`], on average over the VPSes.
+    pub bytes: [f64; Call::ALL.len()],
+    sizes_of: Vec<(Veid, [u64; Call::ALL.len()])>,
+}
+
+impl Learnt {
+    /// The intervals of a VPS that keep its downloads within `download` bytes a day.
+    #[must_use]
+    pub fn bearable(&self, veid: Veid, pace: Pace, download: u64) -> Pace {
+        let sizes = self.sizes_of.iter().find(|(of, _)| *of == veid);
+        sizes.map_or(pace, |(_, sizes)| {
+            Downloads::with_sizes(*sizes).bearable(pace, download)
+        })
+    }
+}
+
+impl Memory {
+    /// What is of interest in it.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "bytes for people")]
+    pub fn learnt(&self) -> Learnt {
+        let largest = |window: usize| {
+            self.vps
+                .iter()
+                .map(|vps| vps.largest[window])
+                .fold(0.0, f64::max)
+        };
+        let sizes = std::array::from_fn(|window| {
+            let largest = largest(window);
+            if largest > 0.0 {
+                largest
+            } else {
+                USUAL_SIZES[window]
+            }
+        });
+        let bytes = std::array::from_fn(|call| {
+            self.vps
+                .iter()
+                .map(|vps| vps.sizes[call] as f64)
+                .sum::<f64>()
+                / self.vps.len().max(1) as f64
+        });
+        Learnt {
+            costs: Call::ALL.map(|call| self.costs.learned(call)),
+            sizes,
+            shared: self.groups.iter().any(|group| group.members.len() > 1),
+            bytes,
+            sizes_of: self
+                .vps
+                .iter()
+                .map(|vps| (Veid(vps.veid), vps.sizes))
+                .collect(),
+        }
+    }
+}
+
 impl Planner {
     /// What is to be written before the calls that [`Planner::take_due`] gave are sent. Calls that become due within
     /// `ahead` are written as sent, so that nothing needs to be written before they are.
@@ -66,7 +132,12 @@ impl Planner {
             .iter()
             .map(|group| GroupMemory {
                 members: group.allowance.members.iter().map(|veid| veid.0).collect(),
-                certain: group.certain,
+                certain: group.certain
+                    && !group
+                        .allowance
+                        .members
+                        .iter()
+                        .any(|veid| self.unsurveyed.contains(veid)),
                 sliding: group.allowance.sliding,
                 brake: saved(group.allowance.brake.halved(), now),
                 assumed: group
@@ -215,13 +286,22 @@ impl Planner {
                 group.allowance.assumed = saved.assumed.map(|(age, points)| (past(age), points));
             }
         }
+        for saved in memory
+            .groups
+            .iter()
+            .filter(|saved| saved.members.len() == 1 && !saved.certain)
+        {
+            self.unsurveyed
+                .extend(saved.members.iter().map(|veid| Veid(*veid)));
+        }
+        self.put_off_experiments(now);
         self.next_replan = now;
     }
 
-    /// The groups as they were, of VPSes that are still configured. New ones share with the largest until found out.
+    /// The groups as they were, of VPSes that are still configured; all together when there are new ones.
     fn parts_of(&self, memory: &Memory) -> Vec<(Vec<Veid>, bool)> {
         let mut left: HashSet<Veid> = self.order.iter().copied().collect();
-        let mut parts: Vec<(Vec<Veid>, bool)> = memory
+        let parts: Vec<(Vec<Veid>, bool)> = memory
             .groups
             .iter()
             .map(|group| {
@@ -235,19 +315,8 @@ impl Planner {
             .filter(|(members, _)| !members.is_empty())
             .collect();
         if !left.is_empty() {
-            let new: Vec<Veid> = self
-                .order
-                .iter()
-                .copied()
-                .filter(|veid| left.contains(veid))
-                .collect();
-            match parts.iter_mut().max_by_key(|(members, _)| members.len()) {
-                Some((members, certain)) => {
-                    members.extend(new);
-                    *certain = false;
-                }
-                None => parts.push((new, false)),
-            }
+            // With whom new ones share is to be found out.
+            return vec![(self.order.clone(), false)];
         }
         parts
     }

@@ -9,7 +9,7 @@ mod memory;
 mod replan;
 
 use experiments::{Experiments, Wish};
-pub use memory::{Memory, VpsMemory};
+pub use memory::{Learnt, Memory, VpsMemory};
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -35,6 +35,8 @@ const BLIND_AFTER: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_secs(5);
 /// So many readings in a row that fit what other groups spent join what was parted.
 const STRANGERS: u32 = 3;
+/// The next survey after one that parted by mistake.
+const AFTER_MISTAKE: Duration = Duration::from_secs(6 * 3600);
 /// Refusals of two VPSes within this time show that the allowance is shared, or the whole API is loaded.
 const REFUSED_TOGETHER: Duration = Duration::from_secs(60);
 
@@ -78,6 +80,9 @@ pub struct Planner {
     accounts: HashMap<Veid, Account>,
     flights: HashMap<Veid, Flight>,
     experiments: Experiments,
+    /// VPSes that could not be read when the others were told apart.
+    unsurveyed: HashSet<Veid>,
+    reunited: Option<Duration>,
     /// Points sent by call, at the price of the time.
     spent: [f64; Call::ALL.len()],
     /// Everything ever spent, for telling what others' allowances may have seen.
@@ -188,6 +193,8 @@ impl Planner {
             accounts: HashMap::new(),
             flights: HashMap::new(),
             experiments: Experiments::default(),
+            unsurveyed: HashSet::new(),
+            reunited: None,
             spent: [0.0; Call::ALL.len()],
             spent_in_all: 0.0,
             last_refusal: None,
@@ -352,6 +359,14 @@ impl Planner {
             self.advance_bracket(comparable, call, finished.outcome, now);
         }
         self.advance_survey(group, veid, finished.remaining, now);
+        if self.groups.iter().any(|group| group.strangers >= STRANGERS) {
+            self.reunite(now + AFTER_MISTAKE, now);
+        } else if finished.remaining.is_some()
+            && self.unsurveyed.contains(&veid)
+            && self.reunited.is_none_or(|at| now >= at + AFTER_MISTAKE / 6)
+        {
+            self.reunite(now + RETRY, now);
+        }
     }
 
     /// Ends the pause of a VPS whose key was refused, because it has another key now.
@@ -534,11 +549,7 @@ impl Planner {
         {
             self.look_for_strangers(group, before, remaining, flight);
         }
-        if self.groups[group].strangers >= STRANGERS {
-            self.reunite(now);
-        } else {
-            self.replan_soon(group, now);
-        }
+        self.replan_soon(group, now);
     }
 
     /// Counts readings in a row whose drop fits what other groups spent: they share after all.
@@ -597,3 +608,6 @@ impl Planner {
         self.seed as f64 / u64::MAX as f64
     }
 }
+
+#[cfg(test)]
+mod tests;

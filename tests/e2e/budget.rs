@@ -1,0 +1,274 @@
+//! Points and state: the real exporter before the real simulator with time running fast, and over restarts.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::exporter::{Exporter, PROGRAM, config, get, http, run, write};
+use crate::mock::{Mock, Reply};
+use crate::page::Page;
+use crate::simulator::simulator;
+
+const LIVE: &str = "getLiveServiceInfo";
+const READING: &str = "getRateLimitStatus";
+
+/// A configuration for the VPSes of a simulator, who get keys known here.
+async fn configuration(simulator: &Exporter, more: &str) -> String {
+    let account: Value =
+        serde_json::from_str(&get(&format!("{}/_simulator/account", simulator.url)).await)
+            .expect("it is JSON");
+    let mut yaml = format!("api: {{endpoint: \"{}/v1\"}}\n{more}vps:\n", simulator.url);
+    for vps in account["vps"].as_array().expect("there are VPSes") {
+        let veid = &vps["veid"];
+        let set = http()
+            .post(format!("{}/_simulator/vps", simulator.url))
+            .body(json!({"veid": veid, "api_key": "private_test"}).to_string())
+            .send()
+            .await;
+        assert!(set.expect("it answers").status().is_success());
+        let _ = writeln!(
+            yaml,
+            "- {{name: vps-{veid}, veid: {veid}, api_key: private_test}}"
+        );
+    }
+    yaml
+}
+
+/// The least points left in 15 minutes and 24 hours, over the VPSes, as the simulator itself counts.
+async fn left(simulator: &Exporter) -> [f64; 2] {
+    let account: Value =
+        serde_json::from_str(&get(&format!("{}/_simulator/account", simulator.url)).await)
+            .expect("it is JSON");
+    let of = |window: usize| {
+        account["vps"]
+            .as_array()
+            .expect("there are VPSes")
+            .iter()
+            .map(|vps| vps["points"][window].as_f64().expect("it is a number"))
+            .fold(f64::MAX, f64::min)
+    };
+    [of(0), of(1)]
+}
+
+/// 20 points a live call, one allowance for all: a day's worth in a few minutes, seen from the account's side.
+#[tokio::test]
+async fn dear_calls_on_a_shared_account_leave_the_owner_half_of_the_points() {
+    for sliding in [true, false] {
+        let mut arguments = vec![
+            "--vps=4",
+            "--live.latency=0.01",
+            "--time-scale=300",
+            "--points.cost=getLiveServiceInfo=20",
+            "--points.scope=account",
+        ];
+        if sliding {
+            arguments.push("--points.sliding");
+        }
+        let simulator = simulator(&arguments);
+        let (_folder, flag) = config(&configuration(&simulator, "").await);
+        let exporter = Exporter::start(&["--simulator.time-scale=300", &flag]);
+        let points = |page: &Page, call| {
+            page.one("kiwivm_api_call_points", &[("call", call)])
+                .unwrap_or(-1.0)
+        };
+        let page = exporter
+            .wait_for("the cost is learned and the plan follows", |page| {
+                (points(page, LIVE) - 20.0).abs() < 1.5
+                    && page.of("vps-1000001", "kiwivm_running") == Some(1.0)
+                    // Wanted are 2 minutes of the story, 0.4 s.
+                    && page
+                        .one("kiwivm_poll_interval_seconds", &[("vps", "vps-1000001"), ("call", LIVE)])
+                        .is_some_and(|interval| interval > 1.2)
+            })
+            .await;
+        assert_eq!(page.one("kiwivm_api_points_shared", &[]), Some(1.0));
+        assert!(
+            exporter.log().contains("do not allow the wanted intervals"),
+            "{}",
+            exporter.log()
+        );
+        let until = Instant::now() + Duration::from_secs(15);
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        while Instant::now() < until {
+            tick.tick().await;
+            let [quarter, day] = left(&simulator).await;
+            assert!(
+                quarter >= 500.0 && day >= 10_000.0,
+                "{quarter} and {day} points are left"
+            );
+        }
+        let page = exporter.scrape().await;
+        let refused = [("reason", "rate_limited")];
+        assert_eq!(page.series("kiwivm_poll_errors_total", &refused).count(), 0);
+        let spent: f64 = page
+            .series("kiwivm_api_points_spent_total", &[])
+            .map(|(_, points)| points)
+            .sum();
+        assert!(spent > 300.0, "{spent} points");
+    }
+}
+
+#[tokio::test]
+async fn allowances_of_their_own_are_found_out() {
+    let simulator = simulator(&["--vps=3", "--live.latency=0.01", "--time-scale=300"]);
+    let (_folder, flag) = config(&configuration(&simulator, "").await);
+    let exporter = Exporter::start(&["--simulator.time-scale=300", &flag]);
+    exporter
+        .wait_for("each has its own", |page| {
+            page.one("kiwivm_api_points_shared", &[]) == Some(0.0)
+        })
+        .await;
+}
+
+fn calls(mock: &Mock) -> Vec<String> {
+    mock.requests()
+        .iter()
+        .map(|request| request.call().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn what_was_known_survives_a_kill_and_nothing_is_asked_twice() {
+    let mock = Mock::start([1]).await;
+    let yaml = format!(
+        "api: {{endpoint: \"{}\"}}\nstate_file: state.json\nvps:\n- {{name: one, veid: 1, api_key: private_x}}\n",
+        mock.endpoint
+    );
+    let (folder, flag) = config(&yaml);
+    let exporter = Exporter::start(&[&flag]);
+    let before = exporter
+        .wait_for("all is known", |page| {
+            page.of("one", "kiwivm_running") == Some(1.0)
+                && page.of("one", "kiwivm_cpu_usage_ratio").is_some()
+        })
+        .await;
+    // What came after the last write may be lost; the next call brings the next write.
+    let written = || std::fs::read_to_string(folder.path().join("state.json")).unwrap_or_default();
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    while !written().contains("\"memory_available\":") {
+        tick.tick().await;
+    }
+    assert!(!written().contains("private_x"), "no key is in the file");
+    exporter.signal("KILL");
+    drop(exporter);
+    let asked = calls(&mock).len();
+    // From here on the API says nothing: whatever is shown was remembered.
+    mock.reply_to_everything(1, Reply::Hang);
+    let exporter = Exporter::start(&[&flag]);
+    let after = exporter.scrape().await;
+    for metric in [
+        "kiwivm_up",
+        "kiwivm_running",
+        "kiwivm_bandwidth_used_bytes",
+        "kiwivm_memory_available_bytes",
+    ] {
+        assert_eq!(
+            after.of("one", metric),
+            before.of("one", metric),
+            "{metric}"
+        );
+    }
+    let log = exporter.log();
+    assert!(log.contains("going on from the state file"), "{log}");
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    while calls(&mock).len() == asked {
+        tick.tick().await;
+    }
+    assert_eq!(
+        calls(&mock)[asked..],
+        [READING],
+        "a start reads the points before all else"
+    );
+
+    // Another process must not use the same file.
+    let second = run(&["--web.listen-address=127.0.0.1:0", &flag]);
+    assert_eq!(second.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        error.contains("state.json is in use by another process"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_ours_is_set_aside_and_kept() {
+    let mock = Mock::start([1]).await;
+    for (text, problem) in [
+        ("not json", "damaged or not one of ours"),
+        (
+            "{\"format\": \"something else\", \"version\": 1}",
+            "not one of ours",
+        ),
+        (
+            "{\"format\": \"kiwivm_exporter state\", \"version\": 999}",
+            "has version 999",
+        ),
+        (
+            "{\"format\": \"kiwivm_exporter state\", \"version\": 1, \"written\": 5}",
+            "is damaged",
+        ),
+    ] {
+        let yaml = format!(
+            "api: {{endpoint: \"{}\"}}\nstate_file: state.json\nvps:\n- {{name: one, veid: 1, api_key: private_x}}\n",
+            mock.endpoint
+        );
+        let (folder, flag) = config(&yaml);
+        write(folder.path(), "state.json", text);
+        let exporter = Exporter::start(&[&flag]);
+        exporter
+            .wait_for("it works without", |page| {
+                page.of("one", "kiwivm_up") == Some(1.0)
+            })
+            .await;
+        assert!(exporter.log().contains(problem), "{}", exporter.log());
+        let kept = std::fs::read_dir(folder.path())
+            .expect("it is there")
+            .filter_map(Result::ok)
+            .find(|entry| {
+                entry
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with("state.json.set-aside-")
+            })
+            .expect("it was moved");
+        assert_eq!(
+            std::fs::read_to_string(kept.path()).expect("it can be read"),
+            text
+        );
+    }
+}
+
+#[tokio::test]
+async fn plan_shows_calls_points_and_thresholds() {
+    let mut yaml = "vps:\n".to_owned();
+    for veid in 1..=12 {
+        let _ = writeln!(
+            yaml,
+            "- {{name: vps-{veid}, veid: {veid}, api_key: private_x}}"
+        );
+    }
+    let (_folder, flag) = config(&yaml);
+    let output = std::process::Command::new(PROGRAM)
+        .args(["plan", &flag])
+        .output()
+        .expect("it starts");
+    assert!(output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        text.contains("12 VPSes, taken to share one allowance"),
+        "{text}"
+    );
+    // 12 VPSes at one point a call: 12 x (720 + 144 + 144) calls a day are wanted, 10000 points allowed.
+    assert!(
+        text.contains("Wanted intervals are stretched from 10 VPSes on."),
+        "{text}"
+    );
+    let live = text
+        .lines()
+        .find(|line| line.starts_with(LIVE))
+        .expect("there is a line for it");
+    let columns: Vec<&str> = live.split_whitespace().collect();
+    assert_eq!(columns[..3], [LIVE, "1.00", "120s"], "{text}");
+    assert!(!text.contains("private_x"));
+}
