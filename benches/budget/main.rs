@@ -19,6 +19,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use actors::{Actor, Bursts, Clairvoyant, Fixed, Ours, Restarts};
+use kiwivm_exporter::budget::{Wanted, plan};
 use kiwivm_exporter::kiwivm::Call;
 use kiwivm_exporter::simulator::{Cost, PointsOptions, PointsScope};
 use world::{DAY, Found, Who, World};
@@ -272,6 +273,30 @@ fn main() {
             );
             println!("{line}");
         }
+    }
+    for vps in [1, 20, 2000] {
+        let wanted = vec![
+            Wanted {
+                pace: actors::PACE,
+                slowed: 1.0
+            };
+            vps
+        ];
+        let begun = Instant::now();
+        let rounds = 100_000 / vps;
+        for round in 0..rounds {
+            std::hint::black_box(plan(
+                &wanted,
+                [20.0, 1.0, 1.0, 1.0],
+                0.1 + round as f64 * 1e-9,
+                false,
+            ));
+        }
+        let micros = begun.elapsed().as_secs_f64() * 1e6 / rounds as f64;
+        println!(
+            "planning {vps} VPSes: {micros:.1} us, {:.2} us a VPS",
+            micros / vps as f64
+        );
     }
     println!("took {:.0} s", begun.elapsed().as_secs_f64());
 }

@@ -194,8 +194,11 @@ impl Costs {
 }
 
 /// Most costs are whole numbers, and a mean that is near one is taken for it; one that is not is taken with its error,
-/// for what is reckoned too low would be spent too much.
+/// for what is reckoned too low would be spent too much. What costs anything is taken to cost a point.
 fn likely(mean: f64, error: f64) -> f64 {
+    if (0.15..1.0).contains(&mean) {
+        return 1.0;
+    }
     let whole = mean.round();
     if (whole - 0.45..=whole + 0.15).contains(&mean) && whole > 0.0 {
         whole
