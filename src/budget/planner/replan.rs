@@ -65,7 +65,10 @@ impl Planner {
         );
         state.usage_shed = plan.usage_shed;
         // While costs are not known, a plan by prudent ones is none to complain about.
-        state.stretched = plan.stretched && self.costs.count(Call::LiveServiceInfo) > 0;
+        let measured = [Call::LiveServiceInfo, Call::RawUsageStats]
+            .into_iter()
+            .all(|call| self.costs.count(call) > 0 || plan.usage_shed);
+        state.stretched = plan.stretched && measured;
         for (veid, intervals) in state.allowance.members.iter().zip(plan.intervals) {
             let similar = Call::ALL.into_iter().all(|call| {
                 match (self.schedule.interval(*veid, call), intervals[call.index()]) {
