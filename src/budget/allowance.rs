@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bracket::drop;
+use super::bracket::fall_between;
 use super::refusals::Brake;
 use super::window::{Ledger, WINDOW_LENGTHS, Window};
 use crate::kiwivm::{Call, Veid};
@@ -87,8 +87,10 @@ pub struct Allowance {
     pub spent: f64,
     /// All calls ever sent, by [`Call::index`].
     pub calls: [u64; Call::ALL.len()],
-    /// Points of calls in flight.
-    pub in_flight: f64,
+    /// Calls in flight.
+    pub calls_in_flight: u32,
+    /// Points of these.
+    points_in_flight: f64,
     /// What may have been ours before a start without memory, and when that was.
     pub assumed: Option<(Duration, Remaining)>,
     /// What others spent in each window, by the last reading.
@@ -116,7 +118,8 @@ impl Allowance {
             reading: None,
             spent: 0.0,
             calls: [0; Call::ALL.len()],
-            in_flight: 0.0,
+            calls_in_flight: 0,
+            points_in_flight: 0.0,
             assumed: None,
             others: [0.0; 2],
             resets: [None; 2],
@@ -145,20 +148,32 @@ impl Allowance {
             at: now,
             spent: self.spent,
             calls: self.calls,
-            in_flight: self.in_flight,
+            in_flight: self.points_in_flight,
             expired: self.ledger.window(Window::Day).expired(now),
         };
         self.ledger.add(now, points);
         self.calls[call.index()] += 1;
         self.spent += points;
-        self.in_flight += points;
+        self.now_in_flight(points);
         before
     }
 
     /// A call sent at `sent` has ended.
     pub fn end(&mut self, points: f64, sent: Duration, now: Duration) {
         self.ledger.postpone(sent, now, points);
-        self.in_flight = (self.in_flight - points).max(0.0);
+        self.calls_in_flight = self.calls_in_flight.saturating_sub(1);
+        // Sums of fractions leave a rest.
+        self.points_in_flight = if self.calls_in_flight == 0 {
+            0.0
+        } else {
+            (self.points_in_flight - points).max(0.0)
+        };
+    }
+
+    /// A call of so many points is in flight.
+    pub fn now_in_flight(&mut self, points: f64) {
+        self.calls_in_flight += 1;
+        self.points_in_flight += points;
     }
 
     /// Points sent since the last reading was asked for, that one included.
@@ -169,8 +184,8 @@ impl Allowance {
         })
     }
 
-    /// Takes in a reading. True when it falls by more than what was sent explains.
-    pub fn read(&mut self, remaining: Remaining, sent: Sent, now: Duration) -> bool {
+    /// Takes in a reading. One that falls by more than what was sent explains makes a suspicion.
+    pub fn read(&mut self, remaining: Remaining, sent: Sent, now: Duration) {
         self.ledger.expire(now);
         self.blind = false;
         let first = self.reading.is_none() && self.largest.iter().all(|points| *points <= 0.0);
@@ -180,14 +195,13 @@ impl Allowance {
         if first {
             self.assume_what_is_missing(remaining, now);
         }
-        let suspicious = self.reading.is_some_and(|before| {
+        if let Some(before) = self.reading {
             self.note_resets(before, remaining);
             self.tell_window_kind(before, remaining, sent);
-            self.explain(before, remaining, sent)
-        });
+            self.explain(before, remaining, sent);
+        }
         self.reading = Some(Reading { remaining, sent });
         self.reckon_others(remaining, now);
-        suspicious
     }
 
     /// Without memory, what is missing from the usual sizes may have been spent by this exporter before it was
@@ -239,12 +253,12 @@ impl Allowance {
     }
 
     /// Compares the drop since the last reading with what was sent in between.
-    fn explain(&mut self, before: Reading, remaining: Remaining, sent: Sent) -> bool {
-        let fall = drop(before.remaining, remaining);
+    fn explain(&mut self, before: Reading, remaining: Remaining, sent: Sent) {
+        let fall = fall_between(before.remaining, remaining);
         let own = (sent.spent - before.sent.spent).max(0.0);
         let surplus = fall - own;
         if surplus - before.sent.in_flight - sent.in_flight <= 3.0 + 0.25 * own {
-            return false;
+            return;
         }
         if self
             .suspicion
@@ -266,9 +280,7 @@ impl Allowance {
         suspicion.sent[Call::RateLimitStatus.index()] = 0;
         if suspicion.sent.iter().all(|calls| *calls == 0) {
             self.suspicion = None;
-            return false;
         }
-        true
     }
 
     fn reckon_others(&mut self, remaining: Remaining, now: Duration) {

@@ -170,7 +170,7 @@ impl Bracket {
         self.in_flight = false;
         self.not_before = now;
         let fall = match (self.last, reading) {
-            (Some(before), Some(after)) => Some(drop(before, after)),
+            (Some(before), Some(after)) => Some(fall_between(before, after)),
             _ => None,
         };
         if reading.is_some() {
@@ -249,6 +249,131 @@ impl Bracket {
 
 /// The larger drop of the two windows: what expires or begins anew in one of them hides a part there.
 #[must_use]
-pub fn drop(before: Remaining, after: Remaining) -> f64 {
+pub fn fall_between(before: Remaining, after: Remaining) -> f64 {
     (before[0] - after[0]).max(before[1] - after[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIVE: Call = Call::LiveServiceInfo;
+
+    /// An account whose counter is read `lag` late.
+    struct Account {
+        spent: Vec<(f64, f64)>,
+        lag: f64,
+        /// Points a second that others spend.
+        others: f64,
+    }
+
+    impl Account {
+        fn remaining(&self, now: f64) -> Remaining {
+            let seen: f64 = self
+                .spent
+                .iter()
+                .filter(|(at, _)| at + self.lag <= now)
+                .map(|(_, points)| points)
+                .sum();
+            let left = (1000.0 - seen - self.others * now).floor();
+            [left, left + 19_000.0]
+        }
+    }
+
+    fn measure(care: Care, lag: Lag, account: &mut Account, live: f64) -> (Vec<Call>, Lesson) {
+        let begin = Duration::from_secs(100);
+        let mut bracket = Bracket::new((Veid(1), LIVE), care, (lag, 1.0), Some(begin), begin);
+        let (mut now, mut calls) = (begin, Vec::new());
+        loop {
+            let (call, not_before) = bracket.next();
+            now = now.max(not_before) + Duration::from_millis(200);
+            let at = now.as_secs_f64();
+            calls.push(call);
+            let reading = (call == Call::RateLimitStatus).then(|| account.remaining(at));
+            account
+                .spent
+                .push((at, if call == LIVE { live } else { 1.0 }));
+            if let Some(lesson) = bracket.advance(reading, now) {
+                return (calls, lesson);
+            }
+        }
+    }
+
+    fn quiet(lag: f64) -> Account {
+        Account {
+            spent: Vec::new(),
+            lag,
+            others: 0.0,
+        }
+    }
+
+    #[test]
+    fn a_reading_the_call_a_reading() {
+        let reading = Call::RateLimitStatus;
+        let (calls, lesson) = measure(Care::Call, Lag::default(), &mut quiet(0.0), 20.0);
+        assert_eq!(calls, [reading, LIVE, reading]);
+        assert_eq!(lesson.drops, [(LIVE, 21.0)]);
+        assert_eq!((lesson.lags, lesson.control), (None, None));
+    }
+
+    #[test]
+    fn a_control_is_two_readings_in_a_row() {
+        let (_, lesson) = measure(Care::Control, Lag::default(), &mut quiet(0.0), 20.0);
+        assert_eq!(lesson.drops, [(Call::RateLimitStatus, 1.0), (LIVE, 21.0)]);
+    }
+
+    #[test]
+    fn guards_show_that_others_are_at_work() {
+        let mut account = quiet(0.0);
+        account.others = 5.0;
+        let (calls, lesson) = measure(Care::Guarded, Lag::denied(), &mut account, 20.0);
+        assert_eq!(calls.len(), 5);
+        assert!(
+            lesson.control.is_some_and(|control| control > 10.0),
+            "{lesson:?}"
+        );
+    }
+
+    #[test]
+    fn a_call_that_seems_free_is_looked_at_twice_in_silence() {
+        let (calls, lesson) = measure(Care::Call, Lag::default(), &mut quiet(0.0), 0.0);
+        assert_eq!((calls.len(), lesson.lags), (5, Some(false)));
+        let (_, lesson) = measure(Care::Call, Lag::default(), &mut quiet(10.0), 20.0);
+        assert_eq!(lesson.lags, Some(true));
+    }
+
+    #[test]
+    fn another_client_is_not_taken_for_a_lag() {
+        let mut account = quiet(0.0);
+        account.others = 2.0;
+        let (_, lesson) = measure(Care::Call, Lag::default(), &mut account, 0.0);
+        assert_ne!(lesson.lags, Some(true));
+    }
+
+    #[test]
+    fn a_counter_known_to_lag_is_read_after_silences() {
+        let mut lag = Lag::default();
+        lag.vote(true);
+        lag.vote(true);
+        let (_, lesson) = measure(Care::Call, lag, &mut quiet(10.0), 20.0);
+        assert_eq!(lesson.drops, [(LIVE, 21.0)]);
+    }
+
+    #[test]
+    fn a_window_that_begins_anew_in_between_tells_nothing() {
+        let begin = Duration::from_secs(100);
+        let lag = Lag::denied();
+        let mut bracket = Bracket::new((Veid(1), LIVE), Care::Call, (lag, 1.0), None, begin);
+        assert_eq!(bracket.advance(Some([400.0, 9000.0]), begin), None);
+        assert_eq!(bracket.advance(None, begin), None);
+        let lesson = bracket.advance(Some([999.0, 19_999.0]), begin);
+        assert_eq!(lesson.map(|lesson| lesson.drops), Some(Vec::new()));
+    }
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "whole numbers")]
+    fn the_larger_drop_counts() {
+        // The quarter began anew, the day did not.
+        assert_eq!(fall_between([400.0, 9000.0], [999.0, 8979.0]), 21.0);
+    }
 }

@@ -33,9 +33,9 @@ const HIDDEN: f64 = 2.5;
 /// Samples in a row that must say the same before an older opinion is dropped.
 const STEP: usize = 2;
 
-/// What a sample says about what was known.
+/// How a sample fits what was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Learned {
+pub enum Fit {
     /// It fits, or it is the first.
     AsKnown,
     /// It is above or below all that was seen; others may be at work.
@@ -52,7 +52,7 @@ pub struct Costs {
 
 impl Costs {
     /// Takes in the drop over a bracket of `call`, or over two readings in a row for [`Call::RateLimitStatus`].
-    pub fn learn(&mut self, call: Call, drop: f64) -> Learned {
+    pub fn learn(&mut self, call: Call, drop: f64) -> Fit {
         let known = self.learned(call);
         let reading = self.cheapest_reading();
         let samples = &mut self.samples[call.index()];
@@ -61,7 +61,7 @@ impl Costs {
             samples.pop_front();
         }
         let Some(known) = known else {
-            return Learned::AsKnown;
+            return Fit::AsKnown;
         };
         let net = |drop: f64| {
             if call == Call::RateLimitStatus {
@@ -94,10 +94,10 @@ impl Costs {
             let down = recent.iter().all(|net| *net < low - 1.5 - 0.25 * known);
             if up || down {
                 samples.drain(..samples.len() - STEP);
-                return Learned::Changed;
+                return Fit::Changed;
             }
         }
-        if odd { Learned::Odd } else { Learned::AsKnown }
+        if odd { Fit::Odd } else { Fit::AsKnown }
     }
 
     /// The samples of a call.
@@ -247,4 +247,105 @@ fn error_of_mean(values: &[f64]) -> f64 {
         .sum::<f64>()
         / values.len().saturating_sub(1).max(1) as f64;
     (variance / values.len().max(1) as f64).sqrt()
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "whole numbers")]
+mod tests {
+    use super::*;
+
+    const LIVE: Call = Call::LiveServiceInfo;
+    const READING: Call = Call::RateLimitStatus;
+
+    fn costs(controls: &[f64], live: &[f64]) -> Costs {
+        let mut costs = Costs::default();
+        for drop in controls {
+            costs.learn(READING, *drop);
+        }
+        for drop in live {
+            costs.learn(LIVE, *drop);
+        }
+        costs
+    }
+
+    fn assert_learned(costs: &Costs, expected: std::ops::RangeInclusive<f64>) {
+        let learned = costs.learned(LIVE).expect("it was measured");
+        assert!(expected.contains(&learned), "{learned}, not {expected:?}");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_priced_prudently() {
+        let costs = Costs::default();
+        assert_eq!(costs.learned(LIVE), None);
+        assert_eq!(
+            Call::ALL.map(|call| costs.price(call)),
+            Call::ALL.map(prudent)
+        );
+    }
+
+    #[test]
+    fn a_bracket_holds_the_call_and_one_reading() {
+        assert_learned(&costs(&[1.0; 4], &[21.0; 4]), 20.0..=20.0);
+        assert_learned(&costs(&[0.0; 4], &[20.0; 4]), 20.0..=20.0);
+    }
+
+    #[test]
+    fn integer_readings_of_a_fraction_are_averaged_and_not_undercut() {
+        // 2.4 points, read as integers.
+        let drops = [3.0, 4.0, 3.0, 3.0, 4.0, 3.0, 4.0, 3.0, 3.0, 4.0];
+        assert_learned(&costs(&[1.0; 4], &drops), 2.4..=2.7);
+    }
+
+    #[test]
+    fn few_samples_are_believed_at_their_highest_and_never_free() {
+        assert_learned(&costs(&[1.0], &[2.0, 6.0]), 5.0..=5.0);
+        assert_eq!(costs(&[1.0], &[1.0]).price(LIVE), 1.0);
+        assert_eq!(costs(&[1.0; 4], &[1.0; 4]).price(LIVE), 0.0);
+    }
+
+    #[test]
+    fn what_costs_anything_is_reckoned_at_a_point() {
+        assert_learned(&costs(&[0.0; 4], &[0.0, 1.0, 0.0, 0.0, 1.0]), 1.0..=1.0);
+    }
+
+    #[test]
+    fn others_at_work_do_not_make_a_call_dear() {
+        let controls = [1.0, 31.0, 1.0, 1.0, 17.0, 1.0, 1.0, 44.0];
+        let live = [21.0, 21.0, 52.0, 21.0, 21.0, 38.0, 21.0, 21.0];
+        assert_learned(&costs(&controls, &live), 20.0..=21.0);
+    }
+
+    #[test]
+    fn a_cost_that_varies_while_nobody_else_is_at_work_is_averaged() {
+        let live: Vec<f64> = (0..40)
+            .map(|i| if i % 10 == 7 { 10.0 } else { 2.0 })
+            .collect();
+        assert_learned(&costs(&[1.0; 12], &live), 1.8..=2.4);
+    }
+
+    #[test]
+    fn what_a_sliding_window_gave_back_does_not_make_a_call_cheap() {
+        assert_learned(
+            &costs(&[1.0; 4], &[21.0, 21.0, 12.0, 21.0, 21.0]),
+            20.0..=20.0,
+        );
+    }
+
+    #[test]
+    fn two_samples_in_a_row_beyond_all_before_are_a_new_cost() {
+        for (old, new) in [(2.0, 21.0), (21.0, 2.0)] {
+            let mut costs = costs(&[1.0; 8], &[old; 8]);
+            assert_eq!(costs.learn(LIVE, new), Fit::Odd);
+            assert_eq!(costs.learn(LIVE, new), Fit::Changed);
+            assert_learned(&costs, new - 1.0..=new - 1.0);
+        }
+    }
+
+    #[test]
+    fn one_odd_sample_is_none() {
+        let mut costs = costs(&[1.0; 8], &[2.0; 8]);
+        assert_eq!(costs.learn(LIVE, 21.0), Fit::Odd);
+        assert_eq!(costs.learn(LIVE, 2.0), Fit::AsKnown);
+        assert_eq!(costs.learn(LIVE, 21.0), Fit::AsKnown);
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::schedule::Pace;
-use super::window::Trailing;
+use super::window::{Entry, Trailing};
 use crate::kiwivm::Call;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -81,18 +81,22 @@ impl Downloads {
         self.sizes
     }
 
-    /// What was received in the trailing day.
+    /// What was received in the trailing day, for a file.
     #[must_use]
-    pub fn of_the_day(&self) -> f64 {
-        self.day.sum()
+    pub fn save(&self, now: Duration) -> Vec<Entry> {
+        self.day.save(now)
     }
 
-    /// Puts back what [`Self::sizes`] and [`Self::of_the_day`] told, as if it had all arrived just now.
-    pub fn restore(&mut self, sizes: [u64; Call::ALL.len()], of_the_day: f64, now: Duration) {
+    /// Puts back what [`Self::sizes`] told, and what [`Self::save`] gave `elapsed` ago.
+    pub fn restore(
+        &mut self,
+        sizes: [u64; Call::ALL.len()],
+        received: &[Entry],
+        elapsed: Duration,
+        now: Duration,
+    ) {
         self.sizes = sizes;
-        if of_the_day > 0.0 && of_the_day.is_finite() {
-            self.day.add(now.saturating_sub(DAY / 2), of_the_day);
-        }
+        self.day.restore(received, elapsed, now);
     }
 }
 
@@ -102,4 +106,81 @@ impl Downloads {
 )]
 const fn as_f64(bytes: u64) -> f64 {
     bytes as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WANTED: Pace = Pace {
+        live: Duration::from_secs(120),
+        points: Duration::from_secs(600),
+        usage: Duration::from_secs(600),
+    };
+    const MIB: u64 = 1 << 20;
+    const LIMIT: u64 = 50 * MIB;
+
+    fn sizes(live: u64, points: u64, usage: u64) -> Downloads {
+        Downloads::with_sizes([live, points, usage, 0])
+    }
+
+    #[test]
+    fn small_answers_come_as_often_as_wanted() {
+        let pace = sizes(4000, 100, 200_000).bearable(WANTED, LIMIT);
+        assert_eq!(pace, WANTED);
+    }
+
+    #[test]
+    fn usage_stretches_first_and_alone() {
+        let downloads = sizes(4000, 100, 2 * MIB);
+        let pace = downloads.bearable(WANTED, LIMIT);
+        assert_eq!((pace.live, pace.points), (WANTED.live, WANTED.points));
+        let a_day =
+            |size: u64, interval: Duration| as_f64(size) * 86_400.0 / interval.as_secs_f64();
+        let all = a_day(4000, pace.live) + a_day(100, pace.points) + a_day(2 * MIB, pace.usage);
+        assert!(
+            (0.99..1.001).contains(&(all / as_f64(LIMIT))),
+            "{all} bytes"
+        );
+    }
+
+    #[test]
+    fn live_stretches_when_it_is_too_much_by_itself_and_usage_still_comes_daily() {
+        let pace = sizes(MIB, 100, 2 * MIB).bearable(WANTED, LIMIT);
+        let live = as_f64(MIB) * 86_400.0 / pace.live.as_secs_f64();
+        assert!(live <= 0.9 * as_f64(LIMIT), "{live} bytes of live");
+        assert!(pace.usage <= DAY);
+    }
+
+    #[test]
+    fn another_large_answer_waits_until_it_fits_into_the_day() {
+        let mut downloads = Downloads::default();
+        let begin = Duration::from_secs(100_000);
+        for hour in 0..3 {
+            let now = begin + Duration::from_secs(3600 * hour);
+            assert!(downloads.admits(Call::RawUsageStats, 10 * MIB, now));
+            downloads.received(Call::RawUsageStats, 3 * MIB, now);
+        }
+        let later = begin + Duration::from_secs(3 * 3600);
+        assert!(!downloads.admits(Call::RawUsageStats, 10 * MIB, later));
+        assert!(downloads.admits(Call::LiveServiceInfo, 10 * MIB, later));
+        let next_day = begin + DAY + DAY / 48 + Duration::from_secs(1);
+        assert!(downloads.admits(Call::RawUsageStats, 10 * MIB, next_day));
+    }
+
+    #[test]
+    fn restarts_do_not_make_what_was_received_younger() {
+        let mut downloads = Downloads::default();
+        let mut clock = Duration::from_secs(200_000);
+        downloads.received(Call::RawUsageStats, 3 * MIB, clock);
+        let half_an_hour = Duration::from_secs(1800);
+        for _ in 0..48 {
+            let (sizes, saved) = (downloads.sizes(), downloads.save(clock));
+            assert!(!downloads.admits(Call::RawUsageStats, 4 * MIB, clock));
+            clock += Duration::from_secs(500_123);
+            downloads = Downloads::default();
+            downloads.restore(sizes, &saved, half_an_hour, clock);
+        }
+        assert!(downloads.admits(Call::RawUsageStats, 4 * MIB, clock + half_an_hour));
+    }
 }

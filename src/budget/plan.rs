@@ -251,3 +251,6 @@ fn seconds(seconds: f64) -> Duration {
         .unwrap_or(LONGEST)
         .min(LONGEST)
 }
+
+#[cfg(test)]
+mod tests;

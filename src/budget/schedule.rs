@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::backoff;
+use super::phases::{next_in_phase, next_on_grid, phase};
 use super::places::Places;
 use super::plan::{Intervals, LONGEST_POINTS};
 use crate::kiwivm::{Call, Reason, Veid};
@@ -89,9 +90,9 @@ struct Entry {
 
 /// A call in flight.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Flight {
-    pub call: Call,
-    pub started: Duration,
+struct Flight {
+    call: Call,
+    started: Duration,
     slow: bool,
 }
 
@@ -266,22 +267,20 @@ impl Schedule {
             .find(|due| *due > now)
     }
 
-    /// Gives back a call in flight and plans the next of its kind; `jitter` is from 0 to 1. Nothing when the VPS left
-    /// the configuration meanwhile.
-    pub fn finish(
-        &mut self,
-        veid: Veid,
-        outcome: Outcome,
-        now: Duration,
-        jitter: f64,
-    ) -> Option<(Flight, bool)> {
-        let entry = self.entries.get_mut(&veid)?;
-        let flight = entry.in_flight.take()?;
+    /// Gives back a call in flight and plans the next of its kind; `jitter` is from 0 to 1. True when that is put off
+    /// because of failures.
+    pub fn finish(&mut self, veid: Veid, outcome: Outcome, now: Duration, jitter: f64) -> bool {
+        let Some(entry) = self.entries.get_mut(&veid) else {
+            return false;
+        };
+        let Some(flight) = entry.in_flight.take() else {
+            return false;
+        };
         self.in_flight -= 1;
         self.slow_in_flight -= usize::from(flight.slow);
         if entry.leaving {
             self.entries.remove(&veid);
-            return None;
+            return false;
         }
         let call = flight.call;
         let interval = entry.interval(call);
@@ -335,7 +334,7 @@ impl Schedule {
             }
         }
         self.enqueue(veid);
-        Some((flight, backs_off))
+        backs_off
     }
 
     /// Plans other intervals. What is due later comes sooner or later in proportion, what was due stays due; what was
@@ -485,10 +484,15 @@ impl Schedule {
         if let Some(before) = entry.earliest() {
             self.queue.remove(&(before, veid));
         }
+        let paused = remembered.due[Call::LiveServiceInfo.index()].is_none();
         for call in Call::ALL {
             // A clock that was set back must not silence a call.
             let latest = earliest + entry.interval(call).max(backoff::AUTHENTICATION_PAUSE) * 2;
-            let due = remembered.due[call.index()].map(|due| due.clamp(earliest, latest));
+            // What was shed comes back with the plan.
+            let planned = entry.intervals[call.index()].filter(|_| !paused);
+            let due = remembered.due[call.index()]
+                .map(|due| due.clamp(earliest, latest))
+                .or(planned.map(|interval| earliest + phase(veid, call, interval)));
             entry.due[call.index()] = due;
             entry.tried[call.index()] = due.is_some();
         }
@@ -511,44 +515,6 @@ fn first_round_step(fleet: &[(Veid, Pace)]) -> Duration {
     let vps = u32::try_from(fleet.len()).unwrap_or(u32::MAX).max(1);
     let shortest = fleet.iter().map(|(_, pace)| pace.live).min();
     shortest.map_or(FIRST_ROUND_STEP, |live| FIRST_ROUND_STEP.min(live / vps))
-}
-
-/// Where within its interval a call belongs: the same at every start, spread evenly over VEIDs and calls.
-fn phase(veid: Veid, call: Call, interval: Duration) -> Duration {
-    // Neighbouring VEIDs must not get neighbouring phases.
-    let mixed = mix(veid
-        .0
-        .wrapping_mul(8)
-        .wrapping_add(call.index() as u64)
-        .wrapping_add(0x9E37_79B9_7F4A_7C15));
-    let nanos = u64::try_from(interval.as_nanos())
-        .unwrap_or(u64::MAX)
-        .max(1);
-    Duration::from_nanos(mixed % nanos)
-}
-
-/// The finaliser of splitmix64.
-pub(super) const fn mix(value: u64) -> u64 {
-    let mixed = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
-}
-
-/// The first time in phase that is more than half an interval after `started`.
-fn next_in_phase(phase: Duration, interval: Duration, started: Duration) -> Duration {
-    let interval = interval.max(Duration::from_millis(1));
-    let after = started + interval / 2;
-    if after < phase {
-        return phase;
-    }
-    let steps = after.saturating_sub(phase).as_nanos() / interval.as_nanos() + 1;
-    phase + interval.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
-}
-
-/// The first time more than half an interval after `started` that is a whole number of intervals after `due`. A call
-/// made before it was due moves the grid.
-fn next_on_grid(due: Duration, interval: Duration, started: Duration) -> Duration {
-    next_in_phase(due.min(started), interval, started)
 }
 
 #[cfg(test)]

@@ -247,49 +247,56 @@ impl Survey {
             .members
             .iter()
             .partition(|veid| **veid == self.spender || self.fell_with_spender(**veid));
-        // What the rest spent between the silences, their readings, they would have seen of each other.
-        let (mut undecided, mut of_rest) = (Vec::new(), 0.0);
-        let between = |veid: Veid| {
-            let [first, second] = self.silences.as_slice() else {
-                return 0.0;
-            };
-            second.own.get(&veid).unwrap_or(&0.0) - first.own.get(&veid).unwrap_or(&0.0)
-        };
-        of_rest += rest.iter().map(|veid| between(*veid)).sum::<f64>();
-        for veid in &rest {
-            let others = of_rest - between(*veid);
-            let falls = self
-                .seen
-                .get(veid)
-                .into_iter()
-                .flatten()
-                .map(|seen| seen.fall);
-            let own_only = falls.fold(0.0, f64::max) < ALONE;
-            if own_only && (rest.len() == 1 || others >= TELLING) {
-                verdict.alone.push(*veid);
-            } else {
-                undecided.push(*veid);
-            }
-        }
-        if !undecided.is_empty() {
-            verdict.together.push((undecided, false));
-        }
+        let (alone, undecided): (Vec<Veid>, Vec<Veid>) =
+            rest.iter().partition(|veid| self.is_alone(**veid, &rest));
+        verdict.alone = alone;
         if with_spender.len() == 1 {
             verdict.alone.extend(with_spender);
+            if !undecided.is_empty() {
+                verdict.together.push((undecided, false));
+            }
+            return verdict;
+        }
+        let certain = with_spender
+            .iter()
+            .all(|veid| *veid == self.spender || self.part(*veid) >= WITH_ALL);
+        if certain {
+            verdict.together.push((with_spender, true));
+            if !undecided.is_empty() {
+                verdict.together.push((undecided, false));
+            }
         } else {
-            let certain = with_spender
-                .iter()
-                .all(|veid| *veid == self.spender || self.part(*veid) >= WITH_ALL);
-            let groups = if certain {
-                vec![with_spender]
-            } else {
-                self.groups(with_spender)
-            };
-            verdict
-                .together
-                .extend(groups.into_iter().map(|group| (group, certain)));
+            // A counter that fell with the readings of the rest looks as if it had fallen with the spender's.
+            let mut doubtful = with_spender;
+            doubtful.extend(undecided);
+            let groups = self.groups(doubtful).into_iter();
+            verdict.together.extend(groups.map(|group| (group, false)));
         }
         verdict
+    }
+
+    /// True when the counter of a VPS, that did not fall with the spender's, did not fall with the readings of the
+    /// rest either, and would have by enough.
+    fn is_alone(&self, veid: Veid, rest: &[Veid]) -> bool {
+        let [first, second] = self.silences.as_slice() else {
+            return false;
+        };
+        let read = |veid: Veid| {
+            second.own.get(&veid).unwrap_or(&0.0) - first.own.get(&veid).unwrap_or(&0.0)
+        };
+        let others: f64 = rest
+            .iter()
+            .filter(|other| **other != veid)
+            .map(|veid| read(*veid))
+            .sum();
+        let fall = self
+            .seen
+            .get(&veid)
+            .into_iter()
+            .flatten()
+            .map(|seen| seen.fall)
+            .fold(0.0, f64::max);
+        fall < ALONE && (rest.len() == 1 || others >= TELLING)
     }
 
     /// Groups by the number that readings show, if both rounds say the same.
@@ -328,3 +335,6 @@ impl Survey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

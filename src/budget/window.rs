@@ -34,15 +34,24 @@ pub const WINDOW_LENGTHS: [Duration; 2] =
 /// How finely each window is kept: 5 seconds, 10 minutes. What is counted leaves that much late at worst.
 const BUCKETS: [u32; 2] = [180, 144];
 
-/// Amounts of the last `length` of time, kept in buckets. A bucket counts in full until its end has left the window,
-/// so a sum is never too small.
+/// Amounts of the last `length` of time, kept in buckets. A bucket counts in full until the latest of it has left the
+/// window, so a sum is never too small.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trailing {
     width: u64,
     length: u64,
-    buckets: VecDeque<(u64, f64)>,
+    buckets: VecDeque<Bucket>,
     sum: f64,
     expired: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bucket {
+    index: u64,
+    /// When the last of the amount was counted. Kept exactly, so that restarts, after which the bounds of buckets lie
+    /// elsewhere, do not make an amount younger each time.
+    latest: u64,
+    amount: f64,
 }
 
 impl Trailing {
@@ -60,11 +69,22 @@ impl Trailing {
 
     /// Counts an amount at a time, in any order.
     pub fn add(&mut self, at: Duration, amount: f64) {
-        let index = millis(at) / self.width;
-        let position = self.buckets.partition_point(|(bucket, _)| *bucket < index);
+        let at = millis(at);
+        let index = at / self.width;
+        let position = self.buckets.partition_point(|bucket| bucket.index < index);
         match self.buckets.get_mut(position) {
-            Some((bucket, total)) if *bucket == index => *total += amount,
-            _ => self.buckets.insert(position, (index, amount)),
+            Some(bucket) if bucket.index == index => {
+                bucket.latest = bucket.latest.max(at);
+                bucket.amount += amount;
+            }
+            _ => self.buckets.insert(
+                position,
+                Bucket {
+                    index,
+                    latest: at,
+                    amount,
+                },
+            ),
         }
         self.sum += amount;
     }
@@ -74,10 +94,10 @@ impl Trailing {
         let index = millis(at) / self.width;
         if let Ok(position) = self
             .buckets
-            .binary_search_by_key(&index, |(bucket, _)| *bucket)
+            .binary_search_by_key(&index, |bucket| bucket.index)
         {
-            let taken = amount.min(self.buckets[position].1);
-            self.buckets[position].1 -= taken;
+            let taken = amount.min(self.buckets[position].amount);
+            self.buckets[position].amount -= taken;
             self.sum = (self.sum - taken).max(0.0);
         }
     }
@@ -85,13 +105,13 @@ impl Trailing {
     /// Forgets what has left the window.
     pub fn expire(&mut self, now: Duration) {
         let now = millis(now);
-        while let Some((index, amount)) = self.buckets.front().copied() {
-            if (index + 1) * self.width + self.length > now {
+        while let Some(bucket) = self.buckets.front().copied() {
+            if bucket.latest + self.length >= now {
                 break;
             }
             self.buckets.pop_front();
-            self.sum -= amount;
-            self.expired += amount;
+            self.sum -= bucket.amount;
+            self.expired += bucket.amount;
         }
         if self.buckets.is_empty() {
             self.sum = 0.0;
@@ -111,17 +131,19 @@ impl Trailing {
         self.buckets
             .iter()
             .rev()
-            .take_while(|(bucket, _)| *bucket >= first)
-            .map(|(_, amount)| amount)
+            .take_while(|bucket| bucket.index >= first)
+            .map(|bucket| bucket.amount)
             .sum()
     }
 
     /// All that has ever left the window, of the bucket that is leaving in proportion.
     #[must_use]
     pub fn expired(&self, now: Duration) -> f64 {
-        let leaving = self.buckets.front().map_or(0.0, |(index, amount)| {
-            let left = millis(now).saturating_sub(index * self.width + self.length);
-            amount * (millis_f64(left) / millis_f64(self.width)).min(1.0)
+        let leaving = self.buckets.front().map_or(0.0, |bucket| {
+            let first = bucket.index * self.width;
+            let left = millis(now).saturating_sub(first + self.length);
+            let spread = (bucket.latest - first).max(1);
+            bucket.amount * (millis_f64(left) / millis_f64(spread)).min(1.0)
         });
         self.expired + leaving
     }
@@ -133,11 +155,11 @@ impl Trailing {
         let now = millis(now);
         let mut left = self.sum();
         let mut rate = f64::INFINITY;
-        for (index, amount) in &self.buckets {
-            let expires = (index + 1) * self.width + self.length;
+        for bucket in &self.buckets {
+            let expires = bucket.latest + self.length;
             rate =
                 rate.min((limit - left) * 1000.0 / millis_f64(expires.saturating_sub(now).max(1)));
-            left -= amount;
+            left -= bucket.amount;
         }
         rate.min(limit * 1000.0 / millis_f64(self.length + self.width))
             .max(0.0)
@@ -145,10 +167,45 @@ impl Trailing {
 
     /// Adds everything that another timeline of the same shape holds.
     pub fn merge(&mut self, other: &Self) {
-        for (index, amount) in &other.buckets {
-            self.add(Duration::from_millis(index * self.width), *amount);
+        for bucket in &other.buckets {
+            self.add(Duration::from_millis(bucket.latest), bucket.amount);
         }
     }
+
+    /// The amounts and their ages, for a file.
+    #[must_use]
+    pub fn save(&self, now: Duration) -> Vec<Entry> {
+        self.buckets
+            .iter()
+            .filter(|bucket| bucket.amount > 0.0)
+            .map(|bucket| Entry {
+                age_seconds: millis_f64(millis(now).saturating_sub(bucket.latest)) / 1000.0,
+                amount: bucket.amount,
+            })
+            .collect()
+    }
+
+    /// Puts back what [`Self::save`] gave `elapsed` ago. Amounts that no file of ours holds are passed over.
+    pub fn restore(&mut self, entries: &[Entry], elapsed: Duration, now: Duration) {
+        for entry in entries {
+            let age =
+                Duration::try_from_secs_f64(entry.age_seconds.max(0.0)).unwrap_or(Duration::MAX);
+            if entry.amount.is_finite() && entry.amount > 0.0 {
+                let at = now.saturating_sub(elapsed).saturating_sub(age);
+                self.add(at, entry.amount);
+            }
+        }
+        self.expire(now);
+    }
+}
+
+/// An amount that was counted some time ago.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Seconds before it was saved.
+    pub age_seconds: f64,
+    /// In the unit of what is counted.
+    pub amount: f64,
 }
 
 /// What was spent in both windows, at the price at which it was sent.
@@ -199,63 +256,16 @@ impl Ledger {
         }
     }
 
-    /// The entries as ages in seconds and points, for a file: the fine window where it reaches, the coarse one before.
+    /// The entries of each window, for a file.
     #[must_use]
-    pub fn save(&self, now: Duration) -> Vec<Entry> {
-        let [fine, coarse] = &self.0;
-        let reaches = fine
-            .buckets
-            .front()
-            .map_or(u64::MAX, |(index, _)| index * fine.width);
-        let mut before = coarse.sum() - fine.sum();
-        let mut entries = Vec::new();
-        for (index, amount) in &coarse.buckets {
-            // The fine window covers the end of the coarse one; of a bucket in both, the rest is older.
-            let amount = amount.min(before);
-            if amount > 1e-9 {
-                let at = (index * coarse.width + coarse.width - 1).min(reaches);
-                entries.push(Entry::new(now, at, amount));
-                before -= amount;
-            }
-        }
-        entries.extend(
-            fine.buckets
-                .iter()
-                .filter(|(_, amount)| *amount > 0.0)
-                .map(|(index, amount)| {
-                    Entry::new(now, index * fine.width + fine.width - 1, *amount)
-                }),
-        );
-        entries
+    pub fn save(&self, now: Duration) -> [Vec<Entry>; 2] {
+        [0, 1].map(|window| self.0[window].save(now))
     }
 
-    /// Puts back what [`Self::save`] gave.
-    pub fn restore(&mut self, entries: &[Entry], now: Duration) {
-        for entry in entries {
-            let age =
-                Duration::try_from_secs_f64(entry.age_seconds.max(0.0)).unwrap_or(Duration::MAX);
-            if entry.points.is_finite() && entry.points > 0.0 {
-                self.add(now.saturating_sub(age), entry.points);
-            }
-        }
-        self.expire(now);
-    }
-}
-
-/// Points spent some time ago.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Seconds before the file was written.
-    pub age_seconds: f64,
-    /// At the price at which they were sent.
-    pub points: f64,
-}
-
-impl Entry {
-    fn new(now: Duration, at: u64, points: f64) -> Self {
-        Self {
-            age_seconds: millis_f64(millis(now).saturating_sub(at)) / 1000.0,
-            points,
+    /// Puts back what [`Self::save`] gave `elapsed` ago.
+    pub fn restore(&mut self, entries: &[Vec<Entry>; 2], elapsed: Duration, now: Duration) {
+        for (window, entries) in self.0.iter_mut().zip(entries) {
+            window.restore(entries, elapsed, now);
         }
     }
 }
@@ -267,4 +277,119 @@ fn millis(time: Duration) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "exact for 285,000 years")]
 const fn millis_f64(millis: u64) -> f64 {
     millis as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_secs(900);
+    const BUCKET: Duration = Duration::from_secs(5);
+
+    fn trailing() -> Trailing {
+        Trailing::new(LENGTH, 180)
+    }
+
+    proptest! {
+        #[test]
+        fn a_sum_is_never_too_small_and_late_by_a_bucket_at_most(
+            amounts in prop::collection::vec((0_u64..3_000_000, 0.1_f64..20.0), 0..60),
+            now in 3_000_000_u64..4_000_000,
+        ) {
+            let mut window = trailing();
+            for (at, amount) in &amounts {
+                window.add(Duration::from_millis(*at), *amount);
+            }
+            let now = Duration::from_millis(now);
+            window.expire(now);
+            let within = |length: Duration| -> f64 {
+                let from = now.saturating_sub(length);
+                amounts
+                    .iter()
+                    .filter(|(at, _)| Duration::from_millis(*at) >= from)
+                    .map(|(_, amount)| amount)
+                    .sum()
+            };
+            prop_assert!(window.sum() >= within(LENGTH) - 1e-6);
+            prop_assert!(window.sum() <= within(LENGTH + BUCKET) + 1e-6);
+        }
+
+        #[test]
+        fn what_is_sustainable_never_passes_the_limit(
+            amounts in prop::collection::vec((0_u64..900_000, 0.1_f64..20.0), 0..60),
+            limit in 1.0_f64..500.0,
+        ) {
+            let mut window = trailing();
+            for (at, amount) in &amounts {
+                window.add(Duration::from_millis(*at), *amount);
+            }
+            let begin = Duration::from_secs(900);
+            window.expire(begin);
+            let before = window.sum();
+            let rate = window.sustainable(limit, begin);
+            for second in 1..2000_u64 {
+                let now = begin + Duration::from_secs(second);
+                window.expire(now);
+                if before <= limit {
+                    prop_assert!(window.sum() <= limit + rate + 1e-6, "{} of {limit}", window.sum());
+                }
+                window.add(now, rate);
+            }
+        }
+    }
+
+    #[test]
+    fn restarts_keep_what_is_in_the_window_and_do_not_make_it_younger() {
+        let mut window = trailing();
+        for second in 0..100 {
+            window.add(Duration::from_secs(second), 1.0);
+        }
+        // Each process has its own clock, so the bounds of its buckets lie elsewhere.
+        let mut clock = Duration::from_secs(100);
+        for restart in 0_u64..60 {
+            let saved = window.save(clock);
+            clock = Duration::from_millis(90_000_000 + 1237 * restart);
+            window = trailing();
+            window.restore(&saved, Duration::from_secs(10), clock);
+        }
+        // 700 seconds have passed since the first was counted.
+        assert!((window.sum() - 100.0).abs() < 1e-6);
+        window.expire(clock + Duration::from_secs(202));
+        assert!(window.sum() > 97.0, "{}", window.sum());
+        window.expire(clock + Duration::from_secs(300) + 2 * BUCKET);
+        assert!(window.sum() < 1e-6, "{}", window.sum());
+    }
+
+    #[test]
+    fn amounts_that_no_file_of_ours_holds_are_passed_over() {
+        let entry = |age_seconds, amount| Entry {
+            age_seconds,
+            amount,
+        };
+        let mut window = trailing();
+        let odd = [
+            entry(1.0, f64::NAN),
+            entry(1.0, -5.0),
+            entry(f64::NAN, 1.0),
+            entry(-3.0, 2.0),
+            entry(1e300, 4.0),
+        ];
+        window.restore(&odd, Duration::ZERO, Duration::from_secs(86_400));
+        assert!((window.sum() - 3.0).abs() < 1e-9, "{}", window.sum());
+    }
+
+    #[test]
+    fn a_call_counts_from_its_end() {
+        let mut ledger = Ledger::new(WINDOW_LENGTHS);
+        let (sent, ended) = (Duration::from_secs(100), Duration::from_secs(140));
+        ledger.add(sent, 20.0);
+        ledger.postpone(sent, ended, 20.0);
+        ledger.expire(sent + WINDOW_LENGTHS[0] + Duration::from_secs(39));
+        assert!((ledger.window(Window::Quarter).sum() - 20.0).abs() < 1e-9);
+        ledger.expire(ended + WINDOW_LENGTHS[0] + BUCKET);
+        assert!(ledger.window(Window::Quarter).sum() < 1e-9);
+        assert!((ledger.window(Window::Day).sum() - 20.0).abs() < 1e-9);
+    }
 }

@@ -93,7 +93,7 @@ impl Collector for ExporterCollector {
             let labels = Labels {
                 parts: [&[("call", call.name())], &[]],
             };
-            let points = Value::Real(totals.points_spent[call.index()]);
+            let points = Value::Real(totals.points.spent[call.index()]);
             write_sample(&mut family, Kind::Counter, &labels, points)?;
         }
 
@@ -102,13 +102,13 @@ impl Collector for ExporterCollector {
             let labels = Labels {
                 parts: [&[("call", call.name())], &[]],
             };
-            if let Some(points) = totals.call_points[call.index()] {
+            if let Some(points) = totals.points.costs[call.index()] {
                 write_sample(&mut family, Kind::Gauge, &labels, Value::Real(points))?;
             }
         }
 
         describe(&mut encoder, &catalogue::POINTS_SHARED)?
-            .encode_gauge(&u64::from(totals.points_shared))?;
+            .encode_gauge(&u64::from(totals.points.shared))?;
 
         let mut family = describe(&mut encoder, &catalogue::POLLS_DEFERRED)?;
         for call in Call::ALL {

@@ -9,7 +9,7 @@ mod totals;
 mod vps;
 
 pub use memory::VpsValues;
-pub use totals::{Deferral, Totals};
+pub use totals::{Deferral, PointsUse, Totals};
 pub use vps::{CallRecord, Known, VpsState};
 
 use std::time::Duration;
@@ -157,6 +157,12 @@ impl Fleet {
             vps.allowed = allowed;
         }
         self.version += u64::from(changed);
+    }
+
+    /// Shows how points are spent.
+    pub fn show_points(&mut self, points: PointsUse) {
+        self.version += u64::from(self.totals.points != points);
+        self.totals.points = points;
     }
 
     /// Takes in what a call brought. A VPS that is no longer configured is ignored.

@@ -35,6 +35,17 @@ impl Deferral {
     }
 }
 
+/// How API points are spent. Arrays are indexed by [`Call::index`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PointsUse {
+    /// Points spent, by the costs learned at the time.
+    pub spent: [f64; Call::ALL.len()],
+    /// What calls cost in points, once measured.
+    pub costs: [Option<f64>; Call::ALL.len()],
+    /// Whether VPSes are taken to share an allowance.
+    pub shared: bool,
+}
+
 /// Counters without VPS labels. Arrays are indexed by [`Call::index`].
 #[derive(Debug)]
 pub struct Totals {
@@ -42,12 +53,8 @@ pub struct Totals {
     pub durations: [Histogram; Call::ALL.len()],
     /// Bytes of answers, as received after decompression.
     pub response_bytes: [u64; Call::ALL.len()],
-    /// API points spent, by the costs learned at the time.
-    pub points_spent: [f64; Call::ALL.len()],
-    /// What calls cost in API points, once measured.
-    pub call_points: [Option<f64>; Call::ALL.len()],
-    /// Whether VPSes are taken to share an allowance.
-    pub points_shared: bool,
+    /// What is known of the API points.
+    pub points: PointsUse,
     /// Calls made later than due, by [`Deferral`].
     pub deferred: [[u64; Deferral::ALL.len()]; Call::ALL.len()],
     /// Fields that arrived in no known form.
@@ -59,9 +66,7 @@ impl Default for Totals {
         Self {
             durations: std::array::from_fn(|_| Histogram::new(DURATION_BUCKETS)),
             response_bytes: Default::default(),
-            points_spent: Default::default(),
-            call_points: Default::default(),
-            points_shared: false,
+            points: PointsUse::default(),
             deferred: Default::default(),
             decode_problems: BTreeMap::new(),
         }

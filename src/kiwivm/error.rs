@@ -91,7 +91,9 @@ impl Reason {
             Self::Auth => "check veid and api_key: the API says the same when either is wrong",
             Self::Locked => "a task holds the VPS; the call is repeated in minutes",
             Self::MissingParam => "check api.endpoint and what stands between here and the API",
-            Self::RateLimited => "choose longer intervals",
+            Self::RateLimited => {
+                "calls become rarer by themselves; lower budget.share if others need the points"
+            }
             Self::ApiOther => "look the code up in KiwiVM",
         }
     }
@@ -113,7 +115,7 @@ pub struct CallError {
 }
 
 impl CallError {
-    pub(super) fn new(veid: Veid, call: Call, reason: Reason, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(veid: Veid, call: Call, reason: Reason, detail: impl Into<String>) -> Self {
         Self {
             veid,
             call,

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::budget::{Due, Finished, Limits, Outcome, Pace, Places, Planner};
 use crate::clock::Clock;
 use crate::config::{Concurrency, Config, Vps};
-use crate::fleet::{Fleet, Identity};
+use crate::fleet::{Fleet, Identity, PointsUse};
 use crate::kiwivm::model::{Answer, Points};
 use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
 use keys::Keys;
@@ -197,12 +197,7 @@ impl Poller {
             let started = clock.now().elapsed;
             let response = match &key {
                 Some(key) => or_failure(due, client.call(due.veid, key, due.call, since)).await,
-                None => {
-                    or_failure(due, async {
-                        unreachable!("every configured VPS has a key")
-                    })
-                    .await
-                }
+                None => failure(due, Reason::Auth, "there is no key for it any more"),
             };
             Answered {
                 due,
@@ -223,7 +218,7 @@ impl Poller {
             .planner
             .remember(ahead.mul_f64(self.time_scale), self.planner_now());
         let values = lock(&self.fleet).remember(now);
-        let state = State::new(now.unix, self.time_scale, budget, values);
+        let state = State::new(now.unix, budget, values);
         let path = file.path().to_owned();
         let written = tokio::task::spawn_blocking(move || file.write(&state)).await;
         self.writing = self.clock.now().elapsed.saturating_sub(now.elapsed);
@@ -243,10 +238,11 @@ impl Poller {
     /// Passes on to the fleet what the planner has decided and found out.
     fn show_plan(&mut self) {
         let mut fleet = lock(&self.fleet);
-        let totals = fleet.totals_mut();
-        totals.points_spent = self.planner.spent();
-        totals.call_points = Call::ALL.map(|call| self.planner.learned_cost(call));
-        totals.points_shared = self.planner.shared();
+        fleet.show_points(PointsUse {
+            spent: self.planner.spent(),
+            costs: Call::ALL.map(|call| self.planner.learned_cost(call)),
+            shared: self.planner.shared(),
+        });
         if self.shown == Some(self.planner.revision()) {
             return;
         }
@@ -348,6 +344,10 @@ impl Poller {
 
     fn reload(&mut self, reload: Reload) {
         let config = reload.config;
+        let kept = self.state_file.as_ref().map(StateFile::path);
+        if config.state_file.as_deref() != kept {
+            tracing::warn!("another state_file takes effect at the next start only");
+        }
         self.client = reload.client;
         self.keys = Keys::new(&config.vps);
         self.next_key_check = None;
@@ -395,16 +395,17 @@ fn log_outcome(keys: &Keys, veid: Veid, call: Call, response: &Response, failed_
 /// What a call brings, also when it panics: a mistake in this program costs one call, not the place of a VPS.
 async fn or_failure(due: Due, calling: impl Future<Output = Response>) -> Response {
     let caught = AssertUnwindSafe(calling).catch_unwind().await;
-    caught.unwrap_or_else(|_| Response {
-        result: Err(CallError {
-            veid: due.veid,
-            call: due.call,
-            reason: Reason::BadShape,
-            detail: "the answer made this program panic, which is a bug of it".to_owned(),
-            lock: None,
-        }),
-        bytes: 0,
+    caught.unwrap_or_else(|_| {
+        let detail = "the answer made this program panic, which is a bug of it";
+        failure(due, Reason::BadShape, detail)
     })
+}
+
+fn failure(due: Due, reason: Reason, detail: &str) -> Response {
+    Response {
+        result: Err(CallError::new(due.veid, due.call, reason, detail)),
+        bytes: 0,
+    }
 }
 
 /// Ends when it is time to stop, or nobody is left to say so.

@@ -25,8 +25,6 @@ pub struct State {
     version: u32,
     /// Unix seconds.
     pub written: f64,
-    /// How fast the time ran in which the points were counted.
-    pub time_scale: f64,
     /// What the planner remembers.
     pub budget: Memory,
     /// The last answers.
@@ -36,12 +34,11 @@ pub struct State {
 impl State {
     /// A state as of `written`, Unix seconds.
     #[must_use]
-    pub fn new(written: f64, time_scale: f64, budget: Memory, vps: Vec<VpsValues>) -> Self {
+    pub fn new(written: f64, budget: Memory, vps: Vec<VpsValues>) -> Self {
         Self {
             format: FORMAT.to_owned(),
             version: VERSION,
             written,
-            time_scale,
             budget,
             vps,
         }

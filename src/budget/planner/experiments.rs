@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Account, Group, Planner};
 use crate::budget::allowance::Remaining;
 use crate::budget::bracket::{Bracket, Care, Lag};
-use crate::budget::costs::{ENOUGH, Learned, prudent};
+use crate::budget::costs::{ENOUGH, Fit, prudent};
 use crate::budget::schedule::{Due, Outcome};
 use crate::budget::survey::{MOST, Spent, Step, Survey, TELLING, Verdict};
 use crate::budget::window::Window;
@@ -234,7 +234,7 @@ impl Planner {
                 continue;
             }
             let learned = if disturbed && self.costs.count(call) >= ENOUGH {
-                Learned::Odd
+                Fit::Odd
             } else {
                 self.costs.learn(call, drop)
             };
@@ -246,14 +246,14 @@ impl Planner {
         }
     }
 
-    fn take_lesson(&mut self, group: usize, call: Call, learned: Learned, net: f64, now: Duration) {
+    fn take_lesson(&mut self, group: usize, call: Call, learned: Fit, net: f64, now: Duration) {
         let price = self.costs.price(call);
         let allowance = &mut self.groups[group].allowance;
         let disproved = allowance.suspicion.is_some_and(|suspicion| {
             let sent = suspicion.sent[call.index()];
             sent > 0 && net < price + 0.5 * suspicion.surplus / as_f64(sent)
         });
-        if (learned == Learned::AsKnown || disproved)
+        if (learned == Fit::AsKnown || disproved)
             && let Some(suspicion) = &mut allowance.suspicion
         {
             suspicion.sent[call.index()] = 0;
@@ -262,13 +262,13 @@ impl Planner {
             }
         }
         match learned {
-            Learned::AsKnown => self.experiments.odd = 0,
-            Learned::Odd => {
+            Fit::AsKnown => self.experiments.odd = 0,
+            Fit::Odd => {
                 // Once more, soon.
                 self.experiments.odd += 1;
                 self.experiments.verify_at[call.index()] = now;
             }
-            Learned::Changed => {
+            Fit::Changed => {
                 self.experiments.odd = 0;
                 if let Some(suspicion) = allowance.suspicion.take() {
                     allowance.ledger.add(now, suspicion.surplus);
@@ -341,7 +341,7 @@ impl Planner {
                 self.survey_again(group, now);
                 continue;
             }
-            let foreign = survey.untouched() && self.groups[group].allowance.in_flight > 0.0;
+            let foreign = survey.untouched() && self.groups[group].allowance.calls_in_flight > 0;
             if self.experiments.hold(group) || foreign {
                 self.groups[group].survey = Some(survey);
                 continue;
@@ -526,12 +526,11 @@ impl Planner {
             }
         }
         allowance.ledger.expire(now);
-        allowance.in_flight = allowance
-            .members
-            .iter()
-            .filter_map(|veid| self.flights.get(veid))
-            .map(|flight| flight.points)
-            .sum();
+        for veid in &allowance.members.clone() {
+            if let Some(flight) = self.flights.get(veid) {
+                allowance.now_in_flight(flight.points);
+            }
+        }
         let newest = accounts
             .iter()
             .filter_map(|account| account.reading)

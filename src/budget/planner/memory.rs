@@ -11,7 +11,7 @@ use crate::budget::bracket::Lag;
 use crate::budget::costs::Costs;
 use crate::budget::downloads::Downloads;
 use crate::budget::schedule::{Pace, Remembered};
-use crate::budget::window::{Entry, Ledger, WINDOW_LENGTHS};
+use crate::budget::window::Entry;
 use crate::config::Scope;
 use crate::kiwivm::{Call, Veid};
 
@@ -36,16 +36,17 @@ struct GroupMemory {
 
 /// One VPS.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct VpsMemory {
+struct VpsMemory {
     veid: u64,
-    spent: Vec<Entry>,
+    /// By window.
+    spent: [Vec<Entry>; 2],
     largest: Remaining,
     reading: Option<(f64, Remaining)>,
     /// Seconds from now, by [`Call::index`]; below 0 when overdue.
     due: [Option<f64>; Call::ALL.len()],
     failures: [u32; Call::ALL.len()],
     sizes: [u64; Call::ALL.len()],
-    bytes_of_the_day: f64,
+    received: Vec<Entry>,
     brake: Option<(f64, f64)>,
 }
 
@@ -168,10 +169,13 @@ impl Planner {
                 let interval = self.schedule.interval(veid, call).unwrap_or_default();
                 schedule.due[call.index()] =
                     schedule.due[call.index()].map(|due| due.max(now) + interval);
-                spent.push(Entry {
+                let promised = Entry {
                     age_seconds: 0.0,
-                    points: self.costs.price(call),
-                });
+                    amount: self.costs.price(call),
+                };
+                for window in &mut spent {
+                    window.push(promised);
+                }
             }
         }
         Some(VpsMemory {
@@ -186,7 +190,7 @@ impl Planner {
                 .map(|due| due.map(|due| due.as_secs_f64() - now.as_secs_f64())),
             failures: schedule.failures,
             sizes: account.downloads.sizes(),
-            bytes_of_the_day: account.downloads.of_the_day(),
+            received: account.downloads.save(now),
             brake: saved(account.brake.halved(), now),
         })
     }
@@ -215,16 +219,7 @@ impl Planner {
                 continue;
             };
             *account = Account::new();
-            account.ledger = Ledger::new(WINDOW_LENGTHS);
-            let aged: Vec<Entry> = vps
-                .spent
-                .iter()
-                .map(|entry| Entry {
-                    age_seconds: entry.age_seconds + elapsed.as_secs_f64(),
-                    ..*entry
-                })
-                .collect();
-            account.ledger.restore(&aged, now);
+            account.ledger.restore(&vps.spent, elapsed, now);
             account.spent = account.ledger.window(crate::budget::Window::Day).sum();
             account.largest = vps.largest.map(|points| {
                 if points.is_finite() {
@@ -242,7 +237,7 @@ impl Planner {
             });
             account
                 .downloads
-                .restore(vps.sizes, vps.bytes_of_the_day, now);
+                .restore(vps.sizes, &vps.received, elapsed, now);
             account
                 .brake
                 .restore(vps.brake.map(|(age, factor)| (past(age), factor)));

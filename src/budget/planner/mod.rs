@@ -9,18 +9,19 @@ mod memory;
 mod replan;
 
 use experiments::{Experiments, Wish};
-pub use memory::{Learnt, Memory, VpsMemory};
+pub use memory::{Learnt, Memory};
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::allowance::{Allowance, Reading, Remaining, Sent};
-use super::bracket::{Lag, drop};
+use super::bracket::{Lag, fall_between};
 use super::costs::Costs;
 use super::downloads::Downloads;
+use super::phases::mix;
 use super::places::Places;
 use super::refusals::Brake;
-use super::schedule::{Due, Outcome, Pace, Schedule, mix};
+use super::schedule::{Due, Outcome, Pace, Schedule};
 use super::survey::{Survey, TELLING};
 use super::window::{Ledger, WINDOW_LENGTHS, Window};
 use crate::config::Scope;
@@ -107,8 +108,7 @@ struct Group {
     certain: bool,
     usage_shed: bool,
     stretched: bool,
-    /// When the first reading was asked for, and how often.
-    first_asked: Option<(Duration, Duration)>,
+    first_reading: Option<FirstReading>,
     last_sent: Option<Duration>,
     replan_at: Duration,
     /// When a reading was asked for out of turn.
@@ -130,7 +130,7 @@ impl Group {
             allowance: Allowance::new(members),
             usage_shed: false,
             stretched: false,
-            first_asked: None,
+            first_reading: None,
             last_sent: None,
             replan_at: now,
             pulled: None,
@@ -142,6 +142,13 @@ impl Group {
             unexplained: 0.0,
         }
     }
+}
+
+/// The wait for the first reading of an allowance.
+#[derive(Clone, Copy, Debug)]
+struct FirstReading {
+    begun: Duration,
+    asked: Option<Duration>,
 }
 
 /// What is kept for each VPS, so that groups can be parted and joined.
@@ -328,9 +335,8 @@ impl Planner {
         let Some(flight) = self.flights.remove(&veid) else {
             return;
         };
-        let in_schedule = self.schedule.finish(veid, finished.outcome, now, jitter);
         let call = flight.call;
-        if let Some((_, true)) = in_schedule {
+        if self.schedule.finish(veid, finished.outcome, now, jitter) {
             self.deferrals.push((call, Deferral::Backoff));
         }
         let Some(group) = self.group_of.get(&veid).copied() else {
@@ -450,24 +456,30 @@ impl Planner {
         taken: &mut Vec<Due>,
     ) {
         let state = &mut self.groups[group];
-        let (begun, last) = *state.first_asked.get_or_insert((now, now));
-        let again = last == now && state.allowance.in_flight == 0.0 || now >= last + HEDGE;
-        let readable = self.schedule.due(veid, Call::RateLimitStatus).is_some()
-            && !self.schedule.failing(veid, Call::RateLimitStatus);
-        let exhausted = state.allowance.in_flight == 0.0
-            && state.allowance.members.iter().all(|member| {
-                self.schedule.failing(*member, Call::RateLimitStatus)
-                    || self.schedule.paused(*member)
-            });
-        if now >= begun + BLIND_AFTER || exhausted {
+        let first = *state.first_reading.get_or_insert(FirstReading {
+            begun: now,
+            asked: None,
+        });
+        let idle = state.allowance.calls_in_flight == 0;
+        let unreadable = |member: Veid| {
+            self.schedule.paused(member) || self.schedule.failing(member, Call::RateLimitStatus)
+        };
+        let exhausted = idle && state.allowance.members.iter().copied().all(unreadable);
+        if exhausted || now >= first.begun + BLIND_AFTER {
             state.allowance.blind = true;
             self.replan_soon(group, now);
             self.retry_in(Duration::from_millis(1), now);
-        } else if (again || state.allowance.in_flight == 0.0)
-            && readable
+            return;
+        }
+        let patient = first.asked.is_none_or(|asked| now >= asked + HEDGE);
+        if (idle || patient)
+            && !unreadable(veid)
             && self.schedule.has_place(veid, Call::RateLimitStatus)
         {
-            state.first_asked = Some((begun, now));
+            state.first_reading = Some(FirstReading {
+                asked: Some(now),
+                ..first
+            });
             self.send(group, veid, Call::RateLimitStatus, false, now, taken);
             self.retry_in(HEDGE, now);
         } else {
@@ -563,7 +575,7 @@ impl Planner {
         let elsewhere = self.spent_in_all - self.groups[group].allowance.spent;
         let state = &mut self.groups[group];
         let own = flight.sent.spent - before.sent.spent;
-        state.unexplained += drop(before.remaining, remaining) - own;
+        state.unexplained += fall_between(before.remaining, remaining) - own;
         let others = elsewhere - state.elsewhere_before;
         if others >= TELLING * 2.0 {
             let fits = (0.7 * others..=1.5 * others).contains(&state.unexplained);

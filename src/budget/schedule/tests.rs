@@ -394,3 +394,48 @@ proptest! {
         prop_assert_eq!(asked.len() as u64, vps);
     }
 }
+
+#[test]
+fn what_was_shed_before_a_restart_comes_back_with_the_plan() {
+    let mut before = schedule(1, 4);
+    run(
+        &mut before,
+        seconds(1000),
+        |_| seconds(1),
+        |_, _| Outcome::Success,
+    );
+    let without_usage = {
+        let mut intervals = PACE.intervals();
+        intervals[Call::RawUsageStats.index()] = None;
+        intervals
+    };
+    before
+        .0
+        .set_intervals(Veid(1), without_usage, seconds(1000));
+    let remembered = before.0.remember(Veid(1)).expect("it is configured");
+    assert_eq!(remembered.due[Call::RawUsageStats.index()], None);
+
+    let mut after = schedule(1, 4);
+    let restarted = seconds(1010);
+    after.0.restore(Veid(1), remembered, restarted);
+    let due = after.0.due(Veid(1), Call::RawUsageStats);
+    assert!(
+        due.is_some_and(|due| due < restarted + PACE.usage),
+        "{due:?}"
+    );
+    after.0.set_intervals(Veid(1), without_usage, restarted);
+    assert_eq!(after.0.due(Veid(1), Call::RawUsageStats), None);
+}
+
+#[test]
+fn a_refused_key_stays_paused_over_a_restart() {
+    let mut before = schedule(1, 4);
+    for due in before.take_due(Duration::ZERO) {
+        before.finish(due.veid, Outcome::Failure(Reason::Auth), seconds(1));
+    }
+    let remembered = before.0.remember(Veid(1)).expect("it is configured");
+    let mut after = schedule(1, 4);
+    after.0.restore(Veid(1), remembered, seconds(5));
+    assert!(after.0.paused(Veid(1)));
+    assert_eq!(after.take_due(seconds(600)), []);
+}

@@ -1,0 +1,205 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const PACE: Pace = Pace {
+    live: Duration::from_secs(120),
+    points: Duration::from_secs(600),
+    usage: Duration::from_secs(600),
+};
+/// Of live, readings, usage and service info, in the order of [`Call::index`].
+const PRICES: [f64; Call::ALL.len()] = {
+    let mut prices = [0.0; Call::ALL.len()];
+    prices[Call::LiveServiceInfo.index()] = 20.0;
+    prices[Call::RateLimitStatus.index()] = 1.0;
+    prices[Call::RawUsageStats.index()] = 10.0;
+    prices[Call::ServiceInfo.index()] = 2.0;
+    prices
+};
+
+fn fleet(vps: usize) -> Vec<Wanted> {
+    let wanted = Wanted {
+        pace: PACE,
+        slowed: 1.0,
+    };
+    vec![wanted; vps]
+}
+
+/// Points a second of a plan at the prices.
+fn cost(plan: &Plan, prices: [f64; Call::ALL.len()]) -> f64 {
+    plan.intervals
+        .iter()
+        .flat_map(|intervals| intervals.iter().zip(prices))
+        .filter_map(|(interval, price)| Some(price / interval.as_ref()?.as_secs_f64()))
+        .sum()
+}
+
+fn of(plan: &Plan, call: Call) -> Option<Duration> {
+    plan.intervals[0][call.index()]
+}
+
+/// The stage that a plan has reached, in the order of the sacrifices.
+fn stage(plan: &Plan) -> usize {
+    let longer = |call, than: Duration| of(plan, call).is_none_or(|interval| interval > than);
+    let longest = |call, longest: Duration| {
+        of(plan, call).is_none_or(|interval| interval + Duration::from_millis(1) >= longest)
+    };
+    let usage = (
+        longer(Call::RawUsageStats, PACE.usage),
+        longest(Call::RawUsageStats, LONGEST_USAGE),
+    );
+    let points = (
+        longer(Call::RateLimitStatus, PACE.points),
+        longest(Call::RateLimitStatus, LONGEST_POINTS),
+    );
+    let live = (
+        longer(Call::LiveServiceInfo, PACE.live),
+        longest(Call::LiveServiceInfo, LONGEST_LIVE),
+    );
+    let shed = of(plan, Call::RawUsageStats).is_none();
+    assert!(
+        !points.0 || usage.1,
+        "readings stretch before usage is at its longest: {plan:?}"
+    );
+    assert!(
+        !live.0 || points.1,
+        "live stretches before readings are at their longest: {plan:?}"
+    );
+    assert!(of(plan, Call::ServiceInfo).is_none() || shed, "{plan:?}");
+    match (usage.0, points.0, live.0, shed) {
+        (false, ..) => 0,
+        (true, false, ..) => 1,
+        (true, true, false, _) => 2,
+        (true, true, true, false) => 3,
+        (true, true, true, true) => 4,
+    }
+}
+
+#[test]
+fn the_least_important_stretches_first_and_usage_is_shed_last() {
+    let wanted = fleet(1);
+    let mut stages = Vec::new();
+    let mut rate = 0.3;
+    while rate > 0.002 {
+        let plan = plan(&wanted, PRICES, rate, false);
+        assert!(
+            cost(&plan, PRICES) <= rate * 1.001,
+            "{} of {rate}",
+            cost(&plan, PRICES)
+        );
+        stages.push(stage(&plan));
+        rate *= 0.99;
+    }
+    assert!(stages.is_sorted(), "{stages:?}");
+    stages.dedup();
+    assert_eq!(stages, [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn usage_is_not_shed_while_live_can_be_stretched_to_its_longest() {
+    let wanted = fleet(20);
+    let longest = Classes {
+        wanted: &wanted,
+        prices: PRICES,
+        stretch: [f64::INFINITY; 3],
+    }
+    .demand();
+    let just_enough = plan(&wanted, PRICES, longest * 1.01, false);
+    assert!(!just_enough.usage_shed);
+    let too_little = plan(&wanted, PRICES, longest * 0.99, false);
+    assert!(too_little.usage_shed);
+    // Without usage, live comes within its longest useful interval.
+    assert!(of(&too_little, Call::LiveServiceInfo) <= Some(LONGEST_LIVE));
+}
+
+#[test]
+fn usage_comes_back_only_when_there_is_some_more_than_it_needs() {
+    let wanted = fleet(20);
+    let longest = plan(&wanted, PRICES, 1e-9, false);
+    assert!(longest.usage_shed);
+    let mut rate = 0.01;
+    while plan(&wanted, PRICES, rate, false).usage_shed {
+        rate *= 1.01;
+    }
+    assert!(plan(&wanted, PRICES, rate, true).usage_shed);
+    assert!(!plan(&wanted, PRICES, rate * HEADROOM * 1.02, true).usage_shed);
+}
+
+#[test]
+fn service_info_stands_in_only_where_it_is_cheaper_and_live_comes_too_seldom() {
+    let wanted = fleet(50);
+    let poor = plan(&wanted, PRICES, 0.1, false);
+    let service = of(&poor, Call::ServiceInfo).expect("it is ten times cheaper");
+    assert!(service < of(&poor, Call::LiveServiceInfo).expect("live is never shed"));
+    let mut dear = PRICES;
+    dear[Call::ServiceInfo.index()] = 20.0;
+    assert_eq!(
+        of(&plan(&wanted, dear, 0.1, false), Call::ServiceInfo),
+        None
+    );
+    assert_eq!(
+        of(&plan(&wanted, PRICES, 2.0, false), Call::ServiceInfo),
+        None
+    );
+}
+
+#[test]
+fn a_vps_that_was_refused_is_slowed_and_the_others_are_not() {
+    let mut wanted = fleet(2);
+    wanted[1].slowed = 0.25;
+    let plan = plan(&wanted, PRICES, 10.0, false);
+    assert_eq!(of(&plan, Call::LiveServiceInfo), Some(PACE.live));
+    assert_eq!(
+        plan.intervals[1][Call::LiveServiceInfo.index()],
+        Some(4 * PACE.live)
+    );
+}
+
+proptest! {
+    #[test]
+    fn what_fits_is_not_delayed_and_nothing_costs_more_than_there_is(
+        vps in 1_u32..60,
+        live in 30_u64..900,
+        usage in 60_u64..7200,
+        prices in prop::array::uniform4(0.0_f64..25.0),
+        rate in 0.001_f64..5.0,
+        slowed in 0.02_f64..1.0,
+    ) {
+        let pace = Pace {
+            live: Duration::from_secs(live),
+            usage: Duration::from_secs(usage),
+            ..PACE
+        };
+        let mut wanted = vec![Wanted { pace, slowed: 1.0 }; vps as usize];
+        wanted[0].slowed = slowed;
+        let plan = plan(&wanted, prices, rate, false);
+        // Readings at their longest are made whatever they cost: without them nothing is known.
+        let readings: f64 = plan
+            .intervals
+            .iter()
+            .map(|intervals| {
+                let interval = intervals[Call::RateLimitStatus.index()].expect("never shed");
+                prices[Call::RateLimitStatus.index()] / interval.as_secs_f64()
+            })
+            .sum();
+        // Nor is anything planned less often than daily.
+        let daily = prices.iter().sum::<f64>() * f64::from(vps) / 86_400.0;
+        prop_assert!(cost(&plan, prices) <= rate.max(readings + 0.1 * rate) * 1.001 + daily);
+        let wanted_cost: f64 = wanted
+            .iter()
+            .map(|wanted| {
+                wanted.slowed
+                    * (prices[Call::LiveServiceInfo.index()] / pace.live.as_secs_f64()
+                        + prices[Call::RateLimitStatus.index()] / pace.points.as_secs_f64()
+                        + prices[Call::RawUsageStats.index()] / pace.usage.as_secs_f64())
+            })
+            .sum();
+        prop_assert_eq!(plan.stretched, wanted_cost > rate);
+        if !plan.stretched {
+            for intervals in &plan.intervals[1..] {
+                prop_assert_eq!(intervals[Call::LiveServiceInfo.index()], Some(pace.live));
+                prop_assert_eq!(intervals[Call::RawUsageStats.index()], Some(pace.usage));
+            }
+        }
+    }
+}
