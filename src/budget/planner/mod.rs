@@ -5,33 +5,32 @@
 //! [`Planner::finish`] is told what came of it.
 
 mod experiments;
+mod groups;
 mod memory;
+mod readings;
 mod replan;
 
 use experiments::{Experiments, Wish};
 pub use memory::{Learnt, Memory};
+use readings::FirstReading;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::allowance::{Allowance, Reading, Remaining, Sent};
-use super::bracket::{Lag, fall_between};
+use super::bracket::Lag;
 use super::costs::Costs;
 use super::downloads::Downloads;
 use super::phases::mix;
 use super::places::Places;
 use super::refusals::Brake;
 use super::schedule::{Due, Outcome, Pace, Schedule};
-use super::survey::{Survey, TELLING};
+use super::survey::Survey;
 use super::window::{Ledger, WINDOW_LENGTHS, Window};
 use crate::config::Scope;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, Reason, Veid};
 
-/// How long another VPS waits to be asked for the first reading, when one does not answer.
-const HEDGE: Duration = Duration::from_secs(3);
-/// After this long without a first reading, calls are made without.
-const BLIND_AFTER: Duration = Duration::from_secs(20);
 /// A refused call is looked at again after this.
 const RETRY: Duration = Duration::from_secs(5);
 /// So many readings in a row that fit what other groups spent join what was parted.
@@ -142,13 +141,6 @@ impl Group {
             unexplained: 0.0,
         }
     }
-}
-
-/// The wait for the first reading of an allowance.
-#[derive(Clone, Copy, Debug)]
-struct FirstReading {
-    begun: Duration,
-    asked: Option<Duration>,
 }
 
 /// What is kept for each VPS, so that groups can be parted and joined.
@@ -446,47 +438,6 @@ impl Planner {
         self.groups.iter().any(|group| group.stretched)
     }
 
-    /// Asks the first VPS for a reading before anything else is sent, another when that one does not answer. Who can
-    /// not be read at all is called without.
-    fn take_first_reading(
-        &mut self,
-        group: usize,
-        veid: Veid,
-        now: Duration,
-        taken: &mut Vec<Due>,
-    ) {
-        let state = &mut self.groups[group];
-        let first = *state.first_reading.get_or_insert(FirstReading {
-            begun: now,
-            asked: None,
-        });
-        let idle = state.allowance.calls_in_flight == 0;
-        let unreadable = |member: Veid| {
-            self.schedule.paused(member) || self.schedule.failing(member, Call::RateLimitStatus)
-        };
-        let exhausted = idle && state.allowance.members.iter().copied().all(unreadable);
-        if exhausted || now >= first.begun + BLIND_AFTER {
-            state.allowance.blind = true;
-            self.replan_soon(group, now);
-            self.retry_in(Duration::from_millis(1), now);
-            return;
-        }
-        let patient = first.asked.is_none_or(|asked| now >= asked + HEDGE);
-        if (idle || patient)
-            && !unreadable(veid)
-            && self.schedule.has_place(veid, Call::RateLimitStatus)
-        {
-            state.first_reading = Some(FirstReading {
-                asked: Some(now),
-                ..first
-            });
-            self.send(group, veid, Call::RateLimitStatus, false, now, taken);
-            self.retry_in(HEDGE, now);
-        } else {
-            self.retry_in(HEDGE / 3, now);
-        }
-    }
-
     /// True when the points allow a call now.
     fn fits(&mut self, group: usize, call: Call, now: Duration) -> bool {
         let price = self.gate_price(group, call);
@@ -531,58 +482,6 @@ impl Planner {
             self.replan_soon(group, now + RETRY / 5);
         }
         taken.push(Due { veid, call });
-    }
-
-    fn read(
-        &mut self,
-        group: usize,
-        veid: Veid,
-        remaining: Remaining,
-        flight: &Flight,
-        now: Duration,
-    ) {
-        if let Some(account) = self.accounts.get_mut(&veid) {
-            for (largest, remaining) in account.largest.iter_mut().zip(remaining) {
-                *largest = largest.max(remaining);
-            }
-            account.reading = Some(Reading {
-                remaining,
-                sent: flight.sent,
-            });
-        }
-        let before = self.groups[group].allowance.reading;
-        self.groups[group]
-            .allowance
-            .read(remaining, flight.sent, now);
-        self.groups[group].pulled = None;
-        if let Some(before) = before
-            && self.limits.scope == Scope::Auto
-            && self.groups.len() > 1
-        {
-            self.look_for_strangers(group, before, remaining, flight);
-        }
-        self.replan_soon(group, now);
-    }
-
-    /// Counts readings in a row whose drop fits what other groups spent: they share after all.
-    fn look_for_strangers(
-        &mut self,
-        group: usize,
-        before: Reading,
-        remaining: Remaining,
-        flight: &Flight,
-    ) {
-        let elsewhere = self.spent_in_all - self.groups[group].allowance.spent;
-        let state = &mut self.groups[group];
-        let own = flight.sent.spent - before.sent.spent;
-        state.unexplained += fall_between(before.remaining, remaining) - own;
-        let others = elsewhere - state.elsewhere_before;
-        if others >= TELLING * 2.0 {
-            let fits = (0.7 * others..=1.5 * others).contains(&state.unexplained);
-            state.strangers = if fits { state.strangers + 1 } else { 0 };
-            state.elsewhere_before = elsewhere;
-            state.unexplained = 0.0;
-        }
     }
 
     fn failed(&mut self, group: usize, veid: Veid, reason: Reason, now: Duration) {
