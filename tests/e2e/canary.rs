@@ -11,7 +11,7 @@ fn yaml(mock: &Mock) -> String {
     let vps =
         (1..=6).map(|veid| format!("  - {{name: v{veid}, veid: {veid}, api_key: {CANARY}}}\n"));
     format!(
-        "api: {{endpoint: {}}}\nintervals: {{live: 30s, usage: 30s, points: 30s}}\nvps:\n{}",
+        "api: {{endpoint: {}}}\nintervals: {{live: 30s, usage: 30s, points: 30s}}\nstate_file: state.json\nvps:\n{}",
         mock.endpoint,
         vps.collect::<String>()
     )
@@ -75,6 +75,15 @@ async fn no_surface_shows_a_key() {
             "the log was at trace:\n{}",
             exporter.log()
         );
+        let plan = run(&["plan", &flag]);
+        assert!(plan.status.success());
+        assert_unseen("plan", &String::from_utf8_lossy(&plan.stdout));
+        drop(exporter);
+        let state_file = folder.path().join("state.json");
+        let state = std::fs::read_to_string(&state_file).expect("it was written");
+        assert!(state.contains("\"vps\""), "{state}");
+        assert_unseen("the state file", &state);
+        std::fs::remove_file(state_file).expect("it can be removed");
     }
 
     for arguments in [&["--config.check", &flag][..], &["--help"], &["--version"]] {
