@@ -1,6 +1,7 @@
 //! Thirty simulated days of many accounts: our planner, three rivals, and one who knows everything.
 //!
-//! `cargo bench --bench budget`; `BUDGET_DAYS=5`, `BUDGET_ONLY=bursts` and `BUDGET_SEEDS=1` make it shorter.
+//! `cargo bench --bench budget`; `BUDGET_DAYS=5`, `BUDGET_ONLY=bursts`, `BUDGET_SEEDS=1` and `BUDGET_RIVALS=0` make it
+//! shorter.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -210,6 +211,11 @@ fn main() {
         number("BUDGET_DAYS", 30.0),
         number("BUDGET_SEEDS", 4.0) as u64,
     );
+    let policies = if number("BUDGET_RIVALS", 1.0) > 0.0 {
+        &POLICIES[..]
+    } else {
+        &POLICIES[..2]
+    };
     let only = std::env::var("BUDGET_ONLY").unwrap_or_default();
     let begun = Instant::now();
     println!(
@@ -238,7 +244,7 @@ fn main() {
         .filter(|scenario| scenario.name.contains(&only))
     {
         let mut rows: Vec<(&str, Vec<Found>)> = Vec::new();
-        for (policy, name) in POLICIES {
+        for &(policy, name) in policies {
             rows.push((
                 name,
                 (1..=seeds)
@@ -274,6 +280,11 @@ fn main() {
             println!("{line}");
         }
     }
+    time_planning();
+    println!("took {:.0} s", begun.elapsed().as_secs_f64());
+}
+
+fn time_planning() {
     for vps in [1, 20, 2000] {
         let wanted = vec![
             Wanted {
@@ -298,5 +309,4 @@ fn main() {
             micros / vps as f64
         );
     }
-    println!("took {:.0} s", begun.elapsed().as_secs_f64());
 }

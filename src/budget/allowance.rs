@@ -59,6 +59,8 @@ pub struct Suspicion {
     pub at: Duration,
     /// Calls of each kind that may have cost more, by [`Call::index`]; 0 once cleared.
     pub sent: [u64; Call::ALL.len()],
+    /// Brackets that showed costs as before.
+    pub looks: u32,
 }
 
 impl Suspicion {

@@ -11,8 +11,13 @@ const SETTLED: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(15);
 /// About as long as a live call takes.
 const CONTROL: Duration = Duration::from_secs(3);
+/// No call that is measured takes longer, usually; so the silences after calls and controls are of one length, and what
+/// a sliding window gives back meanwhile is the same on average.
+const USUAL_CALL: Duration = Duration::from_secs(5);
 /// What a sliding window gives back during a bracket is at most this much more than expected.
 const HIGHEST_RISE: f64 = -3.0;
+/// And during a silence.
+const HIGHEST_RISE_IN_SILENCE: f64 = -12.0;
 /// A bracket that takes longer is given up.
 const LONGEST: Duration = Duration::from_secs(150);
 /// So many brackets that cost nothing must have shown the same before a lag is believed or denied.
@@ -80,7 +85,7 @@ enum Stage {
 /// What a bracket showed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Lesson {
-    /// Drops over the call and over the control.
+    /// Drops over the call, a reading included unless there were silences, and over the control.
     pub drops: Vec<(Call, f64)>,
     /// Whether the counter lags, if that was tried.
     pub lags: Option<bool>,
@@ -112,6 +117,7 @@ pub struct Bracket {
     /// What a reading is known to cost.
     reading: f64,
     last: Option<Remaining>,
+    last_at: Duration,
     not_before: Duration,
     until: Duration,
     lesson: Lesson,
@@ -139,6 +145,7 @@ impl Bracket {
             lag,
             reading,
             last: None,
+            last_at: now,
             not_before: last_sent.map_or(now, |sent| sent + quiet),
             until: now + LONGEST,
             lesson: Lesson::default(),
@@ -175,6 +182,7 @@ impl Bracket {
         };
         if reading.is_some() {
             self.last = reading;
+            self.last_at = now;
         }
         match self.stage {
             Stage::Before if self.care != Care::Call => {
@@ -189,11 +197,11 @@ impl Bracket {
             Stage::Call => {
                 self.stage = Stage::After;
                 if self.lag.known() {
-                    self.not_before = now + SILENCE;
+                    self.not_before = (now + SILENCE).max(self.last_at + SILENCE + USUAL_CALL);
                 }
             }
             Stage::After => {
-                self.note(self.call, fall);
+                self.note_call(fall);
                 let nothing = fall.is_some_and(|fall| fall >= 0.0 && fall - self.reading < 0.5);
                 if nothing && self.lag.undecided() {
                     self.stage = Stage::FirstSilence;
@@ -224,23 +232,41 @@ impl Bracket {
         None
     }
 
-    /// A window that began anew in between makes a rise; such a drop tells nothing.
-    fn note(&mut self, call: Call, fall: Option<f64>) {
-        if let Some(fall) = fall.filter(|fall| *fall >= HIGHEST_RISE) {
-            self.lesson.drops.push((call, fall));
+    /// A window that began anew in between makes a higher rise; such a drop tells nothing.
+    const fn highest_rise(&self) -> f64 {
+        if self.lag.known() {
+            HIGHEST_RISE_IN_SILENCE
+        } else {
+            HIGHEST_RISE
         }
     }
 
+    /// Over a silence, yesterday's own spending gives back more than a call costs, and reckoned at yesterday's prices
+    /// it would confirm them: there, the call is what it fell by more than a control as long.
+    fn note_call(&mut self, fall: Option<f64>) {
+        let control = if self.lag.known() {
+            self.lesson.control
+        } else {
+            Some(0.0)
+        };
+        let more = fall
+            .zip(control)
+            .map(|(fall, control)| fall - control)
+            .filter(|_| fall.is_some_and(|fall| fall >= self.highest_rise()));
+        self.lesson.drops.extend(more.map(|more| (self.call, more)));
+    }
+
     fn note_control(&mut self, fall: Option<f64>) {
-        if let Some(fall) = fall {
-            self.lesson.control = Some(self.lesson.control.map_or(fall, |before| before.max(fall)));
-        }
-        self.note(Call::RateLimitStatus, fall);
+        let Some(fall) = fall.filter(|fall| *fall >= self.highest_rise()) else {
+            return;
+        };
+        self.lesson.control = Some(self.lesson.control.map_or(fall, |before| before.max(fall)));
+        self.lesson.drops.push((Call::RateLimitStatus, fall));
     }
 
     fn wait_for_control(&mut self, now: Duration) {
         if self.lag.known() {
-            self.not_before = now + SILENCE;
+            self.not_before = now + SILENCE + USUAL_CALL;
         } else if self.care == Care::Guarded {
             self.not_before = now + CONTROL;
         }
@@ -355,8 +381,8 @@ mod tests {
         let mut lag = Lag::default();
         lag.vote(true);
         lag.vote(true);
-        let (_, lesson) = measure(Care::Call, lag, &mut quiet(10.0), 20.0);
-        assert_eq!(lesson.drops, [(LIVE, 21.0)]);
+        let (_, lesson) = measure(Care::Control, lag, &mut quiet(10.0), 20.0);
+        assert_eq!(lesson.drops, [(Call::RateLimitStatus, 1.0), (LIVE, 20.0)]);
     }
 
     #[test]

@@ -24,8 +24,11 @@ pub const fn prudent(call: Call) -> f64 {
 
 /// From so many samples on a cost counts as learned.
 pub const ENOUGH: usize = 4;
-/// Older samples make room: with one bracket in twenty minutes these are those of a day and more.
-const MOST: usize = 96;
+/// Older samples make room: these are those of two days and more, enough to know a cost that is mostly 1 and sometimes
+/// 9 to a sixteenth.
+const MOST: usize = 384;
+/// So many samples between silences tell whatever can be told; more would cost more silence than they are worth.
+const MOST_IN_SILENCES: usize = 64;
 /// A reading is not believed to cost more than this: what is above belongs to others.
 const DEAREST_READING: f64 = 20.0;
 /// A sample that is lower than the others by more than this was hidden.
@@ -48,13 +51,15 @@ pub enum Fit {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     samples: [VecDeque<f64>; Call::ALL.len()],
+    /// Brackets have silences, because readings come late.
+    silences: bool,
 }
 
 impl Costs {
     /// Takes in the drop over a bracket of `call`, or over two readings in a row for [`Call::RateLimitStatus`].
     pub fn learn(&mut self, call: Call, drop: f64) -> Fit {
         let known = self.learned(call);
-        let reading = self.cheapest_reading();
+        let reading = self.reading_within(call);
         let samples = &mut self.samples[call.index()];
         samples.push_back(drop);
         if samples.len() > MOST {
@@ -63,13 +68,7 @@ impl Costs {
         let Some(known) = known else {
             return Fit::AsKnown;
         };
-        let net = |drop: f64| {
-            if call == Call::RateLimitStatus {
-                drop
-            } else {
-                drop - reading
-            }
-        };
+        let net = |drop: f64| drop - reading;
         let usual = sorted(
             samples
                 .iter()
@@ -80,7 +79,8 @@ impl Costs {
         let above = |net: f64| net > high + 1.5 + 0.25 * known;
         let below = |net: f64| net < low - 1.5 - 0.25 * known;
         let odd = above(net(drop)) || below(net(drop));
-        // Two in a row above or below everything seen before: the cost has changed.
+        // Two in a row above or below everything seen before, but for one sample at each end: the cost has changed. A
+        // cost that varies has shown its extremes more than once.
         let recent: Vec<f64> = samples
             .iter()
             .rev()
@@ -89,7 +89,7 @@ impl Costs {
             .collect();
         let before = sorted(samples.iter().rev().skip(STEP).map(|drop| net(*drop)));
         if before.len() >= ENOUGH && recent.len() == STEP {
-            let (low, high) = (quantile(&before, 0.1), quantile(&before, 0.9));
+            let (low, high) = (before[1], before[before.len() - 2]);
             let up = recent.iter().all(|net| *net > high + 1.5 + 0.25 * known);
             let down = recent.iter().all(|net| *net < low - 1.5 - 0.25 * known);
             if up || down {
@@ -115,15 +115,24 @@ impl Costs {
         }
         if call == Call::RateLimitStatus {
             let drops = sorted(samples.iter().copied());
-            return Some(likely(middle(&drops), error_of_mean(&drops)).clamp(0.0, DEAREST_READING));
+            return Some(
+                likely(self.usual_control(), error_of_mean(&drops)).clamp(0.0, DEAREST_READING),
+            );
         }
-        let reading = self.cheapest_reading();
+        let reading = self.reading_within(call);
         let mut costs = sorted(samples.iter().map(|drop| drop - reading));
         // What a sliding window gave back at that moment hides a call.
         let lowest = quantile(&costs, 0.5) - HIDDEN;
-        costs.retain(|cost| *cost >= lowest);
+        if !self.silences {
+            costs.retain(|cost| *cost >= lowest);
+        }
         let cost = if costs.len() < ENOUGH {
             quantile(&costs, 1.0)
+        } else if self.silences {
+            // Too noisy to tell a call that is free.
+            let most = middle(&costs) + error_of_mean(&costs);
+            let whole = most.round().max(1.0);
+            if (most - whole) < 0.25 { whole } else { most }
         } else if !self.varies(call) {
             likely(mean(&costs), error_of_mean(&costs))
         } else if self.controls_are_quiet() {
@@ -148,6 +157,9 @@ impl Costs {
     /// True when more samples would tell more: they differ, or their mean is not a whole number.
     #[must_use]
     pub fn is_uncertain(&self, call: Call) -> bool {
+        if self.silences {
+            return self.count(call) < MOST_IN_SILENCES;
+        }
         let fraction = self
             .learned(call)
             .map_or(0.0, |cost| (cost - cost.round()).abs());
@@ -161,24 +173,56 @@ impl Costs {
         quantile(&costs, 0.99) - quantile(&costs, 0.5) > 2.5
     }
 
-    /// Forgets what was measured of a call.
-    pub fn forget(&mut self, call: Call) {
-        self.samples[call.index()].clear();
+    /// Begins anew with brackets that have silences: what was measured without them is worth nothing.
+    pub fn measure_in_silences(&mut self) {
+        *self = Self {
+            silences: true,
+            ..Self::default()
+        };
     }
 
-    /// The reading within a bracket: while others are at work the low end of the controls, because they only ever add
-    /// to them.
+    /// The reading within the drop over a bracket of `call`; with silences it was taken off already.
+    #[must_use]
+    pub fn reading_within(&self, call: Call) -> f64 {
+        if call == Call::RateLimitStatus || self.silences {
+            0.0
+        } else {
+            self.cheapest_reading()
+        }
+    }
+
+    /// True when a control fell by more than readings do: others were at work.
+    #[must_use]
+    pub fn disturbed(&self, control: f64) -> bool {
+        let usual = if self.silences { 4.0 } else { 1.5 };
+        control > self.cheapest_reading() + usual
+    }
+
+    /// What a reading costs: while others are at work the low end of the controls, because they only ever add to
+    /// them. What a sliding window gives back during a silence adds to some and takes from others.
     #[must_use]
     pub fn cheapest_reading(&self) -> f64 {
         let controls = sorted(self.samples[Call::RateLimitStatus.index()].iter().copied());
         let low = quantile(&controls, 0.25);
         let noisy = controls.iter().filter(|drop| **drop > low + 1.5).count();
-        let reading = if noisy * 12 <= controls.len() {
-            middle(&controls)
+        let reading = if self.silences || noisy * 12 <= controls.len() {
+            self.usual_control()
         } else {
             low
         };
         reading.clamp(0.0, DEAREST_READING)
+    }
+
+    /// What a sliding window gives back during a silence comes in lumps, so that most controls fall by more than the
+    /// mean; otherwise the middle is what others disturb least.
+    fn usual_control(&self) -> f64 {
+        let controls = sorted(self.samples[Call::RateLimitStatus.index()].iter().copied());
+        if self.silences {
+            let cut = controls.len() / 20;
+            mean(&controls[cut..controls.len() - cut])
+        } else {
+            middle(&controls)
+        }
     }
 
     /// True when readings in a row fall by little more than what a reading costs, nearly always.
@@ -329,6 +373,24 @@ mod tests {
             &costs(&[1.0; 4], &[21.0, 21.0, 12.0, 21.0, 21.0]),
             20.0..=20.0,
         );
+    }
+
+    #[test]
+    fn between_silences_the_reading_is_taken_off_already_and_nothing_is_free() {
+        let mut costs = costs(&[1.0; 4], &[2.0; 4]);
+        costs.measure_in_silences();
+        assert_eq!(costs.learned(LIVE), None);
+        let lumps = [-2.0, 1.5, 1.0, 2.5, 1.0, 3.0, 0.5, 1.0];
+        for round in 0..10 {
+            for lump in lumps {
+                costs.learn(READING, lump);
+                costs.learn(LIVE, 19.0 + lumps[(round + 3) % 8]);
+                costs.learn(Call::RawUsageStats, lump - 1.0);
+            }
+        }
+        assert_learned(&costs, 19.5..=21.0);
+        assert_eq!(costs.learned(Call::RawUsageStats), Some(1.0));
+        assert!(costs.disturbed(9.0) && !costs.disturbed(3.0));
     }
 
     #[test]

@@ -23,6 +23,10 @@ const VERIFY: [Duration; Call::ALL.len()] = [
 const CONTROL_EVERY: u32 = 3;
 /// When so many brackets of a call failed, it is sent without.
 const FAILURES: u32 = 2;
+/// While a cost is known from fewer samples than this, it may vary in a way that was not seen yet.
+const FEW: usize = 48;
+/// So many brackets clear a suspicion then, and one later.
+const LOOKS: u32 = 4;
 /// The price of a suspect call is not taken to be higher than this, or than it is known to be.
 const DEAREST_SUSPECT: f64 = 50.0;
 
@@ -139,6 +143,7 @@ impl Planner {
         let care = if doubtful && self.costs.count(call) >= ENOUGH {
             Care::Guarded
         } else if self.costs.count(Call::RateLimitStatus) < ENOUGH
+            || self.lag.known()
             || experiments.brackets.is_multiple_of(CONTROL_EVERY)
         {
             Care::Control
@@ -200,10 +205,7 @@ impl Planner {
             let known = self.lag.known();
             self.lag.vote(lags);
             if self.lag.known() && !known {
-                // What was measured without the silences is worth nothing.
-                for call in Call::ALL {
-                    self.costs.forget(call);
-                }
+                self.costs.measure_in_silences();
                 self.end_bracket(now);
                 return;
             }
@@ -215,11 +217,11 @@ impl Planner {
         };
         let wait = VERIFY[measured.index()].mul_f64((0.75 + 0.5 * self.draw()) / often);
         self.experiments.verify_at[measured.index()] = now + wait;
-        let reading = self.costs.cheapest_reading();
         // Others were at work: the drop is not the call's alone, but what it was not can still be told.
         let disturbed = lesson
             .control
-            .is_some_and(|control| control > reading + 1.5);
+            .is_some_and(|control| self.costs.disturbed(control));
+        let reading = self.costs.reading_within(measured);
         for (call, drop) in lesson.drops {
             if call != measured {
                 self.costs.learn(call, drop);
@@ -248,7 +250,11 @@ impl Planner {
         if (learned == Fit::AsKnown || disproved)
             && let Some(suspicion) = &mut allowance.suspicion
         {
-            suspicion.sent[call.index()] = 0;
+            suspicion.looks += 1;
+            let enough = self.costs.count(call) >= FEW || suspicion.looks >= LOOKS;
+            if enough || call != Call::LiveServiceInfo {
+                suspicion.sent[call.index()] = 0;
+            }
             if suspicion.sent.iter().all(|calls| *calls == 0) {
                 allowance.suspicion = None;
             }
