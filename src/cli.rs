@@ -90,10 +90,84 @@ pub enum Command {
     Once,
     /// Print what the configuration costs in calls, API points and bytes, and the intervals that result. Makes no call.
     Plan,
+    /// Print the usage history as OpenMetrics text with timestamps, for
+    /// `promtool tsdb create-blocks-from openmetrics`. One getRawUsageStats for each VPS.
+    Backfill(Backfill),
     /// Ask a running exporter whether it is well; exit code 0 or 1. Spends no points.
     Healthcheck,
     /// Run the simulated API by itself and print a configuration for it.
     Simulate(Simulate),
+}
+
+/// Which history is written, and where.
+#[derive(Args, Clone, Debug)]
+pub struct Backfill {
+    /// Only this VPS, by its name in the configuration; repeatable.
+    #[arg(long = "vps", value_name = "NAME")]
+    pub vps: Vec<String>,
+    /// From this time on: RFC 3339, a date (UTC), Unix seconds, or a duration ago, for example 30d.
+    #[arg(long, value_name = "TIME", value_parser = Time::parse)]
+    pub since: Option<Time>,
+    /// Up to this time. [default: 3h, what Prometheus itself keeps in memory]
+    #[arg(long, value_name = "TIME", value_parser = Time::parse)]
+    pub until: Option<Time>,
+    /// The file to write; - is standard output.
+    #[arg(long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// A label that Prometheus adds when it scrapes, for example job=kiwivm and instance=localhost:10064; repeatable.
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+}
+
+/// A moment on a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// Unix seconds.
+    At(i64),
+    /// So many seconds ago.
+    Ago(i64),
+}
+
+impl Time {
+    /// Unix seconds, `now` being that too.
+    #[must_use]
+    pub const fn before(self, now: i64) -> i64 {
+        match self {
+            Self::At(seconds) => seconds,
+            Self::Ago(seconds) => now.saturating_sub(seconds),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        use time::format_description::well_known::Rfc3339;
+        let midnight = || time::OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339);
+        if let Ok(seconds) = text.parse() {
+            return Ok(Self::At(seconds));
+        }
+        if let Ok(time) = time::OffsetDateTime::parse(text, &Rfc3339).or_else(|_| midnight()) {
+            return Ok(Self::At(time.unix_timestamp()));
+        }
+        crate::config::parse_duration(text)
+            .and_then(|ago| i64::try_from(ago.as_secs()).ok())
+            .map(Self::Ago)
+            .ok_or_else(|| {
+                "must be like 2026-11-01T00:00:00Z, 2026-11-01, 1793491200 or 30d".to_owned()
+            })
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    let letters = name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+    if !letters || name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(
+            "the name must be letters, digits and _, and not begin with a digit".to_owned(),
+        );
+    }
+    if name.starts_with("__") || ["veid", "vps"].contains(&name) {
+        return Err("this name is taken".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// What the simulator simulates.
@@ -313,6 +387,20 @@ mod tests {
     }
 
     #[test]
+    fn times_as_people_write_them() {
+        for (text, time) in [
+            ("1793491200", Time::At(1_793_491_200)),
+            ("2026-11-01", Time::At(1_793_491_200)),
+            ("2026-11-01T01:00:00+01:00", Time::At(1_793_491_200)),
+            ("30d", Time::Ago(30 * 86_400)),
+            ("3h", Time::Ago(10_800)),
+        ] {
+            assert_eq!(Time::parse(text), Ok(time), "{text}");
+        }
+        assert_eq!(Time::Ago(10).before(100), 90);
+    }
+
+    #[test]
     fn wrong_usage_has_exit_code_2() {
         for arguments in [
             &["--nope"][..],
@@ -322,6 +410,10 @@ mod tests {
             &["--demo", "--config.file=x"],
             &["simulate", "--time-scale=nan"],
             &["simulate", "--vps=0"],
+            &["backfill", "--since=yesterday"],
+            &["backfill", "--label=job"],
+            &["backfill", "--label=vps=x"],
+            &["backfill", "--label=0=x"],
         ] {
             assert_eq!(
                 parse(arguments).expect_err("it is wrong").exit_code(),

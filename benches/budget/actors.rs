@@ -4,8 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use kiwivm_exporter::budget::{Finished, Limits, Outcome, Pace, Places, Planner, Wanted, plan};
-use kiwivm_exporter::config::Scope;
+use kiwivm_exporter::budget::{
+    Finished, Limits, Outcome, Pace, Places, Planner, Shed, Wanted, plan,
+};
+use kiwivm_exporter::config::{Collect, Scope};
 use kiwivm_exporter::kiwivm::{Call, Reason, Veid};
 
 use crate::world::{Answer, DAY, SHARE, WINDOWS, Who, World};
@@ -14,6 +16,8 @@ pub const PACE: Pace = Pace {
     live: Duration::from_secs(120),
     points: Duration::from_secs(600),
     usage: Duration::from_secs(600),
+    inventory: Duration::from_secs(3600),
+    collect: Collect::NOTHING,
 };
 
 /// Somebody who calls at times of their own.
@@ -267,8 +271,8 @@ impl Actor for Fixed {
 /// Knows what costs are, who shares what, how much there is and what others spent; yields as our planner does.
 pub struct Clairvoyant {
     vps: usize,
-    due: Vec<[f64; 4]>,
-    intervals: Vec<[Option<Duration>; 4]>,
+    due: Vec<[f64; Call::ALL.len()]>,
+    intervals: Vec<[Option<Duration>; Call::ALL.len()]>,
     next_plan: f64,
     outages: u32,
 }
@@ -278,18 +282,17 @@ impl Clairvoyant {
         let mut dice = Dice(seed);
         let due = (0..vps)
             .map(|_| {
-                [
-                    dice.roll() * 120.0,
-                    dice.roll() * 600.0,
-                    dice.roll() * 600.0,
-                    f64::MAX,
-                ]
+                let mut due = [f64::MAX; Call::ALL.len()];
+                due[Call::LiveServiceInfo.index()] = dice.roll() * 120.0;
+                due[Call::RateLimitStatus.index()] = dice.roll() * 600.0;
+                due[Call::RawUsageStats.index()] = dice.roll() * 600.0;
+                due
             })
             .collect();
         Self {
             vps,
             due,
-            intervals: vec![[None; 4]; vps],
+            intervals: vec![[None; Call::ALL.len()]; vps],
             next_plan: 0.0,
             outages: 0,
         }
@@ -319,9 +322,9 @@ impl Clairvoyant {
                 };
                 members.len()
             ];
-            let planned = plan(&wanted, prices, rate, false);
+            let planned = plan(&wanted, prices, rate, Shed::Nothing);
             for (vps, intervals) in members.into_iter().zip(planned.intervals) {
-                for call in 0..4 {
+                for call in 0..Call::ALL.len() {
                     let (old, new) = (self.intervals[vps][call], intervals[call]);
                     let due = &mut self.due[vps][call];
                     match (old, new) {

@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use actors::{Actor, Bursts, Clairvoyant, Fixed, Ours, Restarts};
-use kiwivm_exporter::budget::{Wanted, plan};
+use kiwivm_exporter::budget::{Shed, Wanted, plan};
 use kiwivm_exporter::kiwivm::Call;
 use kiwivm_exporter::simulator::{Cost, PointsOptions, PointsScope};
 use world::{DAY, Found, Who, World};
@@ -285,6 +285,8 @@ fn main() {
 }
 
 fn time_planning() {
+    let mut prices = [1.0; Call::ALL.len()];
+    prices[Call::LiveServiceInfo.index()] = 20.0;
     for vps in [1, 20, 2000] {
         let wanted = vec![
             Wanted {
@@ -298,9 +300,9 @@ fn time_planning() {
         for round in 0..rounds {
             std::hint::black_box(plan(
                 &wanted,
-                [20.0, 1.0, 1.0, 1.0],
+                prices,
                 0.1 + round as f64 * 1e-9,
-                false,
+                Shed::Nothing,
             ));
         }
         let micros = begun.elapsed().as_secs_f64() * 1e6 / rounds as f64;

@@ -22,6 +22,11 @@ const HIGHEST_RISE_IN_SILENCE: f64 = -12.0;
 const LONGEST: Duration = Duration::from_secs(150);
 /// So many brackets that cost nothing must have shown the same before a lag is believed or denied.
 const VOTES: i32 = 2;
+/// A lag that is believed is denied when so many more glances have shown none than have.
+const DOUBTS: i32 = 3;
+const SURE: i32 = VOTES + DOUBTS - 1;
+/// A call and a reading that show less than this at once are not counted yet.
+const SEEN: f64 = 1.0;
 
 /// Whether the counter that is read lags behind what is spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,9 +52,18 @@ impl Lag {
     }
 
     /// One more bracket that shows a lag, or none.
-    pub const fn vote(&mut self, lags: bool) {
+    pub fn vote(&mut self, lags: bool) {
+        let vote = if lags { 1 } else { -1 };
         if self.undecided() {
-            self.votes += if lags { 1 } else { -1 };
+            self.votes += vote;
+            if self.votes == VOTES {
+                self.votes = SURE;
+            }
+        } else if self.known() {
+            self.votes = (self.votes + vote).min(SURE);
+            if !self.known() {
+                *self = Self::denied();
+            }
         }
     }
 
@@ -63,7 +77,7 @@ impl Lag {
     #[must_use]
     pub fn from_votes(votes: i32) -> Self {
         Self {
-            votes: votes.clamp(-VOTES, VOTES),
+            votes: votes.clamp(-VOTES, SURE),
         }
     }
 }
@@ -102,6 +116,8 @@ pub enum Care {
     Control,
     /// As long a control before it and after it as the call takes: others may be at work.
     Guarded,
+    /// No measure, but a look at whether the counter lags as is believed: a reading as soon as the call is over.
+    Glance,
 }
 
 /// A bracket under way.
@@ -185,7 +201,7 @@ impl Bracket {
             self.last_at = now;
         }
         match self.stage {
-            Stage::Before if self.care != Care::Call => {
+            Stage::Before if matches!(self.care, Care::Control | Care::Guarded) => {
                 self.stage = Stage::Control;
                 self.wait_for_control(now);
             }
@@ -196,9 +212,13 @@ impl Bracket {
             }
             Stage::Call => {
                 self.stage = Stage::After;
-                if self.lag.known() {
+                if self.lag.known() && self.care != Care::Glance {
                     self.not_before = (now + SILENCE).max(self.last_at + SILENCE + USUAL_CALL);
                 }
+            }
+            Stage::After if self.care == Care::Glance => {
+                self.lesson.lags = fall.map(|fall| fall < SEEN);
+                return Some(std::mem::take(&mut self.lesson));
             }
             Stage::After => {
                 self.note_call(fall);
@@ -383,6 +403,27 @@ mod tests {
         lag.vote(true);
         let (_, lesson) = measure(Care::Control, lag, &mut quiet(10.0), 20.0);
         assert_eq!(lesson.drops, [(Call::RateLimitStatus, 1.0), (LIVE, 20.0)]);
+    }
+
+    #[test]
+    fn a_lag_that_is_not_there_any_more_is_denied_after_some_glances() {
+        let mut lag = Lag::default();
+        lag.vote(true);
+        lag.vote(true);
+        for _ in 0..3 {
+            let (calls, lesson) = measure(Care::Glance, lag, &mut quiet(10.0), 20.0);
+            assert_eq!((calls.len(), lesson.lags), (3, Some(true)));
+            lag.vote(true);
+        }
+        for glance in 0..DOUBTS {
+            assert!(lag.known(), "after {glance} glances");
+            let (_, lesson) = measure(Care::Glance, lag, &mut quiet(0.0), 20.0);
+            assert_eq!(lesson.lags, Some(false));
+            lag.vote(false);
+        }
+        assert!(!lag.known());
+        lag.vote(true);
+        assert_eq!(lag, Lag::denied());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub const fn prudent(call: Call) -> f64 {
         Call::LiveServiceInfo => 20.0,
         Call::RateLimitStatus => 1.0,
         Call::RawUsageStats => 10.0,
-        Call::ServiceInfo => 2.0,
+        _ => 2.0,
     }
 }
 
@@ -56,6 +56,15 @@ pub struct Costs {
 }
 
 impl Costs {
+    /// For brackets that have silences. What was measured without them is worth nothing then, nor the other way round.
+    #[must_use]
+    pub fn in_silences() -> Self {
+        Self {
+            silences: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes in the drop over a bracket of `call`, or over two readings in a row for [`Call::RateLimitStatus`].
     pub fn learn(&mut self, call: Call, drop: f64) -> Fit {
         let known = self.learned(call);
@@ -171,14 +180,6 @@ impl Costs {
     fn varies(&self, call: Call) -> bool {
         let costs = sorted(self.samples[call.index()].iter().copied());
         quantile(&costs, 0.99) - quantile(&costs, 0.5) > 2.5
-    }
-
-    /// Begins anew with brackets that have silences: what was measured without them is worth nothing.
-    pub fn measure_in_silences(&mut self) {
-        *self = Self {
-            silences: true,
-            ..Self::default()
-        };
     }
 
     /// The reading within the drop over a bracket of `call`; with silences it was taken off already.
@@ -377,9 +378,7 @@ mod tests {
 
     #[test]
     fn between_silences_the_reading_is_taken_off_already_and_nothing_is_free() {
-        let mut costs = costs(&[1.0; 4], &[2.0; 4]);
-        costs.measure_in_silences();
-        assert_eq!(costs.learned(LIVE), None);
+        let mut costs = Costs::in_silences();
         let lumps = [-2.0, 1.5, 1.0, 2.5, 1.0, 3.0, 0.5, 1.0];
         for round in 0..10 {
             for lump in lumps {

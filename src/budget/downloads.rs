@@ -56,21 +56,26 @@ impl Downloads {
     /// Intervals that keep the answers of a day within `limit` bytes: usage stretches first, then the rest.
     #[must_use]
     pub fn bearable(&self, wanted: Pace, limit: u64) -> Pace {
-        let [live, points, usage, _] = self.sizes.map(as_f64);
+        let size = |call: Call| as_f64(self.sizes[call.index()]);
         let limit = as_f64(limit);
         let a_day = |size: f64, interval: Duration| {
             size * DAY.as_secs_f64() / interval.as_secs_f64().max(1.0)
         };
         let mut pace = wanted;
-        let rest = a_day(live, wanted.live) + a_day(points, wanted.points);
+        let inventory: f64 = wanted.inventory_calls().map(size).sum();
+        let rest = a_day(size(Call::LiveServiceInfo), wanted.live)
+            + a_day(size(Call::RateLimitStatus), wanted.points)
+            + a_day(inventory, wanted.inventory);
         let too_much = rest / (OF_THE_REST * limit);
         if too_much > 1.0 {
             pace.live = wanted.live.mul_f64(too_much);
             pace.points = wanted.points.mul_f64(too_much);
+            pace.inventory = wanted.inventory.mul_f64(too_much);
         }
         let left = (limit - rest.min(OF_THE_REST * limit)).max(1.0);
         let needed =
-            Duration::try_from_secs_f64(usage * DAY.as_secs_f64() / left).unwrap_or(LONGEST_USAGE);
+            Duration::try_from_secs_f64(size(Call::RawUsageStats) * DAY.as_secs_f64() / left)
+                .unwrap_or(LONGEST_USAGE);
         pace.usage = wanted.usage.max(needed.min(LONGEST_USAGE));
         pace
     }
@@ -111,17 +116,22 @@ const fn as_f64(bytes: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Collect;
 
     const WANTED: Pace = Pace {
         live: Duration::from_secs(120),
         points: Duration::from_secs(600),
         usage: Duration::from_secs(600),
+        inventory: Duration::from_secs(3600),
+        collect: Collect::NOTHING,
     };
     const MIB: u64 = 1 << 20;
     const LIMIT: u64 = 50 * MIB;
 
     fn sizes(live: u64, points: u64, usage: u64) -> Downloads {
-        Downloads::with_sizes([live, points, usage, 0])
+        let mut sizes = [0; Call::ALL.len()];
+        sizes[..3].copy_from_slice(&[live, points, usage]);
+        Downloads::with_sizes(sizes)
     }
 
     #[test]

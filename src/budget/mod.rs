@@ -28,7 +28,7 @@ pub use allowance::{Remaining, USUAL_SIZES};
 pub use backoff::AUTHENTICATION_PAUSE;
 pub use costs::prudent;
 pub use places::Places;
-pub use plan::{Plan, Wanted, plan};
+pub use plan::{Plan, Shed, Wanted, plan};
 pub use planner::{Finished, Learnt, Limits, Memory, Planner};
 pub use schedule::{Due, Outcome, Pace};
 pub use window::{WINDOW_LENGTHS, Window};

@@ -1,19 +1,21 @@
 //! From wanted intervals to those that an allowance can pay.
 //!
-//! The least important class stretches first, up to its longest useful interval: usage, readings of the points, live.
-//! Only when all of them are there is usage shed; then live stretches on, evenly, and service info stands in for it
-//! where that is cheaper. Everything is linear in the number of VPSes.
+//! The least important class stretches first, up to its longest useful interval: inventory, usage, readings of the
+//! points, live. Only when all of them are there is a class shed, inventory before usage; then live stretches on,
+//! evenly, and service info stands in for it where that is cheaper. Everything is linear in the number of VPSes.
 
 use std::time::Duration;
 
 use super::schedule::Pace;
-use crate::fleet::LIVE_LIMIT;
+use crate::fleet::{LIVE_LIMIT, SERVICE_LIMIT};
 use crate::kiwivm::Call;
 
 /// The longest useful interval of live: a little more, and what it tells goes stale before it comes again.
 pub const LONGEST_LIVE: Duration = Duration::from_secs(LIVE_LIMIT.as_secs() * 14 / 15);
 /// The longest useful interval of usage: the rows are not lost, but a graph with larger steps tells little.
 pub const LONGEST_USAGE: Duration = Duration::from_secs(2 * 3600);
+/// The longest useful interval of inventory: what it tells is dropped after twice that.
+pub const LONGEST_INVENTORY: Duration = Duration::from_secs(SERVICE_LIMIT.as_secs() / 2);
 /// The longest useful interval between readings of one allowance, whoever is asked.
 pub const LONGEST_POINTS: Duration = Duration::from_secs(30 * 60);
 
@@ -45,45 +47,57 @@ pub struct Plan {
     pub demand: f64,
     /// True when a wanted interval is not kept because of the points.
     pub stretched: bool,
-    /// True when usage is shed.
-    pub usage_shed: bool,
+    /// What is not called at all.
+    pub shed: Shed,
 }
 
-/// Plans for the VPSes of one allowance: `prices` by [`Call::index`], `rate` in points a second.
+/// The classes that are not called at all because the points do not suffice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shed {
+    /// None.
+    #[default]
+    Nothing,
+    /// Inventory.
+    Inventory,
+    /// Inventory and usage.
+    InventoryAndUsage,
+}
+
+/// Plans for the VPSes of one allowance: `prices` by [`Call::index`], `rate` in points a second. `shed_before` is what
+/// the last plan shed: it comes back when there is a little more than it needs.
 #[must_use]
 pub fn plan(
     wanted: &[Wanted],
     prices: [f64; Call::ALL.len()],
     rate: f64,
-    usage_was_shed: bool,
+    shed_before: Shed,
 ) -> Plan {
-    let mut planner = Classes {
+    let mut classes = Classes {
         wanted,
         prices,
-        stretch: [1.0; 3],
+        shed: Shed::Nothing,
+        stretch: [1.0; 4],
     };
-    let mut usage_shed = false;
-    let mut stretched = false;
-    if planner.demand() > rate {
-        stretched = true;
-        // By importance, the least first.
-        let fits = [Class::Usage, Class::Points, Class::Live]
-            .into_iter()
-            .any(|class| planner.stretch_until_it_fits(class, rate));
-        usage_shed = !fits || (usage_was_shed && planner.demand_at_longest() * HEADROOM > rate);
-        if usage_shed {
-            return planner.without_usage(rate);
+    let stretched = classes.demand() > rate;
+    if stretched {
+        for shed in [Shed::Nothing, Shed::Inventory] {
+            classes.shed = shed;
+            let headroom = if shed < shed_before { HEADROOM } else { 1.0 };
+            if classes.demand_at_longest() * headroom > rate {
+                continue;
+            }
+            // By importance, the least first.
+            for class in [Class::Inventory, Class::Usage, Class::Points, Class::Live] {
+                if classes.stretch_until_it_fits(class, rate) {
+                    break;
+                }
+            }
+            return classes.into_plan(true);
         }
+        classes.shed = Shed::InventoryAndUsage;
+        return classes.without_usage(rate);
     }
-    let intervals = (0..wanted.len())
-        .map(|vps| planner.intervals(vps))
-        .collect();
-    Plan {
-        intervals,
-        demand: planner.demand(),
-        stretched,
-        usage_shed,
-    }
+    classes.into_plan(false)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,12 +105,18 @@ enum Class {
     Live,
     Points,
     Usage,
+    Inventory,
+}
+
+impl Class {
+    const ALL: [Self; 4] = [Self::Live, Self::Points, Self::Usage, Self::Inventory];
 }
 
 struct Classes<'a> {
     wanted: &'a [Wanted],
     prices: [f64; Call::ALL.len()],
-    stretch: [f64; 3],
+    shed: Shed,
+    stretch: [f64; 4],
 }
 
 impl Classes<'_> {
@@ -106,6 +126,7 @@ impl Classes<'_> {
             Class::Live => (wanted.pace.live, LONGEST_LIVE),
             Class::Points => (wanted.pace.points, self.longest_points()),
             Class::Usage => (wanted.pace.usage, LONGEST_USAGE),
+            Class::Inventory => (wanted.pace.inventory, LONGEST_INVENTORY),
         };
         let wanted = wanted.as_secs_f64();
         (wanted * self.stretch[class as usize]).min(longest.as_secs_f64().max(wanted))
@@ -117,26 +138,32 @@ impl Classes<'_> {
         LONGEST_POINTS.saturating_mul(vps).min(LONGEST)
     }
 
-    fn price(&self, class: Class) -> f64 {
-        self.prices[match class {
-            Class::Live => Call::LiveServiceInfo,
-            Class::Points => Call::RateLimitStatus,
-            Class::Usage => Call::RawUsageStats,
+    /// Points of one round of a class of one VPS.
+    fn price(&self, class: Class, wanted: &Wanted) -> f64 {
+        match class {
+            Class::Live => self.prices[Call::LiveServiceInfo.index()],
+            Class::Points => self.prices[Call::RateLimitStatus.index()],
+            Class::Usage if self.shed < Shed::InventoryAndUsage => {
+                self.prices[Call::RawUsageStats.index()]
+            }
+            Class::Inventory if self.shed < Shed::Inventory => wanted
+                .pace
+                .inventory_calls()
+                .map(|call| self.prices[call.index()])
+                .sum(),
+            Class::Usage | Class::Inventory => 0.0,
         }
-        .index()]
     }
 
     fn demand_of(&self, class: Class) -> f64 {
-        let calls: f64 = self
-            .wanted
+        self.wanted
             .iter()
-            .map(|wanted| wanted.slowed / self.interval(class, wanted))
-            .sum();
-        calls * self.price(class)
+            .map(|wanted| wanted.slowed * self.price(class, wanted) / self.interval(class, wanted))
+            .sum()
     }
 
     fn demand(&self) -> f64 {
-        [Class::Live, Class::Points, Class::Usage]
+        Class::ALL
             .into_iter()
             .map(|class| self.demand_of(class))
             .sum()
@@ -144,9 +171,8 @@ impl Classes<'_> {
 
     fn demand_at_longest(&self) -> f64 {
         Classes {
-            wanted: self.wanted,
-            prices: self.prices,
-            stretch: [f64::INFINITY; 3],
+            stretch: [f64::INFINITY; 4],
+            ..*self
         }
         .demand()
     }
@@ -172,25 +198,44 @@ impl Classes<'_> {
         true
     }
 
-    fn intervals(&self, vps: usize) -> Intervals {
-        let wanted = &self.wanted[vps];
+    fn into_plan(self, stretched: bool) -> Plan {
+        Plan {
+            intervals: self
+                .wanted
+                .iter()
+                .map(|wanted| self.intervals(wanted))
+                .collect(),
+            demand: self.demand(),
+            stretched,
+            shed: self.shed,
+        }
+    }
+
+    fn intervals(&self, wanted: &Wanted) -> Intervals {
         let interval = |class| Some(seconds(self.interval(class, wanted) / wanted.slowed));
         let mut intervals = Intervals::default();
         intervals[Call::LiveServiceInfo.index()] = interval(Class::Live);
         intervals[Call::RateLimitStatus.index()] = interval(Class::Points);
-        intervals[Call::RawUsageStats.index()] = interval(Class::Usage);
+        if self.shed < Shed::InventoryAndUsage {
+            intervals[Call::RawUsageStats.index()] = interval(Class::Usage);
+        }
+        if self.shed < Shed::Inventory {
+            for call in wanted.pace.inventory_calls() {
+                intervals[call.index()] = interval(Class::Inventory);
+            }
+        }
         intervals
     }
 
-    /// Everything at its longest, usage not at all, and what is left to live and to what stands in for it.
+    /// Readings at their longest, neither usage nor inventory, and what is left to live and to what stands in for it.
     fn without_usage(mut self, rate: f64) -> Plan {
-        self.stretch = [1.0, f64::INFINITY, f64::INFINITY];
+        self.stretch = [1.0, f64::INFINITY, f64::INFINITY, f64::INFINITY];
         let readings = self.demand_of(Class::Points);
         let left = (rate - readings).max(rate * 0.1);
         let mut live_rate = left;
         let mut service = None;
         self.stretch_live(left);
-        let live_price = self.price(Class::Live);
+        let live_price = self.prices[Call::LiveServiceInfo.index()];
         let service_price = self.prices[Call::ServiceInfo.index()];
         let too_long = self
             .wanted
@@ -208,12 +253,10 @@ impl Classes<'_> {
         let intervals = self
             .wanted
             .iter()
-            .enumerate()
-            .map(|(vps, wanted)| {
-                let mut intervals = self.intervals(vps);
+            .map(|wanted| {
+                let mut intervals = self.intervals(wanted);
                 let live = self.interval_beyond(wanted);
                 intervals[Call::LiveServiceInfo.index()] = Some(seconds(live / wanted.slowed));
-                intervals[Call::RawUsageStats.index()] = None;
                 // Where live comes often enough, nothing has to stand in for it.
                 intervals[Call::ServiceInfo.index()] = service
                     .filter(|service| *service < live)
@@ -226,7 +269,7 @@ impl Classes<'_> {
             intervals,
             demand,
             stretched: true,
-            usage_shed: true,
+            shed: self.shed,
         }
     }
 
@@ -241,7 +284,7 @@ impl Classes<'_> {
             .iter()
             .map(|wanted| wanted.slowed / wanted.pace.live.as_secs_f64())
             .sum();
-        let stretch = calls * self.price(Class::Live) / rate.max(1e-9);
+        let stretch = calls * self.prices[Call::LiveServiceInfo.index()] / rate.max(1e-9);
         self.stretch[Class::Live as usize] = stretch.max(1.0);
     }
 }

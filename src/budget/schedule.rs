@@ -11,10 +11,15 @@ use super::backoff;
 use super::phases::{next_in_phase, next_on_grid, phase};
 use super::places::Places;
 use super::plan::{Intervals, LONGEST_POINTS};
+use crate::config::Collect;
 use crate::kiwivm::{Call, Reason, Veid};
 
 /// The longest step between two VPSes of a first round: a fleet of 50 has started in 12.5 s.
 const FIRST_ROUND_STEP: Duration = Duration::from_millis(250);
+
+/// Bounds for remembered intervals: no file of ours holds others.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The wanted intervals of one VPS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +30,29 @@ pub struct Pace {
     pub points: Duration,
     /// Of `getRawUsageStats`.
     pub usage: Duration,
+    /// Of each of [`Call::INVENTORY`] that is collected.
+    pub inventory: Duration,
+    /// Which inventory is collected.
+    pub collect: Collect,
 }
 
 impl Pace {
+    /// The inventory that is collected.
+    pub fn inventory_calls(&self) -> impl Iterator<Item = Call> {
+        let collect = self.collect;
+        Call::INVENTORY
+            .into_iter()
+            .filter(move |call| collect.wants(*call))
+    }
+
     fn intervals(&self) -> Intervals {
         let mut intervals = Intervals::default();
         intervals[Call::LiveServiceInfo.index()] = Some(self.live);
         intervals[Call::RateLimitStatus.index()] = Some(self.points);
         intervals[Call::RawUsageStats.index()] = Some(self.usage);
+        for call in self.inventory_calls() {
+            intervals[call.index()] = Some(self.inventory);
+        }
         intervals
     }
 }
@@ -55,9 +75,11 @@ pub enum Outcome {
     Failure(Reason),
 }
 
-/// What of a schedule survives a restart: due times and failures, by [`Call::index`].
+/// What of a schedule survives a restart, by [`Call::index`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Remembered {
+    /// The intervals that the due times belong to.
+    pub intervals: Intervals,
     /// When each call is due.
     pub due: [Option<Duration>; Call::ALL.len()],
     /// Failures in a row.
@@ -114,13 +136,13 @@ impl Entry {
 
     /// Everything that is asked of a VPS that answers: the live call first, the rest not before `rest`.
     fn ask_everything(&mut self, first: Duration, rest: Duration) {
-        let planned = |call: Call| self.intervals[call.index()].is_some();
-        let usage = planned(Call::RawUsageStats).then_some(rest);
-        let service = planned(Call::ServiceInfo).then_some(first);
-        self.due[Call::LiveServiceInfo.index()] = Some(first);
-        self.due[Call::RateLimitStatus.index()] = Some(rest);
-        self.due[Call::RawUsageStats.index()] = usage;
-        self.due[Call::ServiceInfo.index()] = service;
+        for call in Call::ALL {
+            let when = match call {
+                Call::LiveServiceInfo | Call::ServiceInfo => first,
+                _ => rest,
+            };
+            self.due[call.index()] = self.intervals[call.index()].map(|_| when);
+        }
     }
 
     fn earliest(&self) -> Option<Duration> {
@@ -176,10 +198,13 @@ impl Schedule {
                 } else {
                     for call in Call::ALL {
                         let interval = kept.interval(call);
+                        let planned = kept.intervals[call.index()].is_some();
                         let due = &mut kept.due[call.index()];
-                        *due = due.map(|due| due.min(now + interval));
+                        *due = due
+                            .filter(|_| planned || call == Call::ServiceInfo)
+                            .map(|due| due.min(now + interval))
+                            .or(planned.then_some(rest));
                     }
-                    kept.due[Call::RawUsageStats.index()].get_or_insert(rest);
                 }
                 kept
             } else {
@@ -291,8 +316,7 @@ impl Schedule {
             Outcome::Success => {
                 entry.failures[call.index()] = 0;
                 let due = entry.due[call.index()];
-                let planned =
-                    call != Call::RawUsageStats || entry.intervals[call.index()].is_some();
+                let planned = call == Call::ServiceInfo || entry.intervals[call.index()].is_some();
                 let next = if first {
                     next_in_phase(phase(veid, call, interval), interval, flight.started)
                 } else {
@@ -470,6 +494,7 @@ impl Schedule {
             due[flight.call.index()] = Some(flight.started + entry.interval(flight.call));
         }
         Some(Remembered {
+            intervals: entry.intervals,
             due,
             failures: entry.failures,
         })
@@ -477,7 +502,7 @@ impl Schedule {
 
     /// Goes on where [`Self::remember`] left off. What became due meanwhile is spread like a first round by the
     /// caller's `earliest`.
-    pub fn restore(&mut self, veid: Veid, remembered: Remembered, earliest: Duration) {
+    pub fn restore(&mut self, veid: Veid, remembered: &Remembered, earliest: Duration) {
         let Some(entry) = self.entries.get_mut(&veid) else {
             return;
         };
@@ -491,10 +516,17 @@ impl Schedule {
             // What was shed comes back with the plan.
             let planned = entry.intervals[call.index()].filter(|_| !paused);
             let due = remembered.due[call.index()]
+                .filter(|_| call == Call::ServiceInfo || entry.intervals[call.index()].is_some())
                 .map(|due| due.clamp(earliest, latest))
                 .or(planned.map(|interval| earliest + phase(veid, call, interval)));
             entry.due[call.index()] = due;
             entry.tried[call.index()] = due.is_some();
+            // Else the next plan would stretch what was due by the same once more at every restart.
+            if let Some(interval) = &mut entry.intervals[call.index()]
+                && let Some(remembered) = remembered.intervals[call.index()]
+            {
+                *interval = remembered.clamp(SHORTEST, LONGEST);
+            }
         }
         entry.failures = remembered.failures;
         self.enqueue(veid);

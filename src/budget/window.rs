@@ -48,6 +48,8 @@ pub struct Trailing {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Bucket {
     index: u64,
+    /// When the first of the amount was counted.
+    earliest: u64,
     /// When the last of the amount was counted. Kept exactly, so that restarts, after which the bounds of buckets lie
     /// elsewhere, do not make an amount younger each time.
     latest: u64,
@@ -69,19 +71,24 @@ impl Trailing {
 
     /// Counts an amount at a time, in any order.
     pub fn add(&mut self, at: Duration, amount: f64) {
-        let at = millis(at);
-        let index = at / self.width;
+        self.add_spread(millis(at), millis(at), amount);
+    }
+
+    fn add_spread(&mut self, earliest: u64, latest: u64, amount: f64) {
+        let index = latest / self.width;
         let position = self.buckets.partition_point(|bucket| bucket.index < index);
         match self.buckets.get_mut(position) {
             Some(bucket) if bucket.index == index => {
-                bucket.latest = bucket.latest.max(at);
+                bucket.earliest = bucket.earliest.min(earliest);
+                bucket.latest = bucket.latest.max(latest);
                 bucket.amount += amount;
             }
             _ => self.buckets.insert(
                 position,
                 Bucket {
                     index,
-                    latest: at,
+                    earliest,
+                    latest,
                     amount,
                 },
             ),
@@ -140,9 +147,8 @@ impl Trailing {
     #[must_use]
     pub fn expired(&self, now: Duration) -> f64 {
         let leaving = self.buckets.front().map_or(0.0, |bucket| {
-            let first = bucket.index * self.width;
-            let left = millis(now).saturating_sub(first + self.length);
-            let spread = (bucket.latest - first).max(1);
+            let left = millis(now).saturating_sub(bucket.earliest + self.length);
+            let spread = bucket.latest.saturating_sub(bucket.earliest).max(1);
             bucket.amount * (millis_f64(left) / millis_f64(spread)).min(1.0)
         });
         self.expired + leaving
@@ -168,7 +174,7 @@ impl Trailing {
     /// Adds everything that another timeline of the same shape holds.
     pub fn merge(&mut self, other: &Self) {
         for bucket in &other.buckets {
-            self.add(Duration::from_millis(bucket.latest), bucket.amount);
+            self.add_spread(bucket.earliest, bucket.latest, bucket.amount);
         }
     }
 
@@ -180,6 +186,7 @@ impl Trailing {
             .filter(|bucket| bucket.amount > 0.0)
             .map(|bucket| Entry {
                 age_seconds: millis_f64(millis(now).saturating_sub(bucket.latest)) / 1000.0,
+                spread_seconds: millis_f64(bucket.latest.saturating_sub(bucket.earliest)) / 1000.0,
                 amount: bucket.amount,
             })
             .collect()
@@ -192,7 +199,8 @@ impl Trailing {
                 Duration::try_from_secs_f64(entry.age_seconds.max(0.0)).unwrap_or(Duration::MAX);
             if entry.amount.is_finite() && entry.amount > 0.0 {
                 let at = now.saturating_sub(elapsed).saturating_sub(age);
-                self.add(at, entry.amount);
+                let spread = Duration::try_from_secs_f64(entry.spread_seconds).unwrap_or_default();
+                self.add_spread(millis(at.saturating_sub(spread)), millis(at), entry.amount);
             }
         }
         self.expire(now);
@@ -202,8 +210,11 @@ impl Trailing {
 /// An amount that was counted some time ago.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Seconds before it was saved.
+    /// Seconds from its latest part until it was saved.
     pub age_seconds: f64,
+    /// Seconds from its earliest part to its latest.
+    #[serde(default)]
+    pub spread_seconds: f64,
     /// In the unit of what is counted.
     pub amount: f64,
 }
@@ -366,6 +377,7 @@ mod tests {
     fn amounts_that_no_file_of_ours_holds_are_passed_over() {
         let entry = |age_seconds, amount| Entry {
             age_seconds,
+            spread_seconds: f64::NAN,
             amount,
         };
         let mut window = trailing();

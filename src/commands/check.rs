@@ -58,7 +58,7 @@ struct Row {
 
 async fn ask(client: &Client, vps: &Vps) -> Row {
     let response = client
-        .call(vps.veid, &vps.key, Call::ServiceInfo, None)
+        .call(vps.veid, &vps.key, Call::ServiceInfo, &mut |_| {})
         .await;
     let outcome = match response.result {
         Ok(decoded) => Ok(match decoded.answer {
@@ -75,7 +75,7 @@ async fn ask(client: &Client, vps: &Vps) -> Row {
                     }
                 )
             }
-            Answer::Usage(_) | Answer::Points(_) => "ok".to_owned(),
+            Answer::Usage | Answer::Points(_) | Answer::Inventory(_) => "ok".to_owned(),
         }),
         Err(error) => Err(error.to_string()),
     };

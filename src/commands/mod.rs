@@ -1,5 +1,6 @@
 //! One file a command. Each returns what went wrong as one text for standard error.
 
+pub mod backfill;
 pub mod check;
 pub mod demo;
 pub mod healthcheck;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Failure, load_config};
 use crate::budget::{
-    Learnt, Limits, Pace, Plan, USUAL_SIZES, WINDOW_LENGTHS, Wanted, Window, plan, prudent,
+    Learnt, Limits, Pace, Plan, Shed, USUAL_SIZES, WINDOW_LENGTHS, Wanted, Window, plan, prudent,
 };
 use crate::cli::Cli;
 use crate::config::{Config, Scope};
@@ -78,7 +78,7 @@ fn page(config: &Config, learnt: Option<&Learnt>) -> String {
             &mut text,
             config,
             "If every call costs 1 point",
-            [1.0; 4],
+            [1.0; Call::ALL.len()],
             sizes,
             shared,
             learnt,
@@ -125,7 +125,10 @@ fn table(
     let vps = as_f64(wanted.len());
     let allowances = if shared { 1.0 } else { vps };
     let mut in_all = 0.0;
-    for call in Call::ALL {
+    for call in Call::ALL
+        .into_iter()
+        .filter(|call| config.collect.wants(*call))
+    {
         let wants: Vec<Duration> = wanted
             .iter()
             .filter_map(|wanted| interval_wanted(&wanted.pace, call))
@@ -161,8 +164,10 @@ fn table(
         percent(in_all, sizes[0], WINDOW_LENGTHS[0], allowances),
         percent(in_all, sizes[1], WINDOW_LENGTHS[1], allowances)
     );
-    if planned.usage_shed {
-        text.push_str("Shed: getRawUsageStats.\n");
+    match planned.shed {
+        Shed::Nothing => {}
+        Shed::Inventory => text.push_str("Shed: inventory.\n"),
+        Shed::InventoryAndUsage => text.push_str("Shed: inventory and getRawUsageStats.\n"),
     }
     thresholds(text, &wanted, prices, sizes, share, shared);
     if let Some(learnt) = learnt {
@@ -184,7 +189,7 @@ fn table(
     }
 }
 
-/// From how many VPSes on like the first the wanted intervals are not kept, and usage is shed.
+/// From how many VPSes on like the first the wanted intervals are not kept, and what is shed.
 fn thresholds(
     text: &mut String,
     wanted: &[Wanted],
@@ -218,7 +223,8 @@ fn thresholds(
             "Wanted intervals are stretched",
             (|plan| plan.stretched) as fn(&Plan) -> bool,
         ),
-        ("Usage is shed", |plan| plan.usage_shed),
+        ("Inventory is shed", |plan| plan.shed >= Shed::Inventory),
+        ("Usage is shed", |plan| plan.shed == Shed::InventoryAndUsage),
     ] {
         let _ = match from(is) {
             Some(vps) => writeln!(
@@ -245,20 +251,20 @@ fn plan_of(
         })
         .fold(f64::INFINITY, f64::min);
     if shared {
-        return plan(wanted, prices, rate, false);
+        return plan(wanted, prices, rate, Shed::Nothing);
     }
     let mut all = Plan {
         intervals: Vec::new(),
         demand: 0.0,
         stretched: false,
-        usage_shed: false,
+        shed: Shed::Nothing,
     };
     for one in wanted {
-        let planned = plan(&[*one], prices, rate, false);
+        let planned = plan(&[*one], prices, rate, Shed::Nothing);
         all.intervals.extend(planned.intervals);
         all.demand += planned.demand;
         all.stretched |= planned.stretched;
-        all.usage_shed |= planned.usage_shed;
+        all.shed = all.shed.max(planned.shed);
     }
     all
 }
@@ -275,12 +281,16 @@ fn wanted(config: &Config, learnt: Option<&Learnt>) -> Vec<Wanted> {
         .collect()
 }
 
-const fn interval_wanted(pace: &Pace, call: Call) -> Option<Duration> {
+fn interval_wanted(pace: &Pace, call: Call) -> Option<Duration> {
     match call {
         Call::LiveServiceInfo => Some(pace.live),
         Call::RateLimitStatus => Some(pace.points),
         Call::RawUsageStats => Some(pace.usage),
         Call::ServiceInfo => None,
+        _ => pace
+            .inventory_calls()
+            .any(|collected| collected == call)
+            .then_some(pace.inventory),
     }
 }
 

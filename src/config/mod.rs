@@ -15,6 +15,7 @@ mod yaml;
 pub use key_source::{KeyFileError, KeySource};
 pub use load::{Source, load};
 pub use problem::{ConfigErrors, Problem, Warning};
+pub use units::parse_duration;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::kiwivm::{ApiKey, Veid};
+use crate::kiwivm::{ApiKey, Call, Veid};
 
 /// Where the API is unless the configuration says otherwise.
 pub const DEFAULT_ENDPOINT: &str = "https://api.64clouds.com/v1";
@@ -141,6 +142,42 @@ pub struct Collect {
     pub locations: bool,
 }
 
+impl Collect {
+    /// All inventory.
+    pub const EVERYTHING: Self = Self {
+        snapshots: true,
+        backups: true,
+        policy: true,
+        audit: true,
+        locations: true,
+    };
+
+    /// No inventory at all.
+    pub const NOTHING: Self = Self {
+        snapshots: false,
+        backups: false,
+        policy: false,
+        audit: false,
+        locations: false,
+    };
+
+    /// Whether a call is made at all; what is no inventory always is.
+    #[must_use]
+    pub const fn wants(self, call: Call) -> bool {
+        match call {
+            Call::SnapshotList => self.snapshots,
+            Call::BackupList => self.backups,
+            Call::SuspensionDetails | Call::PolicyViolations => self.policy,
+            Call::AuditLog => self.audit,
+            Call::MigrateLocations => self.locations,
+            Call::LiveServiceInfo
+            | Call::RateLimitStatus
+            | Call::RawUsageStats
+            | Call::ServiceInfo => true,
+        }
+    }
+}
+
 impl Default for Collect {
     fn default() -> Self {
         Self {
@@ -234,7 +271,7 @@ impl Config {
             intervals,
             staleness,
             state_file: None,
-            collect: Collect::default(),
+            collect: Collect::EVERYTHING,
             compatibility: Vec::new(),
             vps: credentials.into_iter().map(vps).collect(),
         }
@@ -254,18 +291,19 @@ impl Config {
                 live,
                 usage,
                 points,
-                ..
+                inventory,
             } = vps.intervals;
             // Writing to a String does not fail.
             let _ = writeln!(
                 text,
-                "  {} (VEID {}): expected {}; live every {}, usage every {}, points every {}; key {}",
+                "  {} (VEID {}): expected {}; live every {}, usage every {}, points every {}, inventory every {}; key {}",
                 vps.name,
                 vps.veid,
                 vps.expect.name(),
                 units::show_duration(live),
                 units::show_duration(usage),
                 units::show_duration(points),
+                units::show_duration(inventory),
                 vps.key_source,
             );
         }

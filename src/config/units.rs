@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 /// `90s`, `5m`, `1h30m`, `500ms`, `1d`; `None` for anything else.
+#[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total = Duration::ZERO;

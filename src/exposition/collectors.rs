@@ -8,10 +8,10 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 
 use super::Reloads;
-use super::catalogue::{self, Kind, Metric, VPS_METRICS, VpsMetric};
+use super::catalogue::{self, Kind, Metric, VpsMetric, vps_metrics};
 use super::series::{Labels, Series, Value, View, write_sample};
 use crate::clock::Moment;
-use crate::fleet::Deferral;
+use crate::fleet::{Deferral, Fleet};
 use crate::kiwivm::{Call, Veid};
 use crate::poller::{SharedFleet, lock};
 
@@ -43,7 +43,7 @@ impl Collector for FleetCollector {
             .filter(|vps| shown(&vps.identity.veid))
             .map(|vps| View::new(vps, fleet.staleness(), self.now))
             .collect();
-        for VpsMetric { metric, samples } in VPS_METRICS {
+        for VpsMetric { metric, samples } in vps_metrics() {
             let mut family = describe(&mut encoder, metric)?;
             for view in &views {
                 let mut series = Series::new(&mut family, metric.kind, view);
@@ -75,21 +75,25 @@ impl Collector for ExporterCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let fleet = lock(&self.fleet);
         let totals = fleet.totals();
+        let calls: Vec<Call> = Call::ALL
+            .into_iter()
+            .filter(|call| in_use(&fleet, *call))
+            .collect();
 
         let mut family = describe(&mut encoder, &catalogue::POLL_DURATION)?;
-        for call in Call::ALL {
+        for &call in &calls {
             let labels = [("call", call.name())];
             totals.durations[call.index()].encode(family.encode_family(&labels)?)?;
         }
 
         let mut family = describe(&mut encoder, &catalogue::RESPONSE_BYTES)?;
-        for call in Call::ALL {
+        for &call in &calls {
             let labels = [("call", call.name())];
             counter(&mut family, &labels, totals.response_bytes[call.index()])?;
         }
 
         let mut family = describe(&mut encoder, &catalogue::POINTS_SPENT)?;
-        for call in Call::ALL {
+        for &call in &calls {
             let labels = Labels {
                 parts: [&[("call", call.name())], &[]],
             };
@@ -98,7 +102,7 @@ impl Collector for ExporterCollector {
         }
 
         let mut family = describe(&mut encoder, &catalogue::CALL_POINTS)?;
-        for call in Call::ALL {
+        for &call in &calls {
             let labels = Labels {
                 parts: [&[("call", call.name())], &[]],
             };
@@ -111,7 +115,7 @@ impl Collector for ExporterCollector {
             .encode_gauge(&u64::from(totals.points.shared))?;
 
         let mut family = describe(&mut encoder, &catalogue::POLLS_DEFERRED)?;
-        for call in Call::ALL {
+        for &call in &calls {
             for reason in Deferral::ALL {
                 let labels = [("call", call.name()), ("reason", reason.name())];
                 let count = totals.deferred[call.index()][reason as usize];
@@ -140,6 +144,15 @@ impl Collector for ExporterCollector {
         describe(&mut encoder, &catalogue::VPS_CONFIGURED)?.encode_gauge(&fleet.vps().len())?;
         Ok(())
     }
+}
+
+/// Inventory that is not collected, and never was, has no series.
+fn in_use(fleet: &Fleet, call: Call) -> bool {
+    !Call::INVENTORY.contains(&call)
+        || fleet.vps().iter().any(|vps| {
+            let record = &vps.calls[call.index()];
+            record.interval.is_some() || record.successes + record.failures() > 0
+        })
 }
 
 /// Writes what is said about a metric before its samples. prometheus-client appends `_total` to a counter itself.

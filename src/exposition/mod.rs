@@ -7,6 +7,7 @@ mod bandwidth;
 pub mod catalogue;
 mod collectors;
 pub mod format;
+pub mod history;
 mod process;
 mod series;
 mod text;

@@ -6,8 +6,9 @@ use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder, 
 
 use super::catalogue::Kind;
 use crate::clock::Moment;
-use crate::fleet::VpsState;
-use crate::kiwivm::model::{LiveInfo, Lock, Points, Processes, ServiceInfo, UsageRow};
+use crate::fleet::{UsageTotals, VpsState};
+use crate::kiwivm::Call;
+use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Points, Processes, ServiceInfo, UsageRow};
 
 /// A VPS as it is shown at one moment: only what is fresh then.
 pub struct View<'a> {
@@ -19,6 +20,8 @@ pub struct View<'a> {
     pub(super) usage: Option<&'a UsageRow>,
     pub(super) points: Option<&'a Points>,
     pub(super) lock: Option<&'a Option<Lock>>,
+    staleness: f64,
+    now: Moment,
 }
 
 impl<'a> View<'a> {
@@ -32,7 +35,19 @@ impl<'a> View<'a> {
             usage: vps.usage(staleness, now),
             points: vps.points(staleness, now),
             lock: vps.lock(staleness, now),
+            staleness,
+            now,
         }
+    }
+
+    /// What an inventory call told.
+    pub(super) fn inventory(&self, call: Call) -> Option<&'a Inventory> {
+        self.vps.inventory(call, self.staleness, self.now)
+    }
+
+    /// One of the sums of usage rows.
+    pub(super) fn usage_total(&self, sum: fn(&UsageTotals) -> u64) -> Option<u64> {
+        self.vps.usage_totals().map(sum)
     }
 
     pub(super) fn load_average(&self, index: usize) -> Option<f64> {

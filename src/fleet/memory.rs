@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Fleet;
+use super::usage::UsageHistory;
 use super::vps::{Known, VpsState};
 use crate::clock::Moment;
-use crate::kiwivm::model::{LiveInfo, Points, ServiceInfo, UsageRow};
+use crate::kiwivm::model::{Inventory, LiveInfo, Points, ServiceInfo};
 use crate::kiwivm::{Call, Veid};
 
 /// A value and its age in seconds.
@@ -20,7 +21,9 @@ pub struct VpsValues {
     service: Aged<ServiceInfo>,
     live: Aged<LiveInfo>,
     points: Aged<Points>,
-    usage: Option<UsageRow>,
+    usage: Option<UsageHistory>,
+    /// By [`Call::index`].
+    inventory: [Aged<Inventory>; Call::ALL.len()],
     authentication_failed: Option<bool>,
     /// Unix seconds, by [`Call::index`].
     last_success: [Option<f64>; Call::ALL.len()],
@@ -44,7 +47,11 @@ impl Fleet {
             vps.service = aged(values.service, elapsed, now);
             vps.live = aged(values.live, elapsed, now);
             vps.points = aged(values.points, elapsed, now);
+            vps.usage_shown = values.usage.as_ref().map(|usage| usage.totals);
             vps.usage = values.usage;
+            vps.inventory = values
+                .inventory
+                .map(|value| aged(value, elapsed, now).map(Box::new));
             vps.authentication_failed = values.authentication_failed;
             vps.tried = values.last_success.iter().any(Option::is_some);
             for (call, last_success) in vps.calls.iter_mut().zip(values.last_success) {
@@ -60,7 +67,8 @@ fn remember(vps: &VpsState, now: Moment) -> VpsValues {
         service: age(vps.service.as_ref(), now),
         live: age(vps.live.as_ref(), now),
         points: age(vps.points.as_ref(), now),
-        usage: vps.usage,
+        usage: vps.usage.clone(),
+        inventory: std::array::from_fn(|call| age(vps.inventory[call].as_deref(), now)),
         authentication_failed: vps.authentication_failed,
         last_success: std::array::from_fn(|call| vps.calls[call].last_success),
     }

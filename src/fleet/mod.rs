@@ -6,10 +6,12 @@
 
 mod memory;
 mod totals;
+mod usage;
 mod vps;
 
 pub use memory::VpsValues;
 pub use totals::{Deferral, PointsUse, Totals};
+pub use usage::{LATE, UsageHistory, UsageReading, UsageTotals, plausible};
 pub use vps::{CallRecord, Known, VpsState};
 
 use std::time::Duration;
@@ -188,13 +190,28 @@ impl Fleet {
         }
     }
 
-    /// The newest usage row of a VPS that is known, Unix seconds: older rows bring nothing new.
+    /// Begins to read an answer with the usage rows of a VPS. A VPS has one call in flight at a time, so nothing is
+    /// counted in between.
     #[must_use]
-    pub fn newest_usage(&self, veid: Veid) -> Option<i64> {
-        self.vps
-            .iter()
-            .find(|vps| vps.identity.veid == veid)
-            .and_then(|vps| vps.usage.map(|row| row.timestamp))
+    pub fn read_usage(&self, veid: Veid, now: Moment) -> UsageReading {
+        let known = self.vps.iter().find(|vps| vps.identity.veid == veid);
+        UsageReading::new(known.and_then(|vps| vps.usage.as_ref()), now.unix)
+    }
+
+    /// Takes over what was read from an answer that succeeded. It is shown after [`Self::show_usage`].
+    pub fn take_usage(&mut self, veid: Veid, reading: UsageReading) {
+        if let Some(vps) = self.find(veid) {
+            vps.usage = Some(reading.finish());
+        }
+    }
+
+    /// Shows what was counted from usage rows until now. With a state file this has to wait until the counters are in
+    /// it: what was shown once must not be less after a restart.
+    pub fn show_usage(&mut self) {
+        self.version += 1;
+        for vps in &mut self.vps {
+            vps.usage_shown = vps.usage.as_ref().map(|usage| usage.totals);
+        }
     }
 
     /// The elapsed time at which the next value goes stale by itself, if any does.

@@ -1,8 +1,10 @@
+mod usage;
+
 use std::time::Duration;
 
 use super::*;
 use crate::kiwivm::Reason;
-use crate::kiwivm::model::{Lock, Points, UsageRow};
+use crate::kiwivm::model::{Backups, Inventory, Lock, Points, UsageRow};
 
 const VEID: Veid = Veid(1_000_001);
 const STALENESS: f64 = 3.0;
@@ -54,15 +56,26 @@ fn failure(call: Call, reason: Reason) -> Result<Decoded, CallError> {
     })
 }
 
-fn usage(timestamp: i64) -> Result<Decoded, CallError> {
-    answer(Answer::Usage(vec![UsageRow {
+fn row(timestamp: i64, bytes: u64) -> UsageRow {
+    UsageRow {
         timestamp,
         cpu_percent: Some(1.0),
-        network_in: None,
-        network_out: None,
+        network_in: Some(bytes),
+        network_out: Some(2 * bytes),
         disk_read: None,
-        disk_written: None,
-    }]))
+        disk_written: Some(3 * bytes),
+    }
+}
+
+/// An answer with these rows.
+fn poll(fleet: &mut Fleet, rows: &[UsageRow], now: Moment) {
+    let mut reading = fleet.read_usage(VEID, now);
+    for row in rows {
+        reading.take(*row);
+    }
+    fleet.apply(VEID, Call::RawUsageStats, &answer(Answer::Usage), now);
+    fleet.take_usage(VEID, reading);
+    fleet.show_usage();
 }
 
 fn up(fleet: &Fleet, seconds: u64) -> bool {
@@ -127,7 +140,7 @@ fn service_info_takes_over_when_live_fails() {
 fn usage_ages_by_the_time_of_its_rows() {
     let mut fleet = fleet(600);
     let row_time = 1_790_000_000 - 1700;
-    fleet.apply(VEID, Call::RawUsageStats, &usage(row_time), at(0));
+    poll(&mut fleet, &[row(row_time, 1)], at(0));
     let usage_at = |fleet: &Fleet, seconds| {
         fleet.vps()[0]
             .usage(STALENESS, at(seconds))
@@ -139,13 +152,37 @@ fn usage_ages_by_the_time_of_its_rows() {
 }
 
 #[test]
-fn older_rows_and_rows_from_the_future_are_not_the_newest() {
+fn inventory_is_kept_until_it_is_stale_or_says_nothing() {
     let mut fleet = fleet(600);
-    let now = 1_790_000_000;
-    for timestamp in [now - 300, now - 600, now + 86_400] {
-        fleet.apply(VEID, Call::RawUsageStats, &usage(timestamp), at(0));
-    }
-    assert_eq!(fleet.newest_usage(VEID), Some(now - 300));
+    let call = Call::BackupList;
+    let backups = Inventory::Backups(Backups {
+        count: 2,
+        ..Backups::default()
+    });
+    let of = |fleet: &Fleet, seconds| {
+        fleet.vps()[0]
+            .inventory(call, STALENESS, at(seconds))
+            .cloned()
+    };
+    let known = answer(Answer::Inventory(Some(backups.clone())));
+    fleet.apply(VEID, call, &known, at(0));
+    assert_eq!(of(&fleet, 1800), Some(backups.clone()));
+    assert_eq!(of(&fleet, 1801), None);
+    assert_eq!(fleet.next_expiry(at(0)), Some(Duration::from_secs(1800)));
+    fleet.apply(VEID, call, &known, at(0));
+    fleet.apply(VEID, call, &answer(Answer::Inventory(None)), at(1));
+    assert_eq!(of(&fleet, 2), None);
+    // Over a restart with its age.
+    fleet.apply(VEID, call, &known, at(10));
+    let saved = serde_json::to_string(&fleet.remember(at(20))).unwrap();
+    let mut next = self::fleet(600);
+    next.recall(
+        serde_json::from_str(&saved).unwrap(),
+        Duration::from_secs(5),
+        at(5000),
+    );
+    assert_eq!(of(&next, 5000 + 1785), Some(backups));
+    assert_eq!(of(&next, 5000 + 1786), None);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::usage::{UsageHistory, UsageTotals};
 use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, carries_service_info};
 use crate::clock::Moment;
-use crate::kiwivm::model::{Answer, LiveInfo, Lock, Points, ServiceInfo, UsageRow};
+use crate::kiwivm::model::{Answer, Inventory, LiveInfo, Lock, Points, ServiceInfo, UsageRow};
 use crate::kiwivm::{Call, CallError, Reason};
 
 /// A value and the moment it was learnt.
@@ -63,7 +64,10 @@ pub struct VpsState {
     pub last_error: Option<(Call, Known<String>)>,
     pub(super) service: Option<Known<ServiceInfo>>,
     pub(super) live: Option<Known<LiveInfo>>,
-    pub(super) usage: Option<UsageRow>,
+    pub(super) usage: Option<UsageHistory>,
+    /// The sums that may be shown: with a state file, those that are in it.
+    pub(super) usage_shown: Option<UsageTotals>,
+    pub(super) inventory: [Option<Box<Known<Inventory>>>; Call::ALL.len()],
     pub(super) points: Option<Known<Points>>,
     lock: Option<Known<Option<Lock>>>,
     /// The call that was answered with the lock. During some tasks others are answered as ever.
@@ -83,6 +87,8 @@ impl VpsState {
             service: None,
             live: None,
             usage: None,
+            usage_shown: None,
+            inventory: Default::default(),
             points: None,
             lock: None,
             locked_call: None,
@@ -119,8 +125,23 @@ impl VpsState {
     pub fn usage(&self, staleness: f64, now: Moment) -> Option<&UsageRow> {
         let limit = self.limit(Call::RawUsageStats, staleness).as_secs_f64();
         self.usage
+            .as_ref()?
+            .newest
             .as_ref()
             .filter(|row| now.unix - seconds(row.timestamp) <= limit)
+    }
+
+    /// What was counted from usage rows. Counters are never dropped.
+    #[must_use]
+    pub fn usage_totals(&self) -> Option<&UsageTotals> {
+        self.usage_shown.as_ref()
+    }
+
+    /// What one of [`Call::INVENTORY`] told, while fresh.
+    #[must_use]
+    pub fn inventory(&self, call: Call, staleness: f64, now: Moment) -> Option<&Inventory> {
+        let known = self.inventory[call.index()].as_deref();
+        self.fresh(known, call, staleness, now)
     }
 
     /// True while an answer of live or service info is fresh.
@@ -179,7 +200,11 @@ impl VpsState {
                 self.live = Some(Known::new((**live).clone(), now));
             }
             Answer::Points(points) => self.points = Some(Known::new(*points, now)),
-            Answer::Usage(rows) => self.take_newest(rows, now),
+            Answer::Usage => {}
+            Answer::Inventory(inventory) => {
+                let known = inventory.clone().map(|value| Known::new(value, now));
+                self.inventory[call.index()] = known.map(Box::new);
+            }
         }
     }
 
@@ -200,22 +225,6 @@ impl VpsState {
             _ => {}
         }
         self.last_error = Some((call, Known::new(error.to_string(), now)));
-    }
-
-    /// Rows from the future (beyond a clock that is a little off) would hide every later row.
-    fn take_newest(&mut self, rows: &[UsageRow], now: Moment) {
-        const CLOCK_TOLERANCE: f64 = 15.0 * 60.0;
-        let newest = rows
-            .iter()
-            .filter(|row| seconds(row.timestamp) <= now.unix + CLOCK_TOLERANCE)
-            .max_by_key(|row| row.timestamp);
-        if let Some(row) = newest
-            && self
-                .usage
-                .is_none_or(|known| row.timestamp > known.timestamp)
-        {
-            self.usage = Some(*row);
-        }
     }
 
     fn fresh<'a, T>(
@@ -248,7 +257,8 @@ impl VpsState {
         let at = |at: Option<Duration>, call| {
             at.map(|at| at.saturating_add(self.limit(call, staleness)))
         };
-        let usage = self.usage.map(|row| {
+        let newest = self.usage.as_ref().and_then(|usage| usage.newest);
+        let usage = newest.map(|row| {
             let left = seconds(row.timestamp)
                 + self.limit(Call::RawUsageStats, staleness).as_secs_f64()
                 - now.unix;
@@ -262,6 +272,10 @@ impl VpsState {
             usage,
         ]
         .into_iter()
+        .chain(Call::INVENTORY.map(|call| {
+            let known = self.inventory[call.index()].as_ref();
+            at(known.map(|known| known.at), call)
+        }))
         .flatten()
     }
 }

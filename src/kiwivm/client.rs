@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, Url, redirect, retry};
 
-use super::{ApiKey, Call, CallError, Decoded, Reason, Veid, decode};
+use super::model::UsageRow;
+use super::{ApiKey, Call, CallError, DecodeError, Decoded, Reason, UsageStream, Veid, decode};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The vendor gives 15 s as the longest live call; the clients that work give it twice that.
@@ -117,20 +118,22 @@ impl Client {
         Ok(Self { http, endpoint })
     }
 
-    /// Makes one call. Of usage rows only those newer than `usage_since` (Unix seconds) are kept.
+    /// Makes one call. Usage rows are passed to `row` as they arrive; they count when the call succeeds.
     pub async fn call(
         &self,
         veid: Veid,
         key: &ApiKey,
         call: Call,
-        usage_since: Option<i64>,
+        row: &mut (dyn FnMut(UsageRow) + Send),
     ) -> Response {
-        let mut body = Vec::new();
+        let mut body = Body::of(call);
         let result = self
-            .exchange(veid, key, call, &mut body)
+            .exchange(veid, key, call, &mut body, row)
             .await
             .and_then(|status| {
-                let decoded = decode(call, &body, usage_since)
+                let decoded = body
+                    .content
+                    .decode(call)
                     .map_err(|error| CallError::from_answer(veid, call, key, error));
                 if status == StatusCode::OK {
                     return decoded;
@@ -145,7 +148,7 @@ impl Client {
             });
         Response {
             result,
-            bytes: body.len() as u64,
+            bytes: body.received as u64,
         }
     }
 
@@ -154,14 +157,13 @@ impl Client {
         veid: Veid,
         key: &ApiKey,
         call: Call,
-        body: &mut Vec<u8>,
+        body: &mut Body,
+        row: &mut (dyn FnMut(UsageRow) + Send),
     ) -> Result<StatusCode, CallError> {
         let (timeout, silence, limit) = match call {
             Call::LiveServiceInfo => (LIVE_TIMEOUT, LIVE_TIMEOUT, OTHER_LIMIT),
             Call::RawUsageStats => (USAGE_TIMEOUT, USAGE_SILENCE, USAGE_LIMIT),
-            Call::ServiceInfo | Call::RateLimitStatus => {
-                (OTHER_TIMEOUT, OTHER_TIMEOUT, OTHER_LIMIT)
-            }
+            _ => (OTHER_TIMEOUT, OTHER_TIMEOUT, OTHER_LIMIT),
         };
         let transport = |error: reqwest::Error| {
             let (reason, detail) = classify(&error.without_url());
@@ -197,13 +199,67 @@ impl Client {
             .map_err(silent)?
             .map_err(transport)?
         {
-            if body.len() + chunk.len() > limit {
+            body.received += chunk.len();
+            if body.received > limit {
                 let detail = format!("the answer is larger than {} MiB", limit >> 20);
                 return Err(CallError::new(veid, call, Reason::BodyTooLarge, detail));
             }
-            body.extend_from_slice(&chunk);
+            if !body.content.push(&chunk, row) {
+                break;
+            }
         }
         Ok(response.status())
+    }
+}
+
+/// The body of an answer as it arrives.
+struct Body {
+    received: usize,
+    content: Content,
+}
+
+enum Content {
+    Whole(Vec<u8>),
+    Usage(Box<UsageStream>),
+    Bad(DecodeError),
+}
+
+impl Body {
+    fn of(call: Call) -> Self {
+        let content = if call == Call::RawUsageStats {
+            Content::Usage(Box::default())
+        } else {
+            Content::Whole(Vec::new())
+        };
+        Self {
+            received: 0,
+            content,
+        }
+    }
+}
+
+impl Content {
+    /// False when it is known that no answer will come of it.
+    fn push(&mut self, chunk: &[u8], row: &mut dyn FnMut(UsageRow)) -> bool {
+        match self {
+            Self::Whole(body) => body.extend_from_slice(chunk),
+            Self::Usage(stream) => {
+                if let Err(error) = stream.push(chunk, row) {
+                    *self = Self::Bad(error);
+                    return false;
+                }
+            }
+            Self::Bad(_) => return false,
+        }
+        true
+    }
+
+    fn decode(self, call: Call) -> Result<Decoded, DecodeError> {
+        match self {
+            Self::Whole(body) => decode(call, &body, &mut |_| {}),
+            Self::Usage(stream) => stream.finish(),
+            Self::Bad(error) => Err(error),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod lenient;
 pub mod model;
 
 pub use client::{Client, ClientError, ClientOptions, Response, is_loopback};
-pub use decode::{DecodeError, Decoded, decode};
+pub use decode::{DecodeError, Decoded, UsageStream, decode};
 pub use error::{CallError, Reason};
 pub use key::ApiKey;
 
@@ -38,15 +38,43 @@ pub enum Call {
     RawUsageStats,
     /// Plan, bandwidth, addresses, suspension. Works whatever the power state.
     ServiceInfo,
+    /// Open policy cases and their deadlines.
+    PolicyViolations,
+    /// Open suspension cases.
+    SuspensionDetails,
+    /// Automatic backups.
+    BackupList,
+    /// Snapshots.
+    SnapshotList,
+    /// What was done in the panel and through the API.
+    AuditLog,
+    /// Where the VPS could move, and how each location counts transfer.
+    MigrateLocations,
 }
 
 impl Call {
     /// Every call, most important first; `ALL[call.index()] == call`.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 10] = [
         Self::LiveServiceInfo,
         Self::RateLimitStatus,
         Self::RawUsageStats,
         Self::ServiceInfo,
+        Self::PolicyViolations,
+        Self::SuspensionDetails,
+        Self::BackupList,
+        Self::SnapshotList,
+        Self::AuditLog,
+        Self::MigrateLocations,
+    ];
+
+    /// The calls that tell what changes seldom, each of which can be switched off.
+    pub const INVENTORY: [Self; 6] = [
+        Self::PolicyViolations,
+        Self::SuspensionDetails,
+        Self::BackupList,
+        Self::SnapshotList,
+        Self::AuditLog,
+        Self::MigrateLocations,
     ];
 
     /// The vendor's name: the last part of the URL and the value of the `call` label.
@@ -57,6 +85,12 @@ impl Call {
             Self::RateLimitStatus => "getRateLimitStatus",
             Self::RawUsageStats => "getRawUsageStats",
             Self::ServiceInfo => "getServiceInfo",
+            Self::PolicyViolations => "getPolicyViolations",
+            Self::SuspensionDetails => "getSuspensionDetails",
+            Self::BackupList => "backup/list",
+            Self::SnapshotList => "snapshot/list",
+            Self::AuditLog => "getAuditLog",
+            Self::MigrateLocations => "migrate/getLocations",
         }
     }
 

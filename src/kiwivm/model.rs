@@ -210,6 +210,79 @@ pub struct Lock {
     pub progress: Option<f64>,
 }
 
+/// What `snapshot/list` tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshots {
+    /// How many there are.
+    pub count: u64,
+    /// How many of them are kept for good. `None` when that did not arrive for each.
+    pub sticky: Option<u64>,
+    /// Compressed bytes of all of them. `None` when a size did not arrive.
+    pub size: Option<u64>,
+    /// Unix seconds of the newest, from its file name.
+    pub newest: Option<i64>,
+    /// Seconds until the next one is deleted.
+    pub purges_in: Option<u64>,
+}
+
+/// What `backup/list` tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backups {
+    /// How many there are.
+    pub count: u64,
+    /// Unix seconds of the newest.
+    pub newest: Option<i64>,
+    /// Its size in bytes.
+    pub newest_size: Option<u64>,
+}
+
+/// The open cases of `getSuspensionDetails`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspensionCases {
+    /// Those that the owner can clear (`is_soft` 1).
+    pub clearable: u64,
+    /// The others.
+    pub not_clearable: u64,
+}
+
+/// What `getPolicyViolations` tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyViolations {
+    /// Open cases.
+    pub open: u64,
+    /// Unix seconds of the earliest `suspend_at`.
+    pub deadline: Option<i64>,
+}
+
+/// What `getAuditLog` tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditLog {
+    /// Entries.
+    pub entries: u64,
+    /// Unix seconds of the newest.
+    pub newest: Option<i64>,
+}
+
+/// Locations that `migrate/getLocations` knows, and what transfer is multiplied with there.
+pub type LocationMultipliers = Vec<(String, f64)>;
+
+/// What one of [`super::Call::INVENTORY`] tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Inventory {
+    /// Of `snapshot/list`.
+    Snapshots(Snapshots),
+    /// Of `backup/list`.
+    Backups(Backups),
+    /// Of `getSuspensionDetails`.
+    SuspensionCases(SuspensionCases),
+    /// Of `getPolicyViolations`.
+    PolicyViolations(PolicyViolations),
+    /// Of `getAuditLog`.
+    AuditLog(AuditLog),
+    /// Of `migrate/getLocations`.
+    Locations(LocationMultipliers),
+}
+
 /// What a successful call brought.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
@@ -217,8 +290,10 @@ pub enum Answer {
     Service(Box<ServiceInfo>),
     /// Of `getLiveServiceInfo`.
     Live(Box<ServiceInfo>, Box<LiveInfo>),
-    /// Of `getRawUsageStats`: the rows newer than what was asked for, in the order of the API.
-    Usage(Vec<UsageRow>),
+    /// Of `getRawUsageStats`, whose rows were passed on one by one.
+    Usage,
     /// Of `getRateLimitStatus`.
     Points(Points),
+    /// Of one of the inventory; `None` when its list did not arrive or is in no known form.
+    Inventory(Option<Inventory>),
 }

@@ -1,8 +1,11 @@
 //! The loop that asks the schedule what is due, makes the calls and applies the answers.
 
+mod keeper;
 mod keys;
+mod setup;
 mod state_file;
 
+pub use setup::{limits, paces};
 pub use state_file::{State, StateFile};
 
 use std::collections::hash_map::RandomState;
@@ -16,20 +19,18 @@ use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::budget::{Due, Finished, Limits, Outcome, Pace, Places, Planner};
+use crate::budget::{Due, Finished, Limits, Outcome, Planner};
 use crate::clock::Clock;
-use crate::config::{Concurrency, Config, Vps};
-use crate::fleet::{Fleet, Identity, PointsUse};
+use crate::config::Config;
+use crate::fleet::{Fleet, PointsUse, UsageReading};
 use crate::kiwivm::model::{Answer, Points};
 use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
+use keeper::Keeper;
 use keys::Keys;
+use setup::identities;
 
 /// How often the key file of a VPS whose key was refused is looked at. Costs no points.
 const KEY_FILE_CHECK: Duration = Duration::from_secs(60);
-
-/// Calls that are due this much later are written as made, at least and at most.
-const LEAST_AHEAD: Duration = Duration::from_millis(500);
-const MOST_AHEAD: Duration = Duration::from_secs(10);
 
 /// The fleet as the poller writes it and everyone else reads it. Held only for the time of a copy.
 pub type SharedFleet = Arc<Mutex<Fleet>>;
@@ -71,14 +72,13 @@ pub struct Poller {
     next_key_check: Option<Duration>,
     stretched: bool,
     shown: Option<u64>,
-    state_file: Option<StateFile>,
-    /// How long a write of the state file takes.
-    writing: Duration,
+    keeper: Option<Keeper>,
 }
 
 struct Answered {
     due: Due,
     response: Response,
+    usage: Option<UsageReading>,
     took: Duration,
 }
 
@@ -112,8 +112,7 @@ impl Poller {
             next_key_check: None,
             stretched: false,
             shown: None,
-            state_file: None,
-            writing: Duration::ZERO,
+            keeper: None,
         };
         poller.show_plan();
         poller
@@ -132,7 +131,7 @@ impl Poller {
             self.shown = None;
             self.show_plan();
         }
-        self.state_file = Some(file);
+        self.keeper = Some(Keeper::new(file));
     }
 
     /// Makes one round only: nothing is spent on finding out costs and scope.
@@ -174,9 +173,11 @@ impl Poller {
 
     async fn start_due(&mut self) {
         let taken = self.planner.take_due(self.planner_now());
-        if !taken.is_empty() && !self.planner.remembered(&taken) {
-            // Often enough to promise little, seldom enough to take a hundredth of the time.
-            let ahead = (self.writing * 100).clamp(LEAST_AHEAD, MOST_AHEAD);
+        let unaccounted = !taken.is_empty() && !self.planner.remembered(&taken);
+        if let Some(keeper) = &self.keeper
+            && (unaccounted || keeper.usage_is_due(self.clock.now()))
+        {
+            let ahead = keeper.ahead();
             self.write_state(ahead).await;
         }
         for due in taken {
@@ -191,43 +192,45 @@ impl Poller {
 
     fn call(&mut self, due: Due) {
         let key = self.keys.of(due.veid);
-        let since = lock(&self.fleet).newest_usage(due.veid);
+        let mut usage = (due.call == Call::RawUsageStats)
+            .then(|| lock(&self.fleet).read_usage(due.veid, self.clock.now()));
         let (client, clock) = (self.client.clone(), self.clock);
         self.in_flight.spawn(async move {
             let started = clock.now().elapsed;
+            let mut row = |row| {
+                if let Some(usage) = &mut usage {
+                    usage.take(row);
+                }
+            };
             let response = match &key {
-                Some(key) => or_failure(due, client.call(due.veid, key, due.call, since)).await,
+                Some(key) => or_failure(due, client.call(due.veid, key, due.call, &mut row)).await,
                 None => failure(due, Reason::Auth, "there is no key for it any more"),
             };
             Answered {
                 due,
                 response,
+                usage,
                 took: clock.now().elapsed.saturating_sub(started),
             }
         });
     }
 
-    /// Writes what is known, calls that are due within `ahead` accounted for. A file that can not be written must not
-    /// stop the polling: it is said, and the old file stays.
+    /// Writes what is known, calls that are due within `ahead` accounted for, and shows the counters that are in the
+    /// file then.
     async fn write_state(&mut self, ahead: Duration) {
-        let Some(file) = self.state_file.clone() else {
+        let Some(keeper) = &mut self.keeper else {
             return;
         };
         let now = self.clock.now();
+        let counted = now.elapsed.mul_f64(self.time_scale);
         let budget = self
             .planner
-            .remember(ahead.mul_f64(self.time_scale), self.planner_now());
+            .remember(ahead.mul_f64(self.time_scale), counted);
         let values = lock(&self.fleet).remember(now);
-        let state = State::new(now.unix, budget, values);
-        let path = file.path().to_owned();
-        let written = tokio::task::spawn_blocking(move || file.write(&state)).await;
-        self.writing = self.clock.now().elapsed.saturating_sub(now.elapsed);
-        let error = match written {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        };
-        tracing::error!(file = %path.display(), %error, "the state file could not be written: a restart would not know of the calls made now");
+        keeper
+            .write(State::new(now.unix, budget, values), self.clock)
+            .await;
+        lock(&self.fleet).show_usage();
     }
 
     /// Now, in the time in which the points are counted.
@@ -277,13 +280,19 @@ impl Poller {
             .planner
             .next_wake(self.planner_now())
             .div_f64(self.time_scale);
-        [due].into_iter().chain(self.next_key_check).min()
+        let counters = self.keeper.as_ref().and_then(Keeper::usage_due);
+        [due]
+            .into_iter()
+            .chain(self.next_key_check)
+            .chain(counters)
+            .min()
     }
 
     fn finish(&mut self, answered: Answered) {
         let Answered {
             due: Due { veid, call },
             response,
+            usage,
             took,
         } = answered;
         let now = self.clock.now();
@@ -304,6 +313,13 @@ impl Poller {
         {
             let mut fleet = lock(&self.fleet);
             fleet.apply(veid, call, &response.result, now);
+            if let Some(usage) = usage.filter(|_| response.result.is_ok()) {
+                fleet.take_usage(veid, usage);
+                match &mut self.keeper {
+                    Some(keeper) => keeper.usage_counted(),
+                    None => fleet.show_usage(),
+                }
+            }
         }
         log_outcome(&self.keys, veid, call, &response, before);
     }
@@ -344,7 +360,7 @@ impl Poller {
 
     fn reload(&mut self, reload: Reload) {
         let config = reload.config;
-        let kept = self.state_file.as_ref().map(StateFile::path);
+        let kept = self.keeper.as_ref().map(Keeper::path);
         if config.state_file.as_deref() != kept {
             tracing::warn!("another state_file takes effect at the next start only");
         }
@@ -420,10 +436,6 @@ async fn sleep_until(clock: &Clock, wake: Option<Duration>) {
     }
 }
 
-fn identities(config: &Config) -> Vec<Identity> {
-    config.vps.iter().map(Identity::from).collect()
-}
-
 /// Remaining points as the planner takes them, when an answer tells both.
 fn remaining(answer: &Answer) -> Option<[f64; 2]> {
     let Answer::Points(Points {
@@ -435,44 +447,6 @@ fn remaining(answer: &Answer) -> Option<[f64; 2]> {
     };
     #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
     Some([*quarter as f64, *day as f64])
-}
-
-/// The wanted intervals.
-#[must_use]
-pub fn paces(config: &Config) -> Vec<(Veid, Pace)> {
-    let pace = |vps: &Vps| Pace {
-        live: vps.intervals.live,
-        points: vps.intervals.points,
-        usage: vps.intervals.usage,
-    };
-    config.vps.iter().map(|vps| (vps.veid, pace(vps))).collect()
-}
-
-/// What the configuration allows to spend.
-#[must_use]
-pub fn limits(config: &Config, time_scale: f64) -> Limits {
-    Limits {
-        share: config.budget.share,
-        scope: config.budget.scope,
-        download: config.budget.download,
-        places: places(config, time_scale),
-        learn: true,
-    }
-}
-
-fn places(config: &Config, time_scale: f64) -> Places {
-    match config.api.concurrency {
-        Concurrency::Calls(calls) => Places::fixed(calls.get()),
-        Concurrency::Auto => {
-            let shortest = config.vps.iter().map(|vps| vps.intervals.live).min();
-            Places::for_fleet(
-                config.vps.len(),
-                shortest
-                    .unwrap_or(config.intervals.live)
-                    .div_f64(time_scale),
-            )
-        }
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::fleet::VpsValues;
 /// What the file says it is; anything else is not ours.
 const FORMAT: &str = "kiwivm_exporter state";
 /// Changes when an older program could not read it.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Everything that is remembered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -205,7 +205,7 @@ async fn a_file_that_is_not_ours_is_set_aside_and_kept() {
             "has version 999",
         ),
         (
-            "{\"format\": \"kiwivm_exporter state\", \"version\": 1, \"written\": 5}",
+            "{\"format\": \"kiwivm_exporter state\", \"version\": 2, \"written\": 5}",
             "is damaged",
         ),
     ] {

@@ -22,7 +22,7 @@ fn client(endpoint: &str) -> Client {
 async fn call(mock: &Mock, call: Call) -> Response {
     let key = ApiKey::new(KEY).expect("it is a key");
     let response = client(&mock.endpoint)
-        .call(Veid(VEID), &key, call, None)
+        .call(Veid(VEID), &key, call, &mut |_| {})
         .await;
     assert!(!format!("{response:?}").contains("Canary"), "{response:?}");
     response
@@ -115,7 +115,7 @@ async fn nobody_there_is_a_failed_connection() {
     drop(listener);
     let key = ApiKey::new(KEY).expect("it is a key");
     let response = client(&endpoint)
-        .call(Veid(VEID), &key, Call::ServiceInfo, None)
+        .call(Veid(VEID), &key, Call::ServiceInfo, &mut |_| {})
         .await;
     let error = response.result.expect_err("nobody is there");
     assert_eq!(error.reason, Reason::Connect, "{error}");
@@ -134,7 +134,7 @@ async fn a_peer_that_does_not_speak_tls_is_told_from_one_that_is_not_there() {
     });
     let key = ApiKey::new(KEY).expect("it is a key");
     let response = client(&endpoint)
-        .call(Veid(VEID), &key, Call::ServiceInfo, None)
+        .call(Veid(VEID), &key, Call::ServiceInfo, &mut |_| {})
         .await;
     let error = response.result.expect_err("it does not speak TLS");
     assert_eq!(error.reason, Reason::Tls, "{error}");

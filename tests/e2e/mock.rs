@@ -104,6 +104,15 @@ impl Mock {
             ("getServiceInfo", sample("service_info_kvm.json")),
             ("getRateLimitStatus", sample("rate_limit_status.json")),
             ("getRawUsageStats", Reply::Body(usage)),
+            ("snapshot/list", sample("snapshot_list.json")),
+            ("backup/list", sample("backup_list.json")),
+            (
+                "getSuspensionDetails",
+                sample("suspension_details_none.json"),
+            ),
+            ("getPolicyViolations", sample("policy_violations_none.json")),
+            ("getAuditLog", sample("audit_log.json")),
+            ("migrate/getLocations", sample("migrate_locations.json")),
         ] {
             state.replies.insert((veid, call.to_owned()), reply);
         }

@@ -1,11 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Collect;
 
 const PACE: Pace = Pace {
     live: Duration::from_secs(120),
     points: Duration::from_secs(600),
     usage: Duration::from_secs(600),
+    inventory: Duration::from_secs(3600),
+    collect: Collect::NOTHING,
 };
 /// Of live, readings, usage and service info, in the order of [`Call::index`].
 const PRICES: [f64; Call::ALL.len()] = {
@@ -81,7 +84,7 @@ fn the_least_important_stretches_first_and_usage_is_shed_last() {
     let mut stages = Vec::new();
     let mut rate = 0.3;
     while rate > 0.002 {
-        let plan = plan(&wanted, PRICES, rate, false);
+        let plan = plan(&wanted, PRICES, rate, Shed::Nothing);
         assert!(
             cost(&plan, PRICES) <= rate * 1.001,
             "{} of {rate}",
@@ -101,13 +104,14 @@ fn usage_is_not_shed_while_live_can_be_stretched_to_its_longest() {
     let longest = Classes {
         wanted: &wanted,
         prices: PRICES,
-        stretch: [f64::INFINITY; 3],
+        shed: Shed::Nothing,
+        stretch: [f64::INFINITY; 4],
     }
     .demand();
-    let just_enough = plan(&wanted, PRICES, longest * 1.01, false);
-    assert!(!just_enough.usage_shed);
-    let too_little = plan(&wanted, PRICES, longest * 0.99, false);
-    assert!(too_little.usage_shed);
+    let just_enough = plan(&wanted, PRICES, longest * 1.01, Shed::Nothing);
+    assert_eq!(just_enough.shed, Shed::Nothing);
+    let too_little = plan(&wanted, PRICES, longest * 0.99, Shed::Nothing);
+    assert_eq!(too_little.shed, Shed::InventoryAndUsage);
     // Without usage, live comes within its longest useful interval.
     assert!(of(&too_little, Call::LiveServiceInfo) <= Some(LONGEST_LIVE));
 }
@@ -115,30 +119,104 @@ fn usage_is_not_shed_while_live_can_be_stretched_to_its_longest() {
 #[test]
 fn usage_comes_back_only_when_there_is_some_more_than_it_needs() {
     let wanted = fleet(20);
-    let longest = plan(&wanted, PRICES, 1e-9, false);
-    assert!(longest.usage_shed);
+    let longest = plan(&wanted, PRICES, 1e-9, Shed::Nothing);
+    assert_eq!(longest.shed, Shed::InventoryAndUsage);
     let mut rate = 0.01;
-    while plan(&wanted, PRICES, rate, false).usage_shed {
+    while plan(&wanted, PRICES, rate, Shed::Nothing).shed > Shed::Nothing {
         rate *= 1.01;
     }
-    assert!(plan(&wanted, PRICES, rate, true).usage_shed);
-    assert!(!plan(&wanted, PRICES, rate * HEADROOM * 1.02, true).usage_shed);
+    assert_eq!(
+        plan(&wanted, PRICES, rate, Shed::InventoryAndUsage).shed,
+        Shed::InventoryAndUsage
+    );
+    assert_eq!(
+        plan(
+            &wanted,
+            PRICES,
+            rate * HEADROOM * 1.02,
+            Shed::InventoryAndUsage
+        )
+        .shed,
+        Shed::Nothing
+    );
+}
+
+fn with_inventory(vps: usize) -> Vec<Wanted> {
+    let pace = Pace {
+        collect: Collect::default(),
+        ..PACE
+    };
+    vec![Wanted { pace, slowed: 1.0 }; vps]
+}
+
+#[test]
+fn inventory_stretches_before_usage_and_is_shed_before_it() {
+    let wanted = with_inventory(20);
+    let mut rate = plan(&wanted, PRICES, 1e9, Shed::Nothing).demand;
+    let (mut inventory_longest, mut usage_longest) = (false, false);
+    let mut shed = Shed::Nothing;
+    while shed < Shed::InventoryAndUsage {
+        rate *= 0.99;
+        let plan = plan(&wanted, PRICES, rate, Shed::Nothing);
+        assert!(plan.demand <= rate * 1.001);
+        assert!(plan.shed >= shed, "less for less");
+        if plan.shed == Shed::Inventory && shed == Shed::Nothing {
+            assert!(
+                inventory_longest && usage_longest,
+                "shed before the others were stretched"
+            );
+        }
+        shed = plan.shed;
+        if shed == Shed::Nothing {
+            inventory_longest = of(&plan, Call::BackupList) == Some(LONGEST_INVENTORY);
+            usage_longest = of(&plan, Call::RawUsageStats) == Some(LONGEST_USAGE);
+            let usage_wanted = of(&plan, Call::RawUsageStats) == Some(PACE.usage);
+            assert!(
+                usage_wanted || inventory_longest,
+                "usage is the more important"
+            );
+        } else {
+            assert_eq!(of(&plan, Call::BackupList), None);
+        }
+    }
+}
+
+#[test]
+fn only_the_inventory_that_is_collected_is_planned() {
+    let plan = plan(&with_inventory(1), PRICES, 1e9, Shed::Nothing);
+    for (call, planned) in [
+        (Call::SnapshotList, true),
+        (Call::BackupList, true),
+        (Call::PolicyViolations, true),
+        (Call::SuspensionDetails, true),
+        (Call::AuditLog, false),
+        (Call::MigrateLocations, false),
+    ] {
+        assert_eq!(
+            of(&plan, call),
+            planned.then_some(PACE.inventory),
+            "{call:?}"
+        );
+    }
 }
 
 #[test]
 fn service_info_stands_in_only_where_it_is_cheaper_and_live_comes_too_seldom() {
     let wanted = fleet(50);
-    let poor = plan(&wanted, PRICES, 0.1, false);
+    let poor = plan(&wanted, PRICES, 0.1, Shed::Nothing);
     let service = of(&poor, Call::ServiceInfo).expect("it is ten times cheaper");
     assert!(service < of(&poor, Call::LiveServiceInfo).expect("live is never shed"));
     let mut dear = PRICES;
     dear[Call::ServiceInfo.index()] = 20.0;
     assert_eq!(
-        of(&plan(&wanted, dear, 0.1, false), Call::ServiceInfo),
+        of(&plan(&wanted, dear, 0.1, Shed::Nothing), Call::ServiceInfo),
         None
     );
     assert_eq!(
-        of(&plan(&wanted, PRICES, 2.0, false), Call::ServiceInfo),
+        of(
+            &plan(&wanted, PRICES, 2.0, Shed::Nothing),
+            Call::ServiceInfo
+        ),
         None
     );
 }
@@ -147,7 +225,7 @@ fn service_info_stands_in_only_where_it_is_cheaper_and_live_comes_too_seldom() {
 fn a_vps_that_was_refused_is_slowed_and_the_others_are_not() {
     let mut wanted = fleet(2);
     wanted[1].slowed = 0.25;
-    let plan = plan(&wanted, PRICES, 10.0, false);
+    let plan = plan(&wanted, PRICES, 10.0, Shed::Nothing);
     assert_eq!(of(&plan, Call::LiveServiceInfo), Some(PACE.live));
     assert_eq!(
         plan.intervals[1][Call::LiveServiceInfo.index()],
@@ -161,18 +239,20 @@ proptest! {
         vps in 1_u32..60,
         live in 30_u64..900,
         usage in 60_u64..7200,
-        prices in prop::array::uniform4(0.0_f64..25.0),
+        prices in prop::array::uniform10(0.0_f64..25.0),
+        inventory in any::<bool>(),
         rate in 0.001_f64..5.0,
         slowed in 0.02_f64..1.0,
     ) {
         let pace = Pace {
             live: Duration::from_secs(live),
             usage: Duration::from_secs(usage),
+            collect: if inventory { Collect::default() } else { Collect::NOTHING },
             ..PACE
         };
         let mut wanted = vec![Wanted { pace, slowed: 1.0 }; vps as usize];
         wanted[0].slowed = slowed;
-        let plan = plan(&wanted, prices, rate, false);
+        let plan = plan(&wanted, prices, rate, Shed::Nothing);
         // Readings at their longest are made whatever they cost: without them nothing is known.
         let readings: f64 = plan
             .intervals
@@ -191,7 +271,9 @@ proptest! {
                 wanted.slowed
                     * (prices[Call::LiveServiceInfo.index()] / pace.live.as_secs_f64()
                         + prices[Call::RateLimitStatus.index()] / pace.points.as_secs_f64()
-                        + prices[Call::RawUsageStats.index()] / pace.usage.as_secs_f64())
+                        + prices[Call::RawUsageStats.index()] / pace.usage.as_secs_f64()
+                        + pace.inventory_calls().map(|call| prices[call.index()]).sum::<f64>()
+                            / pace.inventory.as_secs_f64())
             })
             .sum();
         prop_assert_eq!(plan.stretched, wanted_cost > rate);

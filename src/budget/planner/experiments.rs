@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Planner;
 use crate::budget::allowance::Remaining;
 use crate::budget::bracket::{Bracket, Care, Lag};
-use crate::budget::costs::{ENOUGH, Fit, prudent};
+use crate::budget::costs::{Costs, ENOUGH, Fit, prudent};
 use crate::budget::schedule::{Due, Outcome};
 use crate::budget::window::Window;
 use crate::kiwivm::{Call, Veid};
@@ -13,14 +13,17 @@ use crate::kiwivm::{Call, Veid};
 /// Brackets that only add to what is known keep this distance.
 const SPACING: Duration = Duration::from_secs(10);
 /// A known cost is looked at again after this: the more a call spends, the sooner.
-const VERIFY: [Duration; Call::ALL.len()] = [
-    Duration::from_secs(20 * 60),
-    Duration::from_secs(20 * 60),
-    Duration::from_secs(2 * 3600),
-    Duration::from_secs(2 * 3600),
-];
+const fn verify_after(call: Call) -> Duration {
+    match call {
+        Call::LiveServiceInfo | Call::RateLimitStatus => Duration::from_secs(20 * 60),
+        Call::RawUsageStats | Call::ServiceInfo => Duration::from_secs(2 * 3600),
+        _ => Duration::from_secs(12 * 3600),
+    }
+}
 /// Every so many brackets have a control.
 const CONTROL_EVERY: u32 = 3;
+/// Every so many brackets of a counter that lags look whether it still does.
+const GLANCE_EVERY: u32 = 4;
 /// When so many brackets of a call failed, it is sent without.
 const FAILURES: u32 = 2;
 /// While a cost is known from fewer samples than this, it may vary in a way that was not seen yet.
@@ -51,7 +54,7 @@ impl Experiments {
     /// Points a second that verification costs one of so many groups, beyond the calls that are due anyway.
     #[expect(clippy::cast_precision_loss, reason = "a number of groups")]
     pub(super) fn rate(reading: f64, groups: usize) -> f64 {
-        2.3 * reading / VERIFY[0].as_secs_f64() / groups.max(1) as f64
+        2.3 * reading / verify_after(Call::LiveServiceInfo).as_secs_f64() / groups.max(1) as f64
     }
 }
 
@@ -102,7 +105,7 @@ impl Planner {
         for call in Call::ALL {
             if self.costs.count(call) >= ENOUGH {
                 self.experiments.verify_at[call.index()] =
-                    now + VERIFY[call.index()].mul_f64(0.5 + self.draw() / 2.0);
+                    now + verify_after(call).mul_f64(0.5 + self.draw() / 2.0);
             }
         }
         self.experiments.ended = Some(now + SPACING);
@@ -140,7 +143,9 @@ impl Planner {
     pub(super) fn begin_bracket(&mut self, group: usize, veid: Veid, call: Call, now: Duration) {
         let doubtful = self.experiments.odd > 0 || self.groups[group].allowance.suspicion.is_some();
         let experiments = &mut self.experiments;
-        let care = if doubtful && self.costs.count(call) >= ENOUGH {
+        let care = if self.lag.known() && experiments.brackets % GLANCE_EVERY == GLANCE_EVERY - 1 {
+            Care::Glance
+        } else if doubtful && self.costs.count(call) >= ENOUGH {
             Care::Guarded
         } else if self.costs.count(Call::RateLimitStatus) < ENOUGH
             || self.lag.known()
@@ -204,8 +209,12 @@ impl Planner {
         if let Some(lags) = lesson.lags {
             let known = self.lag.known();
             self.lag.vote(lags);
-            if self.lag.known() && !known {
-                self.costs.measure_in_silences();
+            if self.lag.known() != known {
+                self.costs = if known {
+                    Costs::default()
+                } else {
+                    Costs::in_silences()
+                };
                 self.end_bracket(now);
                 return;
             }
@@ -215,7 +224,7 @@ impl Planner {
         } else {
             1.0
         };
-        let wait = VERIFY[measured.index()].mul_f64((0.75 + 0.5 * self.draw()) / often);
+        let wait = verify_after(measured).mul_f64((0.75 + 0.5 * self.draw()) / often);
         self.experiments.verify_at[measured.index()] = now + wait;
         // Others were at work: the drop is not the call's alone, but what it was not can still be told.
         let disturbed = lesson

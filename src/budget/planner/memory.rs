@@ -42,6 +42,8 @@ struct VpsMemory {
     spent: [Vec<Entry>; 2],
     largest: Remaining,
     reading: Option<(f64, Remaining)>,
+    /// Seconds, by [`Call::index`].
+    intervals: [Option<f64>; Call::ALL.len()],
     /// Seconds from now, by [`Call::index`]; below 0 when overdue.
     due: [Option<f64>; Call::ALL.len()],
     failures: [u32; Call::ALL.len()],
@@ -171,6 +173,7 @@ impl Planner {
                     schedule.due[call.index()].map(|due| due.max(now) + interval);
                 let promised = Entry {
                     age_seconds: 0.0,
+                    spread_seconds: 0.0,
                     amount: self.costs.price(call),
                 };
                 for window in &mut spent {
@@ -185,6 +188,9 @@ impl Planner {
             reading: account
                 .reading
                 .map(|reading| (age(reading.sent.at, now), reading.remaining)),
+            intervals: schedule
+                .intervals
+                .map(|interval| interval.map(|interval| interval.as_secs_f64())),
             due: schedule
                 .due
                 .map(|due| due.map(|due| due.as_secs_f64() - now.as_secs_f64())),
@@ -248,11 +254,12 @@ impl Planner {
                 overdue += 1;
             }
             let remembered = Remembered {
+                intervals: vps.intervals.map(|seconds| seconds.map(finite)),
                 due,
                 failures: vps.failures,
             };
             self.schedule
-                .restore(veid, remembered, now + step * overdue);
+                .restore(veid, &remembered, now + step * overdue);
         }
         if self.limits.scope == Scope::Auto {
             self.regroup(self.parts_of(memory), now);

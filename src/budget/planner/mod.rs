@@ -23,6 +23,7 @@ use super::costs::Costs;
 use super::downloads::Downloads;
 use super::phases::mix;
 use super::places::Places;
+use super::plan::Shed;
 use super::refusals::Brake;
 use super::schedule::{Due, Outcome, Pace, Schedule};
 use super::survey::Survey;
@@ -105,7 +106,7 @@ struct Group {
     allowance: Allowance,
     /// Whether that these VPSes share it is known, and need not be found out.
     certain: bool,
-    usage_shed: bool,
+    shed: Shed,
     stretched: bool,
     first_reading: Option<FirstReading>,
     last_sent: Option<Duration>,
@@ -127,7 +128,7 @@ impl Group {
         Self {
             certain: certain || members.len() < 2,
             allowance: Allowance::new(members),
-            usage_shed: false,
+            shed: Shed::Nothing,
             stretched: false,
             first_reading: None,
             last_sent: None,

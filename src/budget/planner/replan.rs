@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::experiments::Experiments;
 use super::{Group, Planner, RETRY};
-use crate::budget::plan::{LONGEST_POINTS, Wanted, plan};
+use crate::budget::plan::{LONGEST_POINTS, Shed, Wanted, plan};
 use crate::kiwivm::{Call, Veid};
 
 /// At least this often, because spending leaves the windows.
@@ -61,13 +61,13 @@ impl Planner {
             &wanted,
             prices,
             (rate - experiments).max(0.2 * rate),
-            state.usage_shed,
+            state.shed,
         );
-        state.usage_shed = plan.usage_shed;
+        state.shed = plan.shed;
         // While costs are not known, a plan by prudent ones is none to complain about.
         let measured = [Call::LiveServiceInfo, Call::RawUsageStats]
             .into_iter()
-            .all(|call| self.costs.count(call) > 0 || plan.usage_shed);
+            .all(|call| self.costs.count(call) > 0 || plan.shed == Shed::InventoryAndUsage);
         state.stretched = plan.stretched && measured;
         for (veid, intervals) in state.allowance.members.iter().zip(plan.intervals) {
             let similar = Call::ALL.into_iter().all(|call| {

@@ -3,12 +3,15 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Collect;
 use crate::simulator::{Cost, Points, PointsOptions, PointsScope};
 
 const PACE: Pace = Pace {
     live: Duration::from_secs(120),
     points: Duration::from_secs(600),
     usage: Duration::from_secs(600),
+    inventory: Duration::from_secs(3600),
+    collect: Collect::NOTHING,
 };
 /// The planner's clock when the story begins: later than anything remembered is old.
 const BEGIN: Duration = Duration::from_secs(10 * 86_400);
@@ -410,6 +413,39 @@ fn after_a_cost_rises_no_more_than_the_calls_since_the_last_reading_are_too_dear
     );
     let learned = rig.planner.learned_cost(Call::LiveServiceInfo);
     assert!(learned.is_some_and(|points| points > 18.0), "{learned:?}");
+}
+
+/// What was due in a stretched interval is not stretched once more at every restart.
+#[test]
+fn restarts_do_not_put_off_what_is_due() {
+    let options = PointsOptions {
+        costs: costs(4.0, 1.0),
+        scope: PointsScope::Account,
+        ..PointsOptions::default()
+    };
+    let mut rig = Rig::new(20, options, 0.5);
+    rig.run(2.0 * HOUR, &mut nobody());
+    let live = rig.planner.interval(Veid(0), Call::LiveServiceInfo);
+    let live = live.expect("live is never shed").as_secs_f64();
+    assert!(live > 4.0 * 120.0, "{live} s");
+    let begin = rig.calls.len();
+    for restart in 0..20 {
+        rig.restart(true);
+        rig.run(
+            2.0 * HOUR + live * 0.4 * f64::from(restart + 1),
+            &mut nobody(),
+        );
+    }
+    for veid in 0..20 {
+        let calls = rig.calls[begin..]
+            .iter()
+            .filter(|(_, due)| due.veid == Veid(veid) && due.call == Call::LiveServiceInfo)
+            .count();
+        assert!(
+            (6..=10).contains(&calls),
+            "{calls} calls of VPS {veid} in 8 intervals"
+        );
+    }
 }
 
 #[test]

@@ -8,6 +8,8 @@ const PACE: Pace = Pace {
     live: Duration::from_secs(120),
     points: Duration::from_secs(600),
     usage: Duration::from_secs(600),
+    inventory: Duration::from_secs(3600),
+    collect: Collect::NOTHING,
 };
 
 /// A schedule without a budget: what is due and has a place is sent.
@@ -417,7 +419,7 @@ fn what_was_shed_before_a_restart_comes_back_with_the_plan() {
 
     let mut after = schedule(1, 4);
     let restarted = seconds(1010);
-    after.0.restore(Veid(1), remembered, restarted);
+    after.0.restore(Veid(1), &remembered, restarted);
     let due = after.0.due(Veid(1), Call::RawUsageStats);
     assert!(
         due.is_some_and(|due| due < restarted + PACE.usage),
@@ -435,7 +437,7 @@ fn a_refused_key_stays_paused_over_a_restart() {
     }
     let remembered = before.0.remember(Veid(1)).expect("it is configured");
     let mut after = schedule(1, 4);
-    after.0.restore(Veid(1), remembered, seconds(5));
+    after.0.restore(Veid(1), &remembered, seconds(5));
     assert!(after.0.paused(Veid(1)));
     assert_eq!(after.take_due(seconds(600)), []);
 }

@@ -4,9 +4,13 @@
 //! that is not an object, and an `error` other than 0 cost the whole answer. Unknown keys, the picture of the console
 //! among them, are passed over without a copy.
 
+mod inventory;
+mod list;
 mod live;
 mod service;
 mod usage;
+
+pub use usage::UsageStream;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,8 +18,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::lenient::{Loose, Odd};
-use super::model::{Answer, Lock, Points};
+use super::model::{Answer, Lock, Points, UsageRow};
 use super::{Call, Reason};
+use list::List;
 
 /// An answer and the fields of it that could not be read.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,23 +52,72 @@ impl DecodeError {
     }
 }
 
-/// Decodes the answer to `call`. Of usage rows only those newer than `usage_since` (Unix seconds) are kept, the others
-/// are dropped while reading.
+/// Decodes the answer to `call`. Usage rows are passed to `row` in the order of the API.
 ///
 /// # Errors
 ///
-/// When the bytes are no answer, or one that says that the call failed.
-pub fn decode(call: Call, body: &[u8], usage_since: Option<i64>) -> Result<Decoded, DecodeError> {
+/// When the bytes are no answer, or one that says that the call failed. What was passed to `row` until then does not
+/// count.
+pub fn decode(
+    call: Call,
+    body: &[u8],
+    row: &mut dyn FnMut(UsageRow),
+) -> Result<Decoded, DecodeError> {
+    let inventory = |(inventory, fields)| (Answer::Inventory(inventory), fields);
+    let (answer, fields) = match call {
+        Call::ServiceInfo => {
+            let mut fields = document(body, &[ENVELOPE, service::FIELDS], None)?;
+            (
+                Answer::Service(Box::new(service::read(&mut fields))),
+                fields,
+            )
+        }
+        Call::LiveServiceInfo => {
+            let known = &[ENVELOPE, live::FIELDS, service::FIELDS];
+            let mut fields = document(body, known, None)?;
+            let service = service::read(&mut fields);
+            let live = live::read(&mut fields, &service);
+            (Answer::Live(Box::new(service), Box::new(live)), fields)
+        }
+        Call::RateLimitStatus => {
+            const FIELDS: &[&str] = &["remaining_points_15min", "remaining_points_24h"];
+            let mut fields = document(body, &[ENVELOPE, FIELDS], None)?;
+            let points = Points {
+                remaining_15m: fields.read("remaining_points_15min", Loose::count),
+                remaining_24h: fields.read("remaining_points_24h", Loose::count),
+            };
+            (Answer::Points(points), fields)
+        }
+        Call::RawUsageStats => {
+            let mut stream = UsageStream::default();
+            stream.push(body, row)?;
+            return stream.finish();
+        }
+        Call::SnapshotList => inventory(inventory::snapshots(body)?),
+        Call::BackupList => inventory(inventory::backups(body)?),
+        Call::SuspensionDetails => inventory(inventory::suspension_cases(body)?),
+        Call::PolicyViolations => inventory(inventory::policy_violations(body)?),
+        Call::AuditLog => inventory(inventory::audit_log(body)?),
+        Call::MigrateLocations => inventory(inventory::locations(body)?),
+    };
+    Ok(Decoded {
+        answer,
+        problems: fields.problems,
+    })
+}
+
+/// The known fields of an answer that says that the call succeeded; the items of `list` are passed on while reading.
+fn document(
+    body: &[u8],
+    known: &'static [&'static [&'static str]],
+    list: Option<&mut List<'_>>,
+) -> Result<Fields, DecodeError> {
     // Some editors of PHP files leave a byte order mark before everything the page prints.
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(DecodeError::new(Reason::NotJson, "the answer is empty"));
     }
-    let mut rows = usage::Rows::newer_than(usage_since);
-    let document = Document {
-        fields: fields_of(call),
-        rows: (call == Call::RawUsageStats).then_some(&mut rows),
-    };
+    let document = Document { known, list };
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let fields = document
         .deserialize(&mut deserializer)
@@ -76,28 +130,7 @@ pub fn decode(call: Call, body: &[u8], usage_since: Option<i64>) -> Result<Decod
         ));
     };
     fields.check_success()?;
-    let answer = match call {
-        Call::ServiceInfo => Answer::Service(Box::new(service::read(&mut fields))),
-        Call::LiveServiceInfo => {
-            let service = service::read(&mut fields);
-            let live = live::read(&mut fields, &service);
-            Answer::Live(Box::new(service), Box::new(live))
-        }
-        Call::RateLimitStatus => Answer::Points(Points {
-            remaining_15m: fields.read("remaining_points_15min", Loose::count),
-            remaining_24h: fields.read("remaining_points_24h", Loose::count),
-        }),
-        Call::RawUsageStats => {
-            for problem in rows.problems {
-                fields.problem(problem);
-            }
-            Answer::Usage(rows.kept)
-        }
-    };
-    Ok(Decoded {
-        answer,
-        problems: fields.problems,
-    })
+    Ok(fields)
 }
 
 const ENVELOPE: &[&str] = &[
@@ -106,18 +139,6 @@ const ENVELOPE: &[&str] = &[
     "additionalErrorInfo",
     "additionalLockingInfo",
 ];
-
-const fn fields_of(call: Call) -> &'static [&'static [&'static str]] {
-    match call {
-        Call::ServiceInfo => &[ENVELOPE, service::FIELDS],
-        Call::LiveServiceInfo => &[ENVELOPE, live::FIELDS, service::FIELDS],
-        Call::RateLimitStatus => &[
-            ENVELOPE,
-            &["remaining_points_15min", "remaining_points_24h"],
-        ],
-        Call::RawUsageStats => &[ENVELOPE],
-    }
-}
 
 /// `serde_json`'s own words could quote the answer; where it broke off is enough.
 fn not_json(error: &serde_json::Error) -> DecodeError {
@@ -140,6 +161,22 @@ struct Fields {
 }
 
 impl Fields {
+    /// Takes in the value of a known key, and passes over any other.
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        map: &mut A,
+        key: &str,
+        mut known: impl Iterator<Item = &'static &'static str>,
+    ) -> Result<(), A::Error> {
+        match known.find(|name| **name == key) {
+            Some(name) => self.values.push((name, map.next_value()?)),
+            None => {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+
     /// As in PHP, the last of several fields of one name counts.
     fn get(&self, name: &'static str) -> Option<&Loose> {
         self.values
@@ -238,12 +275,12 @@ fn speaks_of_rate_limit(message: &str) -> bool {
 }
 
 /// Reads the known fields of the document; `None` when it is not an object.
-struct Document<'a> {
-    fields: &'static [&'static [&'static str]],
-    rows: Option<&'a mut usage::Rows>,
+struct Document<'a, 'l> {
+    known: &'static [&'static [&'static str]],
+    list: Option<&'a mut List<'l>>,
 }
 
-impl<'de> DeserializeSeed<'de> for Document<'_> {
+impl<'de> DeserializeSeed<'de> for Document<'_, '_> {
     type Value = Option<Fields>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -276,7 +313,7 @@ macro_rules! ignore_scalars {
 }
 use ignore_scalars;
 
-impl<'de> Visitor<'de> for Document<'_> {
+impl<'de> Visitor<'de> for Document<'_, '_> {
     type Value = Option<Fields>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -293,23 +330,10 @@ impl<'de> Visitor<'de> for Document<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Fields::default();
         while let Some(Key(key)) = map.next_key()? {
-            if key == "data"
-                && let Some(rows) = self.rows.as_deref_mut()
-            {
-                map.next_value_seed(rows)?;
-                continue;
-            }
-            match self
-                .fields
-                .iter()
-                .copied()
-                .flatten()
-                .find(|name| **name == key)
-            {
-                Some(name) => fields.values.push((name, map.next_value()?)),
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+            if let Some(list) = self.list.as_deref_mut().filter(|list| list.name == key) {
+                map.next_value_seed(list)?;
+            } else {
+                fields.take(&mut map, &key, self.known.iter().copied().flatten())?;
             }
         }
         Ok(Some(fields))

@@ -1,0 +1,85 @@
+//! How the calls of a VPS go.
+
+use super::{VpsMetric, counter, labelled_gauge};
+use crate::budget::Window;
+use crate::kiwivm::{Call, Reason};
+
+pub(super) const METRICS: &[VpsMetric] = &[
+    counter(
+        "kiwivm_polls_total",
+        &["call", "outcome"],
+        "Calls made, by outcome.",
+        |view, series| {
+            for call in Call::ALL {
+                let record = &view.vps.calls[call.index()];
+                let made = record.successes + record.failures() > 0;
+                if record.interval.is_some() || made {
+                    let outcome = |outcome| [("call", call.name()), ("outcome", outcome)];
+                    series.labelled(&outcome("success"), Some(record.successes));
+                    series.labelled(&outcome("failure"), Some(record.failures()));
+                }
+            }
+        },
+    ),
+    counter(
+        "kiwivm_poll_errors_total",
+        &["call", "reason"],
+        "Calls that failed, by reason. A series appears with its first error.",
+        |view, series| {
+            for call in Call::ALL {
+                let errors = &view.vps.calls[call.index()].errors;
+                for reason in Reason::ALL {
+                    let count = errors[reason.index()];
+                    let labels = [("call", call.name()), ("reason", reason.name())];
+                    series.labelled(&labels, (count > 0).then_some(count));
+                }
+            }
+        },
+    ),
+    labelled_gauge(
+        "kiwivm_last_success_timestamp_seconds",
+        &["call"],
+        "When a call last succeeded, Unix time. A live answer is a success of getServiceInfo too.",
+        |view, series| {
+            for call in Call::ALL {
+                let last = view.vps.calls[call.index()].last_success;
+                series.labelled(&[("call", call.name())], last);
+            }
+        },
+    ),
+    labelled_gauge(
+        "kiwivm_poll_interval_seconds",
+        &["call"],
+        "The interval of a call as planned now; absent while the call is not made.",
+        |view, series| {
+            for call in Call::ALL {
+                let interval = view.vps.calls[call.index()].interval;
+                let seconds = interval.map(|interval| interval.as_secs_f64());
+                series.labelled(&[("call", call.name())], seconds);
+            }
+        },
+    ),
+    labelled_gauge(
+        "kiwivm_api_points_remaining",
+        &["window"],
+        "API points left in the current window, as last read.",
+        |view, series| {
+            let Some(points) = view.points else { return };
+            series.labelled(&[("window", "15m")], points.remaining_15m);
+            series.labelled(&[("window", "24h")], points.remaining_24h);
+        },
+    ),
+    labelled_gauge(
+        "kiwivm_api_points_allowance",
+        &["window"],
+        "API points that the exporter allows itself in this window: its share of what others leave.",
+        |view, series| {
+            let Some(allowed) = view.vps.allowed else {
+                return;
+            };
+            for window in Window::ALL {
+                series.labelled(&[("window", window.name())], Some(allowed[window as usize]));
+            }
+        },
+    ),
+];

@@ -1,0 +1,142 @@
+//! Usage history as OpenMetrics text with timestamps: the names, labels and values that the live exporter serves.
+
+use std::io::{self, Write};
+
+use super::catalogue::{self, Kind};
+use crate::fleet::UsageTotals;
+use crate::kiwivm::Veid;
+use crate::kiwivm::model::UsageRow;
+
+/// A row and the sums up to it, that row included.
+#[derive(Clone, Copy, Debug)]
+pub struct Point {
+    /// The row; its time is that of the samples.
+    pub row: UsageRow,
+    /// The sums.
+    pub totals: UsageTotals,
+}
+
+/// The value of one metric at one point, as it is written.
+type Sample = fn(&Point) -> Option<String>;
+
+/// The metrics that usage rows feed. OpenMetrics wants all samples of a metric in one place.
+pub const METRICS: [(&str, Sample); 6] = [
+    ("kiwivm_cpu_usage_ratio", |point| {
+        let percent = point.row.cpu_percent?;
+        Some((percent / 100.0).to_string())
+    }),
+    ("kiwivm_usage_timestamp_seconds", |point| {
+        Some(point.row.timestamp.to_string())
+    }),
+    ("kiwivm_network_receive_bytes_total", |point| {
+        Some(point.totals.network_in.to_string())
+    }),
+    ("kiwivm_network_transmit_bytes_total", |point| {
+        Some(point.totals.network_out.to_string())
+    }),
+    ("kiwivm_disk_read_bytes_total", |point| {
+        Some(point.totals.disk_read.to_string())
+    }),
+    ("kiwivm_disk_written_bytes_total", |point| {
+        Some(point.totals.disk_written.to_string())
+    }),
+];
+
+/// The last line.
+pub const END: &str = "# EOF\n";
+
+/// The lines before the samples of a metric.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_head(out: &mut impl Write, name: &str) -> io::Result<()> {
+    let Some(metric) = catalogue::vps_metrics()
+        .map(|vps| &vps.metric)
+        .find(|metric| metric.name == name)
+    else {
+        return Err(io::Error::other(format!("{name} is not in the catalogue")));
+    };
+    let family = match metric.kind {
+        Kind::Counter => name.strip_suffix("_total").unwrap_or(name),
+        Kind::Gauge | Kind::Histogram => name,
+    };
+    writeln!(out, "# HELP {family} {}", metric.help)?;
+    writeln!(out, "# TYPE {family} {}", metric.kind.name())
+}
+
+/// The labels of the samples of a VPS: `more` as Prometheus adds them to what it scrapes, then our own.
+#[must_use]
+pub fn labels(more: &[(String, String)], veid: Veid, name: &str) -> String {
+    let own = [
+        ("veid".to_owned(), veid.to_string()),
+        ("vps".to_owned(), name.to_owned()),
+    ];
+    let pairs: Vec<String> = more
+        .iter()
+        .chain(&own)
+        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+        .collect();
+    pairs.join(",")
+}
+
+/// The sample of one metric at one point, if it has one there.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_sample(
+    out: &mut impl Write,
+    (name, sample): (&str, Sample),
+    labels: &str,
+    point: &Point,
+) -> io::Result<()> {
+    match sample(point) {
+        Some(value) => writeln!(out, "{name}{{{labels}}} {value} {}", point.row.timestamp),
+        None => Ok(()),
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_in_the_catalogue_and_a_sample_is_one_line() {
+        let mut page = Vec::new();
+        let row = UsageRow {
+            timestamp: 1_790_000_000,
+            cpu_percent: Some(4.5),
+            network_in: None,
+            network_out: None,
+            disk_read: None,
+            disk_written: None,
+        };
+        let totals = UsageTotals {
+            network_in: 7,
+            ..UsageTotals::default()
+        };
+        let more = [("job".to_owned(), "a\\\"b\nc".to_owned())];
+        let labels = labels(&more, Veid(5), "tokyo");
+        for metric in METRICS {
+            write_head(&mut page, metric.0).expect("it is known");
+            write_sample(&mut page, metric, &labels, &Point { row, totals }).expect("it fits");
+        }
+        let page = String::from_utf8(page).expect("it is text");
+        assert_eq!(page.lines().count(), 18);
+        let line = page
+            .lines()
+            .find(|line| line.starts_with("kiwivm_network_receive_bytes_total"));
+        let expected = r#"kiwivm_network_receive_bytes_total{job="a\\\"b\nc",veid="5",vps="tokyo"} 7 1790000000"#;
+        assert_eq!(line, Some(expected));
+        assert!(page.contains("# TYPE kiwivm_network_receive_bytes counter"));
+        assert!(page.contains("} 0.045 1790000000"));
+    }
+}

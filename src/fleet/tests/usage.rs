@@ -1,0 +1,211 @@
+//! Counters made of usage rows.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn counted(fleet: &Fleet) -> u64 {
+    let totals = fleet.vps()[0].usage_totals().expect("usage was polled");
+    assert_eq!(totals.network_out, 2 * totals.network_in);
+    assert_eq!(totals.disk_written, 3 * totals.network_in);
+    assert_eq!(totals.disk_read, 0);
+    totals.network_in
+}
+
+fn ignored(fleet: &Fleet) -> u64 {
+    fleet.vps()[0]
+        .usage_totals()
+        .expect("usage was polled")
+        .rows_ignored
+}
+
+#[test]
+fn older_rows_and_rows_from_the_future_are_not_the_newest() {
+    let mut fleet = fleet(600);
+    let now = 1_790_000_000;
+    for timestamp in [now - 300, now - 600, now + 86_400] {
+        poll(&mut fleet, &[row(timestamp, 1)], at(0));
+    }
+    let newest = fleet.vps()[0].usage(STALENESS, at(0));
+    assert_eq!(newest.map(|row| row.timestamp), Some(now - 300));
+}
+
+#[test]
+fn counting_begins_with_the_first_answer_and_each_row_counts_once() {
+    let mut fleet = fleet(600);
+    let now = 1_790_000_000;
+    let mut rows: Vec<_> = (1..100).map(|at| row(now - 300 * at, 7)).collect();
+    poll(&mut fleet, &rows, at(0));
+    assert_eq!(counted(&fleet), 0);
+    rows.insert(3, row(now + 10, 5));
+    rows.push(row(now + 10, 5));
+    for _ in 0..3 {
+        poll(&mut fleet, &rows, at(300));
+        assert_eq!((counted(&fleet), ignored(&fleet)), (5, 0));
+    }
+}
+
+#[test]
+fn rows_of_an_outage_longer_than_a_day_are_all_counted() {
+    let mut fleet = fleet(600);
+    let now = 1_790_000_000;
+    poll(&mut fleet, &[row(now, 1)], at(0));
+    let rows: Vec<_> = (0..3000).map(|at| row(now + 300 * at, 1)).collect();
+    poll(&mut fleet, &rows, at(900_000));
+    assert_eq!((counted(&fleet), ignored(&fleet)), (2999, 0));
+}
+
+#[test]
+fn a_late_row_counts_within_a_day_and_is_ignored_after() {
+    let mut fleet = fleet(600);
+    let now = 1_790_000_000;
+    let mut rows = vec![row(now - 200_000, 1), row(now, 1)];
+    poll(&mut fleet, &rows, at(0));
+    rows.push(row(now - LATE + 1, 10));
+    poll(&mut fleet, &rows, at(300));
+    assert_eq!((counted(&fleet), ignored(&fleet)), (10, 0));
+    rows.push(row(now - LATE, 100));
+    for _ in 0..3 {
+        poll(&mut fleet, &rows, at(600));
+        assert_eq!((counted(&fleet), ignored(&fleet)), (10, 1));
+    }
+    // Growing old is not being late.
+    rows.push(row(now + 100_000, 1000));
+    for _ in 0..3 {
+        poll(&mut fleet, &rows, at(100_000));
+        assert_eq!((counted(&fleet), ignored(&fleet)), (1010, 1));
+    }
+}
+
+#[test]
+fn impossible_rows_are_ignored_and_counted_once() {
+    let mut fleet = fleet(600);
+    let now = 1_790_000_000;
+    poll(&mut fleet, &[row(now, 1)], at(0));
+    let rows = [row(now, 1), row(now + 7200, 3), row(now + 300, 1 << 60)];
+    for _ in 0..2 {
+        poll(&mut fleet, &rows, at(300));
+        assert_eq!((counted(&fleet), ignored(&fleet)), (0, 2));
+    }
+    // The clock was wrong, or the row early.
+    poll(&mut fleet, &rows[..2], at(7200));
+    assert_eq!(counted(&fleet), 3);
+}
+
+#[test]
+fn a_new_vps_counts_from_its_first_row_and_a_history_that_starts_anew_goes_on() {
+    let mut fleet = fleet(600);
+    let now = 1_790_000_000;
+    poll(&mut fleet, &[], at(0));
+    assert_eq!(counted(&fleet), 0);
+    poll(&mut fleet, &[row(now - 20, 1), row(now + 280, 2)], at(300));
+    assert_eq!(counted(&fleet), 3);
+    // Reinstalled: the rows before are gone.
+    poll(&mut fleet, &[], at(600));
+    poll(&mut fleet, &[row(now + 880, 4)], at(900));
+    assert_eq!((counted(&fleet), ignored(&fleet)), (7, 0));
+}
+
+#[test]
+fn counters_are_shown_when_they_may_be() {
+    let mut fleet = fleet(600);
+    poll(&mut fleet, &[row(1_790_000_000, 1)], at(0));
+    let mut reading = fleet.read_usage(VEID, at(300));
+    reading.take(row(1_790_000_300, 5));
+    fleet.take_usage(VEID, reading);
+    assert_eq!(counted(&fleet), 0);
+    fleet.show_usage();
+    assert_eq!(counted(&fleet), 5);
+}
+
+/// What happens to one poll.
+#[derive(Clone, Debug)]
+enum Event {
+    /// So many rows appear, each so many seconds after the last.
+    Rows(Vec<i64>),
+    /// The newest rows are held back by the API for a while.
+    HoldBack(usize),
+    /// An answer in a scrambled order, with some rows twice.
+    Poll(u64),
+    /// The process ends and goes on from its file.
+    Restart,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => prop::collection::vec(200..900_i64, 0..40).prop_map(Event::Rows),
+        1 => (0..5_usize).prop_map(Event::HoldBack),
+        4 => any::<u64>().prop_map(Event::Poll),
+        1 => Just(Event::Restart),
+    ]
+}
+
+proptest! {
+    /// Whatever the order, however often, through failures, outages and restarts: the counter is the sum of the rows.
+    #[test]
+    fn every_row_counts_exactly_once(events in prop::collection::vec(event(), 1..60)) {
+        let begin = 1_790_000_000_i64;
+        let mut fleet = fleet(600);
+        // The first answer is where counting begins.
+        let first: Vec<_> = (0..400).map(|at| row(begin - 300 * at, 1_000_000_007)).collect();
+        poll(&mut fleet, &first, at(0));
+        let (mut rows, mut held, mut bytes) = (first, Vec::<UsageRow>::new(), 1);
+        // Rows that the API ever told of.
+        let mut told = BTreeMap::new();
+        let mut newest = begin;
+        let elapsed = |newest: i64| at(u64::try_from(newest - begin).unwrap() + 60);
+        for event in events.into_iter().chain([Event::HoldBack(0), Event::Poll(1)]) {
+            match event {
+                Event::Rows(distances) => {
+                    for distance in distances {
+                        newest += distance;
+                        bytes = bytes * 3 % 1_000_003;
+                        rows.push(row(newest, bytes));
+                    }
+                }
+                Event::HoldBack(count) => {
+                    rows.append(&mut held);
+                    rows.sort_by_key(|row| row.timestamp);
+                    // Never so long that they come later than a day.
+                    let from = rows.len().saturating_sub(count + 1).max(400);
+                    held = rows.split_off(from.min(rows.len()));
+                    if let Some(last) = held.pop() {
+                        rows.push(last);
+                    }
+                    let late = held.iter().any(|row| newest - row.timestamp > LATE - 40 * 900);
+                    if late {
+                        rows.append(&mut held);
+                    }
+                }
+                Event::Poll(seed) => {
+                    let mut answer = rows.clone();
+                    for (swap, row) in rows.iter().enumerate() {
+                        let draw = seed.wrapping_mul(swap as u64 + 1).rotate_left(17);
+                        if draw % 5 == 0 {
+                            answer.push(*row);
+                        }
+                        let other = usize::try_from(draw % answer.len() as u64).unwrap();
+                        answer.swap(swap, other);
+                    }
+                    poll(&mut fleet, &answer, elapsed(newest));
+                    let new = rows.iter().filter(|row| row.timestamp > begin);
+                    told.extend(new.map(|row| (row.timestamp, row.network_in.unwrap())));
+                    prop_assert_eq!(counted(&fleet), told.values().sum::<u64>());
+                }
+                Event::Restart => {
+                    let saved = serde_json::to_string(&fleet.remember(elapsed(newest))).unwrap();
+                    fleet = self::fleet(600);
+                    fleet.recall(serde_json::from_str(&saved).unwrap(), Duration::ZERO, elapsed(newest));
+                }
+            }
+            if held.iter().any(|row| newest - row.timestamp > LATE - 40 * 900) {
+                rows.append(&mut held);
+                let new = rows.iter().filter(|row| row.timestamp > begin);
+                told.extend(new.map(|row| (row.timestamp, row.network_in.unwrap())));
+                poll(&mut fleet, &rows, elapsed(newest));
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Counters made of usage rows: each row is added exactly once, in whatever order and however often the API returns it.
+//!
+//! A row is new when it is newer than the newest one counted, or when it is at most [`LATE`] older than that and its
+//! time was not counted yet. What is older still may be a sum of rows that were counted (older rows are coarser), so it
+//! is ignored. The first answer is where counting begins: its rows are taken for counted. A history that starts anew
+//! goes on from the newest row counted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kiwivm::model::UsageRow;
+
+/// Rows that arrive late are accepted for so long behind the newest, in seconds.
+pub const LATE: i64 = 24 * 3600;
+/// A row from the future, beyond a clock that is a little off, would hide every later row. In seconds.
+const CLOCK_TOLERANCE: f64 = 15.0 * 60.0;
+/// No VPS moves a petabyte in the interval of a row.
+const MOST_BYTES: u64 = 1 << 50;
+
+/// Sums of rows in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageTotals {
+    /// Received from the network.
+    pub network_in: u64,
+    /// Sent to the network.
+    pub network_out: u64,
+    /// Read from disk.
+    pub disk_read: u64,
+    /// Written to disk.
+    pub disk_written: u64,
+    /// Rows ignored because they were too late or impossible; not bytes.
+    pub rows_ignored: u64,
+}
+
+impl UsageTotals {
+    /// Adds a row.
+    pub fn add(&mut self, row: &UsageRow) {
+        let sums = [
+            &mut self.network_in,
+            &mut self.network_out,
+            &mut self.disk_read,
+            &mut self.disk_written,
+        ];
+        for (sum, bytes) in sums.into_iter().zip(amounts(row)) {
+            *sum = sum.saturating_add(bytes.unwrap_or(0));
+        }
+    }
+}
+
+const fn amounts(row: &UsageRow) -> [Option<u64>; 4] {
+    [
+        row.network_in,
+        row.network_out,
+        row.disk_read,
+        row.disk_written,
+    ]
+}
+
+/// True unless a row tells what can not be at `now`, Unix seconds: the future, or a petabyte.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a time of this century")]
+pub fn plausible(row: &UsageRow, now: f64) -> bool {
+    row.timestamp as f64 <= now + CLOCK_TOLERANCE
+        && amounts(row)
+            .iter()
+            .flatten()
+            .all(|bytes| *bytes <= MOST_BYTES)
+}
+
+/// What is remembered of the rows of one VPS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UsageHistory {
+    /// The newest row that was counted; `None` while there was none.
+    pub newest: Option<UsageRow>,
+    /// The sums so far.
+    pub totals: UsageTotals,
+    /// Unix seconds: its time, or when an empty history was first seen.
+    high_water: i64,
+    /// The times counted within [`LATE`] of the newest, ascending.
+    #[serde(with = "spaced")]
+    counted: Vec<u32>,
+    /// Rows of the last answer that were too old to be counted, those that were counted and have grown too old included.
+    old: u64,
+    /// Rows of the last answer that were impossible.
+    impossible: u64,
+}
+
+/// Takes in the rows of one answer, one by one.
+#[derive(Clone, Debug)]
+pub struct UsageReading {
+    before: Option<UsageHistory>,
+    newest: Option<UsageRow>,
+    totals: UsageTotals,
+    new: Vec<u32>,
+    old: u64,
+    impossible: u64,
+    now: f64,
+}
+
+impl UsageReading {
+    /// Begins to read an answer to what was asked at `now`, Unix seconds.
+    #[must_use]
+    pub fn new(before: Option<&UsageHistory>, now: f64) -> Self {
+        Self {
+            before: before.cloned(),
+            newest: before.and_then(|before| before.newest),
+            totals: before.map(|before| before.totals).unwrap_or_default(),
+            new: Vec::new(),
+            old: 0,
+            impossible: 0,
+            now,
+        }
+    }
+
+    /// Takes in a row. Of several rows of one time the first counts.
+    pub fn take(&mut self, row: UsageRow) {
+        let time = u32::try_from(row.timestamp).ok();
+        let Some(time) = time.filter(|_| plausible(&row, self.now)) else {
+            self.impossible += 1;
+            return;
+        };
+        match &self.before {
+            Some(before) if row.timestamp <= before.high_water - LATE => {
+                self.old += 1;
+                return;
+            }
+            Some(before) if before.counted.binary_search(&time).is_ok() => return,
+            _ => {}
+        }
+        if !insert(&mut self.new, time) {
+            return;
+        }
+        if self.before.is_none() {
+            self.forget_the_old_of_a_first_answer();
+        } else {
+            self.totals.add(&row);
+        }
+        if self
+            .newest
+            .is_none_or(|newest| row.timestamp > newest.timestamp)
+        {
+            self.newest = Some(row);
+        }
+    }
+
+    /// Years of rows may come, and only those of the last day are of use.
+    fn forget_the_old_of_a_first_answer(&mut self) {
+        const MANY: usize = 1024;
+        if self.new.len() >= MANY {
+            self.old += forget(&mut self.new);
+        }
+    }
+
+    /// What is known after an answer that succeeded.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
+    pub fn finish(self) -> UsageHistory {
+        let first = self.before.is_none();
+        let (mut counted, high_water, known_old, known_impossible) = match self.before {
+            Some(before) => (
+                before.counted,
+                before.high_water,
+                before.old,
+                before.impossible,
+            ),
+            None => (Vec::new(), self.now as i64, 0, 0),
+        };
+        for time in self.new {
+            insert(&mut counted, time);
+        }
+        let high_water = match self.newest {
+            Some(newest) if first => newest.timestamp,
+            Some(newest) => high_water.max(newest.timestamp),
+            None => high_water,
+        };
+        let grown_old = forget(&mut counted);
+        let mut totals = self.totals;
+        if !first {
+            totals.rows_ignored += self.old.saturating_sub(known_old)
+                + self.impossible.saturating_sub(known_impossible);
+        }
+        // An answer with half a history is not what the next one is compared with.
+        let old = if self.old * 2 >= known_old {
+            self.old
+        } else {
+            known_old
+        };
+        UsageHistory {
+            newest: self.newest,
+            totals,
+            high_water,
+            counted,
+            old: old + grown_old,
+            impossible: self.impossible,
+        }
+    }
+}
+
+/// Inserts into ascending times; false when it is there already.
+fn insert(times: &mut Vec<u32>, time: u32) -> bool {
+    if times.last().is_none_or(|last| *last < time) {
+        times.push(time);
+        return true;
+    }
+    match times.binary_search(&time) {
+        Ok(_) => false,
+        Err(position) => {
+            times.insert(position, time);
+            true
+        }
+    }
+}
+
+/// Drops the times that are [`LATE`] behind the last, and tells how many.
+fn forget(times: &mut Vec<u32>) -> u64 {
+    let Some(last) = times.last() else {
+        return 0;
+    };
+    let floor = i64::from(*last) - LATE;
+    let old = times.partition_point(|time| i64::from(*time) <= floor);
+    times.drain(..old);
+    times.shrink_to(300);
+    old as u64
+}
+
+/// Ascending times as runs of `[distance, how often]`: nearly all rows are as far apart.
+mod spaced {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::insert;
+
+    /// A day has no more rows than seconds; what claims to hold more is damaged.
+    const MOST: usize = 86_400;
+
+    pub fn serialize<S: Serializer>(times: &[u32], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut runs: Vec<(u32, u32)> = Vec::new();
+        let mut last = 0;
+        for time in times {
+            let distance = time - last;
+            last = *time;
+            match runs.last_mut() {
+                Some((run, count)) if *run == distance => *count += 1,
+                _ => runs.push((distance, 1)),
+            }
+        }
+        runs.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
+        let runs = Vec::<(u32, u32)>::deserialize(deserializer)?;
+        let mut times = Vec::new();
+        let mut last = 0_u32;
+        for (distance, count) in runs {
+            for _ in 0..count {
+                last = last.saturating_add(distance);
+                if times.len() >= MOST {
+                    return Err(serde::de::Error::custom("too many times"));
+                }
+                insert(&mut times, last);
+            }
+        }
+        Ok(times)
+    }
+}

@@ -1,0 +1,50 @@
+//! From the configuration to what the planner and the fleet want to know.
+
+use crate::budget::{Limits, Pace, Places};
+use crate::config::{Concurrency, Config, Vps};
+use crate::fleet::Identity;
+use crate::kiwivm::Veid;
+
+/// The wanted intervals.
+#[must_use]
+pub fn paces(config: &Config) -> Vec<(Veid, Pace)> {
+    let pace = |vps: &Vps| Pace {
+        live: vps.intervals.live,
+        points: vps.intervals.points,
+        usage: vps.intervals.usage,
+        inventory: vps.intervals.inventory,
+        collect: config.collect,
+    };
+    config.vps.iter().map(|vps| (vps.veid, pace(vps))).collect()
+}
+
+/// What the configuration allows to spend.
+#[must_use]
+pub fn limits(config: &Config, time_scale: f64) -> Limits {
+    Limits {
+        share: config.budget.share,
+        scope: config.budget.scope,
+        download: config.budget.download,
+        places: places(config, time_scale),
+        learn: true,
+    }
+}
+
+fn places(config: &Config, time_scale: f64) -> Places {
+    match config.api.concurrency {
+        Concurrency::Calls(calls) => Places::fixed(calls.get()),
+        Concurrency::Auto => {
+            let shortest = config.vps.iter().map(|vps| vps.intervals.live).min();
+            Places::for_fleet(
+                config.vps.len(),
+                shortest
+                    .unwrap_or(config.intervals.live)
+                    .div_f64(time_scale),
+            )
+        }
+    }
+}
+
+pub(super) fn identities(config: &Config) -> Vec<Identity> {
+    config.vps.iter().map(Identity::from).collect()
+}
