@@ -21,7 +21,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         let clock = Clock::start();
         let fleet = fleet_of(&config);
         let poller = Poller::once(&config, client_for(&config)?, fleet.clone(), clock);
-        let exposition = Exposition::new(fleet, clock);
+        let exposition = Exposition::new(fleet, clock, config.compatibility.clone());
         let (_reloads, no_reloads) = mpsc::channel(1);
         let (_stop, never) = watch::channel(false);
         poller.run(Until::EverythingTried, no_reloads, never).await;

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{Failure, block_on, client_for, load_config};
 use crate::cli::Cli;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Compatibility, Config};
 use crate::exposition::format::Format;
 use crate::exposition::{Exposition, UnknownVps};
 use crate::kiwivm::is_loopback;
@@ -76,7 +76,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     let (reloads, for_poller) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
     let exporter = Arc::new(Exporter {
-        exposition: Exposition::new(fleet.clone(), clock),
+        exposition: Exposition::new(fleet.clone(), clock, config.compatibility),
         fleet,
         started: clock.now().elapsed,
         clock,
@@ -127,18 +127,20 @@ impl Exporter {
             .try_reload()
             .await
             .map_err(|failure| failure.to_string());
-        self.exposition.reloaded(outcome.is_ok());
+        self.exposition.reloaded(outcome.as_ref().ok().cloned());
         match &outcome {
-            Ok(()) => tracing::info!("configuration reloaded"),
+            Ok(_) => tracing::info!("configuration reloaded"),
             Err(error) => {
                 tracing::error!(%error, "configuration not reloaded, the old one stays in force");
             }
         }
-        outcome
+        outcome.map(drop)
     }
 
-    async fn try_reload(&self) -> Result<(), Failure> {
+    /// Whose names the new configuration asks for, once it is in force.
+    async fn try_reload(&self) -> Result<Vec<Compatibility>, Failure> {
         let config = (self.load)()?;
+        let compatibility = config.compatibility.clone();
         let client = client_for(&config)?;
         let (done, taken_over) = oneshot::channel();
         let reload = Reload {
@@ -148,7 +150,8 @@ impl Exporter {
         };
         let stopping = || Failure("the exporter is stopping".to_owned());
         self.reloads.send(reload).await.map_err(|_| stopping())?;
-        taken_over.await.map_err(|_| stopping())
+        taken_over.await.map_err(|_| stopping())?;
+        Ok(compatibility)
     }
 }
 

@@ -199,6 +199,11 @@ pub enum Compatibility {
     BandwagonhostCloudExporter,
 }
 
+impl Compatibility {
+    /// Every one of them.
+    pub const ALL: [Self; 2] = [Self::BandwagonExporter, Self::BandwagonhostCloudExporter];
+}
+
 /// One VPS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vps {

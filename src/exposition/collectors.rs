@@ -36,13 +36,7 @@ impl FleetCollector {
 impl Collector for FleetCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let fleet = lock(&self.fleet);
-        let shown = |veid: &Veid| self.only.as_ref().is_none_or(|only| only.contains(veid));
-        let views: Vec<View<'_>> = fleet
-            .vps()
-            .iter()
-            .filter(|vps| shown(&vps.identity.veid))
-            .map(|vps| View::new(vps, fleet.staleness(), self.now))
-            .collect();
+        let views = views(&fleet, self.now, self.only.as_ref());
         for VpsMetric { metric, samples } in vps_metrics() {
             let mut family = describe(&mut encoder, metric)?;
             for view in &views {
@@ -53,6 +47,21 @@ impl Collector for FleetCollector {
         }
         Ok(())
     }
+}
+
+/// All VPSes, or only some, as they are shown at one moment.
+pub(super) fn views<'a>(
+    fleet: &'a Fleet,
+    now: Moment,
+    only: Option<&HashSet<Veid>>,
+) -> Vec<View<'a>> {
+    let shown = |veid: &Veid| only.is_none_or(|only| only.contains(veid));
+    fleet
+        .vps()
+        .iter()
+        .filter(|vps| shown(&vps.identity.veid))
+        .map(|vps| View::new(vps, fleet.staleness(), now))
+        .collect()
 }
 
 /// What the exporter counts over all VPSes, and what it says about itself.

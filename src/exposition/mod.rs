@@ -6,6 +6,7 @@
 mod bandwidth;
 pub mod catalogue;
 mod collectors;
+pub mod compatibility;
 pub mod format;
 pub mod history;
 mod process;
@@ -14,7 +15,7 @@ mod text;
 
 use std::collections::HashSet;
 use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,10 +24,12 @@ use flate2::write::GzEncoder;
 use prometheus_client::registry::Registry;
 
 use crate::clock::{Clock, Moment};
+use crate::config::Compatibility;
 use crate::fleet::Fleet;
 use crate::kiwivm::Veid;
 use crate::poller::{SharedFleet, lock};
 use collectors::{ExporterCollector, FleetCollector};
+use compatibility::ForeignCollector;
 use format::Format;
 
 /// How long a compressed body is served again although `process_*` has moved on. The data of VPSes are never that old:
@@ -51,6 +54,7 @@ pub struct Exposition {
     fleet: SharedFleet,
     clock: Clock,
     reloads: Mutex<Reloads>,
+    compatibility: Mutex<Vec<Compatibility>>,
     rendered: Mutex<Rendered>,
 }
 
@@ -64,9 +68,9 @@ struct Rendered {
 }
 
 impl Exposition {
-    /// An exposition of a fleet whose configuration was loaded just now.
+    /// An exposition of a fleet whose configuration was loaded just now, also under the names of these exporters.
     #[must_use]
-    pub fn new(fleet: SharedFleet, clock: Clock) -> Self {
+    pub fn new(fleet: SharedFleet, clock: Clock, compatibility: Vec<Compatibility>) -> Self {
         Self {
             fleet,
             clock,
@@ -74,19 +78,23 @@ impl Exposition {
                 successful: true,
                 last_success: clock.now().unix,
             }),
+            compatibility: Mutex::new(compatibility),
             rendered: Mutex::default(),
         }
     }
 
-    /// Notes the outcome of a reload.
-    pub fn reloaded(&self, successful: bool) {
+    /// Notes the outcome of a reload: whose names the new configuration asks for, or `None` when the old one stays.
+    pub fn reloaded(&self, compatibility: Option<Vec<Compatibility>>) {
         let now = self.clock.now();
         {
             let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
-            reloads.successful = successful;
-            if successful {
+            reloads.successful = compatibility.is_some();
+            if reloads.successful {
                 reloads.last_success = now.unix;
             }
+        }
+        if let Some(compatibility) = compatibility {
+            *self.asked_for() = compatibility;
         }
         self.rendered
             .lock()
@@ -132,6 +140,12 @@ impl Exposition {
         text::from_openmetrics(&self.render_all(self.clock.now()))
     }
 
+    fn asked_for(&self) -> MutexGuard<'_, Vec<Compatibility>> {
+        self.compatibility
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn refresh(&self, rendered: &mut Rendered, now: Moment) {
         let (version, expires) = {
             let fleet = lock(&self.fleet);
@@ -156,7 +170,18 @@ impl Exposition {
         registry.register_collector(Box::new(FleetCollector::new(&self.fleet, now, None)));
         let reloads = *self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
         registry.register_collector(Box::new(ExporterCollector::new(&self.fleet, reloads)));
+        self.register_foreign(&mut registry, now, None);
         encode(&registry)
+    }
+
+    fn register_foreign(&self, registry: &mut Registry, now: Moment, only: Option<HashSet<Veid>>) {
+        let exporters = self.asked_for().clone();
+        registry.register_collector(Box::new(ForeignCollector::new(
+            &self.fleet,
+            now,
+            only,
+            exporters,
+        )));
     }
 
     fn render_some(
@@ -167,7 +192,9 @@ impl Exposition {
     ) -> Result<String, UnknownVps> {
         let only = named(&lock(&self.fleet), names)?;
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(FleetCollector::new(&self.fleet, now, Some(only))));
+        let fleet = FleetCollector::new(&self.fleet, now, Some(only.clone()));
+        registry.register_collector(Box::new(fleet));
+        self.register_foreign(&mut registry, now, Some(only));
         let openmetrics = encode(&registry);
         let fleet = match format {
             Format::OpenMetrics1 => openmetrics,

@@ -6,19 +6,19 @@ use crate::config::Expect;
 use crate::fleet::Identity;
 use crate::kiwivm::{ApiKey, Call, CallError, Reason, decode};
 
-const NOW: Moment = Moment {
+pub(super) const NOW: Moment = Moment {
     elapsed: Duration::from_secs(48 * 3600 + 1000),
     unix: 1_790_820_400.0,
 };
 
-fn sample(name: &str) -> Vec<u8> {
+pub(super) fn sample(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/samples")
         .join(name);
     std::fs::read(path).expect("the sample exists")
 }
 
-fn identity(veid: u64, name: &str) -> Identity {
+pub(super) fn identity(veid: u64, name: &str) -> Identity {
     Identity {
         veid: Veid(veid),
         name: name.to_owned(),
@@ -28,7 +28,7 @@ fn identity(veid: u64, name: &str) -> Identity {
 }
 
 /// Takes in a sample as if the API had just answered it, an error included.
-fn apply(fleet: &mut Fleet, veid: u64, call: Call, name: &str) {
+pub(super) fn apply(fleet: &mut Fleet, veid: u64, call: Call, name: &str) {
     let mut usage = fleet.read_usage(Veid(veid), NOW);
     let mut row = |row| usage.take(row);
     let result = decode(call, &sample(name), &mut row).map_err(|error| {
@@ -41,7 +41,7 @@ fn apply(fleet: &mut Fleet, veid: u64, call: Call, name: &str) {
     }
 }
 
-fn fleet(identities: Vec<Identity>) -> Fleet {
+pub(super) fn fleet(identities: Vec<Identity>) -> Fleet {
     let veids: Vec<_> = identities.iter().map(|identity| identity.veid).collect();
     let mut fleet = Fleet::new(identities, 3.0);
     for veid in veids {
@@ -53,7 +53,7 @@ fn fleet(identities: Vec<Identity>) -> Fleet {
 }
 
 fn exposition(fleet: Fleet) -> Exposition {
-    let exposition = Exposition::new(Arc::new(Mutex::new(fleet)), Clock::start());
+    let exposition = Exposition::new(Arc::new(Mutex::new(fleet)), Clock::start(), Vec::new());
     exposition.reloads.lock().unwrap().last_success = 1_790_820_000.5;
     exposition
 }
@@ -141,7 +141,7 @@ fn without_build(page: &str) -> String {
         .collect()
 }
 
-fn assert_golden(name: &str, page: &str) {
+pub(super) fn assert_golden(name: &str, page: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(name);

@@ -54,7 +54,7 @@ fn watch_mock(mock: Mock, count: u64) -> Watched {
     .expect("loopback is allowed");
     let clock = Clock::start();
     let fleet = fleet_of(&config);
-    let exposition = Exposition::new(fleet.clone(), clock);
+    let exposition = Exposition::new(fleet.clone(), clock, Vec::new());
     let poller = Poller::new(&config, client, fleet, clock, TIME_SCALE);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {

@@ -4,6 +4,7 @@ mod budget;
 mod canary;
 mod client;
 mod commands;
+mod compatibility;
 mod exporter;
 mod failures;
 mod lifecycle;

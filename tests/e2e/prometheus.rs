@@ -14,7 +14,7 @@ use crate::exporter::{Exporter, PATIENCE, get, http, write};
 use crate::page::Page;
 
 /// Runs a judge with a page on its standard input; it must have nothing to say.
-fn judge(program: &str, arguments: &[&str], page: &str) {
+pub fn judge(program: &str, arguments: &[&str], page: &str) {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -44,11 +44,11 @@ assert sum(len(f.samples) for f in text_string_to_metric_families(sys.stdin.read
 ";
 
 /// A python that has the parser.
-fn python() -> String {
+pub fn python() -> String {
     std::env::var("KIWIVM_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
-async fn page_as(exporter: &Exporter, accept: &str) -> String {
+pub async fn page_as(exporter: &Exporter, accept: &str) -> String {
     let request = http()
         .get(format!("{}/metrics", exporter.url))
         .header("accept", accept);

@@ -1,0 +1,135 @@
+//! The names of other exporters, as they are asked for, scraped and judged.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use kiwivm_exporter::config::Compatibility;
+use kiwivm_exporter::exposition::compatibility::metrics_of;
+
+use crate::exporter::{Exporter, config, write};
+use crate::mock::Mock;
+use crate::page::Page;
+use crate::prometheus::{judge, page_as, python};
+
+const PARSE_OPENMETRICS: &str = "\
+import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+samples = {s.name for f in text_string_to_metric_families(sys.stdin.read()) for s in f.samples}
+assert {'node_suspended', 'bandwagon_api_request_total'} <= samples
+";
+
+const BOTH: &str = "[bandwagon_exporter, bandwagonhost_cloud_exporter]";
+
+fn yaml(mock: &Mock, compatibility: &str) -> String {
+    format!(
+        "api: {{endpoint: {}}}\ncompatibility: {compatibility}\n\
+         vps: [{{name: one, veid: 1, api_key: private_x}}, {{name: two, veid: 2, api_key: private_y}}]\n",
+        mock.endpoint
+    )
+}
+
+/// Every foreign name.
+fn foreign() -> impl Iterator<Item = &'static str> {
+    let all = Compatibility::ALL.into_iter().flat_map(metrics_of);
+    all.map(|foreign| foreign.metric.name)
+}
+
+fn is_foreign(series: &str) -> bool {
+    let name = series.split('{').next().unwrap_or_default();
+    foreign().any(|foreign| foreign == name)
+}
+
+/// promtool must be able to read the page. It may find fault with names only that are not ours to choose.
+fn assert_readable(page: &str) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is needed for this test");
+    let mut stdin = promtool.stdin.take().expect("it is piped");
+    stdin.write_all(page.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = promtool.wait_with_output().expect("it ends");
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).expect("it is text");
+    for line in said.lines() {
+        assert!(line.split(' ').next().is_some_and(is_foreign), "{line}");
+    }
+    // It does not mind a series that is there twice; Prometheus does.
+    let mut series = HashSet::new();
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let (name, _) = line.rsplit_once(' ').expect("it is a sample");
+        assert!(series.insert(name), "{name} twice");
+    }
+}
+
+#[tokio::test]
+async fn other_names_come_and_go_with_the_configuration() {
+    let mock = Mock::start([1, 2]).await;
+    // Both are the same machine by host name and address: their series must not be the same.
+    let (folder, flag) = config(&yaml(&mock, "[]"));
+    let exporter = Exporter::start(&[&flag]);
+    let page = exporter
+        .wait_for("both are up", |page| {
+            page.of("one", "kiwivm_up") == Some(1.0) && page.of("two", "kiwivm_up") == Some(1.0)
+        })
+        .await;
+    assert!(!page.samples.keys().any(|series| is_foreign(series)));
+
+    write(folder.path(), "config.yaml", &yaml(&mock, BOTH));
+    exporter.signal("HUP");
+    let served = |page: &Page| foreign().all(|name| page.series(name, &[]).next().is_some());
+    let page = exporter.wait_for("the names are there", served).await;
+    let address = [
+        ("hostname", "vps1.example.com"),
+        ("ip_address", "192.0.2.10"),
+    ];
+    let used = page.of("one", "kiwivm_bandwidth_used_bytes");
+    assert_eq!(page.one("data_counter", &address), used);
+    assert_eq!(page.one("bandwagon_data_counter", &address), used);
+    assert_eq!(page.one("data_counter_gb", &address), Some(296.35));
+
+    let text = page_as(&exporter, "text/plain").await;
+    assert_readable(&text);
+    let openmetrics = page_as(&exporter, "application/openmetrics-text").await;
+    judge(&python(), &["-c", PARSE_OPENMETRICS], &openmetrics);
+
+    let second = Page::parse(&exporter.get("/metrics?vps=two").await);
+    let requests = |veid| [("veid", veid)];
+    let name = "bandwagon_api_request_total";
+    assert!(second.one(name, &requests("2")).is_some());
+    assert_eq!(second.one(name, &requests("1")), None);
+
+    write(
+        folder.path(),
+        "config.yaml",
+        &yaml(&mock, "[bandwagon_exporter]"),
+    );
+    exporter.signal("HUP");
+    let page = exporter
+        .wait_for("one set of names is gone", |page| {
+            page.series("node_suspended", &[]).next().is_none()
+        })
+        .await;
+    assert!(page.one("bandwagon_data_counter", &address).is_some());
+}
+
+#[tokio::test]
+async fn once_prints_them_too() {
+    let mock = Mock::start([1, 2]).await;
+    let (_folder, flag) = config(&yaml(&mock, "[bandwagonhost_cloud_exporter]"));
+    let arguments = ["once".to_owned(), flag];
+    let run = move || crate::exporter::run(&arguments.each_ref().map(String::as_str));
+    let output = tokio::task::spawn_blocking(run).await.expect("it ends");
+    let page = Page::parse(&String::from_utf8_lossy(&output.stdout));
+    assert_eq!(page.one("node_suspended", &[]), Some(0.0));
+    assert_eq!(page.one("monthly_data_multiplier", &[]), Some(1.0));
+    assert!(
+        !page
+            .samples
+            .keys()
+            .any(|series| series.starts_with("bandwagon"))
+    );
+}
