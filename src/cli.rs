@@ -185,6 +185,9 @@ pub struct Simulate {
     /// How much faster than real time the story goes.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = time_scale)]
     pub time_scale: f64,
+    /// Days of usage rows that there are at the start.
+    #[arg(long, value_name = "DAYS", default_value_t = 14.0, value_parser = days)]
+    pub history: f64,
     /// Seconds that getLiveServiceInfo takes.
     #[arg(long = "live.latency", value_name = "SECONDS", default_value_t = 0.3, value_parser = seconds)]
     pub live_latency: f64,
@@ -334,6 +337,14 @@ fn seconds(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| "must be a number of seconds".to_owned())
 }
 
+fn days(text: &str) -> Result<f64, String> {
+    let days = text
+        .parse()
+        .ok()
+        .filter(|days: &f64| (0.0..=1000.0).contains(days));
+    days.ok_or_else(|| "must be a number of days from 0 to 1000".to_owned())
+}
+
 fn faster(text: &str) -> Result<f64, String> {
     let scale = text
         .parse()
@@ -414,6 +425,7 @@ mod tests {
             &["backfill", "--label=job"],
             &["backfill", "--label=vps=x"],
             &["backfill", "--label=0=x"],
+            &["simulate", "--history=-1"],
         ] {
             assert_eq!(
                 parse(arguments).expect_err("it is wrong").exit_code(),

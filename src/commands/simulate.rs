@@ -26,6 +26,7 @@ pub fn run(arguments: &Simulate) -> Result<(), Failure> {
     let options = Options {
         seed: arguments.seed,
         time_scale: arguments.time_scale,
+        history: Duration::from_secs_f64(arguments.history * 86_400.0),
         faults,
         live_latency: Duration::from_secs_f64(arguments.live_latency),
         points: PointsOptions {

@@ -47,6 +47,10 @@ pub enum FaultKind {
     RateLimited,
     /// Status 500.
     Http500,
+    /// Usage rows in no order, some of them twice.
+    ShuffledRows,
+    /// Every third usage row of the last two hours is not there yet.
+    LateRows,
 }
 
 impl Fault {

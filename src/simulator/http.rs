@@ -1,4 +1,4 @@
-//! The simulated API on a socket, with a few routes below `/_simulator/` for tests.
+//! The simulated API on a socket: requests, latency, faults.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,21 +16,23 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::Refusal;
+use super::commands::{self, Order};
 use super::fault::{Fault, FaultKind};
+use super::form;
 use super::json::Object;
 use super::reads::Moment;
-use super::vps::Vps;
+use super::task::Lock;
 use super::{ReceivedCall, Simulator, State};
 
-type Body = BoxBody<Bytes, Broken>;
+pub(super) type Body = BoxBody<Bytes, Broken>;
 
 /// Ends a connection in the middle of an answer.
 #[derive(Debug)]
-struct Broken;
+pub(super) struct Broken;
 
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,8 +42,8 @@ impl std::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// A form of this API is two short parameters.
-const LARGEST_FORM: usize = 64 << 10;
+/// Scripts and keys are the largest parameters.
+const LARGEST_FORM: usize = 256 << 10;
 
 /// Serves until `shutdown` ends.
 pub async fn serve(
@@ -71,7 +73,7 @@ pub async fn serve(
     }
 }
 
-fn unix_now() -> f64 {
+pub(super) fn unix_now() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0.0, |since| since.as_secs_f64())
@@ -90,20 +92,16 @@ async fn respond(
         .map(http_body_util::Collected::to_bytes)
         .unwrap_or_default();
     if let Some(route) = path.strip_prefix("/_simulator/") {
-        return Ok(simulator.test_route(route, &body));
+        return Ok(simulator.test_route(route, &form::pairs(query.as_bytes()), &body));
     }
     let content_type = head
         .headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let mut parameters = pairs(query.as_bytes());
+    let mut parameters = form::pairs(query.as_bytes());
     let key_in_url = parameters.contains_key("api_key");
-    if content_type.starts_with("multipart/form-data") {
-        parameters.extend(multipart(&body));
-    } else {
-        parameters.extend(pairs(&body));
-    }
+    parameters.extend(form::body(content_type, &body));
     let call = path
         .strip_prefix("/v1/")
         .unwrap_or(&path)
@@ -121,25 +119,6 @@ async fn respond(
     simulator.answer_call(&received, &parameters).await
 }
 
-/// Parameters in the form of a query.
-fn pairs(text: &[u8]) -> HashMap<String, String> {
-    let query = format!("http://form/?{}", String::from_utf8_lossy(text));
-    reqwest::Url::parse(&query)
-        .map(|url| url.query_pairs().into_owned().collect())
-        .unwrap_or_default()
-}
-
-/// Parameters as curl's `-F` sends them.
-fn multipart(body: &[u8]) -> HashMap<String, String> {
-    let body = String::from_utf8_lossy(body);
-    let field = |part: &str| {
-        let (head, value) = part.split_once("\r\n\r\n")?;
-        let name = head.split("name=\"").nth(1)?.split('"').next()?;
-        Some((name.to_owned(), value.split("\r\n").next()?.to_owned()))
-    };
-    body.split("--").filter_map(field).collect()
-}
-
 /// How a call is answered.
 enum Reply {
     Json(String),
@@ -152,7 +131,7 @@ enum Reply {
 }
 
 impl Simulator {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -207,10 +186,10 @@ impl Simulator {
             Some(FaultKind::RateLimited) => return Reply::Status(StatusCode::TOO_MANY_REQUESTS),
             Some(FaultKind::Http500) => return Reply::Status(StatusCode::INTERNAL_SERVER_ERROR),
             Some(FaultKind::Auth) => return Reply::Json(error(700_005, "Authentication failure")),
-            Some(FaultKind::Locked) => return Reply::Json(locked(45)),
+            Some(FaultKind::Locked) => return Reply::Json(locked(&a_lock())),
             _ => {}
         }
-        let json = match self.true_answer(received, parameters) {
+        let json = match self.true_answer(received, parameters, fault) {
             Ok(json) => json,
             Err(reply) => return reply,
         };
@@ -228,6 +207,7 @@ impl Simulator {
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
+        fault: Option<FaultKind>,
     ) -> Result<String, Reply> {
         if !parameters.contains_key("veid") || !parameters.contains_key("api_key") {
             return Ok(error(700_001, "Missing required parameter"));
@@ -235,6 +215,7 @@ impl Simulator {
         let now = unix_now();
         let mut guard = self.state();
         let state = &mut *guard;
+        let exported = commands::exported(&state.vps, parameters);
         let Some(vps) = state
             .vps
             .iter_mut()
@@ -252,114 +233,29 @@ impl Simulator {
             }
             Ok(_) => {}
         }
-        if let Some(percent) = vps.lock_progress(elapsed) {
-            return Ok(locked(percent));
+        if let Some(lock) = vps.lock(elapsed) {
+            return Ok(locked(&lock));
         }
-        if let Some(done) = power(vps, &received.call, elapsed) {
-            return Ok(done);
+        let order = Order {
+            parameters,
+            story: &state.story,
+            at: elapsed,
+            exported,
+        };
+        if let Some(answer) = commands::carry_out(&received.call, vps, &order) {
+            return Ok(answer);
         }
         let moment = Moment {
             vps,
             story: &state.story,
             now,
             points: state.points.remaining(received.veid, elapsed),
+            fault,
         };
         moment
             .answer(&received.call)
             .ok_or(Reply::Status(StatusCode::NOT_FOUND))
     }
-
-    fn test_route(&self, route: &str, body: &[u8]) -> Response<Body> {
-        let now = unix_now();
-        let mut guard = self.state();
-        let state = &mut *guard;
-        let answer = match route {
-            "account" => {
-                for vps in &mut state.vps {
-                    vps.advance(&state.story, now);
-                }
-                let elapsed = state.story.elapsed(now);
-                let truth = |vps: &Vps| {
-                    Moment {
-                        vps,
-                        story: &state.story,
-                        now,
-                        points: state.points.remaining(vps.veid, elapsed),
-                    }
-                    .truth()
-                };
-                json!({ "vps": state.vps.iter().map(truth).collect::<Vec<_>>() })
-            }
-            "calls" => state
-                .calls
-                .iter()
-                .map(|call| {
-                    json!({"veid": call.veid, "call": call.call, "method": call.method, "key_in_url": call.key_in_url})
-                })
-                .collect(),
-            "halt" => {
-                state.story.halt(body == b"true", now);
-                json!({})
-            }
-            "faults" => match serde_json::from_slice(body) {
-                Ok(faults) => {
-                    state.faults = faults;
-                    json!({})
-                }
-                Err(error) => return page(StatusCode::BAD_REQUEST, error.to_string()),
-            },
-            "vps" => match change(&mut state.vps, body) {
-                Ok(()) => json!({}),
-                Err(error) => return page(StatusCode::BAD_REQUEST, error),
-            },
-            _ => return page(StatusCode::NOT_FOUND, "no such route"),
-        };
-        page(StatusCode::OK, answer.to_string())
-    }
-}
-
-/// Sets what a test wants to see: `{"veid": 1, "throttled": true}` and the like.
-fn change(fleet: &mut [Vps], body: &[u8]) -> Result<(), String> {
-    let change: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let members = change.as_object().ok_or("not an object")?;
-    let veid = members
-        .get("veid")
-        .and_then(Value::as_u64)
-        .ok_or("no veid")?;
-    let vps = fleet
-        .iter_mut()
-        .find(|vps| vps.veid == veid)
-        .ok_or("no such VPS")?;
-    for (name, value) in members {
-        let flag = value.as_bool();
-        match (name.as_str(), flag, value.as_u64(), value.as_str()) {
-            ("running", Some(running), ..) => vps.running = running,
-            ("suspended", Some(suspended), ..) => vps.suspended = suspended,
-            ("throttled", Some(throttled), ..) => {
-                vps.throttled_until = if throttled { f64::MAX } else { f64::MIN };
-            }
-            ("data_counter", _, Some(bytes), _) => vps.data_counter = bytes,
-            ("api_key", _, _, Some(key)) => key.clone_into(&mut vps.key),
-            ("veid", ..) => {}
-            _ => return Err(format!("{name} cannot be set so")),
-        }
-    }
-    Ok(())
-}
-
-/// The calls that change the power state.
-fn power(vps: &mut Vps, call: &str, elapsed: f64) -> Option<String> {
-    let starts = match call {
-        "start" | "restart" => true,
-        "stop" | "kill" => false,
-        _ => return None,
-    };
-    if vps.suspended && starts {
-        return Some(error(1, "This VPS is suspended"));
-    }
-    vps.running = starts;
-    vps.starting_until = if starts { elapsed + 20.0 } else { f64::MIN };
-    Some(Object::new().raw("error", 0).end())
 }
 
 fn error(code: u32, message: &str) -> String {
@@ -369,18 +265,27 @@ fn error(code: u32, message: &str) -> String {
         .end()
 }
 
-fn locked(percent: u64) -> String {
+/// What a fault pretends.
+fn a_lock() -> Lock {
+    Lock {
+        percent: 45,
+        task: "Snapshot: before-upgrade".to_owned(),
+        progress: "Copying disk image",
+    }
+}
+
+fn locked(lock: &Lock) -> String {
     let info = Object::new()
         .raw("last_status_update_s_ago", 12)
-        .raw("completed_percent", percent)
-        .text("friendly_progress_message", "Copying disk image");
+        .raw("completed_percent", lock.percent)
+        .text("friendly_progress_message", lock.progress);
     Object::new()
         .raw("error", 788_888)
         .text(
             "message",
             "VE is currently locked, try again in a few minutes",
         )
-        .text("additionalErrorInfo", "Snapshot: before-upgrade")
+        .text("additionalErrorInfo", &lock.task)
         .raw("additionalLockingInfo", info.end())
         .end()
 }
@@ -404,7 +309,7 @@ fn numbers_as_text(json: &str) -> String {
     }
 }
 
-fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+pub(super) fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     let body = Full::new(body.into()).map_err(|never: Infallible| match never {});
     answer(status, body.boxed())
 }

@@ -1,15 +1,30 @@
 //! A stand-in for the KiwiVM API that a client cannot tell from it by what is known of the API.
 //!
 //! Behind it is a seeded, deterministic account: traffic with a daily rhythm, CPU bursts that lead to throttling, disks
-//! that fill, transfer allowances that run out, tasks that lock a VPS, points in two windows. `story` and `points`
-//! take the time as an argument; [`serve`] is the edge. Nothing here is shared with the client.
+//! that fill, transfer allowances that run out, snapshots that are purged, cases with deadlines, tasks that lock a VPS,
+//! points in two windows. Calls that change something change it. The model takes the time as an argument; [`serve`] is
+//! the edge. Nothing here is shared with the client.
 
+mod audit;
+mod cases;
+mod commands;
+mod control;
 mod fault;
+mod form;
 mod http;
+mod inventory;
 mod json;
+mod listings;
+mod locations;
+mod network;
+mod noise;
 mod points;
 mod reads;
+mod settings;
 mod story;
+mod task;
+mod truth;
+mod usage;
 mod vps;
 
 pub use fault::{Fault, FaultKind, parse_faults};
@@ -34,9 +49,14 @@ pub struct Options {
     pub live_latency: Duration,
     /// How points are counted.
     pub points: PointsOptions,
+    /// How far back usage rows go at the start. They cost no memory.
+    pub history: Duration,
     /// What goes wrong from the start.
     pub faults: Vec<Fault>,
 }
+
+/// How far back usage rows go unless told otherwise.
+pub const DEFAULT_HISTORY: Duration = Duration::from_secs(14 * 86_400);
 
 impl Default for Options {
     fn default() -> Self {
@@ -45,6 +65,7 @@ impl Default for Options {
             time_scale: 1.0,
             live_latency: Duration::from_millis(300),
             points: PointsOptions::default(),
+            history: DEFAULT_HISTORY,
             faults: Vec::new(),
         }
     }
@@ -127,11 +148,12 @@ impl Simulator {
         cast: impl IntoIterator<Item = (String, Character)>,
     ) -> Self {
         let story = Story::new(now, options.time_scale);
+        let past_rows = usage::rows_in(options.history.as_secs_f64());
         let vps = cast
             .into_iter()
             .zip(1_000_001_u64..)
             .map(|((name, character), veid)| {
-                Vps::new(name, veid, character, options.seed, &story, now)
+                Vps::new(name, veid, character, options.seed, &story, past_rows)
             })
             .collect();
         Self {

@@ -1,8 +1,13 @@
 //! The answers of the read calls, in the order and with the types that recorded answers show.
 
+use super::cases::MOST_ABUSE_POINTS;
+use super::fault::FaultKind;
 use super::json::{Object, list, text};
+use super::network::{MOST_SUBNETS, NULLROUTE_SECONDS};
+use super::settings::{ISOS, OWNER};
 use super::story::Story;
-use super::vps::{Character, Vps};
+use super::usage::rows_json;
+use super::vps::Vps;
 
 /// A console picture: the smallest PNG.
 const PICTURE: &str =
@@ -16,10 +21,12 @@ pub struct Moment<'a> {
     pub now: f64,
     /// Points left in both windows.
     pub points: [u64; 2],
+    /// What goes wrong with the usage rows.
+    pub fault: Option<FaultKind>,
 }
 
 impl Moment<'_> {
-    fn elapsed(&self) -> f64 {
+    pub(super) fn elapsed(&self) -> f64 {
         self.story.elapsed(self.now)
     }
 
@@ -40,148 +47,111 @@ impl Moment<'_> {
             "getUsageGraphs" => Object::new()
                 .raw("error", 0)
                 .text("message", "Obsolete, use getRawUsageStats instead"),
-            "getAuditLog" => self.audit_log(),
-            "snapshot/list" => self.snapshots(),
-            "backup/list" => Object::new().raw("error", 0).raw("backups", "[]"),
-            "getSuspensionDetails" => abuse(
-                Object::new()
-                    .raw("error", 0)
-                    .raw("suspension_count", self.suspension_count()),
-            ),
-            "getPolicyViolations" => abuse(Object::new().raw("error", 0)),
-            "getAvailableOS" => Object::new()
-                .raw("error", 0)
-                .text("installed", self.os())
-                .raw(
-                    "templates",
-                    list([text("debian-12-x86_64"), text("ubuntu-24.04-x86_64")]),
-                ),
-            "getSshKeys" => Object::new()
-                .raw("error", 0)
-                .text("ssh_keys_veid", "")
-                .text("ssh_keys_user", "")
-                .text("ssh_keys_preferred", "")
-                .text("shortened_ssh_keys_veid", "")
-                .text("shortened_ssh_keys_user", "")
-                .text("shortened_ssh_keys_preferred", ""),
-            "migrate/getLocations" => locations(),
-            "privateIp/getAvailableIps" => Object::new().raw("error", 0).raw(
-                "available_ips",
-                list([text("10.10.0.5"), text("10.10.0.6")]),
-            ),
-            "kiwivm/getNotificationPreferences" => Object::new()
-                .raw("error", 0)
-                .raw(
-                    "email_preferences",
-                    Object::new().raw("Bandwidth Alerts", "[]").end(),
-                )
-                .text("notificationEmail", "owner@example.com"),
-            _ => return None,
+            _ => self.listing(call)?,
         };
         Some(answer.end())
     }
 
-    fn openvz(&self) -> bool {
-        self.vps.character == Character::OpenVz
-    }
-
-    fn os(&self) -> &'static str {
-        if self.openvz() {
-            "debian-9.0-x86_64"
-        } else {
-            "debian-12-x86_64"
-        }
-    }
-
-    fn hostname(&self) -> String {
-        format!("{}.example.com", self.vps.name)
-    }
-
-    fn suspension_count(&self) -> String {
-        match self.vps.suspensions {
-            0 => "null".to_owned(),
-            count => count.to_string(),
-        }
-    }
-
     fn service(&self) -> Object {
         let vps = self.vps;
-        let address = vps.address();
-        let subnet = format!("2001:db8:{:x}::", vps.veid % 0xFFFF);
-        let hostname = self.hostname();
+        let addresses = list(vps.network.public().map(|address| text(address)));
         let service = Object::new()
-            .text("hostname", &hostname)
-            .text("node_alias", if self.openvz() { "v201" } else { "v1001" })
-            .text("node_location_id", "USCA_2")
-            .text("node_location", "US, California")
-            .text(
-                "node_datacenter",
-                "US: Example City, California (DC2 Transit/Mixed)",
-            )
+            .text("hostname", &vps.settings.hostname)
+            .text("node_alias", vps.location.nodes[usize::from(vps.openvz())])
+            .text("node_location_id", vps.location.id)
+            .text("node_location", vps.location.place)
+            .text("node_datacenter", vps.location.datacenter)
             .raw("location_ipv6_ready", true)
             .text("plan", "kvmv5-20g-1024m-1000g-example")
             .raw("plan_monthly_data", vps.monthly_data)
-            .raw("monthly_data_multiplier", vps.multiplier)
+            .raw("monthly_data_multiplier", vps.location.multiplier)
             .raw("plan_disk", vps.disk)
             .raw("plan_ram", vps.ram)
             // On KVM swap lives on the disk of the guest and the plan knows nothing of it.
-            .raw("plan_swap", if self.openvz() { vps.swap } else { 0 })
-            .raw("plan_max_ipv6s", 3)
-            .text("os", self.os())
-            .text("email", "owner@example.com")
+            .raw("plan_swap", if vps.openvz() { vps.swap } else { 0 })
+            .raw("plan_max_ipv6s", MOST_SUBNETS)
+            .text("os", vps.settings.os)
+            .text("email", OWNER)
             .raw("data_counter", vps.data_counter)
             .raw("data_next_reset", self.story.wall(vps.next_reset))
-            .raw("ip_addresses", list([text(&address), text(&subnet)]));
-        if self.openvz() {
+            .raw("ip_addresses", addresses);
+        if vps.openvz() {
             return Object::new()
                 .then(&service)
                 .raw("rdns_api_available", true)
-                .raw("ptr", Object::new().raw(&address, "null").end())
-                .raw("suspended", vps.suspended);
+                .raw("ptr", self.ptr())
+                .raw("suspended", vps.suspended());
         }
         service
             .text("ipv6_sit_tunnel_endpoint", "")
-            .raw("private_ip_addresses", "[]")
-            .raw("ip_nullroutes", "[]")
-            .text("iso1", "")
+            .raw(
+                "private_ip_addresses",
+                list(vps.network.private.iter().map(|address| text(address))),
+            )
+            .raw("ip_nullroutes", self.nullroutes())
+            .text("iso1", vps.settings.iso.unwrap_or_default())
             .text("iso2", "")
-            .raw(
-                "available_isos",
-                list([text("debian-12.11.0-amd64-netinst.iso")]),
-            )
+            .raw("available_isos", list(ISOS.map(text)))
             .raw("plan_private_network_available", true)
-            .raw("location_private_network_available", false)
-            .raw("rdns_api_available", true)
             .raw(
-                "ptr",
-                Object::new()
-                    .text(&address, &hostname)
-                    .text(&subnet, "")
-                    .end(),
+                "location_private_network_available",
+                vps.location.private_network,
             )
-            .raw("suspended", vps.suspended)
-            .raw("policy_violation", false)
+            .raw("rdns_api_available", true)
+            .raw("ptr", self.ptr())
+            .raw("suspended", vps.suspended())
+            .raw("policy_violation", !vps.cases.violations.is_empty())
             .raw("suspension_count", vps.suspensions)
-            .raw("total_abuse_points", 0)
-            .raw("max_abuse_points", 1000)
+            .raw("total_abuse_points", vps.cases.abuse_points)
+            .raw("max_abuse_points", MOST_ABUSE_POINTS)
             .raw("free_ip_replacement_interval", -100)
+    }
+
+    fn ptr(&self) -> String {
+        let network = &self.vps.network;
+        let names = network.public().fold(Object::new(), |names, address| {
+            match network.ptr.get(address) {
+                Some(name) => names.text(address, name),
+                // Recorded answers of OpenVZ have this for IPv4 only.
+                None if self.vps.openvz() && network.ipv4.contains(address) => {
+                    names.raw(address, "null")
+                }
+                None => names.text(address, ""),
+            }
+        });
+        names.end()
+    }
+
+    fn nullroutes(&self) -> String {
+        let routes = &self.vps.network.nullroutes;
+        let routes = routes.iter().fold(Object::new(), |routes, (address, since)| {
+            let log = format!(
+                "12:05:01 IP 192.0.2.7.40000 > {address}.80: UDP, length 1400\n12:05:01 IP 192.0.2.8.40001 > {address}.80: UDP, length 1400\n"
+            );
+            let route = Object::new()
+                .raw("nullroute_timestamp", since)
+                .raw("nullroute_duration_s", NULLROUTE_SECONDS)
+                .text("log", &log);
+            routes.raw(address, route.end())
+        });
+        routes.end()
     }
 
     fn live(&self) -> Object {
         let vps = self.vps;
-        let status = vps.status(self.elapsed());
+        let status = vps.status();
         let throttled = if vps.throttled(self.elapsed()) {
             "1"
         } else {
             ""
         };
-        if self.openvz() {
+        if vps.openvz() {
             return Object::new()
                 .text("vm_type", "ovz")
                 .raw("vz_status", self.beancounters(status))
                 .raw("vz_quota", self.quota())
                 .text("is_cpu_throttled", throttled)
-                .raw("ssh_port", 27022);
+                .raw("ssh_port", vps.ssh_port());
         }
         let live = Object::new()
             .text("vm_type", "kvm")
@@ -194,11 +164,11 @@ impl Moment<'_> {
         if status != "running" {
             return live;
         }
-        let [one, five, fifteen] = vps.load();
+        let [one, five, fifteen] = vps.load(self.story);
         let (processes, runnable) = vps.processes();
         let load = format!("{one:.2} {five:.2} {fifteen:.2} {runnable}/{processes} 2886523");
-        live.raw("ssh_port", 22022)
-            .text("live_hostname", &self.hostname())
+        live.raw("ssh_port", vps.ssh_port())
+            .text("live_hostname", &vps.settings.hostname)
             .text("load_average", &load)
             .raw("mem_available_kb", vps.memory_available() >> 10)
             .raw("swap_total_kb", vps.swap >> 10)
@@ -216,13 +186,13 @@ impl Moment<'_> {
                 "-".to_owned()
             }
         };
-        let [one, five, fifteen] = vps.load();
+        let [one, five, fifteen] = vps.load(self.story);
         let load = format!("{one:.2}/{five:.2}/{fifteen:.2}");
         let (processes, _) = vps.processes();
         let pages = |bytes: u64| number(bytes / 4096);
         Object::new()
             .text("status", status)
-            .text("hostname", &self.hostname())
+            .text("hostname", &vps.settings.hostname)
             .text("load_average", if running { &load } else { "-" })
             .text("nproc", &number(processes))
             .text("nproc_b", &number(320))
@@ -257,118 +227,15 @@ impl Moment<'_> {
     }
 
     fn usage(&self) -> Object {
-        let rows = self.vps.rows.iter().map(|row| {
-            Object::new()
-                .raw("timestamp", row.timestamp)
-                .raw("cpu_usage", row.cpu_percent)
-                .raw("network_in_bytes", row.network_in)
-                .raw("network_out_bytes", row.network_out)
-                .raw("disk_read_bytes", row.disk_read)
-                .raw("disk_write_bytes", row.disk_written)
-                .end()
-        });
-        Object::new()
-            .raw("data", list(rows))
-            .text("vm_type", if self.openvz() { "ovz" } else { "kvm" })
-            .raw("error", 0)
-    }
-
-    fn audit_log(&self) -> Object {
-        let entry = Object::new()
-            .raw("timestamp", self.story.wall(0.0))
-            .raw("requestor_ipv4", 3_325_256_714_u32)
-            .raw("type", 1)
-            .text("summary", "Command received: start");
-        Object::new()
-            .raw("log_entries", list([entry.end()]))
-            .raw("error", 0)
-    }
-
-    fn snapshots(&self) -> Object {
-        let snapshots = self.vps.snapshots.iter().map(|snapshot| {
-            let file = format!(
-                "snapshot-{}-{}-2026-01-01-{:040x}.tar.gz",
-                self.vps.veid, snapshot.created, snapshot.size
-            );
-            Object::new()
-                .text("fileName", &file)
-                .text("os", self.os())
-                .text("description", &snapshot.description)
-                .text("size", &snapshot.size.to_string())
-                .text("md5", &format!("{:032x}", snapshot.size))
-                .raw("sticky", snapshot.sticky)
-                .raw("uncompressed", snapshot.uncompressed)
-                .raw("purgesIn", 0)
-                .text(
-                    "downloadLink",
-                    &format!("http://192.0.2.200/snapshots/{file}"),
-                )
-                .text(
-                    "downloadLinkSSL",
-                    &format!("https://node.example.com/snapshots/{file}"),
-                )
-                .end()
-        });
-        Object::new()
-            .raw("error", 0)
-            .raw("snapshots", list(snapshots))
-    }
-
-    /// The truth about the VPS in base units, for tests.
-    pub fn truth(&self) -> serde_json::Value {
         let vps = self.vps;
-        let elapsed = self.elapsed();
-        let status = vps.status(elapsed);
-        let running = status == "running";
-        let (processes, runnable) = vps.processes();
-        let newest = vps.rows.last();
-        serde_json::json!({
-            "name": vps.name,
-            "veid": vps.veid,
-            "key_is_right": vps.key == vps.key_handed_out,
-            "vm_type": if self.openvz() { "ovz" } else { "kvm" },
-            "status": status,
-            "points": self.points,
-            "locked": vps.lock_progress(elapsed).is_some(),
-            "suspended": vps.suspended,
-            "cpu_throttled": vps.throttled(elapsed),
-            "data_counter": vps.data_counter,
-            "plan_monthly_data": vps.monthly_data,
-            "monthly_data_multiplier": vps.multiplier,
-            "data_next_reset": self.story.wall(vps.next_reset),
-            "plan_ram": vps.ram,
-            "memory_available": running.then(|| vps.memory_available()),
-            "swap_total": running.then_some(vps.swap),
-            "swap_free": running.then(|| vps.swap_free()),
-            "disk_used": vps.disk_used,
-            "disk_size": vps.disk,
-            "load": running.then(|| vps.load()),
-            "processes": (running && !self.openvz()).then_some(processes),
-            "processes_runnable": (running && !self.openvz()).then_some(runnable),
-            "usage_timestamp": newest.map(|row| row.timestamp),
-            "cpu_percent": newest.map(|row| row.cpu_percent),
-        })
+        let rows = match self.fault {
+            Some(FaultKind::ShuffledRows) => vps.usage.shuffled_rows(self.story),
+            Some(FaultKind::LateRows) => vps.usage.rows_but_late_ones(self.story, self.now),
+            _ => vps.usage.rows(self.story),
+        };
+        Object::new()
+            .raw("data", rows_json(&rows))
+            .text("vm_type", if vps.openvz() { "ovz" } else { "kvm" })
+            .raw("error", 0)
     }
-}
-
-/// A year without abuse.
-fn abuse(object: Object) -> Object {
-    object
-        .raw("total_abuse_points", 0)
-        .raw("max_abuse_points", 1000)
-}
-
-fn locations() -> Object {
-    let ids = ["USCA_2", "USNY_2", "EUNL_3"];
-    let map = |value: fn(&str) -> String| {
-        ids.iter()
-            .fold(Object::new(), |map, id| map.raw(id, value(id)))
-            .end()
-    };
-    Object::new()
-        .raw("error", 0)
-        .text("currentLocation", "USCA_2")
-        .raw("locations", list(ids.map(text)))
-        .raw("descriptions", map(|id| text(&format!("{id} (example)"))))
-        .raw("dataTransferMultipliers", map(|_| "1".to_owned()))
 }

@@ -4,9 +4,7 @@
 //! the start; steps before it are history, in which both clocks go at the same pace.
 
 /// Seconds of the story that a usage row covers, at least.
-const ROW_SECONDS: f64 = 300.0;
-/// Rows of history that every VPS begins with: two days.
-pub const HISTORY: i64 = 576;
+pub const ROW_SECONDS: f64 = 300.0;
 
 /// The two clocks of an account.
 #[derive(Clone, Debug)]
@@ -47,9 +45,24 @@ impl Story {
         }
     }
 
-    /// Seconds of the story in a step: rows are at least a second apart on the wall clock.
+    /// Seconds of the story in a step from the start on: rows are at least a second apart on the wall clock.
     pub fn step_seconds(&self) -> f64 {
         ROW_SECONDS.max(self.scale)
+    }
+
+    /// Seconds of the story in any step.
+    pub fn seconds_of(&self, step: i64) -> f64 {
+        if step < 0 {
+            ROW_SECONDS
+        } else {
+            self.step_seconds()
+        }
+    }
+
+    /// The moment of the story at which a step ends.
+    #[expect(clippy::cast_precision_loss, reason = "steps are few")]
+    pub fn end_of(&self, step: i64) -> f64 {
+        (step + 1) as f64 * self.seconds_of(step)
     }
 
     /// The last step that is over.
@@ -61,44 +74,28 @@ impl Story {
     /// The wall time at which a moment of the story is, in whole seconds.
     #[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
     pub fn wall(&self, story_seconds: f64) -> i64 {
-        let pace = if story_seconds < 0.0 { 1.0 } else { self.scale };
-        (self.start + self.halted + story_seconds / pace).round() as i64
+        let since_start = if story_seconds <= 0.0 {
+            story_seconds
+        } else {
+            self.halted + story_seconds / self.scale
+        };
+        (self.start + since_start).round() as i64
     }
 
-    /// The wall time of a step's row.
-    #[expect(clippy::cast_precision_loss, reason = "steps are few")]
+    /// How long so many seconds of the wall clock are in the story.
+    pub fn story_seconds(&self, wall_seconds: f64) -> f64 {
+        wall_seconds * self.scale
+    }
+
+    /// The wall time of a step's row. The past is over by a second, so that no row of it is of the present.
     pub fn row_time(&self, step: i64) -> i64 {
-        let seconds = if step < 0 {
-            ROW_SECONDS
-        } else {
-            self.step_seconds()
-        };
-        self.wall((step + 1) as f64 * seconds)
+        self.wall(self.end_of(step)) - i64::from(step < 0)
     }
 
     /// The hour of the day at a step, 0 to 24.
-    #[expect(clippy::cast_precision_loss, reason = "steps are few")]
     pub fn hour(&self, step: i64) -> f64 {
-        let seconds = if step < 0 {
-            ROW_SECONDS
-        } else {
-            self.step_seconds()
-        };
-        (step as f64 * seconds / 3600.0).rem_euclid(24.0)
+        (self.end_of(step - 1) / 3600.0).rem_euclid(24.0)
     }
-}
-
-/// A number from 0 to 1 that depends on nothing but these.
-#[expect(clippy::cast_precision_loss, reason = "53 bits are plenty")]
-pub fn noise(seed: u64, veid: u64, step: i64, what: u64) -> f64 {
-    let mut mixed = seed
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        .wrapping_add(veid.wrapping_mul(0xD1B5_4A32_D192_ED03))
-        .wrapping_add(step.cast_unsigned().wrapping_mul(0x8CB9_2BA7_2F3D_8DD7))
-        .wrapping_add(what.wrapping_mul(0xAAAA_AAAA_AAAA_AAAB));
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (mixed ^ (mixed >> 31)) as f64 / u64::MAX as f64
 }
 
 #[cfg(test)]
@@ -111,8 +108,8 @@ mod tests {
         assert_eq!(story.last_step(1_790_000_004.9), -1);
         assert_eq!(story.last_step(1_790_000_005.0), 0);
         assert_eq!(story.row_time(0), 1_790_000_005);
-        assert_eq!(story.row_time(-1), 1_790_000_000);
-        assert_eq!(story.row_time(-2), 1_789_999_700);
+        assert_eq!(story.row_time(-1), 1_789_999_999);
+        assert_eq!(story.row_time(-2), 1_789_999_699);
     }
 
     #[test]
@@ -122,5 +119,6 @@ mod tests {
         assert!((story.elapsed(2000.0) - 20.0).abs() < 1e-9);
         story.halt(false, 2000.0);
         assert!((story.elapsed(2001.0) - 22.0).abs() < 1e-9);
+        assert_eq!(story.row_time(-1), 999, "the past does not move");
     }
 }

@@ -1,6 +1,15 @@
-//! One simulated VPS: what it is, and what happens to it step by step.
+//! One simulated VPS: what it is, and what happens to it as the story goes on.
 
-use super::story::{HISTORY, Story, noise};
+use super::audit::{AuditLog, Kind};
+use super::cases::Cases;
+use super::inventory::{Disk, Inventory};
+use super::locations::{LOCATIONS, Location};
+use super::network::Network;
+use super::noise::{noise, scaled, to_float};
+use super::settings::Settings;
+use super::story::Story;
+use super::task::{Lock, Task, Work};
+use super::usage::{Pace, Usage};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
@@ -9,15 +18,18 @@ const DAY: f64 = 86_400.0;
 const THROTTLE_SECONDS: f64 = 2.0 * 3600.0;
 /// Rows in a row with a busy CPU that lead to throttling.
 const HOT_ROWS: u32 = 6;
-/// Most rows kept: two months at one in five minutes.
-const MOST_ROWS: usize = 17_280;
+/// Until when the throttle lasts that a busy hour before the start led to.
+const THROTTLED_AT_FIRST: f64 = 1.5 * 3600.0;
+const BOOT_SECONDS: f64 = 20.0;
+/// A disk with a fresh installation.
+const INSTALLED: u64 = 1600 * MIB;
 
 /// What kind of life a VPS has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Character {
     /// A KVM without trouble.
     Healthy,
-    /// Its allowance will be used up in about two days.
+    /// Its allowance will be used up in about two days, and a policy case waits for its owner.
     NearAllowance,
     /// A busy CPU: throttled, well for a while, throttled again.
     Throttled,
@@ -33,27 +45,6 @@ pub enum Character {
     WrongKey,
 }
 
-/// One usage row.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    pub timestamp: i64,
-    pub cpu_percent: u64,
-    pub network_in: u64,
-    pub network_out: u64,
-    pub disk_read: u64,
-    pub disk_written: u64,
-}
-
-/// A snapshot of a disk.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    pub created: i64,
-    pub size: u64,
-    pub uncompressed: u64,
-    pub sticky: bool,
-    pub description: String,
-}
-
 /// A VPS and its state.
 #[derive(Clone, Debug)]
 pub struct Vps {
@@ -62,8 +53,8 @@ pub struct Vps {
     pub key: String,
     pub key_handed_out: String,
     pub character: Character,
+    pub location: &'static Location,
     pub monthly_data: u64,
-    pub multiplier: f64,
     pub data_counter: u64,
     /// Story seconds.
     pub next_reset: f64,
@@ -72,28 +63,44 @@ pub struct Vps {
     pub disk: u64,
     pub disk_used: u64,
     pub running: bool,
-    /// Story seconds until which a start takes.
-    pub starting_until: f64,
-    pub suspended: bool,
+    /// Story seconds until which a start takes, while one does.
+    pub starting_until: Option<f64>,
+    /// Suspended because the allowance is used up, which is no case.
+    pub used_up: bool,
     /// Story seconds until which the CPU is throttled.
     pub throttled_until: f64,
+    /// Suspensions of this year.
     pub suspensions: u64,
-    pub snapshots: Vec<Snapshot>,
-    pub rows: Vec<Row>,
-    seed: u64,
-    next_step: i64,
+    pub usage: Usage,
+    pub settings: Settings,
+    pub network: Network,
+    pub inventory: Inventory,
+    pub cases: Cases,
+    pub audit: AuditLog,
+    pub task: Option<Task>,
+    pub seed: u64,
     hot_rows: u32,
 }
 
+/// What happens beside usage rows.
+enum Event {
+    Booted,
+    TaskDone,
+    Purge,
+    Backup,
+    Deadline,
+    Login,
+}
+
 impl Vps {
-    /// A VPS with two days of history.
+    /// A VPS at the start of its story, with so many usage rows of a past.
     pub fn new(
         name: String,
         veid: u64,
         character: Character,
         seed: u64,
         story: &Story,
-        now: f64,
+        past_rows: i64,
     ) -> Self {
         let openvz = character == Character::OpenVz;
         let disk = if openvz { 10 * GIB } else { 20 * GIB };
@@ -104,8 +111,17 @@ impl Vps {
             Character::UsedUp => 1.002,
             _ => 0.1 + 0.4 * noise(seed, veid, 0, 1),
         };
-        let mut vps = Self {
-            name,
+        let disk_used = scaled(disk, 0.2 + 0.5 * noise(seed, veid, 0, 3)) / 1024 * 1024;
+        let settings = Settings::new(format!("{name}.example.com"), openvz);
+        let copied = Disk {
+            used: disk_used,
+            os: settings.os,
+        };
+        let mut cases = Cases::new(veid);
+        if character == Character::NearAllowance {
+            cases.warn(story.wall(-5.0 * 3600.0), 3.0 * DAY);
+        }
+        Self {
             veid,
             key_handed_out: if character == Character::WrongKey {
                 key_of(seed, veid ^ 0xFFFF)
@@ -114,108 +130,202 @@ impl Vps {
             },
             key,
             character,
-            monthly_data,
             // One of the demo is in a place where traffic counts half.
-            multiplier: if veid % 8 == 2 { 0.5 } else { 1.0 },
+            location: &LOCATIONS[usize::from(veid % 8 == 2)],
+            monthly_data,
             data_counter: scaled(monthly_data, share),
             next_reset: (5.0 + 20.0 * noise(seed, veid, 0, 2)) * DAY,
             ram: if openvz { 512 * MIB } else { 1024 * MIB },
             swap: if openvz { 64 * MIB } else { 256 * MIB },
             disk,
-            disk_used: scaled(disk, 0.2 + 0.5 * noise(seed, veid, 0, 3)) / 1024 * 1024,
+            disk_used,
             running: !matches!(character, Character::Stopped | Character::UsedUp),
-            starting_until: f64::MIN,
-            suspended: character == Character::UsedUp,
-            throttled_until: f64::MIN,
+            starting_until: None,
+            used_up: character == Character::UsedUp,
+            throttled_until: if character == Character::Throttled {
+                THROTTLED_AT_FIRST
+            } else {
+                f64::MIN
+            },
             suspensions: u64::from(character == Character::UsedUp),
-            snapshots: Vec::new(),
-            rows: Vec::new(),
+            usage: Usage::new(seed, veid, character, past_rows),
+            network: Network::new(veid, (!openvz).then(|| settings.hostname.clone())),
+            settings,
+            inventory: Inventory::new(seed, veid, character, copied, story),
+            cases,
+            audit: AuditLog::new(seed, veid, story),
+            task: None,
             seed,
-            next_step: -HISTORY,
+            name,
             hot_rows: 0,
-        };
-        let (counter, used) = (vps.data_counter, vps.disk_used);
-        vps.advance(story, now);
-        // History has moved both; the story begins with what was chosen.
-        (vps.data_counter, vps.disk_used) = (counter, used);
-        vps.snapshots.push(Snapshot {
-            created: story.wall(0.0) - 7 * 86_400,
-            size: vps.disk_used / 4,
-            uncompressed: vps.disk_used,
-            sticky: true,
-            description: "before-upgrade".to_owned(),
-        });
-        vps
+        }
     }
 
-    /// Lets everything happen that has happened by now.
+    pub fn openvz(&self) -> bool {
+        self.character == Character::OpenVz
+    }
+
+    pub fn ssh_port(&self) -> u16 {
+        if self.openvz() { 27_022 } else { 22_022 }
+    }
+
+    /// Suspended for whatever reason.
+    pub const fn suspended(&self) -> bool {
+        self.used_up || !self.cases.suspensions.is_empty()
+    }
+
+    /// Lets everything happen that has happened by now, in the same order however often it is asked for.
     pub fn advance(&mut self, story: &Story, now: f64) {
         let last = story.last_step(now);
-        while self.next_step <= last {
-            self.step(story, self.next_step);
-            self.next_step += 1;
+        while self.usage.next_step() <= last {
+            let ends = story.end_of(self.usage.next_step());
+            self.happen_until(story, ends);
+            self.step(story, ends);
         }
-        let excess = self.rows.len().saturating_sub(MOST_ROWS);
-        self.rows.drain(..excess);
+        self.happen_until(story, story.elapsed(now));
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "steps are few")]
-    fn step(&mut self, story: &Story, step: i64) {
-        let ends = (step + 1) as f64 * story.step_seconds();
+    fn happen_until(&mut self, story: &Story, until: f64) {
+        while let Some((at, event)) = self.next_event().filter(|(at, _)| *at <= until) {
+            self.happen(story, at, &event);
+        }
+    }
+
+    fn next_event(&self) -> Option<(f64, Event)> {
+        [
+            (self.starting_until, Event::Booted),
+            (self.task.as_ref().map(|task| task.ends), Event::TaskDone),
+            (self.inventory.next_purge(), Event::Purge),
+            (self.inventory.next_backup(), Event::Backup),
+            (self.cases.next_deadline(), Event::Deadline),
+            (Some(self.audit.next_login()), Event::Login),
+        ]
+        .into_iter()
+        .filter_map(|(at, event)| Some((at?, event)))
+        .min_by(|(a, _), (b, _)| a.total_cmp(b))
+    }
+
+    fn happen(&mut self, story: &Story, at: f64, event: &Event) {
+        let timestamp = story.wall(at);
+        match event {
+            Event::Booted => {
+                self.starting_until = None;
+                self.audit.push(timestamp, Kind::Event, "VM started");
+            }
+            Event::TaskDone => {
+                if let Some(task) = self.task.take() {
+                    self.finish(story, at, task);
+                }
+            }
+            Event::Purge => self.inventory.purge(at),
+            Event::Backup => {
+                let disk = (!self.suspended()).then(|| self.copied());
+                self.inventory.daily_backup(story, at, disk);
+            }
+            Event::Deadline => {
+                self.cases.enforce(at);
+                self.suspend(story, at);
+            }
+            Event::Login => self.audit.login(timestamp),
+        }
+    }
+
+    fn finish(&mut self, story: &Story, at: f64, task: Task) {
+        match task.work {
+            Work::Snapshot(description) => {
+                self.inventory.add(story, at, self.copied(), &description);
+            }
+            Work::Import(snapshot) => self.inventory.import(story, at, &snapshot),
+            Work::CopyBackup(backup) => self.inventory.copy_backup(story, at, &backup),
+            Work::Restore(snapshot) => {
+                self.disk_used = snapshot.uncompressed.min(self.disk);
+                self.settings.os = snapshot.os;
+            }
+            Work::Reinstall(os) => {
+                self.disk_used = INSTALLED;
+                self.settings.os = os;
+            }
+            Work::Clone(_) => self.disk_used = self.disk / 2,
+            Work::Migrate { to, addresses } => {
+                self.location = to;
+                self.network.migrate(addresses);
+            }
+        }
+        if task.resume && !self.suspended() {
+            self.start(at);
+        }
+    }
+
+    fn copied(&self) -> Disk {
+        Disk {
+            used: self.disk_used,
+            os: self.settings.os,
+        }
+    }
+
+    /// Begins a task that holds the VPS.
+    pub fn begin(&mut self, story: &Story, at: f64, work: Work) {
+        let stop = work.needs_stop();
+        let resume = stop && (self.running || matches!(work, Work::Reinstall(_)));
+        if stop && self.running {
+            self.stop(story, at);
+        }
+        self.task = Some(Task::new(work, at, resume));
+    }
+
+    /// Starts the VPS, or starts it again.
+    pub fn start(&mut self, at: f64) {
+        self.running = true;
+        self.starting_until = Some(at + BOOT_SECONDS);
+    }
+
+    pub fn stop(&mut self, story: &Story, at: f64) {
+        self.running = false;
+        self.starting_until = None;
+        self.audit.push(story.wall(at), Kind::Event, "VM stopped");
+    }
+
+    /// What every suspension is: one more of them, and the VPS is off.
+    pub fn suspend(&mut self, story: &Story, at: f64) {
+        self.suspensions += 1;
+        if self.running {
+            self.stop(story, at);
+        }
+    }
+
+    fn step(&mut self, story: &Story, ends: f64) {
         if ends >= self.next_reset {
             self.next_reset += 30.0 * DAY;
             self.data_counter = 0;
-            if self.suspended {
-                self.suspended = false;
-                self.running = true;
+            if self.used_up {
+                self.used_up = false;
+                self.running = !self.suspended();
             }
         }
-        let hot = self.running
-            && self.character == Character::Throttled
-            && (step as f64 * story.step_seconds() / 3600.0).rem_euclid(4.0) >= 3.0;
-        let throttled = ends <= self.throttled_until;
-        let cpu = match (self.running, throttled) {
-            (false, _) => 0.0,
-            (true, true) => 15.0 + 10.0 * self.noise(step, 4),
-            (true, false) if hot => 92.0 + 8.0 * self.noise(step, 4),
-            (true, false) => 3.0 + 20.0 * self.noise(step, 4),
+        let begins = ends - story.step_seconds();
+        let hot =
+            self.character == Character::Throttled && (begins / 3600.0).rem_euclid(4.0) >= 3.0;
+        let pace = match (self.running, ends <= self.throttled_until) {
+            (false, _) => Pace::Off,
+            (true, true) => Pace::Throttled,
+            (true, false) if hot => Pace::Busy,
+            (true, false) => Pace::Usual,
         };
-        self.hot_rows = if cpu > 90.0 { self.hot_rows + 1 } else { 0 };
+        self.hot_rows = if pace == Pace::Busy {
+            self.hot_rows + 1
+        } else {
+            0
+        };
         if self.hot_rows >= HOT_ROWS {
             self.throttled_until = ends + THROTTLE_SECONDS;
             self.hot_rows = 0;
         }
-        // Most traffic in the evening, a third of it at dawn.
-        let rhythm = 0.67 + 0.33 * ((story.hour(step) - 20.0) / 24.0 * std::f64::consts::TAU).cos();
-        let rate = match self.character {
-            Character::NearAllowance => 700_000.0,
-            _ => 150_000.0,
-        };
-        let seconds = if step < 0 {
-            300.0
-        } else {
-            story.step_seconds()
-        };
-        let traffic = if self.running {
-            rate * rhythm * seconds
-        } else {
-            0.0
-        };
-        let row = Row {
-            timestamp: story.row_time(step),
-            cpu_percent: scaled(1, cpu),
-            network_in: scaled(1, traffic * 0.4 * (0.5 + self.noise(step, 5))),
-            network_out: scaled(1, traffic * 0.6 * (0.5 + self.noise(step, 6))),
-            disk_read: scaled(1, seconds * cpu * 2000.0 * self.noise(step, 7)),
-            disk_written: scaled(1, seconds * cpu * 4000.0 * self.noise(step, 8)),
-        };
+        let row = self.usage.push(story, pace);
         self.data_counter += row.network_in + row.network_out;
         self.disk_used = (self.disk_used + row.disk_written / 2_048_000 * 1024).min(self.disk);
-        self.rows.push(row);
-        if !self.suspended && self.data_counter >= self.monthly_data && step >= 0 {
-            self.suspended = true;
-            self.suspensions += 1;
-            self.running = false;
+        if !self.suspended() && self.data_counter >= self.monthly_data {
+            self.used_up = true;
+            self.suspend(story, ends);
         }
     }
 
@@ -223,21 +333,28 @@ impl Vps {
         noise(self.seed, self.veid, step, what)
     }
 
-    /// How far the running task is, while one holds the VPS. Tasks take 55 minutes of every hour.
-    pub fn lock_progress(&self, story_seconds: f64) -> Option<u64> {
+    /// The task that holds the VPS. Those of a VPS that is locked by character take 55 minutes of every hour.
+    pub fn lock(&self, story_seconds: f64) -> Option<Lock> {
+        if let Some(task) = &self.task {
+            return Some(task.lock(story_seconds));
+        }
         if self.character != Character::Locked {
             return None;
         }
         let into = story_seconds.rem_euclid(3600.0);
-        (into < 3300.0).then(|| scaled(1, into / 33.0).min(99))
+        (into < 3300.0).then(|| Lock {
+            percent: scaled(1, into / 33.0).min(99),
+            task: "Snapshot: before-upgrade".to_owned(),
+            progress: "Copying disk image",
+        })
     }
 
     /// The word for the power state.
-    pub fn status(&self, story_seconds: f64) -> &'static str {
-        match (self.running, story_seconds < self.starting_until) {
+    pub const fn status(&self) -> &'static str {
+        match (self.running, self.starting_until) {
             (false, _) => "stopped",
-            (true, true) => "starting",
-            (true, false) => "running",
+            (true, Some(_)) => "starting",
+            (true, None) => "running",
         }
     }
 
@@ -246,38 +363,40 @@ impl Vps {
     }
 
     /// Load averages of the guest.
-    pub fn load(&self) -> [f64; 3] {
-        let cpu = |rows: usize| {
-            let recent = self.rows.iter().rev().take(rows);
-            let (sum, count) = recent.fold((0, 0), |(sum, count), row| {
-                (sum + row.cpu_percent, count + 1)
-            });
+    pub fn load(&self, story: &Story) -> [f64; 3] {
+        let recent: Vec<u64> = self
+            .usage
+            .newest(story, 3)
+            .map(|row| row.cpu_percent)
+            .collect();
+        [1, 2, 3].map(|rows| {
+            let rows = &recent[..recent.len().min(rows)];
+            let sum: u64 = rows.iter().sum();
             // Two decimals, as the kernel prints them.
-            to_float((sum * 4).checked_div(count).unwrap_or_default()) / 100.0
-        };
-        [cpu(1), cpu(2), cpu(3)]
+            let mean = (sum * 4).checked_div(u64::try_from(rows.len()).unwrap_or(1));
+            to_float(mean.unwrap_or_default()) / 100.0
+        })
     }
 
     /// Bytes of memory that are free to use.
     pub fn memory_available(&self) -> u64 {
-        scaled(self.ram, 0.3 + 0.3 * self.noise(self.next_step, 9)) / 4096 * 4096
+        let step = self.usage.next_step();
+        scaled(self.ram, 0.3 + 0.3 * self.noise(step, 9)) / 4096 * 4096
     }
 
     /// Bytes of swap that are free.
     pub fn swap_free(&self) -> u64 {
-        scaled(self.swap, 0.6 + 0.4 * self.noise(self.next_step / 12, 10)) / 4096 * 4096
+        let hour = self.usage.next_step() / 12;
+        scaled(self.swap, 0.6 + 0.4 * self.noise(hour, 10)) / 4096 * 4096
     }
 
     /// Existing and runnable processes.
     pub fn processes(&self) -> (u64, u64) {
+        let step = self.usage.next_step();
         (
-            140 + scaled(60, self.noise(self.next_step, 11)),
-            1 + scaled(3, self.noise(self.next_step, 12)),
+            140 + scaled(60, self.noise(step, 11)),
+            1 + scaled(3, self.noise(step, 12)),
         )
-    }
-
-    pub fn address(&self) -> String {
-        format!("198.51.100.{}", self.veid % 254 + 1)
     }
 }
 
@@ -293,97 +412,5 @@ fn key_of(seed: u64, veid: u64) -> String {
     format!("private_{letters}")
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "factors are positive and results far below 2^53"
-)]
-fn scaled(value: u64, factor: f64) -> u64 {
-    (to_float(value) * factor) as u64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "values are far below 2^53")]
-fn to_float(value: u64) -> f64 {
-    value as f64
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const START: f64 = 1_790_000_000.0;
-
-    fn vps(character: Character) -> (Vps, Story) {
-        let story = Story::new(START, 60.0);
-        let vps = Vps::new("x".to_owned(), 1_000_001, character, 7, &story, START);
-        (vps, story)
-    }
-
-    /// `hours` of the story, in wall time.
-    fn after(hours: f64) -> f64 {
-        START + hours * 60.0
-    }
-
-    #[test]
-    fn the_same_seed_makes_the_same_vps() {
-        let (mut a, story) = vps(Character::Healthy);
-        let (mut b, _) = vps(Character::Healthy);
-        a.advance(&story, after(10.0));
-        for minutes in 1..=600 {
-            b.advance(&story, START + f64::from(minutes));
-        }
-        assert_eq!(format!("{a:?}"), format!("{b:?}"));
-        assert_eq!(a.key.len(), 32);
-    }
-
-    #[test]
-    fn rows_are_history_and_then_go_with_the_story() {
-        let (mut vps, story) = vps(Character::Healthy);
-        assert_eq!(vps.rows.len(), 576);
-        vps.advance(&story, after(1.0));
-        assert_eq!(vps.rows.len(), 576 + 12);
-        assert!(vps.rows.is_sorted_by_key(|row| row.timestamp));
-        assert_eq!(vps.rows[575].timestamp, 1_790_000_000);
-        assert_eq!(vps.rows[587].timestamp, 1_790_000_060);
-    }
-
-    #[test]
-    fn a_busy_cpu_is_throttled_for_two_hours_again_and_again() {
-        let (mut vps, story) = vps(Character::Throttled);
-        assert!(vps.throttled(0.0), "it starts so");
-        let mut changes = Vec::new();
-        let mut before = true;
-        for minute in 0..(24 * 60) {
-            let hours = f64::from(minute) / 60.0;
-            vps.advance(&story, after(hours));
-            let throttled = vps.throttled(hours * 3600.0);
-            if throttled != before {
-                changes.push(hours);
-                before = throttled;
-            }
-        }
-        assert!(changes.len() >= 8, "{changes:?}");
-        for pair in changes[1..].chunks_exact(2) {
-            assert!((pair[1] - pair[0] - 2.0).abs() < 0.1, "{changes:?}");
-        }
-    }
-
-    #[test]
-    fn a_used_up_allowance_suspends_until_the_reset() {
-        let (mut vps, story) = vps(Character::NearAllowance);
-        assert!(!vps.suspended);
-        vps.advance(&story, after(4.0 * 24.0));
-        assert!(vps.suspended && !vps.running && vps.data_counter >= vps.monthly_data);
-        vps.advance(&story, START + vps.next_reset / 60.0 + 10.0);
-        assert!(!vps.suspended && vps.running && vps.data_counter < vps.monthly_data / 100);
-    }
-
-    #[test]
-    fn a_task_proceeds_and_the_next_one_follows() {
-        let (vps, _) = vps(Character::Locked);
-        assert_eq!(vps.lock_progress(0.0), Some(0));
-        assert_eq!(vps.lock_progress(1650.0), Some(50));
-        assert_eq!(vps.lock_progress(3400.0), None);
-        assert_eq!(vps.lock_progress(3600.0), Some(0));
-    }
-}
+mod tests;

@@ -13,3 +13,5 @@ mod page;
 mod prometheus;
 mod server;
 mod simulator;
+mod simulator_commands;
+mod simulator_usage;

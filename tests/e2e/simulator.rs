@@ -23,7 +23,7 @@ pub fn simulator(arguments: &[&str]) -> Exporter {
 }
 
 /// A key that the simulator accepts: set by the test, since the true ones are on its standard output.
-async fn set_key(simulator: &Exporter, veid: u64) -> &'static str {
+pub async fn set_key(simulator: &Exporter, veid: u64) -> &'static str {
     let body = format!("{{\"veid\":{veid},\"api_key\":\"private_test\"}}");
     let set = http()
         .post(format!("{}/_simulator/vps", simulator.url))
@@ -34,7 +34,7 @@ async fn set_key(simulator: &Exporter, veid: u64) -> &'static str {
     "private_test"
 }
 
-async fn post(simulator: &Exporter, call: &str, form: &str) -> String {
+pub async fn post(simulator: &Exporter, call: &str, form: &str) -> String {
     http()
         .post(format!("{}/v1/{call}", simulator.url))
         .header("content-type", "application/x-www-form-urlencoded")

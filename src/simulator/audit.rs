@@ -1,0 +1,106 @@
+//! What was done to a VPS, and by whom.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use super::noise::noise;
+use super::story::Story;
+
+const DAY: f64 = 86_400.0;
+/// Most entries kept; a story that runs a hundred thousand times as fast has many days.
+const MOST_ENTRIES: usize = 2000;
+/// 203.0.113.9 as the API writes it.
+const OWNER: u32 = 3_405_803_785;
+
+/// What an entry is about. The vendor documents no codes; these are invented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Login = 1,
+    Command = 2,
+    Event = 3,
+    Api = 4,
+}
+
+/// One entry.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Unix seconds.
+    pub timestamp: i64,
+    /// An IPv4 address as a number; 0 or nothing for what nobody asked for.
+    pub requestor: Option<u32>,
+    pub kind: Kind,
+    pub summary: Cow<'static, str>,
+}
+
+/// The log, oldest first.
+#[derive(Clone, Debug)]
+pub struct AuditLog {
+    seed: u64,
+    veid: u64,
+    entries: VecDeque<Entry>,
+    logins: i64,
+    /// Story seconds of the owner's next login to the panel.
+    next_login: f64,
+}
+
+impl AuditLog {
+    /// A log with a little past.
+    pub fn new(seed: u64, veid: u64, story: &Story) -> Self {
+        let mut log = Self {
+            seed,
+            veid,
+            entries: VecDeque::new(),
+            logins: 0,
+            next_login: 0.0,
+        };
+        let past = story.wall(-10.0 * DAY * (1.0 + noise(seed, veid, 0, 15)));
+        log.push(past, Kind::Login, "Login");
+        log.push(past + 460, Kind::Command, "Command received: stop");
+        log.push(past + 475, Kind::Event, "VM stopped");
+        log.push(past + 650, Kind::Command, "Command received: start");
+        log.push(past + 662, Kind::Event, "VM started");
+        log.schedule_login();
+        log
+    }
+
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    pub fn newest(&self) -> Option<&Entry> {
+        self.entries.back()
+    }
+
+    pub const fn next_login(&self) -> f64 {
+        self.next_login
+    }
+
+    /// The owner looks at the panel, about once a day.
+    pub fn login(&mut self, timestamp: i64) {
+        self.push(timestamp, Kind::Login, "Login");
+        self.schedule_login();
+    }
+
+    fn schedule_login(&mut self) {
+        self.logins += 1;
+        self.next_login += DAY * (0.5 + noise(self.seed, self.veid, self.logins, 16));
+    }
+
+    pub fn push(&mut self, timestamp: i64, kind: Kind, summary: impl Into<Cow<'static, str>>) {
+        let requestor = match kind {
+            // Recorded answers have both for what nobody asked for.
+            Kind::Event if self.entries.len() % 4 < 2 => Some(0),
+            Kind::Event => None,
+            _ => Some(OWNER),
+        };
+        self.entries.push_back(Entry {
+            timestamp,
+            requestor,
+            kind,
+            summary: summary.into(),
+        });
+        if self.entries.len() > MOST_ENTRIES {
+            self.entries.pop_front();
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Routes below `/_simulator/` for tests: what the account truly holds, and ways to make things happen in it.
+
+use std::collections::HashMap;
+
+use hyper::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::http::{Body, page, unix_now};
+use super::reads::Moment;
+use super::story::Story;
+use super::vps::Vps;
+use super::{Simulator, State};
+
+impl Simulator {
+    pub(super) fn test_route(
+        &self,
+        route: &str,
+        query: &HashMap<String, String>,
+        body: &[u8],
+    ) -> Response<Body> {
+        let only = query.get("veid").map(String::as_str);
+        let mut guard = self.state();
+        match control(&mut guard, route, only, body, unix_now()) {
+            Ok(answer) => page(StatusCode::OK, answer.to_string()),
+            Err((status, why)) => page(status, why),
+        }
+    }
+}
+
+fn control(
+    state: &mut State,
+    route: &str,
+    only: Option<&str>,
+    body: &[u8],
+    now: f64,
+) -> Result<Value, (StatusCode, String)> {
+    let bad_request = |why: String| (StatusCode::BAD_REQUEST, why);
+    // Whatever comes next comes after all that has happened by now.
+    for vps in &mut state.vps {
+        vps.advance(&state.story, now);
+    }
+    match route {
+        "account" => {
+            let elapsed = state.story.elapsed(now);
+            let truth = |vps: &Vps| {
+                Moment {
+                    vps,
+                    story: &state.story,
+                    now,
+                    points: state.points.remaining(vps.veid, elapsed),
+                    fault: None,
+                }
+                .truth()
+            };
+            // Of a large fleet the whole truth is tens of megabytes.
+            let wanted = |vps: &&Vps| only.is_none_or(|veid| veid == vps.veid.to_string());
+            let vps = state.vps.iter().filter(wanted).map(truth);
+            Ok(json!({ "vps": vps.collect::<Vec<_>>() }))
+        }
+        "calls" => Ok(state
+            .calls
+            .iter()
+            .map(|call| {
+                json!({"veid": call.veid, "call": call.call, "method": call.method, "key_in_url": call.key_in_url})
+            })
+            .collect()),
+        "halt" => {
+            state.story.halt(body == b"true", now);
+            Ok(json!({}))
+        }
+        "faults" => {
+            state.faults =
+                serde_json::from_slice(body).map_err(|error| bad_request(error.to_string()))?;
+            Ok(json!({}))
+        }
+        "vps" => {
+            change(&mut state.vps, &state.story, now, body).map_err(bad_request)?;
+            Ok(json!({}))
+        }
+        _ => Err((StatusCode::NOT_FOUND, "no such route".to_owned())),
+    }
+}
+
+/// Sets what a test wants to see: `{"veid": 1, "throttled": true}` and the like.
+fn change(fleet: &mut [Vps], story: &Story, now: f64, body: &[u8]) -> Result<(), String> {
+    let change: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let members = change.as_object().ok_or("not an object")?;
+    let veid = members
+        .get("veid")
+        .and_then(Value::as_u64)
+        .ok_or("no veid")?;
+    let vps = fleet
+        .iter_mut()
+        .find(|vps| vps.veid == veid)
+        .ok_or("no such VPS")?;
+    let elapsed = story.elapsed(now);
+    for (name, value) in members {
+        match (
+            name.as_str(),
+            value.as_bool(),
+            value.as_f64(),
+            value.as_str(),
+        ) {
+            ("running", Some(running), ..) => {
+                vps.running = running;
+                vps.starting_until = None;
+            }
+            ("suspended", Some(suspended), ..) => {
+                vps.used_up = suspended;
+                if !suspended {
+                    vps.cases.suspensions.clear();
+                }
+            }
+            ("throttled", Some(throttled), ..) => {
+                vps.throttled_until = if throttled { f64::MAX } else { f64::MIN };
+            }
+            ("nullrouted", Some(true), ..) => {
+                let address = vps.network.primary().to_owned();
+                vps.network.nullroutes.insert(address, story.wall(elapsed));
+            }
+            ("nullrouted", Some(false), ..) => vps.network.nullroutes.clear(),
+            ("suspension", Some(true), ..) | ("suspension", .., Some("hard")) => {
+                vps.cases.suspend(value.is_boolean());
+                vps.suspend(story, elapsed);
+            }
+            ("policy_violation", _, Some(seconds), _) if seconds > 0.0 => {
+                let suspend_at = elapsed + story.story_seconds(seconds);
+                vps.cases.warn(story.wall(elapsed), suspend_at);
+            }
+            ("data_counter", ..) if value.is_u64() => {
+                vps.data_counter = value.as_u64().unwrap_or_default();
+            }
+            ("api_key", .., Some(key)) => key.clone_into(&mut vps.key),
+            ("veid", ..) => {}
+            _ => return Err(format!("{name} cannot be set so")),
+        }
+    }
+    Ok(())
+}

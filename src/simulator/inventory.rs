@@ -1,0 +1,320 @@
+//! Snapshots and backups of a disk.
+
+use time::OffsetDateTime;
+
+use super::noise::{hex, noise};
+use super::story::Story;
+use super::vps::Character;
+
+const DAY: f64 = 86_400.0;
+/// A snapshot that is not sticky is kept this long.
+const SNAPSHOT_SECONDS: f64 = 30.0 * DAY;
+const BACKUPS_KEPT: usize = 3;
+/// How long ago a VPS was suspended that begins so.
+const SUSPENDED_SINCE: f64 = 3.0 * DAY;
+
+/// The disk that is copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk {
+    pub used: u64,
+    pub os: &'static str,
+}
+
+/// A snapshot of a disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    pub file_name: String,
+    /// Unix seconds.
+    pub created: i64,
+    pub size: u64,
+    pub uncompressed: u64,
+    pub os: &'static str,
+    pub md5: String,
+    pub description: String,
+    pub sticky: bool,
+    /// Story seconds; of no meaning while it is sticky.
+    purge_at: f64,
+    /// With which another VPS can have it.
+    pub token: Option<String>,
+}
+
+impl Snapshot {
+    /// When it will be purged, in story seconds.
+    pub fn purge_at(&self) -> Option<f64> {
+        (!self.sticky).then_some(self.purge_at)
+    }
+}
+
+/// A backup that the vendor made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backup {
+    pub token: String,
+    pub size: u64,
+    pub uncompressed: u64,
+    pub os: &'static str,
+    pub md5: String,
+    /// Unix seconds.
+    pub timestamp: i64,
+}
+
+/// All that is kept of a VPS's disk.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    seed: u64,
+    veid: u64,
+    /// Oldest first.
+    pub snapshots: Vec<Snapshot>,
+    /// Oldest first.
+    pub backups: Vec<Backup>,
+    /// Story seconds; none when this plan has no backups.
+    next_backup: Option<f64>,
+    made: i64,
+}
+
+impl Inventory {
+    /// What a VPS begins with. VPSes differ: with and without snapshots that stay, that are purged, and backups.
+    pub fn new(seed: u64, veid: u64, character: Character, disk: Disk, story: &Story) -> Self {
+        let mut inventory = Self {
+            seed,
+            veid,
+            snapshots: Vec::new(),
+            backups: Vec::new(),
+            next_backup: None,
+            made: 0,
+        };
+        if character == Character::OpenVz {
+            return inventory;
+        }
+        let chance = |what| noise(seed, veid, 0, what);
+        if !veid.is_multiple_of(3) {
+            let created = -DAY * (40.0 + 100.0 * chance(17));
+            inventory.add(story, created, disk, "before-upgrade");
+            inventory.snapshots[0].sticky = true;
+        }
+        if !veid.is_multiple_of(2) {
+            let created = -DAY * (1.0 + 27.0 * chance(18));
+            inventory.add(story, created, disk, "");
+        }
+        if !veid.is_multiple_of(5) && character != Character::Stopped {
+            let hour = chance(19);
+            let until = match character {
+                Character::UsedUp => SUSPENDED_SINCE,
+                _ => 0.0,
+            };
+            for days in [3.0, 2.0, 1.0] {
+                inventory.back_up(story, -DAY * (days - hour) - until, disk);
+            }
+            inventory.next_backup = Some(DAY * hour);
+        }
+        inventory
+    }
+
+    /// Keeps a snapshot of a disk as it is at a moment of the story.
+    pub fn add(&mut self, story: &Story, at: f64, disk: Disk, description: &str) {
+        self.keep(story, at, (disk.used / 4, disk.used), disk.os, description);
+    }
+
+    /// Keeps a snapshot that another VPS has.
+    pub fn import(&mut self, story: &Story, at: f64, of: &Snapshot) {
+        let sizes = (of.size, of.uncompressed);
+        self.keep(story, at, sizes, of.os, &of.description);
+    }
+
+    /// Keeps a backup as a snapshot.
+    pub fn copy_backup(&mut self, story: &Story, at: f64, of: &Backup) {
+        let sizes = (of.size, of.uncompressed);
+        self.keep(story, at, sizes, of.os, "copied from a backup");
+    }
+
+    fn keep(
+        &mut self,
+        story: &Story,
+        at: f64,
+        (size, uncompressed): (u64, u64),
+        os: &'static str,
+        description: &str,
+    ) {
+        self.made += 1;
+        let created = story.wall(at);
+        let file_name = format!(
+            "snapshot-{}-{created}-{}-{}.tar.gz",
+            self.veid,
+            date(created),
+            hex(self.seed, self.veid, self.made, 20, 40)
+        );
+        self.snapshots.push(Snapshot {
+            file_name,
+            created,
+            size,
+            uncompressed,
+            os,
+            md5: hex(self.seed, self.veid, self.made, 21, 32),
+            description: description.to_owned(),
+            sticky: false,
+            purge_at: at + SNAPSHOT_SECONDS,
+            token: None,
+        });
+    }
+
+    fn back_up(&mut self, story: &Story, at: f64, disk: Disk) {
+        self.made += 1;
+        self.backups.push(Backup {
+            token: hex(self.seed, self.veid, self.made, 25, 40),
+            size: disk.used / 5,
+            uncompressed: disk.used,
+            os: disk.os,
+            md5: hex(self.seed, self.veid, self.made, 26, 32),
+            timestamp: story.wall(at),
+        });
+        if self.backups.len() > BACKUPS_KEPT {
+            self.backups.remove(0);
+        }
+    }
+
+    pub fn snapshot(&mut self, file_name: &str) -> Option<&mut Snapshot> {
+        self.snapshots
+            .iter_mut()
+            .find(|snapshot| snapshot.file_name == file_name)
+    }
+
+    /// The snapshot that was exported with this token.
+    pub fn exported(&self, token: &str) -> Option<&Snapshot> {
+        self.snapshots
+            .iter()
+            .find(|snapshot| snapshot.token.as_deref() == Some(token))
+    }
+
+    /// Deletes a snapshot; false when there is none of this name.
+    pub fn delete(&mut self, file_name: &str) -> bool {
+        let before = self.snapshots.len();
+        self.snapshots
+            .retain(|snapshot| snapshot.file_name != file_name);
+        self.snapshots.len() < before
+    }
+
+    /// Makes a snapshot sticky or not; then it has its whole time before it again. False when there is none.
+    pub fn set_sticky(&mut self, file_name: &str, sticky: bool, at: f64) -> bool {
+        let Some(snapshot) = self.snapshot(file_name) else {
+            return false;
+        };
+        if snapshot.sticky && !sticky {
+            snapshot.purge_at = at + SNAPSHOT_SECONDS;
+        }
+        snapshot.sticky = sticky;
+        true
+    }
+
+    /// Makes the token of a snapshot; the same each time.
+    pub fn export(&mut self, file_name: &str) -> Option<String> {
+        let (seed, veid) = (self.seed, self.veid);
+        let snapshot = self.snapshot(file_name)?;
+        let token = hex(seed, veid, snapshot.created, 27, 40);
+        snapshot.token = Some(token.clone());
+        Some(token)
+    }
+
+    /// When the next snapshot is purged, in story seconds.
+    pub fn next_purge(&self) -> Option<f64> {
+        let purges = self.snapshots.iter().filter_map(Snapshot::purge_at);
+        purges.min_by(f64::total_cmp)
+    }
+
+    pub fn purge(&mut self, at: f64) {
+        self.snapshots
+            .retain(|snapshot| snapshot.purge_at().is_none_or(|purge_at| purge_at > at));
+    }
+
+    /// When the next backup is due, in story seconds.
+    pub const fn next_backup(&self) -> Option<f64> {
+        self.next_backup
+    }
+
+    /// The daily backup; none is made of a VPS that is suspended.
+    pub fn daily_backup(&mut self, story: &Story, at: f64, disk: Option<Disk>) {
+        if let Some(disk) = disk {
+            self.back_up(story, at, disk);
+        }
+        self.next_backup = Some(at + DAY);
+    }
+}
+
+/// The day of a time as file names have it.
+fn date(unix_seconds: i64) -> String {
+    let date = OffsetDateTime::from_unix_timestamp(unix_seconds)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+        .date();
+    format!(
+        "{}-{:02}-{:02}",
+        date.year(),
+        u8::from(date.month()),
+        date.day()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DISK: Disk = Disk {
+        used: 8 << 30,
+        os: "debian-12-x86_64",
+    };
+
+    fn inventory(veid: u64, character: Character) -> (Inventory, Story) {
+        let story = Story::new(1_790_000_000.0, 60.0);
+        (Inventory::new(7, veid, character, DISK, &story), story)
+    }
+
+    #[test]
+    fn vpses_begin_with_different_things() {
+        let count = |veid, character| {
+            let (inventory, _) = inventory(veid, character);
+            (inventory.snapshots.len(), inventory.backups.len())
+        };
+        assert_eq!(count(1_000_001, Character::Healthy), (2, 3));
+        assert_eq!(count(1_000_002, Character::NearAllowance), (0, 3));
+        assert_eq!(count(1_000_004, Character::Stopped), (1, 0));
+        assert_eq!(count(1_000_007, Character::OpenVz), (0, 0));
+    }
+
+    #[test]
+    fn file_names_carry_veid_and_time() {
+        let (mut inventory, story) = inventory(1_000_002, Character::Healthy);
+        inventory.add(&story, 3600.0, DISK, "x");
+        let name = &inventory.snapshots[0].file_name;
+        assert!(
+            name.starts_with("snapshot-1000002-1790000060-2026-09-21-") && name.len() == 86,
+            "{name}"
+        );
+    }
+
+    #[test]
+    fn a_snapshot_is_purged_unless_it_is_sticky() {
+        let (mut inventory, story) = inventory(1_000_002, Character::Healthy);
+        inventory.add(&story, 0.0, DISK, "a");
+        inventory.add(&story, DAY, DISK, "b");
+        let [a, b] = [0, 1].map(|index| inventory.snapshots[index].file_name.clone());
+        assert!(inventory.set_sticky(&a, true, DAY));
+        assert_eq!(inventory.next_purge(), Some(31.0 * DAY));
+        inventory.purge(31.0 * DAY);
+        assert!(inventory.snapshot(&b).is_none() && inventory.snapshot(&a).is_some());
+        assert!(inventory.set_sticky(&a, false, 40.0 * DAY));
+        assert_eq!(inventory.next_purge(), Some(70.0 * DAY));
+        assert!(!inventory.set_sticky(&b, true, 0.0));
+    }
+
+    #[test]
+    fn three_backups_are_kept() {
+        let (mut inventory, story) = inventory(1_000_001, Character::Healthy);
+        for _ in 0..5 {
+            let at = inventory.next_backup().expect("it has backups");
+            inventory.daily_backup(&story, at, Some(DISK));
+        }
+        assert_eq!(inventory.backups.len(), 3);
+        assert!(
+            inventory
+                .backups
+                .is_sorted_by_key(|backup| backup.timestamp)
+        );
+    }
+}

@@ -1,0 +1,354 @@
+//! Usage rows. Those of the past depend on nothing but the seed and are reckoned when asked for, so that weeks of them
+//! cost no memory; those since the start depend on what happened and are kept.
+
+use std::cell::OnceCell;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use super::noise::{mix, noise, scaled};
+use super::story::{ROW_SECONDS, Story};
+use super::vps::Character;
+
+/// Most rows told, unless there was more of a past: two months at one in five minutes.
+const MOST_ROWS: i64 = 17_280;
+/// Rows of an hour of the past.
+const HOUR: i64 = 12;
+/// How long ago a VPS was suspended that begins so: three days.
+const SUSPENDED_SINCE: i64 = -72 * HOUR;
+/// Seconds in which rows of `late_rows` are late.
+const LATE_SECONDS: f64 = 7200.0;
+
+/// One usage row: totals of the interval that ends at `timestamp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub timestamp: i64,
+    pub cpu_percent: u64,
+    pub network_in: u64,
+    pub network_out: u64,
+    pub disk_read: u64,
+    pub disk_written: u64,
+}
+
+impl Row {
+    fn write(&self, json: &mut String) {
+        // Writing to a String does not fail.
+        let _ = write!(
+            json,
+            "{{\"timestamp\":{},\"cpu_usage\":{},\"network_in_bytes\":{},\"network_out_bytes\":{},\"disk_read_bytes\":{},\"disk_write_bytes\":{}}}",
+            self.timestamp,
+            self.cpu_percent,
+            self.network_in,
+            self.network_out,
+            self.disk_read,
+            self.disk_written
+        );
+    }
+}
+
+/// A list of rows as JSON, without a detour through an object a row: there are thousands of them.
+pub fn rows_json(rows: &[Row]) -> String {
+    let mut json = String::with_capacity(rows.len() * 150 + 2);
+    json.push('[');
+    for (index, row) in rows.iter().enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        row.write(&mut json);
+    }
+    json.push(']');
+    json
+}
+
+/// Sums over rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub rows: u64,
+    pub network_in: u64,
+    pub network_out: u64,
+    pub disk_read: u64,
+    pub disk_written: u64,
+}
+
+impl Totals {
+    fn add(mut self, row: &Row) -> Self {
+        self.rows += 1;
+        self.network_in += row.network_in;
+        self.network_out += row.network_out;
+        self.disk_read += row.disk_read;
+        self.disk_written += row.disk_written;
+        self
+    }
+}
+
+/// How a VPS works during a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// It is off.
+    Off,
+    /// Its CPU is throttled.
+    Throttled,
+    /// Its CPU is busy enough to be throttled soon.
+    Busy,
+    /// As most of the time.
+    Usual,
+}
+
+/// The rows of one VPS.
+#[derive(Clone, Debug)]
+pub struct Usage {
+    seed: u64,
+    veid: u64,
+    character: Character,
+    most: i64,
+    /// The oldest step that is still told.
+    first: i64,
+    /// The step that comes next.
+    next: i64,
+    /// The rows of the steps from 0 on that are still told.
+    kept: VecDeque<Row>,
+    /// Of the steps before 0 that are still told.
+    past: OnceCell<Totals>,
+}
+
+impl Usage {
+    /// Rows of the past and none of the present.
+    pub fn new(seed: u64, veid: u64, character: Character, past_rows: i64) -> Self {
+        Self {
+            seed,
+            veid,
+            character,
+            most: past_rows.max(MOST_ROWS),
+            first: -past_rows,
+            next: 0,
+            kept: VecDeque::new(),
+            past: OnceCell::new(),
+        }
+    }
+
+    /// The step that comes next.
+    pub const fn next_step(&self) -> i64 {
+        self.next
+    }
+
+    /// Makes the row of the next step and keeps it.
+    pub fn push(&mut self, story: &Story, pace: Pace) -> Row {
+        let row = self.make(story, self.next, pace);
+        self.kept.push_back(row);
+        self.next += 1;
+        if self.next - self.first > self.most {
+            if self.first < 0 {
+                self.past = OnceCell::new();
+            } else {
+                self.kept.pop_front();
+            }
+            self.first += 1;
+        }
+        row
+    }
+
+    /// All rows, oldest first.
+    pub fn rows(&self, story: &Story) -> Vec<Row> {
+        (self.first..self.next)
+            .filter_map(|step| self.row(story, step))
+            .collect()
+    }
+
+    /// All rows in an order that only chance explains, and one in ten of them twice.
+    pub fn shuffled_rows(&self, story: &Story) -> Vec<Row> {
+        let chance = |step: i64, what| mix(self.seed, self.veid, step, what);
+        let mut rows: Vec<_> = (self.first..self.next)
+            .filter_map(|step| Some((step, self.row(story, step)?)))
+            .flat_map(|(step, row)| {
+                let twice = chance(step, 22).is_multiple_of(10);
+                let again = twice.then(|| (chance(step, 23), row));
+                std::iter::once((chance(step, 24), row)).chain(again)
+            })
+            .collect();
+        rows.sort_unstable_by_key(|(position, _)| *position);
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
+    /// All rows but every third of the last two hours. Which ones does not change from call to call.
+    pub fn rows_but_late_ones(&self, story: &Story, now: f64) -> Vec<Row> {
+        let late_from = unix_seconds(now - LATE_SECONDS);
+        (self.first..self.next)
+            .filter_map(|step| Some((step, self.row(story, step)?)))
+            .filter(|(step, row)| row.timestamp <= late_from || step.rem_euclid(3) != 0)
+            .map(|(_, row)| row)
+            .collect()
+    }
+
+    /// The last `count` rows, newest first.
+    pub fn newest<'a>(&'a self, story: &'a Story, count: usize) -> impl Iterator<Item = Row> + 'a {
+        (self.first..self.next)
+            .rev()
+            .filter_map(|step| self.row(story, step))
+            .take(count)
+    }
+
+    /// The rows of the last `seconds`, oldest first.
+    pub fn last(&self, story: &Story, now: f64, seconds: f64) -> Vec<Row> {
+        let from = unix_seconds(now - seconds);
+        let mut rows: Vec<_> = self
+            .newest(story, usize::MAX)
+            .take_while(|row| row.timestamp > from)
+            .collect();
+        rows.reverse();
+        rows
+    }
+
+    /// The sums over all rows.
+    pub fn totals(&self, story: &Story) -> Totals {
+        let past = self.past.get_or_init(|| {
+            (self.first..0)
+                .map(|step| self.past_row(story, step))
+                .fold(Totals::default(), |totals, row| totals.add(&row))
+        });
+        self.kept.iter().fold(*past, Totals::add)
+    }
+
+    fn row(&self, story: &Story, step: i64) -> Option<Row> {
+        if step < 0 {
+            return Some(self.past_row(story, step));
+        }
+        let index = usize::try_from(step - self.first.max(0)).ok()?;
+        self.kept.get(index).copied()
+    }
+
+    fn past_row(&self, story: &Story, step: i64) -> Row {
+        let pace = match self.character {
+            Character::Stopped => Pace::Off,
+            Character::UsedUp if step >= SUSPENDED_SINCE => Pace::Off,
+            // What [`super::vps`] makes of a CPU that is busy in the fourth hour of every four.
+            Character::Throttled => match step.rem_euclid(4 * HOUR) {
+                36..42 => Pace::Busy,
+                0..18 | 42.. => Pace::Throttled,
+                _ => Pace::Usual,
+            },
+            _ => Pace::Usual,
+        };
+        self.make(story, step, pace)
+    }
+
+    fn make(&self, story: &Story, step: i64, pace: Pace) -> Row {
+        let chance = |what| noise(self.seed, self.veid, step, what);
+        let cpu = match pace {
+            Pace::Off => 0.0,
+            Pace::Throttled => 15.0 + 10.0 * chance(4),
+            Pace::Busy => 92.0 + 8.0 * chance(4),
+            Pace::Usual => 3.0 + 20.0 * chance(4),
+        };
+        // Most traffic in the evening, a third of it at dawn.
+        let rhythm = 0.67 + 0.33 * ((story.hour(step) - 20.0) / 24.0 * std::f64::consts::TAU).cos();
+        let rate = match (pace, self.character) {
+            (Pace::Off, _) => 0.0,
+            (_, Character::NearAllowance) => 700_000.0,
+            _ => 150_000.0,
+        };
+        let seconds = story.seconds_of(step);
+        let traffic = rate * rhythm * seconds;
+        // Recorded rows of the past are a second off now and then.
+        let jitter = i64::from(step < 0 && mix(self.seed, self.veid, step, 14).is_multiple_of(4));
+        Row {
+            timestamp: story.row_time(step) - jitter,
+            cpu_percent: scaled(1, cpu),
+            network_in: scaled(1, traffic * 0.4 * (0.5 + chance(5))),
+            network_out: scaled(1, traffic * 0.6 * (0.5 + chance(6))),
+            disk_read: scaled(1, seconds * cpu * 2000.0 * chance(7)),
+            disk_written: scaled(1, seconds * cpu * 4000.0 * chance(8)),
+        }
+    }
+}
+
+/// How many rows a time of the past has.
+#[expect(clippy::cast_possible_truncation, reason = "whole rows are meant")]
+pub fn rows_in(seconds: f64) -> i64 {
+    (seconds / ROW_SECONDS).floor() as i64
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
+fn unix_seconds(seconds: f64) -> i64 {
+    seconds.floor() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: f64 = 1_790_000_000.0;
+
+    fn usage(character: Character) -> (Usage, Story) {
+        let story = Story::new(START, 300.0);
+        (Usage::new(7, 1_000_001, character, 4032), story)
+    }
+
+    fn sums(rows: &[Row]) -> Totals {
+        rows.iter().fold(Totals::default(), Totals::add)
+    }
+
+    #[test]
+    fn two_weeks_of_the_past_are_there_and_not_in_memory() {
+        let (usage, story) = usage(Character::Healthy);
+        let rows = usage.rows(&story);
+        assert_eq!(rows.len(), 4032);
+        assert!(usage.kept.is_empty());
+        assert!(rows.last().expect("there are rows").timestamp < 1_790_000_000);
+        for pair in rows.windows(2) {
+            let seconds = pair[1].timestamp - pair[0].timestamp;
+            assert!((299..=301).contains(&seconds), "{seconds}");
+        }
+        assert_eq!(rows, usage.rows(&story), "the past does not change");
+        assert_eq!(usage.last(&story, START, 86_400.0).len(), 288);
+    }
+
+    #[test]
+    fn totals_are_those_of_the_rows_told_also_when_the_oldest_go() {
+        let (mut usage, story) = usage(Character::Healthy);
+        usage.most = 4040;
+        for _ in 0..4100 {
+            usage.push(&story, Pace::Usual);
+            if usage.next % 50 < 3 {
+                let rows = usage.rows(&story);
+                assert_eq!(
+                    rows.len(),
+                    usize::try_from(4032 + usage.next).unwrap().min(4040)
+                );
+                assert_eq!(usage.totals(&story), sums(&rows));
+                assert_eq!(usage.newest(&story, 1).next(), rows.last().copied());
+            }
+        }
+    }
+
+    #[test]
+    fn shuffled_rows_are_the_rows_in_another_order_some_twice() {
+        let (usage, story) = usage(Character::Healthy);
+        let mut shuffled = usage.shuffled_rows(&story);
+        assert!(!shuffled.is_sorted_by_key(|row| row.timestamp));
+        assert!((4300..4600).contains(&shuffled.len()), "{}", shuffled.len());
+        shuffled.sort_by_key(|row| row.timestamp);
+        shuffled.dedup();
+        assert_eq!(shuffled, usage.rows(&story));
+    }
+
+    #[test]
+    fn late_rows_are_every_third_of_two_hours_until_they_are_older() {
+        let (usage, story) = usage(Character::Healthy);
+        assert_eq!(usage.rows_but_late_ones(&story, START).len(), 4032 - 8);
+        assert_eq!(
+            usage.rows_but_late_ones(&story, START + 3600.0).len(),
+            4032 - 4
+        );
+        assert_eq!(usage.rows_but_late_ones(&story, START + 7200.0).len(), 4032);
+    }
+
+    #[test]
+    fn the_past_fits_the_character() {
+        let (usage, story) = usage(Character::UsedUp);
+        let rows = usage.rows(&story);
+        let idle = rows.iter().filter(|row| row.network_in == 0).count();
+        assert_eq!(idle, 3 * 288);
+        let (usage, story) = self::usage(Character::Throttled);
+        let busy = |row: &&Row| row.cpu_percent > 90;
+        assert_eq!(usage.rows(&story).iter().filter(busy).count(), 4032 / 8);
+    }
+}

@@ -1,0 +1,151 @@
+use super::*;
+
+const START: f64 = 1_790_000_000.0;
+
+fn vps(character: Character) -> (Vps, Story) {
+    let story = Story::new(START, 60.0);
+    let vps = Vps::new("x".to_owned(), 1_000_001, character, 7, &story, 576);
+    (vps, story)
+}
+
+/// `hours` of the story, in wall time.
+fn after(hours: f64) -> f64 {
+    START + hours * 60.0
+}
+
+#[test]
+fn the_same_seed_makes_the_same_vps_however_often_it_is_looked_at() {
+    let twins = || {
+        let (mut vps, story) = vps(Character::Throttled);
+        let description = "x".to_owned();
+        vps.begin(&story, 0.0, Work::Snapshot(description));
+        vps.cases.warn(0, 30.5 * 3600.0);
+        (vps, story)
+    };
+    let (mut a, story) = twins();
+    let (mut b, _) = twins();
+    a.advance(&story, after(40.0));
+    for minutes in 1..=2400 {
+        b.advance(&story, START + f64::from(minutes));
+    }
+    assert_eq!(format!("{a:?}"), format!("{b:?}"));
+    assert_eq!(a.key.len(), 32);
+}
+
+#[test]
+fn rows_are_history_and_then_go_with_the_story() {
+    let (mut vps, story) = vps(Character::Healthy);
+    assert_eq!(vps.usage.rows(&story).len(), 576);
+    vps.advance(&story, after(1.0));
+    let rows = vps.usage.rows(&story);
+    assert_eq!(rows.len(), 576 + 12);
+    assert!(rows.is_sorted_by_key(|row| row.timestamp));
+    assert!(rows[575].timestamp < 1_790_000_000);
+    assert_eq!(rows[576].timestamp, 1_790_000_005);
+    assert_eq!(rows[587].timestamp, 1_790_000_060);
+}
+
+#[test]
+fn a_busy_cpu_is_throttled_for_two_hours_again_and_again() {
+    let (mut vps, story) = vps(Character::Throttled);
+    assert!(vps.throttled(0.0), "it starts so");
+    let mut changes = Vec::new();
+    let mut before = true;
+    for minute in 0..(24 * 60) {
+        let hours = f64::from(minute) / 60.0;
+        vps.advance(&story, after(hours));
+        let throttled = vps.throttled(hours * 3600.0);
+        if throttled != before {
+            changes.push(hours);
+            before = throttled;
+        }
+    }
+    assert!(changes.len() >= 8, "{changes:?}");
+    for pair in changes[1..].chunks_exact(2) {
+        assert!((pair[1] - pair[0] - 2.0).abs() < 0.1, "{changes:?}");
+    }
+}
+
+#[test]
+fn a_used_up_allowance_suspends_until_the_reset() {
+    let (mut vps, story) = vps(Character::NearAllowance);
+    vps.cases.violations.clear();
+    assert!(!vps.suspended());
+    vps.advance(&story, after(4.0 * 24.0));
+    assert!(vps.suspended() && !vps.running && vps.data_counter >= vps.monthly_data);
+    assert!(vps.cases.suspensions.is_empty(), "that is no case");
+    vps.advance(&story, START + vps.next_reset / 60.0 + 10.0);
+    assert!(!vps.suspended() && vps.running && vps.data_counter < vps.monthly_data / 100);
+}
+
+#[test]
+fn a_deadline_that_passes_is_a_suspension_and_the_reset_does_not_end_it() {
+    let (mut vps, story) = vps(Character::NearAllowance);
+    vps.data_counter = 0;
+    vps.advance(&story, after(71.0));
+    assert!(!vps.suspended());
+    vps.advance(&story, after(73.0));
+    assert!(vps.suspended() && !vps.running);
+    assert_eq!((vps.cases.suspensions.len(), vps.suspensions), (1, 1));
+    vps.advance(&story, START + vps.next_reset / 60.0 + 10.0);
+    assert!(vps.suspended() && !vps.running);
+}
+
+#[test]
+fn a_task_by_character_proceeds_and_the_next_one_follows() {
+    let (vps, _) = vps(Character::Locked);
+    let percent = |at| vps.lock(at).map(|lock| lock.percent);
+    assert_eq!(percent(0.0), Some(0));
+    assert_eq!(percent(1650.0), Some(50));
+    assert_eq!(percent(3400.0), None);
+    assert_eq!(percent(3600.0), Some(0));
+}
+
+#[test]
+fn a_migration_stops_moves_and_starts() {
+    let (mut vps, story) = vps(Character::Healthy);
+    let old = vps.network.ipv4.clone();
+    let work = Work::Migrate {
+        to: &LOCATIONS[3],
+        addresses: vps.network.next_addresses(),
+    };
+    vps.begin(&story, 0.0, work);
+    assert!(!vps.running);
+    vps.advance(&story, START + 14.9);
+    assert_eq!((vps.lock(890.0).is_some(), &vps.network.ipv4), (true, &old));
+    vps.advance(&story, START + 15.0);
+    assert_eq!((vps.lock(900.0), vps.status()), (None, "starting"));
+    assert_eq!(vps.location.id, "EUNL_3");
+    assert_ne!(vps.network.ipv4, old);
+    vps.advance(&story, START + 15.5);
+    assert_eq!(vps.status(), "running");
+    let last = vps.audit.newest().expect("there are entries");
+    assert_eq!(last.summary, "VM started");
+}
+
+#[test]
+fn a_stopped_vps_stays_off_after_its_restore() {
+    let (mut vps, story) = vps(Character::Stopped);
+    let snapshot = vps.inventory.snapshots[0].clone();
+    vps.begin(&story, 0.0, Work::Restore(snapshot.clone()));
+    vps.advance(&story, after(1.0));
+    assert_eq!(
+        (vps.status(), vps.disk_used),
+        ("stopped", snapshot.uncompressed)
+    );
+}
+
+#[test]
+fn no_backup_is_made_while_it_is_suspended() {
+    let newest = |character| {
+        let (mut vps, story) = vps(character);
+        let newest = |vps: &Vps| vps.inventory.backups.last().expect("it has some").timestamp;
+        let before = newest(&vps);
+        vps.advance(&story, after(30.0));
+        (before, newest(&vps))
+    };
+    let (before, after) = newest(Character::Healthy);
+    assert!(before < 1_790_000_000 && after > 1_790_000_000);
+    let (before, after) = newest(Character::UsedUp);
+    assert_eq!(before, after);
+}
