@@ -9,7 +9,7 @@ pub fn phase(veid: Veid, call: Call, interval: Duration) -> Duration {
     // Neighbouring VEIDs must not get neighbouring phases.
     let mixed = mix(veid
         .0
-        .wrapping_mul(8)
+        .wrapping_mul(16)
         .wrapping_add(call.index() as u64)
         .wrapping_add(0x9E37_79B9_7F4A_7C15));
     let nanos = u64::try_from(interval.as_nanos())

@@ -520,7 +520,8 @@ impl Schedule {
                 .map(|due| due.clamp(earliest, latest))
                 .or(planned.map(|interval| earliest + phase(veid, call, interval)));
             entry.due[call.index()] = due;
-            entry.tried[call.index()] = due.is_some();
+            // What is made up for now goes back to its own phase, else all of it would walk in step from now on.
+            entry.tried[call.index()] = due.is_some_and(|due| due > earliest);
             // Else the next plan would stretch what was due by the same once more at every restart.
             if let Some(interval) = &mut entry.intervals[call.index()]
                 && let Some(remembered) = remembered.intervals[call.index()]

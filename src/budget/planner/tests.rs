@@ -448,6 +448,38 @@ fn restarts_do_not_put_off_what_is_due() {
     }
 }
 
+/// What became due while nobody was there is made up for at once, and does not walk in step from then on.
+#[test]
+fn phases_are_spread_again_after_a_long_stop() {
+    let mut rig = Rig::new(40, account(1.0, 1.0, PointsScope::Account), 0.5);
+    rig.run(2.0 * HOUR, &mut nobody());
+    rig.now += 2.0 * HOUR;
+    rig.restart(true);
+    rig.run(5.0 * HOUR, &mut nobody());
+    let slices = |begin: f64| {
+        let live = rig.planner.interval(Veid(0), Call::LiveServiceInfo);
+        let slice = live.expect("never shed").as_secs_f64() / 10.0;
+        let mut counts = [0; 10];
+        for (at, due) in &rig.calls {
+            if due.call == Call::LiveServiceInfo && (begin..begin + 10.0 * slice).contains(at) {
+                counts[slot((at - begin) / slice)] += 1;
+            }
+        }
+        counts
+    };
+    let counts = slices(4.5 * HOUR);
+    assert!(counts.iter().all(|count| *count <= 12), "{counts:?}");
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "one of ten"
+)]
+fn slot(part: f64) -> usize {
+    (part as usize).min(9)
+}
+
 #[test]
 fn twenty_restarts_in_ten_minutes_cost_a_reading_each() {
     let steady = {
