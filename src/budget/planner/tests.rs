@@ -31,6 +31,7 @@ struct Rig {
     options: PointsOptions,
     limits: Limits,
     vps: u64,
+    collected: Collect,
     now: f64,
     in_flight: Vec<(f64, Veid, Finished)>,
     /// What was truly spent: when, from which allowance, how much.
@@ -52,11 +53,12 @@ impl Rig {
             learn: true,
         };
         Self {
-            planner: Planner::new(&fleet(vps), limits, 1, BEGIN),
+            planner: Planner::new(&fleet(vps, Collect::NOTHING), limits, 1, BEGIN),
             points: Points::new(options.clone()),
             options,
             limits,
             vps,
+            collected: Collect::NOTHING,
             now: 0.0,
             in_flight: Vec::new(),
             spent: VecDeque::new(),
@@ -179,15 +181,34 @@ impl Rig {
 
     /// The process ends, and another begins at once.
     fn restart(&mut self, keeps_state: bool) {
+        self.restart_after(0.0, keeps_state);
+    }
+
+    fn restart_after(&mut self, downtime: f64, keeps_state: bool) {
         let now = self.at();
         let memory = self.planner.remember(Duration::ZERO, now);
         // What is written can be read.
         let memory: Memory = serde_json::from_slice(&serde_json::to_vec(&memory).unwrap()).unwrap();
-        self.planner = Planner::new(&fleet(self.vps), self.limits, self.draws, now);
+        self.now += downtime;
+        let now = self.at();
+        self.planner = Planner::new(
+            &fleet(self.vps, self.collected),
+            self.limits,
+            self.draws,
+            now,
+        );
         if keeps_state {
-            self.planner.recall(&memory, Duration::ZERO, now);
+            let elapsed = Duration::from_secs_f64(downtime);
+            self.planner.recall(&memory, elapsed, now);
         }
         self.in_flight.clear();
+    }
+
+    fn collect(&mut self, collected: Collect) {
+        self.collected = collected;
+        let now = self.at();
+        self.planner
+            .reconfigure(&fleet(self.vps, collected), self.limits, now);
     }
 
     fn spent_in_all(&self) -> f64 {
@@ -195,8 +216,9 @@ impl Rig {
     }
 }
 
-fn fleet(vps: u64) -> Vec<(Veid, Pace)> {
-    (0..vps).map(|veid| (Veid(veid), PACE)).collect()
+fn fleet(vps: u64, collect: Collect) -> Vec<(Veid, Pace)> {
+    let pace = Pace { collect, ..PACE };
+    (0..vps).map(|veid| (Veid(veid), pace)).collect()
 }
 
 fn nobody() -> VecDeque<(f64, Veid, f64)> {
@@ -240,7 +262,7 @@ fn a_vps_that_does_not_tell_the_points_does_not_hold_up_the_others() {
 #[test]
 fn without_any_reading_calls_are_made_at_prudent_costs() {
     let mut planner = Planner::new(
-        &fleet(1),
+        &fleet(1, Collect::NOTHING),
         Rig::new(1, PointsOptions::default(), 0.5).limits,
         1,
         BEGIN,
@@ -453,8 +475,7 @@ fn restarts_do_not_put_off_what_is_due() {
 fn phases_are_spread_again_after_a_long_stop() {
     let mut rig = Rig::new(40, account(1.0, 1.0, PointsScope::Account), 0.5);
     rig.run(2.0 * HOUR, &mut nobody());
-    rig.now += 2.0 * HOUR;
-    rig.restart(true);
+    rig.restart_after(2.0 * HOUR, true);
     rig.run(5.0 * HOUR, &mut nobody());
     let slices = |begin: f64| {
         let live = rig.planner.interval(Veid(0), Call::LiveServiceInfo);
@@ -544,7 +565,7 @@ fn refusals_halve_the_pace_once_in_half_a_minute_and_it_recovers() {
 fn downloads_stay_within_their_bytes() {
     let mut limits = Rig::new(1, PointsOptions::default(), 0.5).limits;
     limits.download = 20 << 20;
-    let mut planner = Planner::new(&fleet(1), limits, 1, BEGIN);
+    let mut planner = Planner::new(&fleet(1, Collect::NOTHING), limits, 1, BEGIN);
     let (mut now, mut bytes) = (BEGIN, 0);
     while now < BEGIN + Duration::from_secs(86_400) {
         for due in planner.take_due(now) {
@@ -605,11 +626,17 @@ proptest! {
         sliding in any::<bool>(),
         share in prop_oneof![Just(0.1), Just(0.5), Just(0.9)],
         lost_readings in prop_oneof![Just(u64::MAX), 7..50_u64],
-        restarts in prop::collection::vec((0.0..10.0 * HOUR, any::<bool>()), 0..3),
+        lag in prop_oneof![3 => Just(0.0), 1 => Just(10.0)],
+        inventory in any::<bool>(),
+        // When, for how long nobody is there, and whether the state is kept.
+        restarts in prop::collection::vec((0.0..10.0 * HOUR, prop_oneof![Just(0.0), 0.0..HOUR], any::<bool>()), 0..3),
         bursts in prop::collection::vec((0.0..10.0 * HOUR, 0..12_u64, 1..800_u32), 0..6),
     ) {
-        let options = PointsOptions { sliding, ..account(live, usage, scope) };
+        let options = PointsOptions { sliding, lag, ..account(live, usage, scope) };
         let mut rig = Rig::new(vps, options, share);
+        if inventory {
+            rig.collect(Collect::EVERYTHING);
+        }
         rig.lost_readings = lost_readings;
         let mut others: Vec<(f64, Veid, f64)> = bursts
             .into_iter()
@@ -622,9 +649,9 @@ proptest! {
         let mut restarts = restarts;
         restarts.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut excess = f64::MIN;
-        for (at, keeps_state) in restarts {
+        for (at, downtime, keeps_state) in restarts {
             excess = excess.max(rig.run(at, &mut others));
-            rig.restart(keeps_state);
+            rig.restart_after(downtime, keeps_state);
         }
         excess = excess.max(rig.run(10.0 * HOUR, &mut others));
         prop_assert!(excess <= 1e-6, "{} points too many", excess);
