@@ -41,6 +41,11 @@ impl Lag {
         self.votes >= VOTES
     }
 
+    /// True when readings may come late: what was sent before a bracket must not be taken for its call then.
+    const fn suspected(self) -> bool {
+        self.votes > 0
+    }
+
     /// As if brackets had shown none.
     #[must_use]
     pub const fn denied() -> Self {
@@ -152,7 +157,7 @@ impl Bracket {
         last_sent: Option<Duration>,
         now: Duration,
     ) -> Self {
-        let quiet = if lag.known() { SILENCE } else { SETTLED };
+        let quiet = if lag.suspected() { SILENCE } else { SETTLED };
         Self {
             veid,
             call,

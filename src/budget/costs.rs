@@ -27,6 +27,8 @@ pub const ENOUGH: usize = 4;
 /// Older samples make room: these are those of two days and more, enough to know a cost that is mostly 1 and sometimes
 /// 9 to a sixteenth.
 const MOST: usize = 384;
+/// Older controls make room sooner: when readings become dearer, calls are reckoned too dear until these are gone.
+const MOST_CONTROLS: usize = 96;
 /// So many samples between silences tell whatever can be told; more would cost more silence than they are worth.
 const MOST_IN_SILENCES: usize = 64;
 /// A reading is not believed to cost more than this: what is above belongs to others.
@@ -71,7 +73,12 @@ impl Costs {
         let reading = self.reading_within(call);
         let samples = &mut self.samples[call.index()];
         samples.push_back(drop);
-        if samples.len() > MOST {
+        let most = if call == Call::RateLimitStatus && !self.silences {
+            MOST_CONTROLS
+        } else {
+            MOST
+        };
+        if samples.len() > most {
             samples.pop_front();
         }
         let Some(known) = known else {
@@ -99,7 +106,10 @@ impl Costs {
         let before = sorted(samples.iter().rev().skip(STEP).map(|drop| net(*drop)));
         if before.len() >= ENOUGH && recent.len() == STEP {
             let (low, high) = (before[1], before[before.len() - 2]);
-            let up = recent.iter().all(|net| *net > high + 1.5 + 0.25 * known);
+            // Others only add to a control: two that are higher are a burst, and taken for the price of a reading
+            // they would make every call look free.
+            let up = call != Call::RateLimitStatus
+                && recent.iter().all(|net| *net > high + 1.5 + 0.25 * known);
             let down = recent.iter().all(|net| *net < low - 1.5 - 0.25 * known);
             if up || down {
                 samples.drain(..samples.len() - STEP);
@@ -124,9 +134,15 @@ impl Costs {
         }
         if call == Call::RateLimitStatus {
             let drops = sorted(samples.iter().copied());
-            return Some(
-                likely(self.usual_control(), error_of_mean(&drops)).clamp(0.0, DEAREST_READING),
-            );
+            // Readings that became dearer are paid for at once.
+            let lately = sorted(samples.iter().rev().take(ENOUGH).copied());
+            let least = if self.silences {
+                0.0
+            } else {
+                quantile(&lately, 0.25)
+            };
+            let usual = self.usual_control().max(least);
+            return Some(likely(usual, error_of_mean(&drops)).clamp(0.0, DEAREST_READING));
         }
         let reading = self.reading_within(call);
         let mut costs = sorted(samples.iter().map(|drop| drop - reading));
@@ -400,6 +416,29 @@ mod tests {
             assert_eq!(costs.learn(LIVE, new), Fit::Changed);
             assert_learned(&costs, new - 1.0..=new - 1.0);
         }
+    }
+
+    #[test]
+    fn a_burst_of_others_over_controls_does_not_make_calls_free() {
+        let mut costs = costs(&[1.0; 8], &[4.0; 8]);
+        for control in [13.0, 5.0, 9.0, 1.0] {
+            costs.learn(READING, control);
+            assert_learned(&costs, 3.0..=3.0);
+        }
+    }
+
+    #[test]
+    fn a_reading_that_becomes_dearer_is_paid_for_at_once() {
+        let mut costs = costs(&[1.0; 8], &[4.0; 8]);
+        for _ in 0..4 {
+            costs.learn(READING, 5.0);
+        }
+        assert_eq!(costs.price(READING), 5.0);
+        for _ in 0..MOST_CONTROLS {
+            costs.learn(READING, 5.0);
+            costs.learn(LIVE, 8.0);
+        }
+        assert_learned(&costs, 3.0..=3.0);
     }
 
     #[test]

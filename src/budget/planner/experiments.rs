@@ -218,6 +218,11 @@ impl Planner {
                 self.end_bracket(now);
                 return;
             }
+            if lags && !known {
+                // What the call seems to cost is what had not been counted yet.
+                self.end_bracket(now);
+                return;
+            }
         }
         let often = if self.costs.is_uncertain(measured) {
             3.0

@@ -254,6 +254,11 @@ impl Planner {
             members.sort_by_cached_key(position);
         }
         let mut group = Group::new(members, certain, now);
+        // Brackets wait until what was sent before is counted.
+        group.last_sent = match old {
+            Some(old) => old.last_sent,
+            None => (self.spent_in_all > 0.0).then_some(now),
+        };
         let allowance = &mut group.allowance;
         let accounts: Vec<&Account> = allowance
             .members

@@ -649,12 +649,16 @@ proptest! {
         let mut restarts = restarts;
         restarts.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut excess = f64::MIN;
+        // What was spent before a window began anew, or was not counted yet, is known to nobody when the state is lost:
+        // a start costs a round then.
+        let lost = restarts.iter().filter(|(.., keeps_state)| !keeps_state).count();
+        let round = (live + usage + 20.0) * f64::from(u32::try_from(vps * lost as u64).unwrap());
         for (at, downtime, keeps_state) in restarts {
             excess = excess.max(rig.run(at, &mut others));
             rig.restart_after(downtime, keeps_state);
         }
         excess = excess.max(rig.run(10.0 * HOUR, &mut others));
-        prop_assert!(excess <= 1e-6, "{} points too many", excess);
+        prop_assert!(excess <= round + 1e-6, "{} points too many", excess);
         // And nobody is forgotten.
         for veid in 0..vps {
             let asked = rig.calls.iter().any(|(_, due)| due.veid == Veid(veid) && due.call != Call::RateLimitStatus);
