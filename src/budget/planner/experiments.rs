@@ -224,7 +224,9 @@ impl Planner {
                 return;
             }
         }
-        let often = if self.costs.is_uncertain(measured) {
+        let often = if self.costs.count(measured) < FEW {
+            4.0
+        } else if self.costs.is_uncertain(measured) {
             3.0
         } else {
             1.0
