@@ -19,7 +19,7 @@ const TIME_SCALE: f64 = 60.0;
 /// In the time of the story: live every two seconds of watching.
 const INTERVALS: Intervals = Intervals {
     live: Duration::from_secs(2 * 60),
-    usage: Duration::from_secs(5 * 60),
+    usage: Duration::from_secs(10 * 60),
     points: Duration::from_secs(10 * 60),
     inventory: Duration::from_secs(60 * 60),
 };

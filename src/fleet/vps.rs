@@ -156,6 +156,12 @@ impl VpsState {
         self.failing[call.index()]
     }
 
+    /// True while the last answer of some call said that a task holds the VPS.
+    #[must_use]
+    pub fn locked(&self) -> bool {
+        self.locked_call.is_some()
+    }
+
     /// How long ago any call last succeeded.
     #[must_use]
     pub fn age(&self, now: Moment) -> Option<Duration> {

@@ -324,17 +324,19 @@ impl Poller {
         log_outcome(&self.keys, veid, call, &response, before);
     }
 
-    /// Counts what every response costs, and tells whether the VPS's last call of this kind failed.
+    /// Counts what every response costs, and tells whether its outcome was to be expected: the VPS's last call of this
+    /// kind failed too, or the VPS is known to be locked.
     fn note(&self, veid: Veid, call: Call, response: &Response, took: Duration) -> bool {
         let mut fleet = lock(&self.fleet);
         let totals = fleet.totals_mut();
         totals.durations[call.index()].observe(took.as_secs_f64());
         totals.response_bytes[call.index()] += response.bytes;
+        let locked = matches!(&response.result, Err(error) if error.reason == Reason::Locked);
         fleet
             .vps()
             .iter()
             .find(|vps| vps.identity.veid == veid)
-            .is_some_and(|vps| vps.failing(call))
+            .is_some_and(|vps| vps.failing(call) || (locked && vps.locked()))
     }
 
     /// Reads the key files of VPSes whose key was refused; a new key is tried at once.

@@ -51,6 +51,11 @@ impl Experiments {
         self.bracket.as_ref().is_some_and(|(of, _)| *of == group)
     }
 
+    /// True when a call could not be measured and is sent without.
+    pub(super) fn given_up(&self, call: Call) -> bool {
+        self.failures[call.index()] >= FAILURES
+    }
+
     /// Points a second that verification costs one of so many groups, beyond the calls that are due anyway.
     #[expect(clippy::cast_precision_loss, reason = "a number of groups")]
     pub(super) fn rate(reading: f64, groups: usize) -> f64 {
@@ -77,7 +82,7 @@ impl Planner {
         }
         let failing =
             self.schedule.failing(veid, call) || self.schedule.failing(veid, Call::RateLimitStatus);
-        let unmeasured = count == 0 && self.experiments.failures[call.index()] < FAILURES;
+        let unmeasured = count == 0 && !self.experiments.given_up(call);
         if self.experiments.bracket.is_some() {
             return if unmeasured { Wish::Wait } else { Wish::Send };
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::experiments::Experiments;
 use super::{Group, Planner, RETRY};
-use crate::budget::plan::{LONGEST_POINTS, Shed, Wanted, plan};
+use crate::budget::plan::{LONGEST_POINTS, Wanted, plan};
 use crate::kiwivm::{Call, Veid};
 
 /// At least this often, because spending leaves the windows.
@@ -65,9 +65,17 @@ impl Planner {
         );
         state.shed = plan.shed;
         // While costs are not known, a plan by prudent ones is none to complain about.
-        let measured = [Call::LiveServiceInfo, Call::RawUsageStats]
+        let planned = |call: Call| {
+            call != Call::RateLimitStatus
+                && plan
+                    .intervals
+                    .iter()
+                    .any(|intervals| intervals[call.index()].is_some())
+        };
+        let measured = Call::ALL
             .into_iter()
-            .all(|call| self.costs.count(call) > 0 || plan.shed == Shed::InventoryAndUsage);
+            .filter(|call| planned(*call))
+            .all(|call| self.costs.count(call) > 0 || self.experiments.given_up(call));
         state.stretched = plan.stretched && measured;
         for (veid, intervals) in state.allowance.members.iter().zip(plan.intervals) {
             let similar = Call::ALL.into_iter().all(|call| {
