@@ -1,9 +1,12 @@
 //! Flags and commands. Flag names follow the Prometheus exporters.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::clock::Clock;
 use crate::config::Source;
 use crate::simulator::{PointsScope, Refusal};
 
@@ -119,6 +122,33 @@ pub struct Backfill {
     pub labels: Vec<(String, String)>,
 }
 
+/// What Prometheus keeps in memory: blocks for it would overlap.
+const HEAD_BLOCK_SECONDS: i64 = 3 * 3600;
+
+impl Backfill {
+    /// The times to write, Unix seconds, both included; `now` is that too.
+    #[must_use]
+    pub fn range(&self, now: i64) -> RangeInclusive<i64> {
+        let since = self.since.map_or(0, |time| time.before(now));
+        let until = self
+            .until
+            .map_or(now - HEAD_BLOCK_SECONDS, |time| time.before(now));
+        since..=until
+    }
+
+    /// What is wrong with flags that are right one by one.
+    fn contradiction(&self, now: i64) -> Option<String> {
+        let mut names: Vec<_> = self.labels.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        if let Some([twice, _]) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Some(format!("--label: {twice} is there twice"));
+        }
+        self.range(now).is_empty().then(|| {
+            "--since is later than --until, which is three hours ago by default: nothing lies between them".to_owned()
+        })
+    }
+}
+
 /// A moment on a command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
@@ -141,7 +171,9 @@ impl Time {
     fn parse(text: &str) -> Result<Self, String> {
         use time::format_description::well_known::Rfc3339;
         let midnight = || time::OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339);
-        if let Ok(seconds) = text.parse() {
+        // Prometheus shows times with a fraction.
+        let seconds = text.split_once('.').map_or(text, |(seconds, _)| seconds);
+        if let (Ok(seconds), Ok(_)) = (seconds.parse(), text.parse::<f64>()) {
             return Ok(Self::At(seconds));
         }
         if let Ok(time) = time::OffsetDateTime::parse(text, &Rfc3339).or_else(|_| midnight()) {
@@ -242,7 +274,22 @@ impl Cli {
     /// The command line of this process. Wrong usage ends the process with exit code 2.
     #[must_use]
     pub fn parse_arguments() -> Self {
-        Self::parse()
+        Self::try_parse()
+            .and_then(Self::consistent)
+            .unwrap_or_else(|error| error.exit())
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
+    fn consistent(self) -> Result<Self, clap::Error> {
+        let now = Clock::start().now().unix as i64;
+        let contradiction = match &self.command {
+            Some(Command::Backfill(options)) => options.contradiction(now),
+            _ => None,
+        };
+        match contradiction {
+            Some(text) => Err(Self::command().error(ErrorKind::ValueValidation, text)),
+            None => Ok(self),
+        }
     }
 
     /// Where the configuration comes from.
@@ -362,12 +409,11 @@ fn time_scale(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once(&"kiwivm_exporter").chain(arguments))
+            .and_then(Cli::consistent)
     }
 
     #[test]
@@ -401,6 +447,7 @@ mod tests {
     fn times_as_people_write_them() {
         for (text, time) in [
             ("1793491200", Time::At(1_793_491_200)),
+            ("1793491200.75", Time::At(1_793_491_200)),
             ("2026-11-01", Time::At(1_793_491_200)),
             ("2026-11-01T01:00:00+01:00", Time::At(1_793_491_200)),
             ("30d", Time::Ago(30 * 86_400)),
@@ -425,6 +472,9 @@ mod tests {
             &["backfill", "--label=job"],
             &["backfill", "--label=vps=x"],
             &["backfill", "--label=0=x"],
+            &["backfill", "--label=job=x", "--label=job=y"],
+            &["backfill", "--since=2h"],
+            &["backfill", "--since=2026-11-02", "--until=2026-11-01"],
             &["simulate", "--history=-1"],
         ] {
             assert_eq!(

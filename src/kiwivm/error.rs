@@ -79,7 +79,7 @@ impl Reason {
     /// What the owner can do about it.
     const fn remedy(self) -> &'static str {
         match self {
-            Self::Timeout => "the node may be busy; the call is repeated later",
+            Self::Timeout => "the node may be busy",
             Self::Connect => "check the network and api.proxy",
             Self::Tls => {
                 "check the clock, the certificates of this machine and what intercepts TLS"
@@ -89,11 +89,9 @@ impl Reason {
             }
             Self::BadShape => "check api.endpoint",
             Self::Auth => "check veid and api_key: the API says the same when either is wrong",
-            Self::Locked => "a task holds the VPS; the call is repeated in minutes",
+            Self::Locked => "a task holds the VPS",
             Self::MissingParam => "check api.endpoint and what stands between here and the API",
-            Self::RateLimited => {
-                "calls become rarer by themselves; lower budget.share if others need the points"
-            }
+            Self::RateLimited => "too many calls; lower budget.share if others need the points",
             Self::ApiOther => "look the code up in KiwiVM",
         }
     }

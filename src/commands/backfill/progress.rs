@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _, stderr};
 use std::time::{Duration, Instant};
 
 const WIDTH: usize = 24;
+const NAME: usize = 24;
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// Shows VPSes done and rows received on standard error.
@@ -30,8 +31,9 @@ impl Progress {
 
     /// A VPS is asked for its history.
     pub(super) fn begin(&mut self, name: &str) {
-        // Names are chosen by others: control characters must not reach the terminal.
-        self.name = name.chars().filter(|c| !c.is_control()).collect();
+        // Names are chosen by others: control characters must not reach the terminal, nor the bar its right edge.
+        let harmless = name.chars().filter(|c| !c.is_control());
+        self.name = harmless.take(NAME).collect();
         self.rows = 0;
         self.draw();
     }
@@ -44,10 +46,9 @@ impl Progress {
         }
     }
 
-    /// Its history is complete: so many rows of it were written.
-    pub(super) fn end(&mut self, rows: u64) {
+    /// Nothing more will come of this VPS.
+    pub(super) fn end(&mut self) {
         self.done += 1;
-        tracing::debug!(vps = self.name, rows, "history");
         self.draw();
     }
 
@@ -56,11 +57,6 @@ impl Progress {
         self.clear();
         eprintln!("kiwivm_exporter: {line}");
         self.draw();
-    }
-
-    /// Takes the bar away.
-    pub(super) fn finish(&mut self) {
-        self.clear();
     }
 
     fn draw(&mut self) {
@@ -85,5 +81,11 @@ impl Progress {
         if self.terminal {
             let _ = write!(stderr(), "\r\x1b[K");
         }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
     }
 }

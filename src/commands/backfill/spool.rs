@@ -1,10 +1,11 @@
 //! Usage rows in the order of their times, without holding more than a few thousand of them in memory.
 //!
-//! The rows go to a temporary file in sorted stretches. The API sends the oldest first, so there is one stretch as a
+//! The rows go to a temporary file in sorted stretches. The API sends the oldest first, so a history is one stretch as a
 //! rule; a history in another order has several, which are merged while reading.
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use crate::kiwivm::model::UsageRow;
@@ -18,16 +19,18 @@ const RECORD: usize = FIELDS * 8;
 /// Stands for a field that did not arrive: no row has so many bytes.
 const NONE: u64 = u64::MAX;
 
-/// Takes in the rows of one VPS.
+/// Takes in one history after the other.
 pub(super) struct Spool {
     file: File,
     rows: Vec<UsageRow>,
-    /// Where the stretches end, in rows.
-    ends: Vec<u64>,
-    /// The last row that was written.
-    last: i64,
     written: u64,
+    /// The present history, and the last row of it that was written.
+    stretches: Stretches,
+    last: Option<i64>,
 }
+
+/// Where in the file the rows of a history are, in records.
+pub(super) type Stretches = Vec<Range<u64>>;
 
 impl Spool {
     /// An empty one.
@@ -35,13 +38,13 @@ impl Spool {
         Ok(Self {
             file: tempfile::tempfile()?,
             rows: Vec::with_capacity(AT_A_TIME),
-            ends: Vec::new(),
-            last: i64::MAX,
             written: 0,
+            stretches: Vec::new(),
+            last: None,
         })
     }
 
-    /// Takes in a row.
+    /// Takes in a row of the present history.
     pub(super) fn push(&mut self, row: UsageRow) -> io::Result<()> {
         self.rows.push(row);
         if self.rows.len() < AT_A_TIME {
@@ -50,14 +53,21 @@ impl Spool {
         self.write()
     }
 
+    /// Ends the present history; the next row begins another.
+    pub(super) fn end(&mut self) -> io::Result<Stretches> {
+        self.write()?;
+        self.last = None;
+        Ok(std::mem::take(&mut self.stretches))
+    }
+
     fn write(&mut self) -> io::Result<()> {
         self.rows.sort_by_key(|row| row.timestamp);
         let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else {
             return Ok(());
         };
-        let goes_on = first.timestamp > self.last && self.ends.pop().is_some();
-        debug_assert!(goes_on || self.written == self.ends.last().copied().unwrap_or(0));
-        self.last = last.timestamp;
+        let goes_on = self.last.is_some_and(|last| first.timestamp > last);
+        self.last = Some(last.timestamp);
+        let begin = self.written;
         let mut bytes = Vec::with_capacity(self.rows.len() * RECORD);
         for row in self.rows.drain(..) {
             for field in fields(&row) {
@@ -65,50 +75,46 @@ impl Spool {
             }
             self.written += 1;
         }
-        self.ends.push(self.written);
+        match self.stretches.last_mut() {
+            Some(stretch) if goes_on => stretch.end = self.written,
+            _ => self.stretches.push(begin..self.written),
+        }
         self.file.write_all(&bytes)
     }
 
-    /// Begins to give the rows back, each time once and in order. Of several rows of one time the first counts.
-    pub(super) fn sorted(mut self) -> io::Result<Sorted> {
-        self.write()?;
-        let begins = [0].into_iter().chain(self.ends.iter().copied());
-        let stretches = begins
-            .zip(&self.ends)
-            .map(|(next, end)| Stretch {
-                next,
-                end: *end,
-                ahead: Vec::new(),
-            })
-            .collect();
-        Ok(Sorted {
-            file: self.file,
-            stretches,
+    /// Gives the rows of a history back, each time once and in order. Of several rows of one time the first counts.
+    pub(super) fn sorted(&self, stretches: &[Range<u64>]) -> Sorted<'_> {
+        let stretches = stretches.iter().map(|records| Stretch {
+            left: records.clone(),
+            ahead: Vec::new(),
+        });
+        Sorted {
+            file: &self.file,
+            stretches: stretches.collect(),
             last: None,
-        })
+        }
     }
 }
 
 /// The rows in order.
-pub(super) struct Sorted {
-    file: File,
+pub(super) struct Sorted<'a> {
+    file: &'a File,
     stretches: Vec<Stretch>,
     last: Option<i64>,
 }
 
 struct Stretch {
-    next: u64,
-    end: u64,
+    left: Range<u64>,
     /// Rows that were read, the next one last.
     ahead: Vec<UsageRow>,
 }
 
-impl Sorted {
+impl Sorted<'_> {
     /// The next row, if there is one.
     pub(super) fn next(&mut self) -> io::Result<Option<UsageRow>> {
         loop {
             for stretch in &mut self.stretches {
-                stretch.read_ahead(&self.file)?;
+                stretch.read_ahead(self.file)?;
             }
             let earliest = self
                 .stretches
@@ -127,15 +133,15 @@ impl Sorted {
 
 impl Stretch {
     fn read_ahead(&mut self, file: &File) -> io::Result<()> {
-        if !self.ahead.is_empty() || self.next == self.end {
+        if !self.ahead.is_empty() || self.left.is_empty() {
             return Ok(());
         }
-        let left = usize::try_from(self.end - self.next).unwrap_or(AHEAD);
+        let left = usize::try_from(self.left.end - self.left.start).unwrap_or(AHEAD);
         let mut bytes = [0; AHEAD * RECORD];
         let bytes = &mut bytes[..AHEAD.min(left) * RECORD];
-        file.read_exact_at(bytes, self.next * RECORD as u64)?;
+        file.read_exact_at(bytes, self.left.start * RECORD as u64)?;
         self.ahead.extend(bytes.chunks_exact(RECORD).map(row));
-        self.next += self.ahead.len() as u64;
+        self.left.start += self.ahead.len() as u64;
         self.ahead.reverse();
         Ok(())
     }
@@ -187,18 +193,37 @@ mod tests {
         }
     }
 
-    fn through(rows: &[UsageRow]) -> (usize, Vec<UsageRow>) {
-        let mut spool = Spool::new().expect("there is room");
+    fn read(spool: &Spool, stretches: &Stretches) -> Vec<UsageRow> {
+        let mut sorted = spool.sorted(stretches);
+        std::iter::from_fn(|| sorted.next().expect("it can be read")).collect()
+    }
+
+    fn put(spool: &mut Spool, rows: &[UsageRow]) -> Stretches {
         for row in rows {
             spool.push(*row).expect("there is room");
         }
-        let mut sorted = spool.sorted().expect("there is room");
-        let stretches = sorted.stretches.len();
-        let mut found = Vec::new();
-        while let Some(row) = sorted.next().expect("it can be read") {
-            found.push(row);
+        spool.end().expect("there is room")
+    }
+
+    fn through(rows: &[UsageRow]) -> (usize, Vec<UsageRow>) {
+        let mut spool = Spool::new().expect("there is room");
+        let stretches = put(&mut spool, rows);
+        (stretches.len(), read(&spool, &stretches))
+    }
+
+    #[test]
+    fn histories_do_not_mix_and_can_be_read_again() {
+        let mut spool = Spool::new().expect("there is room");
+        let histories = [1, 2, 3].map(|scale| {
+            let rows: Vec<_> = (1..5000 * scale)
+                .map(|at| row(at * 300 * scale, None))
+                .collect();
+            (put(&mut spool, &rows), rows)
+        });
+        for (stretches, rows) in histories.iter().chain(&histories) {
+            assert_eq!(stretches.len(), 1);
+            assert_eq!(&read(&spool, stretches), rows);
         }
-        (stretches, found)
     }
 
     #[test]
