@@ -1,5 +1,7 @@
 //! The exporter as a whole: real processes, real sockets, real Prometheus. Everything listens on loopback, port 0.
 
+mod backfill;
+mod backfill_prometheus;
 mod budget;
 mod canary;
 mod client;

@@ -177,14 +177,18 @@ fn differences(account: &Value, page: &Page) -> Vec<String> {
 }
 
 /// A Prometheus that scrapes one target every second.
-struct Prometheus {
+pub struct Prometheus {
     process: Exporter,
     _folder: TempDir,
 }
 
 impl Prometheus {
     fn start(target: &str) -> Self {
-        let folder = TempDir::new().expect("there is room");
+        Self::start_in(TempDir::new().expect("there is room"), target)
+    }
+
+    /// Keeps its data in `data` of a folder, where there may be blocks already.
+    pub fn start_in(folder: TempDir, target: &str) -> Self {
         let config = format!(
             "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: kiwivm\n  static_configs: [{{targets: [\"{}\"]}}]\n",
             target.trim_start_matches("http://")
@@ -216,9 +220,19 @@ impl Prometheus {
 
     /// The samples of an instant query.
     async fn query(&self, query: &str) -> Vec<Value> {
+        self.ask(&[("query", query)]).await
+    }
+
+    /// The result of an instant query at a time, Unix seconds.
+    pub async fn query_at(&self, query: &str, time: i64) -> Vec<Value> {
+        self.ask(&[("query", query), ("time", &time.to_string())])
+            .await
+    }
+
+    async fn ask(&self, parameters: &[(&str, &str)]) -> Vec<Value> {
         let url = reqwest::Url::parse_with_params(
             &format!("{}/api/v1/query", self.process.url),
-            [("query", query)],
+            parameters,
         );
         let answer = get(url.expect("it is a URL").as_str()).await;
         let answer: Value = serde_json::from_str(&answer).expect("it is JSON");
