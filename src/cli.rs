@@ -111,7 +111,8 @@ pub struct Backfill {
     /// From this time on: RFC 3339, a date (UTC), Unix seconds, or a duration ago, for example 30d.
     #[arg(long, value_name = "TIME", value_parser = Time::parse)]
     pub since: Option<Time>,
-    /// Up to this time. [default: 3h, what Prometheus itself keeps in memory]
+    /// Up to this time, which must not be after the start of the exporter that serves the same series.
+    /// [default: 3h, what Prometheus itself keeps in memory]
     #[arg(long, value_name = "TIME", value_parser = Time::parse)]
     pub until: Option<Time>,
     /// The file to write; - is standard output.
