@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{BEFORE_START, Moment};
 use crate::fleet::{Fleet, VpsState};
 use crate::kiwivm::model::{LiveInfo, ServiceInfo};
 
@@ -38,7 +38,7 @@ pub fn status_page(fleet: &Fleet, telemetry_path: &str, now: Moment) -> String {
          <tbody>\n{rows}</tbody></table></div>\n</body></html>\n",
         vps.len(),
         env!("CARGO_PKG_VERSION"),
-        Ago(now.elapsed),
+        Ago(now.elapsed.saturating_sub(BEFORE_START)),
         Escaped(telemetry_path),
     )
 }
@@ -209,7 +209,7 @@ mod tests {
             expect: Expect::Any,
         };
         let now = Moment {
-            elapsed: Duration::from_secs(200),
+            elapsed: BEFORE_START + Duration::from_secs(200),
             unix: 1.0,
         };
         let page = status_page(&Fleet::new(vec![identity], 3.0), "/metrics", now);
