@@ -79,6 +79,7 @@ pub struct UsageHistory {
     #[serde(with = "spaced")]
     counted: Vec<u32>,
     /// Rows of the last answer that were too old to be counted, those that were counted and have grown too old included.
+    /// A row that the answer repeats is one.
     old: u64,
     /// Rows of the last answer that were impossible.
     impossible: u64,
@@ -91,7 +92,8 @@ pub struct UsageReading {
     newest: Option<UsageRow>,
     totals: UsageTotals,
     new: Vec<u32>,
-    old: u64,
+    /// Too old to be counted, in the order of the answer: a row that the answer repeats is in it as often.
+    old: Vec<u32>,
     impossible: u64,
     now: f64,
 }
@@ -105,7 +107,7 @@ impl UsageReading {
             newest: before.and_then(|before| before.newest),
             totals: before.map(|before| before.totals).unwrap_or_default(),
             new: Vec::new(),
-            old: 0,
+            old: Vec::new(),
             impossible: 0,
             now,
         }
@@ -120,7 +122,7 @@ impl UsageReading {
         };
         match &self.before {
             Some(before) if row.timestamp <= before.high_water - LATE => {
-                self.old += 1;
+                self.old.push(time);
                 return;
             }
             Some(before) if before.counted.binary_search(&time).is_ok() => return,
@@ -146,15 +148,21 @@ impl UsageReading {
     fn forget_the_old_of_a_first_answer(&mut self) {
         const MANY: usize = 1024;
         if self.new.len() >= MANY {
-            self.old += forget(&mut self.new);
+            self.old.extend(forget(&mut self.new));
         }
     }
 
     /// What is known after an answer that succeeded.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
-    pub fn finish(self) -> UsageHistory {
+    pub fn finish(mut self) -> UsageHistory {
         let first = self.before.is_none();
+        if first {
+            self.old.extend(forget(&mut self.new));
+        }
+        self.old.sort_unstable();
+        self.old.dedup();
+        let old = self.old.len() as u64;
         let (mut counted, high_water, known_old, known_impossible) = match self.before {
             Some(before) => (
                 before.counted,
@@ -172,18 +180,14 @@ impl UsageReading {
             Some(newest) => high_water.max(newest.timestamp),
             None => high_water,
         };
-        let grown_old = forget(&mut counted);
+        let grown_old = forget(&mut counted).count() as u64;
         let mut totals = self.totals;
         if !first {
-            totals.rows_ignored += self.old.saturating_sub(known_old)
-                + self.impossible.saturating_sub(known_impossible);
+            totals.rows_ignored +=
+                old.saturating_sub(known_old) + self.impossible.saturating_sub(known_impossible);
         }
         // An answer with half a history is not what the next one is compared with.
-        let old = if self.old * 2 >= known_old {
-            self.old
-        } else {
-            known_old
-        };
+        let old = if old * 2 >= known_old { old } else { known_old };
         UsageHistory {
             newest: self.newest,
             totals,
@@ -210,16 +214,12 @@ fn insert(times: &mut Vec<u32>, time: u32) -> bool {
     }
 }
 
-/// Drops the times that are [`LATE`] behind the last, and tells how many.
-fn forget(times: &mut Vec<u32>) -> u64 {
-    let Some(last) = times.last() else {
-        return 0;
-    };
-    let floor = i64::from(*last) - LATE;
+/// Takes out the times that are [`LATE`] behind the last.
+fn forget(times: &mut Vec<u32>) -> std::vec::IntoIter<u32> {
+    let floor = times.last().map_or(0, |last| i64::from(*last) - LATE);
     let old = times.partition_point(|time| i64::from(*time) <= floor);
-    times.drain(..old);
-    times.shrink_to(300);
-    old as u64
+    let recent = times.split_off(old);
+    std::mem::replace(times, recent).into_iter()
 }
 
 /// Ascending times as runs of `[distance, how often]`: nearly all rows are as far apart.

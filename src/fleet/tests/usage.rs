@@ -80,6 +80,21 @@ fn a_late_row_counts_within_a_day_and_is_ignored_after() {
 }
 
 #[test]
+fn old_rows_that_come_twice_or_in_another_order_are_not_late() {
+    let now = 1_790_000_000;
+    let rows: Vec<_> = (0..3000).map(|at| row(now - 300 * at, 1)).collect();
+    let twice: Vec<_> = rows.iter().rev().chain(&rows).copied().collect();
+    for first in [&rows, &twice] {
+        let mut fleet = fleet(600);
+        poll(&mut fleet, first, at(0));
+        for answer in [&twice, &rows, &twice] {
+            poll(&mut fleet, answer, at(300));
+            assert_eq!((counted(&fleet), ignored(&fleet)), (0, 0));
+        }
+    }
+}
+
+#[test]
 fn impossible_rows_are_ignored_and_counted_once() {
     let mut fleet = fleet(600);
     let now = 1_790_000_000;
