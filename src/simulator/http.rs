@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -317,8 +317,13 @@ pub(super) fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<Body>
 /// The first half of an answer that said it would be longer.
 fn cut_off(json: &str) -> Response<Body> {
     let half = Bytes::copy_from_slice(&json.as_bytes()[..json.len() / 2]);
-    let frames = stream::iter([Ok(Frame::data(half)), Err(Broken)]);
-    let mut response = answer(StatusCode::OK, StreamBody::new(frames).boxed());
+    let end = stream::once(async {
+        // What was not sent when the error comes never is.
+        tokio::task::yield_now().await;
+        Err(Broken)
+    });
+    let frames = stream::iter([Ok(Frame::data(half))]).chain(end);
+    let mut response = answer(StatusCode::OK, BoxBody::new(StreamBody::new(frames)));
     response
         .headers_mut()
         .insert(CONTENT_LENGTH, HeaderValue::from(json.len()));

@@ -196,6 +196,25 @@ async fn faults_come_on_demand() {
     );
 }
 
+#[tokio::test]
+async fn a_truncated_answer_begins_and_does_not_end() {
+    let simulator = simulator(&[]);
+    let set = http()
+        .post(format!("{}/_simulator/faults", simulator.url))
+        .body("[{\"kind\": \"truncated\"}]")
+        .send()
+        .await;
+    assert!(set.expect("it answers").status().is_success());
+    let mut answer = http()
+        .get(format!("{}/v1/getServiceInfo", simulator.url))
+        .send()
+        .await
+        .expect("it begins");
+    let begun = answer.chunk().await.expect("something comes");
+    assert!(begun.is_some_and(|begun| begun.starts_with(b"{\"error\":")));
+    assert!(answer.chunk().await.is_err());
+}
+
 #[test]
 fn the_configuration_it_prints_is_that_of_its_account() {
     let folder = tempfile::TempDir::new().expect("there is room");
