@@ -1,17 +1,23 @@
-//! A key that must not be seen anywhere but in a request body.
+//! Secrets that must not be seen anywhere: the key, which stands in a request body and nowhere else, and what answers
+//! hold in confidence, which stands nowhere.
 
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use crate::exporter::{Exporter, config, run};
+use serde_json::{Value, json};
+
+use crate::exporter::{Exporter, config, run, run_answered, write};
 use crate::mock::{Mock, Reply, sample};
+use crate::page::Page;
 
 const CANARY: &str = "private_CanaryCanaryCanary012345";
 
-fn yaml(mock: &Mock) -> String {
+fn yaml(mock: &Mock, count: u64, budget: &str) -> String {
     let vps =
-        (1..=6).map(|veid| format!("  - {{name: v{veid}, veid: {veid}, api_key: {CANARY}}}\n"));
+        (1..=count).map(|veid| format!("  - {{name: v{veid}, veid: {veid}, api_key: {CANARY}}}\n"));
     format!(
-        "api: {{endpoint: {}}}\nintervals: {{live: 30s, usage: 30s, points: 30s}}\nstate_file: state.json\nvps:\n{}",
+        "api: {{endpoint: {}}}\nintervals: {{live: 10m, usage: 10m, points: 10m, inventory: 10m}}\nstate_file: state.json\ncollect: {{audit: true, locations: true}}\nbudget: {{{budget}}}\nvps:\n{}",
         mock.endpoint,
         vps.collect::<String>()
     )
@@ -21,9 +27,81 @@ fn assert_unseen(surface: &str, text: &str) {
     assert!(!text.contains("Canary"), "{surface}:\n{text}");
 }
 
+/// Serves until the page is as it should be, with everything that can be logged in both formats, and looks everywhere.
+async fn look_everywhere(folder: &Path, flag: &str, tried: impl Fn(&Page) -> bool) {
+    for (format, level) in [("json", "trace"), ("logfmt", "debug")] {
+        let mut command = Command::new(crate::exporter::PROGRAM);
+        command.stdout(std::process::Stdio::null()).args([
+            "--web.listen-address=127.0.0.1:0",
+            &format!("--log.level={level}"),
+            &format!("--log.format={format}"),
+            "--web.enable-lifecycle",
+            // So that nobody has to wait until costs are known and inventory is asked for.
+            "--simulator.time-scale=60",
+            flag,
+        ]);
+        let mut exporter = Exporter::wait_for_line(command, |line| {
+            let address = line.split("127.0.0.1:").nth(1)?;
+            let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+            line.contains("listening")
+                .then(|| format!("http://127.0.0.1:{port}"))
+        });
+        exporter.wait_for("all are tried", &tried).await;
+        for path in [
+            "/",
+            "/metrics",
+            "/metrics?vps=v1",
+            "/metrics?vps=nope",
+            "/-/healthy",
+            "/-/ready",
+            "/nope",
+        ] {
+            assert_unseen(path, &exporter.get(path).await);
+        }
+        let yaml = std::fs::read_to_string(folder.join("config.yaml")).expect("it is there");
+        let broken = format!("vps: [{{veid: 1, api_key: [{CANARY}], {CANARY}: 1}}]\n");
+        write(folder, "config.yaml", &broken);
+        exporter.signal("HUP");
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while !exporter.log().contains("configuration not reloaded") {
+            tick.tick().await;
+        }
+        write(folder, "config.yaml", &yaml);
+        assert!(
+            exporter.log().contains("call answered"),
+            "the log was at {level}:\n{}",
+            exporter.log()
+        );
+        let plan = run(&["plan", flag]);
+        assert!(plan.status.success());
+        assert_unseen("plan", &String::from_utf8_lossy(&plan.stdout));
+        // An orderly end writes the file for the last time.
+        exporter.signal("TERM");
+        exporter.ended();
+        assert_unseen("the log", &exporter.log());
+        let state_file = folder.join("state.json");
+        let state = std::fs::read_to_string(&state_file).expect("it was written");
+        assert!(state.contains("\"vps\""), "{state}");
+        assert_unseen("the state file", &state);
+        std::fs::remove_file(state_file).expect("it can be removed");
+    }
+    for command in [
+        &["check"][..],
+        &["once"],
+        &["backfill", "--output=-"],
+        &["--config.check"],
+        &["--help"],
+        &["--version"],
+    ] {
+        let output = run_answered(&[command, &["--log.level=trace", flag]].concat()).await;
+        assert_unseen(command[0], &String::from_utf8_lossy(&output.stdout));
+        assert_unseen(command[0], &String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[tokio::test]
 async fn no_surface_shows_a_key() {
-    let mock = Mock::start(1..=6).await;
+    let mock = Mock::start(1..=8).await;
     // Answers that repeat the key are the worst case: in an error, in a label, in a page of some proxy.
     let repeats = |field: &str| Reply::Body(format!("{{\"error\":0,\"{field}\":\"{CANARY}\"}}"));
     mock.reply_to_everything(
@@ -36,61 +114,21 @@ async fn no_surface_shows_a_key() {
     mock.reply_to_everything(4, Reply::Body(format!("<html>{CANARY}</html>")));
     mock.reply_to_everything(5, sample("error_auth.json"));
     mock.reply_to_everything(6, Reply::Drop);
-    let (folder, flag) = config(&yaml(&mock));
-
-    for format in ["json", "logfmt"] {
-        let mut command = Command::new(crate::exporter::PROGRAM);
-        let format = format!("--log.format={format}");
-        command.stdout(std::process::Stdio::null()).args([
-            "--web.listen-address=127.0.0.1:0",
-            "--log.level=trace",
-            &format,
-            "--web.enable-lifecycle",
-            &flag,
-        ]);
-        let exporter = Exporter::wait_for_line(command, |line| {
-            let address = line.split("127.0.0.1:").nth(1)?;
-            let port: String = address.chars().take_while(char::is_ascii_digit).collect();
-            line.contains("listening")
-                .then(|| format!("http://127.0.0.1:{port}"))
-        });
-        let all_tried = |page: &crate::page::Page| page.series("kiwivm_up", &[]).count() == 6;
-        exporter.wait_for("all are tried", all_tried).await;
-        for path in [
-            "/",
-            "/metrics",
-            "/metrics?vps=v1",
-            "/metrics?vps=nope",
-            "/-/healthy",
-            "/-/ready",
-            "/nope",
-        ] {
-            assert_unseen(path, &exporter.get(path).await);
-        }
-        std::fs::write(folder.path().join("broken.yaml"), "").expect("it can be written");
-        exporter.signal("HUP");
-        assert_unseen("the log", &exporter.log());
-        assert!(
-            exporter.log().contains("call answered"),
-            "the log was at trace:\n{}",
-            exporter.log()
-        );
-        let plan = run(&["plan", &flag]);
-        assert!(plan.status.success());
-        assert_unseen("plan", &String::from_utf8_lossy(&plan.stdout));
-        drop(exporter);
-        let state_file = folder.path().join("state.json");
-        let state = std::fs::read_to_string(&state_file).expect("it was written");
-        assert!(state.contains("\"vps\""), "{state}");
-        assert_unseen("the state file", &state);
-        std::fs::remove_file(state_file).expect("it can be removed");
-    }
-
-    for arguments in [&["--config.check", &flag][..], &["--help"], &["--version"]] {
-        let output = run(arguments);
-        assert_unseen("stdout", &String::from_utf8_lossy(&output.stdout));
-        assert_unseen("stderr", &String::from_utf8_lossy(&output.stderr));
-    }
+    // Words are cut, here in the middle of the key.
+    let long = format!("{}{CANARY}", "x".repeat(178));
+    mock.reply_to_everything(
+        7,
+        Reply::Body(format!("{{\"error\":5,\"message\":\"{long}\"}}")),
+    );
+    mock.reply_to_everything(
+        8,
+        Reply::Body(format!(
+            "{{\"error\":788888,\"additionalErrorInfo\":\"{long}\"}}"
+        )),
+    );
+    let (folder, flag) = config(&yaml(&mock, 8, ""));
+    let tried = |page: &Page| page.series("kiwivm_up", &[]).count() == 8;
+    look_everywhere(folder.path(), &flag, tried).await;
     let carried = mock.requests();
     assert!(
         carried
@@ -100,20 +138,128 @@ async fn no_surface_shows_a_key() {
 }
 
 #[tokio::test]
-async fn check_and_once_show_no_key() {
-    let mock = Mock::start(1..=6).await;
-    mock.reply_to_everything(
-        2,
-        Reply::Body(format!("{{\"error\":5,\"message\":\"{CANARY}\"}}")),
-    );
-    let (_folder, flag) = config(&yaml(&mock));
-    for command in ["check", "once"] {
-        let flag = flag.clone();
-        let output =
-            tokio::task::spawn_blocking(move || run(&[command, &flag, "--log.level=trace"]))
-                .await
-                .expect("it does not panic");
-        assert_unseen(command, &String::from_utf8_lossy(&output.stdout));
-        assert_unseen(command, &String::from_utf8_lossy(&output.stderr));
+async fn no_surface_shows_what_answers_hold_in_confidence() {
+    let mock = Mock::start(1..=8).await;
+    for (call, answer) in confidential() {
+        let whole = answer.to_string();
+        let but_for = |error: Value| {
+            let mut answer = answer.clone();
+            answer["error"] = error;
+            Reply::Body(answer.to_string())
+        };
+        for (veid, reply) in [
+            (1, Reply::Body(whole.clone())),
+            (2, Reply::Body(all_odd(&answer).to_string())),
+            // Broken after the secrets, and cut off behind them.
+            (3, Reply::Body(format!("{whole},"))),
+            (
+                4,
+                Reply::Truncated(format!("{whole}{}", " ".repeat(whole.len()))),
+            ),
+            (5, but_for(json!(1))),
+            (6, but_for(json!(CANARY))),
+            (7, Reply::Body(json!([answer]).to_string())),
+            (8, Reply::Status(500, whole.leak())),
+        ] {
+            mock.reply(veid, call, reply);
+        }
+    }
+    for veid in 1..=8 {
+        mock.plenty_of_points(veid);
+    }
+    let (folder, flag) = config(&yaml(&mock, 8, "scope: vps, share: 1"));
+    let tried = |page: &Page| {
+        confidential().iter().all(|(call, _)| {
+            let made = [("call", *call)];
+            let tried_of = |veid: u64| {
+                let name = format!("v{veid}");
+                let labels = [made[0], ("vps", name.as_str())];
+                page.series("kiwivm_polls_total", &labels)
+                    .any(|(_, count)| count > 0.0)
+            };
+            // Service info is asked for where the live call fails.
+            *call == "getServiceInfo" || (1..=8).all(tried_of)
+        })
+    };
+    look_everywhere(folder.path(), &flag, tried).await;
+}
+
+/// What answers hold in confidence, with the canary wherever something is secret or private: links and hashes that let
+/// anyone download a disk, tokens, complaints, who did what from where, keys of the guest, mail, console, packets.
+fn confidential() -> [(&'static str, Value); 9] {
+    let service = json!({
+        "vm_type": "kvm", "hostname": "a.example.com", "email": CANARY, "ptr": {"192.0.2.10": CANARY},
+        "ip_addresses": ["192.0.2.10"], "available_isos": [CANARY], "iso1": CANARY,
+        "ip_nullroutes": {"192.0.2.10": {"nullroute_timestamp": 1, "log": CANARY}},
+        "root_password": CANARY, "ssh_keys_veid": CANARY, "ssh_keys_preferred": CANARY, "error": 0,
+    });
+    let mut live = service.clone();
+    live["ve_status"] = json!("running");
+    live["screendump_png_base64"] = json!(CANARY);
+    live["live_hostname"] = json!(CANARY);
+    [
+        ("getServiceInfo", service),
+        ("getLiveServiceInfo", live),
+        (
+            "snapshot/list",
+            json!({"error": 0, "snapshots": [{
+                "fileName": format!("snapshot-1-1790640000-2026-09-29-{CANARY}.tar.gz"),
+                "description": CANARY, "size": "5", "md5": CANARY, "sticky": false, "purgesIn": 100,
+                "downloadLink": format!("http://192.0.2.200/{CANARY}"),
+                "downloadLinkSSL": format!("https://node.example.com/{CANARY}"), "token": CANARY,
+            }]}),
+        ),
+        (
+            "backup/list",
+            json!({"error": 0, "backups": {CANARY: {"size": 5, "os": CANARY, "md5": CANARY, "timestamp": 1_790_640_000}}}),
+        ),
+        (
+            "getSuspensionDetails",
+            json!({"error": 0, "evidence": {"3301": CANARY, CANARY: CANARY}, "suspensions": [
+                {"record_id": 1, "flag": CANARY, "is_soft": 1, "evidence_record_id": 3301},
+            ]}),
+        ),
+        (
+            "getPolicyViolations",
+            json!({"error": 0, "policy_violations": [
+                {"record_id": 1, "suspend_at": 1_790_872_800, "flag": CANARY, "evidence_data": CANARY},
+            ]}),
+        ),
+        (
+            "getAuditLog",
+            json!({"error": 0, "log_entries": [
+                {"timestamp": 1_790_640_000, "requestor_ipv4": CANARY, "type": 1, "summary": CANARY},
+            ]}),
+        ),
+        (
+            "migrate/getLocations",
+            json!({"error": 0, "currentLocation": CANARY, "locations": [CANARY],
+                "descriptions": {"USCA_2": CANARY}, "dataTransferMultipliers": {"USCA_2": 1}}),
+        ),
+        (
+            "getRawUsageStats",
+            json!({"error": 0, "vm_type": CANARY, "data": [{"timestamp": 1_790_640_000, "note": CANARY}]}),
+        ),
+    ]
+}
+
+/// Nothing but what is no secret has the form that is looked for: everything else is the canary.
+fn all_odd(value: &Value) -> Value {
+    const PUBLIC: [&str; 3] = ["error", "hostname", "ip_addresses"];
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| {
+                let public = PUBLIC.contains(&name.as_str());
+                let value = if public {
+                    value.clone()
+                } else {
+                    all_odd(value)
+                };
+                (name.clone(), value)
+            })
+            .collect(),
+        Value::Array(items) => items.iter().map(all_odd).chain([json!(CANARY)]).collect(),
+        _ => json!(CANARY),
     }
 }

@@ -163,6 +163,14 @@ pub fn run(arguments: &[&str]) -> Output {
         .expect("it starts")
 }
 
+/// The same for a test that answers the program while it runs.
+pub async fn run_answered(arguments: &[&str]) -> Output {
+    let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    let run = move || run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let output = tokio::task::spawn_blocking(run).await;
+    output.expect("it does not panic")
+}
+
 /// A folder with a configuration that only its owner can read.
 pub fn config(yaml: &str) -> (TempDir, String) {
     let folder = TempDir::new().expect("there is room");

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub enum Reply {
     /// Status 200 and this body.
     Body(String),
-    /// Another status, with a body.
+    /// Another status, with a body; with that of a redirect the body is where to go.
     Status(u16, &'static str),
     /// Half of the body, then the end.
     Truncated(String),
@@ -124,6 +124,13 @@ impl Mock {
         state.replies.insert((veid, call.to_owned()), reply);
     }
 
+    /// Points that suffice for calls many times a second.
+    pub fn plenty_of_points(&self, veid: u64) {
+        let points =
+            "{\"error\":0,\"remaining_points_15min\":1000000,\"remaining_points_24h\":100000000}";
+        self.reply(veid, "getRateLimitStatus", Reply::Body(points.to_owned()));
+    }
+
     /// From now on every call of this VPS is answered so.
     pub fn reply_to_everything(&self, veid: u64, reply: Reply) {
         self.state.lock().unwrap().everything.insert(veid, reply);
@@ -167,8 +174,12 @@ async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
             return;
         }
     };
+    let location = match status {
+        300..400 => format!("Location: {body}\r\n"),
+        _ => String::new(),
+    };
     let head = format!(
-        "HTTP/1.1 {status} X\r\nContent-Type: text/html; charset=UTF-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status} X\r\n{location}Content-Type: text/html; charset=UTF-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     let _ = stream.write_all(head.as_bytes()).await;

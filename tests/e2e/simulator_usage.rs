@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::simulator_commands::Owner;
+use crate::owner::Owner;
 
 const FIELDS: [(&str, &str); 4] = [
     ("network_in_bytes", "in"),

@@ -1,0 +1,306 @@
+//! The counters made of usage rows, before a simulator whose rows are known: each row once, whatever happens.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::exporter::{Exporter, config};
+use crate::mock::{Mock, Reply};
+use crate::page::Page;
+use crate::watched::{Watched, answered, owner, yaml};
+
+const USAGE: &str = "getRawUsageStats";
+/// A row a second.
+const TIME_SCALE: u32 = 300;
+/// Often enough to see each row by itself.
+const OFTEN: &str = "intervals: {live: 10m, usage: 30s, points: 10m, inventory: 1h}\n";
+
+/// The counters in the order in which the simulator tells the numbers of a row, after its time.
+const COUNTERS: [&str; 4] = [
+    "kiwivm_network_receive_bytes_total",
+    "kiwivm_network_transmit_bytes_total",
+    "kiwivm_disk_read_bytes_total",
+    "kiwivm_disk_written_bytes_total",
+];
+
+fn counters(page: &Page) -> [Option<f64>; 4] {
+    COUNTERS.map(|counter| page.of("one", counter))
+}
+
+fn ignored(page: &Page) -> Option<f64> {
+    page.of("one", "kiwivm_usage_rows_ignored_total")
+}
+
+/// An exporter that counts, and the rows that were there when it began.
+struct Counting {
+    watched: Watched,
+    first: BTreeSet<i64>,
+}
+
+impl Counting {
+    /// The story is halted until the first answer is in, so that it is known which rows were in it.
+    async fn start(yaml: &str, simulated: &[&str], faults: &str) -> Self {
+        let owner = owner(1_000_001, TIME_SCALE, simulated).await;
+        owner.control("halt", "true".to_owned()).await;
+        owner.control("faults", faults.to_owned()).await;
+        let watched = Watched::of(owner, TIME_SCALE, yaml);
+        let mut counting = Self {
+            watched,
+            first: BTreeSet::new(),
+        };
+        counting.begins().await;
+        counting
+    }
+
+    /// Waits for the first answer to an exporter that knows nothing.
+    async fn begins(&mut self) {
+        let told = self.watched.owner.call(USAGE, "").await;
+        let told = told["data"].as_array().expect("it is a list");
+        self.first = told
+            .iter()
+            .filter_map(|row| row["timestamp"].as_i64())
+            .collect();
+        let page = self
+            .watched
+            .wait_for("rows are counted", |page| counters(page)[0].is_some())
+            .await;
+        assert_eq!(counters(&page), [Some(0.0); 4]);
+        assert_eq!(ignored(&page), Some(0.0));
+    }
+
+    /// Waits until the account has so many rows more.
+    async fn rows(&self, more: usize) {
+        let count = async || {
+            let rows = self.watched.owner.truth().await["usage_totals"]["rows"].as_u64();
+            usize::try_from(rows.expect("it is a number")).expect("there are few")
+        };
+        let wanted = count().await + more;
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(50));
+        while count().await < wanted {
+            tick.tick().await;
+        }
+    }
+
+    /// The sums that must come out, by the truth of the account. They are far below 2^53.
+    async fn expected(&self) -> [Option<f64>; 4] {
+        let truth = self.watched.owner.truth().await;
+        let rows = truth["usage_rows"].as_array().expect("it is a list");
+        let new = rows
+            .iter()
+            .filter(|row| row[0].as_i64().is_some_and(|at| !self.first.contains(&at)));
+        [1, 2, 3, 4].map(|number| new.clone().map(|row| row[number].as_f64()).sum())
+    }
+
+    /// Halts the story, and checks what was counted by then to the byte.
+    async fn at_rest(&self) -> Page {
+        self.watched.halt(true).await;
+        let expected = self.expected().await;
+        let page = self
+            .watched
+            .wait_for("everything is counted", |page| {
+                let counters = counters(page);
+                assert!(counters <= expected, "{counters:?} are above {expected:?}");
+                counters == expected
+            })
+            .await;
+        // What is known is not counted again.
+        let page_later = self.watched.polled(USAGE, 2.0).await;
+        assert_eq!(counters(&page_later), expected);
+        assert_eq!(ignored(&page), Some(0.0));
+        page_later
+    }
+
+    async fn goes_on(&self) {
+        self.watched.halt(false).await;
+    }
+}
+
+#[tokio::test]
+async fn counters_are_the_sums_of_the_rows_since_the_first_answer() {
+    let counting = Counting::start(OFTEN, &[], "[]").await;
+    for _ in 0..2 {
+        counting.goes_on().await;
+        counting.rows(2).await;
+        let page = counting.at_rest().await;
+        let truth = counting.watched.owner.truth().await;
+        let gauge = |metric| page.of("one", metric);
+        assert_eq!(
+            gauge("kiwivm_usage_timestamp_seconds"),
+            truth["usage_timestamp"].as_f64()
+        );
+        let percent = truth["cpu_percent"].as_f64().expect("it is a number");
+        assert_eq!(gauge("kiwivm_cpu_usage_ratio"), Some(percent / 100.0));
+    }
+}
+
+#[tokio::test]
+async fn a_new_vps_is_counted_from_its_first_row_on() {
+    let counting = Counting::start(OFTEN, &["--history=0"], "[]").await;
+    counting.goes_on().await;
+    counting.rows(2).await;
+    let page = counting.at_rest().await;
+    assert!(counters(&page) > [Some(0.0); 4]);
+}
+
+#[tokio::test]
+async fn order_form_and_delay_of_rows_do_not_matter() {
+    // Rows that the first answer keeps back are late, and counted when they come.
+    let counting = Counting::start(OFTEN, &[], "[{\"kind\": \"late_rows\"}]").await;
+    // Of three rows one is late.
+    for (fault, new) in [("shuffled_rows", 1), ("late_rows", 3), ("wrong_types", 1)] {
+        counting.goes_on().await;
+        counting
+            .watched
+            .faults(&format!(
+                "[{{\"call\": \"{USAGE}\", \"kind\": \"{fault}\"}}]"
+            ))
+            .await;
+        counting.rows(new).await;
+        counting.watched.polled(USAGE, 2.0).await;
+        if fault != "late_rows" {
+            counting.at_rest().await;
+            counting.goes_on().await;
+        }
+        counting.watched.faults("[]").await;
+        counting.at_rest().await;
+    }
+}
+
+#[tokio::test]
+async fn rows_of_answers_that_fail_count_once_when_an_answer_succeeds() {
+    // Without a past, half of an answer has new rows in it.
+    let counting = Counting::start(OFTEN, &["--history=0"], "[]").await;
+    for (fault, reason, new) in [("truncated", "connect", 3), ("http500", "http_status", 1)] {
+        let before = counting.at_rest().await;
+        counting
+            .watched
+            .faults(&format!(
+                "[{{\"call\": \"{USAGE}\", \"kind\": \"{fault}\"}}]"
+            ))
+            .await;
+        counting.goes_on().await;
+        counting.rows(new).await;
+        let labels = [("call", USAGE), ("reason", reason)];
+        let failures = |page: &Page| {
+            page.one("kiwivm_poll_errors_total", &labels)
+                .unwrap_or_default()
+        };
+        let seen = failures(&counting.watched.exporter.scrape().await);
+        let page = counting
+            .watched
+            .wait_for("calls fail", |page| failures(page) >= seen + 2.0)
+            .await;
+        assert_eq!(counters(&page), counters(&before), "{fault}");
+        counting.watched.faults("[]").await;
+        counting.at_rest().await;
+    }
+}
+
+#[tokio::test]
+async fn with_a_state_file_counters_go_on_over_restarts_and_never_fall() {
+    // The file is written with calls: they are so rare that a kill comes before a write, unless a counter waits for it.
+    let yaml =
+        "intervals: {live: 1h, usage: 150s, points: 1h, inventory: 1h}\nstate_file: state.json\n";
+    let mut counting = Counting::start(yaml, &[], "[]").await;
+    counting.goes_on().await;
+    let mut seen = [Some(0.0); 4];
+    for signal in ["KILL", "TERM", "KILL"] {
+        // What is shown at this moment is what a restart must not fall behind.
+        let risen = |page: &Page| counters(page) > seen;
+        seen = counters(&counting.watched.wait_for("more is counted", risen).await);
+        counting.watched.exporter.signal(signal);
+        counting.watched.exporter.ended();
+        counting.rows(1).await;
+        counting.watched.start_again();
+        let now = counters(&counting.watched.exporter.scrape().await);
+        let fell = |(now, before): (&Option<f64>, &Option<f64>)| now < before;
+        assert!(!now.iter().zip(&seen).any(fell), "{now:?} after {seen:?}");
+        seen = now;
+    }
+    counting.at_rest().await;
+}
+
+#[tokio::test]
+async fn without_a_state_file_counters_begin_anew() {
+    let mut counting = Counting::start(OFTEN, &[], "[]").await;
+    counting.goes_on().await;
+    counting.rows(1).await;
+    counting.at_rest().await;
+    counting.watched.exporter.signal("KILL");
+    counting.watched.exporter.ended();
+    counting.watched.start_again();
+    counting.begins().await;
+    counting.goes_on().await;
+    counting.rows(1).await;
+    counting.at_rest().await;
+}
+
+fn rows(rows: &[Value]) -> Reply {
+    Reply::Body(json!({"data": rows, "vm_type": "kvm", "error": 0}).to_string())
+}
+
+fn row(timestamp: u64, bytes: u64) -> Value {
+    json!({
+        "timestamp": timestamp, "cpu_usage": 7,
+        "network_in_bytes": bytes, "network_out_bytes": bytes + 1,
+        "disk_read_bytes": bytes + 2, "disk_write_bytes": bytes + 3,
+    })
+}
+
+#[tokio::test]
+async fn what_can_not_be_is_ignored_once_and_what_is_odd_costs_no_more_than_itself() {
+    let mock = Mock::start([1]).await;
+    mock.plenty_of_points(1);
+    let now = std::time::UNIX_EPOCH
+        .elapsed()
+        .expect("it is long after 1970")
+        .as_secs();
+    let mut told = vec![row(now - 50, 1), row(now - 40, 1), row(now - 30, 1)];
+    mock.reply(1, USAGE, rows(&told));
+    let (_folder, flag) = config(&yaml(&mock.endpoint, 1, OFTEN));
+    let exporter = Exporter::start(&["--simulator.time-scale=300", &flag]);
+    exporter
+        .wait_for("rows are counted", |page| counters(page)[0].is_some())
+        .await;
+    let expect = async |told: &[Value], bytes: [f64; 4], rows_ignored: f64| {
+        mock.reply(1, USAGE, rows(told));
+        // One call may be on its way with the answer before.
+        let wanted = answered(&exporter.scrape().await, USAGE) + 4.0;
+        let page = exporter
+            .wait_for("rows are read", |page| answered(page, USAGE) >= wanted)
+            .await;
+        assert_eq!(counters(&page), bytes.map(Some));
+        assert_eq!(ignored(&page), Some(rows_ignored));
+        page
+    };
+
+    told.extend([
+        row(now + 86_400, 1000),
+        row(now - 20, 1 << 51),
+        row(now - 10, 10),
+    ]);
+    let page = expect(&told, [10.0, 11.0, 12.0, 13.0], 2.0).await;
+    let newest = page.of("one", "kiwivm_usage_timestamp_seconds");
+    assert_eq!(newest, json!(now - 10).as_f64());
+
+    told.insert(0, row(now - 10 - 86_401, 1000));
+    expect(&told, [10.0, 11.0, 12.0, 13.0], 3.0).await;
+
+    let late = row(now - 10 - 86_000, 100);
+    told.splice(0..0, [late.clone(), late]);
+    expect(&told, [110.0, 112.0, 114.0, 116.0], 3.0).await;
+
+    let mut text = row(now - 9, 0);
+    text["network_in_bytes"] = json!("200");
+    text["network_out_bytes"] = json!("much");
+    text["disk_read_bytes"] = Value::Null;
+    let mut without_time = row(now - 8, 1000);
+    without_time["timestamp"] = json!("");
+    told.extend([text, without_time, json!("no row"), json!(null)]);
+    let page = expect(&told, [310.0, 112.0, 114.0, 119.0], 3.0).await;
+    for field in ["network_out_bytes", "timestamp", "data"] {
+        let labels = [("call", USAGE), ("field", field)];
+        let problems = page.one("kiwivm_decode_problems_total", &labels);
+        assert!(problems >= Some(1.0), "{field}: {problems:?}");
+    }
+}
