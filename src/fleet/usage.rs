@@ -79,8 +79,8 @@ pub struct UsageHistory {
     #[serde(with = "spaced")]
     counted: Vec<u32>,
     /// Rows of the last answer that were too old to be counted, those that were counted and have grown too old included.
-    /// A row that the answer repeats is one.
-    old: u64,
+    /// `None` while no answer was in order.
+    old: Option<u64>,
     /// Rows of the last answer that were impossible.
     impossible: u64,
 }
@@ -92,10 +92,34 @@ pub struct UsageReading {
     newest: Option<UsageRow>,
     totals: UsageTotals,
     new: Vec<u32>,
-    /// Too old to be counted, in the order of the answer: a row that the answer repeats is in it as often.
-    old: Vec<u32>,
+    old: OldRows,
     impossible: u64,
     now: f64,
+}
+
+/// How many rows of an answer are too old to be counted. Years of them come with every answer, so their times can not
+/// be kept: in order a row that comes twice is seen, and an answer in another order tells nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct OldRows {
+    count: u64,
+    last: u32,
+    disordered: bool,
+}
+
+impl OldRows {
+    fn take(&mut self, time: u32) {
+        self.count += u64::from(time > self.last);
+        self.disordered |= time < self.last;
+        self.last = time;
+    }
+
+    const fn count(self) -> Option<u64> {
+        if self.disordered {
+            None
+        } else {
+            Some(self.count)
+        }
+    }
 }
 
 impl UsageReading {
@@ -107,7 +131,7 @@ impl UsageReading {
             newest: before.and_then(|before| before.newest),
             totals: before.map(|before| before.totals).unwrap_or_default(),
             new: Vec::new(),
-            old: Vec::new(),
+            old: OldRows::default(),
             impossible: 0,
             now,
         }
@@ -122,7 +146,7 @@ impl UsageReading {
         };
         match &self.before {
             Some(before) if row.timestamp <= before.high_water - LATE => {
-                self.old.push(time);
+                self.old.take(time);
                 return;
             }
             Some(before) if before.counted.binary_search(&time).is_ok() => return,
@@ -148,7 +172,7 @@ impl UsageReading {
     fn forget_the_old_of_a_first_answer(&mut self) {
         const MANY: usize = 1024;
         if self.new.len() >= MANY {
-            self.old.extend(forget(&mut self.new));
+            forget(&mut self.new).for_each(|time| self.old.take(time));
         }
     }
 
@@ -158,11 +182,9 @@ impl UsageReading {
     pub fn finish(mut self) -> UsageHistory {
         let first = self.before.is_none();
         if first {
-            self.old.extend(forget(&mut self.new));
+            forget(&mut self.new).for_each(|time| self.old.take(time));
         }
-        self.old.sort_unstable();
-        self.old.dedup();
-        let old = self.old.len() as u64;
+        let old = self.old.count();
         let (mut counted, high_water, known_old, known_impossible) = match self.before {
             Some(before) => (
                 before.counted,
@@ -170,7 +192,7 @@ impl UsageReading {
                 before.old,
                 before.impossible,
             ),
-            None => (Vec::new(), self.now as i64, 0, 0),
+            None => (Vec::new(), self.now as i64, None, 0),
         };
         for time in self.new {
             insert(&mut counted, time);
@@ -183,17 +205,20 @@ impl UsageReading {
         let grown_old = forget(&mut counted).count() as u64;
         let mut totals = self.totals;
         if !first {
-            totals.rows_ignored +=
-                old.saturating_sub(known_old) + self.impossible.saturating_sub(known_impossible);
+            let late = old.zip(known_old);
+            totals.rows_ignored += late.map_or(0, |(old, known)| old.saturating_sub(known))
+                + self.impossible.saturating_sub(known_impossible);
         }
         // An answer with half a history is not what the next one is compared with.
-        let old = if old * 2 >= known_old { old } else { known_old };
+        let old = old
+            .filter(|old| known_old.is_none_or(|known| old * 2 >= known))
+            .or(known_old);
         UsageHistory {
             newest: self.newest,
             totals,
             high_water,
             counted,
-            old: old + grown_old,
+            old: old.map(|old| old + grown_old),
             impossible: self.impossible,
         }
     }
