@@ -267,7 +267,7 @@ async fn a_vps_that_fails_costs_its_own_history_and_the_exit_code() {
         ("auth", wrong),
         (
             "truncated",
-            "getRawUsageStats of VPS 1000001: client error (SendRequest): connection closed ",
+            "getRawUsageStats of VPS 1000001: request or response body error: ",
         ),
         (
             "http500",
