@@ -4,6 +4,8 @@
 //! not pulse; an interval that changes moves the due time in proportion. A live answer stands in for service info,
 //! which is therefore due only while the live call fails, or when it is planned to replace it.
 
+mod entry;
+
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use super::places::Places;
 use super::plan::{Intervals, LONGEST_POINTS};
 use crate::config::Collect;
 use crate::kiwivm::{Call, Reason, Veid};
+use entry::{Entry, Flight};
 
 /// The longest step between two VPSes of a first round: a fleet of 50 has started in 12.5 s.
 const FIRST_ROUND_STEP: Duration = Duration::from_millis(250);
@@ -95,71 +98,6 @@ pub(super) struct Schedule {
     places: Places,
     in_flight: usize,
     slow_in_flight: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    intervals: Intervals,
-    due: [Option<Duration>; Call::ALL.len()],
-    failures: [u32; Call::ALL.len()],
-    /// The last attempt of this call timed out: it goes through the slow lane until it succeeds.
-    slow: [bool; Call::ALL.len()],
-    tried: [bool; Call::ALL.len()],
-    in_flight: Option<Flight>,
-    deferral_counted: bool,
-    leaving: bool,
-}
-
-/// A call in flight.
-#[derive(Clone, Copy, Debug)]
-struct Flight {
-    call: Call,
-    started: Duration,
-    slow: bool,
-}
-
-impl Entry {
-    fn new(pace: Pace, first: Duration, rest: Duration) -> Self {
-        let mut entry = Self {
-            intervals: pace.intervals(),
-            due: [None; Call::ALL.len()],
-            failures: [0; Call::ALL.len()],
-            slow: [false; Call::ALL.len()],
-            tried: [false; Call::ALL.len()],
-            in_flight: None,
-            deferral_counted: false,
-            leaving: false,
-        };
-        entry.ask_everything(first, rest);
-        entry
-    }
-
-    /// Everything that is asked of a VPS that answers: the live call first, the rest not before `rest`.
-    fn ask_everything(&mut self, first: Duration, rest: Duration) {
-        for call in Call::ALL {
-            let when = match call {
-                Call::LiveServiceInfo | Call::ServiceInfo => first,
-                _ => rest,
-            };
-            self.due[call.index()] = self.intervals[call.index()].map(|_| when);
-        }
-    }
-
-    fn earliest(&self) -> Option<Duration> {
-        self.due.iter().flatten().min().copied()
-    }
-
-    fn paused(&self) -> bool {
-        self.due[Call::LiveServiceInfo.index()].is_none()
-    }
-
-    /// The interval of a call that is planned, or of service info that stands in for live.
-    fn interval(&self, call: Call) -> Duration {
-        let live = self.intervals[Call::LiveServiceInfo.index()];
-        self.intervals[call.index()]
-            .or(live)
-            .unwrap_or(Duration::from_secs(3600))
-    }
 }
 
 impl Schedule {

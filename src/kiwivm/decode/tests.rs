@@ -1,13 +1,15 @@
 //! Every sample body, and what must come out of it, field by field.
 
+mod inventory;
+mod usage;
+
 use std::path::Path;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::kiwivm::model::{
-    AuditLog, Backups, Beancounter, Hypervisor, Inventory, IpAddresses, LiveInfo, LoadAverage,
-    PolicyViolations, Processes, ServiceInfo, Snapshots, Status, SuspensionCases, UsageRow,
+    Beancounter, Hypervisor, IpAddresses, LiveInfo, LoadAverage, Processes, ServiceInfo, Status,
 };
 
 fn sample(name: &str) -> Vec<u8> {
@@ -36,23 +38,6 @@ fn live(name: &str) -> (ServiceInfo, LiveInfo) {
     match decoded.answer {
         Answer::Live(service, live) => (*service, *live),
         other => panic!("{other:?}"),
-    }
-}
-
-fn usage(body: &[u8]) -> (Vec<UsageRow>, Vec<&'static str>) {
-    let mut rows = Vec::new();
-    let decoded = decode(Call::RawUsageStats, body, &mut |row| rows.push(row));
-    let decoded = decoded.expect("it is an answer");
-    assert_eq!(decoded.answer, Answer::Usage);
-    (rows, decoded.problems)
-}
-
-fn inventory(call: Call, name: &str) -> Inventory {
-    let decoded = decoded(call, name);
-    assert_eq!(decoded.problems, [""; 0], "{name}");
-    match decoded.answer {
-        Answer::Inventory(Some(inventory)) => inventory,
-        other => panic!("{name}: {other:?}"),
     }
 }
 
@@ -349,51 +334,6 @@ fn live_info_of_an_openvz() {
 }
 
 #[test]
-fn usage_rows_as_integers_and_as_text() {
-    let (rows, problems) = usage(&sample("raw_usage_stats_kvm.json"));
-    assert_eq!((rows.len(), problems), (24, vec![]));
-    let first = UsageRow {
-        timestamp: 1_790_812_801,
-        cpu_percent: Some(10.0),
-        network_in: Some(1_423_663),
-        network_out: Some(3_443_330),
-        disk_read: Some(327_680),
-        disk_written: Some(7_593_984),
-    };
-    assert_eq!(rows[0], first);
-    let (rows, problems) = usage(&sample("raw_usage_stats_ovz.json"));
-    assert_eq!((rows.len(), problems), (12, vec![]));
-    assert_eq!(rows[11].timestamp, 1_790_816_101);
-    assert_eq!(rows[11].disk_written, Some(614_400));
-    assert_eq!(
-        usage(&sample("raw_usage_stats_empty.json")),
-        (vec![], vec![])
-    );
-}
-
-#[test]
-fn odd_usage_rows_lose_only_what_is_odd() {
-    let (rows, problems) = usage(&sample("raw_usage_stats_odd_rows.json"));
-    assert_eq!(
-        (rows.len(), problems),
-        (6, vec![]),
-        "null, empty and missing fields are no problem"
-    );
-    assert_eq!(rows[4].cpu_percent, None);
-    assert_eq!(
-        (rows[4].network_in, rows[4].disk_written),
-        (Some(1_834_001), None)
-    );
-    assert_eq!((rows[5].cpu_percent, rows[5].disk_read), (Some(4.5), None));
-    let body = br#"{"data":{"0":{"timestamp":5,"network_in_bytes":-1},"7":3,"8":{"cpu_usage":1}},"error":0}"#;
-    let (rows, problems) = usage(body);
-    assert_eq!((rows.len(), rows[0].network_in), (1, None));
-    assert_eq!(problems, ["network_in_bytes", "data", "timestamp"]);
-    assert_eq!(usage(br#"{"data":7,"error":0}"#), (vec![], vec!["data"]));
-    assert_eq!(usage(br#"{"error":0}"#), (vec![], vec![]));
-}
-
-#[test]
 fn points() {
     for (name, remaining) in [
         ("rate_limit_status.json", (991, 19_871)),
@@ -501,246 +441,6 @@ fn the_words_of_an_error_fit_on_a_line() {
     );
 }
 
-#[test]
-fn snapshots() {
-    let two = Snapshots {
-        count: 2,
-        sticky: Some(1),
-        size: Some(1_630_223_871 + 1_701_223_344),
-        newest: Some(1_790_640_000),
-        purges_in: Some(2_420_441),
-    };
-    let call = Call::SnapshotList;
-    assert_eq!(
-        inventory(call, "snapshot_list.json"),
-        Inventory::Snapshots(two)
-    );
-    let none = Snapshots {
-        sticky: Some(0),
-        size: Some(0),
-        ..Snapshots::default()
-    };
-    assert_eq!(
-        inventory(call, "snapshot_list_empty.json"),
-        Inventory::Snapshots(none)
-    );
-}
-
-#[test]
-fn an_odd_snapshot_costs_what_is_odd_about_it() {
-    let body = br#"{"error":0,"snapshots":[
-        {"fileName":"mine.tar.gz","size":"7","sticky":0,"purgesIn":"60"},
-        {"fileName":"snapshot-1-1790640000-2026-09-29-a.tar.gz","size":"big","purgesIn":-1}, 5]}"#;
-    let decoded = decode(Call::SnapshotList, body, &mut |_| {}).expect("it is an answer");
-    let expected = Snapshots {
-        count: 2,
-        sticky: None,
-        size: None,
-        newest: Some(1_790_640_000),
-        purges_in: Some(60),
-    };
-    assert_eq!(
-        decoded.answer,
-        Answer::Inventory(Some(Inventory::Snapshots(expected)))
-    );
-    assert_eq!(
-        decoded.problems,
-        ["fileName", "size", "purgesIn", "snapshots"]
-    );
-    let body = br#"{"error":0,"snapshots":"many"}"#;
-    let decoded = decode(Call::SnapshotList, body, &mut |_| {}).expect("it is an answer");
-    assert_eq!(
-        (decoded.answer, decoded.problems),
-        (Answer::Inventory(None), vec!["snapshots"])
-    );
-}
-
-#[test]
-fn backups_as_map_and_as_list() {
-    let two = Backups {
-        count: 2,
-        newest: Some(1_790_726_412),
-        newest_size: Some(1_634_567_890),
-    };
-    let call = Call::BackupList;
-    assert_eq!(inventory(call, "backup_list.json"), Inventory::Backups(two));
-    assert_eq!(
-        inventory(call, "backup_list_empty.json"),
-        Inventory::Backups(Backups::default())
-    );
-    let body =
-        br#"{"backups":[{"backupToken":"x","size":"9","timestamp":"1790726412"}],"error":0}"#;
-    let decoded = decode(call, body, &mut |_| {}).expect("it is an answer");
-    let one = Backups {
-        count: 1,
-        newest_size: Some(9),
-        ..two
-    };
-    assert_eq!(
-        decoded.answer,
-        Answer::Inventory(Some(Inventory::Backups(one)))
-    );
-}
-
-#[test]
-fn policy_cases_and_their_absence() {
-    let cases = SuspensionCases {
-        clearable: 1,
-        not_clearable: 0,
-    };
-    let call = Call::SuspensionDetails;
-    assert_eq!(
-        inventory(call, "suspension_details.json"),
-        Inventory::SuspensionCases(cases)
-    );
-    for none in [
-        "suspension_details_none.json",
-        "suspension_details_none_empty_arrays.json",
-    ] {
-        assert_eq!(
-            inventory(call, none),
-            Inventory::SuspensionCases(SuspensionCases::default())
-        );
-    }
-    let two = PolicyViolations {
-        open: 2,
-        deadline: Some(1_790_872_800),
-    };
-    let call = Call::PolicyViolations;
-    assert_eq!(
-        inventory(call, "policy_violations.json"),
-        Inventory::PolicyViolations(two)
-    );
-    assert_eq!(
-        inventory(call, "policy_violations_none.json"),
-        Inventory::PolicyViolations(PolicyViolations::default())
-    );
-    let body = br#"{"error":0,"policy_violations":true}"#;
-    let decoded = decode(call, body, &mut |_| {}).expect("it is an answer");
-    assert_eq!(decoded.answer, Answer::Inventory(None));
-}
-
-#[test]
-fn the_audit_log_now_and_as_text() {
-    for (name, entries, newest) in [
-        ("audit_log.json", 6, 1_790_640_002),
-        ("audit_log_legacy_strings.json", 2, 1_640_995_260),
-    ] {
-        let log = AuditLog {
-            entries,
-            newest: Some(newest),
-        };
-        assert_eq!(inventory(Call::AuditLog, name), Inventory::AuditLog(log));
-    }
-}
-
-#[test]
-fn locations_and_their_multipliers() {
-    let call = Call::MigrateLocations;
-    let Inventory::Locations(locations) = inventory(call, "migrate_locations_fractional.json")
-    else {
-        panic!("no locations");
-    };
-    let multiplier = |id: &str| {
-        locations
-            .iter()
-            .find(|(location, _)| location == id)
-            .unwrap()
-            .1
-    };
-    assert_eq!(locations.len(), 4);
-    assert!(
-        (multiplier("USCA_9") - 0.33).abs() < 1e-9 && (multiplier("USNY_2") - 1.0).abs() < 1e-9
-    );
-    assert_eq!(
-        inventory(call, "migrate_locations_none.json"),
-        Inventory::Locations(vec![])
-    );
-    let body = br#"{"error":0,"dataTransferMultipliers":{"A":-1,"B":2,"C":"x"}}"#;
-    let decoded = decode(call, body, &mut |_| {}).expect("it is an answer");
-    assert_eq!(
-        (decoded.answer, decoded.problems),
-        (
-            Answer::Inventory(Some(Inventory::Locations(vec![("B".to_owned(), 2.0)]))),
-            vec!["dataTransferMultipliers"]
-        )
-    );
-}
-
-/// Usage in pieces of any size is what it is in one.
-fn streamed(body: &[u8], piece: usize) -> Result<(Vec<UsageRow>, Decoded), DecodeError> {
-    let mut rows = Vec::new();
-    let mut stream = UsageStream::default();
-    for bytes in body.chunks(piece) {
-        stream.push(bytes, &mut |row| rows.push(row))?;
-    }
-    Ok((rows, stream.finish()?))
-}
-
-#[test]
-fn usage_arrives_in_pieces() {
-    for name in [
-        "raw_usage_stats_kvm.json",
-        "raw_usage_stats_odd_rows.json",
-        "raw_usage_stats_empty.json",
-        "raw_usage_stats_ovz.json",
-    ] {
-        let body = sample(name);
-        for piece in [1, 2, 7, 150, body.len()] {
-            let (rows, decoded) = streamed(&body, piece).expect("it is an answer");
-            assert_eq!((rows, decoded.problems), usage(&body), "{name} by {piece}");
-        }
-    }
-}
-
-#[test]
-fn usage_that_is_no_answer_is_told_apart() {
-    for (body, reason) in [
-        (&br#"{"data":[{"timestamp":5},"#[..], Reason::NotJson),
-        (
-            br#"{"data":[{"timestamp":5},,{"timestamp":6}],"error":0}"#,
-            Reason::NotJson,
-        ),
-        (br#"{"data":[{"timestamp":5},],"error":0}"#, Reason::NotJson),
-        (br#"{"data":[{"timestamp":5}},"error":0}"#, Reason::NotJson),
-        (br#"{"data":{"timestamp"},"error":0}"#, Reason::NotJson),
-        (br#"{"data":{7:{}},"error":0}"#, Reason::NotJson),
-        (br#"{"data":[{"timestamp":5}],"error":0"#, Reason::NotJson),
-        (b"<html>[1,2]</html>", Reason::NotJson),
-        (b"", Reason::NotJson),
-        (b"[1,2,3]", Reason::BadShape),
-        (br#"{"error":700005,"message":"no"}"#, Reason::Auth),
-        (
-            br#"{"data":[{"timestamp":5}],"error":788888,"message":"no"}"#,
-            Reason::Locked,
-        ),
-    ] {
-        let error = streamed(body, 5).expect_err("it is none");
-        assert_eq!(error.reason, reason, "{}", String::from_utf8_lossy(body));
-    }
-    let row = format!(
-        r#"{{"data":[{{"x":"{}"}}],"error":0}}"#,
-        "y".repeat(100_000)
-    );
-    assert_eq!(
-        streamed(row.as_bytes(), 999).unwrap_err().reason,
-        Reason::BadShape
-    );
-    let rest = format!(r#"{{"x":"{}","error":0}}"#, "y".repeat(2_000_000));
-    assert_eq!(
-        streamed(rest.as_bytes(), 999).unwrap_err().reason,
-        Reason::BadShape
-    );
-}
-
-#[test]
-fn only_the_list_of_rows_is_cut_into_rows() {
-    let body = br#"{"a":{"data":[{"timestamp":1}]},"b":"\"data\":[","data":[{"timestamp":2,"x":"],[{\""}],"error":0}"#;
-    let (rows, problems) = usage(body);
-    let times: Vec<_> = rows.iter().map(|row| row.timestamp).collect();
-    assert_eq!((times, problems), (vec![2], vec![]));
-}
-
 /// Whatever stands in a sample directory may be answered to any call.
 #[test]
 fn no_sample_is_too_odd_for_any_call() {
@@ -784,21 +484,6 @@ proptest! {
         }
     }
 
-    /// The rows are cut out of the document as serde_json would see them.
-    #[test]
-    fn usage_is_cut_where_the_rows_end(rows in prop::collection::vec(any_json(), 0..6), as_map in any::<bool>(), piece in 1..40_usize) {
-        let data = if as_map {
-            serde_json::Value::Object(rows.iter().enumerate().map(|(at, row)| (format!("\"{at}]"), row.clone())).collect())
-        } else {
-            rows.clone().into()
-        };
-        let body = serde_json::json!({"vm_type": "kvm", "data": data, "error": 0}).to_string();
-        let (found, decoded) = streamed(body.as_bytes(), piece).expect("it is an answer");
-        let times = |row: &serde_json::Value| Loose::timestamp(&serde_json::from_value(row.get("timestamp")?.clone()).ok()?).ok()??.checked_abs();
-        prop_assert_eq!(found.len(), rows.iter().filter(|row| times(row).is_some_and(|time| time > 0)).count());
-        prop_assert_eq!(decoded.problems.contains(&"data"), rows.iter().any(|row| !row.is_object()));
-    }
-
     #[test]
     fn no_cut_or_changed_byte_makes_it_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
         for name in ["live_ovz.json", "live_kvm_running.wire.json", "raw_usage_stats_odd_rows.json"] {
@@ -832,13 +517,5 @@ proptest! {
             _ => info.data_multiplier = expected.data_multiplier,
         }
         prop_assert_eq!(*info, expected);
-    }
-
-    #[test]
-    fn rows_of_any_type_cost_only_themselves(odd in any_json(), at in 0..24_usize) {
-        let mut document: serde_json::Value = serde_json::from_slice(&sample("raw_usage_stats_kvm.json")).expect("it is JSON");
-        document["data"][at] = odd;
-        let (rows, _) = usage(document.to_string().as_bytes());
-        prop_assert!(rows.len() >= 23);
     }
 }

@@ -1,0 +1,162 @@
+//! Usage rows, as they arrive.
+
+use super::*;
+
+fn usage(body: &[u8]) -> (Vec<UsageRow>, Vec<&'static str>) {
+    let mut rows = Vec::new();
+    let decoded = decode(Call::RawUsageStats, body, &mut |row| rows.push(row));
+    let decoded = decoded.expect("it is an answer");
+    assert_eq!(decoded.answer, Answer::Usage);
+    (rows, decoded.problems)
+}
+
+#[test]
+fn usage_rows_as_integers_and_as_text() {
+    let (rows, problems) = usage(&sample("raw_usage_stats_kvm.json"));
+    assert_eq!((rows.len(), problems), (24, vec![]));
+    let first = UsageRow {
+        timestamp: 1_790_812_801,
+        cpu_percent: Some(10.0),
+        network_in: Some(1_423_663),
+        network_out: Some(3_443_330),
+        disk_read: Some(327_680),
+        disk_written: Some(7_593_984),
+    };
+    assert_eq!(rows[0], first);
+    let (rows, problems) = usage(&sample("raw_usage_stats_ovz.json"));
+    assert_eq!((rows.len(), problems), (12, vec![]));
+    assert_eq!(rows[11].timestamp, 1_790_816_101);
+    assert_eq!(rows[11].disk_written, Some(614_400));
+    assert_eq!(
+        usage(&sample("raw_usage_stats_empty.json")),
+        (vec![], vec![])
+    );
+}
+
+#[test]
+fn odd_usage_rows_lose_only_what_is_odd() {
+    let (rows, problems) = usage(&sample("raw_usage_stats_odd_rows.json"));
+    assert_eq!(
+        (rows.len(), problems),
+        (6, vec![]),
+        "null, empty and missing fields are no problem"
+    );
+    assert_eq!(rows[4].cpu_percent, None);
+    assert_eq!(
+        (rows[4].network_in, rows[4].disk_written),
+        (Some(1_834_001), None)
+    );
+    assert_eq!((rows[5].cpu_percent, rows[5].disk_read), (Some(4.5), None));
+    let body = br#"{"data":{"0":{"timestamp":5,"network_in_bytes":-1},"7":3,"8":{"cpu_usage":1}},"error":0}"#;
+    let (rows, problems) = usage(body);
+    assert_eq!((rows.len(), rows[0].network_in), (1, None));
+    assert_eq!(problems, ["network_in_bytes", "data", "timestamp"]);
+    assert_eq!(usage(br#"{"data":7,"error":0}"#), (vec![], vec!["data"]));
+    assert_eq!(usage(br#"{"error":0}"#), (vec![], vec![]));
+}
+
+/// Usage in pieces of any size is what it is in one.
+fn streamed(body: &[u8], piece: usize) -> Result<(Vec<UsageRow>, Decoded), DecodeError> {
+    let mut rows = Vec::new();
+    let mut stream = UsageStream::default();
+    for bytes in body.chunks(piece) {
+        stream.push(bytes, &mut |row| rows.push(row))?;
+    }
+    Ok((rows, stream.finish()?))
+}
+
+#[test]
+fn usage_arrives_in_pieces() {
+    for name in [
+        "raw_usage_stats_kvm.json",
+        "raw_usage_stats_odd_rows.json",
+        "raw_usage_stats_empty.json",
+        "raw_usage_stats_ovz.json",
+    ] {
+        let body = sample(name);
+        for piece in [1, 2, 7, 150, body.len()] {
+            let (rows, decoded) = streamed(&body, piece).expect("it is an answer");
+            assert_eq!((rows, decoded.problems), usage(&body), "{name} by {piece}");
+        }
+    }
+}
+
+#[test]
+fn usage_that_is_no_answer_is_told_apart() {
+    for (body, reason) in [
+        (&br#"{"data":[{"timestamp":5},"#[..], Reason::NotJson),
+        (
+            br#"{"data":[{"timestamp":5},,{"timestamp":6}],"error":0}"#,
+            Reason::NotJson,
+        ),
+        (br#"{"data":[{"timestamp":5},],"error":0}"#, Reason::NotJson),
+        (br#"{"data":[{"timestamp":5}},"error":0}"#, Reason::NotJson),
+        (br#"{"data":{"timestamp"},"error":0}"#, Reason::NotJson),
+        (br#"{"data":{7:{}},"error":0}"#, Reason::NotJson),
+        (br#"{"data":[{"timestamp":5}],"error":0"#, Reason::NotJson),
+        (b"<html>[1,2]</html>", Reason::NotJson),
+        (b"", Reason::NotJson),
+        (b"[1,2,3]", Reason::BadShape),
+        (br#"{"error":700005,"message":"no"}"#, Reason::Auth),
+        (
+            br#"{"data":[{"timestamp":5}],"error":788888,"message":"no"}"#,
+            Reason::Locked,
+        ),
+    ] {
+        let error = streamed(body, 5).expect_err("it is none");
+        assert_eq!(error.reason, reason, "{}", String::from_utf8_lossy(body));
+    }
+    let row = format!(
+        r#"{{"data":[{{"x":"{}"}}],"error":0}}"#,
+        "y".repeat(100_000)
+    );
+    assert_eq!(
+        streamed(row.as_bytes(), 999).unwrap_err().reason,
+        Reason::BadShape
+    );
+    let rest = format!(r#"{{"x":"{}","error":0}}"#, "y".repeat(2_000_000));
+    assert_eq!(
+        streamed(rest.as_bytes(), 999).unwrap_err().reason,
+        Reason::BadShape
+    );
+}
+
+#[test]
+fn only_the_list_of_rows_is_cut_into_rows() {
+    let body = br#"{"a":{"data":[{"timestamp":1}]},"b":"\"data\":[","data":[{"timestamp":2,"x":"],[{\""}],"error":0}"#;
+    let (rows, problems) = usage(body);
+    let times: Vec<_> = rows.iter().map(|row| row.timestamp).collect();
+    assert_eq!((times, problems), (vec![2], vec![]));
+}
+
+/// A row, or anything else in its place.
+fn any_row() -> impl Strategy<Value = serde_json::Value> {
+    let row = (-5..50_i64, ".{0,8}")
+        .prop_map(|(timestamp, text)| serde_json::json!({"timestamp": timestamp, "x]": text}));
+    prop_oneof![any_json(), row]
+}
+
+proptest! {
+    /// The rows are cut out of the document as serde_json would see them.
+    #[test]
+    fn usage_is_cut_where_the_rows_end(rows in prop::collection::vec(any_row(), 0..6), as_map in any::<bool>(), piece in 1..40_usize) {
+        let data = if as_map {
+            serde_json::Value::Object(rows.iter().enumerate().map(|(at, row)| (format!("\"{at}]"), row.clone())).collect())
+        } else {
+            rows.clone().into()
+        };
+        let body = serde_json::json!({"vm_type": "kvm", "data": data, "error": 0}).to_string();
+        let (found, decoded) = streamed(body.as_bytes(), piece).expect("it is an answer");
+        let times = |row: &serde_json::Value| Loose::timestamp(&serde_json::from_value(row.get("timestamp")?.clone()).ok()?).ok()?;
+        prop_assert_eq!(found.len(), rows.iter().filter(|row| times(row).is_some_and(|time| time > 0)).count());
+        prop_assert_eq!(decoded.problems.contains(&"data"), rows.iter().any(|row| !row.is_object()));
+    }
+
+    #[test]
+    fn rows_of_any_type_cost_only_themselves(odd in any_json(), at in 0..24_usize) {
+        let mut document: serde_json::Value = serde_json::from_slice(&sample("raw_usage_stats_kvm.json")).expect("it is JSON");
+        document["data"][at] = odd;
+        let (rows, _) = usage(document.to_string().as_bytes());
+        prop_assert!(rows.len() >= 23);
+    }
+}
