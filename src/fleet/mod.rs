@@ -190,6 +190,14 @@ impl Fleet {
         }
     }
 
+    /// Forgets what a call told about every VPS, because it is not wanted any more.
+    pub fn forget(&mut self, call: Call) {
+        self.version += 1;
+        for vps in &mut self.vps {
+            vps.inventory[call.index()] = None;
+        }
+    }
+
     /// Begins to read an answer with the usage rows of a VPS. A VPS has one call in flight at a time, so nothing is
     /// counted in between.
     #[must_use]

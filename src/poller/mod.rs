@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::budget::{Due, Finished, Limits, Outcome, Planner};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Collect, Config};
 use crate::fleet::{Fleet, PointsUse, UsageReading};
 use crate::kiwivm::model::{Answer, Points};
 use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
@@ -73,6 +73,7 @@ pub struct Poller {
     stretched: bool,
     shown: Option<u64>,
     keeper: Option<Keeper>,
+    collect: Collect,
 }
 
 struct Answered {
@@ -113,6 +114,7 @@ impl Poller {
             stretched: false,
             shown: None,
             keeper: None,
+            collect: config.collect,
         };
         poller.show_plan();
         poller
@@ -126,7 +128,11 @@ impl Poller {
             let counted = elapsed.mul_f64(self.time_scale);
             self.planner
                 .recall(&state.budget, counted, self.planner_now());
-            lock(&self.fleet).recall(state.vps, elapsed, now);
+            {
+                let mut fleet = lock(&self.fleet);
+                fleet.recall(state.vps, elapsed, now);
+                forget_uncollected(&mut fleet, self.collect);
+            }
             tracing::info!(file = %file.path().display(), age_seconds = elapsed.as_secs(), "going on from the state file");
             self.shown = None;
             self.show_plan();
@@ -372,13 +378,24 @@ impl Poller {
         {
             let mut fleet = lock(&self.fleet);
             fleet.reconfigure(identities(&config), config.staleness);
+            forget_uncollected(&mut fleet, config.collect);
         }
+        self.collect = config.collect;
         let (paces, limits) = (paces(&config), limits(&config, self.time_scale));
         self.planner.reconfigure(&paces, limits, self.planner_now());
         self.shown = None;
         self.show_plan();
         // Nobody waiting for the reload is no reason not to do it.
         let _ = reload.done.send(());
+    }
+}
+
+/// Inventory that was switched off is gone at once, not when it is stale.
+fn forget_uncollected(fleet: &mut Fleet, collect: Collect) {
+    for call in Call::INVENTORY {
+        if !collect.wants(call) {
+            fleet.forget(call);
+        }
     }
 }
 

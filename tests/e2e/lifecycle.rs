@@ -147,6 +147,28 @@ async fn a_reload_takes_over_what_is_right_and_refuses_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_reload_switches_inventory_off_and_on() {
+    let mock = Mock::start([1]).await;
+    let with = |collect: &str| format!("{}collect: {collect}\n", yaml(&mock, ONE));
+    let (folder, flag) = config(&with("{backups: false}"));
+    let exporter = Exporter::start(&[&flag]);
+    let page = exporter
+        .wait_for("snapshots are known", |page| {
+            page.of("one", "kiwivm_snapshots").is_some()
+        })
+        .await;
+    assert_eq!(page.of("one", "kiwivm_backups"), None);
+    write(folder.path(), "config.yaml", &with("{snapshots: false}"));
+    exporter.signal("HUP");
+    exporter
+        .wait_for("backups are known, snapshots are not", |page| {
+            page.of("one", "kiwivm_snapshots").is_none()
+                && page.of("one", "kiwivm_backups").is_some()
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_reload_ends_the_pause_after_a_refused_key() {
     let mock = Mock::start([1]).await;
     mock.reply_to_everything(1, sample("error_auth.json"));

@@ -441,3 +441,30 @@ fn a_refused_key_stays_paused_over_a_restart() {
     assert!(after.0.paused(Veid(1)));
     assert_eq!(after.take_due(seconds(600)), []);
 }
+
+/// However far the clock jumped while nobody was there, and whatever was remembered: every call comes again.
+#[test]
+fn no_memory_silences_a_call() {
+    let mut before = schedule(1, 4);
+    run(
+        &mut before,
+        seconds(1000),
+        |_| seconds(1),
+        |_, _| Outcome::Success,
+    );
+    let remembered = before.0.remember(Veid(1)).expect("it is configured");
+    for jump in [0, 3600, 10 * 365 * 86_400] {
+        let mut memory = remembered;
+        for due in memory.due.iter_mut().flatten() {
+            *due += seconds(jump);
+        }
+        memory.intervals[Call::LiveServiceInfo.index()] = Some(Duration::MAX);
+        let mut after = schedule(1, 4);
+        after.0.restore(Veid(1), &memory, seconds(1000));
+        after
+            .0
+            .set_intervals(Veid(1), PACE.intervals(), seconds(1000));
+        let due = after.0.due(Veid(1), Call::LiveServiceInfo);
+        assert!(due.is_some_and(|due| due < seconds(1000 + 7200)), "{due:?}");
+    }
+}
