@@ -73,6 +73,8 @@ pub struct Poller {
     stretched: bool,
     shown: Option<u64>,
     keeper: Option<Keeper>,
+    /// Whether counters of usage rows are shown. In a single round they would be 0 for ever, which reads as no traffic.
+    counts_usage: bool,
     collect: Collect,
 }
 
@@ -114,6 +116,7 @@ impl Poller {
             stretched: false,
             shown: None,
             keeper: None,
+            counts_usage: true,
             collect: config.collect,
         };
         poller.show_plan();
@@ -144,6 +147,7 @@ impl Poller {
     #[must_use]
     pub fn once(config: &Config, client: Client, fleet: SharedFleet, clock: Clock) -> Self {
         let mut poller = Self::new(config, client, fleet, clock, 1.0);
+        poller.counts_usage = false;
         let limits = Limits {
             learn: false,
             ..limits(config, 1.0)
@@ -323,7 +327,8 @@ impl Poller {
                 fleet.take_usage(veid, usage);
                 match &mut self.keeper {
                     Some(keeper) => keeper.usage_counted(),
-                    None => fleet.show_usage(),
+                    None if self.counts_usage => fleet.show_usage(),
+                    None => {}
                 }
             }
         }

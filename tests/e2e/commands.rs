@@ -90,6 +90,11 @@ async fn once_prints_everything_it_could_learn_and_nothing_of_the_process() {
     once.dedup();
     assert_eq!((calls.len(), once.len()), (7, 7), "{calls:?}");
     assert_eq!(page.of("one", "kiwivm_snapshots"), Some(2.0));
+    assert_eq!(
+        page.of("one", "kiwivm_network_receive_bytes_total"),
+        None,
+        "0 at every run would read as no traffic"
+    );
 }
 
 #[tokio::test]
