@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bracket::fall_between;
+use super::plan::LONGEST_POINTS;
 use super::refusals::Brake;
 use super::window::{Ledger, WINDOW_LENGTHS, Window};
 use crate::kiwivm::{Call, Veid};
@@ -347,7 +348,15 @@ impl Allowance {
         now: Duration,
     ) -> bool {
         self.ledger.expire(now);
-        let assumed = self.assumed(now);
+        // What was taken for ours at a start can only be doubted by another reading.
+        let overdue = self
+            .reading
+            .is_some_and(|last| now.saturating_sub(last.sent.at) >= LONGEST_POINTS);
+        let assumed = if urgent && overdue && points <= reading {
+            [0.0; 2]
+        } else {
+            self.assumed(now)
+        };
         let suspected = self.suspicion.map_or(0.0, |suspicion| suspicion.held(now));
         let held = if urgent {
             0.0

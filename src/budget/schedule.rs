@@ -346,6 +346,27 @@ impl Schedule {
         }
     }
 
+    /// Lets service info stand in for live from the start: a first round of live would take the points of a day, and
+    /// those that come last would not be known until the next.
+    pub fn begin_with_service_info(&mut self, veid: Veid, now: Duration) {
+        let Some(entry) = self.entries.get_mut(&veid) else {
+            return;
+        };
+        let live = Call::LiveServiceInfo;
+        let waits = !entry.tried[live.index()] && entry.in_flight.is_none();
+        if !waits || entry.leaving || entry.paused() {
+            return;
+        }
+        if let Some(before) = entry.earliest() {
+            self.queue.remove(&(before, veid));
+        }
+        let interval = entry.interval(live);
+        entry.tried[live.index()] = true;
+        entry.due[live.index()] = Some(now + phase(veid, live, interval));
+        entry.due[Call::ServiceInfo.index()] = Some(now);
+        self.enqueue(veid);
+    }
+
     /// Makes a call due now.
     pub fn pull(&mut self, veid: Veid, call: Call, now: Duration) {
         let Some(entry) = self.entries.get_mut(&veid).filter(|entry| !entry.leaving) else {

@@ -22,6 +22,10 @@ const fn verify_after(call: Call) -> Duration {
 }
 /// Every so many brackets have a control.
 const CONTROL_EVERY: u32 = 3;
+const READINGS_OF_A_BRACKET: f64 = 3.0;
+/// Of the points, what measuring may take.
+const MEASURING_PART: f64 = 0.1;
+const MOST_THRIFT: f64 = 20.0;
 /// Every so many brackets of a counter that lags look whether it still does.
 const GLANCE_EVERY: u32 = 4;
 /// When so many brackets of a call failed, it is sent without.
@@ -33,7 +37,7 @@ const LOOKS: u32 = 4;
 /// The price of a suspect call is not taken to be higher than this, or than it is known to be.
 const DEAREST_SUSPECT: f64 = 50.0;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Experiments {
     /// One at a time: costs are those of the API, not of an allowance.
     pub(super) bracket: Option<(usize, Bracket)>,
@@ -43,6 +47,22 @@ pub(super) struct Experiments {
     brackets: u32,
     /// Samples in a row that did not fit: others are at work, and measuring has to wait.
     odd: u32,
+    /// How much less often than wanted costs are looked at, because there are few points.
+    thrift: f64,
+}
+
+impl Default for Experiments {
+    fn default() -> Self {
+        Self {
+            bracket: None,
+            ended: None,
+            verify_at: [Duration::ZERO; Call::ALL.len()],
+            failures: [0; Call::ALL.len()],
+            brackets: 0,
+            odd: 0,
+            thrift: 1.0,
+        }
+    }
 }
 
 impl Experiments {
@@ -54,12 +74,6 @@ impl Experiments {
     /// True when a call could not be measured and is sent without.
     pub(super) fn given_up(&self, call: Call) -> bool {
         self.failures[call.index()] >= FAILURES
-    }
-
-    /// Points a second that verification costs one of so many groups, beyond the calls that are due anyway.
-    #[expect(clippy::cast_precision_loss, reason = "a number of groups")]
-    pub(super) fn rate(reading: f64, groups: usize) -> f64 {
-        2.3 * reading / verify_after(Call::LiveServiceInfo).as_secs_f64() / groups.max(1) as f64
     }
 }
 
@@ -105,6 +119,32 @@ impl Planner {
         if wanted { Wish::Bracket } else { Wish::Send }
     }
 
+    /// How long a measured cost is believed: less while few samples are known, or when they differ.
+    fn verify_after(&self, call: Call) -> Duration {
+        verify_after(call)
+            / if self.costs.count(call) < FEW {
+                4
+            } else if self.costs.is_uncertain(call) {
+                3
+            } else {
+                1
+            }
+    }
+
+    /// Points a second of `rate` that measuring costs a group, beyond the calls that are due anyway. Where that would be
+    /// more than a small part, costs are looked at less often.
+    pub(super) fn measuring_rate(&mut self, reading: f64, rate: f64) -> f64 {
+        let brackets: f64 = Call::ALL
+            .into_iter()
+            .filter(|call| *call != Call::RateLimitStatus && self.costs.count(*call) > 0)
+            .map(|call| 1.0 / self.verify_after(call).as_secs_f64())
+            .sum();
+        let wanted = 2.3 * reading * brackets / as_f64(self.groups.len().max(1) as u64);
+        self.experiments.thrift =
+            (wanted / (MEASURING_PART * rate).max(1e-9)).clamp(1.0, MOST_THRIFT);
+        wanted / self.experiments.thrift
+    }
+
     /// After a start with memory nothing is urgent: a loop of restarts must not be one of experiments.
     pub(super) fn put_off_experiments(&mut self, now: Duration) {
         for call in Call::ALL {
@@ -143,6 +183,17 @@ impl Planner {
             }
             _ => price,
         }
+    }
+
+    /// True when the points allow a call and the readings around it: a bracket that has to end before its call has
+    /// spent readings for nothing.
+    pub(super) fn bracket_fits(&mut self, group: usize, call: Call, now: Duration) -> bool {
+        let reading = self.costs.price(Call::RateLimitStatus);
+        let points = self.gate_price(group, call) + READINGS_OF_A_BRACKET * reading;
+        let (share, urgent) = (self.limits.share, self.clears_suspicion(group, call));
+        self.groups[group]
+            .allowance
+            .admits(points, share, reading, urgent, now)
     }
 
     pub(super) fn begin_bracket(&mut self, group: usize, veid: Veid, call: Call, now: Duration) {
@@ -229,14 +280,9 @@ impl Planner {
                 return;
             }
         }
-        let often = if self.costs.count(measured) < FEW {
-            4.0
-        } else if self.costs.is_uncertain(measured) {
-            3.0
-        } else {
-            1.0
-        };
-        let wait = verify_after(measured).mul_f64((0.75 + 0.5 * self.draw()) / often);
+        let wait = self
+            .verify_after(measured)
+            .mul_f64(0.75 + 0.5 * self.draw());
         self.experiments.verify_at[measured.index()] = now + wait;
         // Others were at work: the drop is not the call's alone, but what it was not can still be told.
         let disturbed = lesson

@@ -293,10 +293,14 @@ impl Planner {
             match self.wants_bracket(group, veid, call, now) {
                 Wish::Send => self.send(group, veid, call, false, now, &mut taken),
                 Wish::Wait => {}
-                Wish::Bracket => {
+                Wish::Bracket if self.bracket_fits(group, call, now) => {
                     self.begin_bracket(group, veid, call, now);
                     self.take_bracket(now, &mut taken);
                 }
+                Wish::Bracket if self.costs.count(call) > 0 => {
+                    self.send(group, veid, call, false, now, &mut taken);
+                }
+                Wish::Bracket => self.retry_in(RETRY, now),
             }
         }
         taken

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::experiments::Experiments;
 use super::{Group, Planner, RETRY};
 use crate::budget::plan::{LONGEST_POINTS, Wanted, plan};
+use crate::budget::window::Window;
 use crate::kiwivm::{Call, Veid};
 
 /// At least this often, because spending leaves the windows.
@@ -44,7 +44,6 @@ impl Planner {
     fn replan_group(&mut self, group: usize, now: Duration) {
         let prices = Call::ALL.map(|call| self.costs.price(call));
         let reading = prices[Call::RateLimitStatus.index()];
-        let experiments = Experiments::rate(reading, self.groups.len());
         let wanted: Vec<Wanted> = self.groups[group]
             .allowance
             .members
@@ -57,10 +56,15 @@ impl Planner {
             return;
         }
         let rate = state.allowance.rate(self.limits.share, reading, now);
+        let measuring = self.measuring_rate(reading, rate);
+        let state = &mut self.groups[group];
+        // Readings that are due because much was spent.
+        let allowed = self.limits.share * state.allowance.size(Window::Quarter);
+        let watching = rate * (reading / (READ_AFTER * allowed).max(1.0)).min(0.5);
         let plan = plan(
             &wanted,
             prices,
-            (rate - experiments).max(0.2 * rate),
+            (rate - measuring - watching).max(0.2 * rate),
             state.shed,
         );
         state.shed = plan.shed;
@@ -89,6 +93,10 @@ impl Planner {
             });
             if !similar {
                 self.schedule.set_intervals(*veid, intervals, now);
+            }
+            let stands_in = intervals[Call::ServiceInfo.index()].is_some();
+            if stands_in && self.costs.count(Call::LiveServiceInfo) > 0 {
+                self.schedule.begin_with_service_info(*veid, now);
             }
         }
         self.watch(group, now);
@@ -149,7 +157,7 @@ impl Planner {
 
     /// True when so much was sent since the last reading that another one is due.
     pub(super) fn spent_much(&self, group: &Group) -> bool {
-        let allowed = self.limits.share * group.allowance.size(crate::budget::Window::Quarter);
+        let allowed = self.limits.share * group.allowance.size(Window::Quarter);
         group.allowance.reading.is_some()
             && group.allowance.sent_since_reading() >= READ_AFTER * allowed
     }

@@ -403,6 +403,49 @@ fn dear_calls_stretch_and_the_share_is_kept_and_used() {
 }
 
 #[test]
+fn the_pace_is_the_share_of_what_others_leave() {
+    let options = PointsOptions {
+        sliding: true,
+        ..account(1.0, 1.0, PointsScope::Account)
+    };
+    let mut rig = Rig::new(20, options, 0.5);
+    let minutes = 3 * 24 * 60;
+    // 5000 of 20000 points a day.
+    let mut others = (0..minutes)
+        .map(|minute| (60.0 * f64::from(minute), Veid(3), 5000.0 / 1440.0))
+        .collect();
+    rig.run(60.0 * f64::from(minutes), &mut others);
+    let own = rig.own(0, 1);
+    assert!((6500.0..=7500.0).contains(&own), "{own} points in a day");
+}
+
+#[test]
+fn every_vps_is_known_daily_as_long_as_any_points_are_ours() {
+    let options = PointsOptions {
+        sizes: [50.0, 400.0],
+        ..account(20.0, 10.0, PointsScope::Account)
+    };
+    let mut rig = Rig::new(12, options, 0.5);
+    let days = 4.0;
+    rig.run(days * 24.0 * HOUR, &mut nobody());
+    for veid in 0..12 {
+        let mut known: Vec<f64> = rig
+            .calls
+            .iter()
+            .filter(|(_, due)| {
+                due.veid == Veid(veid)
+                    && matches!(due.call, Call::LiveServiceInfo | Call::ServiceInfo)
+            })
+            .map(|(at, _)| *at)
+            .collect();
+        known.push(days * 24.0 * HOUR);
+        let longest = known.windows(2).map(|pair| pair[1] - pair[0]);
+        let longest = longest.fold(known[0], f64::max);
+        assert!(longest <= 24.5 * HOUR, "{veid}: {} h", longest / HOUR);
+    }
+}
+
+#[test]
 fn after_a_cost_rises_no_more_than_the_calls_since_the_last_reading_are_too_dear() {
     let step = 30.0 * HOUR;
     let mut options = account(1.0, 1.0, PointsScope::Account);
