@@ -11,7 +11,7 @@ use crate::kiwivm::{Call, Veid};
 /// What the API is believed to allow before a reading says otherwise.
 pub const USUAL_SIZES: [f64; 2] = [1000.0, 20_000.0];
 /// Of what is allowed, left unplanned: buckets and calls in flight count a little early or late.
-const MARGIN: f64 = 0.985;
+const MARGIN: f64 = 0.98;
 /// Of the share, what may be spent: costs are known to a few in a thousand.
 const CAUTION: f64 = 0.995;
 /// Readings that are kept possible when everything else must wait.

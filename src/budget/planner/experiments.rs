@@ -24,7 +24,7 @@ const fn verify_after(call: Call) -> Duration {
 const CONTROL_EVERY: u32 = 3;
 const READINGS_OF_A_BRACKET: f64 = 3.0;
 /// Of the points, what measuring may take.
-const MEASURING_PART: f64 = 0.1;
+const MEASURING_PART: f64 = 0.05;
 const MOST_THRIFT: f64 = 20.0;
 /// Every so many brackets of a counter that lags look whether it still does.
 const GLANCE_EVERY: u32 = 4;

@@ -11,6 +11,8 @@ use crate::kiwivm::{Call, Veid};
 const REPLAN: Duration = Duration::from_secs(60);
 /// An interval that would change by less than this part is left as it is.
 const SAME: f64 = 0.01;
+/// Others who spend less than this part are none.
+const ALONE: f64 = 0.02;
 /// A reading is due after spending this part of what is allowed in the short window.
 const READ_AFTER: f64 = 0.2;
 /// When readings matter, they come this much more often.
@@ -61,12 +63,16 @@ impl Planner {
         // Readings that are due because much was spent.
         let allowed = self.limits.share * state.allowance.size(Window::Quarter);
         let watching = rate * (reading / (READ_AFTER * allowed).max(1.0)).min(0.5);
-        let plan = plan(
-            &wanted,
-            prices,
-            (rate - measuring - watching).max(0.2 * rate),
-            state.shed,
-        );
+        // Where nobody else spends, what is planned too much is held back by the share, and nothing of it is left unused.
+        let alone = Window::ALL.into_iter().all(|window| {
+            state.allowance.others[window as usize] < ALONE * state.allowance.size(window)
+        });
+        let extra = if alone {
+            0.3 * measuring
+        } else {
+            measuring + watching
+        };
+        let plan = plan(&wanted, prices, (rate - extra).max(0.2 * rate), state.shed);
         state.shed = plan.shed;
         // While costs are not known, a plan by prudent ones is none to complain about.
         let planned = |call: Call| {
