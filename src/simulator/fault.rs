@@ -37,6 +37,8 @@ pub enum FaultKind {
     Empty,
     /// Numbers as text.
     WrongTypes,
+    /// A limit that is a word instead of a number.
+    OddField,
     /// An answer without `error`.
     MissingError,
     /// The key is refused.

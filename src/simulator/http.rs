@@ -196,6 +196,7 @@ impl Simulator {
         match fault {
             Some(FaultKind::Truncated) => Reply::Truncated(json),
             Some(FaultKind::WrongTypes) => Reply::Json(numbers_as_text(&json)),
+            Some(FaultKind::OddField) => Reply::Json(odd_field(&json)),
             Some(FaultKind::MissingError) => {
                 Reply::Json(json.replace("\"error\":0", "\"nothing\":0"))
             }
@@ -288,6 +289,19 @@ fn locked(lock: &Lock) -> String {
         .text("additionalErrorInfo", &lock.task)
         .raw("additionalLockingInfo", info.end())
         .end()
+}
+
+/// The number of IPv6 subnets as a word.
+fn odd_field(json: &str) -> String {
+    match serde_json::from_str::<Value>(json) {
+        Ok(mut value) => {
+            if let Some(limit) = value.get_mut("plan_max_ipv6s") {
+                *limit = Value::String("unlimited".to_owned());
+            }
+            value.to_string()
+        }
+        Err(_) => json.to_owned(),
+    }
 }
 
 /// Every number as text, as answers before 2023 had some of them.

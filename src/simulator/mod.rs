@@ -55,6 +55,9 @@ pub struct Options {
     pub faults: Vec<Fault>,
 }
 
+/// Of the first VPS; the others follow.
+const FIRST_VEID: u64 = 1_000_001;
+
 /// How far back usage rows go unless told otherwise.
 pub const DEFAULT_HISTORY: Duration = Duration::from_secs(14 * 86_400);
 
@@ -106,9 +109,10 @@ struct ReceivedCall {
 }
 
 impl Simulator {
-    /// The account of the demo: eight VPSes, each with a story of its own. `now` is Unix seconds.
+    /// The account of the demo: eight VPSes, each with a story of its own. `now` is Unix seconds. The answers about the
+    /// OpenVZ have a field in a form that no client knows.
     #[must_use]
-    pub fn demo(options: Options, now: f64) -> Self {
+    pub fn demo(mut options: Options, now: f64) -> Self {
         let cast = [
             ("healthy", Character::Healthy),
             ("nearly-used-up", Character::NearAllowance),
@@ -119,6 +123,15 @@ impl Simulator {
             ("openvz", Character::OpenVz),
             ("wrong-key", Character::WrongKey),
         ];
+        let odd = (FIRST_VEID..)
+            .zip(&cast)
+            .find(|(_, (_, character))| *character == Character::OpenVz);
+        options.faults.extend(odd.map(|(veid, _)| Fault {
+            veid: Some(veid),
+            call: None,
+            kind: FaultKind::OddField,
+            seconds: 0.0,
+        }));
         Self::new(
             options,
             now,
@@ -151,7 +164,7 @@ impl Simulator {
         let past_rows = usage::rows_in(options.history.as_secs_f64());
         let vps = cast
             .into_iter()
-            .zip(1_000_001_u64..)
+            .zip(FIRST_VEID..)
             .map(|((name, character), veid)| {
                 Vps::new(name, veid, character, options.seed, &story, past_rows)
             })
