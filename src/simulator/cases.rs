@@ -1,6 +1,6 @@
 //! Cases of abuse: those with a deadline, and those for which a VPS is suspended.
 
-/// Abuse points at which a plan ends.
+/// Abuse points that a plan allows.
 pub const MOST_ABUSE_POINTS: u64 = 1000;
 const POINTS_OF_A_CASE: u64 = 100;
 

@@ -140,7 +140,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_abuse_points_limit",
-        "Abuse points at which the plan ends.",
+        "Abuse points that the plan allows in a calendar year.",
         |view, series| series.value(view.service.and_then(|info| info.abuse_points_limit)),
     ),
     gauge(
