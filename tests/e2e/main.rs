@@ -1,5 +1,6 @@
 //! The exporter as a whole: real processes, real sockets, real Prometheus. Everything listens on loopback, port 0.
 
+mod alertmanager;
 mod asked;
 mod backfill;
 mod backfill_prometheus;
@@ -10,6 +11,8 @@ mod commands;
 mod compatibility;
 mod exporter;
 mod failures;
+mod grouping;
+mod inhibition;
 mod inventory;
 mod lifecycle;
 mod mock;
@@ -22,3 +25,4 @@ mod simulator_commands;
 mod simulator_usage;
 mod usage;
 mod watched;
+mod webhook;

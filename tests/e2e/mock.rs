@@ -187,6 +187,17 @@ async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<Request> {
+    let (line, body) = receive(stream).await?;
+    let form = body
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    Some(Request { line, form })
+}
+
+/// The first line and the body of a request, if one arrives.
+pub async fn receive(stream: &mut TcpStream) -> Option<(String, String)> {
     let mut received = Vec::new();
     loop {
         if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -199,13 +210,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<Request> {
                 .unwrap_or(0);
             if received.len() >= end + 4 + length {
                 let body = String::from_utf8_lossy(&received[end + 4..]).into_owned();
-                let form = body
-                    .split('&')
-                    .filter_map(|pair| pair.split_once('='))
-                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                    .collect();
-                let line = head.lines().next()?.to_owned();
-                return Some(Request { line, form });
+                return Some((head.lines().next()?.to_owned(), body));
             }
         }
         if stream.read_buf(&mut received).await.ok()? == 0 {

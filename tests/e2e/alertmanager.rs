@@ -1,0 +1,319 @@
+//! The example for Alertmanager, judged by Alertmanager: it is valid, every alert has its receiver, and what a
+//! notification says can be read.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::exporter::{Exporter, get, http, write};
+
+/// A file or folder of the project.
+pub fn shipped(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(shipped(path)).expect("it is shipped")
+}
+
+const EXAMPLE: &str = "deploy/alertmanager/alertmanager.yml";
+const TEMPLATE: &str = "deploy/alertmanager/kiwivm.tmpl";
+pub const RULES: &str = "deploy/prometheus/rules/kiwivm.yml";
+
+/// An alerting rule as the rule file has it.
+#[derive(Clone)]
+pub struct Rule {
+    pub name: String,
+    pub severity: String,
+    pub resource: Option<String>,
+    pub expr: String,
+}
+
+/// Every alerting rule that is shipped.
+pub fn rules() -> Vec<Rule> {
+    let rules: Value = yaml_serde::from_str(&read(RULES)).expect("it is YAML");
+    let groups = rules["groups"].as_array().expect("it is a list");
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let rule = |rule: &Value| {
+        Some(Rule {
+            name: text(&rule["alert"])?,
+            severity: text(&rule["labels"]["severity"])?,
+            resource: text(&rule["labels"]["resource"]),
+            expr: text(&rule["expr"])?,
+        })
+    };
+    groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().expect("it is a list"))
+        .filter(|rule| !rule["alert"].is_null())
+        .map(|value| rule(value).unwrap_or_else(|| panic!("it has no severity: {value}")))
+        .collect()
+}
+
+/// The example as it is shipped, and its template beside it, but what is sent goes to `webhook`: below the receiver's
+/// name what Alertmanager tells, and below it and `/slack` what it would have told Slack.
+pub fn example(webhook: &str) -> Value {
+    let mut example: Value = yaml_serde::from_str(&read(EXAMPLE)).expect("it is YAML");
+    for receiver in example["receivers"].as_array_mut().expect("it is a list") {
+        let url = format!(
+            "{webhook}/{}",
+            receiver["name"].as_str().expect("it has a name")
+        );
+        let receiver = receiver.as_object_mut().expect("it is an object");
+        let mut slack = receiver.get("slack_configs").cloned();
+        receiver.retain(|key, _| key == "name");
+        receiver.insert(
+            "webhook_configs".to_owned(),
+            json!([{"url": url, "send_resolved": true}]),
+        );
+        if let Some(slack) = slack.as_mut().and_then(Value::as_array_mut) {
+            for slack in slack.iter_mut() {
+                let slack = slack.as_object_mut().expect("it is an object");
+                slack.remove("api_url_file");
+                slack.insert("api_url".to_owned(), json!(format!("{url}/slack")));
+            }
+            receiver.insert("slack_configs".to_owned(), json!(slack));
+        }
+    }
+    example
+}
+
+/// The same, but routes wait a second at most, and not for the morning.
+pub fn hasty_example(webhook: &str) -> Value {
+    fn hasten(route: &mut Value) {
+        let members = route.as_object_mut().expect("it is an object");
+        members.insert("group_wait".to_owned(), json!("1s"));
+        members.insert("group_interval".to_owned(), json!("1s"));
+        members.remove("active_time_intervals");
+        if let Some(routes) = members.get_mut("routes").and_then(Value::as_array_mut) {
+            routes.iter_mut().for_each(hasten);
+        }
+    }
+    let mut example = example(webhook);
+    hasten(&mut example["route"]);
+    example
+}
+
+/// A running Alertmanager. It is killed when the test is over.
+pub struct Alertmanager {
+    process: Exporter,
+    _folder: TempDir,
+}
+
+impl Alertmanager {
+    pub fn start(config: &Value) -> Self {
+        let folder = TempDir::new().expect("there is room");
+        // JSON is YAML.
+        let config = write(folder.path(), "alertmanager.yml", &config.to_string());
+        write(folder.path(), "kiwivm.tmpl", &read(TEMPLATE));
+        let mut command = Command::new("prometheus-alertmanager");
+        command.stdout(Stdio::null()).args([
+            format!("--config.file={config}"),
+            format!("--storage.path={}", folder.path().join("data").display()),
+            "--web.listen-address=127.0.0.1:0".to_owned(),
+            "--cluster.listen-address=".to_owned(),
+        ]);
+        let process = Exporter::wait_for_line(command, |line| {
+            let (_, address) = line.split_once("msg=\"Listening on\" address=")?;
+            Some(format!("http://{address}"))
+        });
+        Self {
+            process,
+            _folder: folder,
+        }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.process.url
+    }
+
+    pub async fn alerts(&self) -> Vec<Value> {
+        let alerts = get(&format!("{}/api/v2/alerts", self.url())).await;
+        serde_json::from_str(&alerts).expect("it is a list")
+    }
+
+    pub async fn post(&self, alerts: &[Value]) {
+        let answer = http()
+            .post(format!("{}/api/v2/alerts", self.url()))
+            .header("content-type", "application/json")
+            .body(json!(alerts).to_string())
+            .send()
+            .await
+            .expect("it answers");
+        assert!(answer.status().is_success(), "{:?}", answer.text().await);
+    }
+}
+
+/// What amtool says; it must be content.
+fn amtool(arguments: &[&str]) -> String {
+    let output = Command::new("amtool").args(arguments).output();
+    let output = output.expect("amtool, of prometheus-alertmanager, is needed for this test");
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("it is text")
+}
+
+fn receiver_of(labels: &[&str]) -> String {
+    let file = format!("--config.file={}", shipped(EXAMPLE).display());
+    let mut arguments = vec!["config", "routes", "test", &file];
+    arguments.extend(labels);
+    amtool(&arguments).trim().to_owned()
+}
+
+#[test]
+fn amtool_accepts_the_example() {
+    amtool(&["check-config", &shipped(EXAMPLE).display().to_string()]);
+}
+
+#[test]
+fn every_alert_reaches_whom_its_severity_calls_for() {
+    for rule in rules() {
+        let wanted = match rule.severity.as_str() {
+            "critical" => "page",
+            "warning" => "chat",
+            "info" => "digest",
+            other => panic!("{} has a severity without a route: {other}", rule.name),
+        };
+        let labels = [
+            format!("alertname={}", rule.name),
+            format!("severity={}", rule.severity),
+        ];
+        let labels = labels.each_ref().map(String::as_str);
+        assert_eq!(receiver_of(&labels), wanted, "{labels:?}");
+    }
+}
+
+#[test]
+fn labels_of_the_owner_choose_the_receiver() {
+    let suspended = "alertname=KiwiVMSuspended";
+    let of_vps = ["job=kiwivm", "instance=localhost:10064", "vps=one"];
+    for (labels, wanted) in [
+        (&[suspended, "severity=critical"][..], "page"),
+        (&[suspended, "severity=critical", "env=prod"], "page"),
+        (&[suspended, "severity=critical", "env=dev"], "chat"),
+        (
+            &["alertname=KiwiVMMemoryLow", "severity=warning", "env=dev"],
+            "chat",
+        ),
+        (
+            &[
+                "alertname=KiwiVMSnapshotPurgedSoon",
+                "severity=info",
+                "env=dev",
+            ],
+            "digest",
+        ),
+        // Of a severity that nobody thought of, and of somebody else.
+        (&[suspended, "severity=page"], "chat"),
+        (&["alertname=NodeDown", "severity=critical"], "chat"),
+    ] {
+        assert_eq!(
+            receiver_of(&[labels, &of_vps].concat()),
+            wanted,
+            "{labels:?}"
+        );
+    }
+}
+
+/// Every text in a part of the configuration.
+fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(values) => values.iter().flat_map(texts).collect(),
+        Value::Object(members) => members.values().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn every_alert_that_the_example_names_exists() {
+    let example: Value = yaml_serde::from_str(&read(EXAMPLE)).expect("it is YAML");
+    let parts = [texts(&example["route"]), texts(&example["inhibit_rules"])].concat();
+    let named: BTreeSet<&str> = parts
+        .iter()
+        .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric()))
+        .filter(|word| word.starts_with("KiwiVM") && *word != "KiwiVM")
+        .collect();
+    assert!(named.len() > 15, "{named:?}");
+    let rules = rules();
+    let exist = rules.iter().map(|rule| rule.name.as_str()).collect();
+    let unknown: Vec<_> = named.difference(&exist).collect();
+    assert_eq!(unknown, [&""; 0]);
+}
+
+/// The data of a notification of these numbers of alerts, of which the first are firing.
+fn notification(firing: usize, resolved: usize) -> Value {
+    let alert = |index: usize| {
+        json!({
+            "status": if index < firing { "firing" } else { "resolved" },
+            "labels": {"alertname": "KiwiVMMemoryLow", "severity": "warning", "job": "kiwivm", "instance": "localhost:10064",
+                "veid": index.to_string(), "vps": format!("vps-{index}"), "env": "prod"},
+            "annotations": {"summary": "Little memory is available.", "description": format!("VPS vps-{index} has 8%."),
+                "runbook_url": "https://example.com/runbooks#memory"},
+        })
+    };
+    let alerts: Vec<_> = (0..firing + resolved).map(alert).collect();
+    let mut common = alerts[0]["labels"].clone();
+    if alerts.len() > 1 {
+        let common = common.as_object_mut().expect("it is an object");
+        common.retain(|label, _| label != "veid" && label != "vps");
+    }
+    json!({
+        "receiver": "chat", "status": if firing > 0 { "firing" } else { "resolved" }, "groupLabels": {"alertname": "KiwiVMMemoryLow"},
+        "commonLabels": common, "commonAnnotations": {"summary": "Little memory is available."}, "alerts": alerts,
+    })
+}
+
+fn rendered(name: &str, data: &Value) -> String {
+    let folder = TempDir::new().expect("there is room");
+    amtool(&[
+        "template",
+        "render",
+        &format!("--template.glob={}", shipped(TEMPLATE).display()),
+        &format!("--template.text={{{{ template \"{name}\" . }}}}"),
+        &format!(
+            "--template.data={}",
+            write(folder.path(), "data.json", &data.to_string())
+        ),
+    ])
+    .trim()
+    .to_owned()
+}
+
+#[test]
+fn a_notification_says_what_happened_and_what_to_do() {
+    let one = notification(1, 0);
+    assert_eq!(
+        rendered("kiwivm.title", &one),
+        "WARNING: vps-0: Little memory is available."
+    );
+    assert_eq!(
+        rendered("kiwivm.text", &one),
+        "Little memory is available.\nVPS vps-0 has 8%.\nenv=prod\nWhat to do: https://example.com/runbooks#memory"
+    );
+    let over = notification(0, 1);
+    assert_eq!(
+        rendered("kiwivm.title", &over),
+        "RESOLVED: vps-0: Little memory is available."
+    );
+    assert!(rendered("kiwivm.text", &over).starts_with("RESOLVED\nLittle memory"));
+}
+
+#[test]
+fn a_notification_of_many_alerts_has_an_end() {
+    let many = notification(300, 2);
+    assert_eq!(
+        rendered("kiwivm.title", &many),
+        "WARNING: Little memory is available. (300 firing, 2 resolved)"
+    );
+    let text = rendered("kiwivm.text", &many);
+    assert_eq!(text.matches("What to do").count(), 12, "{text}");
+    assert!(text.contains("And: vps-10 vps-11 ") && text.contains(" vps-299\n"));
+    assert!(text.len() < 5000, "{}", text.len());
+}

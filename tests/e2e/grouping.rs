@@ -1,0 +1,94 @@
+//! How many notifications an incident is, asked of an Alertmanager with the example's routes. They only wait less.
+
+use serde_json::{Value, json};
+
+use crate::alertmanager::{Alertmanager, hasty_example};
+use crate::webhook::{Notification, Webhook};
+
+fn alert(name: &str, severity: &str, veid: Option<u64>) -> Value {
+    let mut labels = json!({"alertname": name, "severity": severity, "job": "kiwivm", "instance": "localhost:10064"});
+    if let Some(veid) = veid {
+        labels["veid"] = json!(veid.to_string());
+        labels["vps"] = json!(format!("vps-{veid}"));
+    }
+    json!({ "labels": labels })
+}
+
+/// The name of its alerts if they have one, to whom it went, how many they are.
+fn outline(notification: &Notification) -> (String, String, usize) {
+    let name = notification.body["commonLabels"]["alertname"].as_str();
+    let alerts = notification.body["alerts"].as_array();
+    (
+        notification.path.clone(),
+        name.unwrap_or_default().to_owned(),
+        alerts.map_or(0, Vec::len),
+    )
+}
+
+fn is(path: &str, name: &str, alerts: usize) -> impl Fn(&Notification) -> bool {
+    let wanted = (path.to_owned(), name.to_owned(), alerts);
+    move |notification| outline(notification) == wanted
+}
+
+#[tokio::test]
+async fn an_outage_over_all_vpses_is_one_page_and_nothing_else() {
+    let webhook = Webhook::start().await;
+    let alertmanager = Alertmanager::start(&hasty_example(&webhook.url));
+    let mut outage = alert("KiwiVMAPIFailing", "critical", None);
+    alertmanager.post(&[outage.clone()]).await;
+    let page = is("/page", "KiwiVMAPIFailing", 1);
+    webhook.wait_for("a page", &page).await;
+
+    // One VPS of another exporter, whose alert is told: then there was an occasion to tell the others.
+    let mut alerts = vec![alert("KiwiVMDataStale", "warning", Some(300))];
+    alerts[0]["labels"]["instance"] = json!("elsewhere:10064");
+    let of_vps = |veid| alert("KiwiVMDataStale", "warning", Some(veid));
+    alerts.extend((0..300).map(of_vps));
+    alertmanager.post(&alerts).await;
+    let elsewhere = is("/chat", "KiwiVMDataStale", 1);
+    webhook.wait_for("a message", &elsewhere).await;
+    let others: Vec<_> = webhook
+        .received()
+        .into_iter()
+        .filter(|received| received.path != "/chat/slack")
+        .filter(|received| !page(received) && !elsewhere(received))
+        .collect();
+    assert!(others.is_empty(), "{others:#?}");
+
+    // When it is over, those that still have no data are told together.
+    outage["startsAt"] = json!("2020-01-01T00:00:00Z");
+    outage["endsAt"] = json!("2020-01-02T00:00:00Z");
+    alertmanager.post(&[outage]).await;
+    let all = is("/chat", "KiwiVMDataStale", 301);
+    webhook.wait_for("all", &all).await;
+}
+
+#[tokio::test]
+async fn a_page_is_of_one_vps_a_message_of_all_and_a_digest_of_everything() {
+    let webhook = Webhook::start().await;
+    let alertmanager = Alertmanager::start(&hasty_example(&webhook.url));
+    let of = |name, severity| move |veid| alert(name, severity, Some(veid));
+    let mut alerts = Vec::new();
+    alerts.extend([1, 2].map(of("KiwiVMSuspended", "critical")));
+    alerts.extend([1, 2].map(of("KiwiVMBandwidthNearlyUsed", "critical")));
+    alerts.extend([3, 4, 5].map(of("KiwiVMCPUThrottled", "warning")));
+    alerts.extend([6].map(of("KiwiVMSnapshotPurgedSoon", "info")));
+    alerts.extend([7].map(of("KiwiVMDiskImageMapped", "info")));
+    alertmanager.post(&alerts).await;
+    webhook
+        .wait_for("a message", is("/chat", "KiwiVMCPUThrottled", 3))
+        .await;
+    webhook.wait_for("a digest", is("/digest", "", 2)).await;
+    for vps in ["vps-1", "vps-2"] {
+        let page = webhook.wait_for("a page", |received| {
+            received.path == "/page" && received.body["commonLabels"]["vps"] == vps
+        });
+        assert_eq!(
+            outline(&page.await),
+            ("/page".to_owned(), "KiwiVMSuspended".to_owned(), 1)
+        );
+    }
+    let mut received = webhook.received();
+    received.retain(|received| received.path != "/chat/slack");
+    assert_eq!(received.len(), 4, "{received:#?}");
+}
