@@ -1,5 +1,6 @@
 //! The exporter as a whole: real processes, real sockets, real Prometheus. Everything listens on loopback, port 0.
 
+mod alert_chain;
 mod alertmanager;
 mod asked;
 mod backfill;

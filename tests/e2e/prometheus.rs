@@ -189,8 +189,13 @@ impl Prometheus {
 
     /// Keeps its data in `data` of a folder, where there may be blocks already.
     pub fn start_in(folder: TempDir, target: &str) -> Self {
+        Self::start_with(folder, target, "")
+    }
+
+    /// The same with more of a configuration: rule files, an Alertmanager.
+    pub fn start_with(folder: TempDir, target: &str, more: &str) -> Self {
         let config = format!(
-            "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: kiwivm\n  static_configs: [{{targets: [\"{}\"]}}]\n",
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n- job_name: kiwivm\n  static_configs: [{{targets: [\"{}\"]}}]\n{more}",
             target.trim_start_matches("http://")
         );
         let config = write(folder.path(), "prometheus.yml", &config);
@@ -219,7 +224,7 @@ impl Prometheus {
     }
 
     /// The samples of an instant query.
-    async fn query(&self, query: &str) -> Vec<Value> {
+    pub async fn query(&self, query: &str) -> Vec<Value> {
         self.ask(&[("query", query)]).await
     }
 

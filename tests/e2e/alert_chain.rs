@@ -1,0 +1,138 @@
+//! From the vendor's API to the owner's chat: simulator, exporter, Prometheus with the rules, Alertmanager with the
+//! example. All of it real, and as it is shipped; but routes wait less, and what is sent arrives here.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::alertmanager::{Alertmanager, RULES, hasty_example, shipped};
+use crate::exporter::{Exporter, PATIENCE, config};
+use crate::owner::Owner;
+use crate::prometheus::Prometheus;
+use crate::simulator::set_key;
+use crate::webhook::{Notification, Webhook};
+
+const THROTTLED: u64 = 1_000_001;
+const WELL: u64 = 1_000_002;
+
+/// Two VPSes without trouble, polled every second.
+async fn start() -> (Owner, Exporter, TempDir) {
+    let arguments = ["--vps=2", "--points.sizes=1000000,100000000"];
+    let owner = Owner::of(THROTTLED, &arguments).await;
+    set_key(&owner.simulator, WELL).await;
+    // The story of the account runs at its own pace; only the exporter is fast.
+    let (folder, flag) = config(&format!(
+        "api: {{endpoint: \"{}/v1\"}}
+budget: {{share: 1, scope: vps, download: 1000GiB}}
+intervals: {{live: 30s}}
+vps:
+- {{name: tokyo, veid: {THROTTLED}, api_key: private_test, labels: {{env: prod, owner: anna}}}}
+- {{name: paris, veid: {WELL}, api_key: private_test, labels: {{env: prod}}}}
+",
+        owner.simulator.url
+    ));
+    let exporter = Exporter::start(&["--simulator.time-scale=30", &flag]);
+    (owner, exporter, folder)
+}
+
+/// Waits until Prometheus answers a query with so many series.
+async fn wait_for(prometheus: &Prometheus, query: &str, series: usize) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        tick.tick().await;
+        let found = prometheus.query(query).await;
+        if found.len() == series {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{query}: {found:#?}");
+    }
+}
+
+/// The firing alerts that Prometheus knows, pending ones left out.
+async fn firing(prometheus: &Prometheus) -> Vec<Value> {
+    prometheus.query("ALERTS{alertstate=\"firing\"}").await
+}
+
+fn is_of(status: &'static str) -> impl Fn(&Notification) -> bool {
+    move |received| received.path == "/chat" && received.body["status"] == status
+}
+
+#[tokio::test]
+async fn a_throttled_vps_is_told_once_and_so_is_its_recovery() {
+    let (owner, exporter, _folder) = start().await;
+    let webhook = Webhook::start().await;
+    let alertmanager = Alertmanager::start(&hasty_example(&webhook.url));
+    let prometheus = Prometheus::start_with(
+        TempDir::new().expect("there is room"),
+        &exporter.url,
+        &format!(
+            "rule_files: [\"{}\"]\nalerting: {{alertmanagers: [{{static_configs: [{{targets: [\"{}\"]}}]}}]}}\n",
+            shipped(RULES).display(),
+            alertmanager.url().trim_start_matches("http://")
+        ),
+    );
+    // Rules were evaluated over both, and found nothing.
+    let both =
+        "vps:kiwivm_vps_labels:known and on (vps) count_over_time(kiwivm_cpu_throttled[1m]) > 3";
+    wait_for(&prometheus, both, 2).await;
+    assert_eq!(firing(&prometheus).await, [Value::Null; 0]);
+
+    owner.set("throttled", json!(true)).await;
+    let told = webhook
+        .wait_for("the alert is told", is_of("firing"))
+        .await
+        .body;
+    let alert = &told["alerts"][0];
+    assert_eq!(told["alerts"].as_array().map(Vec::len), Some(1), "{told}");
+    let instance = exporter.url.trim_start_matches("http://");
+    assert_eq!(
+        alert["labels"],
+        json!({
+            "alertname": "KiwiVMCPUThrottled", "severity": "warning", "job": "kiwivm", "instance": instance,
+            "veid": THROTTLED.to_string(), "vps": "tokyo", "env": "prod", "owner": "anna",
+        })
+    );
+    let annotation = |name: &str| alert["annotations"][name].as_str().unwrap_or_default();
+    assert_eq!(annotation("summary"), "The CPU of the VPS is throttled.");
+    assert!(annotation("description").contains("VPS tokyo (1000001) is throttled"));
+    assert!(annotation("runbook_url").ends_with("/runbooks.md#kiwivmcputhrottled"));
+    // What Slack shows of it.
+    let slack = webhook.wait_for("Slack is told", |received| received.path == "/chat/slack");
+    let slack = slack.await.body;
+    let shown = &slack["attachments"][0];
+    assert_eq!(
+        shown["title"],
+        "WARNING: tokyo: The CPU of the VPS is throttled."
+    );
+    let text = shown["text"].as_str().unwrap_or_default();
+    assert!(
+        text.contains(annotation("description")) && text.contains(annotation("runbook_url")),
+        "{text}"
+    );
+
+    // It goes on for a while, in which Alertmanager could tell it again and other alerts could fire.
+    let often =
+        "count_over_time(ALERTS{alertname=\"KiwiVMCPUThrottled\",alertstate=\"firing\"}[1m]) > 5";
+    wait_for(&prometheus, often, 1).await;
+    let firing = firing(&prometheus).await;
+    assert_eq!(firing.len(), 1, "{firing:#?}");
+
+    owner.set("throttled", json!(false)).await;
+    let over = webhook
+        .wait_for("the recovery is told", is_of("resolved"))
+        .await
+        .body;
+    assert_eq!(over["alerts"][0]["labels"], alert["labels"]);
+    let received = webhook.received();
+    let told: Vec<_> = received
+        .iter()
+        .filter(|received| received.path != "/chat/slack")
+        .map(|received| (received.path.as_str(), received.body["status"].as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [("/chat", Some("firing")), ("/chat", Some("resolved"))]
+    );
+}
