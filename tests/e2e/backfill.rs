@@ -29,8 +29,9 @@ impl Account {
         for veid in [1_000_001, 1_000_002] {
             assert_eq!(set_key(&simulator, veid).await, KEY);
         }
+        // A halted story brings no new rows: the newest must not grow too old to be seen where the machine is busy.
         let (folder, flag) = config(&format!(
-            "api: {{endpoint: {}/v1}}\nintervals: {{live: 30s, usage: 30s, points: 30s}}\nvps:\n\
+            "api: {{endpoint: {}/v1}}\nintervals: {{live: 30s, usage: 30s, points: 30s}}\nstaleness: 1000\nvps:\n\
             - {{name: vps-0001, veid: 1000001, api_key: {KEY}}}\n\
             - {{name: vps-0002, veid: 1000002, api_key: {KEY}}}\n",
             simulator.url
