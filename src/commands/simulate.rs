@@ -27,6 +27,7 @@ pub fn run(arguments: &Simulate) -> Result<(), Failure> {
         seed: arguments.seed,
         time_scale: arguments.time_scale,
         history: Duration::from_secs_f64(arguments.history * 86_400.0),
+        past_days: 0,
         faults,
         live_latency: Duration::from_secs_f64(arguments.live_latency),
         points: PointsOptions {

@@ -44,16 +44,16 @@ pub struct AuditLog {
 }
 
 impl AuditLog {
-    /// A log with a little past.
-    pub fn new(seed: u64, veid: u64, story: &Story) -> Self {
+    /// A log with a little past before the moment of the story with which it begins.
+    pub fn new(seed: u64, veid: u64, story: &Story, begins: f64) -> Self {
         let mut log = Self {
             seed,
             veid,
             entries: VecDeque::new(),
             logins: 0,
-            next_login: 0.0,
+            next_login: begins,
         };
-        let past = story.wall(-10.0 * DAY * (1.0 + noise(seed, veid, 0, 15)));
+        let past = story.wall(begins - 10.0 * DAY * (1.0 + noise(seed, veid, 0, 15)));
         log.push(past, Kind::Login, "Login");
         log.push(past + 460, Kind::Command, "Command received: stop");
         log.push(past + 475, Kind::Event, "VM stopped");

@@ -41,13 +41,13 @@ fn control(
     }
     match route {
         "account" => {
-            let elapsed = state.story.elapsed(now);
+            let age = state.story.age(now);
             let truth = |vps: &Vps| {
                 Moment {
                     vps,
                     story: &state.story,
                     now,
-                    points: state.points.remaining(vps.veid, elapsed),
+                    points: state.points.remaining(vps.veid, age),
                     fault: None,
                 }
                 .truth()

@@ -120,7 +120,7 @@ async fn respond(
 }
 
 /// How a call is answered.
-enum Reply {
+pub(super) enum Reply {
     Json(String),
     Status(StatusCode),
     Html,
@@ -146,10 +146,7 @@ impl Simulator {
             let concerned = |fault: &&Fault| fault.concerns(received.veid, &received.call);
             state.faults.iter().find(concerned).cloned()
         };
-        let latency = match received.call.as_str() {
-            "getLiveServiceInfo" => self.live_latency,
-            _ => self.live_latency / 10,
-        };
+        let latency = self.latency(&received.call);
         let slow = fault
             .as_ref()
             .filter(|fault| fault.kind == FaultKind::Slow)
@@ -189,7 +186,8 @@ impl Simulator {
             Some(FaultKind::Locked) => return Reply::Json(locked(&a_lock())),
             _ => {}
         }
-        let json = match self.true_answer(received, parameters, fault) {
+        let answer = self.true_answer(received.veid, &received.call, parameters, fault, unix_now());
+        let json = match answer {
             Ok(json) => json,
             Err(reply) => return reply,
         };
@@ -204,29 +202,30 @@ impl Simulator {
         }
     }
 
-    fn true_answer(
+    pub(super) fn true_answer(
         &self,
-        received: &ReceivedCall,
+        veid: u64,
+        call: &str,
         parameters: &HashMap<String, String>,
         fault: Option<FaultKind>,
+        now: f64,
     ) -> Result<String, Reply> {
         if !parameters.contains_key("veid") || !parameters.contains_key("api_key") {
             return Ok(error(700_001, "Missing required parameter"));
         }
-        let now = unix_now();
         let mut guard = self.state();
         let state = &mut *guard;
         let exported = commands::exported(&state.vps, parameters);
         let Some(vps) = state
             .vps
             .iter_mut()
-            .find(|vps| vps.veid == received.veid && parameters.get("api_key") == Some(&vps.key))
+            .find(|vps| vps.veid == veid && parameters.get("api_key") == Some(&vps.key))
         else {
             return Ok(error(700_005, "Authentication failure"));
         };
         vps.advance(&state.story, now);
-        let elapsed = state.story.elapsed(now);
-        match state.points.spend(received.veid, &received.call, elapsed) {
+        let (elapsed, age) = (state.story.elapsed(now), state.story.age(now));
+        match state.points.spend(veid, call, age) {
             Err(Refusal::Status) => return Err(Reply::Status(StatusCode::TOO_MANY_REQUESTS)),
             Err(Refusal::Drop) => return Err(Reply::Reset),
             Err(Refusal::Message) => {
@@ -243,18 +242,18 @@ impl Simulator {
             at: elapsed,
             exported,
         };
-        if let Some(answer) = commands::carry_out(&received.call, vps, &order) {
+        if let Some(answer) = commands::carry_out(call, vps, &order) {
             return Ok(answer);
         }
         let moment = Moment {
             vps,
             story: &state.story,
             now,
-            points: state.points.remaining(received.veid, elapsed),
+            points: state.points.remaining(veid, age),
             fault,
         };
         moment
-            .answer(&received.call)
+            .answer(call)
             .ok_or(Reply::Status(StatusCode::NOT_FOUND))
     }
 }

@@ -4,14 +4,11 @@ use time::OffsetDateTime;
 
 use super::noise::{hex, noise};
 use super::story::Story;
-use super::vps::Character;
+use super::vps::{Character, DAY, SUSPENDED_SINCE};
 
-const DAY: f64 = 86_400.0;
 /// A snapshot that is not sticky is kept this long.
 const SNAPSHOT_SECONDS: f64 = 30.0 * DAY;
 const BACKUPS_KEPT: usize = 3;
-/// How long ago a VPS was suspended that begins so.
-const SUSPENDED_SINCE: f64 = 3.0 * DAY;
 
 /// The disk that is copied.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +104,23 @@ impl Inventory {
             inventory.next_backup = Some(DAY * hour);
         }
         inventory
+    }
+
+    /// Takes it back by whole days to the moment when the story begins, and its backups by their own: what snapshots
+    /// are made after that, and when.
+    pub fn take_back(&mut self, begins: f64, backups: f64) -> Vec<(f64, Snapshot)> {
+        let made = |snapshot: &Snapshot| snapshot.purge_at - SNAPSHOT_SECONDS;
+        let later = self
+            .snapshots
+            .extract_if(.., |snapshot| made(snapshot) > begins);
+        let later = later.map(|snapshot| (made(&snapshot), snapshot)).collect();
+        for backup in &mut self.backups {
+            #[expect(clippy::cast_possible_truncation, reason = "whole days are meant")]
+            let earlier = backups as i64;
+            backup.timestamp += earlier;
+        }
+        self.next_backup = self.next_backup.map(|at| at + begins);
+        later
     }
 
     /// Keeps a snapshot of a disk as it is at a moment of the story.

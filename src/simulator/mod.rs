@@ -18,6 +18,7 @@ mod listings;
 mod locations;
 mod network;
 mod noise;
+mod past;
 mod points;
 mod reads;
 mod settings;
@@ -31,6 +32,7 @@ pub use fault::{Fault, FaultKind, parse_faults};
 pub use http::serve;
 pub use points::{Cost, Points, PointsOptions, PointsScope, Refusal};
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -51,6 +53,9 @@ pub struct Options {
     pub points: PointsOptions,
     /// How far back usage rows go at the start. They cost no memory.
     pub history: Duration,
+    /// Days before the start that can be asked for with [`Simulator::answer`], 30 at most: what happened in them has led
+    /// to what is there at the start. Usage rows add up to the transfer used then, for which resets are at other times.
+    pub past_days: u32,
     /// What goes wrong from the start.
     pub faults: Vec<Fault>,
 }
@@ -69,6 +74,7 @@ impl Default for Options {
             live_latency: Duration::from_millis(300),
             points: PointsOptions::default(),
             history: DEFAULT_HISTORY,
+            past_days: 0,
             faults: Vec::new(),
         }
     }
@@ -160,13 +166,18 @@ impl Simulator {
         now: f64,
         cast: impl IntoIterator<Item = (String, Character)>,
     ) -> Self {
-        let story = Story::new(now, options.time_scale);
+        let past_days = options.past_days.min(past::MOST_DAYS);
+        let story = Story::new(now, options.time_scale).with_past(f64::from(past_days) * vps::DAY);
         let past_rows = usage::rows_in(options.history.as_secs_f64());
         let vps = cast
             .into_iter()
             .zip(FIRST_VEID..)
             .map(|((name, character), veid)| {
-                Vps::new(name, veid, character, options.seed, &story, past_rows)
+                let mut vps = Vps::new(name, veid, character, options.seed, &story, past_rows);
+                if past_days > 0 {
+                    vps.take_back(&story, past_days);
+                }
+                vps
             })
             .collect();
         Self {
@@ -178,6 +189,26 @@ impl Simulator {
                 faults: options.faults,
                 calls: Vec::new(),
             }),
+        }
+    }
+
+    /// The answer to a read call at a time, Unix seconds, that is not before that of an earlier question; nothing when
+    /// the call is refused for want of points in another way than with an answer.
+    #[must_use]
+    pub fn answer(&self, veid: u64, api_key: &str, call: &str, now: f64) -> Option<String> {
+        let parameters = HashMap::from([
+            ("veid".to_owned(), veid.to_string()),
+            ("api_key".to_owned(), api_key.to_owned()),
+        ]);
+        self.true_answer(veid, call, &parameters, None, now).ok()
+    }
+
+    /// How long a call takes.
+    #[must_use]
+    pub fn latency(&self, call: &str) -> Duration {
+        match call {
+            "getLiveServiceInfo" => self.live_latency,
+            _ => self.live_latency / 10,
         }
     }
 

@@ -1,7 +1,8 @@
 //! How time goes in the simulated account.
 //!
 //! The story runs `scale` times as fast as the wall clock and in steps of one usage row. Step 0 ends the first row after
-//! the start; steps before it are history, in which both clocks go at the same pace.
+//! the start; steps before it are history, in which both clocks go at the same pace. Days of it can be asked for, when
+//! the story has a past.
 
 /// Seconds of the story that a usage row covers, at least.
 pub const ROW_SECONDS: f64 = 300.0;
@@ -11,6 +12,8 @@ pub const ROW_SECONDS: f64 = 300.0;
 pub struct Story {
     start: f64,
     scale: f64,
+    /// Seconds before the start that are part of the story.
+    past: f64,
     /// Wall time that does not count, because the story was halted.
     halted: f64,
     halted_since: Option<f64>,
@@ -22,15 +25,31 @@ impl Story {
         Self {
             start: now.floor(),
             scale,
+            past: 0.0,
             halted: 0.0,
             halted_since: None,
         }
     }
 
-    /// Seconds of the story since its start.
+    /// The story with so many seconds before its start.
+    pub fn with_past(self, past: f64) -> Self {
+        Self { past, ..self }
+    }
+
+    /// Seconds of the story since its start, negative in its past.
     pub fn elapsed(&self, now: f64) -> f64 {
         let now = self.halted_since.unwrap_or(now);
-        ((now - self.start - self.halted) * self.scale).max(0.0)
+        let since_start = now - self.start - self.halted;
+        if since_start < 0.0 {
+            since_start.max(-self.past)
+        } else {
+            since_start * self.scale
+        }
+    }
+
+    /// Seconds of the story since the beginning of its past.
+    pub fn age(&self, now: f64) -> f64 {
+        self.elapsed(now) + self.past
     }
 
     /// Halts the story, so that what is compared does not move, or lets it go on.
@@ -68,7 +87,13 @@ impl Story {
     /// The last step that is over.
     #[expect(clippy::cast_possible_truncation, reason = "whole steps are meant")]
     pub fn last_step(&self, now: f64) -> i64 {
-        (self.elapsed(now) / self.step_seconds()).floor() as i64 - 1
+        let elapsed = self.elapsed(now);
+        let step = if elapsed < 0.0 {
+            ROW_SECONDS
+        } else {
+            self.step_seconds()
+        };
+        (elapsed / step).floor() as i64 - 1
     }
 
     /// The wall time at which a moment of the story is, in whole seconds.
@@ -120,5 +145,16 @@ mod tests {
         story.halt(false, 2000.0);
         assert!((story.elapsed(2001.0) - 22.0).abs() < 1e-9);
         assert_eq!(story.row_time(-1), 999, "the past does not move");
+    }
+
+    #[test]
+    fn the_past_is_at_the_pace_of_the_wall_clock_and_the_story_at_its_own() {
+        let story = Story::new(1_790_000_000.0, 60.0).with_past(86_400.0);
+        let at = |now| (story.elapsed(now), story.age(now), story.last_step(now));
+        assert_eq!(at(1_789_900_000.0), (-86_400.0, 0.0, -289));
+        assert_eq!(at(1_789_999_400.0), (-600.0, 85_800.0, -3));
+        assert_eq!(at(1_789_999_999.0), (-1.0, 86_399.0, -2));
+        assert_eq!(at(1_790_000_000.0), (0.0, 86_400.0, -1));
+        assert_eq!(at(1_790_000_010.0), (600.0, 87_000.0, 1));
     }
 }

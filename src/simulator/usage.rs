@@ -1,5 +1,5 @@
 //! Usage rows. Those of the past depend on nothing but the seed and are reckoned when asked for, so that weeks of them
-//! cost no memory; those since the start depend on what happened and are kept.
+//! cost no memory; those since the beginning of the story depend on what happened and are kept.
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -11,6 +11,10 @@ use super::vps::Character;
 
 /// Most rows told, unless there was more of a past: two months at one in five minutes.
 const MOST_ROWS: i64 = 17_280;
+/// What the traffic of a day is on average, where that of its busiest time is 1.
+pub const MEAN_RHYTHM: f64 = 0.67;
+/// Bytes a second that a VPS writes to its disk on average at its usual pace.
+pub const USUAL_WRITTEN: f64 = 13.0 * 4000.0 * 0.5;
 /// Rows of an hour of the past.
 const HOUR: i64 = 12;
 /// How long ago a VPS was suspended that begins so: three days.
@@ -99,14 +103,18 @@ pub struct Usage {
     seed: u64,
     veid: u64,
     character: Character,
+    /// Bytes a second at the busiest time of a day.
+    pub rate: f64,
     most: i64,
     /// The oldest step that is still told.
     first: i64,
+    /// The step with which the story begins: 0 unless it has a past.
+    began: i64,
     /// The step that comes next.
     next: i64,
-    /// The rows of the steps from 0 on that are still told.
+    /// The rows of the steps since the beginning that are still told.
     kept: VecDeque<Row>,
-    /// Of the steps before 0 that are still told.
+    /// Of the steps before the beginning that are still told.
     past: OnceCell<Totals>,
 }
 
@@ -117,12 +125,24 @@ impl Usage {
             seed,
             veid,
             character,
+            rate: match character {
+                Character::NearAllowance => 700_000.0,
+                _ => 150_000.0,
+            },
             most: past_rows.max(MOST_ROWS),
             first: -past_rows,
+            began: 0,
             next: 0,
             kept: VecDeque::new(),
             past: OnceCell::new(),
         }
+    }
+
+    /// Begins so many steps earlier. Until step 0 no more rows are told at any time than would be there at the start.
+    pub fn begin_earlier(&mut self, steps: i64) {
+        self.first -= steps;
+        self.began -= steps;
+        self.next -= steps;
     }
 
     /// The step that comes next.
@@ -135,8 +155,8 @@ impl Usage {
         let row = self.make(story, self.next, pace);
         self.kept.push_back(row);
         self.next += 1;
-        if self.next - self.first > self.most {
-            if self.first < 0 {
+        if self.next <= 0 || self.next - self.first > self.most {
+            if self.first < self.began {
                 self.past = OnceCell::new();
             } else {
                 self.kept.pop_front();
@@ -200,7 +220,7 @@ impl Usage {
     /// The sums over all rows.
     pub fn totals(&self, story: &Story) -> Totals {
         let past = self.past.get_or_init(|| {
-            (self.first..0)
+            (self.first..self.began)
                 .map(|step| self.past_row(story, step))
                 .fold(Totals::default(), |totals, row| totals.add(&row))
         });
@@ -208,10 +228,10 @@ impl Usage {
     }
 
     fn row(&self, story: &Story, step: i64) -> Option<Row> {
-        if step < 0 {
+        if step < self.began {
             return Some(self.past_row(story, step));
         }
-        let index = usize::try_from(step - self.first.max(0)).ok()?;
+        let index = usize::try_from(step - self.first.max(self.began)).ok()?;
         self.kept.get(index).copied()
     }
 
@@ -239,11 +259,11 @@ impl Usage {
             Pace::Usual => 3.0 + 20.0 * chance(4),
         };
         // Most traffic in the evening, a third of it at dawn.
-        let rhythm = 0.67 + 0.33 * ((story.hour(step) - 20.0) / 24.0 * std::f64::consts::TAU).cos();
-        let rate = match (pace, self.character) {
-            (Pace::Off, _) => 0.0,
-            (_, Character::NearAllowance) => 700_000.0,
-            _ => 150_000.0,
+        let rhythm =
+            MEAN_RHYTHM + 0.33 * ((story.hour(step) - 20.0) / 24.0 * std::f64::consts::TAU).cos();
+        let rate = match pace {
+            Pace::Off => 0.0,
+            _ => self.rate,
         };
         let seconds = story.seconds_of(step);
         let traffic = rate * rhythm * seconds;

@@ -6,6 +6,7 @@ use super::inventory::{Disk, Inventory};
 use super::locations::{LOCATIONS, Location};
 use super::network::Network;
 use super::noise::{noise, scaled, to_float};
+use super::past::Planned;
 use super::settings::Settings;
 use super::story::Story;
 use super::task::{Lock, Task, Work};
@@ -13,7 +14,14 @@ use super::usage::{Pace, Usage};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
-const DAY: f64 = 86_400.0;
+pub const DAY: f64 = 86_400.0;
+/// From reset to reset.
+pub const MONTH: f64 = 30.0 * DAY;
+/// How long ago a VPS was suspended that begins so.
+pub const SUSPENDED_SINCE: f64 = 3.0 * DAY;
+/// How long ago the case was opened that waits for an owner at the start, and how long the owner has from the start on.
+pub const WARNED_SINCE: f64 = 5.0 * 3600.0;
+const WARNED_UNTIL: f64 = 3.0 * DAY;
 /// The vendor lifts a CPU throttle after two hours.
 const THROTTLE_SECONDS: f64 = 2.0 * 3600.0;
 /// Rows in a row with a busy CPU that lead to throttling.
@@ -79,6 +87,12 @@ pub struct Vps {
     pub audit: AuditLog,
     pub task: Option<Task>,
     pub seed: u64,
+    /// What will happen at which moments of the story, the last first.
+    pub planned: Vec<(f64, Planned)>,
+    /// Story seconds from which tasks hold a VPS that is locked by character.
+    pub locked_from: f64,
+    /// Of so many bytes that are written one makes the disk fuller.
+    pub written_for_one: u64,
     hot_rows: u32,
 }
 
@@ -90,6 +104,7 @@ enum Event {
     Backup,
     Deadline,
     Login,
+    Planned,
 }
 
 impl Vps {
@@ -117,11 +132,7 @@ impl Vps {
             used: disk_used,
             os: settings.os,
         };
-        let mut cases = Cases::new(veid);
-        if character == Character::NearAllowance {
-            cases.warn(story.wall(-5.0 * 3600.0), 3.0 * DAY);
-        }
-        Self {
+        let mut vps = Self {
             veid,
             key_handed_out: if character == Character::WrongKey {
                 key_of(seed, veid ^ 0xFFFF)
@@ -152,13 +163,20 @@ impl Vps {
             network: Network::new(veid, (!openvz).then(|| settings.hostname.clone())),
             settings,
             inventory: Inventory::new(seed, veid, character, copied, story),
-            cases,
-            audit: AuditLog::new(seed, veid, story),
+            cases: Cases::new(veid),
+            audit: AuditLog::new(seed, veid, story, 0.0),
             task: None,
             seed,
+            planned: Vec::new(),
+            locked_from: 0.0,
+            written_for_one: 2000,
             name,
             hot_rows: 0,
+        };
+        if character == Character::NearAllowance {
+            vps.warn(story, -WARNED_SINCE);
         }
+        vps
     }
 
     pub fn openvz(&self) -> bool {
@@ -199,6 +217,7 @@ impl Vps {
             (self.inventory.next_backup(), Event::Backup),
             (self.cases.next_deadline(), Event::Deadline),
             (Some(self.audit.next_login()), Event::Login),
+            (self.planned.last().map(|(at, _)| *at), Event::Planned),
         ]
         .into_iter()
         .filter_map(|(at, event)| Some((at?, event)))
@@ -227,6 +246,7 @@ impl Vps {
                 self.suspend(story, at);
             }
             Event::Login => self.audit.login(timestamp),
+            Event::Planned => self.carry_out_plan(story, at),
         }
     }
 
@@ -256,7 +276,7 @@ impl Vps {
         }
     }
 
-    fn copied(&self) -> Disk {
+    pub fn copied(&self) -> Disk {
         Disk {
             used: self.disk_used,
             os: self.settings.os,
@@ -285,6 +305,11 @@ impl Vps {
         self.audit.push(story.wall(at), Kind::Event, "VM stopped");
     }
 
+    /// Opens the case whose deadline is after the start.
+    pub fn warn(&mut self, story: &Story, at: f64) {
+        self.cases.warn(story.wall(at), WARNED_UNTIL);
+    }
+
     /// What every suspension is: one more of them, and the VPS is off.
     pub fn suspend(&mut self, story: &Story, at: f64) {
         self.suspensions += 1;
@@ -295,14 +320,14 @@ impl Vps {
 
     fn step(&mut self, story: &Story, ends: f64) {
         if ends >= self.next_reset {
-            self.next_reset += 30.0 * DAY;
+            self.next_reset += MONTH;
             self.data_counter = 0;
             if self.used_up {
                 self.used_up = false;
                 self.running = !self.suspended();
             }
         }
-        let begins = ends - story.step_seconds();
+        let begins = ends - story.seconds_of(self.usage.next_step());
         let hot =
             self.character == Character::Throttled && (begins / 3600.0).rem_euclid(4.0) >= 3.0;
         let pace = match (self.running, ends <= self.throttled_until) {
@@ -322,7 +347,8 @@ impl Vps {
         }
         let row = self.usage.push(story, pace);
         self.data_counter += row.network_in + row.network_out;
-        self.disk_used = (self.disk_used + row.disk_written / 2_048_000 * 1024).min(self.disk);
+        let kept = row.disk_written / (self.written_for_one * 1024) * 1024;
+        self.disk_used = (self.disk_used + kept).min(self.disk);
         if !self.suspended() && self.data_counter >= self.monthly_data {
             self.used_up = true;
             self.suspend(story, ends);
@@ -338,10 +364,10 @@ impl Vps {
         if let Some(task) = &self.task {
             return Some(task.lock(story_seconds));
         }
-        if self.character != Character::Locked {
+        if self.character != Character::Locked || story_seconds < self.locked_from {
             return None;
         }
-        let into = story_seconds.rem_euclid(3600.0);
+        let into = (story_seconds - self.locked_from).rem_euclid(3600.0);
         (into < 3300.0).then(|| Lock {
             percent: scaled(1, into / 33.0).min(99),
             task: "Snapshot: before-upgrade".to_owned(),

@@ -1,0 +1,270 @@
+//! A VPS some days before the start of its story, so that in these days it becomes what it is at the start.
+//!
+//! Without a past the counters at the start are numbers of their own. With one they are what the usage rows since the
+//! last reset add up to, so traffic is at another pace and the reset at another time.
+
+use super::audit::AuditLog;
+use super::cases::Cases;
+use super::inventory::Snapshot;
+use super::noise::{scaled, to_float};
+use super::story::Story;
+use super::usage::{MEAN_RHYTHM, USUAL_WRITTEN, rows_in};
+use super::vps::{Character, DAY, MONTH, SUSPENDED_SINCE, Vps, WARNED_SINCE};
+
+/// More days would have more than one reset.
+pub const MOST_DAYS: u32 = 30;
+/// How long the VPS that is off is off.
+const STOPPED_SINCE: f64 = 6.0 * DAY;
+/// How long the VPS that is held by tasks is held: the sixth of them is half done.
+const LOCKED_SINCE: f64 = 5.5 * 3600.0;
+/// The period of one whose allowance is used up.
+const USED_UP_IN: f64 = 21.0 * DAY;
+/// Who uses less than this of the allowance a month at the pace of the present period stays below it in any other.
+const MOST_OF_A_MONTH: f64 = 0.7;
+/// One byte in so many that a growing disk writes stays.
+const GROWING: u64 = 40;
+
+/// What is to happen to a VPS.
+#[derive(Clone, Debug)]
+pub enum Planned {
+    /// The owner shuts it down.
+    Stop,
+    /// A policy case is opened.
+    Warn,
+    /// A snapshot like this one is made.
+    Snapshot(Box<Snapshot>),
+}
+
+impl Vps {
+    /// Takes a VPS that was not used yet back by so many days.
+    pub fn take_back(&mut self, story: &Story, days: u32) {
+        let begins = -f64::from(days) * DAY;
+        self.usage.begin_earlier(rows_in(-begins));
+        self.audit = AuditLog::new(self.seed, self.veid, story, begins);
+        // Whole days are whole turns of busy and throttled.
+        self.throttled_until += begins;
+        if self.character == Character::Locked {
+            self.locked_from = -LOCKED_SINCE;
+        }
+        self.take_back_traffic(begins);
+        self.take_back_disk(begins);
+        // None was made while it is suspended.
+        let backups = match (self.character, self.used_up) {
+            (Character::UsedUp, true) => 0.0,
+            (Character::UsedUp, false) => begins + SUSPENDED_SINCE,
+            _ => begins,
+        };
+        let snapshots = self.inventory.take_back(begins, backups);
+        let snapshots = snapshots
+            .into_iter()
+            .map(|(at, snapshot)| (at, Planned::Snapshot(Box::new(snapshot))));
+        self.planned.extend(snapshots);
+        if self.character == Character::NearAllowance {
+            self.cases = Cases::new(self.veid);
+            self.planned.push((-WARNED_SINCE, Planned::Warn));
+        }
+        self.planned.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    }
+
+    fn take_back_traffic(&mut self, begins: f64) {
+        let used = to_float(self.data_counter);
+        let off = match self.character {
+            Character::Stopped => STOPPED_SINCE,
+            Character::UsedUp => SUSPENDED_SINCE,
+            _ => 0.0,
+        };
+        let since_reset = match self.character {
+            Character::NearAllowance => used / (self.usage.rate * MEAN_RHYTHM),
+            Character::UsedUp => USED_UP_IN + off,
+            _ => {
+                let modest = MONTH * used / (to_float(self.monthly_data) * MOST_OF_A_MONTH);
+                (MONTH - self.next_reset).max(modest + off)
+            }
+        };
+        let mean = used / (since_reset - off);
+        self.usage.rate = mean / MEAN_RHYTHM;
+        let used = if begins < -since_reset {
+            self.next_reset = -since_reset;
+            let month = (mean * MONTH).min(MOST_OF_A_MONTH * to_float(self.monthly_data));
+            (month - mean * (-since_reset - begins)).max(0.0)
+        } else {
+            self.next_reset = MONTH - since_reset;
+            mean * (begins.min(-off) + since_reset)
+        };
+        self.data_counter = scaled(1, used);
+        if begins >= -off {
+            return;
+        }
+        match self.character {
+            Character::Stopped => self.planned.push((-off, Planned::Stop)),
+            Character::UsedUp => (self.used_up, self.suspensions) = (false, 0),
+            _ => {}
+        }
+        self.running = true;
+    }
+
+    fn take_back_disk(&mut self, begins: f64) {
+        if self.openvz() {
+            let grown = -begins * USUAL_WRITTEN / to_float(GROWING);
+            self.disk_used = self.disk_used.saturating_sub(scaled(1, grown)) / 1024 * 1024;
+            self.written_for_one = GROWING;
+        }
+    }
+
+    /// Lets the next planned thing happen.
+    pub fn carry_out_plan(&mut self, story: &Story, at: f64) {
+        match self.planned.pop() {
+            Some((_, Planned::Stop)) => self.stop(story, at),
+            Some((_, Planned::Warn)) => self.warn(story, at),
+            Some((_, Planned::Snapshot(of))) => {
+                let disk = self.copied();
+                self.inventory.add(story, at, disk, &of.description);
+                if let Some(made) = self.inventory.snapshots.last_mut() {
+                    made.sticky = of.sticky;
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: f64 = 1_790_000_000.0;
+    const CAST: [Character; 8] = [
+        Character::Healthy,
+        Character::NearAllowance,
+        Character::Throttled,
+        Character::Stopped,
+        Character::UsedUp,
+        Character::Locked,
+        Character::OpenVz,
+        Character::WrongKey,
+    ];
+
+    /// A VPS at its start, and one with a past at the beginning of it.
+    fn twins(character: Character, seed: u64, days: u32) -> (Vps, Vps, Story) {
+        let story = Story::new(START, 60.0).with_past(f64::from(days) * DAY);
+        let new = || {
+            Vps::new(
+                "x".to_owned(),
+                1_000_001 + seed,
+                character,
+                seed,
+                &story,
+                72,
+            )
+        };
+        let mut earlier = new();
+        earlier.take_back(&story, days);
+        (new(), earlier, story)
+    }
+
+    fn share(vps: &Vps) -> f64 {
+        to_float(vps.data_counter) / to_float(vps.monthly_data)
+    }
+
+    #[test]
+    fn after_its_past_a_vps_is_what_it_is_at_the_start() {
+        for (seed, days) in (1..=8).zip([30, 30, 30, 20, 7, 4, 2, 1]) {
+            for character in CAST {
+                let what = format!("{character:?}, seed {seed}, {days} days");
+                let (start, mut vps, story) = twins(character, seed, days);
+                vps.advance(&story, START);
+                assert!(
+                    (share(&vps) - share(&start)).abs() < 0.02,
+                    "{what}: {}",
+                    share(&vps)
+                );
+                assert!(
+                    (to_float(vps.disk_used) / to_float(start.disk_used) - 1.0).abs() < 0.03,
+                    "{what}"
+                );
+                assert_eq!(
+                    (
+                        vps.status(),
+                        vps.used_up,
+                        vps.suspensions,
+                        vps.throttled(0.0),
+                        vps.lock(0.0).is_some()
+                    ),
+                    (
+                        start.status(),
+                        start.used_up,
+                        start.suspensions,
+                        start.throttled(0.0),
+                        start.lock(0.0).is_some()
+                    ),
+                    "{what}"
+                );
+                assert_eq!(
+                    format!("{:?}", vps.cases),
+                    format!("{:?}", start.cases),
+                    "{what}"
+                );
+                let kept = |vps: &Vps| {
+                    let snapshots = vps.inventory.snapshots.iter();
+                    let snapshots: Vec<_> = snapshots.map(|of| (of.created, of.sticky)).collect();
+                    let backups: Vec<_> = vps
+                        .inventory
+                        .backups
+                        .iter()
+                        .map(|of| of.timestamp)
+                        .collect();
+                    (snapshots, backups)
+                };
+                assert_eq!(kept(&vps), kept(&start), "{what}");
+                assert_eq!(
+                    (vps.usage.next_step(), vps.usage.rows(&story).len()),
+                    (0, 72)
+                );
+                assert!(vps.planned.is_empty() && vps.next_reset > 0.0, "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_month_has_one_reset_and_nobody_but_the_one_it_is_about_is_suspended() {
+        for seed in 1..=8 {
+            for character in CAST {
+                let what = format!("{character:?}, seed {seed}");
+                let (_, mut vps, story) = twins(character, seed, 30);
+                let (mut resets, mut suspensions, mut before) = (0, 0, vps.clone());
+                for hours in (0..30 * 24).rev() {
+                    vps.advance(&story, START - f64::from(hours) * 3600.0);
+                    resets += u32::from(vps.data_counter < before.data_counter);
+                    suspensions += u32::from(vps.suspended() && !before.suspended());
+                    before = vps.clone();
+                }
+                assert_eq!(resets, 1, "{what}");
+                assert_eq!(
+                    suspensions,
+                    u32::from(character == Character::UsedUp),
+                    "{what}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn rows_since_the_reset_add_up_to_the_counter() {
+        let (_, mut vps, story) = twins(Character::Healthy, 3, 30);
+        let mut sum = 0;
+        for step in -30 * 288..0_i64 {
+            vps.advance(
+                &story,
+                START + to_float(step.unsigned_abs()) * -300.0 + 300.0,
+            );
+            let row = vps.usage.newest(&story, 1).next().expect("there is one");
+            let traffic = row.network_in + row.network_out;
+            sum = if vps.data_counter == traffic {
+                traffic
+            } else {
+                sum + traffic
+            };
+        }
+        assert_eq!(vps.data_counter, sum);
+    }
+}
