@@ -13,6 +13,8 @@ mod process;
 mod series;
 mod text;
 
+pub use process::render as process_metrics;
+
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -166,22 +168,9 @@ impl Exposition {
     }
 
     fn render_all(&self, now: Moment) -> String {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(FleetCollector::new(&self.fleet, now, None)));
         let reloads = *self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
-        registry.register_collector(Box::new(ExporterCollector::new(&self.fleet, reloads)));
-        self.register_foreign(&mut registry, now, None);
-        encode(&registry)
-    }
-
-    fn register_foreign(&self, registry: &mut Registry, now: Moment, only: Option<HashSet<Veid>>) {
-        let exporters = self.asked_for().clone();
-        registry.register_collector(Box::new(ForeignCollector::new(
-            &self.fleet,
-            now,
-            only,
-            exporters,
-        )));
+        let compatibility = self.asked_for().clone();
+        render(&self.fleet, reloads, compatibility, now)
     }
 
     fn render_some(
@@ -194,7 +183,9 @@ impl Exposition {
         let mut registry = Registry::default();
         let fleet = FleetCollector::new(&self.fleet, now, Some(only.clone()));
         registry.register_collector(Box::new(fleet));
-        self.register_foreign(&mut registry, now, Some(only));
+        let exporters = self.asked_for().clone();
+        let foreign = ForeignCollector::new(&self.fleet, now, Some(only), exporters);
+        registry.register_collector(Box::new(foreign));
         let openmetrics = encode(&registry);
         let fleet = match format {
             Format::OpenMetrics1 => openmetrics,
@@ -216,6 +207,22 @@ impl Rendered {
             }),
         }
     }
+}
+
+/// Everything but `process_*` as OpenMetrics without its end, also under the names of other exporters.
+#[must_use]
+pub fn render(
+    fleet: &SharedFleet,
+    reloads: Reloads,
+    compatibility: Vec<Compatibility>,
+    now: Moment,
+) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(FleetCollector::new(fleet, now, None)));
+    registry.register_collector(Box::new(ExporterCollector::new(fleet, reloads)));
+    let foreign = ForeignCollector::new(fleet, now, None, compatibility);
+    registry.register_collector(Box::new(foreign));
+    encode(&registry)
 }
 
 fn named(fleet: &Fleet, names: &[String]) -> Result<HashSet<Veid>, UnknownVps> {

@@ -108,6 +108,7 @@ const fn metric(name: &'static str, kind: Kind, help: &'static str) -> Metric {
 }
 
 /// The samples of this process in OpenMetrics, without an end marker.
+#[must_use]
 pub fn render() -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ProcessCollector));

@@ -54,6 +54,24 @@ pub struct Response {
     pub bytes: u64,
 }
 
+impl Response {
+    /// What a body comes to that arrived whole and with status 200. Usage rows are passed to `row`.
+    #[must_use]
+    pub fn of_body(
+        veid: Veid,
+        key: &ApiKey,
+        call: Call,
+        body: &[u8],
+        row: &mut dyn FnMut(UsageRow),
+    ) -> Self {
+        Self {
+            result: decode(call, body, row)
+                .map_err(|error| CallError::from_answer(veid, call, key, error)),
+            bytes: body.len() as u64,
+        }
+    }
+}
+
 /// Makes read calls. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {

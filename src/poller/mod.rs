@@ -2,9 +2,11 @@
 
 mod keeper;
 mod keys;
+mod notes;
 mod setup;
 mod state_file;
 
+pub use notes::{Answered, Noted, show_plan};
 pub use setup::{limits, paces};
 pub use state_file::{State, StateFile};
 
@@ -19,11 +21,10 @@ use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::budget::{Due, Finished, Limits, Outcome, Planner};
+use crate::budget::{Due, Limits, Planner};
 use crate::clock::Clock;
 use crate::config::{Collect, Config};
-use crate::fleet::{Fleet, PointsUse, UsageReading};
-use crate::kiwivm::model::{Answer, Points};
+use crate::fleet::Fleet;
 use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
 use keeper::Keeper;
 use keys::Keys;
@@ -76,13 +77,6 @@ pub struct Poller {
     /// Whether counters of usage rows are shown. In a single round they would be 0 for ever, which reads as no traffic.
     counts_usage: bool,
     collect: Collect,
-}
-
-struct Answered {
-    due: Due,
-    response: Response,
-    usage: Option<UsageReading>,
-    took: Duration,
 }
 
 /// The fleet of a configuration, about which nothing is known yet.
@@ -193,9 +187,6 @@ impl Poller {
         for due in taken {
             self.call(due);
         }
-        for (call, reason) in self.planner.take_deferrals() {
-            lock(&self.fleet).totals_mut().count_deferral(call, reason);
-        }
         self.show_plan();
         self.tell_once_when_stretched();
     }
@@ -248,27 +239,9 @@ impl Poller {
         self.clock.now().elapsed.mul_f64(self.time_scale)
     }
 
-    /// Passes on to the fleet what the planner has decided and found out.
     fn show_plan(&mut self) {
-        let mut fleet = lock(&self.fleet);
-        fleet.show_points(PointsUse {
-            spent: self.planner.spent(),
-            costs: Call::ALL.map(|call| self.planner.learned_cost(call)),
-            shared: self.planner.shared(),
-        });
-        if self.shown == Some(self.planner.revision()) {
-            return;
-        }
-        self.shown = Some(self.planner.revision());
-        let (planner, time_scale) = (&self.planner, self.time_scale);
-        fleet.show_plan(|veid| {
-            let interval = |call| {
-                planner
-                    .interval(veid, call)
-                    .map(|interval| interval.div_f64(time_scale))
-            };
-            (Call::ALL.map(interval), planner.allowed(veid))
-        });
+        let fleet = &mut lock(&self.fleet);
+        show_plan(&mut self.planner, fleet, &mut self.shown, self.time_scale);
     }
 
     /// One line when the wanted intervals can no longer be kept, one when they can again.
@@ -298,56 +271,25 @@ impl Poller {
             .min()
     }
 
-    fn finish(&mut self, answered: Answered) {
-        let Answered {
-            due: Due { veid, call },
-            response,
-            usage,
-            took,
-        } = answered;
-        let now = self.clock.now();
-        let before = self.note(veid, call, &response, took);
-        let (outcome, remaining) = match &response.result {
-            Ok(decoded) => (Outcome::Success, remaining(&decoded.answer)),
-            Err(error) => (Outcome::Failure(error.reason), None),
-        };
-        let finished = Finished {
-            outcome,
-            remaining,
-            bytes: response.bytes,
-        };
-        self.planner.finish(veid, finished, self.planner_now());
-        if outcome == Outcome::Failure(Reason::Auth) {
+    fn finish(&mut self, mut answered: Answered) {
+        let (now, counted) = (self.clock.now(), self.planner_now());
+        if answered.key_refused() {
             self.next_key_check.get_or_insert(now.elapsed);
         }
-        {
-            let mut fleet = lock(&self.fleet);
-            fleet.apply(veid, call, &response.result, now);
-            if let Some(usage) = usage.filter(|_| response.result.is_ok()) {
-                fleet.take_usage(veid, usage);
-                match &mut self.keeper {
-                    Some(keeper) => keeper.usage_counted(),
-                    None if self.counts_usage => fleet.show_usage(),
-                    None => {}
-                }
+        let noted = {
+            let fleet = &mut lock(&self.fleet);
+            let noted = answered.note(&mut self.planner, fleet, counted, now);
+            match &mut self.keeper {
+                _ if !noted.usage_counted => {}
+                Some(keeper) => keeper.usage_counted(),
+                None if self.counts_usage => fleet.show_usage(),
+                None => {}
             }
-        }
-        log_outcome(&self.keys, veid, call, &response, before);
-    }
-
-    /// Counts what every response costs, and tells whether its outcome was to be expected: the VPS's last call of this
-    /// kind failed too, or the VPS is known to be locked.
-    fn note(&self, veid: Veid, call: Call, response: &Response, took: Duration) -> bool {
-        let mut fleet = lock(&self.fleet);
-        let totals = fleet.totals_mut();
-        totals.durations[call.index()].observe(took.as_secs_f64());
-        totals.response_bytes[call.index()] += response.bytes;
-        let locked = matches!(&response.result, Err(error) if error.reason == Reason::Locked);
-        fleet
-            .vps()
-            .iter()
-            .find(|vps| vps.identity.veid == veid)
-            .is_some_and(|vps| vps.failing(call) || (locked && vps.locked()))
+            noted
+        };
+        let Due { veid, call } = answered.due;
+        let before = noted.failed_before;
+        log_outcome(&self.keys, veid, call, &answered.response, before);
     }
 
     /// Reads the key files of VPSes whose key was refused; a new key is tried at once.
@@ -458,19 +400,6 @@ async fn sleep_until(clock: &Clock, wake: Option<Duration>) {
         Some(wake) => tokio::time::sleep(wake.saturating_sub(clock.now().elapsed)).await,
         None => std::future::pending().await,
     }
-}
-
-/// Remaining points as the planner takes them, when an answer tells both.
-fn remaining(answer: &Answer) -> Option<[f64; 2]> {
-    let Answer::Points(Points {
-        remaining_15m: Some(quarter),
-        remaining_24h: Some(day),
-    }) = answer
-    else {
-        return None;
-    };
-    #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
-    Some([*quarter as f64, *day as f64])
 }
 
 #[cfg(test)]

@@ -1,0 +1,130 @@
+//! What the poller writes down, with the time as an argument: the plan for the fleet, outcomes for planner and fleet.
+
+use std::time::Duration;
+
+use crate::budget::{Due, Finished, Outcome, Planner};
+use crate::clock::Moment;
+use crate::fleet::{Fleet, PointsUse, UsageReading};
+use crate::kiwivm::model::{Answer, Points};
+use crate::kiwivm::{Call, Reason, Response, Veid};
+
+/// A call that was made.
+#[derive(Debug)]
+pub struct Answered {
+    /// Which.
+    pub due: Due,
+    /// What came of it.
+    pub response: Response,
+    /// The usage rows that came with it.
+    pub usage: Option<UsageReading>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What is worth knowing after an outcome was noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// The outcome was to be expected: the VPS's last call of this kind failed too, or the VPS is known to be locked.
+    pub failed_before: bool,
+    /// Usage rows were counted, which [`Fleet::show_usage`] shows.
+    pub usage_counted: bool,
+}
+
+impl Answered {
+    /// Tells planner and fleet. `counted` is `now` in the time in which the points are counted.
+    pub fn note(
+        &mut self,
+        planner: &mut Planner,
+        fleet: &mut Fleet,
+        counted: Duration,
+        now: Moment,
+    ) -> Noted {
+        let Due { veid, call } = self.due;
+        let failed_before = self.count(fleet);
+        planner.finish(veid, self.finished(), counted);
+        fleet.apply(veid, call, &self.response.result, now);
+        let usage = self.usage.take().filter(|_| self.response.result.is_ok());
+        let usage_counted = usage.is_some();
+        if let Some(usage) = usage {
+            fleet.take_usage(veid, usage);
+        }
+        Noted {
+            failed_before,
+            usage_counted,
+        }
+    }
+
+    /// True when the key was refused.
+    #[must_use]
+    pub fn key_refused(&self) -> bool {
+        matches!(&self.response.result, Err(error) if error.reason == Reason::Auth)
+    }
+
+    /// Counts what every response costs, and tells whether its outcome was to be expected.
+    fn count(&self, fleet: &mut Fleet) -> bool {
+        let Due { veid, call } = self.due;
+        let totals = fleet.totals_mut();
+        totals.durations[call.index()].observe(self.took.as_secs_f64());
+        totals.response_bytes[call.index()] += self.response.bytes;
+        let locked = matches!(&self.response.result, Err(error) if error.reason == Reason::Locked);
+        fleet
+            .vps()
+            .iter()
+            .find(|vps| vps.identity.veid == veid)
+            .is_some_and(|vps| vps.failing(call) || (locked && vps.locked()))
+    }
+
+    fn finished(&self) -> Finished {
+        let (outcome, remaining) = match &self.response.result {
+            Ok(decoded) => (Outcome::Success, remaining(&decoded.answer)),
+            Err(error) => (Outcome::Failure(error.reason), None),
+        };
+        Finished {
+            outcome,
+            remaining,
+            bytes: self.response.bytes,
+        }
+    }
+}
+
+/// Passes on to the fleet what the planner has decided and found out. `shown` is the revision that was passed on last;
+/// the planner lives in a time that runs `time_scale` times as fast.
+pub fn show_plan(
+    planner: &mut Planner,
+    fleet: &mut Fleet,
+    shown: &mut Option<u64>,
+    time_scale: f64,
+) {
+    for (call, reason) in planner.take_deferrals() {
+        fleet.totals_mut().count_deferral(call, reason);
+    }
+    fleet.show_points(PointsUse {
+        spent: planner.spent(),
+        costs: Call::ALL.map(|call| planner.learned_cost(call)),
+        shared: planner.shared(),
+    });
+    if shown.replace(planner.revision()) == Some(planner.revision()) {
+        return;
+    }
+    fleet.show_plan(|veid: Veid| {
+        let interval = |call| {
+            planner
+                .interval(veid, call)
+                .map(|interval| interval.div_f64(time_scale))
+        };
+        (Call::ALL.map(interval), planner.allowed(veid))
+    });
+}
+
+/// Remaining points as the planner takes them, when an answer tells both.
+fn remaining(answer: &Answer) -> Option<[f64; 2]> {
+    let Answer::Points(Points {
+        remaining_15m: Some(quarter),
+        remaining_24h: Some(day),
+    }) = answer
+    else {
+        return None;
+    };
+    #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
+    Some([*quarter as f64, *day as f64])
+}
