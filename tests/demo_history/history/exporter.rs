@@ -1,0 +1,164 @@
+//! An exporter and the API that it asks in one simulated time: no sockets, no waiting.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use kiwivm_exporter::budget::{Due, Planner};
+use kiwivm_exporter::clock::{BEFORE_START, Moment};
+use kiwivm_exporter::config::{Config, DEFAULT_INTERVALS, DEFAULT_STALENESS};
+use kiwivm_exporter::exposition::{Reloads, process_metrics, render};
+use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
+use kiwivm_exporter::poller::{Answered, SharedFleet, fleet_of, limits, lock, paces, show_plan};
+use kiwivm_exporter::simulator::{Credential, Simulator};
+use reqwest::Url;
+
+/// The planner draws its numbers from it.
+const SEED: u64 = 1;
+/// What waits for nothing but time is looked at again after this.
+const TICK: Duration = Duration::from_millis(1);
+
+/// An exporter that started at some time and has come to another.
+pub struct Exporter<'a> {
+    simulator: &'a Simulator,
+    credentials: HashMap<Veid, (Credential, ApiKey)>,
+    fleet: SharedFleet,
+    planner: Planner,
+    shown: Option<u64>,
+    started: f64,
+    elapsed: Duration,
+    wake: Duration,
+    flights: Vec<Flight>,
+}
+
+/// A call that is under way.
+struct Flight {
+    due: Due,
+    began: Duration,
+    ends: Duration,
+}
+
+impl<'a> Exporter<'a> {
+    /// An exporter that starts at `now`, Unix seconds, and polls as one does that is not told otherwise.
+    pub fn new(simulator: &'a Simulator, now: f64) -> Self {
+        let credential = |of: Credential| {
+            let key = ApiKey::new(of.api_key.as_str()).expect("a key of the simulator is one");
+            (Veid(of.veid), (of, key))
+        };
+        let credentials: Vec<_> = simulator
+            .credentials()
+            .into_iter()
+            .map(credential)
+            .collect();
+        let endpoint = Url::parse("http://127.0.0.1/v1").expect("it is a URL");
+        let vps = credentials
+            .iter()
+            .map(|(veid, (of, key))| (of.name.clone(), *veid, key.clone()));
+        let config = Config::for_simulator(endpoint, DEFAULT_INTERVALS, DEFAULT_STALENESS, vps);
+        Self {
+            simulator,
+            credentials: credentials.into_iter().collect(),
+            fleet: fleet_of(&config),
+            planner: Planner::new(&paces(&config), limits(&config, 1.0), SEED, BEFORE_START),
+            shown: None,
+            started: now,
+            elapsed: BEFORE_START,
+            wake: BEFORE_START,
+            flights: Vec::new(),
+        }
+    }
+
+    /// Lets everything happen until `now`, Unix seconds.
+    pub fn run_until(&mut self, now: f64) {
+        let until = BEFORE_START + Duration::from_secs_f64(now - self.started);
+        loop {
+            let ends = self.flights.iter().map(|flight| flight.ends);
+            let next = ends.chain([self.wake]).min().unwrap_or(until);
+            if next > until {
+                break;
+            }
+            self.elapsed = next;
+            self.act();
+        }
+        self.elapsed = until;
+        // Nobody looks in between.
+        let fleet = &mut lock(&self.fleet);
+        show_plan(&mut self.planner, fleet, &mut self.shown, 1.0);
+    }
+
+    /// What a scrape reads now, without the end.
+    pub fn page(&self) -> String {
+        let reloads = Reloads {
+            successful: true,
+            last_success: self.started,
+        };
+        render(&self.fleet, reloads, Vec::new(), self.now())
+    }
+
+    /// What this process has used of the machine by now: as much as it took to come here, but for when it started.
+    pub fn process(&self) -> String {
+        let line = |line: &str| match line.strip_prefix("process_start_time_seconds ") {
+            Some(_) => format!("process_start_time_seconds {}\n", self.started),
+            None => format!("{line}\n"),
+        };
+        process_metrics().lines().map(line).collect()
+    }
+
+    fn now(&self) -> Moment {
+        self.at(self.elapsed)
+    }
+
+    fn at(&self, elapsed: Duration) -> Moment {
+        Moment {
+            elapsed,
+            unix: self.started + elapsed.saturating_sub(BEFORE_START).as_secs_f64(),
+        }
+    }
+
+    fn act(&mut self) {
+        let elapsed = self.elapsed;
+        let ended: Vec<Flight> = self
+            .flights
+            .extract_if(.., |flight| flight.ends <= elapsed)
+            .collect();
+        for flight in ended {
+            self.finish(&flight);
+        }
+        for due in self.planner.take_due(elapsed) {
+            self.flights.push(Flight {
+                due,
+                began: elapsed,
+                ends: elapsed + self.simulator.latency(due.call.name()),
+            });
+        }
+        self.wake = self.planner.next_wake(elapsed).max(elapsed + TICK);
+    }
+
+    fn finish(&mut self, flight: &Flight) {
+        let Due { veid, call } = flight.due;
+        let now = self.now();
+        let (of, key) = &self.credentials[&veid];
+        let answer = self
+            .simulator
+            .answer(of.veid, &of.api_key, call.name(), now.unix)
+            .expect("the exporter never spends all points");
+        let fleet = &mut lock(&self.fleet);
+        let mut usage =
+            (call == Call::RawUsageStats).then(|| fleet.read_usage(veid, self.at(flight.began)));
+        let mut row = |row| {
+            if let Some(usage) = &mut usage {
+                usage.take(row);
+            }
+        };
+        let response = Response::of_body(veid, key, call, answer.as_bytes(), &mut row);
+        let mut answered = Answered {
+            due: flight.due,
+            response,
+            usage,
+            took: now.elapsed.saturating_sub(flight.began),
+        };
+        let noted = answered.note(&mut self.planner, fleet, now.elapsed, now);
+        if noted.usage_counted {
+            fleet.show_usage();
+        }
+    }
+}

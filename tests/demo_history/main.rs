@@ -1,0 +1,58 @@
+//! Writes the past days of the demo's account as OpenMetrics text, for `promtool tsdb create-blocks-from openmetrics`:
+//! `cargo run --release --example demo_history -- --days=30 --step=300 > history.om`.
+
+mod history;
+
+use std::io::{self, BufWriter, Write as _};
+use std::time::Instant;
+
+use clap::Parser;
+use history::History;
+use kiwivm_exporter::commands::simulate::unix_now;
+
+/// Writes the past days of the demo's account as OpenMetrics text.
+#[derive(Parser)]
+struct Arguments {
+    /// Days of it.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=30))]
+    days: u32,
+    /// Seconds between two scrapes.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    step: u32,
+    /// When it ends, in Unix seconds; now without.
+    #[arg(long)]
+    end: Option<i64>,
+    /// The job that Prometheus would scrape.
+    #[arg(long, default_value = "kiwivm")]
+    job: String,
+    /// The instance that Prometheus would scrape.
+    #[arg(long, default_value = "demo")]
+    instance: String,
+    /// Only metric families with one of these parts in their names.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
+fn main() -> io::Result<()> {
+    let arguments = Arguments::parse();
+    let begun = Instant::now();
+    let history = History {
+        days: arguments.days,
+        step: arguments.step,
+        end: arguments.end.unwrap_or(unix_now() as i64),
+        job: arguments.job,
+        instance: arguments.instance,
+        only: arguments.only,
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    history.write(&mut out)?;
+    out.flush()?;
+    eprintln!(
+        "{} days until {} in {:.1} s",
+        history.days,
+        history.end,
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
