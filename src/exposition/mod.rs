@@ -9,6 +9,7 @@ mod collectors;
 pub mod compatibility;
 pub mod format;
 pub mod history;
+pub mod names;
 mod process;
 mod series;
 mod text;

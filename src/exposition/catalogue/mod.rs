@@ -6,7 +6,7 @@ mod exporter;
 mod vps;
 
 pub use exporter::*;
-pub use vps::{VpsMetric, vps_metrics};
+pub use vps::{VPS_METRICS, VpsMetric, vps_metrics};
 
 use prometheus_client::metrics::MetricType;
 

@@ -58,14 +58,15 @@ const fn counter(
     }
 }
 
+/// The metrics of each VPS by subject, in the order of the exposition.
+pub const VPS_METRICS: &[&[VpsMetric]] = &[
+    state::METRICS,
+    usage::METRICS,
+    inventory::METRICS,
+    polls::METRICS,
+];
+
 /// The metrics of each VPS, in the order of the exposition.
 pub fn vps_metrics() -> impl Iterator<Item = &'static VpsMetric> {
-    [
-        state::METRICS,
-        usage::METRICS,
-        inventory::METRICS,
-        polls::METRICS,
-    ]
-    .into_iter()
-    .flatten()
+    VPS_METRICS.iter().copied().flatten()
 }

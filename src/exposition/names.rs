@@ -1,0 +1,79 @@
+//! Names for dashboards and other users of the exposition, held to the catalogue by the compiler.
+
+use super::catalogue::{EXPORTER_METRICS, VPS_METRICS};
+use super::process::PROCESS_METRICS;
+
+/// The name of a metric of the catalogue, for constants: another name does not compile.
+///
+/// # Panics
+///
+/// When there is no such metric. In a constant that is an error of the build.
+#[must_use]
+pub const fn named(name: &'static str) -> &'static str {
+    let mut group = 0;
+    while group < VPS_METRICS.len() {
+        let metrics = VPS_METRICS[group];
+        let mut index = 0;
+        while index < metrics.len() {
+            if equal(metrics[index].metric.name, name) {
+                return name;
+            }
+            index += 1;
+        }
+        group += 1;
+    }
+    let mut index = 0;
+    while index < EXPORTER_METRICS.len() {
+        if equal(EXPORTER_METRICS[index].name, name) {
+            return name;
+        }
+        index += 1;
+    }
+    let mut index = 0;
+    while index < PROCESS_METRICS.len() {
+        if equal(PROCESS_METRICS[index].0.name, name) {
+            return name;
+        }
+        index += 1;
+    }
+    panic!("the catalogue has no metric of this name");
+}
+
+/// `==` cannot be used in constants yet.
+const fn equal(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < one.len() {
+        if one[index] != other[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_every_kind_are_found() {
+        for name in [
+            "kiwivm_up",
+            "kiwivm_poll_interval_seconds",
+            "kiwivm_exporter_vps_configured",
+            "process_open_fds",
+        ] {
+            assert_eq!(named(name), name);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "no metric of this name")]
+    fn a_name_of_the_same_length_is_another_name() {
+        let _ = named("kiwivm_uq");
+    }
+}

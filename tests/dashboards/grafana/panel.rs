@@ -1,0 +1,259 @@
+//! Panels.
+
+use serde_json::{Map, Value, json};
+
+use super::datasource;
+
+/// A panel before it has a number and a place.
+pub struct Panel {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    kind: &'static str,
+    title: String,
+    description: String,
+    interval: Option<&'static str>,
+    targets: Vec<Value>,
+    defaults: Map<String, Value>,
+    custom: Map<String, Value>,
+    overrides: Vec<Value>,
+    options: Map<String, Value>,
+    transformations: Vec<Value>,
+}
+
+/// A value in words.
+pub struct Mapping {
+    pub value: i32,
+    pub text: &'static str,
+    pub colour: &'static str,
+}
+
+impl Mapping {
+    pub fn json(mappings: &[Self]) -> Value {
+        let options: Map<_, _> = mappings
+            .iter()
+            .enumerate()
+            .map(|(index, mapping)| {
+                let shown = json!({"text": mapping.text, "color": mapping.colour, "index": index});
+                (mapping.value.to_string(), shown)
+            })
+            .collect();
+        json!([{"type": "value", "options": options}])
+    }
+}
+
+/// Colours from a value on; `base` is the colour below the first.
+pub fn thresholds(base: &str, steps: &[(f64, &str)]) -> Value {
+    let mut all = vec![json!({"value": null, "color": base})];
+    all.extend(
+        steps
+            .iter()
+            .map(|(value, colour)| json!({"value": value, "color": colour})),
+    );
+    json!({"mode": "absolute", "steps": all})
+}
+
+impl Panel {
+    pub(super) fn new(kind: &'static str, title: &str, description: &str) -> Self {
+        Self {
+            width: 8,
+            height: 8,
+            kind,
+            title: title.to_owned(),
+            description: description.to_owned(),
+            interval: None,
+            targets: Vec::new(),
+            defaults: Map::new(),
+            custom: Map::new(),
+            overrides: Vec::new(),
+            options: Map::new(),
+            transformations: Vec::new(),
+        }
+    }
+
+    /// One or a few numbers in large letters.
+    pub fn stat(title: &str, description: &str) -> Self {
+        Self::new("stat", title, description)
+            .option("reduceOptions", last_value())
+            .option("colorMode", json!("value"))
+            .option("graphMode", json!("none"))
+            .option("justifyMode", json!("center"))
+            .option("orientation", json!("auto"))
+            .option("textMode", json!("value"))
+            .option("wideLayout", json!(true))
+            .thresholds(super::NEUTRAL, &[])
+            .size(4, 4)
+    }
+
+    /// Bars side by side, one a series.
+    pub fn bar_gauge(title: &str, description: &str) -> Self {
+        Self::new("bargauge", title, description)
+            .option("reduceOptions", last_value())
+            .option("displayMode", json!("basic"))
+            .option("orientation", json!("horizontal"))
+            .option("valueMode", json!("color"))
+            .option("namePlacement", json!("auto"))
+            .option("showUnfilled", json!(true))
+            .option("sizing", json!("auto"))
+    }
+
+    /// Lines over time. Gaps stay gaps: no data is not zero.
+    pub fn time_series(title: &str, description: &str) -> Self {
+        Self::new("timeseries", title, description)
+            .option(
+                "legend",
+                json!({"showLegend": true, "displayMode": "list", "placement": "bottom", "calcs": []}),
+            )
+            .option("tooltip", json!({"mode": "multi", "sort": "desc"}))
+            .custom("drawStyle", json!("line"))
+            .custom("lineWidth", json!(1))
+            .custom("fillOpacity", json!(10))
+            .custom("showPoints", json!("never"))
+            .custom("spanNulls", json!(false))
+            .default("color", json!({"mode": "palette-classic"}))
+    }
+
+    pub fn size(mut self, width: u32, height: u32) -> Self {
+        (self.width, self.height) = (width, height);
+        self
+    }
+
+    /// The least step. `$__rate_interval` is at least four of them: counters of usage rows move every five minutes
+    /// only, so that their rates need `5m`.
+    pub fn interval(mut self, interval: &'static str) -> Self {
+        self.interval = Some(interval);
+        self
+    }
+
+    /// A query at the end of the time range. The legend may hold `{{label}}`.
+    pub fn instant(self, expression: String, legend: &str) -> Self {
+        self.target(
+            expression,
+            json!({"instant": true, "range": false, "legendFormat": legend}),
+        )
+    }
+
+    /// A query over the time range.
+    pub fn range(self, expression: String, legend: &str) -> Self {
+        self.target(
+            expression,
+            json!({"instant": false, "range": true, "legendFormat": legend}),
+        )
+    }
+
+    pub(super) fn target(mut self, expression: String, mut options: Value) -> Self {
+        options["datasource"] = datasource();
+        options["expr"] = Value::String(expression);
+        options["refId"] = json!(reference(self.targets.len()));
+        options["editorMode"] = json!("code");
+        self.targets.push(options);
+        self
+    }
+
+    /// See Grafana's list of units.
+    pub fn unit(self, unit: &str) -> Self {
+        self.default("unit", json!(unit))
+    }
+
+    pub fn decimals(self, decimals: u32) -> Self {
+        self.default("decimals", json!(decimals))
+    }
+
+    pub fn min(self, min: f64) -> Self {
+        self.default("min", json!(min))
+    }
+
+    pub fn max(self, max: f64) -> Self {
+        self.default("max", json!(max))
+    }
+
+    /// What is shown instead of a value that there is none of.
+    pub fn no_value(self, text: &str) -> Self {
+        self.default("noValue", json!(text))
+    }
+
+    pub fn thresholds(self, base: &str, steps: &[(f64, &str)]) -> Self {
+        self.default("thresholds", thresholds(base, steps))
+            .default("color", json!({"mode": "thresholds"}))
+    }
+
+    /// Anything in `fieldConfig.defaults`.
+    pub fn default(mut self, key: &str, value: Value) -> Self {
+        self.defaults.insert(key.to_owned(), value);
+        self
+    }
+
+    /// Anything in `fieldConfig.defaults.custom`.
+    pub fn custom(mut self, key: &str, value: Value) -> Self {
+        self.custom.insert(key.to_owned(), value);
+        self
+    }
+
+    /// Anything in `options`.
+    pub fn option(mut self, key: &str, value: Value) -> Self {
+        self.options.insert(key.to_owned(), value);
+        self
+    }
+
+    /// Properties of the series or the column of this name.
+    pub fn named(mut self, name: &str, properties: &[(&str, Value)]) -> Self {
+        let properties: Vec<_> = properties
+            .iter()
+            .map(|(id, value)| json!({"id": id, "value": value}))
+            .collect();
+        self.overrides.push(json!({
+            "matcher": {"id": "byName", "options": name},
+            "properties": properties,
+        }));
+        self
+    }
+
+    /// A fixed colour for the series of this name.
+    pub fn coloured(self, name: &str, colour: &str) -> Self {
+        let colour = json!({"mode": "fixed", "fixedColor": colour});
+        self.named(name, &[("color", colour)])
+    }
+
+    pub fn transformation(mut self, id: &str, options: &Value) -> Self {
+        self.transformations
+            .push(json!({"id": id, "options": options}));
+        self
+    }
+
+    pub(super) fn json(self, id: usize, place: &Value) -> Value {
+        let mut defaults = self.defaults;
+        if !self.custom.is_empty() {
+            defaults.insert("custom".to_owned(), Value::Object(self.custom));
+        }
+        let mut panel = json!({
+            "id": id,
+            "type": self.kind,
+            "title": self.title,
+            "description": self.description,
+            "datasource": datasource(),
+            "gridPos": place,
+            "targets": self.targets,
+            "fieldConfig": {"defaults": defaults, "overrides": self.overrides},
+            "options": self.options,
+        });
+        if let Some(interval) = self.interval {
+            panel["interval"] = json!(interval);
+        }
+        if !self.transformations.is_empty() {
+            panel["transformations"] = json!(self.transformations);
+        }
+        panel
+    }
+}
+
+fn last_value() -> Value {
+    json!({"calcs": ["lastNotNull"], "fields": "", "values": false})
+}
+
+/// A, B, ... Z, AA, AB, ...
+pub(super) fn reference(index: usize) -> String {
+    let letter = |index: usize| char::from(b'A' + u8::try_from(index % 26).unwrap_or_default());
+    match index / 26 {
+        0 => letter(index).to_string(),
+        more => format!("{}{}", letter(more - 1), letter(index)),
+    }
+}

@@ -1,0 +1,167 @@
+//! Tables: one query a column, joined to rows by the labels that the queries have in common.
+
+use serde_json::{Map, Value, json};
+
+use super::panel::{Panel, reference, thresholds};
+use super::{Mapping, NO_COLOUR};
+
+/// A column.
+pub struct Column {
+    title: &'static str,
+    content: Content,
+    shown: bool,
+    properties: Vec<(&'static str, Value)>,
+}
+
+enum Content {
+    /// A label of the rows.
+    Label(&'static str),
+    /// The value of a query.
+    Value(String),
+}
+
+impl Column {
+    fn new(title: &'static str, content: Content) -> Self {
+        Self {
+            title,
+            content,
+            shown: true,
+            properties: Vec::new(),
+        }
+    }
+
+    /// A label that a query has.
+    pub fn label(title: &'static str, label: &'static str) -> Self {
+        Self::new(title, Content::Label(label)).with("custom.filterable", json!(true))
+    }
+
+    /// The value of a query, which must have the labels of the rows and no other but those that are columns.
+    pub fn value(title: &'static str, expression: String) -> Self {
+        Self::new(title, Content::Value(expression))
+    }
+
+    /// Only there to sort by, or to make rows.
+    pub fn hidden(mut self) -> Self {
+        self.shown = false;
+        self
+    }
+
+    pub fn width(self, pixels: u32) -> Self {
+        self.with("custom.width", json!(pixels))
+    }
+
+    pub fn unit(self, unit: &str) -> Self {
+        self.with("unit", json!(unit))
+    }
+
+    pub fn decimals(self, decimals: u32) -> Self {
+        self.with("decimals", json!(decimals))
+    }
+
+    /// Words for values, with the colour of the cell.
+    pub fn words(self, mappings: &[Mapping]) -> Self {
+        self.with("mappings", Mapping::json(mappings))
+            .with("custom.filterable", json!(true))
+            .coloured_cell()
+    }
+
+    /// The colour of the cell by the value.
+    pub fn colours(self, steps: &[(f64, &str)]) -> Self {
+        self.with("thresholds", thresholds(NO_COLOUR, steps))
+            .coloured_cell()
+    }
+
+    fn coloured_cell(self) -> Self {
+        let cell = json!({"type": "color-background", "mode": "basic"});
+        self.with("custom.cellOptions", cell)
+    }
+
+    /// A bar from 0 to 1 beside the value.
+    pub fn bar(self, base: &str, steps: &[(f64, &str)]) -> Self {
+        let cell = json!({"type": "gauge", "mode": "basic", "valueDisplayMode": "text"});
+        self.with("thresholds", thresholds(base, steps))
+            .with("custom.cellOptions", cell)
+            .with("unit", json!("percentunit"))
+            .with("decimals", json!(0))
+            .with("min", json!(0))
+            .with("max", json!(1))
+    }
+
+    /// A link for the cells.
+    pub fn link(self, title: &str, url: &str) -> Self {
+        let link = json!({"title": title, "url": url, "targetBlank": false});
+        self.with("links", json!([link]))
+    }
+
+    /// Any property of the field.
+    pub fn with(mut self, id: &'static str, value: Value) -> Self {
+        self.properties.retain(|(other, _)| *other != id);
+        self.properties.push((id, value));
+        self
+    }
+}
+
+impl Panel {
+    /// A table of these columns, from left to right. Labels that are no column are left out. Rows are in the order of
+    /// `sort_by`, the highest first; it may be hidden.
+    pub fn table(
+        title: &str,
+        description: &str,
+        columns: Vec<Column>,
+        labels_left_out: &[&str],
+        sort_by: &str,
+    ) -> Self {
+        let mut panel = Self::new("table", title, description)
+            .option("showHeader", json!(true))
+            .option("cellHeight", json!("sm"))
+            .custom("align", json!("auto"))
+            .custom("inspect", json!(false));
+        let (mut rename, mut index, mut leave_out) = (Map::new(), Map::new(), Map::new());
+        leave_out.insert("Time".to_owned(), json!(true));
+        for label in labels_left_out {
+            leave_out.insert((*label).to_owned(), json!(true));
+        }
+        let queries = columns
+            .iter()
+            .filter(|column| matches!(column.content, Content::Value(_)))
+            .count();
+        let mut sorted = None;
+        let mut query = 0;
+        for (place, column) in columns.into_iter().enumerate() {
+            let field = match column.content {
+                Content::Label(label) => label.to_owned(),
+                Content::Value(expression) => {
+                    let options = json!({"instant": true, "range": false, "format": "table"});
+                    panel = panel.target(expression, options);
+                    query += 1;
+                    // Grafana numbers values only where there are several.
+                    match queries {
+                        1 => "Value".to_owned(),
+                        _ => format!("Value #{}", reference(query - 1)),
+                    }
+                }
+            };
+            if column.title == sort_by {
+                sorted = Some(field.clone());
+            }
+            if column.shown {
+                rename.insert(field.clone(), json!(column.title));
+                index.insert(field, json!(place));
+                panel = panel.named(column.title, &column.properties);
+            } else {
+                leave_out.insert(field, json!(true));
+            }
+        }
+        let sorted = sorted.expect("a table is sorted by one of its columns");
+        panel
+            .transformation("merge", &json!({}))
+            .transformation(
+                "sortBy",
+                &json!({"sort": [{"field": sorted, "desc": true}]}),
+            )
+            .transformation(
+                "organize",
+                &json!({"excludeByName": leave_out, "renameByName": rename, "indexByName": index}),
+            )
+    }
+}

@@ -1,0 +1,45 @@
+//! Expressions that many panels share.
+
+use crate::names::{
+    BANDWIDTH_ALLOWANCE, BANDWIDTH_USED, DISK_SIZE, DISK_USED, MEMORY_AVAILABLE, MEMORY_TOTAL,
+    VPS_LABELS,
+};
+
+/// The labels that tell VPSes apart, also those that two exporters watch.
+pub const VPS_KEY: &str = "job, instance, veid, vps";
+
+/// A metric of the VPSes chosen.
+pub fn vps(metric: &str) -> String {
+    vps_where(metric, "")
+}
+
+/// A metric of the VPSes chosen, with further matchers: `call="getServiceInfo"`.
+pub fn vps_where(metric: &str, matchers: &str) -> String {
+    let comma = if matchers.is_empty() { "" } else { ", " };
+    format!(r#"{metric}{{job=~"$job", instance=~"$instance", vps=~"$vps"{comma}{matchers}}}"#)
+}
+
+/// One sample a VPS, without any other label.
+pub fn each_vps(expression: &str) -> String {
+    format!("max by ({VPS_KEY}) ({expression})")
+}
+
+/// 0 for every VPS chosen, also for those of which nothing is known.
+pub fn every_vps() -> String {
+    format!("0 * {}", each_vps(&vps(VPS_LABELS)))
+}
+
+/// Used share of the transfer allowance.
+pub fn bandwidth_ratio() -> String {
+    format!("{} / {}", vps(BANDWIDTH_USED), vps(BANDWIDTH_ALLOWANCE))
+}
+
+/// Used share of the disk: mapped blocks (KVM) or quota (OpenVZ).
+pub fn disk_ratio() -> String {
+    format!("{} / {}", vps(DISK_USED), vps(DISK_SIZE))
+}
+
+/// Share of the memory that is not available to new programs.
+pub fn memory_ratio() -> String {
+    format!("1 - {} / {}", vps(MEMORY_AVAILABLE), vps(MEMORY_TOTAL))
+}
