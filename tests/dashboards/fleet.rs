@@ -3,20 +3,24 @@
 use serde_json::json;
 
 use crate::grafana::{
-    BLUE, Column, Dashboard, GREEN, Mapping, NO_COLOUR, ORANGE, Panel, RED, Row,
-    datasource_variable, label_variable,
+    BLUE, Column, Dashboard, GREEN, Mapping, NEUTRAL, NO_COLOUR, ORANGE, Panel, RED, Row,
 };
 use crate::names::{
-    AUTHENTICATION_FAILED, BANDWIDTH_RESET, CPU_THROTTLED, EXPECTED_RUNNING, LAST_SUCCESS, LOCKED,
-    NETWORK_RECEIVE, NETWORK_TRANSMIT, RUNNING, STATUS, SUSPENDED, UP, VPS_LABELS, recorded,
+    AUTHENTICATION_FAILED, BANDWIDTH_RESET, CPU_THROTTLED, CPU_USAGE, EXPECTED_RUNNING,
+    LAST_SUCCESS, LOCKED, NETWORK_RECEIVE, NETWORK_TRANSMIT, POINTS_REMAINING, RUNNING, STATUS,
+    SUSPENDED, UP, VPS_LABELS, recorded,
 };
 use crate::problems::{CRITICAL, WARNING, problems};
 use crate::promql::{
     VPS_KEY, bandwidth_ratio, disk_ratio, each_vps, every_vps, memory_ratio, vps, vps_where,
 };
+use crate::variables::variables;
 
 /// The VPS of the row in its own dashboard.
 const TO_VPS: &str = "/d/kiwivm-vps?var-vps=${__data.fields.VPS:percentencode}\
+    &${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}";
+/// The same from a series.
+const SERIES_TO_VPS: &str = "/d/kiwivm-vps?var-vps=${__field.labels.vps:percentencode}\
     &${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}";
 
 pub fn dashboard() -> Dashboard {
@@ -25,47 +29,67 @@ pub fn dashboard() -> Dashboard {
         title: "KiwiVM: Fleet",
         description: "All VPSes at a glance, those first that need attention.",
         from: "now-24h",
-        variables: vec![
-            datasource_variable(),
-            label_variable("job", "Job", VPS_LABELS),
-            label_variable(
-                "instance",
-                "Instance",
-                &format!(r#"{VPS_LABELS}{{job=~"$job"}}"#),
-            ),
-            label_variable(
-                "vps",
-                "VPS",
-                &format!(r#"{VPS_LABELS}{{job=~"$job", instance=~"$instance"}}"#),
-            ),
-        ],
+        variables: variables(),
         rows: vec![
             Row::untitled(numbers()),
-            Row::untitled(vec![attention(), fleet()]),
-            Row::titled("Transfer", vec![most_used(), traffic()]),
+            Row::untitled(vec![attention(), problems_over_time(), fleet()]),
+            Row::untitled(vec![most_used(), busiest(), traffic()]),
         ],
     }
 }
 
 fn numbers() -> Vec<Panel> {
     let severity = |value: u32| format!("count({} == {value}) or vector(0)", problems());
+    let count = |series: &str| format!("count({series}) or 0 * count({})", vps(VPS_LABELS));
+    let highest = format!("topk(1, {})", each_vps(&bandwidth_ratio()));
+    let points = vps_where(POINTS_REMAINING, r#"window="24h""#);
     vec![
-        Panel::stat("VPSes", "VPSes in the configuration.")
-            .instant(format!("count({})", vps(VPS_LABELS)), "VPSes")
-            .unit("none")
-            .size(4, 4),
-        Panel::stat("Critical", "Problems that need action now.")
+        Panel::stat("Critical", "Problems that need action now, by the thresholds of the alerts. What will be used up is known with the recording rules only.")
             .instant(severity(CRITICAL), "Critical")
             .unit("none")
             .thresholds(GREEN, &[(1.0, RED)])
             .option("colorMode", json!("background"))
-            .size(4, 4),
-        Panel::stat("Warnings", "Problems that need action soon.")
+            .size(3, 4),
+        Panel::stat("Warnings", "Problems that need action soon, by the thresholds of the alerts. What will be used up is known with the recording rules only.")
             .instant(severity(WARNING), "Warnings")
             .unit("none")
             .thresholds(GREEN, &[(1.0, ORANGE)])
             .option("colorMode", json!("background"))
-            .size(4, 4),
+            .size(3, 4),
+        Panel::stat("VPSes", "VPSes in the configuration of the exporters chosen.")
+            .instant(format!("count({})", vps(VPS_LABELS)), "VPSes")
+            .unit("none")
+            .size(3, 4),
+        Panel::stat("Running", "VPSes that run, by the newest answer of the API.")
+            .instant(count(&format!("{} == 1", vps(RUNNING))), "Running")
+            .unit("none")
+            .size(3, 4),
+        Panel::stat(
+            "No data",
+            "VPSes that the API does not tell about: wrong key, locked, or no answer.",
+        )
+        .instant(count(&format!("{} == 0", vps(UP))), "No data")
+        .unit("none")
+        .thresholds(NEUTRAL, &[(1.0, ORANGE)])
+        .size(3, 4),
+        Panel::stat(
+            "Nearest to its allowance",
+            "The highest used share of a transfer allowance, and whose it is.",
+        )
+        .instant(highest, "{{vps}}")
+        .unit("percentunit")
+        .decimals(0)
+        .thresholds(NEUTRAL, &[(0.8, ORANGE), (0.95, RED)])
+        .option("textMode", json!("value_and_name"))
+        .size(5, 4),
+        Panel::stat(
+            "API points left",
+            "API points left in 24 hours, where they are fewest. The exporter's dashboard tells more.",
+        )
+        .instant(format!("min({points})"), "24 hours")
+        .unit("locale")
+        .decimals(0)
+        .size(4, 4),
     ]
 }
 
@@ -84,14 +108,15 @@ fn attention() -> Panel {
     ];
     Panel::table(
         "Needs attention",
-        "Every problem of every VPS, by the thresholds of the alerts. Empty when all is well.",
+        "Every problem of every VPS now, by the thresholds of the alerts, without their patience. \
+         What will be used up is known with the recording rules only.",
         vec![
-            Column::value("Severity", problems())
+            Column::value("Severity", format!("sort_desc({})", problems()))
                 .words(&severities)
                 .width(110),
             Column::label("VPS", "vps")
                 .link("Show this VPS", TO_VPS)
-                .width(220),
+                .width(200),
             Column::label("Problem", "problem"),
         ],
         &["job", "instance", "veid"],
@@ -100,7 +125,23 @@ fn attention() -> Panel {
     .unit("none")
     .thresholds(NO_COLOUR, &[])
     .no_value("Nothing needs attention")
-    .size(24, 7)
+    .size(14, 8)
+}
+
+fn problems_over_time() -> Panel {
+    Panel::time_series("Problems", "How many VPSes had each problem. What will be used up is known with the recording rules only.")
+        .range(
+            format!("count by (problem) ({})", problems()),
+            "{{problem}}",
+        )
+        .unit("none")
+        .decimals(0)
+        .min(0.0)
+        .custom("lineWidth", json!(0))
+        .custom("lineInterpolation", json!("stepAfter"))
+        .stacked()
+        .no_value("No problems")
+        .size(10, 8)
 }
 
 const STATES: &[Mapping] = &[
@@ -131,7 +172,7 @@ const STATES: &[Mapping] = &[
     },
     Mapping {
         value: 3,
-        text: "Other",
+        text: "Unknown",
         colour: ORANGE,
     },
     Mapping {
@@ -155,24 +196,16 @@ const STATES: &[Mapping] = &[
 fn state() -> String {
     let when = |value: u32, series: &str| format!("0 * {} + {value}", each_vps(series));
     let is = |metric| format!("({} == 1)", vps(metric));
-    let status = |status| {
-        format!(
-            "({} == 1)",
-            vps_where(STATUS, &format!(r#"status="{status}""#))
-        )
-    };
+    let stopped = format!("{} == 0", vps(RUNNING));
+    let starting = format!("{} == 1", vps_where(STATUS, r#"status="starting""#));
     [
         when(8, &is(SUSPENDED)),
         when(6, &is(AUTHENTICATION_FAILED)),
         when(5, &is(LOCKED)),
-        when(4, &status("starting")),
-        when(3, &status("other")),
+        when(4, &starting),
         when(1, &is(RUNNING)),
-        when(
-            7,
-            &format!("({} == 0 and {})", vps(RUNNING), is(EXPECTED_RUNNING)),
-        ),
-        when(2, &format!("({} == 0)", vps(RUNNING))),
+        when(7, &format!("{stopped} and {}", is(EXPECTED_RUNNING))),
+        when(2, &stopped),
         when(3, &is(UP)),
         every_vps(),
     ]
@@ -180,7 +213,14 @@ fn state() -> String {
 }
 
 fn fleet() -> Panel {
-    let score = format!("sum by ({VPS_KEY}) ({}) or {}", problems(), every_vps());
+    // Most critical problems first, then most warnings, then who used most.
+    let score = format!(
+        "sum by ({VPS_KEY}) (100 ^ {} or label_replace({}, \"problem\", \"-\", \"\", \"\")) or {}",
+        problems(),
+        bandwidth_ratio(),
+        every_vps()
+    );
+    let count = format!("count by ({VPS_KEY}) ({}) or {}", problems(), every_vps());
     let throttled = [
         Mapping {
             value: 0,
@@ -197,60 +237,76 @@ fn fleet() -> Panel {
     let days_to_reset = format!("({} - time()) / 86400", vps(BANDWIDTH_RESET));
     Panel::table(
         "Fleet",
-        "One row a VPS, those first that need attention. An empty cell was not told by the API. \
-         At reset needs the recording rules.",
+        "One row a VPS, those first that need attention; a name leads to the dashboard of the VPS. What the API did not \
+         tell is empty. At reset: the share of the transfer allowance that will be used at the pace of the last days; \
+         known with the recording rules only. Disk: on KVM what the image has mapped, which says little about file systems.",
         vec![
-            Column::value("Attention", score).hidden(),
-            Column::label("VPS", "vps")
-                .link("Show this VPS", TO_VPS)
-                .width(180),
-            Column::value("State", state()).words(STATES).width(110),
+            Column::value("Score", score).hidden(),
+            Column::label("VPS", "vps").link("Show this VPS", TO_VPS).width(170),
+            Column::value("State", state()).words(STATES).width(105),
+            Column::value("Problems", count)
+                .unit("none")
+                .colours(&[(1.0, ORANGE)])
+                .width(90),
             Column::value("Transfer used", each_vps(&bandwidth_ratio()))
                 .bar(GREEN, &[(0.8, ORANGE), (0.95, RED)]),
             Column::value("At reset", each_vps(&vps(recorded::BANDWIDTH_PROJECTED)))
                 .unit("percentunit")
                 .decimals(0)
                 .colours(&[(1.0, ORANGE)])
-                .width(100),
+                .width(85),
             Column::value("Reset in", each_vps(&days_to_reset))
-                .unit("suffix:d")
+                .unit("suffix:days")
                 .decimals(0)
-                .width(100),
+                .width(85),
             Column::value("CPU throttled", each_vps(&vps(CPU_THROTTLED)))
                 .words(&throttled)
-                .width(130),
+                .width(125),
             Column::value("Disk", each_vps(&disk_ratio())).bar(BLUE, &[(0.85, ORANGE)]),
             Column::value("Memory", each_vps(&memory_ratio()))
                 .bar(BLUE, &[(0.9, ORANGE), (0.95, RED)]),
-            Column::value(
-                "Last success",
-                format!("1000 * {}", each_vps(&last_success)),
-            )
-            .unit("dateTimeFromNow")
-            .width(150),
+            Column::value("Last success", format!("1000 * {}", each_vps(&last_success)))
+                .unit("dateTimeFromNow")
+                .width(140),
         ],
         &["job", "instance", "veid"],
-        "Attention",
+        "Score",
     )
     .thresholds(NO_COLOUR, &[])
-    .size(24, 14)
+    .size(24, 12)
+}
+
+/// Bars of the ten VPSes with the highest values.
+fn top_ten(title: &str, description: &str, series: &str) -> Panel {
+    Panel::bar_gauge(title, description)
+        .instant(format!("topk(10, {})", each_vps(series)), "{{vps}}")
+        .unit("percentunit")
+        .decimals(0)
+        .min(0.0)
+        .max(1.0)
+        .default(
+            "links",
+            json!([{"title": "Show this VPS", "url": SERIES_TO_VPS, "targetBlank": false}]),
+        )
+        .size(8, 9)
 }
 
 fn most_used() -> Panel {
-    Panel::bar_gauge(
-        "Ten nearest to their allowance",
+    top_ten(
+        "Transfer used, ten highest",
         "Used share of the transfer allowance.",
+        &bandwidth_ratio(),
     )
-    .instant(
-        format!("topk(10, {})", each_vps(&bandwidth_ratio())),
-        "{{vps}}",
-    )
-    .unit("percentunit")
-    .decimals(0)
-    .min(0.0)
-    .max(1.0)
     .thresholds(GREEN, &[(0.8, ORANGE), (0.95, RED)])
-    .size(12, 9)
+}
+
+fn busiest() -> Panel {
+    top_ten(
+        "CPU usage, ten highest",
+        "Of the newest usage row, which covers five minutes. Whether 100 % is one core or all is not documented.",
+        &vps(CPU_USAGE),
+    )
+    .thresholds(BLUE, &[])
 }
 
 fn traffic() -> Panel {
@@ -263,7 +319,8 @@ fn traffic() -> Panel {
     .range(rate(NETWORK_TRANSMIT), "out")
     .interval("5m")
     .unit("Bps")
+    .min(0.0)
     .coloured("in", BLUE)
     .coloured("out", GREEN)
-    .size(12, 9)
+    .size(8, 9)
 }

@@ -4,11 +4,13 @@
 //! module with a function `dashboard`, listed in [`all`].
 
 mod checks;
+mod exporter;
 mod fleet;
 mod grafana;
 mod names;
 mod problems;
 mod promql;
+mod variables;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +19,10 @@ use serde_json::Value;
 
 /// The dashboards by the name of their file.
 fn all() -> Vec<(&'static str, Dashboard)> {
-    vec![("fleet", fleet::dashboard())]
+    vec![
+        ("fleet", fleet::dashboard()),
+        ("exporter", exporter::dashboard()),
+    ]
 }
 
 /// What Grafana is given, by the name of the file.

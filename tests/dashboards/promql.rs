@@ -8,6 +8,17 @@ use crate::names::{
 /// The labels that tell VPSes apart, also those that two exporters watch.
 pub const VPS_KEY: &str = "job, instance, veid, vps";
 
+/// A metric of the exporters chosen.
+pub fn exporter(metric: &str) -> String {
+    exporter_where(metric, "")
+}
+
+/// A metric of the exporters chosen, with further matchers: `window="24h"`.
+pub fn exporter_where(metric: &str, matchers: &str) -> String {
+    let comma = if matchers.is_empty() { "" } else { ", " };
+    format!(r#"{metric}{{job=~"$job", instance=~"$instance"{comma}{matchers}}}"#)
+}
+
 /// A metric of the VPSes chosen.
 pub fn vps(metric: &str) -> String {
     vps_where(metric, "")
@@ -16,7 +27,7 @@ pub fn vps(metric: &str) -> String {
 /// A metric of the VPSes chosen, with further matchers: `call="getServiceInfo"`.
 pub fn vps_where(metric: &str, matchers: &str) -> String {
     let comma = if matchers.is_empty() { "" } else { ", " };
-    format!(r#"{metric}{{job=~"$job", instance=~"$instance", vps=~"$vps"{comma}{matchers}}}"#)
+    exporter_where(metric, &format!(r#"vps=~"$vps"{comma}{matchers}"#))
 }
 
 /// One sample a VPS, without any other label.
@@ -29,17 +40,22 @@ pub fn every_vps() -> String {
     format!("0 * {}", each_vps(&vps(VPS_LABELS)))
 }
 
+/// One metric of the VPSes chosen as a share of another; none where that is 0.
+pub fn share(part: &str, whole: &str) -> String {
+    format!("{} / ({} > 0)", vps(part), vps(whole))
+}
+
 /// Used share of the transfer allowance.
 pub fn bandwidth_ratio() -> String {
-    format!("{} / {}", vps(BANDWIDTH_USED), vps(BANDWIDTH_ALLOWANCE))
+    share(BANDWIDTH_USED, BANDWIDTH_ALLOWANCE)
 }
 
 /// Used share of the disk: mapped blocks (KVM) or quota (OpenVZ).
 pub fn disk_ratio() -> String {
-    format!("{} / {}", vps(DISK_USED), vps(DISK_SIZE))
+    share(DISK_USED, DISK_SIZE)
 }
 
 /// Share of the memory that is not available to new programs.
 pub fn memory_ratio() -> String {
-    format!("1 - {} / {}", vps(MEMORY_AVAILABLE), vps(MEMORY_TOTAL))
+    format!("1 - {}", share(MEMORY_AVAILABLE, MEMORY_TOTAL))
 }

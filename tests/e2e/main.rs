@@ -17,6 +17,7 @@ mod inhibition;
 mod inventory;
 mod lifecycle;
 mod mock;
+mod names;
 mod owner;
 mod page;
 mod prometheus;

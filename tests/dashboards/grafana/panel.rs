@@ -93,7 +93,12 @@ impl Panel {
             .option("valueMode", json!("color"))
             .option("namePlacement", json!("auto"))
             .option("showUnfilled", json!(true))
-            .option("sizing", json!("auto"))
+            // One bar must not fill the panel.
+            .option("sizing", json!("manual"))
+            .option("minVizHeight", json!(14))
+            .option("minVizWidth", json!(8))
+            .option("maxVizHeight", json!(24))
+            .option("text", json!({"titleSize": 12, "valueSize": 15}))
     }
 
     /// Lines over time. Gaps stay gaps: no data is not zero.
@@ -110,6 +115,20 @@ impl Panel {
             .custom("showPoints", json!("never"))
             .custom("spanNulls", json!(false))
             .default("color", json!({"mode": "palette-classic"}))
+    }
+
+    /// Areas upon each other, for parts of a sum.
+    pub fn stacked(self) -> Self {
+        self.custom("stacking", json!({"mode": "normal", "group": "A"}))
+            .custom("fillOpacity", json!(35))
+    }
+
+    /// For many series: below, their names would leave little room for the lines.
+    pub fn legend_right(self) -> Self {
+        self.option(
+            "legend",
+            json!({"showLegend": true, "displayMode": "list", "placement": "right", "calcs": []}),
+        )
     }
 
     pub fn size(mut self, width: u32, height: u32) -> Self {
@@ -174,6 +193,10 @@ impl Panel {
     pub fn thresholds(self, base: &str, steps: &[(f64, &str)]) -> Self {
         self.default("thresholds", thresholds(base, steps))
             .default("color", json!({"mode": "thresholds"}))
+    }
+
+    pub fn mappings(self, mappings: &[Mapping]) -> Self {
+        self.default("mappings", Mapping::json(mappings))
     }
 
     /// Anything in `fieldConfig.defaults`.

@@ -62,6 +62,7 @@ impl Column {
     pub fn words(self, mappings: &[Mapping]) -> Self {
         self.with("mappings", Mapping::json(mappings))
             .with("custom.filterable", json!(true))
+            .with("custom.align", json!("center"))
             .coloured_cell()
     }
 
@@ -83,6 +84,7 @@ impl Column {
             .with("custom.cellOptions", cell)
             .with("unit", json!("percentunit"))
             .with("decimals", json!(0))
+            .with("custom.minWidth", json!(110))
             .with("min", json!(0))
             .with("max", json!(1))
     }
@@ -115,6 +117,8 @@ impl Panel {
             .option("showHeader", json!(true))
             .option("cellHeight", json!("sm"))
             .custom("align", json!("auto"))
+            // Columns share what the widths of others leave, and fit into a small window.
+            .custom("minWidth", json!(70))
             .custom("inspect", json!(false));
         let (mut rename, mut index, mut leave_out) = (Map::new(), Map::new(), Map::new());
         leave_out.insert("Time".to_owned(), json!(true));

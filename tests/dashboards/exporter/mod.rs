@@ -1,0 +1,125 @@
+//! The exporter itself: what it spends, what it is late with, what fails.
+
+mod calls;
+mod points;
+mod process;
+
+use serde_json::json;
+
+use crate::grafana::{Dashboard, GREEN, Mapping, NEUTRAL, ORANGE, Panel, RED, Row};
+use crate::names::{
+    BUILD_INFO, DECODE_PROBLEMS, POINTS_SPENT, POLLS, RELOAD_SUCCESSFUL, SCRAPE_UP, VPS_CONFIGURED,
+};
+use crate::promql::{exporter, exporter_where, vps, vps_where};
+use crate::variables::variables;
+
+pub fn dashboard() -> Dashboard {
+    Dashboard {
+        uid: "kiwivm-exporter",
+        title: "KiwiVM: Exporter and API points",
+        description: "What the exporter spends of the API points and leaves to the owner, what it is late with, what fails.",
+        from: "now-24h",
+        variables: variables(),
+        rows: vec![
+            Row::untitled(numbers()),
+            Row::titled("API points", points::panels()),
+            Row::titled("Calls", calls::panels()),
+            Row::titled("Process", process::panels()),
+        ],
+    }
+}
+
+fn numbers() -> Vec<Panel> {
+    let known = format!("last_over_time({}[1d])", exporter(BUILD_INFO));
+    let up = format!(
+        "min({} and on (job, instance) {known})",
+        exporter(SCRAPE_UP)
+    );
+    let failed = format!(
+        "sum(increase({}[1h])) / (sum(increase({}[1h])) > 0)",
+        vps_where(POLLS, r#"outcome="failure""#),
+        vps(POLLS)
+    );
+    vec![
+        Panel::stat("Exporter", "Whether Prometheus can scrape all exporters chosen.")
+            .instant(up, "Exporter")
+            .mappings(&[
+                Mapping { value: 0, text: "Down", colour: RED },
+                Mapping { value: 1, text: "Up", colour: GREEN },
+            ])
+            .option("colorMode", json!("background"))
+            .size(3, 4),
+        Panel::stat(
+            "Config",
+            "Whether the last attempt to load the configuration succeeded. After a failure the one before stays in force.",
+        )
+        .instant(format!("min({})", exporter(RELOAD_SUCCESSFUL)), "Configuration")
+        .mappings(&[
+            Mapping { value: 0, text: "Rejected", colour: RED },
+            Mapping { value: 1, text: "Loaded", colour: GREEN },
+        ])
+        .option("colorMode", json!("background"))
+        .size(3, 4),
+        Panel::stat(
+            "Left for you",
+            "API points of 24 hours that you can spend without the exporter having to slow down: what is left, less what \
+             the exporter may still spend. Over all allowances.",
+        )
+        .instant(points::left_for_owner("24h"), "24 hours")
+        .unit("locale")
+        .decimals(0)
+        .size(4, 4),
+        Panel::stat(
+            "Share spent",
+            "What the exporter spent in the last 24 hours, as a share of the API points that it allows itself. It keeps \
+             this below 100 %.",
+        )
+        .instant(points::spent_share("24h"), "24 hours")
+        .unit("percentunit")
+        .decimals(0)
+        .size(4, 4),
+        Panel::stat("Late", "Calls whose last success is too long ago, by the thresholds of the alert KiwiVMDataStale.")
+            .instant(calls::late(), "Late")
+            .unit("none")
+            .thresholds(NEUTRAL, &[(1.0, ORANGE)])
+            .size(3, 4),
+        Panel::stat("Failed calls", "Share of the calls of the last hour that failed.")
+            .instant(failed, "Failed")
+            .unit("percentunit")
+            .decimals(1)
+            .thresholds(NEUTRAL, &[(0.1, ORANGE), (0.5, RED)])
+            .size(3, 4),
+        Panel::stat(
+            "Not understood",
+            "Fields of answers in the last 24 hours that arrived in no known form and gave no sample.",
+        )
+        .instant(
+            format!(
+                "sum(increase({0}[24h])) or 0 * sum({1})",
+                exporter(DECODE_PROBLEMS),
+                exporter(VPS_CONFIGURED)
+            ),
+            "Not understood",
+        )
+        .unit("locale")
+        .decimals(0)
+        .thresholds(NEUTRAL, &[(1.0, ORANGE)])
+        .size(4, 4),
+    ]
+}
+
+/// A rate an hour of the exporters' own counters, by a label.
+fn hourly(by: &str, counter: &str) -> String {
+    format!(
+        "3600 * sum by ({by}) (rate({}[$__rate_interval]))",
+        exporter(counter)
+    )
+}
+
+/// The points that were spent in a window, by exporter.
+fn spent(window: &str) -> String {
+    format!(
+        "sum by (job, instance) (increase({}[{window}]))",
+        exporter_where(POINTS_SPENT, "")
+    )
+}

@@ -1,0 +1,18 @@
+//! The variables that every dashboard has, so that links between them keep what was chosen.
+
+use serde_json::Value;
+
+use crate::grafana::{datasource_variable, label_variable};
+use crate::names::VPS_LABELS;
+
+/// Data source, job, instance, VPS.
+pub fn variables() -> Vec<Value> {
+    let of_job = format!(r#"{VPS_LABELS}{{job=~"$job"}}"#);
+    let of_instance = format!(r#"{VPS_LABELS}{{job=~"$job", instance=~"$instance"}}"#);
+    vec![
+        datasource_variable(),
+        label_variable("job", "Job", VPS_LABELS),
+        label_variable("instance", "Instance", &of_job),
+        label_variable("vps", "VPS", &of_instance),
+    ]
+}
