@@ -246,3 +246,21 @@ fn panels_that_need_the_rules_say_so() {
         }
     }
 }
+
+/// Set before there is a query it would do nothing.
+#[test]
+fn rates_of_usage_rows_have_room_for_some() {
+    for (file, dashboard) in generated() {
+        for target in panels(&dashboard).flat_map(targets) {
+            let expression = target["expr"].as_str().expect("it is text");
+            let usage = [
+                "kiwivm_network_",
+                "kiwivm_disk_read_bytes_total",
+                "kiwivm_disk_written_bytes_total",
+            ];
+            if usage.iter().any(|name| expression.contains(name)) && expression.contains("rate(") {
+                assert_eq!(target["interval"], "5m", "{file}: {expression}");
+            }
+        }
+    }
+}

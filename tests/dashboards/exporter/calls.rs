@@ -46,10 +46,10 @@ pub fn panels() -> Vec<Panel> {
     ]
 }
 
-/// What 95 % of the calls were quicker than.
+/// What 95 % of the calls were quicker than; nothing where none was made.
 fn slow(function: &str, window: &str) -> String {
     format!(
-        "histogram_quantile(0.95, sum by (call, le) ({function}({}[{window}])))",
+        "histogram_quantile(0.95, sum by (call, le) ({function}({}[{window}]))) >= 0",
         exporter(&format!("{POLL_DURATION}_bucket"))
     )
 }
@@ -142,7 +142,7 @@ fn duration() -> Panel {
 
 fn errors() -> Panel {
     let errors = vps(POLL_ERRORS);
-    bars(
+    areas(
         "Failed calls an hour, by reason",
         "Of the VPSes chosen. A reason appears with its first failure.",
     )
@@ -150,30 +150,32 @@ fn errors() -> Panel {
         format!("3600 * sum by (reason) (rate({errors}[$__rate_interval])) > 0"),
         "{{reason}}",
     )
+    .interval("5m")
     .no_value("No call failed")
 }
 
 fn deferred() -> Panel {
-    bars(
+    areas(
         "Calls put off an hour, by reason",
         "budget: no points or bytes left for them; backoff: after a failure; concurrency: no place among the calls in flight.",
     )
     .range(hourly("reason", POLLS_DEFERRED), "{{reason}}")
+    .interval("5m")
 }
 
 fn received() -> Panel {
-    bars(
+    areas(
         "Bytes received an hour, by call",
         "Answers of the API. Usage answers carry their whole history.",
     )
     .range(hourly("call", RESPONSE_BYTES), "{{call}}")
+    .interval("5m")
     .unit("bytes")
     .legend_right()
 }
 
-fn bars(title: &str, description: &str) -> Panel {
+fn areas(title: &str, description: &str) -> Panel {
     Panel::time_series(title, description)
-        .interval("5m")
         .unit("locale")
         .decimals(0)
         .min(0.0)

@@ -110,6 +110,7 @@ fn spend() -> Panel {
         "By the costs that the exporter has learned. Exporters chosen together, all their VPSes.",
     )
     .range(hourly("call", POINTS_SPENT), "{{call}}")
+    .interval("5m")
     .unit("locale")
     .decimals(0)
     .min(0.0)

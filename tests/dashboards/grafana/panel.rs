@@ -11,7 +11,6 @@ pub struct Panel {
     kind: &'static str,
     title: String,
     description: String,
-    interval: Option<&'static str>,
     targets: Vec<Value>,
     defaults: Map<String, Value>,
     custom: Map<String, Value>,
@@ -60,7 +59,6 @@ impl Panel {
             kind,
             title: title.to_owned(),
             description: description.to_owned(),
-            interval: None,
             targets: Vec::new(),
             defaults: Map::new(),
             custom: Map::new(),
@@ -136,10 +134,12 @@ impl Panel {
         self
     }
 
-    /// The least step. `$__rate_interval` is at least four of them: counters of usage rows move every five minutes
-    /// only, so that their rates need `5m`.
-    pub fn interval(mut self, interval: &'static str) -> Self {
-        self.interval = Some(interval);
+    /// The least step of the queries, for data that move more seldom than they are scraped. `$__rate_interval` is at
+    /// least four of it: `5m` for the counters of usage rows. Grafana looks for it with each query, not with the panel.
+    pub fn interval(mut self, interval: &str) -> Self {
+        for target in &mut self.targets {
+            target["interval"] = json!(interval);
+        }
         self
     }
 
@@ -258,9 +258,6 @@ impl Panel {
             "fieldConfig": {"defaults": defaults, "overrides": self.overrides},
             "options": self.options,
         });
-        if let Some(interval) = self.interval {
-            panel["interval"] = json!(interval);
-        }
         if !self.transformations.is_empty() {
             panel["transformations"] = json!(self.transformations);
         }
