@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::grafana::{
-    BLUE, Column, Dashboard, GREEN, Mapping, NEUTRAL, NO_COLOUR, ORANGE, Panel, RED, Row,
+    BLUE, Column, Dashboard, GREEN, Mapping, NEUTRAL, NO_COLOUR, ORANGE, Panel, RED, Range, Row,
 };
 use crate::names::{
     AUTHENTICATION_FAILED, BANDWIDTH_RESET, CPU_THROTTLED, CPU_USAGE, EXPECTED_RUNNING,
@@ -140,6 +140,7 @@ fn problems_over_time() -> Panel {
         .custom("lineWidth", json!(0))
         .custom("lineInterpolation", json!("stepAfter"))
         .stacked()
+        .points(150)
         .no_value("No problems")
         .size(10, 8)
 }
@@ -192,6 +193,25 @@ const STATES: &[Mapping] = &[
     },
 ];
 
+/// What the sum of 100 to the power of each problem's severity tells.
+const ATTENTION: &[Range] = &[
+    Range {
+        from: 10_000.0,
+        text: "Critical",
+        colour: RED,
+    },
+    Range {
+        from: 100.0,
+        text: "Warning",
+        colour: ORANGE,
+    },
+    Range {
+        from: 0.0,
+        text: "\u{2013}",
+        colour: NO_COLOUR,
+    },
+];
+
 /// The state of every VPS as one of [`STATES`].
 fn state() -> String {
     let when = |value: u32, series: &str| format!("0 * {} + {value}", each_vps(series));
@@ -220,7 +240,6 @@ fn fleet() -> Panel {
         bandwidth_ratio(),
         every_vps()
     );
-    let count = format!("count by ({VPS_KEY}) ({}) or {}", problems(), every_vps());
     let throttled = [
         Mapping {
             value: 0,
@@ -241,13 +260,11 @@ fn fleet() -> Panel {
          tell is empty. At reset: the share of the transfer allowance that will be used at the pace of the last days; \
          known with the recording rules only. Disk: on KVM what the image has mapped, which says little about file systems.",
         vec![
-            Column::value("Score", score).hidden(),
-            Column::label("VPS", "vps").link("Show this VPS", TO_VPS).width(170),
+                        Column::label("VPS", "vps").link("Show this VPS", TO_VPS).width(170),
             Column::value("State", state()).words(STATES).width(105),
-            Column::value("Problems", count)
-                .unit("none")
-                .colours(&[(1.0, ORANGE)])
-                .width(90),
+            Column::value("Attention", score)
+                .ranges(ATTENTION)
+                .width(100),
             Column::value("Transfer used", each_vps(&bandwidth_ratio()))
                 .bar(GREEN, &[(0.8, ORANGE), (0.95, RED)]),
             Column::value("At reset", each_vps(&vps(recorded::BANDWIDTH_PROJECTED)))
@@ -270,7 +287,7 @@ fn fleet() -> Panel {
                 .width(140),
         ],
         &["job", "instance", "veid"],
-        "Score",
+        "Attention",
     )
     .thresholds(NO_COLOUR, &[])
     .size(24, 12)

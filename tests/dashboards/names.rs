@@ -66,6 +66,9 @@ pub const SCRAPE_DURATION: &str = "scrape_duration_seconds";
 
 /// Series that the rules in `deploy/prometheus/rules` record.
 pub mod recorded {
+    /// Used share of the allowance.
+    pub const BANDWIDTH_RATIO: &str = "vps:kiwivm_bandwidth_used:ratio";
+
     /// Share of the allowance that is used at the reset, at the pace of the last days.
     pub const BANDWIDTH_PROJECTED: &str = "vps:kiwivm_bandwidth_used:projected";
 
@@ -75,5 +78,10 @@ pub mod recorded {
     /// The thresholds of the alerts, as the owner may have set them, by the label `threshold`.
     pub const THRESHOLD: &str = "threshold:kiwivm_alert:effective";
 
-    pub const ALL: &[&str] = &[BANDWIDTH_PROJECTED, BANDWIDTH_PROJECTED_12H, THRESHOLD];
+    pub const ALL: &[&str] = &[
+        BANDWIDTH_RATIO,
+        BANDWIDTH_PROJECTED,
+        BANDWIDTH_PROJECTED_12H,
+        THRESHOLD,
+    ];
 }

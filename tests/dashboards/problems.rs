@@ -51,23 +51,23 @@ pub fn problems() -> String {
 }
 
 fn problem(severity: u32, words: &str, series: &str) -> String {
-    format!(r#"label_replace(0 * ({series}) + {severity}, "problem", "{words}", "", "")"#)
+    named(words, &format!("0 * ({series}) + {severity}"))
 }
 
-/// Critical beyond the threshold `name` + `_critical`, else a warning beyond `name` + `_warning`.
-fn beyond(words: &str, series: &str, compare: &str, name: &str) -> Vec<String> {
-    let critical = format!(
-        "({series}) {compare} {}",
-        threshold(&format!("{name}_critical"))
-    );
-    let warning = format!(
-        "({series}) {compare} {}",
-        threshold(&format!("{name}_warning"))
-    );
-    vec![
-        problem(CRITICAL, words, &critical),
-        problem(WARNING, words, &format!("{warning} unless {critical}")),
-    ]
+fn named(words: &str, series: &str) -> String {
+    format!(r#"label_replace({series}, "problem", "{words}", "", "")"#)
+}
+
+/// A warning beyond the threshold `name` + `_warning`, critical beyond `name` + `_critical`. The series is asked for
+/// once: with hundreds of VPSes that counts.
+fn beyond(words: &str, series: &str, compare: &str, name: &str) -> String {
+    let warning = threshold(&format!("{name}_warning"));
+    let critical = threshold(&format!("{name}_critical"));
+    let step = CRITICAL - WARNING;
+    named(
+        words,
+        &format!("{step} * (({series} {compare} {warning}) {compare} bool {critical}) + {WARNING}"),
+    )
 }
 
 fn is(metric: &str) -> String {
@@ -93,23 +93,24 @@ fn state() -> Vec<String> {
 }
 
 fn transfer() -> Vec<String> {
-    let ratio = bandwidth_ratio();
-    let soon = format!(
-        "{} >= 1 and {ratio} < 1",
-        vps(recorded::BANDWIDTH_PROJECTED_12H)
-    );
+    // Where there is a projection there is a recorded ratio.
+    let left = format!("{} < 1", vps(recorded::BANDWIDTH_RATIO));
+    let soon = format!("{} >= 1 and {left}", vps(recorded::BANDWIDTH_PROJECTED_12H));
     let later = format!(
-        "{} >= {} and {ratio} < 1 unless {}",
+        "{} >= {} and {left} unless ({soon})",
         vps(recorded::BANDWIDTH_PROJECTED),
-        threshold("bandwidth_projected"),
-        soon
+        threshold("bandwidth_projected")
     );
-    let mut all = beyond("Transfer nearly used up", &ratio, ">=", "bandwidth_used");
-    all.extend([
+    vec![
+        beyond(
+            "Transfer nearly used up",
+            &bandwidth_ratio(),
+            ">=",
+            "bandwidth_used",
+        ),
         problem(CRITICAL, "Transfer lasts less than 12 hours", &soon),
         problem(WARNING, "Transfer does not last until the reset", &later),
-    ]);
-    all
+    ]
 }
 
 fn resources() -> Vec<String> {
@@ -132,20 +133,19 @@ fn resources() -> Vec<String> {
         threshold("swap_used"),
         threshold("swap_memory_available")
     );
-    let mut all = beyond(
-        "Little memory available",
-        &available,
-        "<=",
-        "memory_available",
-    );
-    all.extend(beyond("Disk nearly full", &quota, ">=", "disk_used"));
-    all.extend([
+    vec![
+        beyond(
+            "Little memory available",
+            &available,
+            "<=",
+            "memory_available",
+        ),
+        beyond("Disk nearly full", &format!("({quota})"), ">=", "disk_used"),
         problem(WARNING, "Inodes nearly used up", &inodes),
         problem(WARNING, "Swap nearly full", &swap),
         problem(WARNING, "CPU throttled", &is(CPU_THROTTLED)),
         problem(WARNING, "Disk I/O throttled", &is(DISK_THROTTLED)),
-    ]);
-    all
+    ]
 }
 
 fn policy() -> Vec<String> {
@@ -161,8 +161,8 @@ fn policy() -> Vec<String> {
         "time() - ({backup} >= {snapshot} or {snapshot} or {backup}) >= {}",
         threshold("backup_age_seconds")
     );
-    let mut all = beyond("Many abuse points", &abuse, ">=", "abuse_points");
-    all.extend([
+    vec![
+        beyond("Many abuse points", &abuse, ">=", "abuse_points"),
         problem(
             CRITICAL,
             "Suspension is near for a policy violation",
@@ -179,19 +179,22 @@ fn policy() -> Vec<String> {
             &format!("{} > 0", vps(NULLROUTED)),
         ),
         problem(WARNING, "Backup or snapshot too old", &copy),
-    ]);
-    all
+    ]
 }
 
 fn data() -> Vec<String> {
     let no_answer = format!("{} == 0", vps(UP));
     let known_why = format!("unless {} unless {}", is(AUTHENTICATION_FAILED), is(LOCKED));
-    let age = format!("(time() - {})", vps(LAST_SUCCESS));
-    let old = format!(
-        "max by ({VPS_KEY}) ({age} / {} > {} and {age} > {}) unless {no_answer} {known_why}",
-        vps(POLL_INTERVAL),
-        threshold("data_age_intervals"),
+    let late = format!(
+        "time() - {} > {}",
+        vps(LAST_SUCCESS),
         threshold("data_age_seconds")
+    );
+    // Mostly nothing is late: then there is nothing to join.
+    let interval = format!("({} and {late})", vps(POLL_INTERVAL));
+    let old = format!(
+        "max by ({VPS_KEY}) (({late}) / {interval} > {}) unless {no_answer} {known_why}",
+        threshold("data_age_intervals")
     );
     vec![
         problem(WARNING, "Wrong API key", &is(AUTHENTICATION_FAILED)),

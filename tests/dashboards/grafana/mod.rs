@@ -5,7 +5,7 @@ mod table;
 
 use serde_json::{Value, json};
 
-pub use panel::{Mapping, Panel};
+pub use panel::{Mapping, Panel, Range};
 pub use table::Column;
 
 /// The tag by which the dashboards find each other.

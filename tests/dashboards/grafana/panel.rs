@@ -8,6 +8,7 @@ use super::datasource;
 pub struct Panel {
     pub(super) width: u32,
     pub(super) height: u32,
+    points: Option<u32>,
     kind: &'static str,
     title: String,
     description: String,
@@ -40,6 +41,28 @@ impl Mapping {
     }
 }
 
+/// Words for the values from this one up to that of the range before.
+pub struct Range {
+    pub from: f64,
+    pub text: &'static str,
+    pub colour: &'static str,
+}
+
+impl Range {
+    /// The highest range first.
+    pub fn json(ranges: &[Self]) -> Value {
+        let mut to = Value::Null;
+        let mut mappings = Vec::new();
+        for (index, range) in ranges.iter().enumerate() {
+            let shown = json!({"text": range.text, "color": range.colour, "index": index});
+            let options = json!({"from": range.from, "to": to, "result": shown});
+            mappings.push(json!({"type": "range", "options": options}));
+            to = json!(range.from);
+        }
+        Value::Array(mappings)
+    }
+}
+
 /// Colours from a value on; `base` is the colour below the first.
 pub fn thresholds(base: &str, steps: &[(f64, &str)]) -> Value {
     let mut all = vec![json!({"value": null, "color": base})];
@@ -56,6 +79,7 @@ impl Panel {
         Self {
             width: 8,
             height: 8,
+            points: None,
             kind,
             title: title.to_owned(),
             description: description.to_owned(),
@@ -127,6 +151,12 @@ impl Panel {
             "legend",
             json!({"showLegend": true, "displayMode": "list", "placement": "right", "calcs": []}),
         )
+    }
+
+    /// The most points of a query, for those that are much work.
+    pub fn points(mut self, points: u32) -> Self {
+        self.points = Some(points);
+        self
     }
 
     pub fn size(mut self, width: u32, height: u32) -> Self {
@@ -258,6 +288,9 @@ impl Panel {
             "fieldConfig": {"defaults": defaults, "overrides": self.overrides},
             "options": self.options,
         });
+        if let Some(points) = self.points {
+            panel["maxDataPoints"] = json!(points);
+        }
         if !self.transformations.is_empty() {
             panel["transformations"] = json!(self.transformations);
         }

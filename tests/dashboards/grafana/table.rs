@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::panel::{Panel, reference, thresholds};
-use super::{Mapping, NO_COLOUR};
+use super::{Mapping, NO_COLOUR, Range};
 
 /// A column.
 pub struct Column {
@@ -62,6 +62,13 @@ impl Column {
     pub fn words(self, mappings: &[Mapping]) -> Self {
         self.with("mappings", Mapping::json(mappings))
             .with("custom.filterable", json!(true))
+            .with("custom.align", json!("center"))
+            .coloured_cell()
+    }
+
+    /// Words for ranges of values, the highest first, with the colour of the cell.
+    pub fn ranges(self, ranges: &[Range]) -> Self {
+        self.with("mappings", Range::json(ranges))
             .with("custom.align", json!("center"))
             .coloured_cell()
     }
