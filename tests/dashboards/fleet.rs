@@ -10,7 +10,7 @@ use crate::names::{
     LAST_SUCCESS, LOCKED, NETWORK_RECEIVE, NETWORK_TRANSMIT, POINTS_REMAINING, RUNNING, STATUS,
     SUSPENDED, UP, VPS_LABELS, recorded,
 };
-use crate::problems::{CRITICAL, WARNING, problems};
+use crate::problems::{CRITICAL, WARNING, problems, problems_of_vpses};
 use crate::promql::{
     VPS_KEY, bandwidth_ratio, disk_ratio, each_vps, every_vps, memory_ratio, vps, vps_where,
 };
@@ -22,6 +22,9 @@ const TO_VPS: &str = "/d/kiwivm-vps?var-vps=${__data.fields.VPS:percentencode}\
 /// The same from a series.
 const SERIES_TO_VPS: &str = "/d/kiwivm-vps?var-vps=${__field.labels.vps:percentencode}\
     &${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}";
+
+/// Of the problems.
+const NEEDS_RULES: &str = "What will be used up is known with the recording rules only.";
 
 pub fn dashboard() -> Dashboard {
     Dashboard {
@@ -39,25 +42,36 @@ pub fn dashboard() -> Dashboard {
 }
 
 fn numbers() -> Vec<Panel> {
-    let severity = |value: u32| format!("count({} == {value}) or vector(0)", problems());
+    let severity = |value: u32| {
+        format!(
+            "count(({}) == {value}) or 0 * count({})",
+            problems(),
+            every_vps()
+        )
+    };
+    let no_data = format!(
+        "count({0} unless {1}) or 0 * count({0})",
+        every_vps(),
+        each_vps(&format!("{} == 1", vps(UP)))
+    );
     let count = |series: &str| format!("count({series}) or 0 * count({})", vps(VPS_LABELS));
     let highest = format!("topk(1, {})", each_vps(&bandwidth_ratio()));
     let points = vps_where(POINTS_REMAINING, r#"window="24h""#);
     vec![
-        Panel::stat("Critical", "Problems that need action now, by the thresholds of the alerts. What will be used up is known with the recording rules only.")
+        Panel::stat("Critical", &format!("Problems that need action now, by the thresholds of the alerts. {NEEDS_RULES}"))
             .instant(severity(CRITICAL), "Critical")
             .unit("none")
             .thresholds(GREEN, &[(1.0, RED)])
             .option("colorMode", json!("background"))
             .size(3, 4),
-        Panel::stat("Warnings", "Problems that need action soon, by the thresholds of the alerts. What will be used up is known with the recording rules only.")
+        Panel::stat("Warnings", &format!("Problems that need action soon, by the thresholds of the alerts. {NEEDS_RULES}"))
             .instant(severity(WARNING), "Warnings")
             .unit("none")
             .thresholds(GREEN, &[(1.0, ORANGE)])
             .option("colorMode", json!("background"))
             .size(3, 4),
         Panel::stat("VPSes", "VPSes in the configuration of the exporters chosen.")
-            .instant(format!("count({})", vps(VPS_LABELS)), "VPSes")
+            .instant(format!("count({})", every_vps()), "VPSes")
             .unit("none")
             .size(3, 4),
         Panel::stat("Running", "VPSes that run, by the newest answer of the API.")
@@ -66,9 +80,9 @@ fn numbers() -> Vec<Panel> {
             .size(3, 4),
         Panel::stat(
             "No data",
-            "VPSes that the API does not tell about: wrong key, locked, or no answer.",
+            "VPSes about which nothing is known now: wrong key, locked, no answer, or the exporter is down.",
         )
-        .instant(count(&format!("{} == 0", vps(UP))), "No data")
+        .instant(no_data, "No data")
         .unit("none")
         .thresholds(NEUTRAL, &[(1.0, ORANGE)])
         .size(3, 4),
@@ -108,8 +122,7 @@ fn attention() -> Panel {
     ];
     Panel::table(
         "Needs attention",
-        "Every problem of every VPS now, by the thresholds of the alerts, without their patience. \
-         What will be used up is known with the recording rules only.",
+        &format!("Every problem of every VPS now, by the thresholds of the alerts, without their patience. {NEEDS_RULES}"),
         vec![
             Column::value("Severity", format!("sort_desc({})", problems()))
                 .words(&severities)
@@ -236,7 +249,7 @@ fn fleet() -> Panel {
     // Most critical problems first, then most warnings, then who used most.
     let score = format!(
         "sum by ({VPS_KEY}) (100 ^ {} or label_replace({}, \"problem\", \"-\", \"\", \"\")) or {}",
-        problems(),
+        problems_of_vpses(),
         bandwidth_ratio(),
         every_vps()
     );

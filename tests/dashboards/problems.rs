@@ -7,7 +7,7 @@ use crate::names::{
     POLL_INTERVAL, RUNNING, SNAPSHOT_NEWEST, SUSPENDED, SWAP_FREE, SWAP_TOTAL, UP, VPS_INFO,
     recorded,
 };
-use crate::promql::{VPS_KEY, bandwidth_ratio, disk_ratio, share, vps, vps_where};
+use crate::promql::{VPS_KEY, bandwidth_ratio, disk_ratio, exporters_down, share, vps, vps_where};
 
 /// The value of a problem that needs action now.
 pub const CRITICAL: u32 = 2;
@@ -44,8 +44,18 @@ pub fn threshold(name: &str) -> String {
     format!(r#"scalar(max({effective}{{threshold="{name}"}}) or vector({default}))"#)
 }
 
-/// Every problem of the VPSes chosen: its words in the label `problem`, its severity as value.
+/// Every problem of the VPSes chosen and of their exporters: its words in the label `problem`, its severity as value.
+/// That of an exporter has no VPS.
 pub fn problems() -> String {
+    let down = format!(
+        "max by ({VPS_KEY}, problem) ({})",
+        problem(CRITICAL, "Exporter down", &exporters_down())
+    );
+    format!("{} or {down}", problems_of_vpses())
+}
+
+/// Every problem of the VPSes chosen.
+pub fn problems_of_vpses() -> String {
     let all = [state(), transfer(), resources(), policy(), data()].concat();
     format!("max by ({VPS_KEY}, problem) ({})", all.join(" or "))
 }

@@ -1,8 +1,8 @@
 //! Expressions that many panels share.
 
 use crate::names::{
-    BANDWIDTH_ALLOWANCE, BANDWIDTH_USED, DISK_SIZE, DISK_USED, MEMORY_AVAILABLE, MEMORY_TOTAL,
-    VPS_LABELS,
+    BANDWIDTH_ALLOWANCE, BANDWIDTH_USED, BUILD_INFO, DISK_SIZE, DISK_USED, MEMORY_AVAILABLE,
+    MEMORY_TOTAL, SCRAPE_UP, VPS_LABELS,
 };
 
 /// The labels that tell VPSes apart, also those that two exporters watch.
@@ -35,9 +35,23 @@ pub fn each_vps(expression: &str) -> String {
     format!("max by ({VPS_KEY}) ({expression})")
 }
 
-/// 0 for every VPS chosen, also for those of which nothing is known.
+/// The exporters chosen that can not be scraped.
+pub fn exporters_down() -> String {
+    format!(
+        "{} == 0 and on (job, instance) last_over_time({}[1d])",
+        exporter(SCRAPE_UP),
+        exporter(BUILD_INFO)
+    )
+}
+
+/// 0 for every VPS chosen, also for those of which nothing is known, and those of an exporter that is down.
 pub fn every_vps() -> String {
-    format!("0 * {}", each_vps(&vps(VPS_LABELS)))
+    let labels = vps(VPS_LABELS);
+    let known = format!(
+        "{labels} or last_over_time({labels}[1d]) and on (job, instance) ({})",
+        exporters_down()
+    );
+    format!("0 * {}", each_vps(&known))
 }
 
 /// One metric of the VPSes chosen as a share of another; none where that is 0.
