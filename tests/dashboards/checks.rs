@@ -9,10 +9,18 @@ use serde_json::Value;
 use crate::grafana::TAG;
 use crate::{generated, names, problems};
 
+/// The panels of a dashboard, those in folded rows too.
+fn panels_and_rows(dashboard: &Value) -> impl Iterator<Item = &Value> {
+    let panels = dashboard["panels"].as_array().expect("it has panels");
+    panels.iter().flat_map(|panel| {
+        let folded = panel["panels"].as_array();
+        std::iter::once(panel).chain(folded.into_iter().flatten())
+    })
+}
+
 /// The panels of a dashboard that show data.
 fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
-    let panels = dashboard["panels"].as_array().expect("it has panels");
-    panels.iter().filter(|panel| panel["type"] != "row")
+    panels_and_rows(dashboard).filter(|panel| panel["type"] != "row")
 }
 
 fn targets(panel: &Value) -> impl Iterator<Item = &Value> {
@@ -71,7 +79,7 @@ fn identities_are_stable_and_unique() {
         assert!(dashboard.get("id").is_none(), "{file}");
         assert_eq!(dashboard["tags"][0], TAG);
         let mut ids = HashSet::new();
-        for panel in dashboard["panels"].as_array().expect("it has panels") {
+        for panel in panels_and_rows(&dashboard) {
             assert!(ids.insert(panel["id"].clone()), "{file} {}", panel["id"]);
         }
     }

@@ -158,7 +158,8 @@ fn problems_over_time() -> Panel {
         .size(10, 8)
 }
 
-const STATES: &[Mapping] = &[
+/// The states of a VPS in words.
+pub const STATES: &[Mapping] = &[
     Mapping {
         value: 8,
         text: "Suspended",
@@ -226,7 +227,7 @@ const ATTENTION: &[Range] = &[
 ];
 
 /// The state of every VPS as one of [`STATES`].
-fn state() -> String {
+pub fn state() -> String {
     let when = |value: u32, series: &str| format!("0 * {} + {value}", each_vps(series));
     let is = |metric| format!("({} == 1)", vps(metric));
     let stopped = format!("{} == 0", vps(RUNNING));

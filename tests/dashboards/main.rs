@@ -11,6 +11,7 @@ mod names;
 mod problems;
 mod promql;
 mod variables;
+mod vps;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ use serde_json::Value;
 fn all() -> Vec<(&'static str, Dashboard)> {
     vec![
         ("fleet", fleet::dashboard()),
+        ("vps", vps::dashboard()),
         ("exporter", exporter::dashboard()),
     ]
 }

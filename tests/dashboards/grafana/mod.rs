@@ -5,7 +5,7 @@ mod table;
 
 use serde_json::{Value, json};
 
-pub use panel::{Mapping, Panel, Range};
+pub use panel::{Mapping, Panel, Range, thresholds};
 pub use table::Column;
 
 /// The tag by which the dashboards find each other.
@@ -38,11 +38,13 @@ pub struct Dashboard {
     pub rows: Vec<Row>,
 }
 
-/// Panels that stand side by side, wrapped where they do not fit.
+/// Panels that stand side by side, wrapped where they do not fit; low ones stand on each other beside a high one.
 pub struct Row {
     /// A heading that folds the panels below it.
     pub title: Option<&'static str>,
     pub panels: Vec<Panel>,
+    /// Folded at first.
+    folded: bool,
 }
 
 impl Row {
@@ -50,6 +52,7 @@ impl Row {
         Self {
             title: None,
             panels,
+            folded: false,
         }
     }
 
@@ -57,38 +60,64 @@ impl Row {
         Self {
             title: Some(title),
             panels,
+            folded: false,
+        }
+    }
+
+    pub fn folded(title: &'static str, panels: Vec<Panel>) -> Self {
+        Self {
+            folded: true,
+            ..Self::titled(title, panels)
         }
     }
 }
 
 impl Dashboard {
-    /// The JSON that Grafana imports. Panels are numbered and placed in their order.
+    /// The JSON that Grafana imports. Panels are numbered in their order, and each is placed as high and then as
+    /// far left as it fits.
     pub fn json(self) -> Value {
         let mut panels = Vec::new();
-        let mut y = 0;
+        let (mut y, mut id) = (0, 0);
+        let mut next_id = || {
+            id += 1;
+            id
+        };
         for row in self.rows {
-            if let Some(title) = row.title {
-                panels.push(json!({
-                    "id": panels.len() + 1,
+            let heading = row.title.map(|title| {
+                let place = json!({"x": 0, "y": y, "w": COLUMNS, "h": 1});
+                json!({
+                    "id": next_id(),
                     "type": "row",
                     "title": title,
-                    "collapsed": false,
+                    "collapsed": row.folded,
                     "panels": [],
-                    "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1},
-                }));
-                y += 1;
-            }
-            let (mut x, mut line) = (0, 0);
+                    "gridPos": place,
+                })
+            });
+            // The lower edge of what stands in each column.
+            let mut edge = [y + u32::from(heading.is_some()); COLUMNS as usize];
+            let mut placed = Vec::new();
             for panel in row.panels {
-                if x + panel.width > COLUMNS {
-                    (x, y, line) = (0, y + line, 0);
-                }
                 let (width, height) = (panel.width, panel.height);
-                let place = json!({"x": x, "y": y, "w": width, "h": height});
-                panels.push(panel.json(panels.len() + 1, &place));
-                (x, line) = (x + width, line.max(height));
+                let (x, top) = highest_place(&edge, width);
+                edge[x..x + width as usize].fill(top + height);
+                let place = json!({"x": x, "y": top, "w": width, "h": height});
+                placed.push(panel.json(next_id(), &place));
             }
-            y += line;
+            let below = edge.into_iter().max().unwrap_or(y);
+            match heading {
+                // Grafana makes room below the heading when it unfolds them.
+                Some(mut heading) if row.folded => {
+                    y += 1;
+                    heading["panels"] = Value::Array(placed);
+                    panels.push(heading);
+                }
+                heading => {
+                    y = below;
+                    panels.extend(heading);
+                    panels.extend(placed);
+                }
+            }
         }
         json!({
             "uid": self.uid,
@@ -120,6 +149,15 @@ impl Dashboard {
             "panels": panels,
         })
     }
+}
+
+/// The highest place where a panel of this width fits below what stands there, and of those the one most to the left.
+fn highest_place(edge: &[u32], width: u32) -> (usize, u32) {
+    edge.windows(width as usize)
+        .map(|columns| columns.iter().copied().max().unwrap_or_default())
+        .enumerate()
+        .min_by_key(|(x, top)| (*top, *x))
+        .expect("no panel is wider than the grid")
 }
 
 /// The choice of the Prometheus.

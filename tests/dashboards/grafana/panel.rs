@@ -12,6 +12,7 @@ pub struct Panel {
     kind: &'static str,
     title: String,
     description: String,
+    time_from: Option<&'static str>,
     targets: Vec<Value>,
     defaults: Map<String, Value>,
     custom: Map<String, Value>,
@@ -83,6 +84,7 @@ impl Panel {
             kind,
             title: title.to_owned(),
             description: description.to_owned(),
+            time_from: None,
             targets: Vec::new(),
             defaults: Map::new(),
             custom: Map::new(),
@@ -291,10 +293,38 @@ impl Panel {
         if let Some(points) = self.points {
             panel["maxDataPoints"] = json!(points);
         }
+        if let Some(time_from) = self.time_from {
+            panel["timeFrom"] = json!(time_from);
+        }
         if !self.transformations.is_empty() {
             panel["transformations"] = json!(self.transformations);
         }
         panel
+    }
+
+    /// A time range of its own up to now, for example `31d`, or from now on: `+31d`.
+    pub fn time_from(mut self, time_from: &'static str) -> Self {
+        self.time_from = Some(time_from);
+        self
+    }
+
+    /// Properties of the series whose names match the regular expression.
+    pub fn matching(mut self, expression: &str, properties: &[(&str, Value)]) -> Self {
+        let properties: Vec<_> = properties
+            .iter()
+            .map(|(id, value)| json!({"id": id, "value": value}))
+            .collect();
+        self.overrides.push(json!({
+            "matcher": {"id": "byRegexp", "options": format!("/{expression}/")},
+            "properties": properties,
+        }));
+        self
+    }
+
+    /// Shades of a colour for these series: they belong together, and each is told apart.
+    pub fn shaded(self, expression: &str, colour: &str) -> Self {
+        let colour = json!({"mode": "shades", "fixedColor": colour});
+        self.matching(expression, &[("color", colour)])
     }
 }
 

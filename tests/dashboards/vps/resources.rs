@@ -1,0 +1,176 @@
+//! CPU, memory and disk.
+
+use serde_json::json;
+
+use crate::grafana::{BLUE, GREEN, NEUTRAL, ORANGE, Panel, RED};
+use crate::names::{
+    CPU_THROTTLED, CPU_USAGE, DISK_READ, DISK_SIZE, DISK_THROTTLED, DISK_USED, DISK_WRITTEN,
+    INODES_LIMIT, INODES_USED, LOAD1, LOAD5, LOAD15, MEMORY_AVAILABLE, MEMORY_TOTAL,
+    OPENVZ_BARRIER, OPENVZ_HELD, PROCESSES, PROCESSES_RUNNABLE, SWAP_FREE, SWAP_TOTAL,
+};
+use crate::promql::{share, vps};
+
+pub fn cpu_and_memory() -> Vec<Panel> {
+    vec![
+        cpu().size(12, 8),
+        load().size(12, 8),
+        memory().size(8, 8),
+        swap().size(8, 8),
+        processes().size(8, 8),
+    ]
+}
+
+pub fn disk() -> Vec<Panel> {
+    vec![disk_space().size(12, 8), disk_io().size(12, 8)]
+}
+
+pub fn openvz() -> Vec<Panel> {
+    vec![inodes().size(24, 3), beancounters().size(24, 9)]
+}
+
+/// A red band over the panel while this metric is 1.
+fn band(panel: Panel, metric: &str) -> Panel {
+    let properties = [
+        ("color", json!({"mode": "fixed", "fixedColor": RED})),
+        ("unit", json!("bool_yes_no")),
+        ("min", json!(0)),
+        ("max", json!(1)),
+        ("custom.axisPlacement", json!("hidden")),
+        ("custom.lineInterpolation", json!("stepAfter")),
+        ("custom.lineWidth", json!(0)),
+        ("custom.fillOpacity", json!(25)),
+    ];
+    panel
+        .range(vps(metric), "{{vps}} throttled")
+        .matching(" throttled$", &properties)
+}
+
+/// A dashed line for what there is at most.
+fn limit(panel: Panel, metric: &str) -> Panel {
+    let properties = [
+        ("color", json!({"mode": "fixed", "fixedColor": NEUTRAL})),
+        ("custom.fillOpacity", json!(0)),
+        ("custom.lineStyle", json!({"fill": "dash", "dash": [10, 8]})),
+    ];
+    panel
+        .range(vps(metric), "{{vps}} total")
+        .matching(" total$", &properties)
+}
+
+fn cpu() -> Panel {
+    let panel = Panel::time_series(
+        "CPU usage",
+        "From usage rows of five minutes. Whether 100 % is one core or all is not documented. Red: the vendor throttles.",
+    )
+    .range(vps(CPU_USAGE), "{{vps}} usage")
+    .unit("percentunit")
+    .min(0.0)
+    .custom("axisSoftMax", json!(0.1));
+    band(panel, CPU_THROTTLED)
+}
+
+fn load() -> Panel {
+    Panel::time_series("Load", "Load averages over 1, 5 and 15 minutes.")
+        .range(vps(LOAD1), "{{vps}} 1 min")
+        .range(vps(LOAD5), "{{vps}} 5 min")
+        .range(vps(LOAD15), "{{vps}} 15 min")
+        .unit("none")
+        .decimals(2)
+        .min(0.0)
+        .custom("fillOpacity", json!(0))
+}
+
+fn memory() -> Panel {
+    let panel = Panel::time_series(
+        "Memory",
+        "In use: what is not available to new programs without swapping.",
+    )
+    .range(
+        format!("{} - {}", vps(MEMORY_TOTAL), vps(MEMORY_AVAILABLE)),
+        "{{vps}} in use",
+    )
+    .unit("bytes")
+    .min(0.0)
+    .custom("fillOpacity", json!(25));
+    limit(panel, MEMORY_TOTAL)
+}
+
+fn swap() -> Panel {
+    let panel = Panel::time_series(
+        "Swap",
+        "Full swap alone is harmless; with little memory available, programs wait for the disk.",
+    )
+    .range(
+        format!("{} - {}", vps(SWAP_TOTAL), vps(SWAP_FREE)),
+        "{{vps}} in use",
+    )
+    .unit("bytes")
+    .min(0.0)
+    .custom("fillOpacity", json!(25));
+    limit(panel, SWAP_TOTAL)
+}
+
+fn processes() -> Panel {
+    Panel::time_series("Processes", "All processes, and those that can run now.")
+        .range(vps(PROCESSES), "{{vps}} all")
+        .range(vps(PROCESSES_RUNNABLE), "{{vps}} runnable")
+        .unit("none")
+        .decimals(0)
+        .min(0.0)
+        .shaded(" all$", BLUE)
+        .shaded(" runnable$", GREEN)
+}
+
+fn disk_space() -> Panel {
+    let panel = Panel::time_series(
+        "Disk space",
+        "OpenVZ: what is used of the quota. KVM: the blocks that the disk image has mapped. They only grow until the \
+         guest trims, and say little about how full its file systems are.",
+    )
+    .range(vps(DISK_USED), "{{vps}} in use")
+    .unit("bytes")
+    .min(0.0)
+    .custom("fillOpacity", json!(25));
+    limit(panel, DISK_SIZE)
+}
+
+fn disk_io() -> Panel {
+    let rate = |metric| format!("rate({}[$__rate_interval])", vps(metric));
+    let panel = Panel::time_series(
+        "Disk I/O",
+        "From usage rows of five minutes. What is written is drawn downwards. Red: the vendor throttles.",
+    )
+    .range(rate(DISK_READ), "{{vps}} read")
+    .range(rate(DISK_WRITTEN), "{{vps}} written")
+    .interval("5m")
+    .unit("Bps")
+    .shaded(" read$", BLUE)
+    .shaded(" written$", GREEN)
+    .matching(" written$", &[("custom.transform", json!("negative-Y"))]);
+    band(panel, DISK_THROTTLED)
+}
+
+fn inodes() -> Panel {
+    Panel::bar_gauge("Inodes", "Used share of the inodes. OpenVZ only.")
+        .instant(share(INODES_USED, INODES_LIMIT), "{{vps}}")
+        .unit("percentunit")
+        .decimals(1)
+        .min(0.0)
+        .max(1.0)
+        .thresholds(GREEN, &[(0.9, ORANGE)])
+        .no_value("Not OpenVZ")
+}
+
+fn beancounters() -> Panel {
+    Panel::bar_gauge(
+        "Resources held",
+        "What is held of each resource, as a share of its barrier. OpenVZ only.",
+    )
+    .instant(share(OPENVZ_HELD, OPENVZ_BARRIER), "{{vps}} {{resource}}")
+    .unit("percentunit")
+    .decimals(0)
+    .min(0.0)
+    .max(1.0)
+    .thresholds(GREEN, &[(0.8, ORANGE), (0.95, RED)])
+    .no_value("Not OpenVZ")
+}
