@@ -140,12 +140,8 @@ impl Simulator {
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
     ) -> Result<Response<Body>, Broken> {
-        let fault = {
-            let mut state = self.state();
-            state.calls.push(received.clone());
-            let concerned = |fault: &&Fault| fault.concerns(received.veid, &received.call);
-            state.faults.iter().find(concerned).cloned()
-        };
+        self.state().calls.push(received.clone());
+        let fault = self.fault(received);
         let latency = self.latency(&received.call);
         let slow = fault
             .as_ref()
@@ -154,7 +150,12 @@ impl Simulator {
                 Duration::from_secs_f64(fault.seconds)
             });
         tokio::time::sleep(latency + slow).await;
-        let reply = self.reply(received, parameters, fault.map(|fault| fault.kind));
+        let reply = self.reply(
+            received,
+            parameters,
+            fault.map(|fault| fault.kind),
+            unix_now(),
+        );
         match reply {
             Reply::Json(json) => Ok(page(StatusCode::OK, json)),
             Reply::Status(status) => Ok(page(status, "<html><body>Sorry.</body></html>")),
@@ -169,11 +170,18 @@ impl Simulator {
         }
     }
 
-    fn reply(
+    /// What goes wrong with a call.
+    pub(super) fn fault(&self, received: &ReceivedCall) -> Option<Fault> {
+        let concerned = |fault: &&Fault| fault.concerns(received.veid, &received.call);
+        self.state().faults.iter().find(concerned).cloned()
+    }
+
+    pub(super) fn reply(
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
         fault: Option<FaultKind>,
+        now: f64,
     ) -> Reply {
         match fault {
             Some(FaultKind::Hang) => return Reply::Hang,
@@ -186,8 +194,7 @@ impl Simulator {
             Some(FaultKind::Locked) => return Reply::Json(locked(&a_lock())),
             _ => {}
         }
-        let answer = self.true_answer(received.veid, &received.call, parameters, fault, unix_now());
-        let json = match answer {
+        let json = match self.true_answer(received, parameters, fault, now) {
             Ok(json) => json,
             Err(reply) => return reply,
         };
@@ -202,10 +209,9 @@ impl Simulator {
         }
     }
 
-    pub(super) fn true_answer(
+    fn true_answer(
         &self,
-        veid: u64,
-        call: &str,
+        received: &ReceivedCall,
         parameters: &HashMap<String, String>,
         fault: Option<FaultKind>,
         now: f64,
@@ -219,13 +225,13 @@ impl Simulator {
         let Some(vps) = state
             .vps
             .iter_mut()
-            .find(|vps| vps.veid == veid && parameters.get("api_key") == Some(&vps.key))
+            .find(|vps| vps.veid == received.veid && parameters.get("api_key") == Some(&vps.key))
         else {
             return Ok(error(700_005, "Authentication failure"));
         };
         vps.advance(&state.story, now);
         let (elapsed, age) = (state.story.elapsed(now), state.story.age(now));
-        match state.points.spend(veid, call, age) {
+        match state.points.spend(received.veid, &received.call, age) {
             Err(Refusal::Status) => return Err(Reply::Status(StatusCode::TOO_MANY_REQUESTS)),
             Err(Refusal::Drop) => return Err(Reply::Reset),
             Err(Refusal::Message) => {
@@ -242,18 +248,18 @@ impl Simulator {
             at: elapsed,
             exported,
         };
-        if let Some(answer) = commands::carry_out(call, vps, &order) {
+        if let Some(answer) = commands::carry_out(&received.call, vps, &order) {
             return Ok(answer);
         }
         let moment = Moment {
             vps,
             story: &state.story,
             now,
-            points: state.points.remaining(veid, age),
+            points: state.points.remaining(received.veid, age),
             fault,
         };
         moment
-            .answer(call)
+            .answer(&received.call)
             .ok_or(Reply::Status(StatusCode::NOT_FOUND))
     }
 }

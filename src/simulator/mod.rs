@@ -37,6 +37,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use http::Reply;
 use story::Story;
 use vps::{Character, Vps};
 
@@ -193,14 +194,24 @@ impl Simulator {
     }
 
     /// The answer to a read call at a time, Unix seconds, that is not before that of an earlier question; nothing when
-    /// the call is refused for want of points in another way than with an answer.
+    /// there is no whole answer.
     #[must_use]
     pub fn answer(&self, veid: u64, api_key: &str, call: &str, now: f64) -> Option<String> {
+        let received = ReceivedCall {
+            veid,
+            call: call.to_owned(),
+            method: "POST".to_owned(),
+            key_in_url: false,
+        };
         let parameters = HashMap::from([
             ("veid".to_owned(), veid.to_string()),
             ("api_key".to_owned(), api_key.to_owned()),
         ]);
-        self.true_answer(veid, call, &parameters, None, now).ok()
+        let fault = self.fault(&received).map(|fault| fault.kind);
+        match self.reply(&received, &parameters, fault, now) {
+            Reply::Json(json) => Some(json),
+            _ => None,
+        }
     }
 
     /// How long a call takes.

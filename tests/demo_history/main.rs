@@ -19,6 +19,9 @@ struct Arguments {
     /// Seconds between two scrapes.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     step: u32,
+    /// How many times as seldom as usual the exporter polls.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=30))]
+    slower: u32,
     /// When it ends, in Unix seconds; now without.
     #[arg(long)]
     end: Option<i64>,
@@ -40,6 +43,7 @@ fn main() -> io::Result<()> {
     let history = History {
         days: arguments.days,
         step: arguments.step,
+        slower: arguments.slower,
         end: arguments.end.unwrap_or(unix_now() as i64),
         job: arguments.job,
         instance: arguments.instance,

@@ -127,7 +127,7 @@ fn only(text: &str, wanted: impl Fn(&str) -> bool) -> String {
         .collect()
 }
 
-fn unix_now() -> i64 {
+pub fn unix_now() -> i64 {
     let now = kiwivm_exporter::commands::simulate::unix_now();
     #[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
     let now = now as i64;

@@ -1,14 +1,14 @@
 //! History in a real Prometheus: blocks made by promtool, then the live exporter that goes on with the same series.
 
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::backfill::Account;
+use crate::backfill::{Account, unix_now};
 use crate::exporter::{Exporter, PATIENCE, get, write};
-use crate::prometheus::Prometheus;
+use crate::prometheus::{Prometheus, create_blocks};
 
 const VEIDS: [u64; 2] = [1_000_001, 1_000_002];
 const DAY: i64 = 86_400;
@@ -152,17 +152,7 @@ async fn history_becomes_blocks_and_the_live_exporter_goes_on_with_the_series() 
     let history = account.text(&["--until=0s", "--label=job=kiwivm", &label]);
     let folder = TempDir::new().expect("there is room");
     let file = write(folder.path(), "history.om", &history);
-    let promtool = Command::new("promtool")
-        .args([
-            "tsdb",
-            "create-blocks-from",
-            "openmetrics",
-            "--max-block-duration=24h",
-        ])
-        .args([&file, &folder.path().join("data").display().to_string()])
-        .output()
-        .expect("the package prometheus has promtool");
-    assert!(promtool.status.success(), "{promtool:?}");
+    create_blocks(Path::new(&file), &folder.path().join("data"));
     let prometheus = Prometheus::start_in(folder, &exporter.url);
     for (veid, number) in VEIDS.into_iter().zip(1..) {
         let labels = format!(
@@ -223,9 +213,4 @@ async fn truth(account: &Account, veid: u64) -> Value {
     let url = format!("{}/_simulator/account?veid={veid}", account.simulator.url);
     let truth: Value = serde_json::from_str(&get(&url).await).expect("it is JSON");
     truth["vps"][0].clone()
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
-fn unix_now() -> i64 {
-    kiwivm_exporter::commands::simulate::unix_now() as i64
 }

@@ -10,6 +10,8 @@ mod canary;
 mod client;
 mod commands;
 mod compatibility;
+mod demo_history;
+mod demo_prometheus;
 mod exporter;
 mod failures;
 mod grouping;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -65,14 +66,29 @@ pub async fn page_as(exporter: &Exporter, accept: &str) -> String {
 async fn demo() -> Exporter {
     let exporter = Exporter::start(&["--demo"]);
     exporter
-        .wait_for("everything was asked for", |page| {
-            let has = |metric| page.series(metric, &[]).count();
-            has("kiwivm_up") == 8
-                && has("kiwivm_usage_timestamp_seconds") >= 6
-                && has("kiwivm_lock_progress_ratio") == 1
-        })
+        .wait_for("everything was asked for", everything_was_asked_for)
         .await;
     exporter
+}
+
+/// True once a page of the demo's account has something of everything.
+pub fn everything_was_asked_for(page: &Page) -> bool {
+    let has = |metric| page.series(metric, &[]).count();
+    has("kiwivm_up") == 8
+        && has("kiwivm_usage_timestamp_seconds") >= 6
+        && has("kiwivm_lock_progress_ratio") == 1
+}
+
+/// Makes blocks in a data folder of OpenMetrics text with timestamps.
+pub fn create_blocks(history: &Path, data: &Path) {
+    let promtool = Command::new("promtool")
+        .args(["tsdb", "create-blocks-from", "openmetrics"])
+        // It reads all of the text again for each block.
+        .arg("--max-block-duration=1000h")
+        .args([history, data])
+        .output()
+        .expect("the package prometheus has promtool");
+    assert!(promtool.status.success(), "{promtool:?}");
 }
 
 #[tokio::test]
@@ -92,7 +108,7 @@ async fn both_formats_pass_their_judges() {
 #[test]
 fn the_golden_pages_pass_their_judges() {
     let golden = |name| {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         std::fs::read_to_string(folder.join(name)).expect("it is there")
     };
     judge("promtool", &["check", "metrics"], &golden("exposition.txt"));
@@ -211,6 +227,8 @@ impl Prometheus {
                 "--storage.tsdb.path={}",
                 folder.path().join("data").display()
             ),
+            // However old what there is may be.
+            "--storage.tsdb.retention.time=10y".to_owned(),
             format!("--web.listen-address=127.0.0.1:{port}"),
         ]);
         let process = Exporter::wait_for_line(command, |line| {
@@ -225,18 +243,30 @@ impl Prometheus {
 
     /// The samples of an instant query.
     pub async fn query(&self, query: &str) -> Vec<Value> {
-        self.ask(&[("query", query)]).await
+        self.ask("query", &[("query", query)]).await
     }
 
     /// The result of an instant query at a time, Unix seconds.
     pub async fn query_at(&self, query: &str, time: i64) -> Vec<Value> {
-        self.ask(&[("query", query), ("time", &time.to_string())])
+        self.ask("query", &[("query", query), ("time", &time.to_string())])
             .await
     }
 
-    async fn ask(&self, parameters: &[(&str, &str)]) -> Vec<Value> {
+    /// The result of a range query, times in Unix seconds and the step in seconds.
+    pub async fn query_range(&self, query: &str, start: i64, end: i64, step: u32) -> Vec<Value> {
+        let [start, end, step] = [start, end, step.into()].map(|number: i64| number.to_string());
+        let parameters = [
+            ("query", query),
+            ("start", &start),
+            ("end", &end),
+            ("step", &step),
+        ];
+        self.ask("query_range", &parameters).await
+    }
+
+    async fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> Vec<Value> {
         let url = reqwest::Url::parse_with_params(
-            &format!("{}/api/v1/query", self.process.url),
+            &format!("{}/api/v1/{what}", self.process.url),
             parameters,
         );
         let answer = get(url.expect("it is a URL").as_str()).await;

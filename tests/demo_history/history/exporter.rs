@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kiwivm_exporter::budget::{Due, Planner};
 use kiwivm_exporter::clock::{BEFORE_START, Moment};
-use kiwivm_exporter::config::{Config, DEFAULT_INTERVALS, DEFAULT_STALENESS};
+use kiwivm_exporter::config::{Config, DEFAULT_INTERVALS, DEFAULT_STALENESS, Intervals};
 use kiwivm_exporter::exposition::{Reloads, process_metrics, render};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
 use kiwivm_exporter::poller::{Answered, SharedFleet, fleet_of, limits, lock, paces, show_plan};
@@ -38,8 +38,9 @@ struct Flight {
 }
 
 impl<'a> Exporter<'a> {
-    /// An exporter that starts at `now`, Unix seconds, and polls as one does that is not told otherwise.
-    pub fn new(simulator: &'a Simulator, now: f64) -> Self {
+    /// An exporter that starts at `now`, Unix seconds, and polls so many times as seldom as one does that is not told
+    /// otherwise.
+    pub fn new(simulator: &'a Simulator, slower: u32, now: f64) -> Self {
         let credential = |of: Credential| {
             let key = ApiKey::new(of.api_key.as_str()).expect("a key of the simulator is one");
             (Veid(of.veid), (of, key))
@@ -53,7 +54,13 @@ impl<'a> Exporter<'a> {
         let vps = credentials
             .iter()
             .map(|(veid, (of, key))| (of.name.clone(), *veid, key.clone()));
-        let config = Config::for_simulator(endpoint, DEFAULT_INTERVALS, DEFAULT_STALENESS, vps);
+        let intervals = Intervals {
+            live: DEFAULT_INTERVALS.live * slower,
+            usage: DEFAULT_INTERVALS.usage * slower,
+            points: DEFAULT_INTERVALS.points * slower,
+            inventory: DEFAULT_INTERVALS.inventory * slower,
+        };
+        let config = Config::for_simulator(endpoint, intervals, DEFAULT_STALENESS, vps);
         Self {
             simulator,
             credentials: credentials.into_iter().collect(),

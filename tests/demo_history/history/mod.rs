@@ -26,6 +26,8 @@ pub struct History {
     pub days: u32,
     /// Seconds between two scrapes.
     pub step: u32,
+    /// How many times as seldom as usual the exporter polls: less takes less time.
+    pub slower: u32,
     /// Unix seconds of the last scrape, which is when the demo's story starts.
     pub end: i64,
     /// Labels that Prometheus gives to what it scrapes.
@@ -51,7 +53,7 @@ impl History {
         let step = i64::from(self.step);
         let scrapes = i64::from(self.days) * 86_400 / step;
         let start = self.end - scrapes * step;
-        let mut exporter = Exporter::new(&simulator, seconds(start));
+        let mut exporter = Exporter::new(&simulator, self.slower, seconds(start));
         let mut samples = Samples::new(&self.job, &self.instance)?;
         let wanted = |family: &str| {
             self.only.is_empty() || self.only.iter().any(|part| family.contains(part.as_str()))
