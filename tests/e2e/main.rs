@@ -22,6 +22,7 @@ mod mock;
 mod names;
 mod owner;
 mod page;
+mod panels;
 mod prometheus;
 mod server;
 mod simulator;

@@ -1,0 +1,117 @@
+//! The dashboards on a real Prometheus that knows the past days of the demo and scrapes it: every query brings data.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::backfill::unix_now;
+use crate::demo_prometheus::{DemoPrometheus, Then};
+use crate::exporter::PATIENCE;
+
+/// Days of past, for what looks back a day and what was a day before.
+const DAYS: u32 = 2;
+/// Seconds between two points of a graph.
+const STEP: u32 = 1800;
+const DAY: i64 = 86_400;
+
+struct Query {
+    /// Dashboard, panel and letter.
+    name: String,
+    expression: String,
+    instant: bool,
+    /// Whether the panel shows days to come.
+    future: bool,
+}
+
+fn folder(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The query as Grafana sends it, with all VPSes chosen.
+fn expanded(expression: &str) -> String {
+    [
+        ("$__rate_interval", "20m"),
+        ("$__range", "1d"),
+        ("$__interval", "30m"),
+        ("$job", ".+"),
+        ("$instance", ".+"),
+        ("$vps", ".+"),
+    ]
+    .iter()
+    .fold(expression.to_owned(), |text, (variable, value)| {
+        text.replace(variable, value)
+    })
+}
+
+fn queries_of(dashboard: &str, panels: &[Value], queries: &mut Vec<Query>) {
+    for panel in panels {
+        if let Some(folded) = panel["panels"].as_array() {
+            queries_of(dashboard, folded, queries);
+        }
+        let title = panel["title"].as_str().unwrap_or_default();
+        let time_from = panel["timeFrom"].as_str().unwrap_or_default();
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let letter = target["refId"].as_str().expect("it has a letter");
+            let expression = expanded(target["expr"].as_str().expect("it has an expression"));
+            assert!(!expression.contains('$'), "{expression}");
+            queries.push(Query {
+                name: format!("{dashboard}: {title}: {letter}"),
+                expression,
+                instant: target["instant"] == true,
+                future: time_from.starts_with('+'),
+            });
+        }
+    }
+}
+
+fn queries() -> Vec<Query> {
+    let mut queries = Vec::new();
+    let files = std::fs::read_dir(folder("grafana/dashboards")).expect("it is there");
+    for file in files {
+        let text = std::fs::read_to_string(file.expect("it can be listed").path());
+        let dashboard: Value = serde_json::from_str(&text.expect("it is text")).expect("JSON");
+        let panels = dashboard["panels"].as_array().expect("it has panels");
+        let title = dashboard["title"].as_str().expect("it has a title");
+        queries_of(title, panels, &mut queries);
+    }
+    assert!(queries.len() > 100, "{}", queries.len());
+    queries
+}
+
+#[tokio::test]
+async fn every_query_of_every_panel_brings_data() {
+    let rules = folder("deploy/prometheus/rules/kiwivm.yml");
+    let demo = DemoPrometheus::start(DAYS, Then::Demo, &[rules]).await;
+    let mut waiting = queries();
+    let deadline = Instant::now() + PATIENCE;
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    // What is recorded comes with the first evaluations, and what fails now and then when it does.
+    while !waiting.is_empty() {
+        tick.tick().await;
+        let mut empty = Vec::new();
+        for query in waiting {
+            let prometheus = &demo.prometheus;
+            let brought = if query.instant {
+                prometheus.query(&query.expression).await
+            } else {
+                // Both have a point at the present.
+                let now = unix_now();
+                let (start, end) = if query.future {
+                    (now, now + 31 * DAY)
+                } else {
+                    (now - DAY, now)
+                };
+                prometheus
+                    .query_range(&query.expression, start, end, STEP)
+                    .await
+            };
+            if brought.is_empty() {
+                empty.push(query);
+            }
+        }
+        waiting = empty;
+        let names: Vec<_> = waiting.iter().map(|query| &query.name).collect();
+        assert!(Instant::now() < deadline, "no data: {names:#?}");
+    }
+}
