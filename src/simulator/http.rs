@@ -296,17 +296,14 @@ fn locked(lock: &Lock) -> String {
         .end()
 }
 
-/// The number of IPv6 subnets as a word.
+/// The number of IPv6 subnets as a word; answers without it stay as they are.
 fn odd_field(json: &str) -> String {
-    match serde_json::from_str::<Value>(json) {
-        Ok(mut value) => {
-            if let Some(limit) = value.get_mut("plan_max_ipv6s") {
-                *limit = Value::String("unlimited".to_owned());
-            }
-            value.to_string()
-        }
-        Err(_) => json.to_owned(),
-    }
+    const FIELD: &str = "\"plan_max_ipv6s\":";
+    let Some((before, after)) = json.split_once(FIELD) else {
+        return json.to_owned();
+    };
+    let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{before}{FIELD}\"unlimited\"{after}")
 }
 
 /// Every number as text, as answers before 2023 had some of them.
