@@ -1,30 +1,16 @@
-//! A Prometheus that knows the past days of the demo's account, and scrapes an exporter that goes on with the series.
+//! A Prometheus that knows the past days of the demo's account, and scrapes the demo, which goes on with the series.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kiwivm_exporter::commands::simulate::unix_now;
-use kiwivm_exporter::simulator::{self, Credential, Simulator};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 
 use crate::demo_history::history::History;
-use crate::exporter::{Exporter, PATIENCE, config};
+use crate::exporter::{Exporter, PATIENCE};
 use crate::prometheus::{Prometheus, create_blocks, everything_was_asked_for};
-
-/// Who goes on with the series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// `--demo`. Its account is as at the end of the history, but its time is fast: a day is over in 24 minutes, and the
-    /// resets are hours away, not days.
-    Demo,
-    /// The account of the history itself, where time goes as before.
-    Account,
-}
 
 /// Job `kiwivm`, instance `demo`, past and present.
 pub struct DemoPrometheus {
@@ -32,32 +18,26 @@ pub struct DemoPrometheus {
     _exporter: Exporter,
     /// Unix seconds of the last sample of the past.
     pub end: i64,
-    _folder: Option<TempDir>,
 }
 
 impl DemoPrometheus {
     /// So many days of past in steps of 5 minutes, and these rule files, evaluated every second. Comes back when
     /// everything was asked for and scraped once. A day takes seconds.
-    pub async fn start(days: u32, then: Then, rules: &[PathBuf]) -> Self {
+    pub async fn start(days: u32, rules: &[PathBuf]) -> Self {
         let folder = TempDir::new().expect("there is room");
         #[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
         let end = unix_now() as i64;
         let file = folder.path().join("history.om");
         let data = folder.path().join("data");
-        let account = tokio::task::spawn_blocking(move || {
-            let account = write_history(days, end, &file);
+        let written = tokio::task::spawn_blocking(move || {
+            write_history(days, end, &file);
             create_blocks(&file, &data);
             std::fs::remove_file(&file).expect("it is ours");
-            account
         });
-        let account = account.await.expect("it does not panic");
-        let (exporter, of_exporter) = match then {
-            Then::Demo => (Exporter::start(&["--demo"]), None),
-            Then::Account => {
-                let (folder, flag) = serve(account).await;
-                (Exporter::start(&[&flag]), Some(folder))
-            }
-        };
+        written.await.expect("it does not panic");
+        // Its account is as at the end of the history, but its time is fast: a day is over in 24 minutes, and the resets
+        // are hours away, not days.
+        let exporter = Exporter::start(&["--demo"]);
         exporter
             .wait_for("everything was asked for", everything_was_asked_for)
             .await;
@@ -66,7 +46,6 @@ impl DemoPrometheus {
             prometheus,
             _exporter: exporter,
             end,
-            _folder: of_exporter,
         };
         demo.is_scraped().await;
         demo
@@ -83,7 +62,7 @@ impl DemoPrometheus {
     }
 }
 
-fn write_history(days: u32, end: i64, file: &Path) -> Simulator {
+fn write_history(days: u32, end: i64, file: &Path) {
     let history = History {
         days,
         step: 300,
@@ -94,38 +73,8 @@ fn write_history(days: u32, end: i64, file: &Path) -> Simulator {
         only: Vec::new(),
     };
     let mut out = BufWriter::new(File::create_new(file).expect("it is not there"));
-    let account = history.write(&mut out).expect("there is room");
+    history.write(&mut out).expect("there is room");
     out.flush().expect("there is room");
-    account
-}
-
-/// Serves an account while the test runs, and gives the flag for a configuration of it.
-async fn serve(account: Simulator) -> (TempDir, String) {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("there is a port");
-    let endpoint = format!("http://{}/v1", listener.local_addr().expect("it is bound"));
-    let mut yaml = format!(
-        "api: {{endpoint: \"{endpoint}\"}}\nintervals: {{live: 30s, usage: 30s, points: 30s}}\ncollect: {{audit: true, locations: true}}\nvps:\n"
-    );
-    for Credential {
-        name,
-        veid,
-        api_key,
-    } in account.credentials()
-    {
-        writeln!(
-            yaml,
-            "- {{name: {name}, veid: {veid}, api_key: {api_key}, labels: {{env: demo}}}}"
-        )
-        .expect("a String takes it");
-    }
-    tokio::spawn(simulator::serve(
-        listener,
-        Arc::new(account),
-        std::future::pending(),
-    ));
-    config(&yaml)
 }
 
 /// The name of the instance, which follows the target of the only job, and the rules.
@@ -164,7 +113,7 @@ mod tests {
         let folder = TempDir::new().expect("there is room");
         let rules = "groups: [{name: a, rules: [{record: \"vps:up:sum\", expr: \"sum by (vps) (kiwivm_up)\"}]}]";
         let rules = write(folder.path(), "rules.yml", rules);
-        let demo = DemoPrometheus::start(1, Then::Demo, &[rules.into()]).await;
+        let demo = DemoPrometheus::start(1, &[rules.into()]).await;
         let prometheus = &demo.prometheus;
 
         let past = prometheus
@@ -201,31 +150,5 @@ mod tests {
             tick.tick().await;
             assert!(Instant::now() < deadline, "the rule is evaluated");
         }
-    }
-
-    #[tokio::test]
-    async fn the_account_goes_on_at_its_pace() {
-        let demo = DemoPrometheus::start(1, Then::Account, &[]).await;
-        for metric in [
-            "kiwivm_bandwidth_reset_timestamp_seconds",
-            "kiwivm_bandwidth_allowance_bytes",
-            "kiwivm_policy_violation_deadline_timestamp_seconds",
-            "kiwivm_vps_info",
-            "kiwivm_vps_labels",
-        ] {
-            let before = demo.prometheus.query_at(metric, demo.end).await;
-            let now = demo.prometheus.query(metric).await;
-            let values = |answer: &[Value]| -> Vec<String> {
-                let mut values: Vec<String> = answer
-                    .iter()
-                    .map(|series| format!("{} {}", series["metric"], series["value"][1]))
-                    .collect();
-                values.sort();
-                values
-            };
-            assert_eq!(values(&before), values(&now), "{metric}");
-        }
-        let change = format!("abs({SHARE} - ({SHARE} offset 10m))");
-        assert!(number(&demo.prometheus.query(&change).await) < 0.01);
     }
 }
