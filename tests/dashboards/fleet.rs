@@ -10,7 +10,7 @@ use crate::names::{
     LAST_SUCCESS, LOCKED, NETWORK_RECEIVE, NETWORK_TRANSMIT, POINTS_REMAINING, RUNNING, STATUS,
     SUSPENDED, UP, VPS_LABELS, recorded,
 };
-use crate::problems::{CRITICAL, WARNING, problems, problems_of_vpses};
+use crate::problems::{CRITICAL, SEVERITIES, WARNING, problems, problems_of_vpses};
 use crate::promql::{
     VPS_KEY, bandwidth_ratio, disk_ratio, each_vps, every_vps, memory_ratio, vps, vps_where,
 };
@@ -108,24 +108,12 @@ fn numbers() -> Vec<Panel> {
 }
 
 fn attention() -> Panel {
-    let severities = [
-        Mapping {
-            value: 2,
-            text: "Critical",
-            colour: RED,
-        },
-        Mapping {
-            value: 1,
-            text: "Warning",
-            colour: ORANGE,
-        },
-    ];
     Panel::table(
         "Needs attention",
         &format!("Every problem of every VPS now, by the thresholds of the alerts, without their patience. {NEEDS_RULES}"),
         vec![
             Column::value("Severity", format!("sort_desc({})", problems()))
-                .words(&severities)
+                .words(SEVERITIES)
                 .width(110),
             Column::label("VPS", "vps")
                 .link("Show this VPS", TO_VPS)

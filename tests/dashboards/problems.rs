@@ -1,5 +1,6 @@
 //! What needs somebody's attention: one series a problem of a VPS, by the thresholds of the alerts.
 
+use crate::grafana::{Mapping, ORANGE, RED};
 use crate::names::{
     ABUSE_POINTS, ABUSE_POINTS_LIMIT, AUTHENTICATION_FAILED, BACKUP_NEWEST, CPU_THROTTLED,
     DISK_THROTTLED, EXPECTED_RUNNING, INODES_LIMIT, INODES_USED, LAST_SUCCESS, LOCKED,
@@ -13,6 +14,19 @@ use crate::promql::{VPS_KEY, bandwidth_ratio, disk_ratio, exporters_down, share,
 pub const CRITICAL: u32 = 2;
 /// The value of a problem that needs action soon.
 pub const WARNING: u32 = 1;
+/// The two in words.
+pub const SEVERITIES: &[Mapping] = &[
+    Mapping {
+        value: 2,
+        text: "Critical",
+        colour: RED,
+    },
+    Mapping {
+        value: 1,
+        text: "Warning",
+        colour: ORANGE,
+    },
+];
 
 /// The thresholds of the alerts that are used here, with their defaults, which hold where the rules are not loaded.
 pub const THRESHOLDS: &[(&str, f64)] = &[

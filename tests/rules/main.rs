@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// The page of the runbooks, without the heading.
 const RUNBOOKS: &str =
@@ -203,6 +204,42 @@ fn every_alert_has_a_runbook() {
         .collect();
     for (name, _) in alerts() {
         assert!(headings.contains(name.as_str()), "{name} has no runbook");
+    }
+}
+
+/// The titles of a dashboard, or a row of it, and of all that is in it.
+fn titles(of: &Value, found: &mut BTreeSet<String>) {
+    found.extend(of["title"].as_str().map(str::to_owned));
+    for panel in of["panels"].as_array().into_iter().flatten() {
+        titles(panel, found);
+    }
+}
+
+/// `**Check.** Dashboard "…", "…"`: where to look.
+#[test]
+fn every_runbook_names_a_dashboard_and_a_panel_that_are_there() {
+    let dashboards = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana/dashboards");
+    let mut known = BTreeSet::new();
+    for file in std::fs::read_dir(dashboards).expect("the folder is there") {
+        let text = std::fs::read_to_string(file.expect("it can be listed").path());
+        let dashboard = serde_json::from_str(&text.expect("it is text")).expect("it is JSON");
+        titles(&dashboard, &mut known);
+    }
+    let runbooks = std::fs::read_to_string(folder("runbooks.md")).expect("the runbooks are there");
+    let checks: Vec<_> = runbooks
+        .lines()
+        .filter(|line| line.starts_with("**Check.**"))
+        .collect();
+    let distinct: BTreeSet<_> = alerts().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(checks.len(), distinct.len(), "a check for each alert");
+    for check in checks {
+        // What stands in backquotes is a query, with quotes of its own.
+        let words: String = check.split('`').step_by(2).collect();
+        let named: Vec<_> = words.split('"').skip(1).step_by(2).collect();
+        assert!(named.len() >= 2, "no panel: {check}");
+        for name in named {
+            assert!(known.contains(name), "{name} is not there: {check}");
+        }
     }
 }
 

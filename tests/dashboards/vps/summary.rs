@@ -8,7 +8,7 @@ use crate::names::{
     BACKUP_NEWEST, BANDWIDTH_RESET, CPU_THROTTLED, DISK_THROTTLED, LAST_SUCCESS, LOCK_PROGRESS,
     LOCKED, NULLROUTED, POLICY_DEADLINE, POLICY_OPEN, POLICY_VIOLATION, SNAPSHOT_NEWEST, recorded,
 };
-use crate::problems::problems;
+use crate::problems::{SEVERITIES, problems};
 use crate::promql::{bandwidth_ratio, each_vps, vps, vps_where};
 
 /// The colour of a VPS that is stopped and may be.
@@ -249,25 +249,13 @@ fn age() -> Panel {
 }
 
 fn attention() -> Panel {
-    let severities = [
-        Mapping {
-            value: 2,
-            text: "Critical",
-            colour: RED,
-        },
-        Mapping {
-            value: 1,
-            text: "Warning",
-            colour: ORANGE,
-        },
-    ];
     Panel::table(
         "Needs attention",
         "Every problem now, by the thresholds of the alerts, without their patience. What will be used up is known with \
          the recording rules only.",
         vec![
             Column::value("Severity", problems())
-                .words(&severities)
+                .words(SEVERITIES)
                 .width(82),
             Column::label("Problem", "problem").with(
                 "custom.cellOptions",
