@@ -125,11 +125,12 @@ async fn each_failure_is_seen_at_its_vps_by_its_reason_and_nowhere_else() {
             .mock
             .reply_to_everything(vps.parse().expect("it is a number"), reply.clone());
     }
+    // On a busy machine an answer may be late at one that is well: it has to be seen up beside those that are down.
     let page = watched
-        .wait_for("all that are broken are down", |page| {
-            broken
-                .iter()
-                .all(|(vps, ..)| page.of(vps, "kiwivm_up") == Some(0.0))
+        .wait_for("all that are broken are down, and no other", |page| {
+            let down = |(vps, ..): &(&str, Reply, &str)| page.of(vps, "kiwivm_up") == Some(0.0);
+            let runs = |vps: &&str| page.of(vps, "kiwivm_running") == Some(1.0);
+            broken.iter().all(down) && ["7", "8"].iter().all(runs)
         })
         .await;
     for (vps, _, reason) in &broken {
@@ -144,7 +145,6 @@ async fn each_failure_is_seen_at_its_vps_by_its_reason_and_nowhere_else() {
     assert_eq!(page.of("2", "kiwivm_authentication_failed"), Some(1.0));
     for vps in ["7", "8"] {
         assert_eq!(page.of(vps, "kiwivm_up"), Some(1.0));
-        assert_eq!(page.of(vps, "kiwivm_running"), Some(1.0));
         assert_eq!(
             page.series("kiwivm_poll_errors_total", &[("vps", vps)])
                 .count(),
@@ -179,15 +179,13 @@ async fn when_only_live_fails_service_info_takes_over_until_live_is_back() {
     }
     watched.mock.reply(1, LIVE, Reply::Status(502, ""));
     let during = watched
-        .wait_for("live values go", |page| {
+        .wait_for("live values go and service info stays", |page| {
             page.of("1", "kiwivm_running").is_none()
+                && SERVICE.iter().all(|metric| page.of("1", metric).is_some())
         })
         .await;
     for metric in LIVE_ONLY {
         assert_eq!(during.of("1", metric), None, "{metric}");
-    }
-    for metric in SERVICE {
-        assert!(during.of("1", metric).is_some(), "{metric}");
     }
     assert_eq!(during.of("1", "kiwivm_up"), Some(1.0));
     watched.mock.well(1);
@@ -288,9 +286,13 @@ async fn nine_that_hang_do_not_make_the_others_old() {
     let hung =
         |page: &Page| (1..=9).all(|veid: u64| page.of(&veid.to_string(), "kiwivm_up") == Some(0.0));
     let watching = Instant::now();
-    let page = watched.wait_for("those that hang are given up", hung).await;
+    let page = watched
+        .wait_for(
+            "those that hang are given up beside those that answer",
+            |page| hung(page) && tried(page),
+        )
+        .await;
     assert!(watching.elapsed() < PATIENCE);
-    assert!(tried(&page), "{page:#?}");
     for veid in 1..=9 {
         // The points of one of them may have been asked for first.
         let calls = [LIVE, "getRateLimitStatus"];
