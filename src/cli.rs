@@ -43,6 +43,14 @@ pub struct Cli {
     #[arg(long = "web.listen-address", value_name = "ADDR", global = true)]
     listen_address: Vec<String>,
 
+    /// Listen on the sockets that systemd passes, instead of addresses.
+    #[arg(long = "web.systemd-socket", global = true)]
+    pub systemd_socket: bool,
+
+    /// TLS, basic auth, headers and a rate limit, in the format of the Prometheus exporter toolkit.
+    #[arg(long = "web.config.file", value_name = "PATH", global = true)]
+    pub web_config_file: Option<PathBuf>,
+
     /// Path of the metrics.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path, global = true)]
     pub telemetry_path: String,

@@ -7,9 +7,10 @@ use futures_util::StreamExt as _;
 
 use super::{Failure, block_on, client_for, load_config};
 use crate::cli::Cli;
-use crate::config::Vps;
+use crate::config::{Config, Vps};
 use crate::kiwivm::model::Answer;
 use crate::kiwivm::{Call, Client};
+use crate::web;
 
 /// Calls in flight at a time: one cheap call a VPS needs no more.
 const AT_A_TIME: usize = 8;
@@ -20,8 +21,27 @@ const AT_A_TIME: usize = 8;
 ///
 /// Everything that is wrong with the configuration.
 pub fn config_only(cli: &Cli) -> Result<(), Failure> {
-    let config = load_config(cli)?;
+    let config = validate(cli)?;
     print(&config.summary())
+}
+
+/// Everything that is wrong with the configuration and with that of the web server, at once.
+fn validate(cli: &Cli) -> Result<Config, Failure> {
+    let config = load_config(cli);
+    let Some(file) = &cli.web_config_file else {
+        return config;
+    };
+    match (config, web::config::load(file).config) {
+        (Ok(config), Ok((_, warnings))) => {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(config)
+        }
+        (Err(Failure(one)), Err(other)) => Err(Failure(format!("{one}\n{other}"))),
+        (Err(failure), _) => Err(failure),
+        (_, Err(errors)) => Err(errors.into()),
+    }
 }
 
 /// Prints the summary and a line for each VPS.
@@ -30,7 +50,7 @@ pub fn config_only(cli: &Cli) -> Result<(), Failure> {
 ///
 /// A configuration that cannot be used, or how many VPSes did not answer.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
-    let config = load_config(cli)?;
+    let config = validate(cli)?;
     print(&config.summary())?;
     let rows = block_on(async {
         let client = client_for(&config)?;

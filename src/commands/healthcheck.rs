@@ -11,5 +11,10 @@ use crate::web;
 /// That it is not, or that nobody answers there.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let address = cli.listen_addresses().swap_remove(0);
-    block_on(async { web::healthcheck(&address).await.map_err(Failure) })
+    let web_config = cli.web_config_file.as_deref();
+    block_on(async {
+        web::healthcheck(&address, web_config)
+            .await
+            .map_err(Failure)
+    })
 }

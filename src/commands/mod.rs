@@ -63,9 +63,12 @@ pub fn client_for(config: &Config) -> Result<Client, Failure> {
 ///
 /// Those of the command, or that there is no runtime to be had.
 pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure(format!("the runtime could not be started: {error}")))?
-        .block_on(future)
+        .map_err(|error| Failure(format!("the runtime could not be started: {error}")))?;
+    let outcome = runtime.block_on(future);
+    // A password that is still being looked at must not hold up the end.
+    runtime.shutdown_background();
+    outcome
 }

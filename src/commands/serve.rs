@@ -17,7 +17,7 @@ use crate::exposition::format::Format;
 use crate::exposition::{Exposition, UnknownVps};
 use crate::kiwivm::is_loopback;
 use crate::poller::{Poller, Reload, SharedFleet, StateFile, Until, fleet_of, lock};
-use crate::web::{self, Options, Patience, Site};
+use crate::web::{self, Gate, Options, Site};
 
 /// Not ready for longer than this would only hide the VPSes that do answer.
 const READY_AT_LAST: Duration = Duration::from_secs(60);
@@ -52,7 +52,16 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
 pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), Failure> {
     let config = load()?;
     let signals = Signals::new()?;
-    let listeners = web::bind(&cli.listen_addresses()).await?;
+    let gate = match &cli.web_config_file {
+        Some(file) => Some(Arc::new(Gate::open(file).map_err(Failure)?)),
+        None => None,
+    };
+    let listeners = if cli.systemd_socket {
+        tracing::info!("listening on sockets of systemd instead of addresses");
+        web::inherited()?
+    } else {
+        web::bind(&cli.listen_addresses()).await?
+    };
     for address in listeners
         .iter()
         .filter_map(|listener| listener.local_addr().ok())
@@ -82,6 +91,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         clock,
         load,
         reloads,
+        gate: gate.clone(),
         telemetry_path: cli.telemetry_path.clone(),
     });
     let polling = tokio::spawn(poller.run(Until::Stopped, for_poller, stopped.clone()));
@@ -92,7 +102,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         // The sender lives in the task that waits for signals; its end is an end too.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    web::serve(listeners, exporter, options(cli), stopping).await;
+    web::serve(listeners, exporter, options(cli, gate), stopping).await;
     waiting.abort();
     if let Err(error) = polling.await {
         tracing::error!(%error, "the poller ended badly");
@@ -101,12 +111,13 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     Ok(())
 }
 
-fn options(cli: &Cli) -> Options {
+fn options(cli: &Cli, gate: Option<Arc<Gate>>) -> Options {
     Options {
         telemetry_path: cli.telemetry_path.clone(),
         max_requests: cli.max_requests,
         enable_lifecycle: cli.enable_lifecycle,
-        patience: Patience::default(),
+        gate,
+        ..Options::default()
     }
 }
 
@@ -117,6 +128,7 @@ struct Exporter {
     started: Duration,
     load: LoadConfig,
     reloads: mpsc::Sender<Reload>,
+    gate: Option<Arc<Gate>>,
     telemetry_path: String,
 }
 
@@ -139,6 +151,9 @@ impl Exporter {
 
     /// Whose names the new configuration asks for, once it is in force.
     async fn try_reload(&self) -> Result<Vec<Compatibility>, Failure> {
+        if let Some(gate) = &self.gate {
+            gate.reload().map_err(Failure)?;
+        }
         let config = (self.load)()?;
         let compatibility = config.compatibility.clone();
         let client = client_for(&config)?;

@@ -45,18 +45,7 @@ pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
         key_file: variable("KIWIVM_API_KEY_FILE"),
     };
     let (yaml, mut reader) = match fs::read_to_string(&source.file) {
-        Ok(text) => {
-            let reader = Reader::new(Some(source.file.clone()), Lines::of(&text));
-            let yaml = Yaml::parse(&text).map_err(|error| {
-                let mut problem = no_file(
-                    &source.file,
-                    "is not YAML with keys and values; look at the indentation, the quotes and for a key written twice",
-                );
-                problem.line = error.line;
-                ConfigErrors(vec![problem])
-            })?;
-            (yaml, reader)
-        }
+        Ok(text) => parse(&source.file, &text)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !source.file_named => {
             if single.is_empty() {
                 return Err(ConfigErrors(vec![no_file(
@@ -97,6 +86,36 @@ pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
         Some(config) if reader.problems.is_empty() => Ok((config, reader.warnings)),
         _ => Err(ConfigErrors(reader.problems)),
     }
+}
+
+/// What a YAML file holds, and a reader that knows its lines.
+fn parse(file: &Path, text: &str) -> Result<(Yaml, Reader), ConfigErrors> {
+    let yaml = Yaml::parse(text).map_err(|error| {
+        let mut problem = no_file(
+            file,
+            "is not YAML with keys and values; look at the indentation, the quotes and for a key written twice",
+        );
+        problem.line = error.line;
+        ConfigErrors(vec![problem])
+    })?;
+    Ok((yaml, Reader::new(Some(file.to_owned()), Lines::of(text))))
+}
+
+/// The same of a file whose bytes were read, or could not be.
+///
+/// # Errors
+///
+/// That it cannot be read, or is not YAML.
+pub(crate) fn read_file(
+    file: &Path,
+    content: std::io::Result<Vec<u8>>,
+) -> Result<(Dict, Reader), ConfigErrors> {
+    let text = content
+        .map_err(|error| format!("cannot be read: {error}"))
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()))
+        .map_err(|what| ConfigErrors(vec![no_file(file, &what)]))?;
+    let (Yaml(keys), reader) = parse(file, &text)?;
+    Ok((keys, reader))
 }
 
 fn no_file(file: &Path, what: &str) -> Problem {

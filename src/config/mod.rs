@@ -13,8 +13,11 @@ mod validate;
 mod yaml;
 
 pub use key_source::{KeyFileError, KeySource};
+pub(crate) use load::read_file;
 pub use load::{Source, load};
+pub(crate) use locate::join;
 pub use problem::{ConfigErrors, Problem, Warning};
+pub(crate) use reader::{Reader, duration, nearest, shows_no_secret, text, whole};
 pub use units::parse_duration;
 
 use std::collections::BTreeMap;

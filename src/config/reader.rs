@@ -13,8 +13,8 @@ use super::units;
 pub struct Reader {
     file: Option<PathBuf>,
     lines: Lines,
-    pub(super) problems: Vec<Problem>,
-    pub(super) warnings: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) warnings: Vec<Problem>,
 }
 
 impl Reader {
@@ -98,12 +98,12 @@ impl Reader {
 }
 
 /// Longer than any key of ours, or of the shape of an API key.
-fn shows_no_secret(name: &str) -> bool {
+pub fn shows_no_secret(name: &str) -> bool {
     name.len() <= 32 && !name.to_ascii_lowercase().contains("private")
 }
 
 /// The known key that differs in the fewest places, if that is few.
-fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |other: &str| {
         let mut row: Vec<usize> = (0..=other.chars().count()).collect();
         for (i, a) in key.chars().enumerate() {

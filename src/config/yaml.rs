@@ -20,11 +20,31 @@ impl Yaml {
         let value: yaml_serde::Value = yaml_serde::from_str(text).map_err(|error| YamlError {
             line: error.location().map(|location| location.line()),
         })?;
-        match Value::serialize(value) {
+        match Value::serialize(with_text_keys(value)) {
             Ok(Value::Empty(..)) => Ok(Self(Dict::new())),
             Ok(Value::Dict(_, dict)) => Ok(Self(dict)),
             _ => Err(YamlError { line: Some(1) }),
         }
+    }
+}
+
+/// Keys are text here: a bare number is taken as it was written.
+fn with_text_keys(value: yaml_serde::Value) -> yaml_serde::Value {
+    use yaml_serde::Value;
+    match value {
+        Value::Mapping(mapping) => {
+            let entry = |(key, value)| {
+                let key = match key {
+                    Value::Number(number) => Value::String(number.to_string()),
+                    Value::Bool(flag) => Value::String(flag.to_string()),
+                    other => other,
+                };
+                (key, with_text_keys(value))
+            };
+            Value::Mapping(mapping.into_iter().map(entry).collect())
+        }
+        Value::Sequence(items) => Value::Sequence(items.into_iter().map(with_text_keys).collect()),
+        other => other,
     }
 }
 

@@ -1,13 +1,11 @@
-//! Addresses: where to listen, and how to ask whoever listens there.
+//! Where to listen: on addresses, or on sockets that somebody else has bound.
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-
-const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(5);
+use listenfd::ListenFd;
+use socket2::SockRef;
+use tokio::net::TcpListener;
 
 /// An address that cannot be listened on.
 #[derive(Debug)]
@@ -54,57 +52,61 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, BindError> {
     Ok(listeners)
 }
 
-/// Asks the exporter that listens on an address whether it is well.
+/// The listening sockets that systemd made for this process, as a socket unit tells it to.
 ///
 /// # Errors
 ///
-/// Why it is not, or that nobody answers.
-pub async fn healthcheck(address: &str) -> Result<(), String> {
-    let address = reachable(address);
-    let ask = async {
-        let mut stream = TcpStream::connect(&address).await?;
-        let request =
-            format!("GET /-/healthy HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.take(4096).read_to_end(&mut answer).await?;
-        Ok::<_, io::Error>(answer)
-    };
-    match tokio::time::timeout(HEALTHCHECK_TIMEOUT, ask).await {
-        Err(_) => Err(format!(
-            "{address} does not answer within {} s",
-            HEALTHCHECK_TIMEOUT.as_secs()
-        )),
-        Ok(Err(error)) => Err(format!("{address} does not answer: {error}")),
-        Ok(Ok(answer)) if answer.starts_with(b"HTTP/1.1 200 ") => Ok(()),
-        Ok(Ok(_)) => Err(format!("{address} answers, but not that it is healthy")),
+/// That there is none, or one that is no TCP listener.
+pub fn inherited() -> Result<Vec<TcpListener>, InheritError> {
+    let mut sockets = ListenFd::from_env();
+    if sockets.len() == 0 {
+        return Err(InheritError(
+            "systemd passed no socket: start the service by its .socket unit, or leave out --web.systemd-socket"
+                .to_owned(),
+        ));
+    }
+    (0..sockets.len())
+        .map(|index| {
+            take(&mut sockets, index).map_err(|what| {
+                InheritError(format!(
+                    "socket {} of systemd {what}; the .socket unit needs ListenStream= with a TCP port, and Accept=no",
+                    index + 1
+                ))
+            })
+        })
+        .collect()
+}
+
+fn take(sockets: &mut ListenFd, index: usize) -> Result<TcpListener, String> {
+    let not_tcp = || "is no TCP socket".to_owned();
+    let listener = sockets
+        .take_tcp_listener(index)
+        .map_err(|_| not_tcp())?
+        .ok_or_else(not_tcp)?;
+    if !SockRef::from(&listener).is_listener().unwrap_or(false) {
+        return Err("does not listen".to_owned());
+    }
+    listener
+        .set_nonblocking(true)
+        .and_then(|()| TcpListener::from_std(listener))
+        .map_err(|error| format!("cannot be used: {error}"))
+}
+
+/// What is wrong with the sockets of systemd.
+#[derive(Debug)]
+pub struct InheritError(String);
+
+impl fmt::Display for InheritError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
-/// Where an address that stands for every interface can be reached from this machine.
-fn reachable(address: &str) -> String {
-    let port = address
-        .strip_prefix("0.0.0.0:")
-        .or_else(|| address.strip_prefix("[::]:"))
-        .or_else(|| address.strip_prefix(':'));
-    port.map_or_else(|| address.to_owned(), |port| format!("localhost:{port}"))
-}
+impl std::error::Error for InheritError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_interface_is_reached_by_loopback() {
-        for (address, expected) in [
-            (":10064", "localhost:10064"),
-            ("0.0.0.0:1", "localhost:1"),
-            ("[::]:1", "localhost:1"),
-            ("192.0.2.1:1", "192.0.2.1:1"),
-        ] {
-            assert_eq!(reachable(address), expected);
-        }
-    }
 
     #[tokio::test]
     async fn an_address_in_use_is_named_with_a_remedy() {
@@ -120,7 +122,5 @@ mod tests {
             error.contains(&address) && error.contains("--web.listen-address"),
             "{error}"
         );
-        drop(first);
-        assert!(healthcheck(&address).await.is_err());
     }
 }

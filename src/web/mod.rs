@@ -1,15 +1,27 @@
-//! The HTTP server: routes, limits, the status page. It knows how to answer; what to say comes from a [`Site`].
+//! The HTTP server: routes, TLS and basic auth, limits, the status page. It knows how to answer; what to say comes from a [`Site`].
 
+mod basic_auth;
+mod client_certificate;
+pub mod config;
+mod gate;
+mod guard;
+mod healthcheck;
 mod listen;
 mod patience;
+mod places;
 mod routes;
+mod san;
 mod server;
 mod status_page;
+mod stream;
 
-pub use listen::{BindError, bind, healthcheck};
+pub use gate::Gate;
+pub use healthcheck::healthcheck;
+pub use listen::{BindError, bind, inherited};
 pub use server::serve;
 pub use status_page::status_page;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,8 +58,25 @@ pub struct Options {
     pub max_requests: usize,
     /// Whether `POST /-/reload` is allowed.
     pub enable_lifecycle: bool,
+    /// Connections at a time; beyond, the one that has waited longest gives way to a new one.
+    pub max_connections: usize,
     /// How slow a client may be.
     pub patience: Patience,
+    /// TLS and who may ask; none is plain HTTP for everybody.
+    pub gate: Option<Arc<Gate>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            telemetry_path: "/metrics".to_owned(),
+            max_requests: 40,
+            enable_lifecycle: false,
+            max_connections: 512,
+            patience: Patience::default(),
+            gate: None,
+        }
+    }
 }
 
 /// How slow a client may be.

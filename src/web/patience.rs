@@ -6,6 +6,7 @@
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,9 +14,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Patience;
+use super::places::Place;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
+    /// For the rest of a TLS handshake, in the time of the first request.
+    Handshake,
     /// For the rest of a request; a new connection has to send its first soon.
     Request,
     /// For the next request.
@@ -30,23 +34,41 @@ pub struct Patient<S> {
     patience: Patience,
     waiting: Waiting,
     deadline: Pin<Box<Sleep>>,
+    place: Arc<Place>,
 }
 
 impl<S> Patient<S> {
     /// The first request is awaited from now on.
-    pub fn new(stream: S, patience: Patience) -> Self {
+    pub fn new(stream: S, patience: Patience, place: Arc<Place>) -> Self {
         Self {
             stream,
             patience,
             waiting: Waiting::Request,
             deadline: Box::pin(sleep(patience.request)),
+            place,
         }
     }
 
+    /// The same below TLS: until [`Self::established`] what is written is no answer.
+    pub fn handshaking(stream: S, patience: Patience, place: Arc<Place>) -> Self {
+        Self {
+            waiting: Waiting::Handshake,
+            ..Self::new(stream, patience, place)
+        }
+    }
+
+    /// The handshake is over; the clock of the first request goes on.
+    pub fn established(&mut self) {
+        self.waiting = Waiting::Request;
+    }
+
     fn wait_for(&mut self, waiting: Waiting) {
+        if (self.waiting == Waiting::Write) != (waiting == Waiting::Write) {
+            self.place.stalled(waiting == Waiting::Write);
+        }
         self.waiting = waiting;
         let patience: Duration = match waiting {
-            Waiting::Request => self.patience.request,
+            Waiting::Handshake | Waiting::Request => self.patience.request,
             Waiting::Idle => self.patience.idle,
             Waiting::Write => self.patience.write,
         };
@@ -86,11 +108,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(context, bytes) {
             Poll::Ready(written) => {
-                self.wait_for(Waiting::Idle);
+                if self.waiting != Waiting::Handshake {
+                    self.wait_for(Waiting::Idle);
+                }
                 Poll::Ready(written)
             }
             Poll::Pending => {
-                if self.waiting != Waiting::Write {
+                if !matches!(self.waiting, Waiting::Handshake | Waiting::Write) {
                     self.wait_for(Waiting::Write);
                 }
                 self.out_of_patience(context)

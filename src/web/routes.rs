@@ -196,7 +196,7 @@ fn page(html: String) -> Response<Answer> {
     )
 }
 
-fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {
+pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {
     respond(status, "text/plain; charset=utf-8", text.into())
 }
 
@@ -223,7 +223,11 @@ fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Respo
     )
 }
 
-fn with(mut response: Response<Answer>, name: HeaderName, value: HeaderValue) -> Response<Answer> {
+pub(super) fn with(
+    mut response: Response<Answer>,
+    name: HeaderName,
+    value: HeaderValue,
+) -> Response<Answer> {
     response.headers_mut().insert(name, value);
     response
 }

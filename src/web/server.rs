@@ -4,29 +4,33 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
-use super::patience::Patient;
-use super::routes::answer;
+use super::guard::guarded;
+use super::places::{BusyBody, Place, Places};
+use super::routes::{Answer, answer};
+use super::stream::Stream;
 use super::{Options, Site};
 
-/// Connections at a time; beyond, new ones are closed at once.
-const MOST_CONNECTIONS: usize = 512;
 /// A request line and headers larger than this are refused.
 const LARGEST_HEAD: usize = 16 << 10;
 /// How long answers in flight may take once the server is told to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// After an error such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// A flood of connections must not become one of log lines.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What every connection needs.
 pub struct Shared<S> {
@@ -46,59 +50,126 @@ pub async fn serve<S: Site>(
         0 => None,
         most => Some(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
     };
+    let places = Places::new(options.max_connections);
     let shared = Arc::new(Shared {
         site,
         options,
         requests,
     });
-    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    let mut shutdown = std::pin::pin!(shutdown);
+    let (stop, stopping) = watch::channel(false);
+    let mut said: Option<Instant> = None;
+    let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
             accepted = accept_any(&listeners) => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let Ok(place) = connections.clone().try_acquire_owned() else {
-            tracing::warn!(
-                most = MOST_CONNECTIONS,
-                "too many connections, one was closed"
-            );
+        let Some(place) = places.take().await else {
+            if said.is_none_or(|said| said.elapsed() > SAY_AGAIN) {
+                said = Some(Instant::now());
+                tracing::warn!(
+                    most = shared.options.max_connections,
+                    "too many connections, new ones are closed"
+                );
+            }
             continue;
         };
         // An answer is written at once; waiting for more to send would only delay it.
         let _ = stream.set_nodelay(true);
-        let stream = Patient::new(stream, shared.options.patience);
-        let shared = shared.clone();
-        let service = service_fn(move |request| {
-            let shared = shared.clone();
-            async move { Ok::<_, Infallible>(answer(&shared, request).await) }
-        });
-        let connection = http1::Builder::new()
-            .max_buf_size(LARGEST_HEAD)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            // A client that goes away is nobody's concern.
-            let _ = connection.await;
-            drop(place);
-        });
+        tokio::spawn(attend(
+            stream,
+            client,
+            shared.clone(),
+            place,
+            stopping.clone(),
+        ));
     }
-    drop(listeners);
-    if tokio::time::timeout(LAST_ANSWERS, graceful.shutdown())
+    drop((listeners, stopping));
+    stop.send_replace(true);
+    // Every connection holds a receiver.
+    if tokio::time::timeout(LAST_ANSWERS, stop.closed())
         .await
         .is_err()
     {
         tracing::warn!("connections that were still open are cut off");
     }
+}
+
+/// One connection from its first byte to its last.
+async fn attend<S: Site>(
+    stream: TcpStream,
+    client: SocketAddr,
+    shared: Arc<Shared<S>>,
+    place: Arc<Place>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut has_to_go = pin!(place.has_to_go());
+    let mut stop = pin!(stopping.wait_for(|stop| *stop));
+    let patience = shared.options.patience;
+    let tls = shared
+        .options
+        .gate
+        .as_ref()
+        .and_then(|gate| Some(gate.current().tls.as_ref()?.server.clone()));
+    let stream = match tls {
+        None => Stream::plain(stream, patience, place.clone()),
+        Some(server) => {
+            let secured = Stream::secured(stream, patience, place.clone(), server);
+            let secured = tokio::select! {
+                biased;
+                secured = secured => secured,
+                () = &mut has_to_go => return,
+                _ = &mut stop => return,
+            };
+            match secured {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::debug!(%client, %error, "no TLS with this client");
+                    return;
+                }
+            }
+        }
+    };
+
+    let service = service_fn(|request| respond(&shared, &place, request));
+    let connection = http1::Builder::new()
+        .max_buf_size(LARGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            biased;
+            // A client that goes away is nobody's concern.
+            _ = connection.as_mut() => return,
+            () = &mut has_to_go => return,
+            _ = &mut stop, if !told => {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+async fn respond<S: Site>(
+    shared: &Shared<S>,
+    place: &Arc<Place>,
+    request: Request<Incoming>,
+) -> Result<Response<BusyBody<Answer>>, Infallible> {
+    let busy = place.busy();
+    let response = match &shared.options.gate {
+        None => answer(shared, request).await,
+        Some(gate) => guarded(shared, gate, request).await,
+    };
+    Ok(response.map(|answer| busy.with(answer)))
 }
 
 async fn accept_any(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {

@@ -46,10 +46,8 @@ impl Site for Echo {
 
 fn options() -> Options {
     Options {
-        telemetry_path: "/metrics".to_owned(),
-        max_requests: 40,
         enable_lifecycle: true,
-        patience: Patience::default(),
+        ..Options::default()
     }
 }
 
