@@ -13,6 +13,7 @@ use super::units;
 pub struct Reader {
     file: Option<PathBuf>,
     lines: Lines,
+    hides_strangers: bool,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
 }
@@ -25,6 +26,11 @@ impl Reader {
             lines,
             ..Self::default()
         }
+    }
+
+    /// Unknown keys are not shown unless they are like a known one: in a file with passwords they may be one.
+    pub fn hide_strangers(&mut self) {
+        self.hides_strangers = true;
     }
 
     /// Notes something that is wrong with a key.
@@ -62,17 +68,17 @@ impl Reader {
             }
         };
         for key in dict.keys().filter(|key| !known.contains(&key.as_str())) {
-            // A key in the place of a name, as in a line without its colon, must not be shown.
-            let name = if shows_no_secret(key) {
-                key.as_str()
-            } else {
-                "(not shown)"
-            };
-            let hint = nearest(key, known).map_or_else(
+            let near = nearest(key, known);
+            let hint = near.map_or_else(
                 || format!("known here: {}", known.join(", ")),
                 |near| format!("did you mean {near}?"),
             );
-            self.problem(&join(path, name), format!("unknown key; {hint}"));
+            let mut problem = self.at(&join(path, key), format!("unknown key; {hint}"));
+            // A key in the place of a name, as in a line without its colon, must not be shown.
+            if !shows_no_secret(key) || (self.hides_strangers && near.is_none()) {
+                problem.key = join(path, "(not shown)");
+            }
+            self.problems.push(problem);
         }
         dict
     }

@@ -16,6 +16,8 @@ use tokio_rustls::TlsConnector;
 use super::config;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// For the word of TLS that a certificate is missing.
+const REFUSAL: Duration = Duration::from_secs(1);
 
 /// What counts as an answer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,12 +72,12 @@ fn expected(web_config: &Path) -> Vec<Expected> {
         }],
         Err(errors) => {
             tracing::warn!("{errors}");
-            [(true, true), (true, false), (false, false)]
-                .map(|(tls, refused)| Expected {
+            [true, false]
+                .map(|tls| Expected {
                     tls,
                     unauthorized: true,
                     limited: true,
-                    refused,
+                    refused: true,
                 })
                 .to_vec()
         }
@@ -90,8 +92,10 @@ async fn ask(address: &str, expected: Expected) -> io::Result<bool> {
     let outcome = async {
         let mut stream = connector()?.connect(anybody(), stream).await?;
         if expected.refused {
-            // The refusal comes by itself. What is written meanwhile could make the system throw it away.
-            return stream.read_u8().await.map(|_| Vec::new());
+            // A refusal comes by itself. What is written meanwhile could make the system throw it away.
+            if let Ok(read) = tokio::time::timeout(REFUSAL, stream.read_u8()).await {
+                return read.map(|_| Vec::new());
+            }
         }
         converse(&mut stream, address).await
     };

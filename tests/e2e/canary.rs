@@ -5,11 +5,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::exporter::{Exporter, config, run, run_answered, write};
 use crate::mock::{Mock, Reply, sample};
 use crate::page::Page;
+use crate::tls::{SERVER, Site};
 
 const CANARY: &str = "private_CanaryCanaryCanary012345";
 
@@ -262,4 +265,74 @@ fn all_odd(value: &Value) -> Value {
         Value::Array(items) => items.iter().map(all_odd).chain([json!(CANARY)]).collect(),
         _ => json!(CANARY),
     }
+}
+
+/// A password, its hash and the key of the certificate, and whoever comes in with them or without.
+#[tokio::test]
+async fn no_surface_shows_a_password_or_the_key_of_the_certificate() {
+    const PASSWORD: &str = "CanaryPassword";
+    let hash = bcrypt::hash(PASSWORD, 4).expect("there is chance");
+    let site = Site::new(&format!("{SERVER}basic_auth_users: {{alice: {hash}}}\n"));
+    let key = std::fs::read_to_string(site.path().join("server.key")).expect("it is there");
+    let line = key.lines().nth(1).expect("it has lines");
+    let encoded = BASE64_STANDARD.encode(format!("alice:{PASSWORD}"));
+    let assert_unseen = |surface: &str, text: &str| {
+        let secrets = ["Canary", &hash[29..], line, &encoded];
+        let seen = secrets.iter().any(|secret| text.contains(secret));
+        assert!(!seen, "{surface}:\n{text}");
+    };
+    let mut exporter = site.start(&["--log.level=trace", "--web.enable-lifecycle"]);
+    let client = site.client();
+    let ask = async |path: &str, user: &str, password: &str| {
+        let request = client.get(format!("{}{path}", exporter.url));
+        let answer = request.basic_auth(user, Some(password)).send().await;
+        let answer = answer.expect("it answers");
+        format!(
+            "{:?} {}",
+            answer.headers().clone(),
+            answer.text().await.expect("it is text")
+        )
+    };
+    for path in ["/", "/metrics", "/nope"] {
+        for (user, password) in [("alice", PASSWORD), (PASSWORD, &hash), ("alice", line)] {
+            assert_unseen(path, &ask(path, user, password).await);
+        }
+    }
+    let broken = [
+        format!("basic_auth_users: {{alice: {PASSWORD}}}\n"),
+        format!("basic_auth_users: {{\"{hash}\": {PASSWORD}}}\n"),
+        format!("{hash}: {PASSWORD}\n{PASSWORD}: 1\n"),
+        format!("basic_auth_users: {{alice: {hash}\n"),
+        format!("tls_server_config:\n  cert_file: server.pem\n  key: {line}\n"),
+        format!(
+            "tls_server_config: {{cert: {line}, key: {line}, min_version: {PASSWORD}, client_auth_type: {line}}}\n"
+        ),
+        format!(
+            "tls_server_config: {{cert_file: server.key, key_file: server.pem, {PASSWORD}: {line}}}\n"
+        ),
+        format!("{}\n", key.replace("PRIVATE", "PUBLIC")),
+    ];
+    let (_folder, config) = config("vps: [{name: one, veid: 1, api_key: private_x}]\n");
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    for (number, yaml) in broken.iter().enumerate() {
+        write(site.path(), "web.yml", yaml);
+        exporter.signal("HUP");
+        while exporter
+            .log()
+            .matches("\"configuration not reloaded")
+            .count()
+            <= number
+        {
+            tick.tick().await;
+        }
+        let output = run(&["--config.check", "--log.level=trace", &config, &site.flag]);
+        assert_eq!(output.status.code(), Some(1), "{yaml}");
+        assert_unseen(
+            yaml,
+            &String::from_utf8_lossy(&[output.stdout, output.stderr].concat()),
+        );
+    }
+    exporter.signal("TERM");
+    exporter.ended();
+    assert_unseen("the log", &exporter.log());
 }

@@ -1,17 +1,43 @@
 //! Certificates made for a test, and clients that trust them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
 use reqwest::{Certificate, ClientBuilder, Identity};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::ServerName;
+use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::exporter::write;
+
+/// One that signed itself and calls itself a CA, as `openssl req -x509` makes them.
+pub fn self_signed(names: &[&str]) -> Pair {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names).expect("they are names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("there is chance");
+    let certificate = params.self_signed(&key).expect("it is complete");
+    Pair {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    }
+}
 
 /// A CA of a test.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// Who the server of a test is.
+pub fn local() -> ServerName<'static> {
+    ServerName::try_from("127.0.0.1").expect("it is an address")
 }
 
 /// A certificate and its key, PEM.
@@ -34,9 +60,16 @@ impl Pair {
     }
 }
 
+fn called(name: &str) -> DistinguishedName {
+    let mut called = DistinguishedName::new();
+    called.push(DnType::CommonName, name);
+    called
+}
+
 impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
+        params.distinguished_name = called("the CA of a test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("there is chance");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("it is complete");
@@ -51,6 +84,7 @@ impl Authority {
     pub fn issue(&self, names: &[&str]) -> Pair {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).expect("they are names");
+        params.distinguished_name = called("not a CA");
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
@@ -63,6 +97,32 @@ impl Authority {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
         }
+    }
+
+    /// The same below HTTP, with these versions and suites.
+    pub fn connector(
+        &self,
+        provider: CryptoProvider,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("it is a CA");
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .expect("they fit")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// Shakes hands with 127.0.0.1.
+    pub async fn connect(&self, address: &str) -> TlsStream<TcpStream> {
+        let connector = self.connector(ring::default_provider(), ALL_VERSIONS);
+        let stream = TcpStream::connect(address).await.expect("it accepts");
+        connector
+            .connect(local(), stream)
+            .await
+            .expect("it speaks TLS")
     }
 
     /// A client that trusts nobody else.

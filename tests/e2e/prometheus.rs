@@ -210,11 +210,16 @@ impl Prometheus {
 
     /// The same with more of a configuration: rule files, an Alertmanager.
     pub fn start_with(folder: TempDir, target: &str, more: &str) -> Self {
+        let target = target.trim_start_matches("http://");
         let config = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n- job_name: kiwivm\n  static_configs: [{{targets: [\"{}\"]}}]\n{more}",
-            target.trim_start_matches("http://")
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n- job_name: kiwivm\n  static_configs: [{{targets: [\"{target}\"]}}]\n{more}"
         );
-        let config = write(folder.path(), "prometheus.yml", &config);
+        Self::start_configured(folder, &config)
+    }
+
+    /// The same with this configuration.
+    pub fn start_configured(folder: TempDir, config: &str) -> Self {
+        let config = write(folder.path(), "prometheus.yml", config);
         // Prometheus does not tell which port it got for 0.
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())

@@ -10,14 +10,20 @@ use kiwivm_exporter::exposition::UnknownVps;
 use kiwivm_exporter::exposition::format::Format;
 use kiwivm_exporter::web::{self, Options, Patience, Site};
 use reqwest::{Method, StatusCode};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::exporter::http;
 
 /// Says what it was asked for.
-struct Echo {
-    body: usize,
+#[derive(Default)]
+pub struct Echo {
+    /// Or sends so many bytes instead.
+    pub body: usize,
+    /// A reload takes until it is told to end.
+    pub reload: Notify,
 }
 
 impl Site for Echo {
@@ -40,29 +46,41 @@ impl Site for Echo {
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async { Err("wrong".to_owned()) })
+        Box::pin(async {
+            self.reload.notified().await;
+            Err("wrong".to_owned())
+        })
     }
 }
 
-fn options() -> Options {
+pub fn options() -> Options {
     Options {
         enable_lifecycle: true,
         ..Options::default()
     }
 }
 
-async fn start(options: Options, body: usize) -> String {
+pub async fn start(options: Options, body: usize) -> String {
+    let site = Echo {
+        body,
+        ..Echo::default()
+    };
+    site.reload.notify_one();
+    start_site(Arc::new(site), options, pending()).await.0
+}
+
+/// The address, and what ends when the server has stopped.
+pub async fn start_site(
+    site: Arc<Echo>,
+    options: Options,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> (String, JoinHandle<()>) {
     let listeners = web::bind(&["127.0.0.1:0".to_owned()])
         .await
         .expect("there is a port");
     let address = listeners[0].local_addr().expect("it is bound").to_string();
-    tokio::spawn(web::serve(
-        listeners,
-        Arc::new(Echo { body }),
-        options,
-        pending(),
-    ));
-    address
+    let serving = tokio::spawn(web::serve(listeners, site, options, stop));
+    (address, serving)
 }
 
 #[tokio::test]
@@ -192,7 +210,7 @@ async fn what_is_too_long_is_refused() {
 }
 
 /// What a connection gets until it is closed.
-async fn read_to_end(stream: &mut TcpStream) -> String {
+pub async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
@@ -278,20 +296,16 @@ async fn a_reader_that_stalls_is_cut_off_and_its_place_is_free_again() {
 
 #[tokio::test]
 async fn an_answer_in_flight_is_finished_when_the_server_stops() {
-    let listeners = web::bind(&["127.0.0.1:0".to_owned()])
-        .await
-        .expect("there is a port");
-    let address = listeners[0].local_addr().expect("it is bound").to_string();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let body = 8 << 20;
-    let serving = tokio::spawn(web::serve(
-        listeners,
-        Arc::new(Echo { body }),
-        options(),
-        async {
-            let _ = stopped.await;
-        },
-    ));
+    let site = Arc::new(Echo {
+        body,
+        ..Echo::default()
+    });
+    let (address, serving) = start_site(site, options(), async {
+        let _ = stopped.await;
+    })
+    .await;
     let mut reader = TcpStream::connect(&address).await.expect("it accepts");
     reader
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -1,30 +1,41 @@
-//! TLS and basic auth through the port of the real program.
+//! TLS through the port: who comes in, how, and with which certificates.
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
+use kiwivm_exporter::web::{Gate, Options};
 use reqwest::{Client, StatusCode};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::{ALL_VERSIONS, CipherSuite, NamedGroup, SupportedProtocolVersion, version};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
-use crate::certificates::Authority;
-use crate::exporter::{Exporter, write};
+use crate::certificates::{Authority, Pair, local, self_signed};
+use crate::exporter::{Exporter, PATIENCE, run_answered, write};
+use crate::prometheus::Prometheus;
+use crate::server::{options, start};
 
-/// A hash of `right`, cost 4.
-fn hash() -> String {
+/// A hash of `right`, of the least cost.
+pub fn hash() -> String {
     bcrypt::hash("right", 4).expect("there is chance")
 }
 
-const SERVER: &str = "tls_server_config: {cert_file: server.pem, key_file: server.key";
+const ONLY_12: [&SupportedProtocolVersion; 1] = [&version::TLS12];
+const ONLY_13: [&SupportedProtocolVersion; 1] = [&version::TLS13];
+
+pub const SERVER: &str = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n";
 
 /// A folder with a CA, a certificate of 127.0.0.1 and a web configuration, and the flag for it.
-struct Site {
+pub struct Site {
     folder: TempDir,
-    authority: Authority,
-    flag: String,
+    pub authority: Authority,
+    pub flag: String,
 }
 
 impl Site {
-    fn new(yaml: &str) -> Self {
+    pub fn new(yaml: &str) -> Self {
         let folder = TempDir::new().expect("there is room");
         let authority = Authority::new();
         authority
@@ -39,17 +50,27 @@ impl Site {
         }
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn start(&self, more: &[&str]) -> Exporter {
+    /// The real program with its demo.
+    pub fn start(&self, more: &[&str]) -> Exporter {
         let mut exporter = Exporter::start(&[&["--demo", self.flag.as_str()], more].concat());
         exporter.url = exporter.url.replace("http://", "https://");
         exporter
     }
 
-    fn client(&self) -> Client {
+    /// What serves by its web configuration.
+    pub fn options(&self) -> Options {
+        let gate = Gate::open(&self.path().join("web.yml")).expect("it is right");
+        Options {
+            gate: Some(Arc::new(gate)),
+            ..options()
+        }
+    }
+
+    pub fn client(&self) -> Client {
         self.authority.client().build().expect("it is complete")
     }
 }
@@ -57,7 +78,7 @@ impl Site {
 #[tokio::test]
 async fn everything_is_behind_tls_and_basic_auth() {
     let site = Site::new(&format!(
-        "{SERVER}}}\nbasic_auth_users: {{alice: {}}}\n",
+        "{SERVER}basic_auth_users: {{alice: {}}}\n",
         hash()
     ));
     let exporter = site.start(&["--web.enable-lifecycle"]);
@@ -103,7 +124,7 @@ async fn everything_is_behind_tls_and_basic_auth() {
 #[tokio::test]
 async fn curl_comes_in() {
     let site = Site::new(&format!(
-        "{SERVER}}}\nbasic_auth_users: {{alice: {}}}\n",
+        "{SERVER}basic_auth_users: {{alice: {}}}\n",
         hash()
     ));
     let exporter = site.start(&[]);
@@ -129,4 +150,234 @@ async fn curl_comes_in() {
     assert!(page.ends_with("401"), "{page}");
     let page = curl(&[&metrics.replace("https", "http")]);
     assert!(page.contains("HTTP request to an HTTPS server"), "{page}");
+}
+
+/// Whether a client with this certificate is answered.
+async fn comes_in(site: &Site, address: &str, pair: Option<&Pair>) -> bool {
+    let mut client = site.authority.client();
+    if let Some(pair) = pair {
+        client = client.identity(pair.identity());
+    }
+    let client = client.build().expect("it is complete");
+    let answer = client.get(format!("https://{address}/")).send().await;
+    answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
+}
+
+#[tokio::test]
+async fn certificates_of_clients() {
+    let foreign = Authority::new().issue(&["a.example"]);
+    let own = self_signed(&["a.example"]);
+    for (policy, none, ours, foreigners, self_made) in [
+        ("NoClientCert", true, true, true, true),
+        ("RequestClientCert", true, true, true, true),
+        ("RequireAnyClientCert", false, true, true, true),
+        ("RequireClientCert", false, true, true, true),
+        ("VerifyClientCertIfGiven", true, true, false, true),
+        ("RequireAndVerifyClientCert", false, true, false, true),
+    ] {
+        let ca = if policy == "NoClientCert" {
+            ""
+        } else {
+            "  client_ca_file: clients.pem\n"
+        };
+        let site = Site::new(SERVER);
+        let clients = format!("{}{}", site.authority.pem(), own.certificate);
+        write(site.path(), "clients.pem", &clients);
+        let yaml = format!("{SERVER}  client_auth_type: {policy}\n{ca}");
+        write(site.path(), "web.yml", &yaml);
+        let address = start(site.options(), 0).await;
+        let pair = site.authority.issue(&["a.example"]);
+        for (pair, expected) in [
+            (None, none),
+            (Some(&pair), ours),
+            (Some(&foreign), foreigners),
+            (Some(&own), self_made),
+        ] {
+            let came = comes_in(&site, &address, pair).await;
+            assert_eq!(came, expected, "{policy}, {}", pair.is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_clients_with_an_allowed_name() {
+    let site = Site::new(&format!(
+        "{SERVER}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n  client_allowed_sans: [scraper.example, 192.0.2.7]\n"
+    ));
+    let address = start(site.options(), 0).await;
+    for (names, expected) in [
+        (&["scraper.example"][..], true),
+        (&["other.example", "192.0.2.7"], true),
+        (&["other.example"], false),
+        (&["x.scraper.example", "192.0.2.70"], false),
+    ] {
+        let pair = site.authority.issue(names);
+        assert_eq!(
+            comes_in(&site, &address, Some(&pair)).await,
+            expected,
+            "{names:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn versions_suites_and_curves_are_those_configured() {
+    let site = Site::new(&format!(
+        "{SERVER}  cipher_suites: [TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]\n  max_version: TLS12\n  curve_preferences: [CurveP384]\n"
+    ));
+    let address = start(site.options(), 0).await;
+    let connect = async |provider: CryptoProvider,
+                         versions: &[&'static SupportedProtocolVersion]| {
+        let connector = site.authority.connector(provider, versions);
+        let stream = TcpStream::connect(&address).await.expect("it accepts");
+        connector.connect(local(), stream).await
+    };
+    let stream = connect(ring::default_provider(), ALL_VERSIONS)
+        .await
+        .expect("it speaks TLS");
+    let connection = stream.get_ref().1;
+    let suite = connection.negotiated_cipher_suite().expect("there is one");
+    assert_eq!(
+        suite.suite(),
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+    );
+    let group = connection.negotiated_key_exchange_group();
+    assert_eq!(group.expect("there is one").name(), NamedGroup::secp384r1);
+    assert!(connect(ring::default_provider(), &ONLY_13).await.is_err());
+    let mut other = ring::default_provider();
+    other.cipher_suites = vec![ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384];
+    assert!(connect(other, &ONLY_12).await.is_err());
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
+    let site = Site::new(SERVER);
+    let exporter = site.start(&[]);
+    let address = exporter.url.trim_start_matches("https://").to_owned();
+    let shown = async || {
+        let stream = site.authority.connect(&address).await;
+        let chain = stream.get_ref().1.peer_certificates().expect("it has one");
+        chain[0].to_vec()
+    };
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    let first = shown().await;
+    assert_eq!(shown().await, first);
+
+    write(site.path(), "server.key", "broken");
+    while !exporter.log().contains("web configuration not reloaded") {
+        assert_eq!(shown().await, first);
+        tick.tick().await;
+    }
+    let again = tokio::time::Instant::now() + Duration::from_secs(3);
+    while tokio::time::Instant::now() < again {
+        assert_eq!(shown().await, first);
+        tick.tick().await;
+    }
+    let log = exporter.log();
+    assert_eq!(log.matches("not reloaded").count(), 1, "{log}");
+    assert!(
+        log.contains("tls_server_config.key_file: holds no private key"),
+        "{log}"
+    );
+
+    site.authority
+        .issue(&["127.0.0.1"])
+        .write(site.path(), "server");
+    while shown().await == first {
+        tick.tick().await;
+    }
+    assert!(exporter.log().contains("web configuration reloaded"));
+}
+
+#[tokio::test]
+async fn healthcheck_needs_no_password_and_no_certificate() {
+    let users = format!("basic_auth_users: {{alice: {}}}\n", hash());
+    let demands = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n";
+    for yaml in [
+        String::new(),
+        users.clone(),
+        SERVER.to_owned(),
+        format!("{SERVER}{users}"),
+        format!("{SERVER}{demands}"),
+        format!("{SERVER}  max_version: TLS12\n{demands}"),
+        "rate_limit: {interval: 1h, burst: 1}\n".to_owned(),
+    ] {
+        let site = Site::new(&yaml);
+        let address = start(site.options(), 0).await;
+        let listen = format!("--web.listen-address={address}");
+        let check = async || run_answered(&["healthcheck", &listen, &site.flag]).await;
+        for _ in 0..2 {
+            let output = check().await;
+            assert!(output.status.success(), "{yaml}{output:?}");
+        }
+        // What is in force is the file as it was.
+        write(site.path(), "web.yml", "broken");
+        let output = check().await;
+        assert!(output.status.success(), "{yaml}{output:?}");
+    }
+    // An exporter that wants a password is not well by a configuration that has none.
+    let site = Site::new(&users);
+    let address = start(site.options(), 0).await;
+    let listen = format!("--web.listen-address={address}");
+    let output = run_answered(&["healthcheck", &listen]).await;
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// As the README says it.
+#[tokio::test]
+async fn prometheus_scrapes_over_tls_with_a_password_and_a_certificate() {
+    let site = Site::new(SERVER);
+    let yaml = format!(
+        "{SERVER}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\nbasic_auth_users: {{alice: {}}}\n",
+        hash()
+    );
+    write(site.path(), "web.yml", &yaml);
+    site.authority
+        .issue(&["prometheus.example"])
+        .write(site.path(), "prometheus");
+    let exporter = site.start(&[]);
+    let target = exporter.url.trim_start_matches("https://");
+    let folder = site.path().display();
+    let job = |name: &str, more: &str| {
+        format!(
+            "- job_name: {name}\n  scheme: https\n  static_configs: [{{targets: [\"{target}\"]}}]\n{more}"
+        )
+    };
+    let password = "  basic_auth: {username: alice, password: right}\n";
+    let certificate = format!(
+        "  tls_config: {{ca_file: {folder}/ca.pem, cert_file: {folder}/prometheus.pem, key_file: {folder}/prometheus.key}}\n"
+    );
+    let no_certificate = format!("  tls_config: {{ca_file: {folder}/ca.pem}}\n");
+    let config = format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n{}{}{}",
+        job("both", &format!("{password}{certificate}")),
+        job("no_password", &certificate),
+        job("no_certificate", &format!("{password}{no_certificate}")),
+    );
+    let data = TempDir::new().expect("there is room");
+    let prometheus = Prometheus::start_configured(data, &config);
+    let expected = [("both", "1"), ("no_certificate", "0"), ("no_password", "0")];
+    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        tick.tick().await;
+        let up = prometheus.query("up").await;
+        let mut up: Vec<(&str, &str)> = up
+            .iter()
+            .filter_map(|up| Some((up["metric"]["job"].as_str()?, up["value"][1].as_str()?)))
+            .collect();
+        up.sort_unstable();
+        if up == expected {
+            break;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{up:?}\n{}",
+            exporter.log()
+        );
+    }
+    let samples = prometheus
+        .query("kiwivm_exporter_build_info{job=\"both\"}")
+        .await;
+    assert_eq!(samples.len(), 1);
 }

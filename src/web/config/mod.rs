@@ -55,6 +55,7 @@ pub fn load(file: &Path) -> Loaded {
 
 fn read(file: &Path, inputs: &mut Inputs) -> Result<(WebConfig, Vec<Warning>), ConfigErrors> {
     let (keys, mut reader) = read_file(file, inputs.read(file))?;
+    reader.hide_strangers();
     let known = [
         "tls_server_config",
         "http_server_config",
@@ -94,3 +95,6 @@ fn yes_or_no(value: &Value) -> Option<bool> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! The rest of the web configuration through the port: passwords, headers, the rate limit, what is said of a wrong file.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+
+use crate::exporter::{config, http, run, write};
+use crate::server::start;
+use crate::tls::{SERVER, Site, hash};
+
+async fn get(client: &Client, url: &str, user: &str, password: &str) -> StatusCode {
+    let request = client.get(url).basic_auth(user, Some(password));
+    request.send().await.expect("it answers").status()
+}
+
+/// Right passwords that are known are answered while a flood of wrong ones is not yet through.
+#[tokio::test]
+async fn a_flood_of_wrong_passwords_delays_nobody_who_is_known() {
+    let slow = bcrypt::hash("right", 9).expect("there is chance");
+    let site = Site::new(&format!("basic_auth_users: {{alice: {slow}}}\n"));
+    let url = format!("http://{}/", start(site.options(), 0).await);
+    let client = http();
+    assert_eq!(get(&client, &url, "alice", "right").await, StatusCode::OK);
+    let looked_at = Arc::new(AtomicUsize::new(0));
+    let flood: Vec<_> = (0..100)
+        .map(|number| {
+            let (client, url, looked_at) = (client.clone(), url.clone(), looked_at.clone());
+            tokio::spawn(async move {
+                let status = get(&client, &url, "alice", &format!("wrong{number}")).await;
+                if status == StatusCode::UNAUTHORIZED {
+                    looked_at.fetch_add(1, Ordering::Relaxed);
+                }
+                status
+            })
+        })
+        .collect();
+    // Those that may not even wait are answered at once.
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    while flood.iter().filter(|request| request.is_finished()).count() < 50 {
+        tick.tick().await;
+    }
+    let before = looked_at.load(Ordering::Relaxed);
+    assert_eq!(get(&client, &url, "alice", "right").await, StatusCode::OK);
+    let after = looked_at.load(Ordering::Relaxed);
+    assert!(before < 16 && after <= before + 2, "{before} {after}");
+    let mut counts = [0, 0];
+    for request in flood {
+        match request.await.expect("it does not panic") {
+            StatusCode::UNAUTHORIZED => counts[0] += 1,
+            StatusCode::SERVICE_UNAVAILABLE => counts[1] += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert!(counts[0] >= 16 && counts[1] > 50, "{counts:?}");
+}
+
+#[tokio::test]
+async fn credentials_of_every_form() {
+    let hash = bcrypt::hash("a:b c\u{fc}", 4).expect("there is chance");
+    let site = Site::new(&format!(
+        "basic_auth_users:\n  alice: {hash}\n  1234: {hash}\n"
+    ));
+    let url = format!("http://{}/", start(site.options(), 0).await);
+    for (header, status) in [
+        ("Basic YWxpY2U6YTpiIGPDvA==", 200),
+        ("basic YWxpY2U6YTpiIGPDvA==", 200),
+        ("BASIC MTIzNDphOmIgY8O8", 200),
+        ("Basic YWxpY2U6YTpiIGPDvA", 401),
+        ("Basic  YWxpY2U6YTpiIGPDvA==", 401),
+        ("Bearer YWxpY2U6YTpiIGPDvA==", 401),
+        ("Basic YWxpY2U=", 401),
+        ("Basic ////", 401),
+        ("Basic", 401),
+        ("", 401),
+    ] {
+        let request = http().get(&url).header("authorization", header);
+        let answer = request.send().await.expect("it answers");
+        assert_eq!(answer.status().as_u16(), status, "{header}");
+        let head = http()
+            .head(&url)
+            .header("authorization", header)
+            .send()
+            .await;
+        assert_eq!(
+            head.expect("it answers").status().as_u16(),
+            status,
+            "{header}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_is_taken_out_is_out_also_on_a_connection_that_is_kept() {
+    let site = Site::new(&format!(
+        "basic_auth_users: {{alice: {0}, bob: {0}}}\n",
+        hash()
+    ));
+    let url = format!("http://{}/", start(site.options(), 0).await);
+    let client = http();
+    assert_eq!(get(&client, &url, "alice", "right").await, StatusCode::OK);
+    let only_bob = format!("basic_auth_users: {{bob: {}}}\n", hash());
+    write(site.path(), "web.yml", &only_bob);
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    while get(&client, &url, "alice", "right").await != StatusCode::UNAUTHORIZED {
+        tick.tick().await;
+    }
+    assert_eq!(get(&client, &url, "bob", "right").await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn plain_http_becomes_https_when_the_file_says_so() {
+    let site = Site::new("");
+    let address = start(site.options(), 0).await;
+    let plain = http().get(format!("http://{address}/")).send().await;
+    assert_eq!(plain.expect("it answers").status(), StatusCode::OK);
+    write(site.path(), "web.yml", SERVER);
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    let secure = format!("https://{address}/");
+    while site.client().get(&secure).send().await.is_err() {
+        tick.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn headers_are_on_every_answer() {
+    let site = Site::new(&format!(
+        "basic_auth_users: {{alice: {}}}\nhttp_server_config: {{http2: true, headers: {{X-Frame-Options: deny, Content-Security-Policy: \"default-src 'self'\", X-XSS-Protection: 0}}}}\n",
+        hash()
+    ));
+    let address = start(site.options(), 0).await;
+    for (path, password, status) in [
+        ("/", "right", 200),
+        ("/nope", "right", 404),
+        ("/", "wrong", 401),
+    ] {
+        let request = http().get(format!("http://{address}{path}"));
+        let answer = request.basic_auth("alice", Some(password)).send().await;
+        let answer = answer.expect("it answers");
+        assert_eq!(answer.status().as_u16(), status);
+        assert_eq!(answer.headers()["x-frame-options"], "deny");
+        assert_eq!(answer.headers()["x-xss-protection"], "0");
+        let policies: Vec<_> = answer
+            .headers()
+            .get_all("content-security-policy")
+            .iter()
+            .collect();
+        assert_eq!(policies, ["default-src 'self'"], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_rate_limit_is_over_all_clients() {
+    let site = Site::new("rate_limit: {interval: 1h, burst: 2}\n");
+    let url = format!("http://{}/-/healthy", start(site.options(), 0).await);
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(
+            http()
+                .get(&url)
+                .send()
+                .await
+                .expect("it answers")
+                .status()
+                .as_u16(),
+        );
+    }
+    assert_eq!(statuses, [200, 200, 429]);
+}
+
+#[tokio::test]
+async fn a_reload_reads_it_too_and_says_what_is_wrong() {
+    let site = Site::new(&format!("basic_auth_users: {{alice: {}}}\n", hash()));
+    let exporter =
+        crate::exporter::Exporter::start(&["--demo", "--web.enable-lifecycle", &site.flag]);
+    let reload = async || {
+        let request = http().post(format!("{}/-/reload", exporter.url));
+        let answer = request.basic_auth("alice", Some("right")).send().await;
+        let answer = answer.expect("it answers");
+        (
+            answer.status().as_u16(),
+            answer.text().await.expect("it is text"),
+        )
+    };
+    assert_eq!(reload().await.0, 200);
+    write(
+        site.path(),
+        "web.yml",
+        "basic_auth_users: {alice: right}\nrate_limit: []\n",
+    );
+    let (status, text) = reload().await;
+    assert_eq!(status, 500, "{text}");
+    assert!(
+        text.contains("2 problems") && text.contains("web.yml:1: basic_auth_users.alice"),
+        "{text}"
+    );
+    exporter.signal("HUP");
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    while exporter.log().matches("configuration not reloaded").count() < 2 {
+        tick.tick().await;
+    }
+}
+
+#[test]
+fn config_check_reads_it_too() {
+    let (folder, flag) = config("vps: [{name: one, veid: 1, api_key: private_x}]\n");
+    let check = |web: &str| {
+        let web = format!("--web.config.file={}", folder.path().join(web).display());
+        let output = run(&["--config.check", &flag, &web]);
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    write(
+        folder.path(),
+        "good.yml",
+        &format!("basic_auth_users: {{alice: {}}}\n", hash()),
+    );
+    write(folder.path(), "bad.yml", "basic_auth_user: {}\n");
+    assert_eq!(check("good.yml").0, Some(0));
+    let (code, error) = check("bad.yml");
+    assert_eq!(code, Some(1));
+    assert!(
+        error.contains("bad.yml:1: basic_auth_user: unknown key; did you mean basic_auth_users?"),
+        "{error}"
+    );
+    let (code, error) = check("missing.yml");
+    assert_eq!(code, Some(1));
+    assert!(
+        error.contains("missing.yml: cannot be read: No such file"),
+        "{error}"
+    );
+    write(folder.path(), "config.yaml", "vps: []\n");
+    let (_, error) = check("bad.yml");
+    assert!(
+        error.contains("config.yaml") && error.contains("bad.yml"),
+        "all at once: {error}"
+    );
+}
