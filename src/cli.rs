@@ -22,6 +22,10 @@ const DEMO_ADDRESS: &str = "127.0.0.1:10064";
     version = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("KIWIVM_BUILD_REVISION"), ", rustc ", env!("KIWIVM_BUILD_RUSTC"), ")"),
     disable_help_subcommand = true
 )]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent switches"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

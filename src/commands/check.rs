@@ -21,26 +21,20 @@ const AT_A_TIME: usize = 8;
 ///
 /// Everything that is wrong with the configuration.
 pub fn config_only(cli: &Cli) -> Result<(), Failure> {
-    let config = validate(cli)?;
+    let config = load_all(cli)?;
     print(&config.summary())
 }
 
 /// Everything that is wrong with the configuration and with that of the web server, at once.
-fn validate(cli: &Cli) -> Result<Config, Failure> {
+fn load_all(cli: &Cli) -> Result<Config, Failure> {
     let config = load_config(cli);
     let Some(file) = &cli.web_config_file else {
         return config;
     };
-    match (config, web::config::load(file).config) {
-        (Ok(config), Ok((_, warnings))) => {
-            for warning in warnings {
-                tracing::warn!("{warning}");
-            }
-            Ok(config)
-        }
+    match (config, web::validate(file)) {
+        (config, Ok(())) => config,
+        (Ok(_), Err(errors)) => Err(errors.into()),
         (Err(Failure(one)), Err(other)) => Err(Failure(format!("{one}\n{other}"))),
-        (Err(failure), _) => Err(failure),
-        (_, Err(errors)) => Err(errors.into()),
     }
 }
 
@@ -50,7 +44,7 @@ fn validate(cli: &Cli) -> Result<Config, Failure> {
 ///
 /// A configuration that cannot be used, or how many VPSes did not answer.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
-    let config = validate(cli)?;
+    let config = load_all(cli)?;
     print(&config.summary())?;
     let rows = block_on(async {
         let client = client_for(&config)?;

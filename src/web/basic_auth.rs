@@ -70,9 +70,12 @@ impl BasicAuth {
             Hash::clone,
         );
         let question = self.answers.question(name, &hash, password);
-        let verdict = |right| match right {
-            true => Verdict::Welcome,
-            false => Verdict::Refused,
+        let verdict = |right| {
+            if right {
+                Verdict::Welcome
+            } else {
+                Verdict::Refused
+            }
         };
         if let Some(right) = self.answers.find(&question) {
             return verdict(right);

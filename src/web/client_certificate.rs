@@ -38,20 +38,20 @@ enum Trust {
 }
 
 impl Policy {
-    /// `verified` certificates are of one of these CAs, and have one of the names allowed.
+    /// Certificates `of_known_ca` are of one of these CAs, and have one of the names allowed.
     ///
     /// # Errors
     ///
     /// What is wrong with the CAs.
     pub fn new(
         mandatory: bool,
-        verified: bool,
+        of_known_ca: bool,
         authorities: Vec<CertificateDer<'static>>,
         allowed_names: Option<Vec<String>>,
     ) -> Result<Self, String> {
         let provider = ring::default_provider();
         let algorithms = provider.signature_verification_algorithms;
-        let trust = if !verified {
+        let trust = if !of_known_ca {
             Trust::Everybody
         } else if authorities.is_empty() {
             Trust::Nobody

@@ -76,7 +76,7 @@ impl Gate {
     }
 
     /// The configuration in force; a new one, if the files have changed.
-    pub fn current(&self) -> Arc<WebConfig> {
+    pub(super) fn current(&self) -> Arc<WebConfig> {
         let mut state = self.state();
         if state.looked.elapsed() >= LOOK_AGAIN {
             state.looked = Instant::now();
@@ -97,7 +97,11 @@ impl Gate {
     /// # Errors
     ///
     /// Why it is not.
-    pub async fn admit(&self, config: &WebConfig, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(super) async fn admit(
+        &self,
+        config: &WebConfig,
+        headers: &HeaderMap,
+    ) -> Result<(), Refusal> {
         if let Some(limit) = &config.rate_limit
             && !limit.admits(Instant::now())
         {
@@ -127,6 +131,16 @@ impl Gate {
     }
 }
 
+/// Reads a web configuration, only to tell what is wrong with it.
+///
+/// # Errors
+///
+/// Everything that is.
+pub fn validate(file: &Path) -> Result<(), ConfigErrors> {
+    accept(config::load(file).config).map(drop)
+}
+
+/// Logs what should not stay so.
 fn accept(
     config: Result<(WebConfig, Vec<Warning>), ConfigErrors>,
 ) -> Result<Arc<WebConfig>, ConfigErrors> {

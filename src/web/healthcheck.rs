@@ -20,16 +20,19 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const REFUSAL: Duration = Duration::from_secs(1);
 
 /// What counts as an answer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Expected {
     tls: bool,
-    /// 401: this asks without a password.
-    unauthorized: bool,
-    /// 429.
-    limited: bool,
+    /// Beside 200.
+    statuses: Vec<&'static str>,
     /// No TLS at all: this shows no certificate.
     refused: bool,
 }
+
+/// This asks without a password.
+const UNAUTHORIZED: &str = "401";
+/// The rate limit is reached.
+const LIMITED: &str = "429";
 
 /// Asks the exporter that listens on an address whether it is well, over TLS if the web configuration says so. The
 /// certificate is not verified: the question is whether the process lives, and no secret is sent.
@@ -43,7 +46,7 @@ pub async fn healthcheck(address: &str, web_config: Option<&Path>) -> Result<(),
     let ask_all = async {
         let mut outcome = Ok(false);
         for expected in ways {
-            outcome = ask(&address, expected).await;
+            outcome = ask(&address, &expected).await;
             if matches!(outcome, Ok(true)) {
                 break;
             }
@@ -64,27 +67,29 @@ pub async fn healthcheck(address: &str, web_config: Option<&Path>) -> Result<(),
 /// What to try. Of a file that is broken nothing is known: what is in force is then an older one.
 fn expected(web_config: &Path) -> Vec<Expected> {
     match config::load(web_config).config {
-        Ok((config, _)) => vec![Expected {
-            tls: config.tls.is_some(),
-            unauthorized: !config.users.is_empty(),
-            limited: config.rate_limit.is_some(),
-            refused: config.tls.is_some_and(|tls| tls.demands_certificate),
-        }],
+        Ok((config, _)) => {
+            let password = (!config.users.is_empty()).then_some(UNAUTHORIZED);
+            let limit = config.rate_limit.as_ref().map(|_| LIMITED);
+            vec![Expected {
+                tls: config.tls.is_some(),
+                statuses: password.into_iter().chain(limit).collect(),
+                refused: config.tls.is_some_and(|tls| tls.demands_certificate),
+            }]
+        }
         Err(errors) => {
             tracing::warn!("{errors}");
             [true, false]
                 .map(|tls| Expected {
                     tls,
-                    unauthorized: true,
-                    limited: true,
+                    statuses: vec![UNAUTHORIZED, LIMITED],
                     refused: true,
                 })
-                .to_vec()
+                .into()
         }
     }
 }
 
-async fn ask(address: &str, expected: Expected) -> io::Result<bool> {
+async fn ask(address: &str, expected: &Expected) -> io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
     if !expected.tls {
         return Ok(is_well(&converse(&mut stream, address).await?, expected));
@@ -119,9 +124,9 @@ async fn converse(
     Ok(answer)
 }
 
-fn is_well(answer: &[u8], expected: Expected) -> bool {
-    let status = |status: &str| answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes());
-    status("200") || expected.unauthorized && status("401") || expected.limited && status("429")
+fn is_well(answer: &[u8], expected: &Expected) -> bool {
+    let is = |status: &&str| answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes());
+    ["200"].iter().chain(&expected.statuses).any(is)
 }
 
 /// The server says, in the words of TLS, that it wants a certificate.

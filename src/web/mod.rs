@@ -2,7 +2,7 @@
 
 mod basic_auth;
 mod client_certificate;
-pub mod config;
+mod config;
 mod gate;
 mod guard;
 mod healthcheck;
@@ -15,7 +15,7 @@ mod server;
 mod status_page;
 mod stream;
 
-pub use gate::Gate;
+pub use gate::{Gate, validate};
 pub use healthcheck::healthcheck;
 pub use listen::{BindError, bind, inherited};
 pub use server::serve;

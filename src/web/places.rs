@@ -43,13 +43,12 @@ impl Places {
 
     /// A place; `None` when every connection is being answered.
     pub async fn take(&self) -> Option<Arc<Place>> {
-        let permit = match self.free.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                self.longest_waiting()?.give_way.notify_one();
-                let free = self.free.clone().acquire_owned();
-                tokio::time::timeout(GIVING_WAY, free).await.ok()?.ok()?
-            }
+        let permit = if let Ok(permit) = self.free.clone().try_acquire_owned() {
+            permit
+        } else {
+            self.longest_waiting()?.give_way.notify_one();
+            let free = self.free.clone().acquire_owned();
+            tokio::time::timeout(GIVING_WAY, free).await.ok()?.ok()?
         };
         let place = Arc::new(Place {
             clock: self.clock.clone(),

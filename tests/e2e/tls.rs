@@ -236,16 +236,16 @@ async fn versions_suites_and_curves_are_those_configured() {
         .await
         .expect("it speaks TLS");
     let connection = stream.get_ref().1;
-    let suite = connection.negotiated_cipher_suite().expect("there is one");
+    let negotiated = connection.negotiated_cipher_suite().expect("there is one");
     assert_eq!(
-        suite.suite(),
+        negotiated.suite(),
         CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
     );
     let group = connection.negotiated_key_exchange_group();
     assert_eq!(group.expect("there is one").name(), NamedGroup::secp384r1);
     assert!(connect(ring::default_provider(), &ONLY_13).await.is_err());
     let mut other = ring::default_provider();
-    other.cipher_suites = vec![ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384];
+    other.cipher_suites = vec![ring::cipher_negotiated::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384];
     assert!(connect(other, &ONLY_12).await.is_err());
 }
 

@@ -125,7 +125,7 @@ pub fn tls(reader: &mut Reader, top: &Dict, folder: &Path, inputs: &mut Inputs) 
         .with_protocol_versions(&versions)
         .map_err(|error| source.problem("cipher_suites", &format!("cannot be used: {error}")))
         .ok()?;
-    let builder = match policy? {
+    let builder = match policy {
         Some(policy) => builder.with_client_cert_verifier(Arc::new(policy)),
         None => builder.with_no_client_auth(),
     };
@@ -267,13 +267,13 @@ impl Source<'_> {
         }
     }
 
-    /// Who is let in: `Some(None)` is everybody; `None` comes with a noted problem.
+    /// Who is let in; without a noted problem `None` is everybody.
     fn policy(
         &mut self,
         client_auth: ClientAuth,
         ca: Pem,
         sans: Option<Vec<String>>,
-    ) -> Option<Option<Policy>> {
+    ) -> Option<Policy> {
         let ca = match ca {
             Pem::None => Vec::new(),
             ca => self.certificates("client_ca", ca)?,
@@ -315,10 +315,10 @@ impl Source<'_> {
             _ => {}
         }
         if client_auth == ClientAuth::NoClientCert {
-            return Some(None);
+            return None;
         }
         match Policy::new(client_auth.demands(), client_auth.verifies(), ca, sans) {
-            Ok(policy) => Some(Some(policy)),
+            Ok(policy) => Some(policy),
             Err(what) => {
                 self.problem_of("client_ca", &what);
                 None
