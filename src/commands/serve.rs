@@ -62,11 +62,12 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     } else {
         web::bind(&cli.listen_addresses()).await?
     };
+    let tls = gate.as_ref().is_some_and(|gate| gate.speaks_tls());
     for address in listeners
         .iter()
         .filter_map(|listener| listener.local_addr().ok())
     {
-        tracing::info!(%address, path = cli.telemetry_path, vps = config.vps.len(), "listening");
+        tracing::info!(%address, path = cli.telemetry_path, vps = config.vps.len(), tls, "listening");
     }
 
     let clock = Clock::start();

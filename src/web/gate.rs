@@ -75,6 +75,12 @@ impl Gate {
             .map_err(|errors| errors.to_string())
     }
 
+    /// Whether it is HTTPS that is spoken now.
+    #[must_use]
+    pub fn speaks_tls(&self) -> bool {
+        self.state().config.tls.is_some()
+    }
+
     /// The configuration in force; a new one, if the files have changed.
     pub(super) fn current(&self) -> Arc<WebConfig> {
         let mut state = self.state();

@@ -1,18 +1,22 @@
 //! Around every answer: who may ask, and the headers that the web configuration adds.
 
+use std::sync::Arc;
+
 use hyper::body::Body;
-use hyper::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode};
+use rustls::ServerConfig;
 
 use super::Site;
 use super::gate::{Gate, Refusal};
 use super::routes::{Answer, answer, plain, with};
 use super::server::Shared;
 
-/// Answers one request if the gate lets it in.
+/// Answers one request if the gate lets it in. It came over a connection with this TLS, or none.
 pub async fn guarded<S: Site>(
     shared: &Shared<S>,
     gate: &Gate,
+    tls: Option<&Arc<ServerConfig>>,
     request: Request<impl Body>,
 ) -> Response<Answer> {
     let config = gate.current();
@@ -22,6 +26,12 @@ pub async fn guarded<S: Site>(
     };
     for (name, value) in &config.headers {
         response.headers_mut().insert(name, value.clone());
+    }
+    let now = config.tls.as_ref().map(|tls| Arc::as_ptr(&tls.server));
+    if tls.map(Arc::as_ptr) != now {
+        // Whoever came in by what was in force before has to come in again.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
     response
 }

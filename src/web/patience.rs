@@ -57,6 +57,11 @@ impl<S> Patient<S> {
         }
     }
 
+    /// What is waited for.
+    pub fn stream(&self) -> &S {
+        &self.stream
+    }
+
     /// The handshake is over; the clock of the first request goes on.
     pub fn established(&mut self) {
         self.waiting = Waiting::Request;

@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -119,10 +120,10 @@ async fn attend<S: Site>(
         .gate
         .as_ref()
         .and_then(|gate| Some(gate.current().tls.as_ref()?.server.clone()));
-    let stream = match tls {
+    let stream = match &tls {
         None => Stream::plain(stream, patience, place.clone()),
         Some(server) => {
-            let secured = Stream::secured(stream, patience, place.clone(), server);
+            let secured = Stream::secured(stream, patience, place.clone(), server.clone());
             let secured = tokio::select! {
                 biased;
                 secured = secured => secured,
@@ -139,7 +140,7 @@ async fn attend<S: Site>(
         }
     };
 
-    let service = service_fn(|request| respond(&shared, &place, request));
+    let service = service_fn(|request| respond(&shared, &place, tls.as_ref(), request));
     let connection = http1::Builder::new()
         .max_buf_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(stream), service);
@@ -162,12 +163,13 @@ async fn attend<S: Site>(
 async fn respond<S: Site>(
     shared: &Shared<S>,
     place: &Arc<Place>,
+    tls: Option<&Arc<ServerConfig>>,
     request: Request<Incoming>,
 ) -> Result<Response<BusyBody<Answer>>, Infallible> {
     let busy = place.busy();
     let response = match &shared.options.gate {
         None => answer(shared, request).await,
-        Some(gate) => guarded(shared, gate, request).await,
+        Some(gate) => guarded(shared, gate, tls, request).await,
     };
     Ok(response.map(|answer| busy.with(answer)))
 }

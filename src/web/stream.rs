@@ -45,16 +45,19 @@ impl Stream {
         place: Arc<Place>,
         server: Arc<ServerConfig>,
     ) -> io::Result<Self> {
+        let mut stream = Patient::handshaking(stream, patience, place);
         let mut first = [HANDSHAKE];
-        let peek = tokio::time::timeout(patience.request, stream.peek(&mut first)).await;
-        peek.map_err(|_| io::ErrorKind::TimedOut)??;
+        let peek = stream.stream().peek(&mut first);
+        let peeked = tokio::time::timeout(patience.request, peek).await;
+        peeked.map_err(|_| io::ErrorKind::TimedOut)??;
         if first[0].is_ascii_uppercase() {
-            let mut stream = Patient::new(stream, patience, place);
             stream.write_all(NOT_TLS).await?;
             stream.shutdown().await?;
-            return Err(io::ErrorKind::InvalidData.into());
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it speaks plain HTTP",
+            ));
         }
-        let stream = Patient::handshaking(stream, patience, place);
         let mut stream = TlsAcceptor::from(server).accept(stream).await?;
         stream.get_mut().0.established();
         Ok(Self::Tls(Box::new(stream)))

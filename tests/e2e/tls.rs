@@ -10,12 +10,13 @@ use reqwest::{Client, StatusCode};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ALL_VERSIONS, CipherSuite, NamedGroup, SupportedProtocolVersion, version};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::certificates::{Authority, Pair, local, self_signed};
 use crate::exporter::{Exporter, PATIENCE, run_answered, write};
 use crate::prometheus::Prometheus;
-use crate::server::{options, start};
+use crate::server::{options, read_to_end, start};
 
 /// A hash of `right`, of the least cost.
 pub fn hash() -> String {
@@ -245,7 +246,7 @@ async fn versions_suites_and_curves_are_those_configured() {
     assert_eq!(group.expect("there is one").name(), NamedGroup::secp384r1);
     assert!(connect(ring::default_provider(), &ONLY_13).await.is_err());
     let mut other = ring::default_provider();
-    other.cipher_suites = vec![ring::cipher_negotiated::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384];
+    other.cipher_suites = vec![ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384];
     assert!(connect(other, &ONLY_12).await.is_err());
 }
 
@@ -380,4 +381,27 @@ async fn prometheus_scrapes_over_tls_with_a_password_and_a_certificate() {
         .query("kiwivm_exporter_build_info{job=\"both\"}")
         .await;
     assert_eq!(samples.len(), 1);
+}
+
+/// Who came in by an older configuration does not stay for ever.
+#[tokio::test]
+async fn a_connection_from_before_a_change_ends_with_its_next_answer() {
+    let site = Site::new(SERVER);
+    let address = start(site.options(), 0).await;
+    let mut kept = site.authority.connect(&address).await;
+    let yaml = format!(
+        "{SERVER}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n"
+    );
+    write(site.path(), "web.yml", &yaml);
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    while comes_in(&site, &address, None).await {
+        tick.tick().await;
+    }
+    let request = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
+    kept.write_all(request).await.expect("it is open");
+    let answer = read_to_end(&mut kept).await;
+    assert!(
+        answer.contains(" 200 ") && answer.contains("connection: close"),
+        "{answer}"
+    );
 }
