@@ -339,7 +339,7 @@ impl Cli {
 }
 
 fn telemetry_path(path: &str) -> Result<String, String> {
-    let taken = path == "/" || path.starts_with("/-/");
+    let taken = matches!(path, "/" | "/status.json") || path.starts_with("/-/");
     let plain = path.starts_with('/')
         && path
             .bytes()
@@ -347,7 +347,7 @@ fn telemetry_path(path: &str) -> Result<String, String> {
     if plain && !taken {
         Ok(path.to_owned())
     } else {
-        Err("must begin with a slash, and be neither / nor below /-/".to_owned())
+        Err("must begin with a slash, and be neither / nor /status.json nor below /-/".to_owned())
     }
 }
 
@@ -478,6 +478,7 @@ mod tests {
             &["nope"],
             &["--web.telemetry-path=metrics"],
             &["--web.telemetry-path=/-/x"],
+            &["--web.telemetry-path=/status.json"],
             &["--demo", "--config.file=x"],
             &["simulate", "--time-scale=nan"],
             &["simulate", "--vps=0"],

@@ -17,7 +17,7 @@ use crate::exposition::format::Format;
 use crate::exposition::{Exposition, UnknownVps};
 use crate::kiwivm::is_loopback;
 use crate::poller::{Poller, Reload, SharedFleet, StateFile, Until, fleet_of, lock};
-use crate::web::{self, Gate, Options, Site};
+use crate::web::{self, Gate, Options, Site, Status};
 
 /// Not ready for longer than this would only hide the VPSes that do answer.
 const READY_AT_LAST: Duration = Duration::from_secs(60);
@@ -176,8 +176,10 @@ impl Site for Exporter {
         self.exposition.scrape(format, gzip, vps)
     }
 
-    fn status_page(&self) -> String {
-        web::status_page(&lock(&self.fleet), &self.telemetry_path, self.clock.now())
+    fn status(&self) -> Status {
+        let reloads = self.exposition.reloads();
+        let fleet = lock(&self.fleet);
+        Status::new(&fleet, reloads, &self.telemetry_path, self.clock.now())
     }
 
     fn ready(&self) -> bool {

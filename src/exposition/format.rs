@@ -82,6 +82,26 @@ pub fn negotiate(accept: Option<&str>) -> Format {
     }
 }
 
+/// Whether an `Accept` header prefers JSON to HTML. Where both are as welcome, the one that is named more precisely.
+#[must_use]
+pub fn prefers_json(accept: Option<&str>) -> bool {
+    let (mut html, mut json) = ((0, 0.0_f32), (0, 0.0_f32));
+    for entry in entries(accept.unwrap_or_default()) {
+        match entry.value.to_ascii_lowercase().as_str() {
+            "text/html" | "application/xhtml+xml" => html = html.max_by_rank(3, entry.weight),
+            "text/*" => html = html.max_by_rank(2, entry.weight),
+            "application/json" => json = json.max_by_rank(3, entry.weight),
+            "application/*" => json = json.max_by_rank(2, entry.weight),
+            "*/*" => {
+                html = html.max_by_rank(1, entry.weight);
+                json = json.max_by_rank(1, entry.weight);
+            }
+            _ => {}
+        }
+    }
+    json.1 > html.1 || (json.1 > 0.0 && json.1 >= html.1 && json.0 > html.0)
+}
+
 trait Ranked {
     fn max_by_rank(self, rank: u8, weight: f32) -> Self;
 }
@@ -174,6 +194,36 @@ mod tests {
             assert_eq!(negotiate(Some(accept)), format, "{client}");
         }
         assert_eq!(negotiate(None), Format::Text004);
+    }
+
+    #[test]
+    fn json_for_those_who_prefer_it() {
+        for (client, accept, json) in [
+            ("curl", "*/*", false),
+            (
+                "a browser",
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                false,
+            ),
+            ("a script", "application/json", true),
+            ("a library", "application/json, text/plain, */*", true),
+            (
+                "jQuery",
+                "application/json, text/javascript, */*; q=0.01",
+                true,
+            ),
+            ("both", "text/html, application/json", false),
+            ("HTML preferred", "application/json;q=0.8, text/html", false),
+            ("JSON preferred", "application/json, text/html;q=0.9", true),
+            ("anything but HTML", "text/html;q=0, */*;q=0.1", true),
+            ("refused", "application/json;q=0, */*", false),
+            ("any application", "application/*", true),
+            ("nothing that there is", "image/png", false),
+            ("nonsense", ";;,application/json;q=x,,", false),
+        ] {
+            assert_eq!(prefers_json(Some(accept)), json, "{client}");
+        }
+        assert!(!prefers_json(None));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The samples of the fleet are rendered when they changed or something went stale; `process_*` is read for each
 //! scrape and appended. Both formats come from one rendering, see `text`.
 
-mod bandwidth;
+pub(crate) mod bandwidth;
 pub mod catalogue;
 mod collectors;
 pub mod compatibility;
@@ -105,6 +105,12 @@ impl Exposition {
             .version = None;
     }
 
+    /// What is known of the configuration in force.
+    #[must_use]
+    pub fn reloads(&self) -> Reloads {
+        *self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The body of a scrape. With names in `vps`, only the samples of these VPSes and nothing of the exporter's own.
     ///
     /// # Errors
@@ -169,9 +175,8 @@ impl Exposition {
     }
 
     fn render_all(&self, now: Moment) -> String {
-        let reloads = *self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
         let compatibility = self.asked_for().clone();
-        render(&self.fleet, reloads, compatibility, now)
+        render(&self.fleet, self.reloads(), compatibility, now)
     }
 
     fn render_some(
@@ -264,7 +269,8 @@ fn complete(fleet: &[u8], process: &str, format: Format) -> String {
     body
 }
 
-fn compress(body: &str) -> Bytes {
+/// Quickly rather than well: most of a scrape's cost is this.
+pub(crate) fn compress(body: &str) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
     let compressed = encoder
         .write_all(body.as_bytes())

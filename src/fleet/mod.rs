@@ -54,6 +54,19 @@ impl From<&Vps> for Identity {
     }
 }
 
+/// What is planned for a VPS.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Planned {
+    /// By [`Call::index`]; `None` for a call that is not made.
+    pub intervals: [Option<Duration>; Call::ALL.len()],
+    /// API points allowed, by window.
+    pub allowed: Option<[f64; 2]>,
+    /// See [`VpsState::allowance`].
+    pub allowance: Option<usize>,
+    /// See [`VpsState::next_poll`].
+    pub next_poll: Option<Duration>,
+}
+
 /// All configured VPSes, in the order of the configuration.
 #[derive(Debug)]
 pub struct Fleet {
@@ -142,23 +155,28 @@ impl Fleet {
         }
     }
 
-    /// Shows the plan: for each VPS the intervals by [`Call::index`], `None` for a call that is not made, and the points
-    /// allowed by window.
-    pub fn show_plan(
-        &mut self,
-        mut of: impl FnMut(Veid) -> ([Option<Duration>; Call::ALL.len()], Option<[f64; 2]>),
-    ) {
+    /// Shows the plan of each VPS.
+    pub fn show_plan(&mut self, mut of: impl FnMut(Veid) -> Planned) {
         let mut changed = false;
         for vps in &mut self.vps {
-            let (intervals, allowed) = of(vps.identity.veid);
-            for (record, interval) in vps.calls.iter_mut().zip(intervals) {
+            let planned = of(vps.identity.veid);
+            for (record, interval) in vps.calls.iter_mut().zip(planned.intervals) {
                 changed |= record.interval != interval;
                 record.interval = interval;
             }
-            changed |= vps.allowed != allowed;
-            vps.allowed = allowed;
+            changed |= vps.allowed != planned.allowed;
+            vps.allowed = planned.allowed;
+            vps.allowance = planned.allowance;
+            vps.next_poll = planned.next_poll;
         }
         self.version += u64::from(changed);
+    }
+
+    /// Shows when the state of a VPS is asked for next. No metric tells that, so the version stays.
+    pub fn show_next_poll(&mut self, veid: Veid, next_poll: Option<Duration>) {
+        if let Some(vps) = self.find(veid) {
+            vps.next_poll = next_poll;
+        }
     }
 
     /// Shows how points are spent.

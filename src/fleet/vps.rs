@@ -60,6 +60,11 @@ pub struct VpsState {
     pub authentication_failed: Option<bool>,
     /// API points that the exporter allows itself, by window.
     pub allowed: Option<[f64; 2]>,
+    /// Which allowance of API points it draws on: VPSes with the same number are taken to share one. The numbers of
+    /// another plan mean others.
+    pub allowance: Option<usize>,
+    /// When its state is asked for next, on the clock that never steps; in the past while that is on its way.
+    pub next_poll: Option<Duration>,
     /// The last failure in words and when it happened; cleared by the next success of the same call.
     pub last_error: Option<(Call, Known<String>)>,
     pub(super) service: Option<Known<ServiceInfo>>,
@@ -83,6 +88,8 @@ impl VpsState {
             tried: false,
             authentication_failed: None,
             allowed: None,
+            allowance: None,
+            next_poll: None,
             last_error: None,
             service: None,
             live: None,

@@ -28,6 +28,7 @@ use crate::fleet::Fleet;
 use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
 use keeper::Keeper;
 use keys::Keys;
+use notes::next_poll;
 use setup::identities;
 
 /// How often the key file of a VPS whose key was refused is looked at. Costs no points.
@@ -279,6 +280,9 @@ impl Poller {
         let noted = {
             let fleet = &mut lock(&self.fleet);
             let noted = answered.note(&mut self.planner, fleet, counted, now);
+            let veid = answered.due.veid;
+            let next_poll = next_poll(&self.planner, veid, self.time_scale);
+            fleet.show_next_poll(veid, next_poll);
             match &mut self.keeper {
                 _ if !noted.usage_counted => {}
                 Some(keeper) => keeper.usage_counted(),

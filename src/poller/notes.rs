@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::budget::{Due, Finished, Outcome, Planner};
 use crate::clock::Moment;
-use crate::fleet::{Fleet, PointsUse, UsageReading};
+use crate::fleet::{Fleet, Planned, PointsUse, UsageReading};
 use crate::kiwivm::model::{Answer, Points};
 use crate::kiwivm::{Call, Reason, Response, Veid};
 
@@ -112,8 +112,19 @@ pub fn show_plan(
                 .interval(veid, call)
                 .map(|interval| interval.div_f64(time_scale))
         };
-        (Call::ALL.map(interval), planner.allowed(veid))
+        Planned {
+            intervals: Call::ALL.map(interval),
+            allowed: planner.allowed(veid),
+            allowance: planner.allowance(veid),
+            next_poll: next_poll(planner, veid, time_scale),
+        }
     });
+}
+
+/// When the state of a VPS is asked for next, on the clock.
+pub(super) fn next_poll(planner: &Planner, veid: Veid, time_scale: f64) -> Option<Duration> {
+    let due = planner.next_poll(veid)?;
+    Some(due.div_f64(time_scale))
 }
 
 /// Remaining points as the planner takes them, when an answer tells both.

@@ -12,14 +12,14 @@ mod places;
 mod routes;
 mod san;
 mod server;
-mod status_page;
+mod status;
 mod stream;
 
 pub use gate::{Gate, validate};
 pub use healthcheck::healthcheck;
 pub use listen::{BindError, bind, inherited};
 pub use server::serve;
-pub use status_page::status_page;
+pub use status::Status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +39,8 @@ pub trait Site: Send + Sync + 'static {
     /// A name that is not configured.
     fn metrics(&self, format: Format, gzip: bool, vps: &[String]) -> Result<Bytes, UnknownVps>;
 
-    /// The page for people, as HTML.
-    fn status_page(&self) -> String;
+    /// What the status page tells.
+    fn status(&self) -> Status;
 
     /// Whether every VPS was tried, or has had its time.
     fn ready(&self) -> bool;

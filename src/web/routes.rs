@@ -14,13 +14,17 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Site;
 use super::server::Shared;
-use crate::exposition::UnknownVps;
-use crate::exposition::format::{accepts_gzip, negotiate};
+use super::status::CONTENT_SECURITY_POLICY as POLICY;
+use super::{Site, Status};
+use crate::exposition::format::{accepts_gzip, negotiate, prefers_json};
+use crate::exposition::{UnknownVps, compress};
 
 /// A longer target than any list of VPSes that makes sense.
 const LONGEST_TARGET: usize = 8 << 10;
+
+/// The status for scripts.
+const STATUS_JSON: &str = "/status.json";
 
 /// hyper takes a frame at once and sends it later: with frames of this size a body is in flight for as long as it is.
 const FRAME: usize = 256 << 10;
@@ -74,9 +78,11 @@ async fn route<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Res
     if path.len() + request.uri().query().map_or(0, str::len) > LONGEST_TARGET {
         return plain(StatusCode::URI_TOO_LONG, "The address is too long.\n");
     }
-    let known = path == "/"
-        || path == shared.options.telemetry_path
-        || matches!(path, "/-/healthy" | "/-/ready" | "/-/reload");
+    let known = path == shared.options.telemetry_path
+        || matches!(
+            path,
+            "/" | STATUS_JSON | "/-/healthy" | "/-/ready" | "/-/reload"
+        );
     if !known {
         return plain(
             StatusCode::NOT_FOUND,
@@ -128,8 +134,9 @@ fn limited<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Respons
             }
         }
     };
-    let mut response = if request.uri().path() == "/" {
-        page(shared.site.status_page())
+    let path = request.uri().path();
+    let mut response = if matches!(path, "/" | STATUS_JSON) {
+        status(&shared.site.status(), request)
     } else {
         metrics(&*shared.site, request)
     };
@@ -138,18 +145,8 @@ fn limited<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Respons
 }
 
 fn metrics<S: Site>(site: &S, request: &Request<impl Body>) -> Response<Answer> {
-    let header = |name: HeaderName| {
-        // Several headers of one name are one list.
-        let values: Vec<_> = request
-            .headers()
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
-        (!values.is_empty()).then(|| values.join(","))
-    };
-    let format = negotiate(header(ACCEPT).as_deref());
-    let gzip = accepts_gzip(header(ACCEPT_ENCODING).as_deref());
+    let format = negotiate(header(request, ACCEPT).as_deref());
+    let gzip = accepts_gzip(header(request, ACCEPT_ENCODING).as_deref());
     let vps = named_vps(request.uri().query().unwrap_or_default());
     match site.metrics(format, gzip, &vps) {
         Ok(body) => {
@@ -181,19 +178,44 @@ fn named_vps(query: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-fn page(html: String) -> Response<Answer> {
-    let response = respond(StatusCode::OK, "text/html; charset=utf-8", html.into());
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    let response = with(
-        response,
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(policy),
-    );
-    with(
-        response,
-        REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    )
+/// The status as a page or as JSON.
+fn status(status: &Status, request: &Request<impl Body>) -> Response<Answer> {
+    let chosen = request.uri().path() == STATUS_JSON;
+    let json = chosen || prefers_json(header(request, ACCEPT).as_deref());
+    let gzip = accepts_gzip(header(request, ACCEPT_ENCODING).as_deref());
+    let (content_type, body) = if json {
+        ("application/json", status.json())
+    } else {
+        ("text/html; charset=utf-8", status.html())
+    };
+    let body = if gzip { compress(&body) } else { body.into() };
+    let mut response = respond(StatusCode::OK, content_type, body);
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::from_str(&POLICY) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let vary = if chosen {
+        "Accept-Encoding"
+    } else {
+        "Accept, Accept-Encoding"
+    };
+    headers.insert(VARY, HeaderValue::from_static(vary));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// Several headers of one name are one list.
+fn header(request: &Request<impl Body>, name: HeaderName) -> Option<String> {
+    let values: Vec<_> = request
+        .headers()
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    (!values.is_empty()).then(|| values.join(","))
 }
 
 pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {

@@ -52,6 +52,7 @@ async fn look_everywhere(folder: &Path, flag: &str, tried: impl Fn(&Page) -> boo
         exporter.wait_for("all are tried", &tried).await;
         for path in [
             "/",
+            "/status.json",
             "/metrics",
             "/metrics?vps=v1",
             "/metrics?vps=nope",

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use kiwivm_exporter::exposition::UnknownVps;
+use kiwivm_exporter::clock::Clock;
 use kiwivm_exporter::exposition::format::Format;
-use kiwivm_exporter::web::{self, Options, Patience, Site};
+use kiwivm_exporter::exposition::{Reloads, UnknownVps};
+use kiwivm_exporter::fleet::Fleet;
+use kiwivm_exporter::web::{self, Options, Patience, Site, Status};
 use reqwest::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -37,8 +39,13 @@ impl Site for Echo {
         }
     }
 
-    fn status_page(&self) -> String {
-        "<p>page</p>".to_owned()
+    fn status(&self) -> Status {
+        let reloads = Reloads {
+            successful: true,
+            last_success: 0.0,
+        };
+        let now = Clock::start().now();
+        Status::new(&Fleet::new(Vec::new(), 3.0), reloads, "/metrics", now)
     }
 
     fn ready(&self) -> bool {
@@ -89,6 +96,9 @@ async fn paths_and_methods() {
     for (method, path, status) in [
         (Method::GET, "/", 200),
         (Method::HEAD, "/", 200),
+        (Method::GET, "/status.json", 200),
+        (Method::HEAD, "/status.json", 200),
+        (Method::POST, "/status.json", 405),
         (Method::GET, "/metrics", 200),
         (Method::HEAD, "/metrics", 200),
         (Method::POST, "/metrics", 405),
@@ -100,6 +110,7 @@ async fn paths_and_methods() {
         (Method::GET, "/metrics/", 404),
         (Method::GET, "/nope", 404),
         (Method::DELETE, "/", 405),
+        (Method::POST, "/", 405),
     ] {
         let response = http()
             .request(method.clone(), format!("http://{address}{path}"))

@@ -409,6 +409,21 @@ impl Planner {
         }
     }
 
+    /// When the state of a VPS is asked for next, by live or by service info; in the past while that is on its way, or
+    /// waits for points or a place.
+    #[must_use]
+    pub fn next_poll(&self, veid: Veid) -> Option<Duration> {
+        let due = |call| self.schedule.due(veid, call);
+        let live = due(Call::LiveServiceInfo);
+        live.into_iter().chain(due(Call::ServiceInfo)).min()
+    }
+
+    /// Which allowance a VPS draws on: those with the same number are taken to share one.
+    #[must_use]
+    pub fn allowance(&self, veid: Veid) -> Option<usize> {
+        self.group_of.get(&veid).copied()
+    }
+
     /// What the exporter allows itself in each window, once the allowance of this VPS was read.
     #[must_use]
     pub fn allowed(&self, veid: Veid) -> Option<Remaining> {

@@ -1,0 +1,278 @@
+//! The card of a VPS on the page.
+
+use std::fmt::{self, Display, Write as _};
+
+use super::RUNBOOKS;
+use super::facts::{Bandwidth, Concern, Level, State, Status, Vps};
+use super::words::{Escaped, Foreign, Percent, Size, Span, Utc, or_unknown};
+
+/// How full a bar may be drawn: 100 is its width.
+const FULL: f64 = 100.0;
+
+/// A list of reasons, if there are any.
+pub(super) fn concerns(f: &mut fmt::Formatter<'_>, concerns: &[Concern]) -> fmt::Result {
+    if concerns.is_empty() {
+        return Ok(());
+    }
+    f.write_str("<ul class=\"why\">\n")?;
+    for concern in concerns {
+        let (class, urgency) = match concern.level {
+            Level::Critical => ("critical", "Critical"),
+            Level::Warning => ("warning", "Warning"),
+            Level::Info => ("info", "Note"),
+        };
+        writeln!(
+            f,
+            "<li class=\"{class}\"><b>{urgency}</b> {} <a href=\"{RUNBOOKS}#{}\">What to do<span class=\"unseen\"> about {}</span></a></li>",
+            Escaped(&concern.text),
+            concern.alert.to_ascii_lowercase(),
+            concern.alert,
+        )?;
+    }
+    f.write_str("</ul>\n")
+}
+
+/// One VPS.
+pub(super) fn card(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
+    let urgency = match vps.attention {
+        Some(Level::Critical) => " critical",
+        Some(Level::Warning) => " warning",
+        _ => "",
+    };
+    let (symbol, state) = state_words(vps.state);
+    write!(
+        f,
+        "<article class=\"vps{urgency}\" id=\"vps-{veid}\">\n<div class=\"who\">\n<h3>{}</h3>\n<p class=\"state\"><span class=\"{symbol}\"></span>{state}",
+        Foreign(&vps.name),
+        veid = vps.veid,
+    )?;
+    if let Some(lock) = &vps.lock {
+        if let Some(task) = &lock.task {
+            write!(f, ": {}", Foreign(task))?;
+        }
+        if let Some(progress) = lock.progress_ratio {
+            write!(f, ", {} done", Percent(progress))?;
+        }
+    }
+    write!(f, "</p>\n<p class=\"more\">VEID {}", vps.veid)?;
+    for text in [&vps.hostname, &vps.plan, &vps.location]
+        .into_iter()
+        .flatten()
+    {
+        write!(f, " · {}", Foreign(text))?;
+    }
+    f.write_str("</p>\n</div>\n")?;
+    concerns(f, &vps.concerns)?;
+    bandwidth(f, &vps.bandwidth, status.timestamp_seconds)?;
+    f.write_str("<dl>\n")?;
+    guest(f, vps)?;
+    data(f, vps, status)?;
+    f.write_str("</dl>\n")?;
+    if let Some(error) = &vps.last_error {
+        writeln!(
+            f,
+            "<p class=\"error\">Last error {} ago: {}</p>",
+            Span(status.timestamp_seconds - error.timestamp_seconds),
+            Foreign(&error.text)
+        )?;
+    }
+    f.write_str("</article>\n")
+}
+
+/// The shape beside a state and its words.
+const fn state_words(state: State) -> (&'static str, &'static str) {
+    match state {
+        State::Running => ("on", "running"),
+        State::Starting => ("busy", "starting"),
+        State::Stopped => ("off", "stopped"),
+        State::Other => ("off", "in a state that the API does not document"),
+        State::Locked => ("busy", "locked"),
+        State::Suspended => ("bad", "suspended"),
+        State::KeyRefused => ("bad", "key refused"),
+        State::NotAskedYet => ("none", "not asked yet"),
+        State::Unknown => ("none", "unknown"),
+    }
+}
+
+fn bandwidth(f: &mut fmt::Formatter<'_>, bandwidth: &Bandwidth, now: i64) -> fmt::Result {
+    write!(
+        f,
+        "<div class=\"bandwidth\">\n<p><b>Bandwidth</b> {}</p>\n",
+        used_of(
+            bandwidth.used_bytes,
+            bandwidth.allowance_bytes,
+            bandwidth.used_ratio
+        )
+    )?;
+    if let Some(used) = bandwidth.used_ratio {
+        write!(
+            f,
+            "<svg class=\"bar{}\" viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{} of the allowance used",
+            fullness(used),
+            Percent(used)
+        )?;
+        if let Some(even) = bandwidth.even_pace_ratio {
+            write!(f, ", {} at an even pace", Percent(even))?;
+        }
+        write!(f, "\"><rect width=\"{}\" height=\"8\"/>", Part(used))?;
+        if let Some(even) = bandwidth.even_pace_ratio {
+            write!(
+                f,
+                "<path d=\"M{0} 0v8\"/><path d=\"M{0} 0v8\"/>",
+                Part(even)
+            )?;
+        }
+        f.write_str("</svg>\n")?;
+    }
+    let Some(reset) = bandwidth.reset_timestamp_seconds else {
+        return f.write_str("</div>\n");
+    };
+    f.write_str("<p class=\"more\">")?;
+    if reset > now {
+        write!(f, "Reset in {}, {}.", Span(reset - now), Utc(reset))?;
+        if bandwidth.used_ratio >= Some(1.0) {
+            f.write_str(" Used up.")?;
+        } else if let Some(projected) = bandwidth.projected_ratio {
+            write!(f, " At this pace {} at the reset.", Percent(projected))?;
+        } else if bandwidth.used_ratio.is_some() && bandwidth.even_pace_ratio.is_some() {
+            f.write_str(" Too early to tell the pace.")?;
+        }
+    } else {
+        write!(f, "The reset was due {} ago.", Span(now - reset))?;
+    }
+    f.write_str("</p>\n</div>\n")
+}
+
+const fn fullness(used: f64) -> &'static str {
+    match used {
+        0.95.. => " critical",
+        0.8.. => " warning",
+        _ => "",
+    }
+}
+
+/// A share as a length on a bar.
+struct Part(f64);
+
+impl Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1}", (self.0 * FULL).clamp(0.0, FULL))
+    }
+}
+
+fn used_of(used: Option<u64>, all: Option<u64>, share: Option<f64>) -> String {
+    match (used, all) {
+        (None, None) => "unknown".to_owned(),
+        (Some(used), None) => Size(used).to_string(),
+        (used, Some(all)) => {
+            let mut text = format!("{} of {}", or_unknown(used.map(Size)), Size(all));
+            if let Some(share) = share {
+                let _ = write!(text, ", {}", Percent(share));
+            }
+            text
+        }
+    }
+}
+
+/// One fact with its name.
+fn fact(f: &mut fmt::Formatter<'_>, name: &str, value: impl Display) -> fmt::Result {
+    writeln!(f, "<div><dt>{name}</dt><dd>{value}</dd></div>")
+}
+
+fn guest(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
+    let (disk, memory) = (&vps.disk, &vps.memory);
+    let told = [
+        memory.available_bytes,
+        memory.swap_total_bytes,
+        disk.used_bytes,
+    ];
+    if told == [None; 3] && vps.load.is_none() && vps.cpu_throttled.is_none() {
+        return fact(f, "Memory, swap, disk, load, throttling", "unknown");
+    }
+    let of = |part: Option<u64>, all: Option<u64>| used_of(part, all, None);
+    fact(
+        f,
+        "Memory available",
+        of(memory.available_bytes, memory.total_bytes),
+    )?;
+    let swap = match memory.swap_total_bytes {
+        Some(0) => "none".to_owned(),
+        total => of(memory.swap_free_bytes, total),
+    };
+    fact(f, "Swap free", swap)?;
+    let name = match vps.vm_type {
+        Some("kvm") => "Disk mapped",
+        _ => "Disk used",
+    };
+    fact(f, name, of(disk.used_bytes, disk.size_bytes))?;
+    let load = vps
+        .load
+        .map(|[one, five, fifteen]| format!("{one:.2}, {five:.2}, {fifteen:.2}"));
+    fact(f, "Load", or_unknown(load))?;
+    fact(
+        f,
+        "Throttled",
+        throttled(vps.cpu_throttled, vps.disk_throttled),
+    )
+}
+
+fn throttled(cpu: Option<bool>, disk: Option<bool>) -> &'static str {
+    match (cpu, disk) {
+        (Some(true), Some(true)) => "CPU and disk",
+        (Some(true), _) => "CPU",
+        (_, Some(true)) => "disk",
+        // OpenVZ does not tell about its disk.
+        (Some(false), _) => "no",
+        (None, _) => "unknown",
+    }
+}
+
+fn data(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
+    let now = status.timestamp_seconds;
+    let cases = match (vps.policy_cases_open, vps.policy_deadline_timestamp_seconds) {
+        (None, _) => "unknown".to_owned(),
+        (Some(0), _) => "none".to_owned(),
+        (Some(open), None) => format!("{open} open"),
+        (Some(open), Some(deadline)) if deadline > now => {
+            format!("{open} open, {} left", Span(deadline - now))
+        }
+        (Some(open), Some(_)) => format!("{open} open, overdue"),
+    };
+    fact(f, "Policy cases", cases)?;
+    let age = |at: Option<i64>| at.map(|at| Span(now - at));
+    let last = match (
+        age(vps.last_live_answer_timestamp_seconds),
+        age(vps.last_answer_timestamp_seconds),
+    ) {
+        (_, None) => "never".to_owned(),
+        (Some(live), Some(any)) if live.0 <= any.0 => format!("{any} ago"),
+        (Some(live), Some(any)) => format!("{any} ago, of its state {live}"),
+        (None, Some(any)) => format!("{any} ago, of its state never"),
+    };
+    fact(f, "Answered", last)?;
+    let next = match vps.next_poll_timestamp_seconds {
+        None => "unknown".to_owned(),
+        Some(next) if next <= now => "now".to_owned(),
+        Some(next) => format!("in {}", Span(next - now)),
+    };
+    fact(f, "Next poll", next)?;
+    let allowance = vps
+        .allowance
+        .and_then(|at| status.api_points.allowances.get(at));
+    if let Some(own) = allowance.filter(|allowance| allowance.is_own(status)) {
+        let windows = |quarter: Option<f64>, day: Option<f64>| {
+            let [quarter, day] = [quarter, day].map(|points| or_unknown(points.map(f64::floor)));
+            format!("{quarter} in 15 min, {day} in 24 h")
+        };
+        #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
+        let [quarter, day] =
+            [own.remaining_15m, own.remaining_24h].map(|left| left.map(|left| left as f64));
+        fact(f, "API points left", windows(quarter, day))?;
+        fact(
+            f,
+            "For the exporter",
+            windows(own.allowed_15m, own.allowed_24h),
+        )?;
+    }
+    Ok(())
+}

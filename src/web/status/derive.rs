@@ -1,0 +1,264 @@
+//! From what is known to what is told. Freshness is that of the metrics.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::concerns::{of_fleet, of_vps};
+use super::facts::{
+    Allowance, ApiPoints, Bandwidth, Disk, Exporter, LastError, Level, Lock, Memory, PlannedCall,
+    State, Status, Summary, Vps,
+};
+use crate::clock::{BEFORE_START, Moment};
+use crate::config::Expect;
+use crate::exposition::{Reloads, bandwidth};
+use crate::fleet::{Fleet, VpsState};
+use crate::kiwivm::Call;
+use crate::kiwivm::model::{self, Inventory, LiveInfo, ServiceInfo};
+
+/// So early in a period a pace says nothing.
+const FIRST_DAY: i64 = 86_400;
+
+impl Status {
+    /// What a fleet is like at one moment.
+    #[must_use]
+    pub fn new(fleet: &Fleet, reloads: Reloads, telemetry_path: &str, now: Moment) -> Self {
+        let (allowances, positions) = allowances(fleet, now);
+        let mut vps: Vec<Vps> = fleet
+            .vps()
+            .iter()
+            .zip(positions)
+            .map(|(state, allowance)| vps(state, allowance, fleet.staleness(), now))
+            .collect();
+        // Stable: what is equally urgent stays in order.
+        vps.sort_by_key(|vps| std::cmp::Reverse(vps.attention));
+        Self {
+            timestamp_seconds: whole(now.unix),
+            summary: summary(&vps),
+            concerns: of_fleet(&vps, reloads),
+            vps,
+            api_points: ApiPoints {
+                shared: fleet.totals().points.shared,
+                allowances,
+                calls: calls(fleet),
+            },
+            exporter: Exporter {
+                version: env!("CARGO_PKG_VERSION"),
+                revision: env!("KIWIVM_BUILD_REVISION"),
+                uptime_seconds: now.elapsed.saturating_sub(BEFORE_START).as_secs(),
+                config_loaded_timestamp_seconds: whole(reloads.last_success),
+                config_last_reload_successful: reloads.successful,
+                telemetry_path: telemetry_path.to_owned(),
+            },
+        }
+    }
+}
+
+fn summary(vps: &[Vps]) -> Summary {
+    let mut summary = Summary {
+        vps: vps.len(),
+        ..Summary::default()
+    };
+    for vps in vps {
+        let group = match (vps.attention, vps.state) {
+            (Some(Level::Critical), _) => &mut summary.critical,
+            (Some(Level::Warning), _) => &mut summary.warning,
+            (_, State::Locked) => &mut summary.locked,
+            (_, State::NotAskedYet) => &mut summary.not_asked_yet,
+            _ => &mut summary.well,
+        };
+        *group += 1;
+    }
+    summary
+}
+
+fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) -> Vps {
+    let live = vps.live(staleness, now);
+    let service = vps.service(staleness, now);
+    let lock = vps.lock(staleness, now).and_then(Option::as_ref);
+    let text = |of: fn(&ServiceInfo) -> &Option<String>| service.and_then(|info| of(info).clone());
+    let last_success = |call: Call| vps.calls[call.index()].last_success.map(whole);
+    let policy = match vps.inventory(Call::PolicyViolations, staleness, now) {
+        Some(Inventory::PolicyViolations(policy)) => Some(policy),
+        _ => None,
+    };
+    let mut told = Vps {
+        name: vps.identity.name.clone(),
+        veid: vps.identity.veid.0,
+        up: vps.up(staleness, now),
+        state: state(vps, live, service, lock),
+        expected_state: match vps.identity.expect {
+            Expect::Running => Some(State::Running),
+            Expect::Stopped => Some(State::Stopped),
+            Expect::Any => None,
+        },
+        attention: None,
+        concerns: Vec::new(),
+        lock: lock.map(|lock| Lock {
+            task: lock.task.clone(),
+            progress_ratio: lock.progress,
+        }),
+        hostname: text(|info| &info.hostname),
+        plan: text(|info| &info.plan),
+        location: text(|info| &info.location),
+        vm_type: service.and_then(|info| Some(info.hypervisor?.name())),
+        bandwidth: service.map_or_else(Bandwidth::default, |info| bandwidth(info, now)),
+        cpu_throttled: live.and_then(|live| live.cpu_throttled),
+        disk_throttled: live.and_then(|live| live.disk_throttled),
+        disk: Disk {
+            used_bytes: live.and_then(|live| live.disk_used),
+            size_bytes: live
+                .and_then(|live| live.disk_size)
+                .or_else(|| service.and_then(|info| info.plan_disk)),
+        },
+        memory: Memory {
+            total_bytes: service.and_then(|info| info.plan_ram),
+            available_bytes: live.and_then(|live| live.memory_available),
+            swap_total_bytes: live.and_then(|live| live.swap_total),
+            swap_free_bytes: live.and_then(|live| live.swap_free),
+        },
+        load: live.and_then(|live| Some(live.load?.averages)),
+        policy_cases_open: policy.map(|policy| policy.open),
+        policy_deadline_timestamp_seconds: policy.and_then(|policy| policy.deadline),
+        last_answer_timestamp_seconds: last_success(Call::ServiceInfo),
+        last_live_answer_timestamp_seconds: last_success(Call::LiveServiceInfo),
+        next_poll_timestamp_seconds: vps.next_poll.map(|next| wall(next, now)),
+        poll_interval_seconds: vps.calls[Call::ServiceInfo.index()]
+            .interval
+            .map(|interval| interval.as_secs_f64()),
+        last_error: vps.last_error.as_ref().map(|(call, error)| LastError {
+            timestamp_seconds: wall(error.at, now),
+            call: call.name(),
+            text: error.value.clone(),
+        }),
+        allowance,
+    };
+    told.concerns = of_vps(&told, vps, (service, live), staleness, now);
+    told.attention = told.concerns.first().map(|concern| concern.level);
+    told
+}
+
+/// In one word: what matters most comes first.
+fn state(
+    vps: &VpsState,
+    live: Option<&LiveInfo>,
+    service: Option<&ServiceInfo>,
+    lock: Option<&model::Lock>,
+) -> State {
+    if vps.authentication_failed == Some(true) {
+        State::KeyRefused
+    } else if service.and_then(|info| info.suspended) == Some(true) {
+        State::Suspended
+    } else if lock.is_some() {
+        State::Locked
+    } else {
+        match live.and_then(|live| live.status) {
+            Some(model::Status::Running) => State::Running,
+            Some(model::Status::Starting) => State::Starting,
+            Some(model::Status::Stopped) => State::Stopped,
+            Some(model::Status::Other) => State::Other,
+            None if vps.tried => State::Unknown,
+            None => State::NotAskedYet,
+        }
+    }
+}
+
+/// The transfer allowance, and where it goes.
+fn bandwidth(info: &ServiceInfo, now: Moment) -> Bandwidth {
+    let (used, allowance) = (bandwidth::used(info), bandwidth::allowance(info));
+    let used_ratio = used
+        .zip(allowance.filter(|allowance| *allowance > 0.0))
+        .map(|(used, allowance)| used / allowance);
+    let reset = info.data_next_reset;
+    let start = reset.and_then(bandwidth::period_start);
+    let over = start
+        .zip(reset)
+        .and_then(|(start, reset)| part_over(start, reset, now));
+    let whole_bytes = |bytes: f64| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "what does not fit is as much as fits"
+        )]
+        let whole = bytes.round() as u64;
+        whole
+    };
+    Bandwidth {
+        used_bytes: used.map(whole_bytes),
+        allowance_bytes: allowance.map(whole_bytes),
+        multiplier: info.data_multiplier,
+        used_ratio,
+        period_start_timestamp_seconds: start,
+        reset_timestamp_seconds: reset,
+        even_pace_ratio: over,
+        projected_ratio: used_ratio
+            .zip(over)
+            .filter(|_| start.is_some_and(|start| whole(now.unix) - start >= FIRST_DAY))
+            .map(|(used, over)| used / over),
+    }
+}
+
+/// Which part of a period is over, unless now is not in it.
+#[expect(clippy::cast_precision_loss, reason = "a month")]
+fn part_over(start: i64, reset: i64, now: Moment) -> Option<f64> {
+    let part = (now.unix - start as f64) / reset.checked_sub(start)? as f64;
+    (0.0..1.0).contains(&part).then_some(part)
+}
+
+/// One allowance for all VPSes that share it, and the position in them of that of each VPS.
+fn allowances(fleet: &Fleet, now: Moment) -> (Vec<Allowance>, Vec<Option<usize>>) {
+    let mut allowances: Vec<Allowance> = Vec::new();
+    let mut known = BTreeMap::new();
+    let positions = fleet.vps().iter().map(|vps| {
+        let position = *known.entry(vps.allowance?).or_insert_with(|| {
+            allowances.push(Allowance::default());
+            allowances.len() - 1
+        });
+        let allowance = &mut allowances[position];
+        allowance.vps += 1;
+        if let Some([quarter, day]) = vps.allowed {
+            allowance.allowed_15m = Some(quarter);
+            allowance.allowed_24h = Some(day);
+        }
+        let read = vps.calls[Call::RateLimitStatus.index()].last_success;
+        // Of several readings of one number the newest holds.
+        if let Some((points, read)) = vps.points(fleet.staleness(), now).zip(read.map(whole))
+            && allowance.read_timestamp_seconds.is_none_or(|at| at <= read)
+        {
+            allowance.read_timestamp_seconds = Some(read);
+            allowance.remaining_15m = points.remaining_15m;
+            allowance.remaining_24h = points.remaining_24h;
+        }
+        Some(position)
+    });
+    let positions = positions.collect();
+    (allowances, positions)
+}
+
+fn calls(fleet: &Fleet) -> BTreeMap<&'static str, PlannedCall> {
+    let planned = |call: Call| {
+        let intervals = fleet
+            .vps()
+            .iter()
+            .filter_map(|vps| vps.calls[call.index()].interval);
+        let (shortest, longest) = intervals.fold((Duration::MAX, None), |(short, long), next| {
+            (short.min(next), long.max(Some(next)))
+        });
+        let planned = PlannedCall {
+            shortest_interval_seconds: shortest.as_secs_f64(),
+            longest_interval_seconds: longest?.as_secs_f64(),
+            points: fleet.totals().points.costs[call.index()],
+        };
+        Some((call.name(), planned))
+    };
+    Call::ALL.into_iter().filter_map(planned).collect()
+}
+
+/// When a moment of the clock that never steps is, or was, by the wall clock.
+fn wall(at: Duration, now: Moment) -> i64 {
+    whole(now.unix + at.as_secs_f64() - now.elapsed.as_secs_f64())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
+pub(super) fn whole(seconds: f64) -> i64 {
+    seconds.floor() as i64
+}

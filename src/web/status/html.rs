@@ -1,0 +1,217 @@
+//! The status page: the facts in words, with no script and no style of its own in any element.
+
+use std::fmt::{self, Display};
+
+use super::card::{card, concerns};
+use super::facts::{Allowance, ApiPoints, Exporter, Level, State, Status, Summary, Vps};
+use super::words::{Escaped, Span, Utc, or_unknown};
+use super::{DOCUMENTATION, STYLE};
+
+/// The whole page.
+pub struct Page<'a>(pub &'a Status);
+
+impl Display for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.0;
+        write!(
+            f,
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
+             <title>{title} · KiwiVM</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
+             <header>\n<p class=\"product\">KiwiVM exporter</p>\n<h1>{title}</h1>\n<p>{} \
+             As of <time datetime=\"{}\">{}</time>; reload the page for newer data.</p>\n",
+            Groups(status.summary),
+            Utc(status.timestamp_seconds).iso(),
+            Utc(status.timestamp_seconds),
+            title = Title(status.summary),
+        )?;
+        concerns(f, &status.concerns)?;
+        f.write_str("</header>\n<main>\n")?;
+        let needs = |vps: &&Vps| vps.attention >= Some(Level::Warning);
+        let new = |vps: &&Vps| !needs(vps) && vps.state == State::NotAskedYet;
+        let locked = |vps: &&Vps| !needs(vps) && vps.state == State::Locked;
+        let well = |vps: &&Vps| !needs(vps) && !new(vps) && !locked(vps);
+        section(f, status, "Needs attention", needs)?;
+        section(f, status, "Locked by a task", locked)?;
+        section(f, status, "Well", well)?;
+        section(f, status, "Not asked yet", new)?;
+        f.write_str(LEGEND)?;
+        api_points(f, &status.api_points, status)?;
+        write!(f, "</main>\n{}</body>\n</html>\n", Footer(status))
+    }
+}
+
+const LEGEND: &str = "<section class=\"notes\">\n<h2>How to read this</h2>\n<ul>\n\
+<li>The mark on a bar for bandwidth is where it would stand at an even pace. What is used at the reset is reckoned from the pace since \
+the last one, which is taken to be a month before the next.</li>\n\
+<li>The disk of a KVM: blocks of its image that are mapped. They only grow until the guest trims; its files may use less.</li>\n\
+<li>What was not confirmed for a while is unknown, and what a VPS that is off does not tell.</li>\n\
+<li>The thresholds are the defaults of the alerts.</li>\n</ul>\n</section>\n";
+
+/// The page in a few words.
+struct Title(Summary);
+
+impl Display for Title {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { vps, well, .. } = self.0;
+        let attention = self.0.critical + self.0.warning;
+        match (attention, vps) {
+            (0, 0) => f.write_str("No VPS is configured"),
+            (0, 1) if well == 1 => f.write_str("The VPS is well"),
+            (0, _) if well == vps => write!(f, "All {vps} VPSes are well"),
+            (0, _) => f.write_str("No VPS needs attention"),
+            (1, 1) => f.write_str("The VPS needs attention"),
+            _ => {
+                let verb = if attention == 1 { "needs" } else { "need" };
+                write!(f, "{attention} of {vps} VPSes {verb} attention")
+            }
+        }
+    }
+}
+
+/// How many are in which need.
+struct Groups(Summary);
+
+impl Display for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups = [
+            (self.0.critical, "critical"),
+            (self.0.warning, "warning"),
+            (self.0.locked, "locked by a task"),
+            (self.0.well, "well"),
+            (self.0.not_asked_yet, "not asked yet"),
+        ];
+        let mut separator = "";
+        for (count, words) in groups.into_iter().filter(|(count, _)| *count > 0) {
+            write!(f, "{separator}{count} {words}")?;
+            separator = ", ";
+        }
+        f.write_str(if separator.is_empty() { "" } else { "." })
+    }
+}
+
+fn section(
+    f: &mut fmt::Formatter<'_>,
+    status: &Status,
+    title: &str,
+    of: impl Fn(&&Vps) -> bool,
+) -> fmt::Result {
+    let count = status.vps.iter().filter(&of).count();
+    if count == 0 {
+        return Ok(());
+    }
+    write!(
+        f,
+        "<section>\n<h2>{title} <span class=\"count\">{count}</span></h2>\n"
+    )?;
+    for vps in status.vps.iter().filter(of) {
+        card(f, vps, status)?;
+    }
+    f.write_str("</section>\n")
+}
+
+fn api_points(f: &mut fmt::Formatter<'_>, points: &ApiPoints, status: &Status) -> fmt::Result {
+    f.write_str("<section class=\"points\">\n<h2>API points</h2>\n")?;
+    let own = points
+        .allowances
+        .iter()
+        .filter(|allowance| allowance.is_own(status));
+    let own = own.count();
+    if own > 0 {
+        let who = if own == status.vps.len() {
+            "Each VPS has"
+        } else {
+            "Some VPSes have"
+        };
+        writeln!(
+            f,
+            "<p>{who} an allowance of its own, as far as is known: what is left of it stands with the VPS.</p>"
+        )?;
+    }
+    for allowance in &points.allowances {
+        if !allowance.is_own(status) {
+            shared_points(f, allowance, status.timestamp_seconds)?;
+        }
+    }
+    planned_calls(f, points)?;
+    f.write_str("</section>\n")
+}
+
+fn shared_points(f: &mut fmt::Formatter<'_>, allowance: &Allowance, now: i64) -> fmt::Result {
+    f.write_str("<div><table>\n<caption>")?;
+    if allowance.vps > 1 {
+        write!(f, "Shared by {} VPSes, as far as is known; ", allowance.vps)?;
+    }
+    match allowance.read_timestamp_seconds {
+        Some(read) => write!(f, "read {} ago", Span(now - read))?,
+        None => f.write_str("not read yet")?,
+    }
+    f.write_str("</caption>\n<tr><th scope=\"col\">Within</th><th scope=\"col\">Left</th><th scope=\"col\">For the exporter</th></tr>\n")?;
+    for (window, left, allowed) in [
+        ("15 minutes", allowance.remaining_15m, allowance.allowed_15m),
+        ("24 hours", allowance.remaining_24h, allowance.allowed_24h),
+    ] {
+        writeln!(
+            f,
+            "<tr><th scope=\"row\">{window}</th><td>{}</td><td>{}</td></tr>",
+            or_unknown(left),
+            or_unknown(allowed.map(f64::floor))
+        )?;
+    }
+    f.write_str("</table></div>\n")
+}
+
+fn planned_calls(f: &mut fmt::Formatter<'_>, points: &ApiPoints) -> fmt::Result {
+    if points.calls.is_empty() {
+        return Ok(());
+    }
+    f.write_str("<div><table>\n<caption>Planned calls of a VPS</caption>\n<tr><th scope=\"col\">Call</th><th scope=\"col\">Every</th><th scope=\"col\">Points</th></tr>\n")?;
+    for (name, call) in &points.calls {
+        #[expect(clippy::cast_possible_truncation, reason = "whole seconds are shown")]
+        let [shortest, longest] = [
+            call.shortest_interval_seconds,
+            call.longest_interval_seconds,
+        ]
+        .map(|seconds| seconds.round() as i64);
+        write!(f, "<tr><th scope=\"row\">{name}</th><td>{}", Span(shortest))?;
+        if longest > shortest {
+            write!(f, " to {}", Span(longest))?;
+        }
+        writeln!(f, "</td><td>{:.1}</td></tr>", or_unknown(call.points))?;
+    }
+    f.write_str("</table></div>\n")
+}
+
+/// About the program.
+struct Footer<'a>(&'a Status);
+
+impl Display for Footer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Exporter {
+            version,
+            revision,
+            uptime_seconds,
+            config_loaded_timestamp_seconds: loaded,
+            config_last_reload_successful: successful,
+            telemetry_path,
+        } = &self.0.exporter;
+        let uptime = Span(i64::try_from(*uptime_seconds).unwrap_or(i64::MAX));
+        write!(
+            f,
+            "<footer>\n<p>kiwivm_exporter {} ({}), running for {uptime}. Configuration loaded {} ago{}.</p>\n\
+             <nav aria-label=\"Exporter\">\n<a href=\".{}\">Metrics</a> <a href=\"./status.json\">This page as JSON</a> \
+             <a href=\"./-/healthy\">Health</a> <a href=\"./-/ready\">Readiness</a> \
+             <a href=\"{DOCUMENTATION}\">Documentation</a>\n</nav>\n</footer>\n",
+            Escaped(version),
+            Escaped(revision),
+            Span(self.0.timestamp_seconds - loaded),
+            if *successful {
+                ""
+            } else {
+                "; the last reload failed"
+            },
+            Escaped(telemetry_path),
+        )
+    }
+}

@@ -1,0 +1,410 @@
+use std::time::Duration;
+
+use super::*;
+use crate::clock::{BEFORE_START, Moment};
+use crate::config::Expect;
+use crate::exposition::Reloads;
+use crate::fleet::{Fleet, Identity, Planned};
+use crate::kiwivm::model::{self, Answer, Hypervisor, LiveInfo, Points, ServiceInfo};
+use crate::kiwivm::{Call, CallError, Decoded, Reason, Veid};
+
+/// 2026-10-11 00:00, eleven days into a period of 31.
+const TODAY: i64 = 1_791_676_800;
+/// 2026-10-31 00:00.
+const RESET: i64 = 1_793_404_800;
+const DAY: i64 = 86_400;
+
+#[expect(clippy::cast_precision_loss, reason = "dates")]
+fn at(unix: i64) -> Moment {
+    let elapsed = BEFORE_START + Duration::from_secs((unix - TODAY + 40 * DAY).unsigned_abs());
+    Moment {
+        elapsed,
+        unix: unix as f64,
+    }
+}
+
+fn now() -> Moment {
+    at(TODAY)
+}
+
+fn fleet(names: &[&str]) -> Fleet {
+    let identity = |(name, veid): (&&str, u64)| Identity {
+        veid: Veid(veid),
+        name: (*name).to_owned(),
+        labels: Vec::new(),
+        expect: Expect::Running,
+    };
+    let identities = names.iter().zip(1..).map(identity).collect();
+    let mut fleet = Fleet::new(identities, 3.0);
+    fleet.show_plan(|_| Planned {
+        intervals: [Some(Duration::from_secs(120)); Call::ALL.len()],
+        allowed: Some([500.0, 10_000.0]),
+        allowance: Some(7),
+        next_poll: Some(now().elapsed + Duration::from_secs(30)),
+    });
+    fleet
+}
+
+fn service() -> ServiceInfo {
+    ServiceInfo {
+        hypervisor: Some(Hypervisor::Kvm),
+        data_counter: Some(100 << 30),
+        monthly_data: Some(1000 << 30),
+        data_multiplier: Some(0.5),
+        data_next_reset: Some(RESET),
+        plan_ram: Some(1 << 30),
+        suspended: Some(false),
+        ..ServiceInfo::default()
+    }
+}
+
+fn live() -> LiveInfo {
+    LiveInfo {
+        status: Some(model::Status::Running),
+        cpu_throttled: Some(false),
+        memory_available: Some(512 << 20),
+        ..LiveInfo::default()
+    }
+}
+
+fn answer(fleet: &mut Fleet, veid: u64, call: Call, answer: Answer, now: Moment) {
+    let decoded = Decoded {
+        answer,
+        problems: Vec::new(),
+    };
+    fleet.apply(Veid(veid), call, &Ok(decoded), now);
+}
+
+fn tell(fleet: &mut Fleet, veid: u64, service: ServiceInfo, live: LiveInfo) {
+    let told = Answer::Live(Box::new(service), Box::new(live));
+    answer(fleet, veid, Call::LiveServiceInfo, told, now());
+}
+
+fn fail(fleet: &mut Fleet, veid: u64, reason: Reason, detail: &str, now: Moment) {
+    let call = Call::LiveServiceInfo;
+    let lock = (reason == Reason::Locked).then(|| model::Lock {
+        task: Some(detail.to_owned()),
+        progress: Some(0.4),
+    });
+    let error = CallError {
+        lock,
+        ..CallError::new(Veid(veid), call, reason, detail)
+    };
+    fleet.apply(Veid(veid), call, &Err(error), now);
+}
+
+fn status(fleet: &Fleet, now: Moment) -> Status {
+    let reloads = Reloads {
+        successful: true,
+        last_success: now.unix - 600.0,
+    };
+    Status::new(fleet, reloads, "/metrics", now)
+}
+
+/// One VPS that told this.
+fn one(service: ServiceInfo, live: LiveInfo) -> Vps {
+    let mut fleet = fleet(&["one"]);
+    tell(&mut fleet, 1, service, live);
+    status(&fleet, now()).vps.remove(0)
+}
+
+fn alerts(vps: &Vps) -> Vec<(Level, &str)> {
+    vps.concerns
+        .iter()
+        .map(|concern| (concern.level, concern.alert))
+        .collect()
+}
+
+/// Bandwidth of a VPS of which so many GiB of 1000 are used, at a time.
+fn bandwidth(used: u64, unix: i64) -> Bandwidth {
+    let mut fleet = fleet(&["one"]);
+    let info = ServiceInfo {
+        data_counter: Some(used << 30),
+        ..service()
+    };
+    let told = Answer::Service(Box::new(info));
+    answer(&mut fleet, 1, Call::ServiceInfo, told, at(unix));
+    status(&fleet, at(unix)).vps.remove(0).bandwidth
+}
+
+fn near(a: Option<f64>, b: f64) -> bool {
+    a.is_some_and(|a| (a - b).abs() < 1e-9)
+}
+
+#[test]
+fn bytes_are_multiplied_and_the_share_is_that_of_both() {
+    let told = one(service(), live()).bandwidth;
+    assert_eq!(told.used_bytes, Some(50 << 30));
+    assert_eq!(told.allowance_bytes, Some(500 << 30));
+    assert_eq!(told.multiplier, Some(0.5));
+    assert!(near(told.used_ratio, 0.1));
+}
+
+#[test]
+fn the_pace_since_the_last_reset_goes_on() {
+    // 2026-10-31 minus a month is 2026-09-30: a period of 31 days, of which 11 are over.
+    let told = bandwidth(100, TODAY);
+    let start = RESET - 31 * DAY;
+    assert_eq!(told.period_start_timestamp_seconds, Some(start));
+    assert!(near(told.even_pace_ratio, 11.0 / 31.0));
+    assert!(near(told.projected_ratio, 0.1 * 31.0 / 11.0));
+    for (unix, even, projected) in [
+        (start - 1, false, false),
+        (start, true, false),
+        (start + DAY - 1, true, false),
+        (start + DAY, true, true),
+        (RESET - 1, true, true),
+        (RESET, false, false),
+    ] {
+        let told = bandwidth(100, unix);
+        assert_eq!(told.even_pace_ratio.is_some(), even, "{unix}");
+        assert_eq!(told.projected_ratio.is_some(), projected, "{unix}");
+    }
+}
+
+#[test]
+fn nothing_is_made_of_nothing() {
+    let told = one(
+        ServiceInfo {
+            monthly_data: Some(0),
+            data_next_reset: Some(i64::MAX),
+            ..service()
+        },
+        LiveInfo::default(),
+    );
+    assert_eq!(told.bandwidth.used_ratio, None);
+    assert_eq!(told.bandwidth.projected_ratio, None);
+    assert_eq!(told.state, State::Unknown);
+    assert_eq!(told.load, None);
+    let page = status(&fleet(&["silent"]), now());
+    assert_eq!(page.vps[0].state, State::NotAskedYet);
+    assert_eq!(page.vps[0].bandwidth, Bandwidth::default());
+    assert_eq!(page.summary.not_asked_yet, 1);
+    assert!(page.html().contains("<b>Bandwidth</b> unknown"));
+    assert!(!page.html().contains("<svg"));
+}
+
+#[test]
+fn the_allowance_is_a_concern_when_much_of_it_is_used_or_will_be() {
+    let gib = |used: u64| {
+        one(
+            ServiceInfo {
+                data_counter: Some(used << 30),
+                ..service()
+            },
+            live(),
+        )
+    };
+    assert_eq!(alerts(&gib(100)), []);
+    let runs_out = (Level::Warning, "KiwiVMBandwidthWillRunOut");
+    assert_eq!(alerts(&gib(400)), [runs_out]);
+    let nearly = "KiwiVMBandwidthNearlyUsed";
+    assert_eq!(alerts(&gib(800)), [(Level::Warning, nearly), runs_out]);
+    assert_eq!(alerts(&gib(950)), [(Level::Critical, nearly), runs_out]);
+    assert_eq!(alerts(&gib(1000)), [(Level::Critical, nearly)]);
+    let text = &gib(400).concerns[0].text;
+    assert!(text.contains("113 %"), "{text}");
+}
+
+#[test]
+fn a_state_in_one_word_is_the_one_that_matters_most() {
+    let suspended = ServiceInfo {
+        suspended: Some(true),
+        data_counter: Some(1001 << 30),
+        ..service()
+    };
+    let stopped = LiveInfo {
+        status: Some(model::Status::Stopped),
+        ..LiveInfo::default()
+    };
+    let vps = one(suspended, stopped.clone());
+    assert_eq!(vps.state, State::Suspended);
+    assert_eq!(alerts(&vps), [(Level::Critical, "KiwiVMSuspended")]);
+    assert!(vps.concerns[0].text.contains("used up"));
+    let vps = one(service(), stopped);
+    assert_eq!(alerts(&vps), [(Level::Critical, "KiwiVMNotAsExpected")]);
+
+    let mut fleet = fleet(&["refused", "locked"]);
+    fail(&mut fleet, 1, Reason::Auth, "no", now());
+    tell(&mut fleet, 2, service(), live());
+    fail(&mut fleet, 2, Reason::Locked, "Snapshot", now());
+    let told = status(&fleet, now());
+    assert_eq!(told.vps[0].state, State::KeyRefused);
+    assert_eq!(told.vps[1].state, State::Locked);
+    assert_eq!((told.summary.warning, told.summary.locked), (1, 1));
+    let html = told.html();
+    assert!(
+        html.contains("locked: <bdi>Snapshot</bdi>, 40 % done"),
+        "{html}"
+    );
+    assert!(html.contains("Last error 0 s ago: "), "{html}");
+}
+
+#[test]
+fn worst_first_then_in_the_order_of_the_configuration() {
+    let mut fleet = fleet(&["a", "b", "c", "d", "e", "f"]);
+    let throttled = LiveInfo {
+        cpu_throttled: Some(true),
+        ..live()
+    };
+    let stopped = LiveInfo {
+        status: Some(model::Status::Stopped),
+        ..LiveInfo::default()
+    };
+    for (veid, live) in [
+        (1, live()),
+        (2, throttled.clone()),
+        (3, stopped.clone()),
+        (4, throttled),
+        (5, stopped),
+        (6, live()),
+    ] {
+        tell(&mut fleet, veid, service(), live);
+    }
+    let told = status(&fleet, now());
+    let names: Vec<_> = told.vps.iter().map(|vps| vps.name.as_str()).collect();
+    assert_eq!(names, ["c", "e", "b", "d", "a", "f"]);
+    let Summary {
+        vps,
+        critical,
+        warning,
+        well,
+        ..
+    } = told.summary;
+    assert_eq!((vps, critical, warning, well), (6, 2, 2, 2));
+    assert!(told.html().contains("<h1>4 of 6 VPSes need attention</h1>"));
+}
+
+#[test]
+fn what_is_stale_is_unknown_and_says_since_when() {
+    let mut fleet = fleet(&["one", "two"]);
+    tell(&mut fleet, 1, service(), live());
+    tell(&mut fleet, 2, service(), live());
+    let later = at(TODAY + 361);
+    answer(
+        &mut fleet,
+        1,
+        Call::ServiceInfo,
+        Answer::Service(Box::new(service())),
+        later,
+    );
+    let told = status(&fleet, later);
+    let [half, silent] = &told.vps[..] else {
+        panic!("{told:?}")
+    };
+    for vps in [half, silent] {
+        assert_eq!(vps.state, State::Unknown);
+        assert_eq!(vps.memory.available_bytes, None);
+        assert_eq!(alerts(vps), [(Level::Warning, "KiwiVMDataStale")]);
+    }
+    assert!(half.up && half.bandwidth.used_bytes.is_some());
+    assert!(half.concerns[0].text.contains("for 6 min, only plan"));
+    assert!(!silent.up && silent.bandwidth.used_bytes.is_none());
+    assert_eq!(silent.concerns[0].text, "No answer for 6 min.");
+    assert_eq!(
+        told.concerns.iter().map(|c| c.alert).collect::<Vec<_>>(),
+        ["KiwiVMAPIFailing"]
+    );
+    assert!(told.html().contains("1 of 2 VPSes give no answer"));
+}
+
+#[test]
+fn a_shared_allowance_is_told_once_with_its_newest_reading() {
+    let mut fleet = fleet(&["one", "two"]);
+    for (veid, left, unix) in [(1, 900, TODAY), (2, 950, TODAY - 60)] {
+        let points = Points {
+            remaining_15m: Some(left),
+            remaining_24h: Some(20 * left),
+        };
+        let told = Answer::Points(points);
+        answer(&mut fleet, veid, Call::RateLimitStatus, told, at(unix));
+    }
+    let told = status(&fleet, now());
+    assert_eq!(
+        told.api_points.allowances,
+        [Allowance {
+            vps: 2,
+            read_timestamp_seconds: Some(TODAY),
+            remaining_15m: Some(900),
+            remaining_24h: Some(18_000),
+            allowed_15m: Some(500.0),
+            allowed_24h: Some(10_000.0),
+        }]
+    );
+    assert!(told.vps.iter().all(|vps| vps.allowance == Some(0)));
+    let html = told.html();
+    assert!(html.contains("Shared by 2 VPSes"));
+    assert_eq!(html.matches("18000").count(), 1);
+    let live = &told.api_points.calls["getLiveServiceInfo"];
+    assert!((live.longest_interval_seconds - 120.0).abs() < 1e-9);
+}
+
+#[test]
+fn the_next_poll_is_told_and_changes_no_metric() {
+    let mut fleet = fleet(&["one"]);
+    tell(&mut fleet, 1, service(), live());
+    let told = status(&fleet, now());
+    assert_eq!(told.vps[0].next_poll_timestamp_seconds, Some(TODAY + 30));
+    assert!(told.html().contains("<dt>Next poll</dt><dd>in 30 s</dd>"));
+    let version = fleet.version();
+    let next = now().elapsed + Duration::from_secs(90);
+    fleet.show_next_poll(Veid(1), Some(next));
+    assert_eq!(fleet.version(), version);
+    let told = status(&fleet, now());
+    assert_eq!(told.vps[0].next_poll_timestamp_seconds, Some(TODAY + 90));
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let hostile = "<script>alert(\"1\")</script>&'\u{202e}\u{2069}".to_owned();
+    let mut fleet = fleet(&[&hostile]);
+    let info = ServiceInfo {
+        hostname: Some("\"><img src=x onerror=alert(1)>".to_owned()),
+        plan: Some("</style></title>".to_owned()),
+        location: Some("x".repeat(10_000)),
+        ..service()
+    };
+    tell(&mut fleet, 1, info, live());
+    fail(&mut fleet, 1, Reason::ApiOther, &hostile, now());
+    fail(&mut fleet, 1, Reason::Locked, &hostile, now());
+    let told = status(&fleet, now());
+    let html = told.html();
+    for raw in ["<script", "<img", "\u{202e}", "\u{2069}"] {
+        assert!(!html.contains(raw), "{html}");
+    }
+    assert_eq!(html.matches("</style>").count(), 1);
+    assert!(!html.contains(&"x".repeat(500)));
+    let json: serde_json::Value = serde_json::from_str(&told.json()).unwrap();
+    assert_eq!(json["vps"][0]["name"], hostile);
+}
+
+#[test]
+fn every_alert_has_a_runbook() {
+    let runbooks = include_str!("../../../deploy/prometheus/runbooks.md");
+    let source = include_str!("concerns.rs");
+    let mut named = 0;
+    for word in source
+        .split('"')
+        .filter(|word| word.starts_with("KiwiVM") && !word.contains(' '))
+    {
+        named += 1;
+        assert!(runbooks.contains(&format!("\n## {word}\n")), "{word}");
+    }
+    assert!(named > 15);
+}
+
+#[test]
+fn the_policy_allows_the_style_that_is_in_the_page_and_no_other() {
+    let html = status(&fleet(&["one"]), now()).html();
+    let style = html
+        .split_once("<style>")
+        .unwrap()
+        .1
+        .split_once("</style>")
+        .unwrap()
+        .0;
+    assert_eq!(style, STYLE);
+    assert!(!html.contains("style=") && !html.contains("<script"));
+    assert!(CONTENT_SECURITY_POLICY.contains("style-src 'sha256-"));
+    assert!(!CONTENT_SECURITY_POLICY.contains("unsafe"));
+}

@@ -1,0 +1,215 @@
+//! Numbers as people read them.
+
+use std::borrow::Cow;
+use std::fmt::{self, Display, Write as _};
+
+use time::OffsetDateTime;
+
+/// No text of others is shown longer than this; what is longer is no name.
+const LONGEST_TEXT: usize = 400;
+
+/// A time span in seconds, with one unit: enough to see whether something is old or near.
+pub struct Span(pub i64);
+
+impl Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.max(0) {
+            seconds @ 0..=119 => write!(f, "{seconds} s"),
+            seconds @ 120..=7199 => write!(f, "{} min", seconds / 60),
+            seconds @ 7200..=172_799 => write!(f, "{} h", seconds / 3600),
+            seconds => write!(f, "{} days", seconds / 86_400),
+        }
+    }
+}
+
+/// A size with a binary unit, as the vendor counts.
+pub struct Size(pub u64);
+
+impl Display for Size {
+    #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut value = self.0 as f64;
+        let mut unit = "B";
+        for next in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+            if value < 1024.0 {
+                break;
+            }
+            value /= 1024.0;
+            unit = next;
+        }
+        let whole = (value - value.round()).abs() < 0.05;
+        let digits = usize::from(value < 99.95 && !whole);
+        write!(f, "{value:.digits$} {unit}")
+    }
+}
+
+/// A share in whole percent. What is not all is never shown as all, nor what is something as nothing.
+pub struct Percent(pub f64);
+
+impl Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = self.0 * 100.0;
+        match percent {
+            0.0 => f.write_str("0 %"),
+            ..1.0 => f.write_str("under 1 %"),
+            99.0..100.0 => f.write_str("99 %"),
+            _ => write!(f, "{percent:.0} %"),
+        }
+    }
+}
+
+/// So many things of a kind.
+pub struct Count(pub usize, pub &'static str, pub &'static str);
+
+impl Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}",
+            self.0,
+            if self.0 == 1 { self.1 } else { self.2 }
+        )
+    }
+}
+
+/// Unix seconds as a date and time.
+pub struct Utc(pub i64);
+
+impl Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(at) = OffsetDateTime::from_unix_timestamp(self.0) else {
+            return f.write_str("a time beyond the calendar");
+        };
+        write!(
+            f,
+            "{:04}-{:02}-{:02} {:02}:{:02} UTC",
+            at.year(),
+            u8::from(at.month()),
+            at.day(),
+            at.hour(),
+            at.minute()
+        )
+    }
+}
+
+impl Utc {
+    /// As machines read it.
+    pub fn iso(&self) -> String {
+        self.to_string().replacen(' ', "T", 1).replace(" UTC", "Z")
+    }
+}
+
+/// Text as it may stand in an element or an attribute.
+pub struct Escaped<'a>(pub &'a str);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars().take(LONGEST_TEXT) {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                c if c.is_control() || turns_text(c) => {
+                    f.write_char(char::REPLACEMENT_CHARACTER)?;
+                }
+                c => f.write_char(c)?,
+            }
+        }
+        if self.0.chars().nth(LONGEST_TEXT).is_some() {
+            f.write_char('…')?;
+        }
+        Ok(())
+    }
+}
+
+/// Characters that are not seen but change the order of what is.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Text of others in a line of ours: in whatever direction it is written, the rest stays in order.
+pub struct Foreign<'a>(pub &'a str);
+
+impl Display for Foreign<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<bdi>{}</bdi>", Escaped(self.0))
+    }
+}
+
+/// What is known, or that it is not.
+pub fn or_unknown(value: Option<impl Display>) -> Cow<'static, str> {
+    value.map_or(Cow::Borrowed("unknown"), |value| value.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_one_unit() {
+        for (seconds, words) in [
+            (-5, "0 s"),
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7199, "119 min"),
+            (7200, "2 h"),
+            (172_799, "47 h"),
+            (172_800, "2 days"),
+            (40 * 86_400, "40 days"),
+        ] {
+            assert_eq!(Span(seconds).to_string(), words);
+        }
+    }
+
+    #[test]
+    fn sizes_have_three_digits() {
+        for (bytes, words) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1536, "1.5 KiB"),
+            (1000 << 30, "1000 GiB"),
+            ((2 << 30) - 1, "2 GiB"),
+            (123_456_789, "118 MiB"),
+            (512 << 20, "512 MiB"),
+            (2 << 30, "2 GiB"),
+            (u64::MAX, "16384 PiB"),
+        ] {
+            assert_eq!(Size(bytes).to_string(), words, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn nearly_all_is_not_all_and_nearly_nothing_is_not_nothing() {
+        for (ratio, words) in [
+            (0.0, "0 %"),
+            (0.001, "under 1 %"),
+            (0.01, "1 %"),
+            (0.834, "83 %"),
+            (0.998, "99 %"),
+            (1.0, "100 %"),
+            (1.134, "113 %"),
+        ] {
+            assert_eq!(Percent(ratio).to_string(), words, "{ratio}");
+        }
+    }
+
+    #[test]
+    fn times_are_in_utc() {
+        assert_eq!(Utc(1_792_540_860).to_string(), "2026-10-21 00:01 UTC");
+        assert_eq!(Utc(i64::MAX).to_string(), "a time beyond the calendar");
+    }
+
+    #[test]
+    fn foreign_text_can_not_leave_its_place() {
+        let hostile = "<script>\"a\"&'\u{202e}gpj\u{2069}\n";
+        assert_eq!(
+            Foreign(hostile).to_string(),
+            "<bdi>&lt;script&gt;&quot;a&quot;&amp;&#39;\u{fffd}gpj\u{fffd}\u{fffd}</bdi>"
+        );
+        let long = "x".repeat(1000);
+        assert_eq!(Escaped(&long).to_string().chars().count(), LONGEST_TEXT + 1);
+    }
+}
