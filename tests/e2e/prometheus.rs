@@ -71,6 +71,28 @@ async fn demo() -> Exporter {
     exporter
 }
 
+/// Halts the story of a demo's account; where that is.
+pub async fn halt(exporter: &Exporter) -> String {
+    let log = exporter.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("simulating"))
+        .expect("it says where");
+    let line: Value = serde_json::from_str(line).expect("it is JSON");
+    let simulator = line["endpoint"]
+        .as_str()
+        .expect("it is there")
+        .trim_end_matches("/v1")
+        .to_owned();
+    let halt = http()
+        .post(format!("{simulator}/_simulator/halt"))
+        .body("true")
+        .send()
+        .await;
+    assert!(halt.expect("it answers").status().is_success());
+    simulator
+}
+
 /// True once a page of the demo's account has something of everything.
 pub fn everything_was_asked_for(page: &Page) -> bool {
     let has = |metric| page.series(metric, &[]).count();
@@ -309,23 +331,7 @@ impl Prometheus {
 #[tokio::test]
 async fn prometheus_holds_what_the_simulated_account_holds() {
     let exporter = demo().await;
-    let log = exporter.log();
-    let line = log
-        .lines()
-        .find(|line| line.contains("simulating"))
-        .expect("it says where");
-    let line: Value = serde_json::from_str(line).expect("it is JSON");
-    let simulator = line["endpoint"]
-        .as_str()
-        .expect("it is there")
-        .trim_end_matches("/v1")
-        .to_owned();
-    let halt = http()
-        .post(format!("{simulator}/_simulator/halt"))
-        .body("true")
-        .send()
-        .await;
-    assert!(halt.expect("it answers").status().is_success());
+    let simulator = halt(&exporter).await;
     let account: Value =
         serde_json::from_str(&get(&format!("{simulator}/_simulator/account")).await)
             .expect("it is JSON");

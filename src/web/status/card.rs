@@ -127,20 +127,29 @@ fn bandwidth(f: &mut fmt::Formatter<'_>, bandwidth: &Bandwidth, now: i64) -> fmt
     let Some(reset) = bandwidth.reset_timestamp_seconds else {
         return f.write_str("</div>\n");
     };
-    f.write_str("<p class=\"more\">")?;
     if reset > now {
-        write!(f, "Reset in {}, {}.", Span(reset - now), Utc(reset))?;
-        if bandwidth.used_ratio >= Some(1.0) {
-            f.write_str(" Used up.")?;
-        } else if let Some(projected) = bandwidth.projected_ratio {
-            write!(f, " At this pace {} at the reset.", Percent(projected))?;
-        } else if bandwidth.used_ratio.is_some() && bandwidth.even_pace_ratio.is_some() {
-            f.write_str(" Too early to tell the pace.")?;
-        }
+        writeln!(
+            f,
+            "<p class=\"more\">Reset in {}, {}.</p>",
+            Span(reset - now),
+            Utc(reset)
+        )?;
     } else {
-        write!(f, "The reset was due {} ago.", Span(now - reset))?;
+        writeln!(
+            f,
+            "<p class=\"more\">The reset was due {} ago.</p>",
+            Span(now - reset)
+        )?;
     }
-    f.write_str("</p>\n</div>\n")
+    let pace = match (bandwidth.used_ratio, bandwidth.projected_ratio) {
+        (Some(1.0..), _) => "Used up.".to_owned(),
+        (_, Some(projected)) => format!("At this pace {} at the reset.", Percent(projected)),
+        (Some(_), None) if bandwidth.even_pace_ratio.is_some() => {
+            "Too early to tell the pace.".to_owned()
+        }
+        _ => return f.write_str("</div>\n"),
+    };
+    writeln!(f, "<p class=\"more\">{pace}</p>\n</div>")
 }
 
 const fn fullness(used: f64) -> &'static str {
@@ -187,7 +196,7 @@ fn guest(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
         disk.used_bytes,
     ];
     if told == [None; 3] && vps.load.is_none() && vps.cpu_throttled.is_none() {
-        return fact(f, "Memory, swap, disk, load, throttling", "unknown");
+        return fact(f, "Live data", "unknown");
     }
     let of = |part: Option<u64>, all: Option<u64>| used_of(part, all, None);
     fact(
@@ -260,19 +269,13 @@ fn data(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
         .allowance
         .and_then(|at| status.api_points.allowances.get(at));
     if let Some(own) = allowance.filter(|allowance| allowance.is_own(status)) {
-        let windows = |quarter: Option<f64>, day: Option<f64>| {
-            let [quarter, day] = [quarter, day].map(|points| or_unknown(points.map(f64::floor)));
-            format!("{quarter} in 15 min, {day} in 24 h")
+        let points = |left: Option<u64>, allowed: Option<f64>| {
+            let allowed = or_unknown(allowed.map(f64::floor));
+            format!("{} left, {allowed} allowed", or_unknown(left))
         };
-        #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
-        let [quarter, day] =
-            [own.remaining_15m, own.remaining_24h].map(|left| left.map(|left| left as f64));
-        fact(f, "API points left", windows(quarter, day))?;
-        fact(
-            f,
-            "For the exporter",
-            windows(own.allowed_15m, own.allowed_24h),
-        )?;
+        let (quarter, day) = (own.remaining_15m, own.remaining_24h);
+        fact(f, "Points, 15 minutes", points(quarter, own.allowed_15m))?;
+        fact(f, "Points, 24 hours", points(day, own.allowed_24h))?;
     }
     Ok(())
 }

@@ -253,6 +253,15 @@ pub struct PlannedCall {
     pub points: Option<f64>,
 }
 
+impl PlannedCall {
+    /// Whether both are planned in the same intervals.
+    #[expect(clippy::float_cmp, reason = "they are copies of one number, or not")]
+    pub(super) fn as_often_as(&self, other: &Self) -> bool {
+        self.shortest_interval_seconds == other.shortest_interval_seconds
+            && self.longest_interval_seconds == other.longest_interval_seconds
+    }
+}
+
 /// The program.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Exporter {

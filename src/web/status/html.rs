@@ -6,6 +6,7 @@ use super::card::{card, concerns};
 use super::facts::{Allowance, ApiPoints, Exporter, Level, State, Status, Summary, Vps};
 use super::words::{Escaped, Span, Utc, or_unknown};
 use super::{DOCUMENTATION, STYLE};
+use crate::kiwivm::Call;
 
 /// The whole page.
 pub struct Page<'a>(pub &'a Status);
@@ -36,18 +37,20 @@ impl Display for Page<'_> {
         section(f, status, "Locked by a task", locked)?;
         section(f, status, "Well", well)?;
         section(f, status, "Not asked yet", new)?;
-        f.write_str(LEGEND)?;
         api_points(f, &status.api_points, status)?;
+        f.write_str(LEGEND)?;
         write!(f, "</main>\n{}</body>\n</html>\n", Footer(status))
     }
 }
 
 const LEGEND: &str = "<section class=\"notes\">\n<h2>How to read this</h2>\n<ul>\n\
-<li>The mark on a bar for bandwidth is where it would stand at an even pace. What is used at the reset is reckoned from the pace since \
-the last one, which is taken to be a month before the next.</li>\n\
-<li>The disk of a KVM: blocks of its image that are mapped. They only grow until the guest trims; its files may use less.</li>\n\
-<li>What was not confirmed for a while is unknown, and what a VPS that is off does not tell.</li>\n\
-<li>The thresholds are the defaults of the alerts.</li>\n</ul>\n</section>\n";
+<li>The mark on a bar is where it would be at an even pace. Where it will be at the reset is reckoned from the pace since \
+the last reset, a month before the next.</li>\n\
+<li>Disk mapped (KVM): blocks of the image that are in use. They only grow until the guest trims; its files may take less.</li>\n\
+<li>What was not confirmed for a while is unknown. Live data are throttling, memory, swap, disk and load; a VPS that is off tells none \
+of memory, swap and load.</li>\n\
+<li>Points: what is left, and how many the exporter allows itself.</li>\n\
+<li>What needs attention is decided by the default thresholds of the alerts.</li>\n</ul>\n</section>\n";
 
 /// The page in a few words.
 struct Title(Summary);
@@ -126,7 +129,7 @@ fn api_points(f: &mut fmt::Formatter<'_>, points: &ApiPoints, status: &Status) -
         };
         writeln!(
             f,
-            "<p>{who} an allowance of its own, as far as is known: what is left of it stands with the VPS.</p>"
+            "<p>{who} an allowance of its own, as far as is known; it stands with the VPS.</p>"
         )?;
     }
     for allowance in &points.allowances {
@@ -147,7 +150,7 @@ fn shared_points(f: &mut fmt::Formatter<'_>, allowance: &Allowance, now: i64) ->
         Some(read) => write!(f, "read {} ago", Span(now - read))?,
         None => f.write_str("not read yet")?,
     }
-    f.write_str("</caption>\n<tr><th scope=\"col\">Within</th><th scope=\"col\">Left</th><th scope=\"col\">For the exporter</th></tr>\n")?;
+    f.write_str("</caption>\n<tr><th scope=\"col\">Within</th><th scope=\"col\">Left</th><th scope=\"col\">Allowed</th></tr>\n")?;
     for (window, left, allowed) in [
         ("15 minutes", allowance.remaining_15m, allowance.allowed_15m),
         ("24 hours", allowance.remaining_24h, allowance.allowed_24h),
@@ -167,20 +170,26 @@ fn planned_calls(f: &mut fmt::Formatter<'_>, points: &ApiPoints) -> fmt::Result 
         return Ok(());
     }
     f.write_str("<div><table>\n<caption>Planned calls of a VPS</caption>\n<tr><th scope=\"col\">Call</th><th scope=\"col\">Every</th><th scope=\"col\">Points</th></tr>\n")?;
+    let live = points.calls.get(Call::LiveServiceInfo.name());
     for (name, call) in &points.calls {
-        #[expect(clippy::cast_possible_truncation, reason = "whole seconds are shown")]
-        let [shortest, longest] = [
-            call.shortest_interval_seconds,
-            call.longest_interval_seconds,
-        ]
-        .map(|seconds| seconds.round() as i64);
-        write!(f, "<tr><th scope=\"row\">{name}</th><td>{}", Span(shortest))?;
-        if longest > shortest {
-            write!(f, " to {}", Span(longest))?;
+        write!(f, "<tr><th scope=\"row\">{name}</th><td>")?;
+        if *name == Call::ServiceInfo.name() && live.is_some_and(|live| live.as_often_as(call)) {
+            f.write_str("only in place of live")?;
+        } else {
+            write!(f, "{}", whole(call.shortest_interval_seconds))?;
+            if call.longest_interval_seconds > call.shortest_interval_seconds {
+                write!(f, " to {}", whole(call.longest_interval_seconds))?;
+            }
         }
-        writeln!(f, "</td><td>{:.1}</td></tr>", or_unknown(call.points))?;
+        let cost = call.points.map(|points| (points * 10.0).round() / 10.0);
+        writeln!(f, "</td><td>{}</td></tr>", or_unknown(cost))?;
     }
     f.write_str("</table></div>\n")
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "whole seconds are shown")]
+fn whole(seconds: f64) -> Span {
+    Span(seconds.round() as i64)
 }
 
 /// About the program.

@@ -43,17 +43,17 @@ impl Display for Size {
     }
 }
 
-/// A share in whole percent. What is not all is never shown as all, nor what is something as nothing.
+/// A share in whole percent, rounded down: no threshold seems reached that is not.
 pub struct Percent(pub f64);
 
 impl Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = self.0 * 100.0;
-        match percent {
-            0.0 => f.write_str("0 %"),
-            ..1.0 => f.write_str("under 1 %"),
-            99.0..100.0 => f.write_str("99 %"),
-            _ => write!(f, "{percent:.0} %"),
+        // What was meant as whole percent may come a little short of it.
+        let percent = (self.0 * 100.0 + 1e-9).floor();
+        if self.0 > 0.0 && percent < 1.0 {
+            f.write_str("under 1 %")
+        } else {
+            write!(f, "{percent} %")
         }
     }
 }
@@ -182,12 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn nearly_all_is_not_all_and_nearly_nothing_is_not_nothing() {
+    fn nearly_all_is_not_all_and_little_is_not_nothing() {
         for (ratio, words) in [
             (0.0, "0 %"),
             (0.001, "under 1 %"),
             (0.01, "1 %"),
-            (0.834, "83 %"),
+            (0.29, "29 %"),
+            (0.839, "83 %"),
             (0.998, "99 %"),
             (1.0, "100 %"),
             (1.134, "113 %"),
