@@ -709,3 +709,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_next_poll_is_when_the_state_is_asked_for() {
+    let mut rig = Rig::new(3, account(1.0, 1.0, PointsScope::Vps), 0.5);
+    rig.run(3.0 * HOUR, &mut nobody());
+    let planned = [0, 1, 2].map(|veid| rig.planner.next_poll(Veid(veid)).expect("it is planned"));
+    let allowances = [0, 1, 2].map(|veid| rig.planner.allowance(Veid(veid)));
+    assert!(allowances[0] != allowances[1] && allowances[1] != allowances[2]);
+    rig.calls.clear();
+    rig.run(3.0 * HOUR + 300.0, &mut nobody());
+    for (veid, planned) in (0..).zip(planned) {
+        let asked =
+            |(_, due): &&(f64, Due)| due.veid == Veid(veid) && due.call == Call::LiveServiceInfo;
+        let (at, _) = rig.calls.iter().find(asked).expect("it was asked");
+        let late = at - planned.saturating_sub(BEGIN).as_secs_f64();
+        assert!((-0.01..60.0).contains(&late), "{veid}: {late} s late");
+    }
+    assert_eq!(rig.planner.next_poll(Veid(9)), None);
+}

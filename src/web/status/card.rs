@@ -269,13 +269,16 @@ fn data(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
         .allowance
         .and_then(|at| status.api_points.allowances.get(at));
     if let Some(own) = allowance.filter(|allowance| allowance.is_own(status)) {
-        let points = |left: Option<u64>, allowed: Option<f64>| {
-            let allowed = or_unknown(allowed.map(f64::floor));
-            format!("{} left, {allowed} allowed", or_unknown(left))
+        let points = match (own.remaining_15m, own.remaining_24h) {
+            (None, None) => "unknown".to_owned(),
+            (quarter, day) => {
+                let [own_quarter, own_day] =
+                    [own.allowed_15m, own.allowed_24h].map(|own| or_unknown(own.map(f64::floor)));
+                let (quarter, day) = (or_unknown(quarter), or_unknown(day));
+                format!("{quarter} ({own_quarter}), {day} ({own_day})")
+            }
         };
-        let (quarter, day) = (own.remaining_15m, own.remaining_24h);
-        fact(f, "Points, 15 minutes", points(quarter, own.allowed_15m))?;
-        fact(f, "Points, 24 hours", points(day, own.allowed_24h))?;
+        fact(f, "API points", points)?;
     }
     Ok(())
 }

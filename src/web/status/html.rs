@@ -49,7 +49,7 @@ the last reset, a month before the next.</li>\n\
 <li>Disk mapped (KVM): blocks of the image that are in use. They only grow until the guest trims; its files may take less.</li>\n\
 <li>What was not confirmed for a while is unknown. Live data are throttling, memory, swap, disk and load; a VPS that is off tells none \
 of memory, swap and load.</li>\n\
-<li>Points: what is left, and how many the exporter allows itself.</li>\n\
+<li>API points: what is left in 15 minutes and in 24 hours, and in brackets what of it the exporter allows itself.</li>\n\
 <li>What needs attention is decided by the default thresholds of the alerts.</li>\n</ul>\n</section>\n";
 
 /// The page in a few words.
@@ -174,7 +174,7 @@ fn planned_calls(f: &mut fmt::Formatter<'_>, points: &ApiPoints) -> fmt::Result 
     for (name, call) in &points.calls {
         write!(f, "<tr><th scope=\"row\">{name}</th><td>")?;
         if *name == Call::ServiceInfo.name() && live.is_some_and(|live| live.as_often_as(call)) {
-            f.write_str("only in place of live")?;
+            f.write_str("in place of live")?;
         } else {
             write!(f, "{}", whole(call.shortest_interval_seconds))?;
             if call.longest_interval_seconds > call.shortest_interval_seconds {

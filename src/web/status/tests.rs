@@ -408,3 +408,45 @@ fn the_policy_allows_the_style_that_is_in_the_page_and_no_other() {
     assert!(CONTENT_SECURITY_POLICY.contains("style-src 'sha256-"));
     assert!(!CONTENT_SECURITY_POLICY.contains("unsafe"));
 }
+
+/// Every name in an example is one of the real thing.
+fn assert_names(example: &serde_json::Value, real: &serde_json::Value) {
+    use serde_json::Value;
+    match (example, real) {
+        (Value::Object(example), Value::Object(real)) => {
+            for (name, value) in example {
+                let real = real
+                    .get(name)
+                    .unwrap_or_else(|| panic!("there is no {name}"));
+                assert_names(value, real);
+            }
+        }
+        (Value::Array(example), Value::Array(real)) => {
+            for (example, real) in example.iter().zip(real) {
+                assert_names(example, real);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_readme_has_the_names_of_the_json() {
+    let readme = include_str!("../../../README.md");
+    let example = readme
+        .split("```json\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let example = serde_json::from_str(example).unwrap();
+    let mut fleet = fleet(&["one"]);
+    let much = ServiceInfo {
+        data_counter: Some(800 << 30),
+        ..service()
+    };
+    tell(&mut fleet, 1, much, live());
+    let real = serde_json::from_str(&status(&fleet, now()).json()).unwrap();
+    assert_names(&example, &real);
+}
