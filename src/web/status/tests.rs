@@ -203,7 +203,7 @@ fn the_allowance_is_a_concern_when_much_of_it_is_used_or_will_be() {
     assert_eq!(alerts(&gib(950)), [(Level::Critical, nearly), runs_out]);
     assert_eq!(alerts(&gib(1000)), [(Level::Critical, nearly)]);
     let text = &gib(400).concerns[0].text;
-    assert!(text.contains("113 %"), "{text}");
+    assert!(text.contains("112 %"), "{text}");
 }
 
 #[test]
