@@ -1,4 +1,4 @@
-//! A real Chromium without a window, driven over the protocol of WebDriver.
+//! A real Chromium without a window, driven over the `WebDriver` protocol.
 
 use std::process::Command;
 
@@ -72,7 +72,7 @@ impl Browser {
         self.command("execute/sync", &call).await
     }
 
-    /// A command of the DevTools.
+    /// A command of the developer tools.
     pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
         let call = json!({"cmd": command, "params": parameters});
         self.command("goog/cdp/execute", &call).await

@@ -38,6 +38,22 @@ async fn assert_fits(browser: &Browser, width: u32) {
     assert_eq!(browser.run(TOO_WIDE).await, json!([true, width, []]));
 }
 
+/// What was asked for over the network, wherever it is.
+async fn asked_for(browser: &Browser) -> Vec<String> {
+    browser
+        .log("performance")
+        .await
+        .iter()
+        .filter_map(|entry| {
+            let message: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
+            let sent = message["message"]["method"] == "Network.requestWillBeSent";
+            let url = &message["message"]["params"]["request"]["url"];
+            sent.then(|| url.as_str().unwrap_or_default().to_owned())
+        })
+        .filter(|url| url.starts_with("http"))
+        .collect()
+}
+
 #[tokio::test]
 async fn the_page_of_the_demo_in_a_browser() {
     let exporter = demo().await;
@@ -133,20 +149,7 @@ async fn the_page_of_the_demo_in_a_browser() {
 
     let complaints = browser.log("browser").await;
     assert!(complaints.is_empty(), "{complaints:?}");
-    let page = format!("{}/", exporter.url);
-    let asked_for: Vec<String> = browser
-        .log("performance")
-        .await
-        .iter()
-        .filter_map(|entry| {
-            let message: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
-            let sent = message["message"]["method"] == "Network.requestWillBeSent";
-            let url = &message["message"]["params"]["request"]["url"];
-            sent.then(|| url.as_str().unwrap_or_default().to_owned())
-        })
-        .filter(|url| url.starts_with("http"))
-        .collect();
-    assert_eq!(asked_for, [page]);
+    assert_eq!(asked_for(&browser).await, [format!("{}/", exporter.url)]);
 }
 
 #[tokio::test]
