@@ -261,7 +261,8 @@ fn silence(concerns: &mut Concerns, told: &Vps, vps: &VpsState, staleness: f64, 
     let overdue = vps.calls[Call::LiveServiceInfo.index()]
         .last_success
         .is_some_and(|at| now.unix - at > staleness * interval);
-    if !overdue && !vps.failing(Call::LiveServiceInfo) {
+    let failing = [Call::LiveServiceInfo, Call::ServiceInfo].map(|call| vps.failing(call));
+    if !overdue && !failing.contains(&true) {
         return;
     }
     let text = if told.up {

@@ -63,7 +63,7 @@ fn summary(vps: &[Vps]) -> Summary {
             (Some(Level::Critical), _) => &mut summary.critical,
             (Some(Level::Warning), _) => &mut summary.warning,
             (_, State::Locked) => &mut summary.locked,
-            (_, State::NotAskedYet) => &mut summary.not_asked_yet,
+            (_, State::NotAskedYet | State::Unknown) => &mut summary.unknown,
             _ => &mut summary.well,
         };
         *group += 1;

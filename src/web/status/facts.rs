@@ -35,8 +35,8 @@ pub struct Summary {
     pub locked: usize,
     /// Those that need nobody.
     pub well: usize,
-    /// Those that were not asked yet.
-    pub not_asked_yet: usize,
+    /// Those whose state is not known yet, which is no concern so far.
+    pub unknown: usize,
 }
 
 /// How urgent a concern is: as the alert of the same name.

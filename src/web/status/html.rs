@@ -30,13 +30,14 @@ impl Display for Page<'_> {
         concerns(f, &status.concerns)?;
         f.write_str("</header>\n<main>\n")?;
         let needs = |vps: &&Vps| vps.attention >= Some(Level::Warning);
-        let new = |vps: &&Vps| !needs(vps) && vps.state == State::NotAskedYet;
+        let new =
+            |vps: &&Vps| !needs(vps) && matches!(vps.state, State::NotAskedYet | State::Unknown);
         let locked = |vps: &&Vps| !needs(vps) && vps.state == State::Locked;
         let well = |vps: &&Vps| !needs(vps) && !new(vps) && !locked(vps);
         section(f, status, "Needs attention", needs)?;
         section(f, status, "Locked by a task", locked)?;
         section(f, status, "Well", well)?;
-        section(f, status, "Not asked yet", new)?;
+        section(f, status, "Not known yet", new)?;
         api_points(f, &status.api_points, status)?;
         f.write_str(LEGEND)?;
         write!(f, "</main>\n{}</body>\n</html>\n", Footer(status))
@@ -83,7 +84,7 @@ impl Display for Groups {
             (self.0.warning, "warning"),
             (self.0.locked, "locked by a task"),
             (self.0.well, "well"),
-            (self.0.not_asked_yet, "not asked yet"),
+            (self.0.unknown, "not known yet"),
         ];
         let mut separator = "";
         for (count, words) in groups.into_iter().filter(|(count, _)| *count > 0) {

@@ -179,7 +179,7 @@ fn nothing_is_made_of_nothing() {
     let page = status(&fleet(&["silent"]), now());
     assert_eq!(page.vps[0].state, State::NotAskedYet);
     assert_eq!(page.vps[0].bandwidth, Bandwidth::default());
-    assert_eq!(page.summary.not_asked_yet, 1);
+    assert_eq!(page.summary.unknown, 1);
     assert!(page.html().contains("<b>Bandwidth</b> unknown"));
     assert!(!page.html().contains("<svg"));
 }
@@ -306,6 +306,28 @@ fn what_is_stale_is_unknown_and_says_since_when() {
         ["KiwiVMAPIFailing"]
     );
     assert!(told.html().contains("1 of 2 VPSes give no answer"));
+}
+
+#[test]
+fn what_is_not_known_is_not_well() {
+    let mut fleet = fleet(&["new", "failing"]);
+    let told = Answer::Service(Box::new(service()));
+    answer(&mut fleet, 1, Call::ServiceInfo, told, now());
+    let error = CallError::new(Veid(2), Call::ServiceInfo, Reason::Timeout, "no answer");
+    fleet.apply(Veid(2), Call::ServiceInfo, &Err(error), now());
+    let told = status(&fleet, now());
+    let Summary {
+        warning,
+        well,
+        unknown,
+        ..
+    } = told.summary;
+    assert_eq!((warning, well, unknown), (1, 0, 1));
+    assert_eq!(told.vps[0].concerns[0].text, "It has never answered.");
+    assert!(
+        told.html()
+            .contains("<h1>1 of 2 VPSes needs attention</h1>")
+    );
 }
 
 #[test]
