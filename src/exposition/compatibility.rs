@@ -11,20 +11,17 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::bandwidth;
 use super::catalogue::{Kind, Metric};
-use super::collectors::{describe, views};
-use super::series::{Labels, Value, View, write_sample};
-use crate::clock::Moment;
+use super::collectors::Shown;
+use super::series::{Family, Labels, Value, View};
 use crate::config::Compatibility;
-use crate::kiwivm::Veid;
 use crate::kiwivm::model::{Hypervisor, ServiceInfo};
-use crate::poller::{SharedFleet, lock};
+use crate::poller::lock;
 
 /// A metric of another exporter.
 pub struct ForeignMetric {
@@ -227,38 +224,20 @@ fn gib(bytes: f64) -> Option<Value> {
 /// The samples of all or some VPSes at one moment, under the names of other exporters.
 #[derive(Debug)]
 pub struct ForeignCollector {
-    fleet: SharedFleet,
-    now: Moment,
-    only: Option<HashSet<Veid>>,
-    exporters: Vec<Compatibility>,
-}
-
-impl ForeignCollector {
-    pub(super) fn new(
-        fleet: &SharedFleet,
-        now: Moment,
-        only: Option<HashSet<Veid>>,
-        exporters: Vec<Compatibility>,
-    ) -> Self {
-        Self {
-            fleet: Arc::clone(fleet),
-            now,
-            only,
-            exporters,
-        }
-    }
+    pub(super) shown: Shown,
+    pub(super) exporters: Vec<Compatibility>,
 }
 
 impl Collector for ForeignCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let fleet = lock(&self.fleet);
-        let views = views(&fleet, self.now, self.only.as_ref());
+        let fleet = lock(&self.shown.fleet);
+        let views = self.shown.views(&fleet);
         let addressed = addressed(&views);
         // A name that the configuration has twice is one exporter.
         let asked = Compatibility::ALL.into_iter();
         let asked = asked.filter(|exporter| self.exporters.contains(exporter));
         for ForeignMetric { metric, samples } in asked.flat_map(metrics_of) {
-            let mut family = describe(&mut encoder, metric)?;
+            let mut family = Family::describe(&mut encoder, metric, self.shown.format)?;
             let mut write = |own: &[(&str, &str)], more: &[(&'static str, String)], value| {
                 let Some(value) = value else { return Ok(()) };
                 let more: Vec<_> = more
@@ -268,7 +247,7 @@ impl Collector for ForeignCollector {
                 let labels = Labels {
                     parts: [own, &more],
                 };
-                write_sample(&mut family, metric.kind, &labels, value)
+                family.sample(&labels, value)
             };
             match samples {
                 Samples::Addressed(value) => {

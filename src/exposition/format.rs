@@ -23,7 +23,7 @@ impl Format {
 /// One entry of a header with weights.
 struct Entry<'a> {
     value: &'a str,
-    parameters: Vec<(&'a str, &'a str)>,
+    version: Option<&'a str>,
     weight: f32,
 }
 
@@ -31,48 +31,46 @@ struct Entry<'a> {
 fn entries(header: &str) -> impl Iterator<Item = Entry<'_>> {
     header.split(',').filter_map(|entry| {
         let mut parts = entry.split(';').map(str::trim);
-        let value = parts.next()?;
-        let mut weight = 1.0;
-        let mut parameters = Vec::new();
+        let mut entry = Entry {
+            value: parts.next()?,
+            version: None,
+            weight: 1.0,
+        };
         for (name, parameter) in parts.filter_map(|part| part.split_once('=')) {
             let (name, parameter) = (name.trim(), parameter.trim().trim_matches('"'));
             if name.eq_ignore_ascii_case("q") {
-                weight = parameter.parse().ok().filter(|q| (0.0..=1.0).contains(q))?;
-            } else {
-                parameters.push((name, parameter));
+                let weight = parameter.parse().ok();
+                entry.weight = weight.filter(|weight| (0.0..=1.0).contains(weight))?;
+            } else if name.eq_ignore_ascii_case("version") {
+                entry.version = Some(parameter);
             }
         }
-        Some(Entry {
-            value,
-            parameters,
-            weight,
-        })
+        Some(entry)
     })
 }
 
-/// The format for an `Accept` header. OpenMetrics only for those who name it and prefer it; whoever asks for nothing
+/// The format for the values of `Accept`: several headers are one list. OpenMetrics only for those who name it and prefer it; whoever asks for nothing
 /// that is served gets text, as every exporter does.
 #[must_use]
-pub fn negotiate(accept: Option<&str>) -> Format {
+pub fn negotiate<'a>(accept: impl Iterator<Item = &'a str>) -> Format {
     let mut openmetrics: f32 = 0.0;
     // How precisely text is asked for, and with which weight: what is named counts more than a wildcard.
     let mut text = (0, 0.0_f32);
-    for entry in entries(accept.unwrap_or_default()) {
-        let version = entry
-            .parameters
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case("version"))
-            .map(|(_, version)| *version);
-        match entry.value.to_ascii_lowercase().as_str() {
-            "application/openmetrics-text" if matches!(version, None | Some("1.0.0")) => {
-                openmetrics = openmetrics.max(entry.weight);
-            }
-            "text/plain" if matches!(version, None | Some("0.0.4")) => {
-                text = text.max_by_rank(3, entry.weight);
-            }
-            "text/*" => text = text.max_by_rank(2, entry.weight),
-            "*/*" => text = text.max_by_rank(1, entry.weight),
-            _ => {}
+    for Entry {
+        value,
+        version,
+        weight,
+    } in accept.flat_map(entries)
+    {
+        let is = |name: &str| value.eq_ignore_ascii_case(name);
+        if is("application/openmetrics-text") && matches!(version, None | Some("1.0.0")) {
+            openmetrics = openmetrics.max(weight);
+        } else if is("text/plain") && matches!(version, None | Some("0.0.4")) {
+            text = text.max_by_rank(3, weight);
+        } else if is("text/*") {
+            text = text.max_by_rank(2, weight);
+        } else if is("*/*") {
+            text = text.max_by_rank(1, weight);
         }
     }
     if openmetrics > 0.0 && openmetrics >= text.1 {
@@ -82,11 +80,11 @@ pub fn negotiate(accept: Option<&str>) -> Format {
     }
 }
 
-/// Whether an `Accept` header prefers JSON to HTML. Where both are as welcome, the one that is named more precisely.
+/// Whether the values of `Accept` prefer JSON to HTML. Where both are as welcome, the one that is named more precisely.
 #[must_use]
-pub fn prefers_json(accept: Option<&str>) -> bool {
+pub fn prefers_json<'a>(accept: impl Iterator<Item = &'a str>) -> bool {
     let (mut html, mut json) = ((0, 0.0_f32), (0, 0.0_f32));
-    for entry in entries(accept.unwrap_or_default()) {
+    for entry in accept.flat_map(entries) {
         match entry.value.to_ascii_lowercase().as_str() {
             "text/html" | "application/xhtml+xml" => html = html.max_by_rank(3, entry.weight),
             "text/*" => html = html.max_by_rank(2, entry.weight),
@@ -116,15 +114,16 @@ impl Ranked for (u8, f32) {
     }
 }
 
-/// Whether an `Accept-Encoding` header allows gzip.
+/// Whether the values of `Accept-Encoding` allow gzip.
 #[must_use]
-pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
+pub fn accepts_gzip<'a>(accept_encoding: impl Iterator<Item = &'a str>) -> bool {
     let mut any = None;
-    for entry in entries(accept_encoding.unwrap_or_default()) {
-        match entry.value.to_ascii_lowercase().as_str() {
-            "gzip" | "x-gzip" => return entry.weight > 0.0,
-            "*" => any = Some(entry.weight > 0.0),
-            _ => {}
+    for Entry { value, weight, .. } in accept_encoding.flat_map(entries) {
+        if value.eq_ignore_ascii_case("gzip") || value.eq_ignore_ascii_case("x-gzip") {
+            return weight > 0.0;
+        }
+        if value == "*" {
+            any = Some(weight > 0.0);
         }
     }
     any.unwrap_or(false)
@@ -191,9 +190,11 @@ mod tests {
             ("nonsense", ";;;,q=,text/plain;q=x,,", Format::Text004),
             ("another type", "application/json", Format::Text004),
         ] {
-            assert_eq!(negotiate(Some(accept)), format, "{client}");
+            assert_eq!(negotiate([accept].into_iter()), format, "{client}");
         }
-        assert_eq!(negotiate(None), Format::Text004);
+        assert_eq!(negotiate(std::iter::empty()), Format::Text004);
+        let two = ["text/plain;q=0.5", "application/openmetrics-text"];
+        assert_eq!(negotiate(two.into_iter()), Format::OpenMetrics1);
     }
 
     #[test]
@@ -221,9 +222,9 @@ mod tests {
             ("nothing that there is", "image/png", false),
             ("nonsense", ";;,application/json;q=x,,", false),
         ] {
-            assert_eq!(prefers_json(Some(accept)), json, "{client}");
+            assert_eq!(prefers_json([accept].into_iter()), json, "{client}");
         }
-        assert!(!prefers_json(None));
+        assert!(!prefers_json(std::iter::empty()));
     }
 
     #[test]
@@ -238,8 +239,8 @@ mod tests {
             ("identity", false),
             ("", false),
         ] {
-            assert_eq!(accepts_gzip(Some(header)), expected, "{header}");
+            assert_eq!(accepts_gzip([header].into_iter()), expected, "{header}");
         }
-        assert!(!accepts_gzip(None));
+        assert!(!accepts_gzip(std::iter::empty()));
     }
 }

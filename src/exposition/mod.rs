@@ -1,29 +1,25 @@
-//! What a scrape reads: the metric catalogue, its rendering, and the rendered bytes kept between scrapes.
+//! What a scrape reads: the metric catalogue, its rendering, and the rendered bodies kept between scrapes.
 //!
-//! The samples of the fleet are rendered when they changed or something went stale; `process_*` is read for each
-//! scrape and appended. Both formats come from one rendering, see `text`.
+//! A body is rendered, and compressed on the way, when somebody asks for it, and served again for a second: the work is
+//! done at most once a second for each form that is asked for, however many scrape, and not at all when nobody does.
 
 pub(crate) mod bandwidth;
 pub mod catalogue;
 mod collectors;
 pub mod compatibility;
 pub mod format;
+mod gzip;
 pub mod history;
 pub mod names;
 mod process;
 mod series;
-mod text;
 
-pub use process::render as process_metrics;
-
-use std::collections::HashSet;
-use std::io::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 
 use crate::clock::{Clock, Moment};
@@ -31,13 +27,15 @@ use crate::config::Compatibility;
 use crate::fleet::Fleet;
 use crate::kiwivm::Veid;
 use crate::poller::{SharedFleet, lock};
-use collectors::{ExporterCollector, FleetCollector};
+use collectors::{ExporterCollector, FleetCollector, Shown};
 use compatibility::ForeignCollector;
 use format::Format;
+use gzip::Gzip;
+pub(crate) use gzip::compress;
+use process::ProcessCollector;
 
-/// How long a compressed body is served again although `process_*` has moved on. The data of VPSes are never that old:
-/// they are compressed anew when they change.
-const COMPRESSED_FOR: Duration = Duration::from_secs(1);
+/// How long a rendered body is served again: how old a scrape can be.
+pub const SERVED_FOR: Duration = Duration::from_secs(1);
 
 /// What the exporter says about its own configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,16 +56,16 @@ pub struct Exposition {
     clock: Clock,
     reloads: Mutex<Reloads>,
     compatibility: Mutex<Vec<Compatibility>>,
-    rendered: Mutex<Rendered>,
+    bodies: Mutex<Bodies>,
+    gzip: Mutex<Option<Gzip>>,
 }
 
-#[derive(Default)]
-struct Rendered {
-    version: Option<u64>,
-    expires: Option<Duration>,
-    openmetrics: Bytes,
-    text: Option<Bytes>,
-    compressed: [Option<(Duration, Bytes)>; 2],
+/// By format, plain and compressed.
+type Bodies = [Option<Body>; 4];
+
+struct Body {
+    rendered: Duration,
+    bytes: Bytes,
 }
 
 impl Exposition {
@@ -82,7 +80,8 @@ impl Exposition {
                 last_success: clock.now().unix,
             }),
             compatibility: Mutex::new(compatibility),
-            rendered: Mutex::default(),
+            bodies: Mutex::default(),
+            gzip: Mutex::default(),
         }
     }
 
@@ -99,10 +98,7 @@ impl Exposition {
         if let Some(compatibility) = compatibility {
             *self.asked_for() = compatibility;
         }
-        self.rendered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .version = None;
+        *self.bodies() = Bodies::default();
     }
 
     /// What is known of the configuration in force.
@@ -111,7 +107,8 @@ impl Exposition {
         *self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The body of a scrape. With names in `vps`, only the samples of these VPSes and nothing of the exporter's own.
+    /// The body of a scrape, at most [`SERVED_FOR`] old. With names in `vps`, only the samples of these VPSes as they are
+    /// now, and nothing of the exporter's own.
     ///
     /// # Errors
     ///
@@ -119,34 +116,53 @@ impl Exposition {
     pub fn scrape(&self, format: Format, gzip: bool, vps: &[String]) -> Result<Bytes, UnknownVps> {
         let now = self.clock.now();
         if !vps.is_empty() {
-            let body = self.render_some(format, vps, now)?;
-            return Ok(if gzip {
-                compress(&body)
-            } else {
-                Bytes::from(body)
-            });
+            let only = Some(named(&lock(&self.fleet), vps)?);
+            let shown = self.shown(format, now, only);
+            let registry = registry(shown, None, self.asked_for().clone());
+            return Ok(self.body(&registry, format, gzip, 0));
         }
-        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
-        self.refresh(&mut rendered, now);
-        if gzip
-            && let Some((at, body)) = &rendered.compressed[format as usize]
-            && now.elapsed.saturating_sub(*at) < COMPRESSED_FOR
-        {
-            return Ok(body.clone());
+        let mut bodies = self.bodies();
+        let young = |body: &Body| now.elapsed.saturating_sub(body.rendered) < SERVED_FOR;
+        let form = 2 * format as usize + usize::from(gzip);
+        if let Some(body) = bodies[form].as_ref().filter(|body| young(body)) {
+            return Ok(body.bytes.clone());
         }
-        let body = complete(rendered.fleet(format), &process::render(), format);
-        if !gzip {
-            return Ok(Bytes::from(body));
+        let size = bodies[form].as_ref().map_or(0, |body| body.bytes.len());
+        for body in &mut *bodies {
+            // A form that nobody asks for any more takes no memory.
+            body.take_if(|body| !young(body));
         }
-        let body = compress(&body);
-        rendered.compressed[format as usize] = Some((now.elapsed, body.clone()));
-        Ok(body)
+        let mut registry = self.registry(format, now);
+        registry.register_collector(Box::new(ProcessCollector(format)));
+        let bytes = self.body(&registry, format, gzip, size);
+        bodies[form] = Some(Body {
+            rendered: now.elapsed,
+            bytes: bytes.clone(),
+        });
+        Ok(bytes)
     }
 
     /// Everything but `process_*`, as text 0.0.4: what a textfile collector can take in.
     #[must_use]
     pub fn textfile(&self) -> String {
-        text::from_openmetrics(&self.render_all(self.clock.now()))
+        text(&self.registry(Format::Text004, self.clock.now()))
+    }
+
+    /// Renders a body of about this size.
+    fn body(&self, registry: &Registry, format: Format, gzip: bool, size: usize) -> Bytes {
+        if gzip {
+            let mut gzip = self.gzip.lock().unwrap_or_else(PoisonError::into_inner);
+            let gzip = gzip.get_or_insert_default();
+            complete(gzip.compress(size, |page| write_page(page, registry, format)))
+        } else {
+            let mut page = String::with_capacity(size);
+            let written = write_page(&mut page, registry, format);
+            complete(written.map(|()| Bytes::from(page)))
+        }
+    }
+
+    fn bodies(&self) -> MutexGuard<'_, Bodies> {
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn asked_for(&self) -> MutexGuard<'_, Vec<Compatibility>> {
@@ -155,62 +171,17 @@ impl Exposition {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refresh(&self, rendered: &mut Rendered, now: Moment) {
-        let (version, expires) = {
-            let fleet = lock(&self.fleet);
-            (fleet.version(), fleet.next_expiry(now))
-        };
-        let stale = rendered
-            .expires
-            .is_some_and(|expires| expires <= now.elapsed);
-        if rendered.version != Some(version) || stale {
-            *rendered = Rendered {
-                version: Some(version),
-                expires,
-                openmetrics: Bytes::from(self.render_all(now)),
-                text: None,
-                compressed: [None, None],
-            };
-        }
+    fn registry(&self, format: Format, now: Moment) -> Registry {
+        let shown = self.shown(format, now, None);
+        registry(shown, Some(self.reloads()), self.asked_for().clone())
     }
 
-    fn render_all(&self, now: Moment) -> String {
-        let compatibility = self.asked_for().clone();
-        render(&self.fleet, self.reloads(), compatibility, now)
-    }
-
-    fn render_some(
-        &self,
-        format: Format,
-        names: &[String],
-        now: Moment,
-    ) -> Result<String, UnknownVps> {
-        let only = named(&lock(&self.fleet), names)?;
-        let mut registry = Registry::default();
-        let fleet = FleetCollector::new(&self.fleet, now, Some(only.clone()));
-        registry.register_collector(Box::new(fleet));
-        let exporters = self.asked_for().clone();
-        let foreign = ForeignCollector::new(&self.fleet, now, Some(only), exporters);
-        registry.register_collector(Box::new(foreign));
-        let openmetrics = encode(&registry);
-        let fleet = match format {
-            Format::OpenMetrics1 => openmetrics,
-            Format::Text004 => text::from_openmetrics(&openmetrics),
-        };
-        Ok(complete(fleet.as_bytes(), "", format))
-    }
-}
-
-impl Rendered {
-    fn fleet(&mut self, format: Format) -> &[u8] {
-        match format {
-            Format::OpenMetrics1 => &self.openmetrics,
-            Format::Text004 => self.text.get_or_insert_with(|| {
-                // What was rendered is a String's bytes.
-                Bytes::from(text::from_openmetrics(&String::from_utf8_lossy(
-                    &self.openmetrics,
-                )))
-            }),
+    fn shown(&self, format: Format, now: Moment, only: Option<Arc<[Veid]>>) -> Shown {
+        Shown {
+            fleet: self.fleet.clone(),
+            now,
+            only,
+            format,
         }
     }
 }
@@ -223,60 +194,66 @@ pub fn render(
     compatibility: Vec<Compatibility>,
     now: Moment,
 ) -> String {
+    let shown = Shown {
+        fleet: fleet.clone(),
+        now,
+        only: None,
+        format: Format::OpenMetrics1,
+    };
+    text(&registry(shown, Some(reloads), compatibility))
+}
+
+/// What this process uses of the machine now, as OpenMetrics without its end.
+#[must_use]
+pub fn process_metrics() -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(FleetCollector::new(fleet, now, None)));
-    registry.register_collector(Box::new(ExporterCollector::new(fleet, reloads)));
-    let foreign = ForeignCollector::new(fleet, now, None, compatibility);
-    registry.register_collector(Box::new(foreign));
-    encode(&registry)
+    registry.register_collector(Box::new(ProcessCollector(Format::OpenMetrics1)));
+    text(&registry)
 }
 
-fn named(fleet: &Fleet, names: &[String]) -> Result<HashSet<Veid>, UnknownVps> {
-    let find = |name: &String| {
-        fleet
-            .vps()
-            .iter()
-            .find(|vps| vps.identity.name == *name)
-            .map(|vps| vps.identity.veid)
-            .ok_or_else(|| UnknownVps(name.clone()))
-    };
-    names.iter().map(find).collect()
-}
-
-fn encode(registry: &Registry) -> String {
-    let mut page = String::new();
-    if prometheus_client::encoding::text::encode_registry(&mut page, registry).is_err() {
-        // Writing to a String does not fail, and no collector makes an error of its own.
-        tracing::error!("rendering the metrics failed: the page is incomplete");
+/// What a page shows. Without `reloads` nothing of the exporter's own.
+fn registry(shown: Shown, reloads: Option<Reloads>, exporters: Vec<Compatibility>) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(FleetCollector(shown.clone())));
+    if let Some(reloads) = reloads {
+        let shown = shown.clone();
+        registry.register_collector(Box::new(ExporterCollector { shown, reloads }));
     }
-    page
+    registry.register_collector(Box::new(ForeignCollector { shown, exporters }));
+    registry
 }
 
-/// Appends what differs at every scrape, and the end.
-fn complete(fleet: &[u8], process: &str, format: Format) -> String {
-    let end = match format {
-        Format::OpenMetrics1 => "# EOF\n",
-        Format::Text004 => "",
-    };
-    let process = match format {
-        Format::OpenMetrics1 => process.to_owned(),
-        Format::Text004 => text::from_openmetrics(process),
-    };
-    let mut body = String::with_capacity(fleet.len() + process.len() + end.len());
-    body.push_str(&String::from_utf8_lossy(fleet));
-    body.push_str(&process);
-    body.push_str(end);
-    body
+/// The VPSes of these names, each once.
+fn named(fleet: &Fleet, names: &[String]) -> Result<Arc<[Veid]>, UnknownVps> {
+    let mut only = Vec::with_capacity(names.len());
+    for name in names {
+        let vps = fleet.named(name).ok_or_else(|| UnknownVps(name.clone()))?;
+        if !only.contains(&vps.identity.veid) {
+            only.push(vps.identity.veid);
+        }
+    }
+    Ok(only.into())
 }
 
-/// Quickly rather than well: most of a scrape's cost is this.
-pub(crate) fn compress(body: &str) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
-    let compressed = encoder
-        .write_all(body.as_bytes())
-        .and_then(|()| encoder.finish());
-    // Writing to a Vec does not fail.
-    Bytes::from(compressed.unwrap_or_default())
+fn write_page(page: &mut impl fmt::Write, registry: &Registry, format: Format) -> fmt::Result {
+    encode_registry(page, registry)?;
+    match format {
+        Format::OpenMetrics1 => encode_eof(page),
+        Format::Text004 => Ok(()),
+    }
+}
+
+fn text(registry: &Registry) -> String {
+    let mut page = String::new();
+    complete(encode_registry(&mut page, registry).map(|()| page))
+}
+
+fn complete<T: Default>(page: Result<T, fmt::Error>) -> T {
+    page.unwrap_or_else(|fmt::Error| {
+        // Writing to memory does not fail, and no collector makes an error of its own.
+        tracing::error!("rendering the metrics failed: the page is empty");
+        T::default()
+    })
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use procfs::WithCurrentSystemInfo;
 use procfs::process::{LimitValue, Process};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::registry::Registry;
 
 use super::catalogue::{Kind, Metric};
-use super::collectors::describe;
+use super::format::Format;
+use super::series::Family;
 
 /// Reads a value, if it can be had.
 type Read = fn(&Process) -> Option<f64>;
@@ -107,16 +107,9 @@ const fn metric(name: &'static str, kind: Kind, help: &'static str) -> Metric {
     }
 }
 
-/// The samples of this process in OpenMetrics, without an end marker.
-#[must_use]
-pub fn render() -> String {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(ProcessCollector));
-    super::encode(&registry)
-}
-
+/// The samples of this process.
 #[derive(Debug)]
-struct ProcessCollector;
+pub struct ProcessCollector(pub(super) Format);
 
 impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -124,16 +117,8 @@ impl Collector for ProcessCollector {
             return Ok(());
         };
         for (metric, read) in PROCESS_METRICS {
-            let Some(value) = read(&process) else {
-                continue;
-            };
-            let mut family = describe(&mut encoder, metric)?;
-            match metric.kind {
-                Kind::Counter => family
-                    .encode_counter::<prometheus_client::encoding::NoLabelSet, _, f64>(
-                        &value, None,
-                    )?,
-                Kind::Gauge | Kind::Histogram => family.encode_gauge(&value)?,
+            if let Some(value) = read(&process) {
+                Family::describe(&mut encoder, metric, self.0)?.value(value)?;
             }
         }
         Ok(())

@@ -1,10 +1,17 @@
 //! Writes the samples of one metric through prometheus-client's encoder.
+//!
+//! It writes OpenMetrics. Text 0.0.4 has the same samples; only the family of a counter is named otherwise there, with
+//! `_total`, so that its samples are named like it: they are written as those of a gauge.
 
 use std::fmt;
 
-use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder, MetricEncoder};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabel, EncodeLabelSet, EncodeMetric, LabelSetEncoder, MetricEncoder,
+    NoLabelSet,
+};
 
-use super::catalogue::Kind;
+use super::catalogue::{Kind, Metric};
+use super::format::Format;
 use crate::clock::Moment;
 use crate::fleet::{UsageTotals, VpsState};
 use crate::kiwivm::Call;
@@ -94,19 +101,84 @@ impl From<bool> for Value {
     }
 }
 
+/// A metric whose samples are being written.
+pub struct Family<'e> {
+    encoder: MetricEncoder<'e>,
+    /// Whether the encoder has to append `_total` to the name.
+    suffix: bool,
+}
+
+impl<'e> Family<'e> {
+    /// Writes what is said about a metric before its samples.
+    pub(super) fn describe(
+        encoder: &'e mut DescriptorEncoder<'_>,
+        metric: &'e Metric,
+        format: Format,
+    ) -> Result<Self, fmt::Error> {
+        let suffix = metric.kind == Kind::Counter && format == Format::OpenMetrics1;
+        let name = match metric.name.strip_suffix("_total") {
+            Some(family) if suffix => family,
+            _ => metric.name,
+        };
+        let kind = metric.kind.metric_type();
+        let encoder = encoder.encode_descriptor(name, metric.help, None, kind)?;
+        Ok(Self { encoder, suffix })
+    }
+
+    /// Writes one sample of a gauge or counter. A value that is not finite is none.
+    pub(super) fn sample(&mut self, labels: &Labels<'_>, value: Value) -> fmt::Result {
+        if matches!(value, Value::Real(real) if !real.is_finite()) {
+            return Ok(());
+        }
+        write_value(self.encoder.encode_family(labels)?, self.suffix, value)
+    }
+
+    /// Writes the only sample of a metric without labels.
+    pub(super) fn value(self, value: impl Into<Value>) -> fmt::Result {
+        write_value(self.encoder, self.suffix, value.into())
+    }
+
+    /// Writes one sample.
+    pub(super) fn labelled(
+        &mut self,
+        labels: &[(&str, &str)],
+        value: impl Into<Value>,
+    ) -> fmt::Result {
+        let parts = [labels, &[]];
+        self.sample(&Labels { parts }, value.into())
+    }
+
+    /// Writes a histogram.
+    pub(super) fn histogram(
+        &mut self,
+        labels: &[(&str, &str)],
+        histogram: &impl EncodeMetric,
+    ) -> fmt::Result {
+        histogram.encode(self.encoder.encode_family(&labels)?)
+    }
+}
+
+fn write_value(mut sample: MetricEncoder<'_>, suffix: bool, value: Value) -> fmt::Result {
+    match (suffix, value) {
+        (true, Value::Unsigned(count)) => sample.encode_counter::<NoLabelSet, _, f64>(&count, None),
+        (true, Value::Real(count)) => sample.encode_counter::<NoLabelSet, _, f64>(&count, None),
+        (_, Value::Unsigned(value)) => sample.encode_gauge(&value),
+        (_, Value::Signed(value)) => sample.encode_gauge(&value),
+        (_, Value::Real(value)) => sample.encode_gauge(&value),
+    }
+}
+
 /// The samples of one metric of one VPS.
 pub struct Series<'a, 'e> {
-    encoder: &'a mut MetricEncoder<'e>,
-    kind: Kind,
+    family: &'a mut Family<'e>,
     vps: [(&'a str, &'a str); 2],
     result: fmt::Result,
 }
 
 impl<'a, 'e> Series<'a, 'e> {
-    pub(super) fn new(encoder: &'a mut MetricEncoder<'e>, kind: Kind, view: &'a View<'_>) -> Self {
+    pub(super) fn new(family: &'a mut Family<'e>, view: &'a View<'_>) -> Self {
         Self {
-            encoder,
-            kind,
+            family,
             vps: [
                 ("veid", view.veid.as_str()),
                 ("vps", view.vps.identity.name.as_str()),
@@ -128,7 +200,7 @@ impl<'a, 'e> Series<'a, 'e> {
             };
             self.result = self
                 .result
-                .and_then(|()| write_sample(self.encoder, self.kind, &labels, value));
+                .and_then(|()| self.family.sample(&labels, value));
         }
     }
 
@@ -151,29 +223,5 @@ impl EncodeLabelSet for Labels<'_> {
             .copied()
             .flatten()
             .try_for_each(|label| label.encode(encoder.encode_label()))
-    }
-}
-
-/// Writes one sample of a gauge or counter.
-pub fn write_sample(
-    encoder: &mut MetricEncoder<'_>,
-    kind: Kind,
-    labels: &Labels<'_>,
-    value: Value,
-) -> fmt::Result {
-    if matches!(value, Value::Real(real) if !real.is_finite()) {
-        return Ok(());
-    }
-    let mut sample = encoder.encode_family(labels)?;
-    match (kind, value) {
-        (Kind::Counter, Value::Unsigned(count)) => {
-            sample.encode_counter::<Labels<'_>, _, f64>(&count, None)
-        }
-        (Kind::Counter, Value::Real(count)) => {
-            sample.encode_counter::<Labels<'_>, _, f64>(&count, None)
-        }
-        (_, Value::Unsigned(value)) => sample.encode_gauge(&value),
-        (_, Value::Signed(value)) => sample.encode_gauge(&value),
-        (_, Value::Real(value)) => sample.encode_gauge(&value),
     }
 }

@@ -1,5 +1,5 @@
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::*;
 use crate::config::Expect;
@@ -56,6 +56,10 @@ fn exposition(fleet: Fleet) -> Exposition {
     let exposition = Exposition::new(Arc::new(Mutex::new(fleet)), Clock::start(), Vec::new());
     exposition.reloads.lock().unwrap().last_success = 1_790_820_000.5;
     exposition
+}
+
+fn openmetrics(exposition: &Exposition, now: Moment) -> String {
+    text(&exposition.registry(Format::OpenMetrics1, now))
 }
 
 /// A KVM, an OpenVZ, a locked one, one whose key is refused, one that was never asked, one with hostile names.
@@ -164,12 +168,13 @@ pub(super) fn assert_golden(name: &str, page: &str) {
 #[test]
 fn the_pages_are_as_they_were() {
     let exposition = everything();
-    let openmetrics = exposition.render_all(NOW);
+    let page = |format| text(&exposition.registry(format, NOW));
+    let openmetrics = page(Format::OpenMetrics1);
     assert_golden(
         "exposition.openmetrics.txt",
         &format!("{openmetrics}# EOF\n"),
     );
-    assert_golden("exposition.txt", &text::from_openmetrics(&openmetrics));
+    assert_golden("exposition.txt", &page(Format::Text004));
 }
 
 /// The catalogue is what dashboards and rules are checked against: names must be valid and help must not need escaping.
@@ -207,7 +212,7 @@ fn hostile_names_are_escaped_in_both_formats() {
         let decoded =
             decode(Call::ServiceInfo, body.as_bytes(), &mut |_| {}).expect("it is an answer");
         fleet.apply(Veid(1), Call::ServiceInfo, &Ok(decoded), NOW);
-        let page = exposition(fleet).render_all(NOW);
+        let page = openmetrics(&exposition(fleet), NOW);
         assert!(page.contains(r#"vps="a\"b\\c\nd🥝{}=,# EOF""#), "{page}");
         assert!(
             page.lines()
@@ -219,58 +224,94 @@ fn hostile_names_are_escaped_in_both_formats() {
     }
 }
 
-#[test]
-fn unchanged_data_are_not_rendered_again() {
-    let exposition = everything();
-    let first = exposition.scrape(Format::OpenMetrics1, false, &[]).unwrap();
-    let kept = exposition.rendered.lock().unwrap().openmetrics.clone();
-    let second = exposition.scrape(Format::OpenMetrics1, false, &[]).unwrap();
-    assert_eq!(
-        kept.as_ptr(),
-        exposition.rendered.lock().unwrap().openmetrics.as_ptr()
-    );
-    assert!(first.starts_with(&kept) && second.starts_with(&kept));
+fn unpacked(body: &[u8]) -> String {
+    let mut page = String::new();
+    let mut decoder = flate2::read::GzDecoder::new(body);
+    std::io::Read::read_to_string(&mut decoder, &mut page).expect("it is compressed text");
+    page
 }
 
 #[test]
-fn a_change_is_seen_by_the_next_scrape_also_by_a_compressed_one() {
+fn a_body_is_served_again_for_a_second_and_a_compressed_one_is_the_same_page() {
+    let exposition = everything();
+    for format in [Format::OpenMetrics1, Format::Text004] {
+        let scrape = |gzip| exposition.scrape(format, gzip, &[]).unwrap();
+        let same = |a: &Bytes, b: &Bytes| a.as_ptr() == b.as_ptr();
+        let begun = exposition.clock.now().elapsed;
+        let (plain, compressed) = (scrape(false), scrape(true));
+        let again = (scrape(false), scrape(true));
+        if exposition.clock.now().elapsed < begun + SERVED_FOR {
+            assert!(same(&plain, &again.0) && same(&compressed, &again.1));
+        }
+        // process_* may differ.
+        let fleet = |page: &str| page.split("# HELP process_").next().map(str::to_owned);
+        let plain = String::from_utf8(plain.to_vec()).unwrap();
+        assert_eq!(fleet(&plain), fleet(&unpacked(&compressed)));
+    }
+}
+
+#[test]
+fn a_form_that_nobody_asks_for_any_more_is_not_kept() {
+    let exposition = everything();
+    let kept = || exposition.bodies().iter().flatten().count();
+    exposition.scrape(Format::Text004, false, &[]).unwrap();
+    exposition.scrape(Format::OpenMetrics1, true, &[]).unwrap();
+    assert!(kept() >= 1);
+    for body in exposition.bodies().iter_mut().flatten() {
+        body.rendered = Duration::ZERO;
+    }
+    exposition.scrape(Format::OpenMetrics1, true, &[]).unwrap();
+    assert_eq!(kept(), 1);
+}
+
+#[test]
+fn a_body_that_is_a_second_old_is_rendered_anew() {
     let exposition = everything();
     let before = exposition.scrape(Format::Text004, true, &[]).unwrap();
-    let shared = exposition.fleet.clone();
     apply(
-        &mut lock(&shared),
+        &mut lock(&exposition.fleet),
         1_000_005,
         Call::LiveServiceInfo,
         "live_kvm_throttled.json",
     );
+    for body in exposition.bodies().iter_mut().flatten() {
+        body.rendered -= SERVED_FOR;
+    }
     let after = exposition.scrape(Format::Text004, true, &[]).unwrap();
-    assert_ne!(before, after);
-    let plain = exposition.scrape(Format::Text004, false, &[]).unwrap();
-    let plain = String::from_utf8(plain.to_vec()).unwrap();
-    assert!(
-        plain.contains(r#"kiwivm_authentication_failed{veid="1000005",vps="silent"} 0"#),
-        "{plain}"
-    );
+    let told = r#"kiwivm_authentication_failed{veid="1000005",vps="silent"} 0"#;
+    assert!(!unpacked(&before).contains(told));
+    assert!(unpacked(&after).contains(told));
+}
+
+#[test]
+fn a_reload_is_seen_at_once() {
+    let exposition = everything();
+    let told = |page: &Bytes| {
+        let page = String::from_utf8(page.to_vec()).unwrap();
+        page.contains("kiwivm_exporter_config_last_reload_successful 0")
+    };
+    assert!(!told(
+        &exposition.scrape(Format::Text004, false, &[]).unwrap()
+    ));
+    exposition.reloaded(None);
+    assert!(told(
+        &exposition.scrape(Format::Text004, false, &[]).unwrap()
+    ));
 }
 
 #[test]
 fn what_goes_stale_leaves_the_page_without_any_new_answer() {
     let exposition = everything();
     let running = r#"kiwivm_running{veid="1000001",vps="kvm"} 1"#;
-    assert!(exposition.render_all(NOW).contains(running));
+    assert!(openmetrics(&exposition, NOW).contains(running));
     let later = Moment {
         elapsed: NOW.elapsed + Duration::from_secs(361),
         unix: NOW.unix + 361.0,
     };
-    let page = exposition.render_all(later);
+    let page = openmetrics(&exposition, later);
     assert!(!page.contains(running));
     assert!(page.contains(r#"kiwivm_up{veid="1000001",vps="kvm"} 0"#));
     assert!(page.contains(r#"kiwivm_polls_total{veid="1000001",vps="kvm",call="getLiveServiceInfo",outcome="success"} 1"#));
-    let mut rendered = Rendered::default();
-    exposition.refresh(&mut rendered, NOW);
-    let fresh = rendered.openmetrics.clone();
-    exposition.refresh(&mut rendered, later);
-    assert_ne!(fresh, rendered.openmetrics);
 }
 
 #[test]
@@ -303,7 +344,7 @@ fn a_failure_counts_for_its_vps_and_call_only() {
         lock: None,
     });
     fleet.apply(Veid(1), Call::RawUsageStats, &failed, NOW);
-    let page = exposition(fleet).render_all(NOW);
+    let page = openmetrics(&exposition(fleet), NOW);
     let errors: Vec<_> = page
         .lines()
         .filter(|line| line.starts_with("kiwivm_poll_errors_total{"))

@@ -39,7 +39,6 @@ impl Fleet {
     /// Takes back what [`Self::remember`] gave `elapsed` ago. Values that were too old then, or are by now, are
     /// dropped by their age as ever. VPSes that are not configured any more are passed over.
     pub fn recall(&mut self, values: Vec<VpsValues>, elapsed: Duration, now: Moment) {
-        self.version += 1;
         for values in values {
             let Some(vps) = self.find(Veid(values.veid)) else {
                 continue;

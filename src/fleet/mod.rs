@@ -4,6 +4,7 @@
 //! `staleness` times the planned interval of the call that brings it, and never older than [`LIVE_LIMIT`] or
 //! [`SERVICE_LIMIT`]. Counters are never dropped.
 
+mod index;
 mod memory;
 mod totals;
 mod usage;
@@ -15,6 +16,8 @@ pub use usage::{LATE, UsageHistory, UsageReading, UsageTotals, plausible};
 pub use vps::{CallRecord, Known, VpsState};
 
 use std::time::Duration;
+
+use index::Index;
 
 use crate::clock::Moment;
 use crate::config::{Expect, Vps};
@@ -71,20 +74,21 @@ pub struct Planned {
 #[derive(Debug)]
 pub struct Fleet {
     vps: Vec<VpsState>,
+    index: Index,
     totals: Totals,
     staleness: f64,
-    version: u64,
 }
 
 impl Fleet {
     /// A fleet about which nothing is known yet. `staleness` is in planned intervals.
     #[must_use]
     pub fn new(identities: Vec<Identity>, staleness: f64) -> Self {
+        let vps: Vec<_> = identities.into_iter().map(VpsState::new).collect();
         Self {
-            vps: identities.into_iter().map(VpsState::new).collect(),
+            index: Index::of(&vps),
+            vps,
             totals: Totals::default(),
             staleness,
-            version: 0,
         }
     }
 
@@ -104,14 +108,26 @@ impl Fleet {
                 },
             )
             .collect();
+        self.index = Index::of(&self.vps);
         self.staleness = staleness;
-        self.version += 1;
     }
 
     /// Every VPS, in the order of the configuration.
     #[must_use]
     pub fn vps(&self) -> &[VpsState] {
         &self.vps
+    }
+
+    /// One VPS, if it is configured.
+    #[must_use]
+    pub fn of(&self, veid: Veid) -> Option<&VpsState> {
+        Some(&self.vps[self.index.of_veid(&self.vps, veid)?])
+    }
+
+    /// The VPS that the configuration gives this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&VpsState> {
+        Some(&self.vps[self.index.of_name(&self.vps, name)?])
     }
 
     /// What is counted over all VPSes.
@@ -122,7 +138,6 @@ impl Fleet {
 
     /// Access to count what is not the outcome of a call.
     pub fn totals_mut(&mut self) -> &mut Totals {
-        self.version += 1;
         &mut self.totals
     }
 
@@ -130,12 +145,6 @@ impl Fleet {
     #[must_use]
     pub fn staleness(&self) -> f64 {
         self.staleness
-    }
-
-    /// Changes with every change of the data: a rendering of the same version differs only by what went stale.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
     }
 
     /// True once every VPS was asked at least once, whatever came of it.
@@ -147,32 +156,24 @@ impl Fleet {
     /// The planned interval of a call from now on; `None` when the call is not made.
     pub fn set_interval(&mut self, veid: Veid, call: Call, interval: Option<Duration>) {
         if let Some(vps) = self.find(veid) {
-            let record = &mut vps.calls[call.index()];
-            if record.interval != interval {
-                record.interval = interval;
-                self.version += 1;
-            }
+            vps.calls[call.index()].interval = interval;
         }
     }
 
     /// Shows the plan of each VPS.
     pub fn show_plan(&mut self, mut of: impl FnMut(Veid) -> Planned) {
-        let mut changed = false;
         for vps in &mut self.vps {
             let planned = of(vps.identity.veid);
             for (record, interval) in vps.calls.iter_mut().zip(planned.intervals) {
-                changed |= record.interval != interval;
                 record.interval = interval;
             }
-            changed |= vps.allowed != planned.allowed;
             vps.allowed = planned.allowed;
             vps.allowance = planned.allowance;
             vps.next_poll = planned.next_poll;
         }
-        self.version += u64::from(changed);
     }
 
-    /// Shows when the state of a VPS is asked for next. No metric tells that, so the version stays.
+    /// Shows when the state of a VPS is asked for next.
     pub fn show_next_poll(&mut self, veid: Veid, next_poll: Option<Duration>) {
         if let Some(vps) = self.find(veid) {
             vps.next_poll = next_poll;
@@ -181,7 +182,6 @@ impl Fleet {
 
     /// Shows how points are spent.
     pub fn show_points(&mut self, points: PointsUse) {
-        self.version += u64::from(self.totals.points != points);
         self.totals.points = points;
     }
 
@@ -193,7 +193,6 @@ impl Fleet {
         result: &Result<Decoded, CallError>,
         now: Moment,
     ) {
-        self.version += 1;
         if let Ok(decoded) = result {
             for field in &decoded.problems {
                 self.totals.count_decode_problem(call, field);
@@ -210,7 +209,6 @@ impl Fleet {
 
     /// Forgets what a call told about every VPS, because it is not wanted any more.
     pub fn forget(&mut self, call: Call) {
-        self.version += 1;
         for vps in &mut self.vps {
             vps.inventory[call.index()] = None;
         }
@@ -220,8 +218,8 @@ impl Fleet {
     /// counted in between.
     #[must_use]
     pub fn read_usage(&self, veid: Veid, now: Moment) -> UsageReading {
-        let known = self.vps.iter().find(|vps| vps.identity.veid == veid);
-        UsageReading::new(known.and_then(|vps| vps.usage.as_ref()), now.unix)
+        let known = self.of(veid).and_then(|vps| vps.usage.as_ref());
+        UsageReading::new(known, now.unix)
     }
 
     /// Takes over what was read from an answer that succeeded. It is shown after [`Self::show_usage`].
@@ -234,24 +232,14 @@ impl Fleet {
     /// Shows what was counted from usage rows until now. With a state file this has to wait until the counters are in
     /// it: what was shown once must not be less after a restart.
     pub fn show_usage(&mut self) {
-        self.version += 1;
         for vps in &mut self.vps {
             vps.usage_shown = vps.usage.as_ref().map(|usage| usage.totals);
         }
     }
 
-    /// The elapsed time at which the next value goes stale by itself, if any does.
-    #[must_use]
-    pub fn next_expiry(&self, now: Moment) -> Option<Duration> {
-        self.vps
-            .iter()
-            .flat_map(|vps| vps.expiries(self.staleness, now))
-            .filter(|expiry| *expiry > now.elapsed)
-            .min()
-    }
-
     fn find(&mut self, veid: Veid) -> Option<&mut VpsState> {
-        self.vps.iter_mut().find(|vps| vps.identity.veid == veid)
+        let position = self.index.of_veid(&self.vps, veid)?;
+        Some(&mut self.vps[position])
     }
 }
 

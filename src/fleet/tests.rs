@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::kiwivm::Reason;
-use crate::kiwivm::model::{Backups, Inventory, Lock, Points, UsageRow};
+use crate::kiwivm::model::{Backups, Inventory, Lock, UsageRow};
 
 const VEID: Veid = Veid(1_000_001);
 const STALENESS: f64 = 3.0;
@@ -88,7 +88,6 @@ fn values_are_dropped_after_staleness_intervals() {
     fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(0));
     assert!(up(&fleet, 180));
     assert!(!up(&fleet, 181));
-    assert_eq!(fleet.next_expiry(at(0)), Some(Duration::from_secs(180)));
 }
 
 #[test]
@@ -148,7 +147,6 @@ fn usage_ages_by_the_time_of_its_rows() {
     };
     assert_eq!(usage_at(&fleet, 100), Some(row_time));
     assert_eq!(usage_at(&fleet, 101), None);
-    assert_eq!(fleet.next_expiry(at(0)), Some(Duration::from_secs(100)));
 }
 
 #[test]
@@ -168,7 +166,6 @@ fn inventory_is_kept_until_it_is_stale_or_says_nothing() {
     fleet.apply(VEID, call, &known, at(0));
     assert_eq!(of(&fleet, 1800), Some(backups.clone()));
     assert_eq!(of(&fleet, 1801), None);
-    assert_eq!(fleet.next_expiry(at(0)), Some(Duration::from_secs(1800)));
     fleet.apply(VEID, call, &known, at(0));
     fleet.apply(VEID, call, &answer(Answer::Inventory(None)), at(1));
     assert_eq!(of(&fleet, 2), None);
@@ -262,12 +259,26 @@ fn what_a_vps_that_left_still_brings_is_ignored() {
 }
 
 #[test]
-fn everything_that_changes_the_page_changes_the_version() {
-    let mut fleet = fleet(60);
-    let before = fleet.version();
-    let points = answer(Answer::Points(Points::default()));
-    fleet.apply(VEID, Call::RateLimitStatus, &points, at(0));
-    let applied = fleet.version();
-    fleet.set_interval(VEID, Call::RawUsageStats, None);
-    assert!(before < applied && applied < fleet.version());
+fn a_vps_is_found_by_number_and_name_also_after_a_reload() {
+    let of = |names: &[(u64, &str)]| {
+        let identity = |(veid, name): &(u64, &str)| Identity {
+            veid: Veid(*veid),
+            name: (*name).to_owned(),
+            labels: Vec::new(),
+            expect: Expect::Any,
+        };
+        names.iter().map(identity).collect::<Vec<_>>()
+    };
+    let mut fleet = Fleet::new(of(&[(3, "c"), (1, "x"), (2, "b")]), STALENESS);
+    let veid = |fleet: &Fleet, name| Some(fleet.named(name)?.identity.veid);
+    assert_eq!(veid(&fleet, "x"), Some(Veid(1)));
+    assert_eq!(veid(&fleet, "a"), None);
+    fleet.reconfigure(of(&[(2, "b"), (1, "a"), (4, "d")]), STALENESS);
+    assert_eq!(veid(&fleet, "x"), None);
+    for (number, name) in [(1, "a"), (2, "b"), (4, "d")] {
+        assert_eq!(veid(&fleet, name), Some(Veid(number)));
+        let found = fleet.of(Veid(number)).expect("it is configured");
+        assert_eq!(found.identity.name, name);
+    }
+    assert!(fleet.of(Veid(3)).is_none());
 }

@@ -265,32 +265,6 @@ impl VpsState {
             })
             .map_or(longest, |limit| limit.min(longest))
     }
-
-    pub(super) fn expiries(&self, staleness: f64, now: Moment) -> impl Iterator<Item = Duration> {
-        let at = |at: Option<Duration>, call| {
-            at.map(|at| at.saturating_add(self.limit(call, staleness)))
-        };
-        let newest = self.usage.as_ref().and_then(|usage| usage.newest);
-        let usage = newest.map(|row| {
-            let left = seconds(row.timestamp)
-                + self.limit(Call::RawUsageStats, staleness).as_secs_f64()
-                - now.unix;
-            now.elapsed + Duration::try_from_secs_f64(left).unwrap_or_default()
-        });
-        [
-            at(self.service.as_ref().map(|k| k.at), Call::ServiceInfo),
-            at(self.live.as_ref().map(|k| k.at), Call::LiveServiceInfo),
-            at(self.lock.as_ref().map(|k| k.at), Call::LiveServiceInfo),
-            at(self.points.as_ref().map(|k| k.at), Call::RateLimitStatus),
-            usage,
-        ]
-        .into_iter()
-        .chain(Call::INVENTORY.map(|call| {
-            let known = self.inventory[call.index()].as_ref();
-            at(known.map(|known| known.at), call)
-        }))
-        .flatten()
-    }
 }
 
 /// The API's timestamps are far below 2^53 seconds.

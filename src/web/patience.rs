@@ -33,19 +33,23 @@ pub struct Patient<S> {
     stream: S,
     patience: Patience,
     waiting: Waiting,
-    deadline: Pin<Box<Sleep>>,
     place: Arc<Place>,
+    deadline: Instant,
+    /// Set to the deadline or to an earlier time, at which it is set anew: a timer is not moved with every request.
+    alarm: Pin<Box<Sleep>>,
 }
 
 impl<S> Patient<S> {
     /// The first request is awaited from now on.
     pub fn new(stream: S, patience: Patience, place: Arc<Place>) -> Self {
+        let alarm = Box::pin(sleep(patience.request));
         Self {
             stream,
             patience,
             waiting: Waiting::Request,
-            deadline: Box::pin(sleep(patience.request)),
             place,
+            deadline: alarm.deadline(),
+            alarm,
         }
     }
 
@@ -77,12 +81,20 @@ impl<S> Patient<S> {
             Waiting::Idle => self.patience.idle,
             Waiting::Write => self.patience.write,
         };
-        self.deadline.as_mut().reset(Instant::now() + patience);
+        self.deadline = Instant::now() + patience;
+        if self.deadline < self.alarm.deadline() {
+            self.alarm.as_mut().reset(self.deadline);
+        }
     }
 
     fn out_of_patience<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        ready!(self.deadline.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        loop {
+            ready!(self.alarm.as_mut().poll(context));
+            if self.alarm.deadline() >= self.deadline {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.alarm.as_mut().reset(self.deadline);
+        }
     }
 }
 
@@ -105,26 +117,46 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Patient<S> {
+    fn wrote(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            if self.waiting != Waiting::Handshake {
+                self.wait_for(Waiting::Idle);
+            }
+            return written;
+        }
+        if !matches!(self.waiting, Waiting::Handshake | Waiting::Write) {
+            self.wait_for(Waiting::Write);
+        }
+        self.out_of_patience(context)
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(context, bytes) {
-            Poll::Ready(written) => {
-                if self.waiting != Waiting::Handshake {
-                    self.wait_for(Waiting::Idle);
-                }
-                Poll::Ready(written)
-            }
-            Poll::Pending => {
-                if !matches!(self.waiting, Waiting::Handshake | Waiting::Write) {
-                    self.wait_for(Waiting::Write);
-                }
-                self.out_of_patience(context)
-            }
-        }
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

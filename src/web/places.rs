@@ -1,13 +1,10 @@
 //! Places for connections. When all are taken, whoever has waited longest without an answer under way gives way: an
 //! attacker who holds all connections does not keep the scraper out.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// For the one that gives way to be gone.
@@ -77,7 +74,7 @@ impl Places {
 }
 
 impl Place {
-    /// A request is being answered from now on, until what is returned and its body are dropped.
+    /// A request is being answered from now on, until what is returned is dropped.
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.waits_since.store(0, Ordering::Relaxed);
         Busy(self.clone())
@@ -107,42 +104,9 @@ impl Place {
 /// An answer that is under way.
 pub struct Busy(Arc<Place>);
 
-impl Busy {
-    /// Its body.
-    pub fn with<B>(self, body: B) -> BusyBody<B> {
-        BusyBody { body, _busy: self }
-    }
-}
-
 impl Drop for Busy {
     fn drop(&mut self) {
         let now = self.0.clock.fetch_add(1, Ordering::Relaxed);
         self.0.waits_since.store(now, Ordering::Relaxed);
-    }
-}
-
-/// A body whose connection does not give way.
-pub struct BusyBody<B> {
-    body: B,
-    _busy: Busy,
-}
-
-impl<B: Body + Unpin> Body for BusyBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
@@ -14,6 +14,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::places::Busy;
 use super::server::Shared;
 use super::status::CONTENT_SECURITY_POLICY as POLICY;
 use super::{Site, Status};
@@ -26,36 +27,58 @@ const LONGEST_TARGET: usize = 8 << 10;
 /// The status for scripts.
 const STATUS_JSON: &str = "/status.json";
 
-/// hyper takes a frame at once and sends it later: with frames of this size a body is in flight for as long as it is.
-const FRAME: usize = 256 << 10;
+/// A body as one piece.
+pub struct Answer(Option<Piece>);
 
-/// A body that counts as in flight until it is sent or given up.
-pub struct Answer {
+/// Bytes that count as a request in flight until they are sent or given up: hyper takes a body at once and sends it
+/// later.
+pub struct Piece {
     rest: Bytes,
     permit: Option<OwnedSemaphorePermit>,
+    busy: Option<Busy>,
+}
+
+impl Answer {
+    /// The connection is busy until the body is sent.
+    pub fn keeps(mut self, busy: Busy) -> Self {
+        if let Some(piece) = &mut self.0 {
+            piece.busy = Some(busy);
+        }
+        self
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.rest.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.rest.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.rest.advance(count);
+    }
 }
 
 impl Body for Answer {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.rest.is_empty() {
-            return Poll::Ready(None);
-        }
-        let length = self.rest.len().min(FRAME);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+    ) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
+        self.0.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |piece| piece.remaining() as u64))
     }
 }
 
@@ -68,7 +91,7 @@ pub async fn answer<S: Site>(shared: &Shared<S>, request: Request<impl Body>) ->
         response
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from(length));
-        response.body_mut().rest.clear();
+        response.body_mut().0 = None;
     }
     response
 }
@@ -140,14 +163,16 @@ fn limited<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Respons
     } else {
         metrics(&*shared.site, request)
     };
-    response.body_mut().permit = permit;
+    if let Some(piece) = &mut response.body_mut().0 {
+        piece.permit = permit;
+    }
     response
 }
 
 fn metrics<S: Site>(site: &S, request: &Request<impl Body>) -> Response<Answer> {
-    let format = negotiate(header(request, ACCEPT).as_deref());
-    let gzip = accepts_gzip(header(request, ACCEPT_ENCODING).as_deref());
-    let vps = named_vps(request.uri().query().unwrap_or_default());
+    let format = negotiate(header(request, ACCEPT));
+    let gzip = accepts_gzip(header(request, ACCEPT_ENCODING));
+    let vps = request.uri().query().map(named_vps).unwrap_or_default();
     match site.metrics(format, gzip, &vps) {
         Ok(body) => {
             let response = respond(StatusCode::OK, format.content_type(), body);
@@ -181,8 +206,8 @@ fn named_vps(query: &str) -> Vec<String> {
 /// The status as a page or as JSON.
 fn status(status: &Status, request: &Request<impl Body>) -> Response<Answer> {
     let chosen = request.uri().path() == STATUS_JSON;
-    let json = chosen || prefers_json(header(request, ACCEPT).as_deref());
-    let gzip = accepts_gzip(header(request, ACCEPT_ENCODING).as_deref());
+    let json = chosen || prefers_json(header(request, ACCEPT));
+    let gzip = accepts_gzip(header(request, ACCEPT_ENCODING));
     let (content_type, body) = if json {
         ("application/json", status.json())
     } else {
@@ -207,15 +232,10 @@ fn status(status: &Status, request: &Request<impl Body>) -> Response<Answer> {
     response
 }
 
-/// Several headers of one name are one list.
-fn header(request: &Request<impl Body>, name: HeaderName) -> Option<String> {
-    let values: Vec<_> = request
-        .headers()
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    (!values.is_empty()).then(|| values.join(","))
+/// The values of a header: several of one name are one list.
+fn header(request: &Request<impl Body>, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = request.headers().get_all(name).into_iter();
+    values.filter_map(|value| value.to_str().ok())
 }
 
 pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {
@@ -223,10 +243,11 @@ pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answ
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Answer> {
-    let mut response = Response::new(Answer {
+    let mut response = Response::new(Answer(Some(Piece {
         rest: body,
         permit: None,
-    });
+        busy: None,
+    })));
     *response.status_mut() = status;
     let response = with(
         response,

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::guard::guarded;
-use super::places::{BusyBody, Place, Places};
+use super::places::{Place, Places};
 use super::routes::{Answer, answer};
 use super::stream::Stream;
 use super::{Options, Site};
@@ -165,13 +165,13 @@ async fn respond<S: Site>(
     place: &Arc<Place>,
     tls: Option<&Arc<ServerConfig>>,
     request: Request<Incoming>,
-) -> Result<Response<BusyBody<Answer>>, Infallible> {
+) -> Result<Response<Answer>, Infallible> {
     let busy = place.busy();
     let response = match &shared.options.gate {
         None => answer(shared, request).await,
         Some(gate) => guarded(shared, gate, tls, request).await,
     };
-    Ok(response.map(|answer| busy.with(answer)))
+    Ok(response.map(|answer| answer.keeps(busy)))
 }
 
 async fn accept_any(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {

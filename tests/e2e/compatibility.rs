@@ -116,6 +116,13 @@ async fn other_names_come_and_go_with_the_configuration() {
     assert!(page.one("bandwagon_data_counter", &address).is_some());
 }
 
+#[test]
+fn promtool_reads_the_golden_page() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let page = std::fs::read_to_string(golden.join("compatibility.txt")).expect("it is there");
+    assert_readable(&page);
+}
+
 #[tokio::test]
 async fn once_prints_them_too() {
     let mock = Mock::start([1, 2]).await;

@@ -12,6 +12,7 @@ mod certificates;
 mod client;
 mod commands;
 mod compatibility;
+mod conformance;
 mod demo_history;
 mod demo_prometheus;
 mod exporter;
