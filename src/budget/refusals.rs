@@ -28,8 +28,8 @@ impl Brake {
     #[must_use]
     pub fn factor(&self, now: Duration) -> f64 {
         self.halved.map_or(1.0, |(at, factor)| {
-            let recovered = now.saturating_sub(at).as_secs_f64() / RECOVERS_IN.as_secs_f64();
-            (factor * recovered.exp2()).min(1.0)
+            let since = now.saturating_sub(at).as_secs_f64();
+            (factor * doubled(since / RECOVERS_IN.as_secs_f64())).min(1.0)
         })
     }
 
@@ -84,5 +84,39 @@ impl Brake {
     /// No slowing any more.
     pub fn release(&mut self) {
         *self = Self::default();
+    }
+}
+
+/// Two to the power of `times` at whole numbers, a straight line between them: the exact curve would bring in the
+/// library of mathematics, which is larger than all of the planner.
+fn doubled(times: f64) -> f64 {
+    /// From the lowest pace to the highest.
+    const MOST: f64 = 6.0;
+    let times = times.min(MOST);
+    let mut factor = 1.0 + times.fract();
+    let mut whole = 1.0;
+    while whole <= times {
+        factor *= 2.0;
+        whole += 1.0;
+    }
+    factor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_doubles_again_and_again() {
+        for (times, factor) in [
+            (0.0, 1.0),
+            (0.5, 1.5),
+            (1.0, 2.0),
+            (2.5, 6.0),
+            (6.0, 64.0),
+            (1e9, 64.0),
+        ] {
+            assert!((doubled(times) - factor).abs() < 1e-9, "{times}");
+        }
     }
 }

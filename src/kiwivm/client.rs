@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use reqwest::header::CONNECTION;
 use reqwest::{StatusCode, Url, redirect, retry};
 
 use super::model::UsageRow;
@@ -199,16 +200,15 @@ impl Client {
                 "api.endpoint has no room for a call",
             )
         })?;
-        let sending = self
-            .http
-            .post(url)
-            .timeout(timeout)
-            .form(&[
-                ("veid", veid.to_string().as_str()),
-                ("api_key", key.expose()),
-            ])
-            .send();
-        let mut response = tokio::time::timeout(silence, sending)
+        let mut request = self.http.post(url).timeout(timeout).form(&[
+            ("veid", veid.to_string().as_str()),
+            ("api_key", key.expose()),
+        ]);
+        if call == Call::RawUsageStats {
+            // The buffer of a connection grows with what it carries, and an idle one would keep it.
+            request = request.header(CONNECTION, "close");
+        }
+        let mut response = tokio::time::timeout(silence, request.send())
             .await
             .map_err(silent)?
             .map_err(transport)?;
