@@ -19,8 +19,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use kiwivm_exporter::fleet::{UsageHistory, UsageReading};
-use kiwivm_exporter::kiwivm::UsageStream;
 use kiwivm_exporter::kiwivm::model::UsageRow;
+use kiwivm_exporter::kiwivm::{Call, UsageStream, decode};
 use peak_alloc::PeakAlloc;
 use serde::Deserialize;
 use serde_json::Value;
@@ -37,6 +37,8 @@ const ROWS_A_DAY: i64 = 288;
 const PIECE: usize = 16 << 10;
 const START: i64 = 1_700_000_000;
 const HEAP_LIMIT: usize = 64 << 10;
+/// What a picture in a live answer may add.
+const PICTURE_LIMIT: usize = 1 << 10;
 const RESIDENT_GROWTH_LIMIT: u64 = 4 << 20;
 
 /// An answer with so many rows, as long as those of the API.
@@ -282,7 +284,35 @@ fn backfill() {
     assert!(growth <= RESIDENT_GROWTH_LIMIT, "it grew by {growth} bytes");
 }
 
+/// A live answer carries the console as a picture, of which nothing is wanted.
+fn picture() {
+    let sample = include_str!("../../tests/samples/live_kvm_running.wire.json");
+    let mut answer: Value = serde_json::from_str(sample).expect("it is JSON");
+    let peaks = [0, 200 << 10].map(|length| {
+        // PHP escapes every slash.
+        let picture = "iVBORw0KGgo/".repeat(length / 12);
+        answer["screendump_png_base64"] = picture.into();
+        let body = answer.to_string().replace('/', "\\/");
+        let before = HEAP.current_usage();
+        HEAP.reset_peak_usage();
+        let decoded = decode(Call::LiveServiceInfo, body.as_bytes(), &mut |_| {});
+        let peak = HEAP.peak_usage() - before;
+        assert!(decoded.is_ok());
+        (body.len(), peak)
+    });
+    println!("\n{:<32}{:>10}{:>12}", "live answer", "KiB", "heap bytes");
+    for ((length, peak), name) in peaks
+        .iter()
+        .zip(["without a picture", "with one of 200 KiB"])
+    {
+        println!("{name:<32}{:>10}{peak:>12}", length >> 10);
+    }
+    let of_picture = peaks[1].1.saturating_sub(peaks[0].1);
+    assert!(of_picture <= PICTURE_LIMIT, "it takes {of_picture} bytes");
+}
+
 fn main() {
     decoding();
+    picture();
     backfill();
 }

@@ -1,0 +1,88 @@
+//! A fleet about which everything is known, made of answers of the API.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kiwivm_exporter::clock::Moment;
+use kiwivm_exporter::config::Expect;
+use kiwivm_exporter::fleet::{Fleet, Identity};
+use kiwivm_exporter::kiwivm::{Call, Veid, decode};
+use kiwivm_exporter::poller::SharedFleet;
+
+/// What each VPS answered, by call.
+const ANSWERS: [(Call, &str); 6] = [
+    (Call::RateLimitStatus, "rate_limit_status.json"),
+    (Call::RawUsageStats, "raw_usage_stats_kvm.json"),
+    (Call::SnapshotList, "snapshot_list.json"),
+    (Call::BackupList, "backup_list.json"),
+    (Call::SuspensionDetails, "suspension_details_none.json"),
+    (Call::PolicyViolations, "policy_violations_none.json"),
+];
+
+/// The time between two scrapes may be long while other sizes are measured: nothing goes stale meanwhile.
+const INTERVAL: Duration = Duration::from_secs(600);
+
+fn sample(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/samples")
+        .join(name);
+    std::fs::read(path).expect("the sample is there")
+}
+
+/// So many VPSes that run, each with numbers of its own.
+pub fn fleet_of(count: u64, now: Moment) -> SharedFleet {
+    let identity = |number: u64| Identity {
+        veid: Veid(1_000_000 + number),
+        name: format!("vps-{number}"),
+        labels: vec![("env".to_owned(), "prod".to_owned())],
+        expect: Expect::Running,
+    };
+    let mut fleet = Fleet::new((1..=count).map(identity).collect(), 3.0);
+    let others: Vec<_> = ANSWERS
+        .iter()
+        .map(|(call, name)| (*call, sample(name)))
+        .collect();
+    for number in 1..=count {
+        let veid = Veid(1_000_000 + number);
+        for call in Call::ALL {
+            fleet.set_interval(veid, call, Some(INTERVAL));
+        }
+        take(&mut fleet, veid, Call::LiveServiceInfo, &live(number), now);
+        for (call, body) in &others {
+            take(&mut fleet, veid, *call, body, now);
+        }
+    }
+    fleet.show_usage();
+    Arc::new(Mutex::new(fleet))
+}
+
+/// A live answer that differs from VPS to VPS.
+pub fn live(number: u64) -> Vec<u8> {
+    let noise = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    let mut body: serde_json::Value =
+        serde_json::from_slice(&sample("live_kvm_running.json")).expect("it is JSON");
+    body["hostname"] = format!("host-{noise:x}.example.com").into();
+    body["data_counter"] = (noise * 97).into();
+    body["mem_available_kb"] = (noise % 1_000_000).into();
+    body["load_average"] = format!(
+        "0.{:02} 0.{:02} 0.{:02} 1/{} 4321",
+        noise % 100,
+        noise % 89,
+        noise % 83,
+        90 + noise % 50
+    )
+    .into();
+    body["ip_addresses"] = serde_json::json!([format!("192.0.2.{}", noise % 250)]);
+    body.to_string().into_bytes()
+}
+
+/// Takes in an answer as if it had just arrived.
+pub fn take(fleet: &mut Fleet, veid: Veid, call: Call, body: &[u8], now: Moment) {
+    let mut usage = fleet.read_usage(veid, now);
+    let decoded = decode(call, body, &mut |row| usage.take(row)).expect("it is an answer");
+    fleet.apply(veid, call, &Ok(decoded), now);
+    if call == Call::RawUsageStats {
+        fleet.take_usage(veid, usage);
+    }
+}

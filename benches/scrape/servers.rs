@@ -1,0 +1,67 @@
+//! The servers that are measured. Each runs on one thread.
+
+use std::future::pending;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::future::BoxFuture;
+use kiwivm_exporter::clock::Clock;
+use kiwivm_exporter::exposition::format::Format;
+use kiwivm_exporter::exposition::{Exposition, Reloads, UnknownVps, render};
+use kiwivm_exporter::poller::SharedFleet;
+use kiwivm_exporter::web::{self, Options, Site, Status};
+
+use crate::limit::{Form, bare, start};
+
+struct Metrics(Exposition);
+
+impl Site for Metrics {
+    fn metrics(&self, format: Format, gzip: bool, vps: &[String]) -> Result<Bytes, UnknownVps> {
+        self.0.scrape(format, gzip, vps)
+    }
+
+    fn status(&self) -> Status {
+        unreachable!("nobody asks for it")
+    }
+
+    fn ready(&self) -> bool {
+        true
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The server of the exporter.
+pub fn exporter(fleet: SharedFleet, clock: Clock) -> SocketAddr {
+    let site = Metrics(Exposition::new(fleet, clock, Vec::new()));
+    start(|listener| {
+        web::serve(
+            vec![listener],
+            Arc::new(site),
+            Options::default(),
+            pending(),
+        )
+    })
+}
+
+/// Renders with prometheus-client and compresses with level 6 on each scrape, as exporters do.
+pub fn rendering(fleet: SharedFleet, clock: Clock) -> SocketAddr {
+    bare(Form::Gzip, move || {
+        let reloads = Reloads {
+            successful: true,
+            last_success: 0.0,
+        };
+        let page = render(&fleet, reloads, Vec::new(), clock.now());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+        encoder
+            .write_all(page.as_bytes())
+            .expect("memory can be written");
+        encoder.finish().expect("memory can be written").into()
+    })
+}
