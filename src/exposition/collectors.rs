@@ -1,6 +1,6 @@
-//! prometheus-client collectors over the fleet.
+//! The metrics of the fleet and of the exporter.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
@@ -9,6 +9,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::Reloads;
 use super::catalogue::{self, VpsMetric, vps_metrics};
 use super::format::Format;
+use super::lines::Lines;
 use super::series::{Family, Series, View};
 use crate::clock::Moment;
 use crate::fleet::{Deferral, Fleet};
@@ -41,24 +42,20 @@ impl Shown {
     }
 }
 
-/// The samples of VPSes.
-#[derive(Debug)]
-pub struct FleetCollector(pub Shown);
-
-impl Collector for FleetCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let fleet = lock(&self.0.fleet);
-        let views = self.0.views(&fleet);
-        for VpsMetric { metric, samples } in vps_metrics() {
-            let mut family = Family::describe(&mut encoder, metric, self.0.format)?;
-            for view in &views {
-                let mut series = Series::new(&mut family, view);
-                samples(view, &mut series);
-                series.finish()?;
-            }
+/// Writes the samples of VPSes.
+pub fn write_fleet(shown: &Shown, out: &mut dyn Write) -> fmt::Result {
+    let fleet = lock(&shown.fleet);
+    let views = shown.views(&fleet);
+    let mut lines = Lines::new(out);
+    for VpsMetric { metric, samples } in vps_metrics() {
+        lines.describe(metric, shown.format);
+        for view in &views {
+            let mut series = Series::new(&mut lines, view);
+            samples(view, &mut series);
+            series.finish()?;
         }
-        Ok(())
     }
+    lines.flush()
 }
 
 /// What the exporter counts over all VPSes, and what it says about itself.

@@ -262,7 +262,8 @@ impl Collector for ForeignCollector {
                 }
                 Samples::Numbered(value) => {
                     for view in &views {
-                        write(&[("veid", &view.veid)], &[], value(view))?;
+                        let veid = view.vps.identity.veid.to_string();
+                        write(&[("veid", &veid)], &[], value(view))?;
                     }
                 }
             }

@@ -1,7 +1,8 @@
 //! What a scrape reads: the metric catalogue, its rendering, and the rendered bodies kept between scrapes.
 //!
-//! A body is rendered, and compressed on the way, when somebody asks for it, and served again for a second: the work is
-//! done at most once a second for each form that is asked for, however many scrape, and not at all when nobody does.
+//! A body is rendered, and compressed on the way, when somebody asks for it, and served again for a second or
+//! two: the work is done at most once a second for each form that is asked for, however many scrape, and not at all when
+//! nobody does.
 
 pub(crate) mod bandwidth;
 pub mod catalogue;
@@ -10,6 +11,7 @@ pub mod compatibility;
 pub mod format;
 mod gzip;
 pub mod history;
+mod lines;
 pub mod names;
 mod process;
 mod series;
@@ -27,15 +29,20 @@ use crate::config::Compatibility;
 use crate::fleet::Fleet;
 use crate::kiwivm::Veid;
 use crate::poller::{SharedFleet, lock};
-use collectors::{ExporterCollector, FleetCollector, Shown};
+use collectors::{ExporterCollector, Shown, write_fleet};
 use compatibility::ForeignCollector;
 use format::Format;
 use gzip::Gzip;
 pub(crate) use gzip::compress;
 use process::ProcessCollector;
 
-/// How long a rendered body is served again: how old a scrape can be.
+/// How long a rendered body is served again.
 pub const SERVED_FOR: Duration = Duration::from_secs(1);
+/// How long at most: how old a scrape can be.
+pub const SERVED_AT_MOST: Duration = Duration::from_millis(1900);
+/// Between the two, so many times as long as rendering took: that of a large fleet takes no more than this part of a
+/// core.
+const RENDERING_PART: u32 = 10;
 
 /// What the exporter says about its own configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,7 +71,7 @@ pub struct Exposition {
 type Bodies = [Option<Body>; 4];
 
 struct Body {
-    rendered: Duration,
+    served_until: Duration,
     bytes: Bytes,
 }
 
@@ -107,7 +114,7 @@ impl Exposition {
         *self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The body of a scrape, at most [`SERVED_FOR`] old. With names in `vps`, only the samples of these VPSes as they are
+    /// The body of a scrape, at most [`SERVED_AT_MOST`] old. With names in `vps`, only the samples of these VPSes as they are
     /// now, and nothing of the exporter's own.
     ///
     /// # Errors
@@ -118,11 +125,11 @@ impl Exposition {
         if !vps.is_empty() {
             let only = Some(named(&lock(&self.fleet), vps)?);
             let shown = self.shown(format, now, only);
-            let registry = registry(shown, None, self.asked_for().clone());
-            return Ok(self.body(&registry, format, gzip, 0));
+            let page = Page::new(shown, None, self.asked_for().clone());
+            return Ok(self.body(&page, gzip, 0));
         }
         let mut bodies = self.bodies();
-        let young = |body: &Body| now.elapsed.saturating_sub(body.rendered) < SERVED_FOR;
+        let young = |body: &Body| now.elapsed < body.served_until;
         let form = 2 * format as usize + usize::from(gzip);
         if let Some(body) = bodies[form].as_ref().filter(|body| young(body)) {
             return Ok(body.bytes.clone());
@@ -132,11 +139,14 @@ impl Exposition {
             // A form that nobody asks for any more takes no memory.
             body.take_if(|body| !young(body));
         }
-        let mut registry = self.registry(format, now);
-        registry.register_collector(Box::new(ProcessCollector(format)));
-        let bytes = self.body(&registry, format, gzip, size);
+        let mut page = self.page(format, now);
+        let process = ProcessCollector(format);
+        page.others.register_collector(Box::new(process));
+        let bytes = self.body(&page, gzip, size);
+        let took = self.clock.now().elapsed.saturating_sub(now.elapsed);
+        let served_for = (took * RENDERING_PART).clamp(SERVED_FOR, SERVED_AT_MOST);
         bodies[form] = Some(Body {
-            rendered: now.elapsed,
+            served_until: now.elapsed + served_for,
             bytes: bytes.clone(),
         });
         Ok(bytes)
@@ -145,19 +155,18 @@ impl Exposition {
     /// Everything but `process_*`, as text 0.0.4: what a textfile collector can take in.
     #[must_use]
     pub fn textfile(&self) -> String {
-        text(&self.registry(Format::Text004, self.clock.now()))
+        self.page(Format::Text004, self.clock.now()).text()
     }
 
     /// Renders a body of about this size.
-    fn body(&self, registry: &Registry, format: Format, gzip: bool, size: usize) -> Bytes {
+    fn body(&self, page: &Page, gzip: bool, size: usize) -> Bytes {
         if gzip {
             let mut gzip = self.gzip.lock().unwrap_or_else(PoisonError::into_inner);
             let gzip = gzip.get_or_insert_default();
-            complete(gzip.compress(size, |page| write_page(page, registry, format)))
+            complete(gzip.compress(size, |out| page.write(out)))
         } else {
-            let mut page = String::with_capacity(size);
-            let written = write_page(&mut page, registry, format);
-            complete(written.map(|()| Bytes::from(page)))
+            let mut body = String::with_capacity(size);
+            complete(page.write(&mut body).map(|()| Bytes::from(body)))
         }
     }
 
@@ -171,9 +180,9 @@ impl Exposition {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn registry(&self, format: Format, now: Moment) -> Registry {
+    fn page(&self, format: Format, now: Moment) -> Page {
         let shown = self.shown(format, now, None);
-        registry(shown, Some(self.reloads()), self.asked_for().clone())
+        Page::new(shown, Some(self.reloads()), self.asked_for().clone())
     }
 
     fn shown(&self, format: Format, now: Moment, only: Option<Arc<[Veid]>>) -> Shown {
@@ -200,7 +209,7 @@ pub fn render(
         only: None,
         format: Format::OpenMetrics1,
     };
-    text(&registry(shown, Some(reloads), compatibility))
+    Page::new(shown, Some(reloads), compatibility).text()
 }
 
 /// What this process uses of the machine now, as OpenMetrics without its end.
@@ -208,19 +217,51 @@ pub fn render(
 pub fn process_metrics() -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ProcessCollector(Format::OpenMetrics1)));
-    text(&registry)
+    let mut text = String::new();
+    complete(encode_registry(&mut text, &registry).map(|()| text))
 }
 
-/// What a page shows. Without `reloads` nothing of the exporter's own.
-fn registry(shown: Shown, reloads: Option<Reloads>, exporters: Vec<Compatibility>) -> Registry {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(FleetCollector(shown.clone())));
-    if let Some(reloads) = reloads {
-        let shown = shown.clone();
-        registry.register_collector(Box::new(ExporterCollector { shown, reloads }));
+/// What a scrape shows.
+struct Page {
+    shown: Shown,
+    /// All but the metrics of the fleet.
+    others: Registry,
+}
+
+impl Page {
+    /// The metrics of VPSes, also under the names of these exporters. Without `reloads` nothing of the exporter's own.
+    fn new(shown: Shown, reloads: Option<Reloads>, exporters: Vec<Compatibility>) -> Self {
+        let mut others = Registry::default();
+        if let Some(reloads) = reloads {
+            let shown = shown.clone();
+            others.register_collector(Box::new(ExporterCollector { shown, reloads }));
+        }
+        let foreign = ForeignCollector {
+            shown: shown.clone(),
+            exporters,
+        };
+        others.register_collector(Box::new(foreign));
+        Self { shown, others }
     }
-    registry.register_collector(Box::new(ForeignCollector { shown, exporters }));
-    registry
+
+    fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        self.write_samples(out)?;
+        match self.shown.format {
+            Format::OpenMetrics1 => encode_eof(out),
+            Format::Text004 => Ok(()),
+        }
+    }
+
+    fn write_samples(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        write_fleet(&self.shown, out)?;
+        encode_registry(out, &self.others)
+    }
+
+    /// Without the end.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        complete(self.write_samples(&mut text).map(|()| text))
+    }
 }
 
 /// The VPSes of these names, each once.
@@ -233,19 +274,6 @@ fn named(fleet: &Fleet, names: &[String]) -> Result<Arc<[Veid]>, UnknownVps> {
         }
     }
     Ok(only.into())
-}
-
-fn write_page(page: &mut impl fmt::Write, registry: &Registry, format: Format) -> fmt::Result {
-    encode_registry(page, registry)?;
-    match format {
-        Format::OpenMetrics1 => encode_eof(page),
-        Format::Text004 => Ok(()),
-    }
-}
-
-fn text(registry: &Registry) -> String {
-    let mut page = String::new();
-    complete(encode_registry(&mut page, registry).map(|()| page))
 }
 
 fn complete<T: Default>(page: Result<T, fmt::Error>) -> T {

@@ -1,4 +1,4 @@
-//! Writes the samples of one metric through prometheus-client's encoder.
+//! What is shown of a VPS, and the metrics that go through prometheus-client's encoder.
 //!
 //! It writes OpenMetrics. Text 0.0.4 has the same samples; only the family of a counter is named otherwise there, with
 //! `_total`, so that its samples are named like it: they are written as those of a gauge.
@@ -12,6 +12,7 @@ use prometheus_client::encoding::{
 
 use super::catalogue::{Kind, Metric};
 use super::format::Format;
+use super::lines::{Lines, label};
 use crate::clock::Moment;
 use crate::fleet::{UsageTotals, VpsState};
 use crate::kiwivm::Call;
@@ -20,7 +21,8 @@ use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Points, Processes, Service
 /// A VPS as it is shown at one moment: only what is fresh then.
 pub struct View<'a> {
     pub(super) vps: &'a VpsState,
-    pub(super) veid: String,
+    /// `veid` and `vps` as they stand in every sample.
+    pub(super) labels: String,
     pub(super) up: bool,
     pub(super) service: Option<&'a ServiceInfo>,
     pub(super) live: Option<&'a LiveInfo>,
@@ -33,9 +35,12 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     pub(super) fn new(vps: &'a VpsState, staleness: f64, now: Moment) -> Self {
+        let mut labels = String::new();
+        label(&mut labels, "veid", &vps.identity.veid.to_string());
+        label(&mut labels, "vps", &vps.identity.name);
         Self {
             vps,
-            veid: vps.identity.veid.to_string(),
+            labels,
             up: vps.up(staleness, now),
             service: vps.service(staleness, now),
             live: vps.live(staleness, now),
@@ -169,20 +174,17 @@ fn write_value(mut sample: MetricEncoder<'_>, suffix: bool, value: Value) -> fmt
 }
 
 /// The samples of one metric of one VPS.
-pub struct Series<'a, 'e> {
-    family: &'a mut Family<'e>,
-    vps: [(&'a str, &'a str); 2],
+pub struct Series<'a, 'o> {
+    lines: &'a mut Lines<'o>,
+    vps: &'a str,
     result: fmt::Result,
 }
 
-impl<'a, 'e> Series<'a, 'e> {
-    pub(super) fn new(family: &'a mut Family<'e>, view: &'a View<'_>) -> Self {
+impl<'a, 'o> Series<'a, 'o> {
+    pub(super) fn new(lines: &'a mut Lines<'o>, view: &'a View<'_>) -> Self {
         Self {
-            family,
-            vps: [
-                ("veid", view.veid.as_str()),
-                ("vps", view.vps.identity.name.as_str()),
-            ],
+            lines,
+            vps: &view.labels,
             result: Ok(()),
         }
     }
@@ -192,15 +194,12 @@ impl<'a, 'e> Series<'a, 'e> {
         self.labelled(&[], value);
     }
 
-    /// One of several samples, if there is a value. A value that is not finite is none.
+    /// One of several samples, if there is a value.
     pub(super) fn labelled(&mut self, labels: &[(&str, &str)], value: Option<impl Into<Value>>) {
         if let Some(value) = value.map(Into::into) {
-            let labels = Labels {
-                parts: [&self.vps, labels],
-            };
             self.result = self
                 .result
-                .and_then(|()| self.family.sample(&labels, value));
+                .and_then(|()| self.lines.sample(self.vps, labels, value));
         }
     }
 

@@ -59,7 +59,7 @@ fn exposition(fleet: Fleet) -> Exposition {
 }
 
 fn openmetrics(exposition: &Exposition, now: Moment) -> String {
-    text(&exposition.registry(Format::OpenMetrics1, now))
+    exposition.page(Format::OpenMetrics1, now).text()
 }
 
 /// A KVM, an OpenVZ, a locked one, one whose key is refused, one that was never asked, one with hostile names.
@@ -168,7 +168,7 @@ pub(super) fn assert_golden(name: &str, page: &str) {
 #[test]
 fn the_pages_are_as_they_were() {
     let exposition = everything();
-    let page = |format| text(&exposition.registry(format, NOW));
+    let page = |format| exposition.page(format, NOW).text();
     let openmetrics = page(Format::OpenMetrics1);
     assert_golden(
         "exposition.openmetrics.txt",
@@ -258,14 +258,14 @@ fn a_form_that_nobody_asks_for_any_more_is_not_kept() {
     exposition.scrape(Format::OpenMetrics1, true, &[]).unwrap();
     assert!(kept() >= 1);
     for body in exposition.bodies().iter_mut().flatten() {
-        body.rendered = Duration::ZERO;
+        body.served_until = Duration::ZERO;
     }
     exposition.scrape(Format::OpenMetrics1, true, &[]).unwrap();
     assert_eq!(kept(), 1);
 }
 
 #[test]
-fn a_body_that_is_a_second_old_is_rendered_anew() {
+fn a_body_that_has_had_its_time_is_rendered_anew() {
     let exposition = everything();
     let before = exposition.scrape(Format::Text004, true, &[]).unwrap();
     apply(
@@ -275,7 +275,7 @@ fn a_body_that_is_a_second_old_is_rendered_anew() {
         "live_kvm_throttled.json",
     );
     for body in exposition.bodies().iter_mut().flatten() {
-        body.rendered -= SERVED_FOR;
+        body.served_until = Duration::ZERO;
     }
     let after = exposition.scrape(Format::Text004, true, &[]).unwrap();
     let told = r#"kiwivm_authentication_failed{veid="1000005",vps="silent"} 0"#;

@@ -7,6 +7,7 @@ mod gate;
 mod guard;
 mod healthcheck;
 mod listen;
+mod negotiation;
 mod patience;
 mod places;
 mod routes;

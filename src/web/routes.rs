@@ -8,17 +8,18 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
-    VARY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::negotiation::{Form, header};
 use super::places::Busy;
 use super::server::Shared;
 use super::status::CONTENT_SECURITY_POLICY as POLICY;
 use super::{Site, Status};
-use crate::exposition::format::{accepts_gzip, negotiate, prefers_json};
+use crate::exposition::format::{accepts_gzip, prefers_json};
 use crate::exposition::{UnknownVps, compress};
 
 /// A longer target than any list of VPSes that makes sense.
@@ -161,7 +162,7 @@ fn limited<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Respons
     let mut response = if matches!(path, "/" | STATUS_JSON) {
         status(&shared.site.status(), request)
     } else {
-        metrics(&*shared.site, request)
+        metrics(shared, request)
     };
     if let Some(piece) = &mut response.body_mut().0 {
         piece.permit = permit;
@@ -169,21 +170,15 @@ fn limited<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Respons
     response
 }
 
-fn metrics<S: Site>(site: &S, request: &Request<impl Body>) -> Response<Answer> {
-    let format = negotiate(header(request, ACCEPT));
-    let gzip = accepts_gzip(header(request, ACCEPT_ENCODING));
+fn metrics<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Response<Answer> {
+    let Form {
+        format,
+        gzip,
+        headers,
+    } = shared.negotiation.form(request.headers());
     let vps = request.uri().query().map(named_vps).unwrap_or_default();
-    match site.metrics(format, gzip, &vps) {
-        Ok(body) => {
-            let response = respond(StatusCode::OK, format.content_type(), body);
-            let vary = HeaderValue::from_static("Accept, Accept-Encoding");
-            let response = with(response, VARY, vary);
-            if gzip {
-                with(response, CONTENT_ENCODING, HeaderValue::from_static("gzip"))
-            } else {
-                response
-            }
-        }
+    match shared.site.metrics(format, gzip, &vps) {
+        Ok(body) => respond(StatusCode::OK, headers, body),
         Err(UnknownVps(name)) => plain(
             StatusCode::BAD_REQUEST,
             format!("No VPS is configured by the name {name:?}.\n"),
@@ -206,16 +201,15 @@ fn named_vps(query: &str) -> Vec<String> {
 /// The status as a page or as JSON.
 fn status(status: &Status, request: &Request<impl Body>) -> Response<Answer> {
     let chosen = request.uri().path() == STATUS_JSON;
-    let json = chosen || prefers_json(header(request, ACCEPT));
-    let gzip = accepts_gzip(header(request, ACCEPT_ENCODING));
+    let json = chosen || prefers_json(header(request.headers(), ACCEPT));
+    let gzip = accepts_gzip(header(request.headers(), ACCEPT_ENCODING));
     let (content_type, body) = if json {
         ("application/json", status.json())
     } else {
         ("text/html; charset=utf-8", status.html())
     };
     let body = if gzip { compress(&body) } else { body.into() };
-    let mut response = respond(StatusCode::OK, content_type, body);
-    let headers = response.headers_mut();
+    let mut headers = common_headers(content_type);
     if let Ok(policy) = HeaderValue::from_str(&POLICY) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
@@ -229,41 +223,32 @@ fn status(status: &Status, request: &Request<impl Body>) -> Response<Answer> {
     if gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    response
-}
-
-/// The values of a header: several of one name are one list.
-fn header(request: &Request<impl Body>, name: HeaderName) -> impl Iterator<Item = &str> {
-    let values = request.headers().get_all(name).into_iter();
-    values.filter_map(|value| value.to_str().ok())
+    respond(StatusCode::OK, headers, body)
 }
 
 pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {
-    respond(status, "text/plain; charset=utf-8", text.into())
+    let headers = common_headers("text/plain; charset=utf-8");
+    respond(status, headers, text.into())
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Answer> {
+/// The headers of every answer.
+pub(super) fn common_headers(content_type: &'static str) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+}
+
+fn respond(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<Answer> {
     let mut response = Response::new(Answer(Some(Piece {
         rest: body,
         permit: None,
         busy: None,
     })));
     *response.status_mut() = status;
-    let response = with(
-        response,
-        CONTENT_TYPE,
-        HeaderValue::from_static(content_type),
-    );
-    let response = with(
-        response,
-        CACHE_CONTROL,
-        HeaderValue::from_static("no-store"),
-    );
-    with(
-        response,
-        X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    )
+    *response.headers_mut() = headers;
+    response
 }
 
 pub(super) fn with(

@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::guard::guarded;
+use super::negotiation::Negotiation;
 use super::places::{Place, Places};
 use super::routes::{Answer, answer};
 use super::stream::Stream;
@@ -38,6 +39,7 @@ pub struct Shared<S> {
     pub(super) site: Arc<S>,
     pub(super) options: Options,
     pub(super) requests: Option<Arc<Semaphore>>,
+    pub(super) negotiation: Negotiation,
 }
 
 /// Serves on bound listeners until `shutdown` ends; answers in flight are finished then.
@@ -56,6 +58,7 @@ pub async fn serve<S: Site>(
         site,
         options,
         requests,
+        negotiation: Negotiation::default(),
     });
     let (stop, stopping) = watch::channel(false);
     let mut said: Option<Instant> = None;

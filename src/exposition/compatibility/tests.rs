@@ -2,14 +2,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::registry::Registry;
 
 use super::*;
 use crate::clock::{Clock, Moment};
+use crate::exposition::Exposition;
 use crate::exposition::catalogue::{EXPORTER_METRICS, vps_metrics};
 use crate::exposition::format::Format;
 use crate::exposition::tests::{NOW, apply, assert_golden, fleet, identity, sample};
-use crate::exposition::{Exposition, text};
 use crate::fleet::Fleet;
 use crate::kiwivm::{Call, Veid, decode};
 
@@ -41,7 +42,9 @@ fn page_in(format: Format, fleet: Fleet, now: Moment, only: Option<u64>) -> Stri
         shown,
         exporters: Compatibility::ALL.to_vec(),
     }));
-    text(&registry)
+    let mut page = String::new();
+    encode_registry(&mut page, &registry).expect("memory can be written");
+    page
 }
 
 /// The foreign part of a page, as OpenMetrics.
