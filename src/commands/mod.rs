@@ -57,6 +57,10 @@ pub fn client_for(config: &Config) -> Result<Client, Failure> {
     })?)
 }
 
+/// Threads for what cannot wait on an event: names looked up, passwords checked, files written. With the many that tokio
+/// allows, each first round over a large fleet would leave memory with dozens of them.
+const BLOCKING_THREADS: usize = 4;
+
 /// Runs a command on a runtime of one thread: the work is waiting.
 ///
 /// # Errors
@@ -65,6 +69,7 @@ pub fn client_for(config: &Config) -> Result<Client, Failure> {
 pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|error| Failure(format!("the runtime could not be started: {error}")))?;
     let outcome = runtime.block_on(future);
