@@ -1,4 +1,10 @@
-//! What the program takes of a machine while it polls an account over TLS: `cargo bench --bench process`.
+//! What the program takes of a machine while it polls an account over TLS: `cargo bench --bench process`, or one table of
+//! it with `-- start`, `-- memory`, `-- moving` or `-- idle`.
+//!
+//! The limit of memory is what is mapped of files: nearly all of the program and of glibc, because the kernel maps pages
+//! around each one that is touched. On the heap are trusted certificates, the compressor (0.4 MB), the buffers of
+//! connections, which grow with the answers they carry, and what is known of each VPS. Time that runs fast makes more
+//! calls at a time than there are, and so more connections.
 
 mod account;
 #[path = "../scrape/limit.rs"]

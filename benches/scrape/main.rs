@@ -1,4 +1,13 @@
-//! What a scrape costs, beside a server that has the same bytes in memory: `cargo bench --bench scrape`.
+//! What a scrape costs, beside a server that has the same bytes in memory: `cargo bench --bench scrape`, or one table of it
+//! with `-- beside`, `-- rendering` or `-- instructions`.
+//!
+//! The limit is hyper: a scrape is reading its head, two headers that are compared with those of the last one, a lock, and
+//! one write of headers and body. 15,000 user instructions of 18,000 are hyper's; most of the others make headers, keep
+//! deadlines, and count requests in flight. Beyond 100 KB the kernel's copy is all that counts.
+//!
+//! Rendering is a tenth of a core at most, by the time for which a body is served. Two thirds of it is gzip, the rest is
+//! writing numbers and labels. What was left: each VPS's lines could be kept until its data change, which would save most
+//! of the writing and none of the compression, for as much memory again as a plain page takes.
 
 mod account;
 mod instructions;
