@@ -1,11 +1,11 @@
 //! A simulated account behind TLS, and a configuration for it.
 
 use std::fmt::Write as _;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use kiwivm_exporter::simulator::{self, Credential, Options, Simulator};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -13,6 +13,8 @@ use rustls::pki_types::PrivateKeyDer;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+
+use crate::limit;
 
 /// What a running exporter needs.
 pub struct Account {
@@ -83,34 +85,22 @@ impl Account {
     }
 }
 
-/// TLS in front of the simulator, on a thread of its own.
+/// TLS in front of the simulator.
 fn serve(simulator: Arc<Simulator>, tls: TlsAcceptor) -> SocketAddr {
-    let (tell, address) = channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("there is a runtime");
-        runtime.block_on(async {
-            let plain = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            let behind = plain.local_addr().expect("it is bound");
-            tokio::spawn(simulator::serve(plain, simulator, std::future::pending()));
-            let front = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            tell.send(front.local_addr().expect("it is bound"))
-                .expect("somebody waits");
-            while let Ok((stream, _)) = front.accept().await {
-                let tls = tls.clone();
-                tokio::spawn(async move {
-                    let Ok(mut encrypted) = tls.accept(stream).await else {
-                        return;
-                    };
-                    if let Ok(mut stream) = TcpStream::connect(behind).await {
-                        let _ = tokio::io::copy_bidirectional(&mut encrypted, &mut stream).await;
-                    }
-                });
-            }
-        });
-    });
-    let patience = Duration::from_secs(10);
-    address.recv_timeout(patience).expect("it is bound")
+    limit::start(move |front| async move {
+        let plain = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let behind = plain.local_addr().expect("it is bound");
+        tokio::spawn(simulator::serve(plain, simulator, pending()));
+        while let Ok((stream, _)) = front.accept().await {
+            let tls = tls.clone();
+            tokio::spawn(async move {
+                let Ok(mut encrypted) = tls.accept(stream).await else {
+                    return;
+                };
+                if let Ok(mut stream) = TcpStream::connect(behind).await {
+                    let _ = tokio::io::copy_bidirectional(&mut encrypted, &mut stream).await;
+                }
+            });
+        }
+    })
 }

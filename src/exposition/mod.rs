@@ -40,8 +40,7 @@ use process::ProcessCollector;
 pub const SERVED_FOR: Duration = Duration::from_secs(1);
 /// How long at most: how old a scrape can be.
 pub const SERVED_AT_MOST: Duration = Duration::from_millis(1900);
-/// Between the two, so many times as long as rendering took: that of a large fleet takes no more than this part of a
-/// core.
+/// Between the two, so many times as long as rendering took: that of a large fleet takes about this part of a core.
 const RENDERING_PART: u32 = 10;
 
 /// What the exporter says about its own configuration.

@@ -1,5 +1,5 @@
-//! The nine standard `process_*` metrics, read for each scrape. Linux only: elsewhere, and for what cannot be read,
-//! there is no sample.
+//! The nine standard `process_*` metrics, read when a page is rendered. Linux only: elsewhere, and for what cannot
+//! be read, there is no sample.
 
 use std::fmt;
 

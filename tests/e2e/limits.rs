@@ -22,15 +22,9 @@ async fn connect(address: &str) -> TcpStream {
     TcpStream::connect(address).await.expect("it accepts")
 }
 
-/// Whoever holds all connections does not keep a new one out.
-#[tokio::test]
-async fn the_connection_that_waited_longest_gives_way() {
-    let few = Options {
-        max_connections: 3,
-        ..options()
-    };
-    let address = start(few, 64 << 20).await;
-    let mut reader = connect(&address).await;
+/// A reader that has the first bytes of a scrape, and takes no more for now.
+async fn being_answered(address: &str) -> TcpStream {
+    let mut reader = connect(address).await;
     reader
         .write_all(METRICS_ONLY)
         .await
@@ -39,6 +33,18 @@ async fn the_connection_that_waited_longest_gives_way() {
         .read_exact(&mut [0; 64])
         .await
         .expect("it begins to answer");
+    reader
+}
+
+/// Whoever holds all connections does not keep a new one out.
+#[tokio::test]
+async fn the_connection_that_waited_longest_gives_way() {
+    let few = Options {
+        max_connections: 3,
+        ..options()
+    };
+    let address = start(few, 64 << 20).await;
+    let mut reader = being_answered(&address).await;
     let mut kept = connect(&address).await;
     kept.write_all(HEALTHY).await.expect("it takes bytes");
     assert_ne!(kept.read(&mut [0; 1024]).await.expect("it answers"), 0);
@@ -64,15 +70,7 @@ async fn when_everybody_is_being_answered_a_new_connection_is_closed() {
         ..options()
     };
     let address = start(few, 64 << 20).await;
-    let mut reader = connect(&address).await;
-    reader
-        .write_all(METRICS_ONLY)
-        .await
-        .expect("it takes bytes");
-    reader
-        .read_exact(&mut [0; 64])
-        .await
-        .expect("it begins to answer");
+    let mut reader = being_answered(&address).await;
     let mut other = connect(&address).await;
     assert_eq!(read_to_end(&mut other).await, "");
     assert!(read_to_end(&mut reader).await.len() > (64 << 20) - 64);
