@@ -1,0 +1,10 @@
+//! Scripts for the shell.
+
+use crate::tools::{repository, run, tool};
+
+#[test]
+fn shellcheck_has_nothing_to_say() {
+    for script in ["tests/run", "tests/static_build", ".ci/run"] {
+        run(tool("shellcheck").arg(repository(script)));
+    }
+}
