@@ -92,7 +92,7 @@ pub struct Remembered {
 /// When everything is due. Times are elapsed times of [`crate::clock::Moment`].
 #[derive(Debug)]
 pub(super) struct Schedule {
-    entries: HashMap<Veid, Entry>,
+    entries: HashMap<Veid, Box<Entry>>,
     /// VPSes without a call in flight by their earliest due time; VEIDs break ties, so the order is stable.
     queue: BTreeSet<(Duration, Veid)>,
     places: Places,
@@ -148,7 +148,7 @@ impl Schedule {
             } else {
                 let entry = Entry::new(*pace, first, rest);
                 first += step;
-                entry
+                Box::new(entry)
             };
             self.entries.insert(*veid, entry);
             self.enqueue(*veid);
@@ -397,14 +397,24 @@ impl Schedule {
         }
     }
 
+    /// When each call is due, if it is, by [`Call::index`].
+    pub fn due_times(&self, veid: Veid) -> Option<&[Option<Duration>; Call::ALL.len()]> {
+        Some(&self.entries.get(&veid)?.due)
+    }
+
     /// When a call is due, if it is.
     pub fn due(&self, veid: Veid, call: Call) -> Option<Duration> {
-        self.entries.get(&veid)?.due[call.index()]
+        self.due_times(veid)?[call.index()]
+    }
+
+    /// The planned intervals.
+    pub fn intervals(&self, veid: Veid) -> Option<&Intervals> {
+        Some(&self.entries.get(&veid)?.intervals)
     }
 
     /// The planned interval of a call.
     pub fn interval(&self, veid: Veid, call: Call) -> Option<Duration> {
-        self.entries.get(&veid)?.intervals[call.index()]
+        self.intervals(veid)?[call.index()]
     }
 
     /// True when the last attempt of a call failed.
@@ -423,7 +433,7 @@ impl Schedule {
 
     /// True when nothing is asked of the VPS because its key was refused.
     pub fn paused(&self, veid: Veid) -> bool {
-        self.entries.get(&veid).is_none_or(Entry::paused)
+        self.entries.get(&veid).is_none_or(|entry| entry.paused())
     }
 
     /// True while a call is in flight.

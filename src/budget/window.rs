@@ -33,6 +33,10 @@ pub const WINDOW_LENGTHS: [Duration; 2] =
     [Duration::from_secs(15 * 60), Duration::from_secs(24 * 3600)];
 /// How finely each window is kept: 5 seconds, 10 minutes. What is counted leaves that much late at worst.
 const BUCKETS: [u32; 2] = [180, 144];
+/// The same where it matters less: a minute, an hour.
+const COARSE_BUCKETS: [u32; 2] = [15, 24];
+/// How many buckets there is room for at a time.
+const MORE_BUCKETS: usize = 8;
 
 /// Amounts of the last `length` of time, kept in buckets. A bucket counts in full until the latest of it has left the
 /// window, so a sum is never too small.
@@ -47,13 +51,18 @@ pub struct Trailing {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Bucket {
-    index: u64,
-    /// When the first of the amount was counted.
-    earliest: u64,
-    /// When the last of the amount was counted. Kept exactly, so that restarts, after which the bounds of buckets lie
-    /// elsewhere, do not make an amount younger each time.
+    /// When the last of the amount was counted, in ms. Kept exactly, so that restarts, after which the bounds of buckets
+    /// lie elsewhere, do not make an amount younger each time.
     latest: u64,
+    /// How much earlier the first of it was counted, in ms.
+    spread: u32,
     amount: f64,
+}
+
+impl Bucket {
+    const fn earliest(self) -> u64 {
+        self.latest.saturating_sub(self.spread as u64)
+    }
 }
 
 impl Trailing {
@@ -75,36 +84,50 @@ impl Trailing {
     }
 
     fn add_spread(&mut self, earliest: u64, latest: u64, amount: f64) {
+        let spread = |earliest, latest: u64| {
+            u32::try_from(latest.saturating_sub(earliest)).unwrap_or(u32::MAX)
+        };
         let index = latest / self.width;
-        let position = self.buckets.partition_point(|bucket| bucket.index < index);
+        let position = self.position(index);
         match self.buckets.get_mut(position) {
-            Some(bucket) if bucket.index == index => {
-                bucket.earliest = bucket.earliest.min(earliest);
+            Some(bucket) if bucket.latest / self.width == index => {
+                let earliest = bucket.earliest().min(earliest);
                 bucket.latest = bucket.latest.max(latest);
+                bucket.spread = spread(earliest, bucket.latest);
                 bucket.amount += amount;
             }
-            _ => self.buckets.insert(
-                position,
-                Bucket {
-                    index,
-                    earliest,
+            _ => {
+                if self.buckets.len() == self.buckets.capacity() {
+                    // There are a few of these for each VPS: twice as many buckets as are ever filled would be felt.
+                    self.buckets.reserve_exact(MORE_BUCKETS);
+                }
+                let spread = spread(earliest, latest);
+                let bucket = Bucket {
                     latest,
+                    spread,
                     amount,
-                },
-            ),
+                };
+                self.buckets.insert(position, bucket);
+            }
         }
         self.sum += amount;
+    }
+
+    /// Where the bucket of this number is, or would be.
+    fn position(&self, index: u64) -> usize {
+        let begin = index * self.width;
+        self.buckets.partition_point(|bucket| bucket.latest < begin)
     }
 
     /// Takes back what [`Self::add`] counted at that time, unless it has left the window.
     pub fn take_back(&mut self, at: Duration, amount: f64) {
         let index = millis(at) / self.width;
-        if let Ok(position) = self
-            .buckets
-            .binary_search_by_key(&index, |bucket| bucket.index)
+        let position = self.position(index);
+        if let Some(bucket) = self.buckets.get_mut(position)
+            && bucket.latest / self.width == index
         {
-            let taken = amount.min(self.buckets[position].amount);
-            self.buckets[position].amount -= taken;
+            let taken = amount.min(bucket.amount);
+            bucket.amount -= taken;
             self.sum = (self.sum - taken).max(0.0);
         }
     }
@@ -136,9 +159,7 @@ impl Trailing {
     pub fn since(&self, from: Duration) -> f64 {
         let first = millis(from) / self.width;
         self.buckets
-            .iter()
-            .rev()
-            .take_while(|bucket| bucket.index >= first)
+            .range(self.position(first)..)
             .map(|bucket| bucket.amount)
             .sum()
     }
@@ -147,9 +168,9 @@ impl Trailing {
     #[must_use]
     pub fn expired(&self, now: Duration) -> f64 {
         let leaving = self.buckets.front().map_or(0.0, |bucket| {
-            let left = millis(now).saturating_sub(bucket.earliest + self.length);
-            let spread = bucket.latest.saturating_sub(bucket.earliest).max(1);
-            bucket.amount * (millis_f64(left) / millis_f64(spread)).min(1.0)
+            let left = millis(now).saturating_sub(bucket.earliest() + self.length);
+            let spread = f64::from(bucket.spread.max(1));
+            bucket.amount * (millis_f64(left) / spread).min(1.0)
         });
         self.expired + leaving
     }
@@ -171,10 +192,10 @@ impl Trailing {
             .max(0.0)
     }
 
-    /// Adds everything that another timeline of the same shape holds.
+    /// Adds everything that another timeline of the same length holds.
     pub fn merge(&mut self, other: &Self) {
         for bucket in &other.buckets {
-            self.add_spread(bucket.earliest, bucket.latest, bucket.amount);
+            self.add_spread(bucket.earliest(), bucket.latest, bucket.amount);
         }
     }
 
@@ -186,7 +207,7 @@ impl Trailing {
             .filter(|bucket| bucket.amount > 0.0)
             .map(|bucket| Entry {
                 age_seconds: millis_f64(millis(now).saturating_sub(bucket.latest)) / 1000.0,
-                spread_seconds: millis_f64(bucket.latest.saturating_sub(bucket.earliest)) / 1000.0,
+                spread_seconds: f64::from(bucket.spread) / 1000.0,
                 amount: bucket.amount,
             })
             .collect()
@@ -227,8 +248,18 @@ impl Ledger {
     /// Nothing spent, in windows of these lengths.
     #[must_use]
     pub fn new(lengths: [Duration; 2]) -> Self {
+        Self::of(lengths, BUCKETS)
+    }
+
+    /// The same in less memory: what is counted leaves up to a minute and up to an hour late.
+    #[must_use]
+    pub fn coarse(lengths: [Duration; 2]) -> Self {
+        Self::of(lengths, COARSE_BUCKETS)
+    }
+
+    fn of(lengths: [Duration; 2], buckets: [u32; 2]) -> Self {
         Self(std::array::from_fn(|window| {
-            Trailing::new(lengths[window], BUCKETS[window])
+            Trailing::new(lengths[window], buckets[window])
         }))
     }
 
@@ -308,13 +339,15 @@ mod tests {
         fn a_sum_is_never_too_small_and_late_by_a_bucket_at_most(
             amounts in prop::collection::vec((0_u64..3_000_000, 0.1_f64..20.0), 0..60),
             now in 3_000_000_u64..4_000_000,
+            buckets in prop::sample::select(vec![BUCKETS[0], COARSE_BUCKETS[0]]),
         ) {
-            let mut window = trailing();
+            let mut window = Trailing::new(LENGTH, buckets);
             for (at, amount) in &amounts {
                 window.add(Duration::from_millis(*at), *amount);
             }
+            let mut merged = trailing();
+            merged.merge(&window);
             let now = Duration::from_millis(now);
-            window.expire(now);
             let within = |length: Duration| -> f64 {
                 let from = now.saturating_sub(length);
                 amounts
@@ -323,8 +356,12 @@ mod tests {
                     .map(|(_, amount)| amount)
                     .sum()
             };
-            prop_assert!(window.sum() >= within(LENGTH) - 1e-6);
-            prop_assert!(window.sum() <= within(LENGTH + BUCKET) + 1e-6);
+            for window in [&mut window, &mut merged] {
+                window.expire(now);
+                prop_assert!(window.sum() >= within(LENGTH) - 1e-6);
+                let late = within(LENGTH + LENGTH / buckets);
+                prop_assert!(window.sum() <= late + 1e-6);
+            }
         }
 
         #[test]

@@ -31,19 +31,28 @@ impl<T> Known<T> {
 pub struct CallRecord {
     /// Successful calls.
     pub successes: u64,
-    /// Failed calls, by [`Reason::index`].
-    pub errors: [u64; Reason::ALL.len()],
+    /// Failed calls, by [`Reason::index`]; most calls of most VPSes never fail.
+    errors: Option<Box<Errors>>,
     /// Unix seconds of the last success. A live answer is a success of `getServiceInfo` too.
     pub last_success: Option<f64>,
     /// The planned interval; `None` when the call is not made.
     pub interval: Option<Duration>,
 }
 
+type Errors = [u64; Reason::ALL.len()];
+
 impl CallRecord {
     /// Failed calls of every reason.
     #[must_use]
     pub fn failures(&self) -> u64 {
-        self.errors.iter().sum()
+        self.errors().iter().sum()
+    }
+
+    /// Failed calls, by [`Reason::index`].
+    #[must_use]
+    pub fn errors(&self) -> &Errors {
+        const NONE: &Errors = &[0; Reason::ALL.len()];
+        self.errors.as_deref().unwrap_or(NONE)
     }
 }
 
@@ -224,7 +233,8 @@ impl VpsState {
     pub(super) fn fail(&mut self, call: Call, error: &CallError, now: Moment) {
         self.tried = true;
         self.failing[call.index()] = true;
-        self.calls[call.index()].errors[error.reason.index()] += 1;
+        let errors = &mut self.calls[call.index()].errors;
+        errors.get_or_insert_default()[error.reason.index()] += 1;
         match error.reason {
             Reason::Auth => self.authentication_failed = Some(true),
             Reason::Locked => {

@@ -68,9 +68,7 @@ impl Answered {
         totals.response_bytes[call.index()] += self.response.bytes;
         let locked = matches!(&self.response.result, Err(error) if error.reason == Reason::Locked);
         fleet
-            .vps()
-            .iter()
-            .find(|vps| vps.identity.veid == veid)
+            .of(veid)
             .is_some_and(|vps| vps.failing(call) || (locked && vps.locked()))
     }
 
@@ -107,13 +105,9 @@ pub fn show_plan(
         return;
     }
     fleet.show_plan(|veid: Veid| {
-        let interval = |call| {
-            planner
-                .interval(veid, call)
-                .map(|interval| interval.div_f64(time_scale))
-        };
+        let on_the_clock = |interval: Option<Duration>| Some(interval?.div_f64(time_scale));
         Planned {
-            intervals: Call::ALL.map(interval),
+            intervals: planner.intervals(veid).map(on_the_clock),
             allowed: planner.allowed(veid),
             allowance: planner.allowance(veid),
             next_poll: next_poll(planner, veid, time_scale),

@@ -260,7 +260,7 @@ impl Planner {
             None => (self.spent_in_all > 0.0).then_some(now),
         };
         let allowance = &mut group.allowance;
-        let accounts: Vec<&Account> = allowance
+        let accounts: Vec<&Box<Account>> = allowance
             .members
             .iter()
             .filter_map(|veid| self.accounts.get(veid))

@@ -23,7 +23,7 @@ use super::costs::Costs;
 use super::downloads::Downloads;
 use super::phases::mix;
 use super::places::Places;
-use super::plan::Shed;
+use super::plan::{Intervals, Shed};
 use super::refusals::Brake;
 use super::schedule::{Due, Outcome, Pace, Schedule};
 use super::survey::Survey;
@@ -78,7 +78,7 @@ pub struct Planner {
     lag: Lag,
     groups: Vec<Group>,
     group_of: HashMap<Veid, usize>,
-    accounts: HashMap<Veid, Account>,
+    accounts: HashMap<Veid, Box<Account>>,
     flights: HashMap<Veid, Flight>,
     experiments: Experiments,
     /// VPSes that could not be read when the others were told apart.
@@ -158,7 +158,7 @@ struct Account {
 impl Account {
     fn new() -> Self {
         Self {
-            ledger: Ledger::new(WINDOW_LENGTHS),
+            ledger: Ledger::coarse(WINDOW_LENGTHS),
             spent: 0.0,
             largest: [0.0; 2],
             reading: None,
@@ -223,7 +223,7 @@ impl Planner {
         for veid in &self.order {
             self.accounts
                 .entry(*veid)
-                .or_insert_with(Account::new)
+                .or_insert_with(|| Box::new(Account::new()))
                 .brake
                 .release();
         }
@@ -395,27 +395,30 @@ impl Planner {
         self.revision
     }
 
-    /// The planned interval of a call; that of live for service info, in whose place live stands. `None` when the call
-    /// is shed.
+    /// The planned intervals; that of live for service info, in whose place live stands. `None` for a call that is shed.
+    #[must_use]
+    pub fn intervals(&self, veid: Veid) -> Intervals {
+        let mut intervals = self.schedule.intervals(veid).copied().unwrap_or_default();
+        let live = intervals[Call::LiveServiceInfo.index()];
+        let service = &mut intervals[Call::ServiceInfo.index()];
+        *service = service.iter().copied().chain(live).min();
+        intervals
+    }
+
+    /// One of [`Self::intervals`].
     #[must_use]
     pub fn interval(&self, veid: Veid, call: Call) -> Option<Duration> {
-        let interval = self.schedule.interval(veid, call);
-        match call {
-            Call::ServiceInfo => {
-                let live = self.schedule.interval(veid, Call::LiveServiceInfo);
-                interval.into_iter().chain(live).min()
-            }
-            _ => interval,
-        }
+        self.intervals(veid)[call.index()]
     }
 
     /// When the state of a VPS is asked for next, by live or by service info; in the past while that is on its way, or
     /// waits for points or a place.
     #[must_use]
     pub fn next_poll(&self, veid: Veid) -> Option<Duration> {
-        let due = |call| self.schedule.due(veid, call);
-        let live = due(Call::LiveServiceInfo);
-        live.into_iter().chain(due(Call::ServiceInfo)).min()
+        let due = self.schedule.due_times(veid)?;
+        let of = |call: Call| due[call.index()];
+        let live = of(Call::LiveServiceInfo);
+        live.into_iter().chain(of(Call::ServiceInfo)).min()
     }
 
     /// Which allowance a VPS draws on: those with the same number are taken to share one.

@@ -88,16 +88,16 @@ impl Planner {
             .all(|call| self.costs.count(call) > 0 || self.experiments.given_up(call));
         state.stretched = plan.stretched && measured;
         for (veid, intervals) in state.allowance.members.iter().zip(plan.intervals) {
-            let similar = Call::ALL.into_iter().all(|call| {
-                match (self.schedule.interval(*veid, call), intervals[call.index()]) {
-                    (Some(old), Some(new)) => {
-                        old.abs_diff(new).as_secs_f64() <= SAME * old.as_secs_f64()
-                    }
-                    (None, None) => true,
-                    _ => false,
+            let similar = |(old, new): (&Option<Duration>, &Option<Duration>)| match (old, new) {
+                (Some(old), Some(new)) => {
+                    old.abs_diff(*new).as_secs_f64() <= SAME * old.as_secs_f64()
                 }
-            });
-            if !similar {
+                (None, None) => true,
+                _ => false,
+            };
+            let before = self.schedule.intervals(*veid);
+            let before = before.into_iter().flatten();
+            if !before.zip(&intervals).all(similar) {
                 self.schedule.set_intervals(*veid, intervals, now);
             }
             let stands_in = intervals[Call::ServiceInfo.index()].is_some();

@@ -27,7 +27,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
         "Calls that failed, by reason. A series appears with its first error.",
         |view, series| {
             for call in Call::ALL {
-                let errors = &view.vps.calls[call.index()].errors;
+                let errors = view.vps.calls[call.index()].errors();
                 for reason in Reason::ALL {
                     let count = errors[reason.index()];
                     let labels = [("call", call.name()), ("reason", reason.name())];
