@@ -6,6 +6,7 @@
 //! controls are quiet (the cost itself varies), else their middle is taken (others are at work).
 
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,19 @@ pub struct Costs {
     samples: [VecDeque<f64>; Call::ALL.len()],
     /// Brackets have silences, because readings come late.
     silences: bool,
+    #[serde(skip)]
+    found: Found,
+}
+
+/// What the samples were found to tell: costs are asked for at every call, and change with a sample.
+#[derive(Clone, Debug, Default)]
+struct Found([OnceLock<f64>; Call::ALL.len()]);
+
+impl PartialEq for Found {
+    /// Equal samples tell the same, looked at or not.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Costs {
@@ -71,6 +85,7 @@ impl Costs {
     pub fn learn(&mut self, call: Call, drop: f64) -> Fit {
         let known = self.learned(call);
         let reading = self.reading_within(call);
+        self.found = Found::default();
         let samples = &mut self.samples[call.index()];
         samples.push_back(drop);
         let most = if call == Call::RateLimitStatus && !self.silences {
@@ -128,10 +143,12 @@ impl Costs {
     /// The learned cost of a call in points: what the ledger and the plan reckon with, once there is a sample.
     #[must_use]
     pub fn learned(&self, call: Call) -> Option<f64> {
+        let known = !self.samples[call.index()].is_empty();
+        known.then(|| *self.found.0[call.index()].get_or_init(|| self.learn_from_samples(call)))
+    }
+
+    fn learn_from_samples(&self, call: Call) -> f64 {
         let samples = &self.samples[call.index()];
-        if samples.is_empty() {
-            return None;
-        }
         if call == Call::RateLimitStatus {
             let drops = sorted(samples.iter().copied());
             // Readings that became dearer are paid for at once.
@@ -142,7 +159,7 @@ impl Costs {
                 quantile(&lately, 0.25)
             };
             let usual = self.usual_control().max(least);
-            return Some(likely(usual, error_of_mean(&drops)).clamp(0.0, DEAREST_READING));
+            return likely(usual, error_of_mean(&drops)).clamp(0.0, DEAREST_READING);
         }
         let reading = self.reading_within(call);
         let mut costs = sorted(samples.iter().map(|drop| drop - reading));
@@ -165,7 +182,7 @@ impl Costs {
         } else {
             likely(middle(&costs), 0.0)
         };
-        Some(cost.max(0.0))
+        cost.max(0.0)
     }
 
     /// What a call is reckoned at: as learned, else prudently. With few samples it is not taken to be free: the

@@ -256,6 +256,8 @@ impl Planner {
         let mut taken = Vec::new();
         self.take_bracket(now, &mut taken);
         self.take_surveys(now, &mut taken);
+        // What the points did not allow a moment ago they do not allow now: hundreds of VPSes may wait for the same.
+        let mut unaffordable = vec![[false; Call::ALL.len()]; self.groups.len()];
         for (call, _, veid) in self.schedule.waiting(now) {
             if !self.schedule.idle(veid) {
                 continue;
@@ -282,7 +284,10 @@ impl Planner {
                 .accounts
                 .get_mut(&veid)
                 .is_none_or(|account| account.downloads.admits(call, download, now));
-            if !bearable || !self.fits(group, call, now) {
+            if bearable && !unaffordable[group][call.index()] {
+                unaffordable[group][call.index()] = !self.fits(group, call, now);
+            }
+            if !bearable || unaffordable[group][call.index()] {
                 self.retry_in(RETRY, now);
                 self.starved = true;
                 if self.schedule.put_off(veid) {
