@@ -2,5 +2,6 @@
 //!
 //! `tests/run` installs the tools and says which are missing; `tests/run --quick` leaves this program out.
 
+mod kubernetes;
 mod scripts;
 mod tools;

@@ -1,0 +1,305 @@
+//! The real program, started as the pod would start it.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::render::{
+    Objects, block, file, find, named, only, rendered, rendered_with, set, sets, texts, yaml,
+};
+use crate::tools::{repository, run};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kiwivm_exporter");
+/// A password file as README.md has it.
+const WEB_CONFIG: &str = "basic_auth_users:\n  prometheus: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG\n";
+
+/// A folder in the place of the pod's root, with what is mounted in it.
+pub struct Scratch {
+    root: TempDir,
+    container: Value,
+    vps: usize,
+}
+
+impl Scratch {
+    pub fn of(objects: &Objects) -> Self {
+        let mut scratch = Self {
+            root: TempDir::new().expect("there is room"),
+            container: objects.container().clone(),
+            vps: 0,
+        };
+        let mounts = scratch.container["volumeMounts"].clone();
+        for mount in mounts.as_array().into_iter().flatten() {
+            let folder = scratch.place(mount["mountPath"].as_str().expect("it is text"));
+            fs::create_dir_all(folder).expect("there is room");
+        }
+        if find(&mounts, "web").is_some() {
+            for argument in texts(&scratch.container["args"]) {
+                if let Some(file) = argument.strip_prefix("--web.config.file=") {
+                    fs::write(scratch.place(file), WEB_CONFIG).expect("there is room");
+                }
+            }
+        }
+        if find(&mounts, "config").is_some() {
+            scratch.configure(objects);
+        }
+        scratch
+    }
+
+    fn configure(&mut self, objects: &Objects) {
+        let config = objects.config();
+        let listed = yaml(config);
+        let vps = listed["vps"].as_array().expect("it is a list");
+        self.vps = vps.len();
+        // A file outside of the Secret is where it would be mounted.
+        let own = config.replace("/mnt/", &self.place("/mnt/"));
+        fs::write(self.place("/etc/kiwivm/config/config.yaml"), own).expect("there is room");
+        let secret = objects.all("Secret").next();
+        let mode = &named(&objects.pod()["volumes"], "keys")["secret"]["defaultMode"];
+        let mode = mode.as_u64().and_then(|mode| u32::try_from(mode).ok());
+        let mode = Permissions::from_mode(mode.expect("it is a number"));
+        for vps in vps {
+            let file = vps["api_key_file"].as_str().expect("it is text");
+            if let Some(secret) = secret {
+                let has = |part: &str| secret[part].get(file).is_some();
+                assert!(
+                    has("data") || has("stringData"),
+                    "{file} is not in the Secret"
+                );
+            }
+            let path = if file.starts_with('/') {
+                self.place(file)
+            } else {
+                self.place(&format!("/etc/kiwivm/keys/{file}"))
+            };
+            fs::write(&path, "private_replace_me\n").expect("there is room");
+            fs::set_permissions(&path, mode.clone()).expect("it is ours");
+        }
+    }
+
+    /// A path of the pod.
+    fn place(&self, path: &str) -> String {
+        format!("{}{path}", self.root.path().display())
+    }
+
+    /// A text with paths of the pod.
+    fn moved(&self, text: &str) -> String {
+        text.replace("=/etc/", &format!("={}/etc/", self.root.path().display()))
+    }
+
+    /// The command of the container.
+    fn command(&self) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.env_clear();
+        for variable in self.container["env"].as_array().into_iter().flatten() {
+            let (Some(name), Some(value)) = (variable["name"].as_str(), variable["value"].as_str())
+            else {
+                continue;
+            };
+            let path = value.starts_with('/');
+            command.env(
+                name,
+                if path {
+                    self.place(value)
+                } else {
+                    value.to_owned()
+                },
+            );
+        }
+        let arguments = texts(&self.container["args"]);
+        let ours = arguments.iter().filter(|argument| !of_shards(argument));
+        command.args(ours.map(|argument| self.moved(argument)));
+        command
+    }
+
+    /// Has the program judge its arguments and its configuration.
+    pub fn check(&self) {
+        let mut check = self.command();
+        check.arg("--config.check");
+        let output = check.output().expect("it was built");
+        let told = String::from_utf8_lossy(&output.stdout);
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{check:?}\n{told}{log}");
+        let valid = format!("The configuration is valid: {} VPS", self.vps);
+        assert!(told.contains(&valid), "{told}");
+        // Among what it could warn of are key files that everybody can read and variables that it does not know.
+        assert_eq!(log, "", "{check:?}");
+    }
+}
+
+/// The flags that divide VPSes among exporters.
+fn of_shards(argument: &str) -> bool {
+    ["--shard=", "--total-shards="]
+        .iter()
+        .any(|flag| argument.starts_with(flag))
+}
+
+#[test]
+fn the_exporter_takes_configuration_arguments_and_environment() {
+    for set in sets() {
+        let objects = rendered(&set);
+        if find(&objects.pod()["volumes"], "config").is_some() {
+            Scratch::of(&objects).check();
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_the_documents_work() {
+    for document in ["README.md", "deploy/kubernetes/README.md"] {
+        let text = fs::read_to_string(repository(document)).expect("it can be read");
+        let first = file(&block(document, "# values.yaml\n"));
+        let mut examples = 0;
+        for more in text.split("```yaml\n# values.yaml").skip(1) {
+            let more = more.split("```").next().unwrap_or_default();
+            let objects = rendered_with(first.path(), &format!("#{more}"));
+            Scratch::of(&objects).check();
+            examples += 1;
+        }
+        assert!(examples > 0, "{document}");
+    }
+}
+
+#[test]
+fn numbers_arrive_as_they_were_written() {
+    let scratch = Scratch::of(&rendered(&set("everything")));
+    let mut plan = scratch.command();
+    let said = run(plan.arg("--config.check"));
+    assert!(said.contains("tokyo-1 (VEID 1234567)"), "{said}");
+    let key = scratch.place("/etc/kiwivm/keys/tokyo.key");
+    assert!(said.contains(&format!("from {key}")), "{said}");
+    assert!(Path::new(&key).exists());
+}
+
+/// A demo as the chart starts it, on loopback.
+struct Demo {
+    child: Child,
+    address: String,
+    scratch: Scratch,
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Demo {
+    fn start(objects: &Objects) -> Self {
+        let scratch = Scratch::of(objects);
+        let rendered = scratch.command();
+        let mut command = Command::new(PROGRAM);
+        command.env_clear();
+        for argument in rendered.get_args() {
+            let argument = argument.to_str().expect("it is text");
+            command.arg(argument.replace("=:10064", "=127.0.0.1:0"));
+        }
+        let mut child = command
+            .arg("--log.format=json")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it was built");
+        let mut log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let address = log.by_ref().find_map(|line| {
+            let line: Value = serde_json::from_str(&line.ok()?).ok()?;
+            let listens = line["message"] == "listening";
+            listens.then(|| line["address"].as_str().expect("it is text").to_owned())
+        });
+        // It must be able to go on writing.
+        std::thread::spawn(move || log.for_each(drop));
+        Self {
+            child,
+            address: address.expect("it listens"),
+            scratch,
+        }
+    }
+
+    /// The status of a page.
+    fn status(&self, path: &str) -> u16 {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.address
+        );
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        let status = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        status.unwrap_or_else(|| panic!("{answer}"))
+    }
+
+    /// Whether a health check succeeds that was meant for another address.
+    fn succeeds(&self, arguments: &[&str]) -> bool {
+        let other: Vec<_> = arguments
+            .iter()
+            .filter(|argument| !argument.starts_with("--web.listen-address="))
+            .collect();
+        let mut command = Command::new(PROGRAM);
+        command.args(other.iter().map(|argument| self.scratch.moved(argument)));
+        command.arg(format!("--web.listen-address={}", self.address));
+        let output = command.output().expect("it was built");
+        output.status.success()
+    }
+}
+
+#[test]
+fn the_demo_answers_the_probes() {
+    let objects = rendered(&set("demo"));
+    let demo = Demo::start(&objects);
+    let container = objects.container();
+    let path = |probe: &str| {
+        container[probe]["httpGet"]["path"]
+            .as_str()
+            .expect("it is text")
+    };
+    assert_eq!(demo.status(path("startupProbe")), 200);
+    assert_eq!(demo.status(path("livenessProbe")), 200);
+    // Not at once: when every VPS was tried.
+    assert!([200, 503].contains(&demo.status(path("readinessProbe"))));
+    let test = only(&objects.one("Pod")["spec"]["containers"]);
+    assert!(demo.succeeds(&texts(&test["args"])));
+}
+
+#[test]
+fn health_checks_pass_a_web_configuration() {
+    let objects = rendered(&set("demo-web"));
+    let demo = Demo::start(&objects);
+    assert_eq!(demo.status("/-/healthy"), 401);
+    let command = texts(&objects.container()["livenessProbe"]["exec"]["command"]);
+    assert_eq!(command[0], "kiwivm_exporter");
+    assert!(demo.succeeds(&command[1..]));
+    assert!(!demo.succeeds(&["healthcheck"]));
+    let test = only(&objects.one("Pod")["spec"]["containers"]);
+    assert!(demo.succeeds(&texts(&test["args"])));
+}
+
+#[test]
+fn the_test_pod_asks_the_service() {
+    for set in sets() {
+        let objects = rendered(&set);
+        let test = only(&objects.one("Pod")["spec"]["containers"]);
+        let address = texts(&test["args"])
+            .into_iter()
+            .find_map(|argument| argument.strip_prefix("--web.listen-address="))
+            .expect("it is there");
+        let (host, port) = address.split_once(':').expect("it has a port");
+        let service = objects.one("Service");
+        assert_eq!(service["metadata"]["name"], host);
+        let headless = service["spec"]["clusterIP"] == "None";
+        let ports = if headless {
+            &only(&objects.container()["ports"])["containerPort"]
+        } else {
+            &only(&service["spec"]["ports"])["port"]
+        };
+        assert_eq!(ports.to_string(), port);
+    }
+}
