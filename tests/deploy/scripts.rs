@@ -4,7 +4,12 @@ use crate::tools::{repository, run, tool};
 
 #[test]
 fn shellcheck_has_nothing_to_say() {
-    for script in ["tests/run", "tests/static_build", ".ci/run"] {
+    for script in [
+        "tests/run",
+        "tests/static_build",
+        ".ci/run",
+        "deploy/kubernetes/generate",
+    ] {
         run(tool("shellcheck").arg(repository(script)));
     }
 }
