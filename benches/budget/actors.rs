@@ -89,6 +89,7 @@ impl Ours {
         let places = Places::for_fleet(vps, PACE.live);
         let limits = Limits {
             share: SHARE,
+            siblings: 0.0,
             scope: Scope::Auto,
             download: u64::MAX,
             places,

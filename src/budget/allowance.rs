@@ -379,7 +379,7 @@ impl Allowance {
     /// Points a second that may be planned: the share of what others leave, and no more than the trailing windows
     /// bear.
     #[must_use]
-    pub fn rate(&mut self, share: f64, reading: f64, now: Duration) -> f64 {
+    pub fn rate(&mut self, share: f64, siblings: f64, reading: f64, now: Duration) -> f64 {
         self.ledger.expire(now);
         let assumed = self.assumed(now);
         let mut rate = f64::INFINITY;
@@ -387,7 +387,7 @@ impl Allowance {
             let index = window as usize;
             let length = WINDOW_LENGTHS[index].as_secs_f64();
             let size = self.size(window);
-            let yielded = share * (size - self.others[index]).max(0.0) / length;
+            let yielded = self.allowed(window, share, siblings) / length;
             let limit = share * size - assumed[index] - READINGS_IN_RESERVE * reading;
             let bearable = self.ledger.window(window).sustainable(limit, now);
             // Not nothing: what is left of a window is a matter for `admits`.
@@ -396,10 +396,13 @@ impl Allowance {
         rate * MARGIN * self.brake.factor(now)
     }
 
-    /// What the exporter allows itself in a window.
+    /// What the exporter allows itself in a window: its share of what others leave. Other shards are held to theirs, the
+    /// part `siblings`, and are no others up to that.
     #[must_use]
-    pub fn allowed(&self, window: Window, share: f64) -> f64 {
-        share * (self.size(window) - self.others[window as usize]).max(0.0)
+    pub fn allowed(&self, window: Window, share: f64, siblings: f64) -> f64 {
+        let size = self.size(window);
+        let others = (self.others[window as usize] - siblings * size).max(0.0);
+        share * (size - others).max(0.0)
     }
 
     /// True while readings matter more than usual: little is left, or it falls for reasons not ours.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::kiwivm::{Call, Veid};
+use crate::kiwivm::{Call, Veid, mix};
 
 /// Where within its interval a call belongs: the same at every start, spread evenly over VEIDs and calls.
 pub fn phase(veid: Veid, call: Call, interval: Duration) -> Duration {
@@ -16,13 +16,6 @@ pub fn phase(veid: Veid, call: Call, interval: Duration) -> Duration {
         .unwrap_or(u64::MAX)
         .max(1);
     Duration::from_nanos(mixed % nanos)
-}
-
-/// The finaliser of splitmix64.
-pub const fn mix(value: u64) -> u64 {
-    let mixed = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
 }
 
 /// The first time in phase that is more than half an interval after `started`.

@@ -58,8 +58,12 @@ fn page(config: &Config, learnt: Option<&Learnt>) -> String {
         } else {
             "the usual sizes; none was read yet"
         },
-        config.budget.share * 100.0,
+        limits(config, 1.0).share * 100.0,
     );
+    if let Some(part) = config.part() {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{part}.");
+    }
     if let Some(learnt) =
         learnt.filter(|learnt| learnt.costs[Call::LiveServiceInfo.index()].is_some())
     {
@@ -106,7 +110,7 @@ fn table(
     shared: bool,
     learnt: Option<&Learnt>,
 ) {
-    let share = config.budget.share;
+    let share = limits(config, 1.0).share;
     let wanted = wanted(config, learnt);
     let planned = plan_of(&wanted, prices, sizes, share, shared);
     // Writing to a String does not fail.

@@ -70,6 +70,10 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         tracing::info!(%address, path = cli.telemetry_path, vps = config.vps.len(), tls, "listening");
     }
 
+    if let Some(part) = config.part() {
+        tracing::info!("{part}");
+    }
+
     let clock = Clock::start();
     let fleet = fleet_of(&config);
     let mut poller = Poller::new(

@@ -1,14 +1,13 @@
 //! From the merged list of VPSes to [`Vps`]es.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use figment::value::{Dict, Value};
 
 use super::key_source::{KeySource, world_readable};
 use super::locate::join;
 use super::reader::{Reader, text, whole};
-use super::validate::{Folders, INTERVALS, Single, intervals};
+use super::validate::{Folders, INTERVALS, Origin, Single, intervals};
 use super::{Expect, Intervals, Vps};
 use crate::kiwivm::{ApiKey, Veid};
 
@@ -58,15 +57,15 @@ const RESERVED_LABELS: &[&str] = &[
 
 const LONGEST_NAME: usize = 100;
 
-/// The VPSes of the list, or the single one of the environment.
+/// The VPSes of the list, or the single one of the environment; `None` for those of other shards, and together with a
+/// noted problem.
 pub fn fleet(
     reader: &mut Reader,
     value: Option<&Value>,
     defaults: Intervals,
-    single: &Single<'_>,
-    folders: &Folders,
-    file: &Path,
-) -> Vec<Vps> {
+    origin: &Origin<'_>,
+) -> Vec<Option<Vps>> {
+    let (single, shard) = (origin.single, origin.shard);
     let entries = match value {
         None | Some(Value::Empty(..)) => &[][..],
         Some(Value::Array(_, entries)) => entries,
@@ -83,9 +82,8 @@ pub fn fleet(
             );
             return Vec::new();
         }
-        return single_vps(reader, single, defaults, folders)
-            .into_iter()
-            .collect();
+        let vps = single_vps(reader, single, defaults, origin.folders);
+        return vec![vps.filter(|vps| shard.holds(vps.veid))];
     }
     if !single.is_empty() {
         reader.problem(
@@ -93,30 +91,41 @@ pub fn fleet(
             "the file has VPSes and KIWIVM_VEID, KIWIVM_API_KEY or KIWIVM_API_KEY_FILE is set: use one or the other",
         );
     }
-    let fleet: Vec<(String, Vps)> = entries
+    let entries: Vec<Entry> = entries
         .iter()
         .enumerate()
         .filter_map(|(index, entry)| {
             let path = format!("vps[{index}]");
-            let vps = vps(reader, entry, &path, defaults, folders, file)?;
-            Some((path, vps))
+            vps(reader, entry, path, defaults, origin)
         })
         .collect();
-    refuse_duplicates(reader, &fleet);
-    fleet.into_iter().map(|(_, vps)| vps).collect()
+    refuse_duplicates(reader, &entries);
+    entries.into_iter().map(|entry| entry.vps).collect()
 }
 
-fn refuse_duplicates(reader: &mut Reader, fleet: &[(String, Vps)]) {
+/// A VPS of the list.
+struct Entry {
+    path: String,
+    name: String,
+    veid: Veid,
+    /// `None` when it belongs to another shard, or has no key.
+    vps: Option<Vps>,
+}
+
+fn refuse_duplicates(reader: &mut Reader, entries: &[Entry]) {
     let mut names: HashMap<&str, &str> = HashMap::new();
     let mut veids: HashMap<Veid, &str> = HashMap::new();
-    for (path, vps) in fleet {
-        if let Some(first) = names.insert(&vps.name, path) {
+    for Entry {
+        path, name, veid, ..
+    } in entries
+    {
+        if let Some(first) = names.insert(name, path) {
             reader.problem(
                 &join(path, "name"),
                 format!("{first} has the same name: give each VPS its own"),
             );
         }
-        if let Some(first) = veids.insert(vps.veid, path) {
+        if let Some(first) = veids.insert(*veid, path) {
             reader.problem(
                 &join(path, "veid"),
                 format!("{first} has the same VEID: leave one of them out"),
@@ -174,11 +183,11 @@ fn single_vps(
 fn vps(
     reader: &mut Reader,
     entry: &Value,
-    path: &str,
+    at: String,
     defaults: Intervals,
-    folders: &Folders,
-    file: &Path,
-) -> Option<Vps> {
+    origin: &Origin<'_>,
+) -> Option<Entry> {
+    let path = at.as_str();
     let section = reader.section(Some(entry), path, KEYS);
     let has = |key: &str| {
         section
@@ -208,9 +217,11 @@ fn vps(
             })
         },
     );
+    // The key of a VPS that another shard polls need not be here.
+    let here = veid.is_none_or(|veid| origin.shard.holds(Veid(veid)));
     let key = match (has("api_key"), has("api_key_file")) {
         (true, false) => {
-            if world_readable(file) {
+            if world_readable(origin.file) {
                 reader.warn(
                     &join(path, "api_key"),
                     "everyone on this machine can read the file with the key: chmod 600, or use api_key_file",
@@ -227,7 +238,8 @@ fn vps(
         }
         (false, true) => reader
             .read(&section, path, "api_key_file", "a path", text)
-            .and_then(|file| key_file(reader, &join(path, "api_key_file"), &file, folders)),
+            .filter(|_| here)
+            .and_then(|file| key_file(reader, &join(path, "api_key_file"), &file, origin.folders)),
         (true, true) => {
             reader.problem(path, "has api_key and api_key_file: leave one of them out");
             None
@@ -256,15 +268,22 @@ fn vps(
     let own = join(path, "intervals");
     let intervals_section = reader.section(section.get("intervals"), &own, INTERVALS);
     let intervals = intervals(reader, &intervals_section, &own, defaults);
-    let (veid, (key, key_source)) = (veid?, key?);
-    Some(Vps {
-        name: name.unwrap_or_else(|| veid.to_string()),
-        veid: Veid(veid),
+    let veid = Veid(veid?);
+    let name = name.unwrap_or_else(|| veid.to_string());
+    let vps = key.filter(|_| here).map(|(key, key_source)| Vps {
+        name: name.clone(),
+        veid,
         key,
         key_source,
         labels,
         expect: expect.unwrap_or(Expect::Running),
         intervals,
+    });
+    Some(Entry {
+        path: at,
+        name,
+        veid,
+        vps,
     })
 }
 

@@ -10,7 +10,7 @@ use super::locate::Lines;
 use super::problem::{ConfigErrors, Problem, Warning};
 use super::reader::Reader;
 use super::yaml::Yaml;
-use super::{Config, validate};
+use super::{Config, Shard, validate};
 
 /// Variables with this prefix set keys of the file; `__` stands between levels.
 const PREFIX: &str = "KIWIVM_EXPORTER_";
@@ -24,6 +24,8 @@ pub struct Source {
     pub file_named: bool,
     /// The environment.
     pub environment: Vec<(String, String)>,
+    /// Which VPSes are wanted. Keys of others are not read.
+    pub shard: Shard,
 }
 
 /// Reads and validates a configuration.
@@ -81,7 +83,13 @@ pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
         credentials: variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         state: variable("STATE_DIRECTORY").map(PathBuf::from),
     };
-    let config = validate::config(&mut reader, &merged, &single, &folders, &source.file);
+    let origin = validate::Origin {
+        single: &single,
+        folders: &folders,
+        file: &source.file,
+        shard: source.shard,
+    };
+    let config = validate::config(&mut reader, &merged, &origin);
     match config {
         Some(config) if reader.problems.is_empty() => Ok((config, reader.warnings)),
         _ => Err(ConfigErrors(reader.problems)),

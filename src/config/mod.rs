@@ -8,6 +8,7 @@ mod load;
 mod locate;
 mod problem;
 mod reader;
+mod shard;
 mod units;
 mod validate;
 mod yaml;
@@ -18,6 +19,7 @@ pub use load::{Source, load};
 pub(crate) use locate::join;
 pub use problem::{ConfigErrors, Problem, Warning};
 pub(crate) use reader::{Reader, duration, nearest, shows_no_secret, text, whole};
+pub use shard::Shard;
 pub use units::parse_duration;
 
 use std::collections::BTreeMap;
@@ -67,7 +69,11 @@ pub struct Config {
     pub collect: Collect,
     /// Names of other exporters to serve too.
     pub compatibility: Vec<Compatibility>,
-    /// The VPSes; at least one, names and VEIDs unique.
+    /// Which part of the VPSes is here.
+    pub shard: Shard,
+    /// How many VPSes there are in all shards.
+    pub vps_of_all_shards: usize,
+    /// The VPSes of this shard; names and VEIDs unique. At least one, unless there are other shards.
     pub vps: Vec<Vps>,
 }
 
@@ -256,7 +262,7 @@ impl Config {
         staleness: f64,
         credentials: impl IntoIterator<Item = (String, Veid, ApiKey)>,
     ) -> Self {
-        let vps = |(name, veid, key): (String, Veid, ApiKey)| Vps {
+        let simulated = |(name, veid, key): (String, Veid, ApiKey)| Vps {
             name,
             veid,
             key,
@@ -265,6 +271,7 @@ impl Config {
             expect: Expect::Running,
             intervals,
         };
+        let vps: Vec<Vps> = credentials.into_iter().map(simulated).collect();
         Self {
             api: Api {
                 endpoint,
@@ -281,8 +288,20 @@ impl Config {
             state_file: None,
             collect: Collect::EVERYTHING,
             compatibility: Vec::new(),
-            vps: credentials.into_iter().map(vps).collect(),
+            shard: Shard::default(),
+            vps_of_all_shards: vps.len(),
+            vps,
         }
+    }
+
+    /// How many of the VPSes are in this shard, in words, if there are others.
+    #[must_use]
+    pub fn part(&self) -> Option<String> {
+        let (shard, all) = (self.shard, self.vps_of_all_shards);
+        (!shard.is_whole()).then(|| match self.vps.len() {
+            0 => format!("No VPS of {all} belongs to {shard}: there is nothing to poll"),
+            here => format!("Of {all} VPSes {here} belong to {shard}"),
+        })
     }
 
     /// What was understood, for people. No secrets.
@@ -290,10 +309,17 @@ impl Config {
     pub fn summary(&self) -> String {
         let mut text = format!(
             "The configuration is valid: {} VPS{} at {}.\n",
-            self.vps.len(),
-            if self.vps.len() == 1 { "" } else { "es" },
+            self.vps_of_all_shards,
+            if self.vps_of_all_shards == 1 {
+                ""
+            } else {
+                "es"
+            },
             self.api.endpoint
         );
+        if let Some(part) = self.part() {
+            let _ = writeln!(text, "{part}.");
+        }
         for vps in &self.vps {
             let Intervals {
                 live,

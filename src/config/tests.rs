@@ -34,6 +34,7 @@ fn load_with(
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
+        shard: Shard::default(),
     })
 }
 
@@ -89,6 +90,7 @@ fn the_example_is_valid_and_complete() {
     assert_eq!(
         Config {
             vps: defaults.vps.clone(),
+            vps_of_all_shards: defaults.vps_of_all_shards,
             ..config
         },
         defaults
@@ -158,6 +160,8 @@ vps:
             "config.yaml:23: vps[3].name: must be text of 1 to 100 characters without control characters",
             "config.yaml:25: vps[3].api_key: must be the API key as text, not empty",
             "config.yaml:26: vps[4]: has no key: add api_key_file with the path of a file that holds it",
+            "config.yaml:14: vps[1].name: vps[0] has the same name: give each VPS its own",
+            "config.yaml:15: vps[1].veid: vps[0] has the same VEID: leave one of them out",
         ]
     );
 }
@@ -238,6 +242,7 @@ fn one_vps_needs_no_file() {
                 .iter()
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect(),
+            shard: Shard::default(),
         })
     };
     let (config, _) =
@@ -353,5 +358,52 @@ proptest! {
     #[test]
     fn no_text_makes_it_panic(yaml in "(vps|api|intervals|staleness|name|veid|api_key|live|[-:{}\\[\\]'\"# \n,x0-9]){0,40}") {
         let _ = load_yaml(&yaml);
+    }
+}
+
+#[test]
+fn a_shard_has_its_own_vpses_and_reads_their_keys_only() {
+    let vps: Vec<_> = (1..=20)
+        .map(|veid| format!("  - {{veid: {veid}, api_key_file: {veid}.key}}"))
+        .collect();
+    let yaml = format!("vps:\n{}\n", vps.join("\n"));
+    let folder = folder(&yaml);
+    let load = |ordinal| {
+        load(&Source {
+            file: folder.path().join("config.yaml"),
+            file_named: true,
+            environment: Vec::new(),
+            shard: Shard::new(ordinal, 3).expect("it is below 3"),
+        })
+    };
+    // Without keys the problems are those of the VPSes of the shard.
+    let missing = |ordinal| load(ordinal).expect_err("there are no keys").0.len();
+    let sizes = [0, 1, 2].map(missing);
+    assert_eq!(sizes.iter().sum::<usize>(), 20);
+    assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
+    for veid in 1..=20 {
+        if Shard::new(1, 3).is_some_and(|shard| shard.holds(Veid(veid))) {
+            write(folder.path(), &format!("{veid}.key"), "private_x");
+        }
+    }
+    let (config, _) = load(1).expect("its keys are there");
+    assert_eq!((config.vps.len(), config.vps_of_all_shards), (sizes[1], 20));
+    assert!(load(0).is_err());
+}
+
+#[test]
+fn a_name_that_is_there_twice_is_refused_by_every_shard() {
+    let folder = folder(
+        "vps:\n  - {name: a, veid: 1, api_key: private_x}\n  - {name: a, veid: 2, api_key: private_y}\n",
+    );
+    for ordinal in 0..4 {
+        let errors = load(&Source {
+            file: folder.path().join("config.yaml"),
+            file_named: true,
+            environment: Vec::new(),
+            shard: Shard::new(ordinal, 4).expect("it is below 4"),
+        });
+        let errors = errors.expect_err("it is wrong").to_string();
+        assert!(errors.contains("vps[0] has the same name"), "{errors}");
     }
 }

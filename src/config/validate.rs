@@ -14,7 +14,7 @@ use super::units::show_duration;
 use super::{
     Api, Budget, Collect, Compatibility, Concurrency, Config, DEFAULT_DOWNLOAD, DEFAULT_ENDPOINT,
     DEFAULT_INTERVALS, DEFAULT_SHARE, DEFAULT_STALENESS, Intervals, LONGEST_INTERVAL,
-    SHORTEST_INTERVAL, Scope,
+    SHORTEST_INTERVAL, Scope, Shard,
 };
 use crate::kiwivm::is_loopback;
 
@@ -53,14 +53,17 @@ pub struct Folders {
     pub state: Option<PathBuf>,
 }
 
+/// Where the VPSes come from, and which of them are wanted.
+pub struct Origin<'a> {
+    pub single: &'a Single<'a>,
+    pub folders: &'a Folders,
+    pub file: &'a Path,
+    pub shard: Shard,
+}
+
 /// The configuration; `None` only together with a noted problem.
-pub fn config(
-    reader: &mut Reader,
-    merged: &Dict,
-    single: &Single<'_>,
-    folders: &Folders,
-    file: &Path,
-) -> Option<Config> {
+pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option<Config> {
+    let folders = origin.folders;
     let known: Vec<&str> = SECTIONS
         .iter()
         .map(|(name, _)| *name)
@@ -88,7 +91,8 @@ pub fn config(
         .read(&top, "", "state_file", "a path", text)
         .map(|path| folders.state.as_ref().unwrap_or(&folders.config).join(path));
     let compatibility = compatibility(reader, &top);
-    let vps = fleet(reader, top.get("vps"), intervals, single, folders, file);
+    let fleet = fleet(reader, top.get("vps"), intervals, origin);
+    let vps_of_all_shards = fleet.len();
     Some(Config {
         api: api?,
         budget,
@@ -97,7 +101,9 @@ pub fn config(
         state_file,
         collect,
         compatibility,
-        vps,
+        shard: origin.shard,
+        vps_of_all_shards,
+        vps: fleet.into_iter().flatten().collect(),
     })
 }
 

@@ -132,6 +132,11 @@ impl Collector for ExporterCollector {
             .value(self.reloads.last_success)?;
         Family::describe(&mut encoder, &catalogue::VPS_CONFIGURED, format)?
             .value(fleet.vps().len() as u64)?;
+        let shard = fleet.shard();
+        Family::describe(&mut encoder, &catalogue::SHARD_ORDINAL, format)?
+            .value(u64::from(shard.ordinal()))?;
+        Family::describe(&mut encoder, &catalogue::TOTAL_SHARDS, format)?
+            .value(u64::from(shard.total()))?;
         Ok(())
     }
 }

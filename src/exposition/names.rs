@@ -65,6 +65,8 @@ mod tests {
             "kiwivm_up",
             "kiwivm_poll_interval_seconds",
             "kiwivm_exporter_vps_configured",
+            "kiwivm_exporter_shard_ordinal",
+            "kiwivm_exporter_total_shards",
             "process_open_fds",
         ] {
             assert_eq!(named(name), name);

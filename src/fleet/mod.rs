@@ -20,7 +20,7 @@ use std::time::Duration;
 use index::Index;
 
 use crate::clock::Moment;
-use crate::config::{Expect, Vps};
+use crate::config::{Expect, Shard, Vps};
 use crate::kiwivm::model::Answer;
 use crate::kiwivm::{Call, CallError, Decoded, Veid};
 
@@ -77,6 +77,7 @@ pub struct Fleet {
     index: Index,
     totals: Totals,
     staleness: f64,
+    shard: Shard,
 }
 
 impl Fleet {
@@ -89,7 +90,14 @@ impl Fleet {
             vps,
             totals: Totals::default(),
             staleness,
+            shard: Shard::default(),
         }
+    }
+
+    /// The same as the part of a larger one.
+    #[must_use]
+    pub fn of_shard(self, shard: Shard) -> Self {
+        Self { shard, ..self }
     }
 
     /// Takes over a new configuration: what is known about a VPS that stays is kept, counters included.
@@ -139,6 +147,12 @@ impl Fleet {
     /// Access to count what is not the outcome of a call.
     pub fn totals_mut(&mut self) -> &mut Totals {
         &mut self.totals
+    }
+
+    /// Which part of the configured VPSes these are.
+    #[must_use]
+    pub fn shard(&self) -> Shard {
+        self.shard
     }
 
     /// How many planned intervals without success a value survives.

@@ -27,6 +27,14 @@ impl fmt::Display for Veid {
     }
 }
 
+/// The finaliser of splitmix64: neighbouring VEIDs become numbers that have nothing to do with each other.
+#[must_use]
+pub const fn mix(value: u64) -> u64 {
+    let mixed = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
 /// The read calls this program makes, most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {

@@ -83,7 +83,8 @@ pub struct Poller {
 /// The fleet of a configuration, about which nothing is known yet.
 #[must_use]
 pub fn fleet_of(config: &Config) -> SharedFleet {
-    Arc::new(Mutex::new(Fleet::new(identities(config), config.staleness)))
+    let fleet = Fleet::new(identities(config), config.staleness).of_shard(config.shard);
+    Arc::new(Mutex::new(fleet))
 }
 
 impl Poller {

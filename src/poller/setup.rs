@@ -1,7 +1,7 @@
 //! From the configuration to what the planner and the fleet want to know.
 
 use crate::budget::{Limits, Pace, Places};
-use crate::config::{Concurrency, Config, Vps};
+use crate::config::{Concurrency, Config, Scope, Vps};
 use crate::fleet::Identity;
 use crate::kiwivm::Veid;
 
@@ -18,11 +18,17 @@ pub fn paces(config: &Config) -> Vec<(Veid, Pace)> {
     config.vps.iter().map(|vps| (vps.veid, pace(vps))).collect()
 }
 
-/// What the configuration allows to spend.
+/// What the configuration allows to spend. What an allowance covers may be spread over all shards, so each has an equal
+/// part, unless the configuration says that every VPS has an allowance of its own.
 #[must_use]
 pub fn limits(config: &Config, time_scale: f64) -> Limits {
+    let share = match config.budget.scope {
+        Scope::Vps => config.budget.share,
+        Scope::Account | Scope::Auto => config.budget.share / f64::from(config.shard.total()),
+    };
     Limits {
-        share: config.budget.share,
+        share,
+        siblings: config.budget.share - share,
         scope: config.budget.scope,
         download: config.budget.download,
         places: places(config, time_scale),

@@ -14,7 +14,7 @@ const LIVE: &str = "getLiveServiceInfo";
 const READING: &str = "getRateLimitStatus";
 
 /// A configuration for the VPSes of a simulator, who get keys known here.
-async fn configuration(simulator: &Exporter, more: &str) -> String {
+pub async fn configuration(simulator: &Exporter, more: &str) -> String {
     let account: Value =
         serde_json::from_str(&get(&format!("{}/_simulator/account", simulator.url)).await)
             .expect("it is JSON");
@@ -36,7 +36,7 @@ async fn configuration(simulator: &Exporter, more: &str) -> String {
 }
 
 /// The least points left in 15 minutes and 24 hours, over the VPSes, as the simulator itself counts.
-async fn left(simulator: &Exporter) -> [f64; 2] {
+pub async fn left(simulator: &Exporter) -> [f64; 2] {
     let account: Value =
         serde_json::from_str(&get(&format!("{}/_simulator/account", simulator.url)).await)
             .expect("it is JSON");

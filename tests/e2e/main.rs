@@ -29,6 +29,7 @@ mod page;
 mod panels;
 mod prometheus;
 mod server;
+mod shards;
 mod simulator;
 mod simulator_commands;
 mod simulator_usage;

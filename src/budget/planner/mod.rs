@@ -21,7 +21,6 @@ use super::allowance::{Allowance, Reading, Remaining, Sent};
 use super::bracket::Lag;
 use super::costs::Costs;
 use super::downloads::Downloads;
-use super::phases::mix;
 use super::places::Places;
 use super::plan::{Intervals, Shed};
 use super::refusals::Brake;
@@ -30,7 +29,7 @@ use super::survey::Survey;
 use super::window::{Ledger, WINDOW_LENGTHS, Window};
 use crate::config::Scope;
 use crate::fleet::Deferral;
-use crate::kiwivm::{Call, Reason, Veid};
+use crate::kiwivm::{Call, Reason, Veid, mix};
 
 /// A refused call is looked at again after this.
 const RETRY: Duration = Duration::from_secs(5);
@@ -46,6 +45,8 @@ const REFUSED_TOGETHER: Duration = Duration::from_secs(60);
 pub struct Limits {
     /// Of the points, at most this much: above 0, up to 1.
     pub share: f64,
+    /// What other shards of the same fleet may spend. They are no reason to yield as others are.
+    pub siblings: f64,
     /// What one allowance covers.
     pub scope: Scope,
     /// Bytes of answers a day and VPS.
@@ -236,7 +237,8 @@ impl Planner {
                 Scope::Auto => (vec![self.order.clone()], false),
             };
             let parts: Vec<Vec<Veid>> = parts;
-            self.regroup(parts.into_iter().map(|part| (part, certain)).collect(), now);
+            let parts = parts.into_iter().filter(|part| !part.is_empty());
+            self.regroup(parts.map(|part| (part, certain)).collect(), now);
         }
         for group in &mut self.groups {
             group.allowance.brake.release();
@@ -258,6 +260,9 @@ impl Planner {
         self.take_surveys(now, &mut taken);
         // What the points did not allow a moment ago they do not allow now: hundreds of VPSes may wait for the same.
         let mut unaffordable = vec![[false; Call::ALL.len()]; self.groups.len()];
+        if (0..self.groups.len()).all(|group| self.is_held(group)) {
+            return taken;
+        }
         for (call, _, veid) in self.schedule.waiting(now) {
             if !self.schedule.idle(veid) {
                 continue;
@@ -270,7 +275,7 @@ impl Planner {
                 self.take_first_reading(group, veid, now, &mut taken);
                 continue;
             }
-            if self.experiments.hold(group) || self.groups[group].survey.is_some() {
+            if self.is_held(group) {
                 continue;
             }
             if !self.schedule.has_place(veid, call) {
@@ -437,7 +442,8 @@ impl Planner {
     pub fn allowed(&self, veid: Veid) -> Option<Remaining> {
         let allowance = &self.groups[*self.group_of.get(&veid)?].allowance;
         allowance.reading?;
-        Some(Window::ALL.map(|window| allowance.allowed(window, self.limits.share)))
+        let (share, siblings) = (self.limits.share, self.limits.siblings);
+        Some(Window::ALL.map(|window| allowance.allowed(window, share, siblings)))
     }
 
     /// True while any allowance is treated as shared.
@@ -464,6 +470,13 @@ impl Planner {
     #[must_use]
     pub fn stretched(&self) -> bool {
         self.groups.iter().any(|group| group.stretched)
+    }
+
+    /// True while an experiment wants silence: nothing else is sent then.
+    fn is_held(&self, group: usize) -> bool {
+        let state = &self.groups[group];
+        let read = state.allowance.reading.is_some() || state.allowance.blind;
+        read && (self.experiments.hold(group) || state.survey.is_some())
     }
 
     /// True when the points allow a call now.

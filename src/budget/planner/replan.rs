@@ -57,7 +57,8 @@ impl Planner {
         if state.allowance.reading.is_none() && !state.allowance.blind {
             return;
         }
-        let rate = state.allowance.rate(self.limits.share, reading, now);
+        let (share, siblings) = (self.limits.share, self.limits.siblings);
+        let rate = state.allowance.rate(share, siblings, reading, now);
         let measuring = self.measuring_rate(reading, rate);
         let state = &mut self.groups[group];
         // Readings that are due because much was spent.

@@ -47,6 +47,7 @@ impl Rig {
         let places = Places::for_fleet(usize::try_from(vps).unwrap(), PACE.live);
         let limits = Limits {
             share,
+            siblings: 0.0,
             scope: Scope::Auto,
             download: u64::MAX,
             places,

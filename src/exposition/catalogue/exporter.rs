@@ -91,7 +91,22 @@ pub const VPS_CONFIGURED: Metric = exporter_metric(
     "kiwivm_exporter_vps_configured",
     Kind::Gauge,
     &[],
-    "VPSes in the configuration in force.",
+    "VPSes in the configuration in force, of this shard.",
+);
+
+/// Which shard this is.
+pub const SHARD_ORDINAL: Metric = exporter_metric(
+    "kiwivm_exporter_shard_ordinal",
+    Kind::Gauge,
+    &[],
+    "Which shard of the configured VPSes this exporter polls, counted from 0.",
+);
+/// How many shards there are.
+pub const TOTAL_SHARDS: Metric = exporter_metric(
+    "kiwivm_exporter_total_shards",
+    Kind::Gauge,
+    &[],
+    "How many exporters share the configured VPSes; 1 when this one polls all of them.",
 );
 
 /// The metrics without VPS labels, in the order of the exposition.
@@ -107,4 +122,6 @@ pub const EXPORTER_METRICS: &[Metric] = &[
     RELOAD_SUCCESSFUL,
     RELOAD_TIMESTAMP,
     VPS_CONFIGURED,
+    SHARD_ORDINAL,
+    TOTAL_SHARDS,
 ];

@@ -47,6 +47,8 @@ impl Status {
                 uptime_seconds: now.elapsed.saturating_sub(BEFORE_START).as_secs(),
                 config_loaded_timestamp_seconds: whole(reloads.last_success),
                 config_last_reload_successful: reloads.successful,
+                shard_ordinal: fleet.shard().ordinal(),
+                total_shards: fleet.shard().total(),
                 telemetry_path: telemetry_path.to_owned(),
             },
         }

@@ -275,6 +275,10 @@ pub struct Exporter {
     pub config_loaded_timestamp_seconds: i64,
     /// Whether the last attempt to load it succeeded.
     pub config_last_reload_successful: bool,
+    /// Which shard of the configured VPSes it polls, from 0.
+    pub shard_ordinal: u32,
+    /// How many exporters share them.
+    pub total_shards: u32,
     /// Where the metrics are.
     pub telemetry_path: String,
 }

@@ -204,12 +204,14 @@ impl Display for Footer<'_> {
             uptime_seconds,
             config_loaded_timestamp_seconds: loaded,
             config_last_reload_successful: successful,
+            shard_ordinal,
+            total_shards,
             telemetry_path,
         } = &self.0.exporter;
         let uptime = Span(i64::try_from(*uptime_seconds).unwrap_or(i64::MAX));
         write!(
             f,
-            "<footer>\n<p>kiwivm_exporter {} ({}), running for {uptime}. Configuration loaded {} ago{}.</p>\n\
+            "<footer>\n<p>kiwivm_exporter {} ({}), running for {uptime}. Configuration loaded {} ago{}.{}</p>\n\
              <nav aria-label=\"Exporter\">\n<a href=\".{}\">Metrics</a> <a href=\"./status.json\">This page as JSON</a> \
              <a href=\"./-/healthy\">Health</a> <a href=\"./-/ready\">Readiness</a> \
              <a href=\"{DOCUMENTATION}\">Documentation</a>\n</nav>\n</footer>\n",
@@ -220,6 +222,11 @@ impl Display for Footer<'_> {
                 ""
             } else {
                 "; the last reload failed"
+            },
+            if *total_shards == 1 {
+                String::new()
+            } else {
+                format!(" These are the VPSes of shard {shard_ordinal} of {total_shards}.")
             },
             Escaped(telemetry_path),
         )

@@ -1,5 +1,9 @@
 //! Flags and commands. Flag names follow the Prometheus exporters.
 
+mod simulate;
+
+pub use simulate::Simulate;
+
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -7,8 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Clock;
-use crate::config::Source;
-use crate::simulator::{PointsScope, Refusal};
+use crate::config::{Shard, Source};
 
 /// The port of this exporter.
 const DEFAULT_ADDRESS: &str = ":10064";
@@ -71,6 +74,14 @@ pub struct Cli {
     /// Allow POST /-/reload. SIGHUP reloads in any case.
     #[arg(long = "web.enable-lifecycle", global = true)]
     pub enable_lifecycle: bool,
+
+    /// Poll only the VPSes of this shard: its number, from 0, or the name of a pod of a stateful set, which ends in it.
+    #[arg(long, value_name = "I", value_parser = ordinal, requires = "total_shards", conflicts_with = "demo", global = true)]
+    shard: Option<u32>,
+
+    /// How many exporters share the VPSes of the configuration, each with a --shard of its own.
+    #[arg(long = "total-shards", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), requires = "shard", global = true)]
+    total_shards: Option<u32>,
 
     /// How fast time runs in the simulated account that the configuration points at, as given to `simulate`: intervals
     /// and the windows of points are shorter by this factor.
@@ -215,50 +226,6 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// What the simulator simulates.
-#[derive(Args, Clone, Debug)]
-pub struct Simulate {
-    /// Address to listen on.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:10065")]
-    pub listen: String,
-    /// Number of VPSes.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub vps: u32,
-    /// The same seed makes the same account.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// How much faster than real time the story goes.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = time_scale)]
-    pub time_scale: f64,
-    /// Days of usage rows that there are at the start.
-    #[arg(long, value_name = "DAYS", default_value_t = 14.0, value_parser = days)]
-    pub history: f64,
-    /// Seconds that getLiveServiceInfo takes.
-    #[arg(long = "live.latency", value_name = "SECONDS", default_value_t = 0.3, value_parser = seconds)]
-    pub live_latency: f64,
-    /// API points in 15 minutes and in 24 hours.
-    #[arg(long = "points.sizes", value_name = "N,N", default_value = "1000,20000", value_parser = points_sizes)]
-    pub points_sizes: [f64; 2],
-    /// What a call costs in points, for example getLiveServiceInfo=20; repeatable. Others cost 1.
-    #[arg(long = "points.cost", value_name = "CALL=POINTS", value_parser = points_cost)]
-    pub points_costs: Vec<(String, f64)>,
-    /// What an allowance covers: vps, account, or groups of VPSes by VEID modulo N.
-    #[arg(long = "points.scope", value_name = "vps|account|groups:N", default_value = "vps", value_parser = points_scope)]
-    pub points_scope: PointsScope,
-    /// Windows of points slide; else they begin anew all at once.
-    #[arg(long = "points.sliding")]
-    pub points_sliding: bool,
-    /// Seconds by which the remaining points lag behind.
-    #[arg(long = "points.lag", value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
-    pub points_lag: f64,
-    /// How a call without points is refused: status (429), drop or message.
-    #[arg(long = "points.refusal", value_name = "HOW", default_value = "status", value_parser = points_refusal)]
-    pub points_refusal: Refusal,
-    /// A YAML file with faults: a list of {veid, call, kind, seconds}.
-    #[arg(long, value_name = "FILE")]
-    pub faults: Option<PathBuf>,
-}
-
 /// How much to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
@@ -298,7 +265,16 @@ impl Cli {
         let contradiction = match &self.command {
             Some(Command::Backfill(options)) => options.contradiction(now),
             _ => None,
-        };
+        }
+        .or_else(|| {
+            let (shard, total) = (self.shard?, self.total_shards?);
+            let last = total - 1;
+            (shard > last).then(|| {
+                format!(
+                    "--shard: {shard} is too high, {total} shards are numbered from 0 to {last}"
+                )
+            })
+        });
         match contradiction {
             Some(text) => Err(Self::command().error(ErrorKind::ValueValidation, text)),
             None => Ok(self),
@@ -320,6 +296,11 @@ impl Cli {
                     Some((name.into_string().ok()?, value.into_string().ok()?))
                 })
                 .collect(),
+            shard: self
+                .shard
+                .zip(self.total_shards)
+                .and_then(|(shard, total)| Shard::new(shard, total))
+                .unwrap_or_default(),
         }
     }
 
@@ -351,58 +332,15 @@ fn telemetry_path(path: &str) -> Result<String, String> {
     }
 }
 
-fn points_sizes(text: &str) -> Result<[f64; 2], String> {
-    let points = |text: &str| {
-        text.parse()
-            .ok()
-            .filter(|points: &f64| (0.0..1e9).contains(points))
-    };
-    text.split_once(',')
-        .and_then(|(quarter, day)| Some([points(quarter)?, points(day)?]))
-        .ok_or_else(|| "must be two numbers, for example 1000,20000".to_owned())
-}
-
-fn points_cost(text: &str) -> Result<(String, f64), String> {
-    text.split_once('=')
-        .and_then(|(call, points)| Some((call.to_owned(), points.parse().ok()?)))
-        .filter(|(_, points): &(String, f64)| (0.0..1e6).contains(points))
-        .ok_or_else(|| {
-            "must be a call and its points, for example getLiveServiceInfo=20".to_owned()
-        })
-}
-
-fn points_scope(text: &str) -> Result<PointsScope, String> {
-    match (text, text.strip_prefix("groups:").map(str::parse)) {
-        ("vps", _) => Ok(PointsScope::Vps),
-        ("account", _) => Ok(PointsScope::Account),
-        (_, Some(Ok(groups))) if groups > 0 => Ok(PointsScope::Groups(groups)),
-        _ => Err("must be vps, account or groups:N".to_owned()),
-    }
-}
-
-fn points_refusal(text: &str) -> Result<Refusal, String> {
-    match text {
-        "status" => Ok(Refusal::Status),
-        "drop" => Ok(Refusal::Drop),
-        "message" => Ok(Refusal::Message),
-        _ => Err("must be status, drop or message".to_owned()),
-    }
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text
+/// Kubernetes tells a pod of a stateful set its name, for example kiwivm-exporter-2.
+fn ordinal(text: &str) -> Result<u32, String> {
+    let (_, number) = text.rsplit_once('-').unwrap_or(("", text));
+    let digits = number.bytes().all(|c| c.is_ascii_digit());
+    number
         .parse()
         .ok()
-        .filter(|seconds: &f64| (0.0..1e6).contains(seconds));
-    seconds.ok_or_else(|| "must be a number of seconds".to_owned())
-}
-
-fn days(text: &str) -> Result<f64, String> {
-    let days = text
-        .parse()
-        .ok()
-        .filter(|days: &f64| (0.0..=1000.0).contains(days));
-    days.ok_or_else(|| "must be a number of days from 0 to 1000".to_owned())
+        .filter(|_| digits)
+        .ok_or_else(|| "must be a number from 0, or a name that ends in a dash and one".to_owned())
 }
 
 fn faster(text: &str) -> Result<f64, String> {
@@ -411,13 +349,6 @@ fn faster(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|scale: &f64| (1.0..=100_000.0).contains(scale));
     scale.ok_or_else(|| "must be a number from 1 to 100000".to_owned())
-}
-
-fn time_scale(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(scale) if (0.001..=100_000.0).contains(&scale) => Ok(scale),
-        _ => Err("must be a number from 0.001 to 100000".to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -457,6 +388,16 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_has_a_number_or_is_a_pod() {
+        for shard in ["--shard=2", "--shard=kiwivm-exporter-2"] {
+            let cli = parse(&[shard, "--total-shards=3"]).expect("it is right");
+            assert_eq!(Some(cli.config_source().shard), Shard::new(2, 3), "{shard}");
+        }
+        let cli = parse(&[]).expect("it is right");
+        assert_eq!(cli.config_source().shard, Shard::default());
+    }
+
+    #[test]
     fn times_as_people_write_them() {
         for (text, time) in [
             ("1793491200", Time::At(1_793_491_200)),
@@ -480,6 +421,13 @@ mod tests {
             &["--web.telemetry-path=/-/x"],
             &["--web.telemetry-path=/status.json"],
             &["--demo", "--config.file=x"],
+            &["--shard=0"],
+            &["--total-shards=2"],
+            &["--shard=2", "--total-shards=2"],
+            &["--shard=0", "--total-shards=0"],
+            &["--shard=pod", "--total-shards=2"],
+            &["--shard=+1", "--total-shards=2"],
+            &["--demo", "--shard=0", "--total-shards=2"],
             &["simulate", "--time-scale=nan"],
             &["simulate", "--vps=0"],
             &["backfill", "--since=yesterday"],
