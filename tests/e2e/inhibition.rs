@@ -313,6 +313,7 @@ fn it_is_known_what_each_alert_is_about() {
         "KiwiVMAnswersNotUnderstood/info",
         "KiwiVMExporterDown/critical",
         "KiwiVMReloadFailed/warning",
+        "KiwiVMShardMissing/critical",
     ];
     assert_eq!(of(Subject::Exporter), of_exporters);
     assert_eq!(of(Subject::NoExporter), ["KiwiVMExporterAbsent/critical"]);

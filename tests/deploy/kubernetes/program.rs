@@ -112,8 +112,11 @@ impl Scratch {
             );
         }
         let arguments = texts(&self.container["args"]);
-        let ours = arguments.iter().filter(|argument| !of_shards(argument));
-        command.args(ours.map(|argument| self.moved(argument)));
+        let as_pod = |argument: &&str| {
+            let argument = argument.replace("$(POD_NAME)", "kiwi-kiwivm-exporter-1");
+            self.moved(&argument)
+        };
+        command.args(arguments.iter().map(as_pod));
         command
     }
 
@@ -130,13 +133,6 @@ impl Scratch {
         // Among what it could warn of are key files that everybody can read and variables that it does not know.
         assert_eq!(log, "", "{check:?}");
     }
-}
-
-/// The flags that divide VPSes among exporters.
-fn of_shards(argument: &str) -> bool {
-    ["--shard=", "--total-shards="]
-        .iter()
-        .any(|flag| argument.starts_with(flag))
 }
 
 #[test]
