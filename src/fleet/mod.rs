@@ -174,10 +174,9 @@ impl Fleet {
         }
     }
 
-    /// Shows the plan of each VPS.
-    pub fn show_plan(&mut self, mut of: impl FnMut(Veid) -> Planned) {
-        for vps in &mut self.vps {
-            let planned = of(vps.identity.veid);
+    /// Shows the plan of a VPS.
+    pub fn show_plan(&mut self, veid: Veid, planned: Planned) {
+        if let Some(vps) = self.find(veid) {
             for (record, interval) in vps.calls.iter_mut().zip(planned.intervals) {
                 record.interval = interval;
             }

@@ -73,7 +73,6 @@ pub struct Poller {
     in_flight: JoinSet<Answered>,
     next_key_check: Option<Duration>,
     stretched: bool,
-    shown: Option<u64>,
     keeper: Option<Keeper>,
     /// Whether counters of usage rows are shown. In a single round they would be 0 for ever, which reads as no traffic.
     counts_usage: bool,
@@ -110,7 +109,6 @@ impl Poller {
             in_flight: JoinSet::new(),
             next_key_check: None,
             stretched: false,
-            shown: None,
             keeper: None,
             counts_usage: true,
             collect: config.collect,
@@ -133,7 +131,6 @@ impl Poller {
                 forget_uncollected(&mut fleet, self.collect);
             }
             tracing::info!(file = %file.path().display(), age_seconds = elapsed.as_secs(), "going on from the state file");
-            self.shown = None;
             self.show_plan();
         }
         self.keeper = Some(Keeper::new(file));
@@ -243,7 +240,7 @@ impl Poller {
 
     fn show_plan(&mut self) {
         let fleet = &mut lock(&self.fleet);
-        show_plan(&mut self.planner, fleet, &mut self.shown, self.time_scale);
+        show_plan(&mut self.planner, fleet, self.time_scale);
     }
 
     /// One line when the wanted intervals can no longer be kept, one when they can again.
@@ -335,7 +332,6 @@ impl Poller {
         self.collect = config.collect;
         let (paces, limits) = (paces(&config), limits(&config, self.time_scale));
         self.planner.reconfigure(&paces, limits, self.planner_now());
-        self.shown = None;
         self.show_plan();
         // Nobody waiting for the reload is no reason not to do it.
         let _ = reload.done.send(());

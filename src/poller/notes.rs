@@ -85,14 +85,9 @@ impl Answered {
     }
 }
 
-/// Passes on to the fleet what the planner has decided and found out. `shown` is the revision that was passed on last;
-/// the planner lives in a time that runs `time_scale` times as fast.
-pub fn show_plan(
-    planner: &mut Planner,
-    fleet: &mut Fleet,
-    shown: &mut Option<u64>,
-    time_scale: f64,
-) {
+/// Passes on to the fleet what the planner has decided and found out since this was last done. The planner lives in a
+/// time that runs `time_scale` times as fast.
+pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64) {
     for (call, reason) in planner.take_deferrals() {
         fleet.totals_mut().count_deferral(call, reason);
     }
@@ -101,18 +96,16 @@ pub fn show_plan(
         costs: Call::ALL.map(|call| planner.learned_cost(call)),
         shared: planner.shared(),
     });
-    if shown.replace(planner.revision()) == Some(planner.revision()) {
-        return;
-    }
-    fleet.show_plan(|veid: Veid| {
+    for veid in planner.take_moved() {
         let on_the_clock = |interval: Option<Duration>| Some(interval?.div_f64(time_scale));
-        Planned {
+        let plan = Planned {
             intervals: planner.intervals(veid).map(on_the_clock),
             allowed: planner.allowed(veid),
             allowance: planner.allowance(veid),
             next_poll: next_poll(planner, veid, time_scale),
-        }
-    });
+        };
+        fleet.show_plan(veid, plan);
+    }
 }
 
 /// When the state of a VPS is asked for next, on the clock.

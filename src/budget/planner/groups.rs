@@ -227,6 +227,7 @@ impl Planner {
     }
 
     pub(super) fn index_groups(&mut self) {
+        self.moved.extend(&self.order);
         self.group_of = self
             .groups
             .iter()

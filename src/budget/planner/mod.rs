@@ -94,11 +94,14 @@ pub struct Planner {
     retry: Option<Duration>,
     /// Whether something that was due did not fit.
     starved: bool,
+    /// The points of no group allowed all that was due: what becomes due meanwhile waits for [`Self::retry`] too.
+    waits: bool,
     /// Calls that a memory written earlier accounts for already.
     promised: HashSet<(Veid, Call)>,
     seed: u64,
     deferrals: Vec<(Call, Deferral)>,
-    revision: u64,
+    /// VPSes whose plan may have changed.
+    moved: HashSet<Veid>,
 }
 
 /// An allowance, and what is going on with it.
@@ -202,10 +205,11 @@ impl Planner {
             next_replan: now,
             retry: None,
             starved: false,
+            waits: false,
             promised: HashSet::new(),
             seed,
             deferrals: Vec::new(),
-            revision: 0,
+            moved: HashSet::new(),
         };
         planner.reconfigure(fleet, limits, now);
         planner
@@ -245,21 +249,22 @@ impl Planner {
             group.replan_at = now;
         }
         self.next_replan = now;
+        self.moved.extend(&self.order);
     }
 
     /// Takes what is to be sent now. Each must be given back with [`Self::finish`].
     pub fn take_due(&mut self, now: Duration) -> Vec<Due> {
         self.retry = None;
         self.starved = false;
+        self.waits = false;
         if now >= self.next_replan {
             self.replan(now);
-            self.revision += 1;
         }
         let mut taken = Vec::new();
         self.take_bracket(now, &mut taken);
         self.take_surveys(now, &mut taken);
         // What the points did not allow a moment ago they do not allow now: hundreds of VPSes may wait for the same.
-        let mut unaffordable = vec![[false; Call::ALL.len()]; self.groups.len()];
+        let mut unaffordable = HashSet::new();
         if (0..self.groups.len()).all(|group| self.is_held(group)) {
             return taken;
         }
@@ -289,10 +294,14 @@ impl Planner {
                 .accounts
                 .get_mut(&veid)
                 .is_none_or(|account| account.downloads.admits(call, download, now));
-            if bearable && !unaffordable[group][call.index()] {
-                unaffordable[group][call.index()] = !self.fits(group, call, now);
-            }
-            if !bearable || unaffordable[group][call.index()] {
+            let affordable = bearable && !unaffordable.contains(&(group, call)) && {
+                let fits = self.fits(group, call, now);
+                if !fits {
+                    unaffordable.insert((group, call));
+                }
+                fits
+            };
+            if !affordable {
                 self.retry_in(RETRY, now);
                 self.starved = true;
                 if self.schedule.put_off(veid) {
@@ -313,6 +322,8 @@ impl Planner {
                 Wish::Bracket => self.retry_in(RETRY, now),
             }
         }
+        let starved: HashSet<usize> = unaffordable.iter().map(|(group, _)| *group).collect();
+        self.waits = starved.len() == self.groups.len();
         taken
     }
 
@@ -326,9 +337,12 @@ impl Planner {
             .as_ref()
             .filter(|(_, bracket)| !bracket.in_flight)
             .map(|(_, bracket)| bracket.next().1.max(now + RETRY / 50));
-        self.schedule
-            .next_due(now)
-            .into_iter()
+        let due = if self.waits {
+            None
+        } else {
+            self.schedule.next_due(now)
+        };
+        due.into_iter()
             .chain(self.retry.filter(|retry| *retry > now))
             .chain(bracket)
             .chain([self.next_replan])
@@ -399,10 +413,9 @@ impl Planner {
         std::mem::take(&mut self.deferrals)
     }
 
-    /// Changes whenever intervals, allowances or costs may have.
-    #[must_use]
-    pub const fn revision(&self) -> u64 {
-        self.revision
+    /// The VPSes whose intervals, allowance or next poll may have changed since this was last asked.
+    pub fn take_moved(&mut self) -> HashSet<Veid> {
+        std::mem::take(&mut self.moved)
     }
 
     /// The planned intervals; that of live for service info, in whose place live stands. `None` for a call that is shed.

@@ -106,6 +106,8 @@ impl Planner {
                 self.schedule.begin_with_service_info(*veid, now);
             }
         }
+        let members = &self.groups[group].allowance.members;
+        self.moved.extend(members);
         self.watch(group, now);
         self.consider_survey(group, now);
     }

@@ -36,12 +36,15 @@ fn fleet(names: &[&str]) -> Fleet {
     };
     let identities = names.iter().zip(1..).map(identity).collect();
     let mut fleet = Fleet::new(identities, 3.0);
-    fleet.show_plan(|_| Planned {
+    let planned = Planned {
         intervals: [Some(Duration::from_secs(120)); Call::ALL.len()],
         allowed: Some([500.0, 10_000.0]),
         allowance: Some(7),
         next_poll: Some(now().elapsed + Duration::from_secs(30)),
-    });
+    };
+    for (_, veid) in names.iter().zip(1..) {
+        fleet.show_plan(Veid(veid), planned);
+    }
     fleet
 }
 

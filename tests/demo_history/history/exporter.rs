@@ -23,7 +23,6 @@ pub struct Exporter<'a> {
     credentials: HashMap<Veid, (Credential, ApiKey)>,
     fleet: SharedFleet,
     planner: Planner,
-    shown: Option<u64>,
     started: f64,
     elapsed: Duration,
     wake: Duration,
@@ -66,7 +65,6 @@ impl<'a> Exporter<'a> {
             credentials: credentials.into_iter().collect(),
             fleet: fleet_of(&config),
             planner: Planner::new(&paces(&config), limits(&config, 1.0), SEED, BEFORE_START),
-            shown: None,
             started: now,
             elapsed: BEFORE_START,
             wake: BEFORE_START,
@@ -89,7 +87,7 @@ impl<'a> Exporter<'a> {
         self.elapsed = until;
         // Nobody looks in between.
         let fleet = &mut lock(&self.fleet);
-        show_plan(&mut self.planner, fleet, &mut self.shown, 1.0);
+        show_plan(&mut self.planner, fleet, 1.0);
     }
 
     /// What a scrape reads now, without the end.
