@@ -7,6 +7,7 @@ pub mod healthcheck;
 pub mod once;
 pub mod plan;
 pub mod serve;
+mod service_manager;
 pub mod simulate;
 
 use std::fmt;

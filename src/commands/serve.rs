@@ -9,14 +9,14 @@ use futures_util::future::BoxFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Failure, block_on, client_for, load_config};
+use super::{Failure, block_on, client_for, load_config, service_manager};
 use crate::cli::Cli;
 use crate::clock::Clock;
 use crate::config::{Compatibility, Config};
 use crate::exposition::format::Format;
 use crate::exposition::{Exposition, UnknownVps};
 use crate::kiwivm::is_loopback;
-use crate::poller::{Poller, Reload, SharedFleet, StateFile, Until, fleet_of, lock};
+use crate::poller::{Poller, Pulse, Reload, SharedFleet, StateFile, Until, fleet_of, lock};
 use crate::web::{self, Gate, Options, Site, Status};
 
 /// Not ready for longer than this would only hide the VPSes that do answer.
@@ -91,7 +91,8 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     let (stop, stopped) = watch::channel(false);
     let exporter = Arc::new(Exporter {
         exposition: Exposition::new(fleet.clone(), clock, config.compatibility),
-        fleet,
+        fleet: fleet.clone(),
+        pulse: poller.pulse(),
         started: clock.now().elapsed,
         clock,
         load,
@@ -101,6 +102,9 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     });
     let polling = tokio::spawn(poller.run(Until::Stopped, for_poller, stopped.clone()));
     let waiting = tokio::spawn(signals.obey(exporter.clone(), stop));
+    let watchdog = service_manager::feed_watchdog(exporter.pulse.clone(), fleet.clone(), clock);
+    let watchdog = tokio::spawn(watchdog);
+    service_manager::ready(&fleet);
 
     let stopping = async move {
         let mut stopped = stopped;
@@ -109,6 +113,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     };
     web::serve(listeners, exporter, options(cli, gate), stopping).await;
     waiting.abort();
+    watchdog.abort();
     if let Err(error) = polling.await {
         tracing::error!(%error, "the poller ended badly");
     }
@@ -130,6 +135,7 @@ struct Exporter {
     exposition: Exposition,
     fleet: SharedFleet,
     clock: Clock,
+    pulse: Pulse,
     started: Duration,
     load: LoadConfig,
     reloads: mpsc::Sender<Reload>,
@@ -140,11 +146,13 @@ struct Exporter {
 impl Exporter {
     /// Replaces the configuration, or keeps the old one and says what is wrong with the new.
     async fn reload_config(&self) -> Result<(), String> {
+        service_manager::reloading();
         let outcome = self
             .try_reload()
             .await
             .map_err(|failure| failure.to_string());
         self.exposition.reloaded(outcome.as_ref().ok().cloned());
+        service_manager::ready(&self.fleet);
         match &outcome {
             Ok(_) => tracing::info!("configuration reloaded"),
             Err(error) => {
@@ -184,6 +192,10 @@ impl Site for Exporter {
         let reloads = self.exposition.reloads();
         let fleet = lock(&self.fleet);
         Status::new(&fleet, reloads, &self.telemetry_path, self.clock.now())
+    }
+
+    fn healthy(&self) -> bool {
+        self.pulse.is_felt(self.clock.now().elapsed)
     }
 
     fn ready(&self) -> bool {
@@ -238,6 +250,7 @@ impl Signals {
             }
         }
         tracing::info!("stopping");
+        service_manager::stopping();
         stop.send_replace(true);
     }
 }

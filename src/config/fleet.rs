@@ -321,18 +321,19 @@ fn labels(reader: &mut Reader, section: &Dict, path: &str) -> BTreeMap<String, S
     labels
 }
 
-/// Relative paths are looked for among systemd's credentials first, then beside the configuration.
+/// Relative paths are looked for among systemd's credentials first, then beside the configuration. Credentials have no
+/// folders: for the files of one systemd writes an underscore, so that `keys/a.key` is `keys_a.key` there.
 fn key_file(
     reader: &mut Reader,
     key: &str,
     path: &str,
     folders: &Folders,
 ) -> Option<(ApiKey, KeySource)> {
-    let in_credentials = folders
-        .credentials
-        .as_ref()
-        .map(|folder| folder.join(path))
-        .filter(|path| path.exists());
+    let in_credentials = folders.credentials.as_ref().and_then(|folder| {
+        [folder.join(path), folder.join(path.replace('/', "_"))]
+            .into_iter()
+            .find(|path| path.exists())
+    });
     let path = in_credentials.unwrap_or_else(|| folders.config.join(path));
     let source = KeySource::File(path.clone());
     match source.read() {

@@ -285,6 +285,19 @@ fn credentials_of_systemd_come_first() {
 }
 
 #[test]
+fn credentials_of_a_folder_have_its_name_in_front() {
+    let folder = folder("vps: [{veid: 1, api_key_file: keys/a.key}]\n");
+    let credentials = TempDir::new().expect("there is room");
+    write(credentials.path(), "keys_a.key", "private_credential");
+    let path = credentials.path().display().to_string();
+    let (config, _) = load_with(&folder, &[("CREDENTIALS_DIRECTORY", &path)]).expect("it is right");
+    assert_eq!(
+        Some(&config.vps[0].key),
+        ApiKey::new("private_credential").as_ref()
+    );
+}
+
+#[test]
 fn files_that_everyone_can_read_are_warned_of() {
     let folder = folder("vps: [{veid: 1, api_key_file: a.key}, {veid: 2, api_key: x}]\n");
     for name in ["a.key", "config.yaml"] {

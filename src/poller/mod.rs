@@ -3,10 +3,12 @@
 mod keeper;
 mod keys;
 mod notes;
+mod pulse;
 mod setup;
 mod state_file;
 
 pub use notes::{Answered, Noted, show_plan};
+pub use pulse::Pulse;
 pub use setup::{limits, paces};
 pub use state_file::{State, StateFile};
 
@@ -77,6 +79,7 @@ pub struct Poller {
     /// Whether counters of usage rows are shown. In a single round they would be 0 for ever, which reads as no traffic.
     counts_usage: bool,
     collect: Collect,
+    pulse: Pulse,
 }
 
 /// The fleet of a configuration, about which nothing is known yet.
@@ -112,9 +115,17 @@ impl Poller {
             keeper: None,
             counts_usage: true,
             collect: config.collect,
+            pulse: Pulse::default(),
         };
+        poller.pulse.beat(clock.now().elapsed);
         poller.show_plan();
         poller
+    }
+
+    /// What tells whether it still goes round.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Goes on where an earlier process left off, and keeps the file up to date.
@@ -159,6 +170,7 @@ impl Poller {
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
+            self.pulse.beat(self.clock.now().elapsed);
             self.start_due().await;
             if until == Until::EverythingTried && self.planner.everything_tried() {
                 return;

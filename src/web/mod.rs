@@ -43,6 +43,11 @@ pub trait Site: Send + Sync + 'static {
     /// What the status page tells.
     fn status(&self) -> Status;
 
+    /// Whether the process works.
+    fn healthy(&self) -> bool {
+        true
+    }
+
     /// Whether every VPS was tried, or has had its time.
     fn ready(&self) -> bool;
 

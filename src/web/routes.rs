@@ -126,7 +126,13 @@ async fn route<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Res
         return with(response, ALLOW, HeaderValue::from_static(allowed));
     }
     match path {
-        "/-/healthy" => plain(StatusCode::OK, "kiwivm_exporter is healthy.\n"),
+        "/-/healthy" if shared.site.healthy() => {
+            plain(StatusCode::OK, "kiwivm_exporter is healthy.\n")
+        }
+        "/-/healthy" => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The poller has not gone round for minutes: restart the exporter.\n",
+        ),
         "/-/ready" if shared.site.ready() => plain(StatusCode::OK, "kiwivm_exporter is ready.\n"),
         "/-/ready" => plain(
             StatusCode::SERVICE_UNAVAILABLE,

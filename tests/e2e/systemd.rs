@@ -1,8 +1,9 @@
-//! Sockets that somebody else has bound, as systemd passes them.
+//! What passes between systemd and the program: sockets that are bound already, and notifications.
 
+use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output, Stdio};
 
-use crate::exporter::{Exporter, PROGRAM};
+use crate::exporter::{Exporter, PATIENCE, PROGRAM};
 use crate::prometheus::python;
 
 /// Makes sockets, puts them where systemd does, and becomes the program. Each argument up to `--` is a kind of socket.
@@ -96,4 +97,89 @@ fn what_is_no_tcp_listener_is_refused() {
         .output()
         .expect("it starts");
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// The place of systemd: receives notifications.
+struct Manager {
+    socket: UnixDatagram,
+    folder: tempfile::TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = tempfile::TempDir::new().expect("there is a temporary directory");
+        let socket = UnixDatagram::bind(folder.path().join("notify")).expect("it is free");
+        socket.set_read_timeout(Some(PATIENCE)).expect("it is one");
+        Self { socket, folder }
+    }
+
+    /// Starts the demo so that it tells this manager what happens.
+    fn start(&self, watchdog_usec: Option<&str>) -> Exporter {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args([
+                "--demo",
+                "--web.listen-address=127.0.0.1:0",
+                "--log.format=json",
+            ])
+            .env("NOTIFY_SOCKET", self.folder.path().join("notify"))
+            .stdout(Stdio::null());
+        if let Some(usec) = watchdog_usec {
+            command.env("WATCHDOG_USEC", usec);
+        }
+        Exporter::wait_for_line(command, |line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            let listens = line["message"] == "listening";
+            listens.then(|| format!("http://{}", line["address"].as_str().unwrap_or_default()))
+        })
+    }
+
+    fn next(&self) -> String {
+        let mut buffer = [0; 1024];
+        let length = self.socket.recv(&mut buffer).expect("something comes");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    }
+}
+
+#[test]
+fn the_service_manager_knows_what_happens() {
+    let manager = Manager::new();
+    let mut exporter = manager.start(None);
+    let ready = manager.next();
+    assert!(ready.starts_with("READY=1\nSTATUS="), "{ready}");
+    assert!(ready.contains(" of 8 VPSes have answered\n"), "{ready}");
+
+    exporter.signal("HUP");
+    let reloading = manager.next();
+    assert!(
+        reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+        "{reloading}"
+    );
+    assert!(manager.next().starts_with("READY=1\n"));
+
+    exporter.signal("TERM");
+    assert_eq!(manager.next(), "STOPPING=1\n");
+    assert_eq!(exporter.ended().0, Some(0));
+}
+
+#[test]
+fn a_watchdog_is_fed_while_the_poller_goes_round() {
+    let manager = Manager::new();
+    let _exporter = manager.start(Some("400000"));
+    assert!(manager.next().starts_with("READY=1\n"));
+    for _ in 0..3 {
+        let fed = manager.next();
+        assert!(fed.starts_with("WATCHDOG=1\nSTATUS="), "{fed}");
+    }
+}
+
+#[test]
+fn a_service_manager_that_is_gone_is_no_reason_to_end() {
+    let manager = Manager::new();
+    std::fs::remove_file(manager.folder.path().join("notify")).expect("it is there");
+    let mut exporter = manager.start(None);
+    exporter.signal("TERM");
+    assert_eq!(exporter.ended().0, Some(0));
+    let says = "the service manager could not be told";
+    assert!(exporter.log().contains(says), "{}", exporter.log());
 }
