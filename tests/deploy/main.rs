@@ -2,6 +2,11 @@
 //!
 //! `tests/run` installs the tools and says which are missing; `tests/run --quick` leaves this program out.
 
+mod container;
+mod debian;
 mod kubernetes;
+mod prometheus;
 mod scripts;
+mod security;
+mod systemd;
 mod tools;

@@ -8,6 +8,9 @@ fn shellcheck_has_nothing_to_say() {
         "tests/run",
         "tests/static_build",
         ".ci/run",
+        "deploy/debian/build",
+        "deploy/debian/scripts/postinst",
+        "deploy/debian/scripts/postrm",
         "deploy/kubernetes/generate",
     ] {
         run(tool("shellcheck").arg(repository(script)));

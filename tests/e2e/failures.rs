@@ -12,7 +12,7 @@ use kiwivm_exporter::poller::{Poller, Until, fleet_of};
 use reqwest::Url;
 use tokio::sync::{mpsc, watch};
 
-use crate::exporter::PATIENCE;
+use crate::exporter::{PATIENCE, config, run_answered};
 use crate::mock::{Mock, Reply, sample};
 use crate::page::Page;
 
@@ -298,5 +298,37 @@ async fn nine_that_hang_do_not_make_the_others_old() {
         let calls = [LIVE, "getRateLimitStatus"];
         let errors = calls.map(|call| errors(&page, &veid.to_string(), call, "timeout"));
         assert!(errors.iter().sum::<f64>() >= 1.0, "{veid}");
+    }
+}
+
+#[tokio::test]
+async fn words_of_the_api_can_not_forge_lines_of_the_log() {
+    let mock = Mock::start([1]).await;
+    let words = "no\nts=2026-01-01T00:00:00Z level=info message=\"forged\"\r\n\u{1b}[2Kforged";
+    let answer = serde_json::json!({"error": 5, "message": words}).to_string();
+    mock.reply_to_everything(1, Reply::Body(answer));
+    let yaml = format!(
+        "api: {{endpoint: \"{}\"}}\nvps: [{{veid: 1, api_key: private_x}}]\n",
+        mock.endpoint
+    );
+    let (_folder, flag) = config(&yaml);
+    for format in ["json", "logfmt"] {
+        let output = run_answered(&[
+            "once",
+            &flag,
+            &format!("--log.format={format}"),
+            "--log.level=trace",
+        ])
+        .await;
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(log.contains("forged"), "{log}");
+        let begins = if format == "json" { "{\"" } else { "ts=20" };
+        for line in log.lines() {
+            assert!(
+                line.starts_with(begins) && !line.starts_with("ts=2026-01-01"),
+                "{line}"
+            );
+            assert!(!line.contains('\u{1b}'), "{line}");
+        }
     }
 }

@@ -13,9 +13,8 @@ use tempfile::TempDir;
 use super::render::{
     Objects, block, file, find, named, only, rendered, rendered_with, set, sets, texts, yaml,
 };
-use crate::tools::{repository, run};
+use crate::tools::{PROGRAM, repository, run};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_kiwivm_exporter");
 /// A password file as README.md has it.
 const WEB_CONFIG: &str = "basic_auth_users:\n  prometheus: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG\n";
 

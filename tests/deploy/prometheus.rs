@@ -1,0 +1,241 @@
+//! The examples for Prometheus and for compose: judged by promtool and amtool, and used by a real Prometheus.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::tools::{PROGRAM, Started, repository, run, tool, wait_until};
+
+const EXAMPLES: [&str; 4] = [
+    "deploy/prometheus/prometheus.yml",
+    "deploy/prometheus/prometheus-shards.yml",
+    "deploy/prometheus/prometheus-tls.yml",
+    "deploy/compose/prometheus.yml",
+];
+const PASSWORD: &str = "correct horse";
+
+/// A folder that is /etc/prometheus: the example, the rules, and certificates that the exporter's are made with too.
+struct Folder(TempDir);
+
+impl Folder {
+    fn of(example: &str) -> Self {
+        let folder = Self(TempDir::new().expect("there is a temporary directory"));
+        fs::copy(repository(example), folder.path("prometheus.yml")).expect("there is room");
+        fs::create_dir(folder.path("rules")).expect("there is room");
+        let rules = repository("deploy/prometheus/rules/kiwivm.yml");
+        fs::copy(rules, folder.path("rules/kiwivm.yml")).expect("there is room");
+        let key = rcgen::KeyPair::generate().expect("there is randomness");
+        let mut params =
+            rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("it is a name");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&key).expect("it can be signed");
+        fs::write(folder.path("kiwivm-ca.pem"), ca.pem()).expect("there is room");
+        let issuer = rcgen::Issuer::new(params, key);
+        for (name, usage) in [
+            ("server", rcgen::ExtendedKeyUsagePurpose::ServerAuth),
+            ("kiwivm-client", rcgen::ExtendedKeyUsagePurpose::ClientAuth),
+        ] {
+            let key = rcgen::KeyPair::generate().expect("there is randomness");
+            let mut params =
+                rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("it is a name");
+            params.extended_key_usages = vec![usage];
+            let certificate = params.signed_by(&key, &issuer).expect("it can be signed");
+            fs::write(folder.path(&format!("{name}.pem")), certificate.pem())
+                .expect("there is room");
+            fs::write(folder.path(&format!("{name}.key")), key.serialize_pem())
+                .expect("there is room");
+        }
+        fs::write(folder.path("kiwivm.password"), PASSWORD).expect("there is room");
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a name of the example as another one.
+    fn replace(&self, name: &str, other: &str) {
+        let file = self.path("prometheus.yml");
+        let text = fs::read_to_string(&file).expect("it is there");
+        assert!(text.contains(name), "{name} is not in\n{text}");
+        fs::write(file, text.replace(name, other)).expect("there is room");
+    }
+}
+
+/// A Prometheus that is killed at the end.
+struct Prometheus {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Prometheus {
+    fn start(folder: &Folder) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("there is a port").to_string();
+        let child = tool("prometheus")
+            .arg(format!(
+                "--config.file={}",
+                folder.path("prometheus.yml").display()
+            ))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path("data").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("prometheus is needed for this test");
+        Self {
+            child,
+            url: format!("http://{address}"),
+        }
+    }
+
+    /// The value of an expression that has one series.
+    fn value(&self, expression: &str) -> Option<String> {
+        let output = tool("curl")
+            .args([
+                "-sS",
+                "--get",
+                "--data-urlencode",
+                &format!("query={expression}"),
+            ])
+            .arg(format!("{}/api/v1/query", self.url))
+            .output()
+            .expect("curl is needed for this test");
+        let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
+        Some(answer["data"]["result"][0]["value"][1].as_str()?.to_owned())
+    }
+}
+
+fn demo(arguments: &[&str]) -> Started {
+    let mut demo = Command::new(PROGRAM);
+    demo.args([
+        "--demo",
+        "--web.listen-address=127.0.0.1:0",
+        "--log.format=json",
+    ])
+    .args(arguments)
+    .stdout(Stdio::null());
+    Started::when(demo, "listening")
+}
+
+#[test]
+fn promtool_takes_every_example() {
+    for example in EXAMPLES {
+        let folder = Folder::of(example);
+        let checked = run(tool("promtool")
+            .args(["check", "config"])
+            .arg(folder.path("prometheus.yml")));
+        assert!(
+            checked.contains("1 rule files found"),
+            "{example}: {checked}"
+        );
+    }
+}
+
+#[test]
+fn prometheus_scrapes_an_exporter_that_asks_for_a_certificate_and_a_password() {
+    let folder = Folder::of("deploy/prometheus/prometheus-tls.yml");
+    let hash = bcrypt::hash(PASSWORD, 4).expect("it can be hashed");
+    let web = format!(
+        "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: kiwivm-ca.pem\nbasic_auth_users:\n  prometheus: {hash}\n"
+    );
+    fs::write(folder.path("web.yml"), web).expect("there is room");
+    let exporter = demo(&[&format!(
+        "--web.config.file={}",
+        folder.path("web.yml").display()
+    )]);
+    let address = exporter.field("address").replace("127.0.0.1", "localhost");
+    folder.replace("exporter.example.com:10064", &address);
+    folder.replace("scrape_interval: 1m", "scrape_interval: 1s");
+    let prometheus = Prometheus::start(&folder);
+    wait_until("it is scraped", || {
+        prometheus.value("up{job=\"kiwivm\"}").as_deref() == Some("1")
+    });
+}
+
+#[test]
+fn the_prometheus_of_compose_scrapes_the_demo_and_knows_the_rules() {
+    let exporter = demo(&[]);
+    let folder = Folder::of("deploy/compose/prometheus.yml");
+    folder.replace("exporter:10064", &exporter.field("address"));
+    folder.replace("scrape_interval: 30s", "scrape_interval: 1s");
+    folder.replace("evaluation_interval: 30s", "evaluation_interval: 1s");
+    let prometheus = Prometheus::start(&folder);
+    // One VPS of the demo is suspended, and that is told at once.
+    wait_until("an alert is due", || {
+        prometheus
+            .value("count(ALERTS{alertname=\"KiwiVMSuspended\"})")
+            .is_some()
+    });
+}
+
+#[test]
+fn compose_finds_everything_that_it_mounts() {
+    let compose = |files: &[&str]| -> Value {
+        let mut command = tool("podman-compose");
+        for file in files {
+            command.arg("-f").arg(repository(file));
+        }
+        yaml_serde::from_str(&run(command.arg("config"))).expect("it is YAML")
+    };
+    let base = "deploy/compose/compose.yaml";
+    let demo = compose(&[base]);
+    let account = compose(&[base, "deploy/compose/compose.account.yaml"]);
+    let command = |of: &Value| {
+        of["services"]["exporter"]["command"][0]
+            .as_str()
+            .map(str::to_owned)
+    };
+    assert_eq!(command(&demo).as_deref(), Some("--demo"));
+    assert_eq!(
+        command(&account).as_deref(),
+        Some("--config.file=/etc/kiwivm_exporter/config.yaml")
+    );
+    let folder = repository("deploy/compose");
+    for (name, service) in demo["services"].as_object().expect("there are services") {
+        assert_eq!(service["read_only"], true, "{name}");
+        assert_eq!(service["cap_drop"][0], "ALL", "{name}");
+        for port in service["ports"].as_array().expect("it has ports") {
+            let port = port.as_str().expect("it is text");
+            assert!(port.starts_with("127.0.0.1:"), "{name}: {port}");
+        }
+        for volume in service["volumes"].as_array().into_iter().flatten() {
+            let source = volume
+                .as_str()
+                .and_then(|volume| volume.split(':').next())
+                .expect("it is text");
+            let named = demo["volumes"].get(source).is_some();
+            assert!(
+                named || folder.join(Path::new(source)).exists(),
+                "{name}: {source}"
+            );
+        }
+    }
+    run(tool("amtool")
+        .arg("check-config")
+        .arg(folder.join("alertmanager.yml")));
+    // What Grafana is provisioned with is where compose has it.
+    let provisioned = |path: &str| fs::read_to_string(repository(path)).expect("it is there");
+    assert!(
+        provisioned("grafana/provisioning/datasources/kiwivm.yml")
+            .contains("http://prometheus:9090")
+    );
+    assert!(
+        provisioned("grafana/provisioning/dashboards/kiwivm.yml")
+            .contains("path: /var/lib/grafana/dashboards/kiwivm")
+    );
+}
