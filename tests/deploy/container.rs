@@ -188,11 +188,8 @@ fn an_account_is_polled_with_keys_of_a_mount_and_state_of_a_volume() {
         fs::read_to_string(path("simulated.yaml")).is_ok_and(|yaml| yaml.contains("api_key: "))
     });
     let yaml = fs::read_to_string(path("simulated.yaml")).expect("it was written");
-    let key = yaml
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("api_key: "))
-        .expect("it has a key")
-        .trim_matches('"');
+    let (_, key) = yaml.split_once("api_key: ").expect("it has a key");
+    let key = key.split([',', '}', '\n']).next().unwrap_or_default();
     fs::write(path("vps.key"), key).expect("there is room");
     fs::set_permissions(path("vps.key"), Permissions::from_mode(0o400)).expect("it is ours");
     std::os::unix::fs::chown(path("vps.key"), Some(65532), Some(65532)).expect("we are root");
