@@ -224,6 +224,26 @@ fn hostile_names_are_escaped_in_both_formats() {
     }
 }
 
+#[test]
+fn a_vps_has_one_series_of_info_whatever_it_calls_itself() {
+    let mut fleet = fleet(vec![identity(1, "a")]);
+    for hostname in ["one", "two", "three"] {
+        let body = serde_json::json!({"error": 0, "hostname": hostname}).to_string();
+        let decoded =
+            decode(Call::ServiceInfo, body.as_bytes(), &mut |_| {}).expect("it is an answer");
+        fleet.apply(Veid(1), Call::ServiceInfo, &Ok(decoded), NOW);
+    }
+    let page = openmetrics(&exposition(fleet), NOW);
+    let info: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("kiwivm_vps_info{"))
+        .collect();
+    assert!(
+        info.len() == 1 && info[0].contains("hostname=\"three\""),
+        "{info:?}"
+    );
+}
+
 fn unpacked(body: &[u8]) -> String {
     let mut page = String::new();
     let mut decoder = flate2::read::GzDecoder::new(body);
