@@ -312,8 +312,8 @@ fn it_is_known_what_each_alert_is_about() {
         "KiwiVMAPIPointsLow/warning/shared",
         "KiwiVMAnswersNotUnderstood/info",
         "KiwiVMExporterDown/critical",
-        "KiwiVMReloadFailed/warning",
         "KiwiVMShardMissing/critical",
+        "KiwiVMReloadFailed/warning",
     ];
     assert_eq!(of(Subject::Exporter), of_exporters);
     assert_eq!(of(Subject::NoExporter), ["KiwiVMExporterAbsent/critical"]);

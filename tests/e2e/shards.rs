@@ -43,6 +43,9 @@ fn every_vps_belongs_to_exactly_one_of_up_to_sixteen_shards() {
 }
 
 /// Calls cost 20 points and all VPSes share one allowance, which nobody but the account can see.
+///
+/// A shard can not tell the calls of the others from its own, so it may take its calls for dearer
+/// than they are, never for cheaper.
 #[tokio::test]
 async fn shards_together_keep_to_the_share_and_show_every_vps_once() {
     let simulator = simulator(&[
@@ -69,7 +72,7 @@ async fn shards_together_keep_to_the_share_and_show_every_vps_once() {
         let page = shard
             .wait_for("the cost is learned", |page| {
                 page.one("kiwivm_api_call_points", &[("call", "getLiveServiceInfo")])
-                    .is_some_and(|points| (points - 20.0).abs() < 1.5)
+                    .is_some_and(|points| points > 18.5)
             })
             .await;
         let number = |name| page.one(name, &[]).map(|number| number.to_string());
