@@ -11,11 +11,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::allowance::Remaining;
+use super::bracket::fall_between;
 use super::window::Window;
 use crate::kiwivm::Veid;
 
 /// What the others must have spent for a drop to tell anything, in points.
 pub const TELLING: f64 = 16.0;
+/// Of that, what the spender's own counter must show: it is spent at a price that may be taken for too high.
+const SHOWN: f64 = 0.75 * TELLING;
+/// In so many readings after the first at least.
+const LEAST_FALLS: usize = 3;
+/// When it has not shown that after so much, nobody is parted.
+const MOST_SPENT: f64 = 8.0 * TELLING;
 /// The silence before a round, in which a counter that lags catches up.
 const SILENCE: Duration = Duration::from_secs(20);
 /// From this part of what the spender spent on, a drop is taken for the spender's.
@@ -51,8 +58,10 @@ struct Anchor {
 /// What the counter of a VPS showed in one round.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    /// The fall since the first reading, beyond the VPS's own calls.
+    /// The fall since the first reading.
     fall: f64,
+    /// What the VPS itself had spent of that.
+    own: f64,
     /// What the others had spent by the silence.
     others: f64,
     /// What the spender had spent by the silence.
@@ -63,12 +72,23 @@ struct Seen {
     spent: f64,
 }
 
+impl Seen {
+    /// The fall beyond the VPS's own calls.
+    fn net(&self) -> f64 {
+        self.fall - self.own
+    }
+}
+
 /// What was spent when a silence began.
 #[derive(Clone, Debug)]
 struct Silence {
     begun: Duration,
     group: f64,
     own: BTreeMap<Veid, f64>,
+    /// Whether the spender's counter showed what was spent before.
+    told: bool,
+    /// What that counter showed, as a part of what was reckoned.
+    price: f64,
 }
 
 /// What a survey wants done next.
@@ -100,6 +120,8 @@ pub struct Survey {
     anchors: BTreeMap<Veid, Anchor>,
     seen: BTreeMap<Veid, Vec<Seen>>,
     silences: Vec<Silence>,
+    /// The last reading of the spender while it spends, and the falls from one to the next: seen, and as reckoned.
+    spending: (Option<Anchor>, Vec<(f64, f64)>),
     reading: bool,
     until: Duration,
 }
@@ -115,6 +137,7 @@ impl Survey {
             anchors: BTreeMap::new(),
             seen: BTreeMap::new(),
             silences: Vec::new(),
+            spending: (None, Vec::new()),
             reading: true,
             until: now + LONGEST,
         }
@@ -158,9 +181,13 @@ impl Survey {
                 .get(&self.spender)
                 .map(|anchor| anchor.spent.own),
         };
-        if own(self.spender) - spent_before.unwrap_or(0.0) < TELLING {
+        let spent = own(self.spender) - spent_before.unwrap_or(0.0);
+        let price = usual_part(&self.spending.1);
+        let told = self.spending.1.len() >= LEAST_FALLS && price * spent >= SHOWN;
+        if spent < TELLING || (!told && spent < MOST_SPENT) {
             return Step::Spend(self.spender);
         }
+        self.spending = (None, Vec::new());
         let own = self
             .members
             .iter()
@@ -170,6 +197,8 @@ impl Survey {
             begun: now,
             group,
             own,
+            told,
+            price,
         });
         self.pending.clone_from(&self.members);
         if self.silences.len() == ROUNDS {
@@ -183,6 +212,13 @@ impl Survey {
     /// Takes in a reading; the verdict, when that was the last one.
     pub fn read(&mut self, veid: Veid, remaining: Remaining, spent: Spent) -> Option<Verdict> {
         if !self.reading {
+            if veid == self.spender {
+                let anchor = Anchor { remaining, spent };
+                if let Some(last) = self.spending.0.replace(anchor) {
+                    let fall = fall_between(last.remaining, remaining);
+                    self.spending.1.push((fall, spent.own - last.spent.own));
+                }
+            }
             return None;
         }
         let position = self.pending.iter().position(|pending| *pending == veid)?;
@@ -203,7 +239,8 @@ impl Survey {
                     falls[1].max(falls[0])
                 };
                 self.seen.entry(veid).or_default().push(Seen {
-                    fall: fall - (spent.own - anchor.spent.own),
+                    fall,
+                    own: spent.own - anchor.spent.own,
                     others: (silence.group - anchor.spent.group) - (own_then - anchor.spent.own),
                     spender: silence.own.get(&self.spender).unwrap_or(&0.0)
                         - self
@@ -222,27 +259,49 @@ impl Survey {
         (self.silences.len() == ROUNDS).then(|| self.verdict())
     }
 
+    /// What readings cost, as a part of what they were reckoned at: while the spender alone was read, its counter showed
+    /// it. Readings that were measured while others were at work are reckoned too dear, and nobody would seem to share.
+    fn price(&self) -> f64 {
+        let prices = self.silences.iter().map(|silence| silence.price);
+        prices.fold(1.0, f64::min)
+    }
+
+    /// What a VPS showed in both rounds, at the price that readings had. `None` if one of them is missing.
+    fn seen_at_price(&self, veid: Veid) -> Option<Vec<Seen>> {
+        let seen = self.seen.get(&veid).filter(|seen| seen.len() == ROUNDS)?;
+        let price = self.price();
+        let at_price = |seen: &Seen| Seen {
+            own: price * seen.own,
+            others: price * seen.others,
+            spender: price * seen.spender,
+            ..*seen
+        };
+        Some(seen.iter().map(at_price).collect())
+    }
+
     /// The part of what the others spent that the counter of a VPS showed, in the round where it was the larger.
     fn part(&self, veid: Veid) -> f64 {
-        let seen = self.seen.get(&veid).filter(|seen| seen.len() == ROUNDS);
-        seen.map_or(1.0, |seen| {
+        self.seen_at_price(veid).map_or(1.0, |seen| {
             seen.iter()
-                .map(|seen| seen.fall / seen.others.max(TELLING / 2.0))
+                .map(|seen| seen.net() / seen.others.max(TELLING / 2.0))
                 .fold(0.0, f64::max)
         })
     }
 
     /// True unless the counter of a VPS fell by less than the spender spent in both rounds.
     fn fell_with_spender(&self, veid: Veid) -> bool {
-        let seen = self.seen.get(&veid).filter(|seen| seen.len() == ROUNDS);
-        seen.is_none_or(|seen| {
+        self.seen_at_price(veid).is_none_or(|seen| {
             seen.iter()
-                .any(|seen| seen.fall >= WITH_SPENDER * seen.spender)
+                .any(|seen| seen.net() >= WITH_SPENDER * seen.spender)
         })
     }
 
     fn verdict(&self) -> Verdict {
         let mut verdict = Verdict::default();
+        if !self.silences.iter().all(|silence| silence.told) {
+            verdict.together.push((self.members.clone(), false));
+            return verdict;
+        }
         let (with_spender, rest): (Vec<Veid>, Vec<Veid>) = self
             .members
             .iter()
@@ -288,13 +347,13 @@ impl Survey {
             .iter()
             .filter(|other| **other != veid)
             .map(|veid| read(*veid))
-            .sum();
+            .sum::<f64>()
+            * self.price();
         let fall = self
-            .seen
-            .get(&veid)
+            .seen_at_price(veid)
             .into_iter()
             .flatten()
-            .map(|seen| seen.fall)
+            .map(|seen| seen.net())
             .fold(0.0, f64::max);
         fall < ALONE && (rest.len() == 1 || others >= TELLING)
     }
@@ -334,6 +393,14 @@ impl Survey {
             vec![veids]
         }
     }
+}
+
+/// The part of what was reckoned that was seen, in all but the quarter that saw least: others only add to what is seen.
+fn usual_part(falls: &[(f64, f64)]) -> f64 {
+    let part = |(fall, reckoned): &(f64, f64)| (fall / reckoned.max(0.1)).clamp(0.0, 1.0);
+    let mut parts: Vec<f64> = falls.iter().map(part).collect();
+    parts.sort_by(f64::total_cmp);
+    parts.get(parts.len() / 4).copied().unwrap_or(1.0)
 }
 
 #[cfg(test)]

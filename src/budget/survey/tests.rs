@@ -9,10 +9,14 @@ struct World {
     spent: Vec<f64>,
     own: Vec<f64>,
     group: f64,
-    /// What others spend of each allowance at every reading.
+    /// What others spend of each allowance a reading, and at every how manieth.
     others: Vec<f64>,
+    others_every: u64,
+    readings: u64,
     /// Points of a reading.
     reading: f64,
+    /// How many times dearer it is taken to be: it was measured while others were at work.
+    overrated: f64,
 }
 
 impl World {
@@ -21,34 +25,39 @@ impl World {
         Self {
             allowance: allowance.to_vec(),
             // Each has been used differently before.
-            spent: (0..allowances).map(|at| 137.0 * as_f64(at)).collect(),
+            spent: (0..allowances)
+                .map(|at| 137.0 * as_f64(at as u64))
+                .collect(),
             own: vec![0.0; allowance.len()],
             group: 0.0,
             others: vec![0.0; allowances],
+            others_every: 1,
+            readings: 0,
             reading: 1.0,
+            overrated: 1.0,
         }
     }
 
     fn read(&mut self, survey: &mut Survey, veid: Veid) -> Option<Verdict> {
         let vps = usize::try_from(veid.0).expect("small");
         let allowance = self.allowance[vps];
-        for (spent, others) in self.spent.iter_mut().zip(&self.others) {
-            *spent += others;
+        self.readings += 1;
+        if self.readings.is_multiple_of(self.others_every) {
+            for (spent, others) in self.spent.iter_mut().zip(&self.others) {
+                *spent += others * as_f64(self.others_every);
+            }
         }
         let remaining = [
             1000.0 - self.spent[allowance],
             20_000.0 - self.spent[allowance],
         ];
         self.spent[allowance] += self.reading;
-        let before = Spent {
+        let price = self.overrated * self.reading;
+        self.own[vps] += price;
+        self.group += price;
+        let spent = Spent {
             own: self.own[vps],
             group: self.group,
-        };
-        self.own[vps] += self.reading;
-        self.group += self.reading;
-        let spent = Spent {
-            own: before.own + self.reading,
-            group: before.group + self.reading,
         };
         survey.read(veid, remaining, spent)
     }
@@ -81,7 +90,7 @@ impl World {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few")]
-const fn as_f64(count: usize) -> f64 {
+const fn as_f64(count: u64) -> f64 {
     count as f64
 }
 
@@ -131,12 +140,16 @@ proptest! {
         allowance in prop::collection::vec(0_usize..4, 2..24),
         others in prop::collection::vec(prop_oneof![Just(0.0), 0.0_f64..3.0], 4),
         reading in prop_oneof![Just(1.0), 0.5_f64..3.0],
+        // Readings are taken to be dearer than they are when others were at work, who come and go.
+        (overrated, others_every) in prop_oneof![(Just(1.0), 1..8_u64), (1.0_f64..8.0, 3..8_u64)],
     ) {
         let mut world = World::new(&allowance);
         for (of, others) in world.others.iter_mut().zip(others) {
             *of = others;
         }
         world.reading = reading;
+        world.overrated = overrated;
+        world.others_every = others_every;
         let verdict = world.survey();
         let mut parts: Vec<Vec<Veid>> = verdict.alone.iter().map(|veid| vec![*veid]).collect();
         parts.extend(verdict.together.iter().map(|(group, _)| group.clone()));
