@@ -108,14 +108,20 @@ pub struct Allowance {
     pub brake: Brake,
     /// True when no reading could be had: the usual sizes are assumed.
     pub blind: bool,
+    /// The part of it that other shards of the same fleet may spend.
+    siblings: f64,
+    /// What they may have spent of that lately, and when that was reckoned.
+    spent_by_siblings: (f64, Duration),
 }
 
 impl Allowance {
-    /// An allowance about which nothing is known.
+    /// An allowance about which nothing is known, but what part of it other shards may spend.
     #[must_use]
-    pub fn new(members: Vec<Veid>) -> Self {
+    pub fn new(members: Vec<Veid>, siblings: f64) -> Self {
         Self {
             members,
+            siblings,
+            spent_by_siblings: (0.0, Duration::ZERO),
             ledger: Ledger::new(WINDOW_LENGTHS),
             largest: [0.0; 2],
             reading: None,
@@ -259,7 +265,7 @@ impl Allowance {
     fn explain(&mut self, before: Reading, remaining: Remaining, sent: Sent) {
         let fall = fall_between(before.remaining, remaining);
         let own = (sent.spent - before.sent.spent).max(0.0);
-        let surplus = fall - own;
+        let surplus = self.beyond_siblings(fall - own, sent.at);
         if surplus - before.sent.in_flight - sent.in_flight <= 3.0 + 0.25 * own {
             return;
         }
@@ -284,6 +290,16 @@ impl Allowance {
         if suspicion.sent.iter().all(|calls| *calls == 0) {
             self.suspicion = None;
         }
+    }
+
+    /// What is left of an unexplained drop when the other shards spent what they may.
+    fn beyond_siblings(&mut self, surplus: f64, now: Duration) -> f64 {
+        let most = self.siblings * self.size(Window::Quarter);
+        let (before, at) = self.spent_by_siblings;
+        let expired = now.saturating_sub(at).as_secs_f64() / WINDOW_LENGTHS[0].as_secs_f64() * most;
+        let spent = (before - expired).max(0.0) + surplus.max(0.0);
+        self.spent_by_siblings = (spent.min(most), now);
+        surplus.min((spent - most).max(0.0))
     }
 
     fn reckon_others(&mut self, remaining: Remaining, now: Duration) {
@@ -379,7 +395,7 @@ impl Allowance {
     /// Points a second that may be planned: the share of what others leave, and no more than the trailing windows
     /// bear.
     #[must_use]
-    pub fn rate(&mut self, share: f64, siblings: f64, reading: f64, now: Duration) -> f64 {
+    pub fn rate(&mut self, share: f64, reading: f64, now: Duration) -> f64 {
         self.ledger.expire(now);
         let assumed = self.assumed(now);
         let mut rate = f64::INFINITY;
@@ -387,7 +403,7 @@ impl Allowance {
             let index = window as usize;
             let length = WINDOW_LENGTHS[index].as_secs_f64();
             let size = self.size(window);
-            let yielded = self.allowed(window, share, siblings) / length;
+            let yielded = self.allowed(window, share) / length;
             let limit = share * size - assumed[index] - READINGS_IN_RESERVE * reading;
             let bearable = self.ledger.window(window).sustainable(limit, now);
             // Not nothing: what is left of a window is a matter for `admits`.
@@ -396,13 +412,21 @@ impl Allowance {
         rate * MARGIN * self.brake.factor(now)
     }
 
-    /// What the exporter allows itself in a window: its share of what others leave. Other shards are held to theirs, the
-    /// part `siblings`, and are no others up to that.
+    /// What the exporter allows itself in a window: its share of what others leave.
     #[must_use]
-    pub fn allowed(&self, window: Window, share: f64, siblings: f64) -> f64 {
-        let size = self.size(window);
-        let others = (self.others[window as usize] - siblings * size).max(0.0);
-        share * (size - others).max(0.0)
+    pub fn allowed(&self, window: Window, share: f64) -> f64 {
+        share * (self.size(window) - self.yielded(window)).max(0.0)
+    }
+
+    /// Points of a window that are left to others. Other shards are held to their share, and are no others up to that.
+    #[must_use]
+    pub fn yielded(&self, window: Window) -> f64 {
+        (self.others[window as usize] - self.siblings * self.size(window)).max(0.0)
+    }
+
+    /// The other shards may spend another part from now on.
+    pub fn shared_with(&mut self, siblings: f64) {
+        self.siblings = siblings;
     }
 
     /// True while readings matter more than usual: little is left, or it falls for reasons not ours.
@@ -417,6 +441,6 @@ impl Allowance {
         self.suspicion
             .is_some_and(|suspicion| suspicion.held(now) > 0.0)
             || Window::ALL.into_iter().any(low)
-            || self.others[0] > 0.2 * self.size(Window::Quarter)
+            || self.yielded(Window::Quarter) > 0.2 * self.size(Window::Quarter)
     }
 }

@@ -56,6 +56,9 @@ pub struct Costs {
     samples: [VecDeque<f64>; Call::ALL.len()],
     /// Brackets have silences, because readings come late.
     silences: bool,
+    /// Other shards of the same fleet are at work, all the time.
+    #[serde(skip)]
+    pub siblings: bool,
     #[serde(skip)]
     found: Found,
 }
@@ -168,6 +171,9 @@ impl Costs {
         if !self.silences {
             costs.retain(|cost| *cost >= lowest);
         }
+        if self.siblings && costs.len() > ENOUGH && !self.varies(call) {
+            costs.pop();
+        }
         let cost = if costs.len() < ENOUGH {
             quantile(&costs, 1.0)
         } else if self.silences {
@@ -175,6 +181,8 @@ impl Costs {
             let most = middle(&costs) + error_of_mean(&costs);
             let whole = most.round().max(1.0);
             if (most - whole) < 0.25 { whole } else { most }
+        } else if self.siblings && !self.controls_are_quiet() {
+            likely(quantile(&costs, 0.25), 0.0)
         } else if !self.varies(call) {
             likely(mean(&costs), error_of_mean(&costs))
         } else if self.controls_are_quiet() {
@@ -211,7 +219,11 @@ impl Costs {
     /// True when samples of a call differ by more than integers and a sliding window make them differ.
     #[must_use]
     fn varies(&self, call: Call) -> bool {
-        let costs = sorted(self.samples[call.index()].iter().copied());
+        let mut costs = sorted(self.samples[call.index()].iter().copied());
+        if self.siblings {
+            // Shards that are started together measure each other, once.
+            costs.pop();
+        }
         quantile(&costs, 0.99) - quantile(&costs, 0.5) > 2.5
     }
 
@@ -263,9 +275,10 @@ impl Costs {
     fn controls_are_quiet(&self) -> bool {
         let reading = self.cheapest_reading();
         let controls = &self.samples[Call::RateLimitStatus.index()];
+        let usual = if self.siblings { 0.5 } else { 1.5 };
         let noisy = controls
             .iter()
-            .filter(|drop| **drop > reading + 1.5)
+            .filter(|drop| **drop > reading + usual)
             .count();
         controls.len() >= ENOUGH && noisy * 12 <= controls.len()
     }
@@ -456,6 +469,18 @@ mod tests {
             costs.learn(LIVE, 8.0);
         }
         assert_learned(&costs, 3.0..=3.0);
+    }
+
+    #[test]
+    fn other_shards_at_work_do_not_make_a_call_dear_and_their_start_is_forgotten() {
+        let controls = [1.0, 1.0, 6.0, 1.0, 1.0, 1.0, 1.0, 11.0];
+        let live = [57.0, 6.0, 6.0, 11.0, 6.0, 6.0, 16.0, 6.0];
+        let alone = costs(&controls, &live);
+        let mut beside = alone.clone();
+        beside.siblings = true;
+        assert_learned(&beside, 5.0..=5.0);
+        let (beside, alone) = (beside.learned(LIVE), alone.learned(LIVE));
+        assert!(beside < alone, "{beside:?} and {alone:?}");
     }
 
     #[test]

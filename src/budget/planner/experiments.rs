@@ -266,11 +266,11 @@ impl Planner {
             let known = self.lag.known();
             self.lag.vote(lags);
             if self.lag.known() != known {
-                self.costs = if known {
+                self.go_on_with(if known {
                     Costs::default()
                 } else {
                     Costs::in_silences()
-                };
+                });
                 self.end_bracket(now);
                 return;
             }

@@ -254,7 +254,7 @@ impl Planner {
         if members.len() < self.order.len() {
             members.sort_by_cached_key(position);
         }
-        let mut group = Group::new(members, certain, now);
+        let mut group = Group::new(members, certain, self.limits.siblings, now);
         // Brackets wait until what was sent before is counted.
         group.last_sent = match old {
             Some(old) => old.last_sent,

@@ -128,10 +128,10 @@ struct Group {
 }
 
 impl Group {
-    fn new(members: Vec<Veid>, certain: bool, now: Duration) -> Self {
+    fn new(members: Vec<Veid>, certain: bool, siblings: f64, now: Duration) -> Self {
         Self {
             certain: certain || members.len() < 2,
-            allowance: Allowance::new(members),
+            allowance: Allowance::new(members, siblings),
             shed: Shed::Nothing,
             stretched: false,
             first_reading: None,
@@ -221,6 +221,7 @@ impl Planner {
         let same_scope =
             self.limits.scope == limits.scope && self.order == order && !self.groups.is_empty();
         self.limits = limits;
+        self.costs.siblings = limits.siblings > 0.0;
         self.paces = fleet.iter().copied().collect();
         self.order = order;
         self.accounts
@@ -246,10 +247,17 @@ impl Planner {
         }
         for group in &mut self.groups {
             group.allowance.brake.release();
+            group.allowance.shared_with(limits.siblings);
             group.replan_at = now;
         }
         self.next_replan = now;
         self.moved.extend(&self.order);
+    }
+
+    /// What is known about costs from now on.
+    fn go_on_with(&mut self, costs: Costs) {
+        self.costs = costs;
+        self.costs.siblings = self.limits.siblings > 0.0;
     }
 
     /// Takes what is to be sent now. Each must be given back with [`Self::finish`].
@@ -455,8 +463,7 @@ impl Planner {
     pub fn allowed(&self, veid: Veid) -> Option<Remaining> {
         let allowance = &self.groups[*self.group_of.get(&veid)?].allowance;
         allowance.reading?;
-        let (share, siblings) = (self.limits.share, self.limits.siblings);
-        Some(Window::ALL.map(|window| allowance.allowed(window, share, siblings)))
+        Some(Window::ALL.map(|window| allowance.allowed(window, self.limits.share)))
     }
 
     /// True while any allowance is treated as shared.

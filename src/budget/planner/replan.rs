@@ -57,17 +57,16 @@ impl Planner {
         if state.allowance.reading.is_none() && !state.allowance.blind {
             return;
         }
-        let (share, siblings) = (self.limits.share, self.limits.siblings);
-        let rate = state.allowance.rate(share, siblings, reading, now);
+        let rate = state.allowance.rate(self.limits.share, reading, now);
         let measuring = self.measuring_rate(reading, rate);
         let state = &mut self.groups[group];
         // Readings that are due because much was spent.
         let allowed = self.limits.share * state.allowance.size(Window::Quarter);
         let watching = rate * (reading / (READ_AFTER * allowed).max(1.0)).min(0.5);
         // Where nobody else spends, what is planned too much is held back by the share, and nothing of it is left unused.
-        let alone = Window::ALL.into_iter().all(|window| {
-            state.allowance.others[window as usize] < ALONE * state.allowance.size(window)
-        });
+        let alone = Window::ALL
+            .into_iter()
+            .all(|window| state.allowance.yielded(window) < ALONE * state.allowance.size(window));
         let extra = if alone {
             0.3 * measuring
         } else {

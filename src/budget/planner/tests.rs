@@ -6,6 +6,8 @@ use super::*;
 use crate::config::Collect;
 use crate::simulator::{Cost, Points, PointsOptions, PointsScope};
 
+mod shards;
+
 const PACE: Pace = Pace {
     live: Duration::from_secs(120),
     points: Duration::from_secs(600),
@@ -40,6 +42,8 @@ struct Rig {
     /// Every so manieth reading is lost.
     lost_readings: u64,
     draws: u64,
+    /// Seconds a live call takes.
+    live_takes: f64,
 }
 
 impl Rig {
@@ -66,6 +70,7 @@ impl Rig {
             calls: Vec::new(),
             lost_readings: u64::MAX,
             draws: 0,
+            live_takes: 3.0,
         }
     }
 
@@ -91,31 +96,39 @@ impl Rig {
                 let _ = self.points.spend_points(veid.0, points, at);
                 others.pop_front();
             }
-            self.in_flight.sort_by(|a, b| a.0.total_cmp(&b.0));
-            while self
-                .in_flight
-                .first()
-                .is_some_and(|(ends, ..)| *ends <= self.now)
-            {
-                let (_, veid, finished) = self.in_flight.remove(0);
-                self.planner.finish(veid, finished, self.at());
-            }
-            for due in self.planner.take_due(self.at()) {
-                excess = excess.max(self.send(due));
-            }
-            let wake = self
-                .planner
-                .next_wake(self.at())
-                .saturating_sub(BEGIN)
-                .as_secs_f64();
-            let ends = self
-                .in_flight
-                .iter()
-                .map(|(ends, ..)| *ends)
-                .fold(f64::MAX, f64::min);
             let next = others.front().map_or(f64::MAX, |(at, ..)| *at);
-            self.now = wake.min(ends).min(next).max(self.now + 0.001);
+            excess = excess.max(self.step(next));
         }
+        excess
+    }
+
+    /// Does what is to be done now, and goes on to the next time at which there may be something, at the latest to
+    /// `until`. Returns the largest excess over the share.
+    fn step(&mut self, until: f64) -> f64 {
+        let mut excess = f64::MIN;
+        self.in_flight.sort_by(|a, b| a.0.total_cmp(&b.0));
+        while self
+            .in_flight
+            .first()
+            .is_some_and(|(ends, ..)| *ends <= self.now)
+        {
+            let (_, veid, finished) = self.in_flight.remove(0);
+            self.planner.finish(veid, finished, self.at());
+        }
+        for due in self.planner.take_due(self.at()) {
+            excess = excess.max(self.send(due));
+        }
+        let wake = self
+            .planner
+            .next_wake(self.at())
+            .saturating_sub(BEGIN)
+            .as_secs_f64();
+        let ends = self
+            .in_flight
+            .iter()
+            .map(|(ends, ..)| *ends)
+            .fold(f64::MAX, f64::min);
+        self.now = wake.min(ends).min(until).max(self.now + 0.001);
         excess
     }
 
@@ -144,7 +157,7 @@ impl Rig {
             }
         }
         let takes = if due.call == Call::LiveServiceInfo {
-            3.0
+            self.live_takes
         } else {
             0.5
         };
