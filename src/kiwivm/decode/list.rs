@@ -91,7 +91,7 @@ impl<'de> Visitor<'de> for &mut List<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         self.arrived = true;
-        while let Some(item) = seq.next_element_seed(Item(self.known))? {
+        while let Some(item) = seq.next_element_seed(Item(self.known, Fields::default()))? {
             self.item(item);
         }
         Ok(())
@@ -101,15 +101,15 @@ impl<'de> Visitor<'de> for &mut List<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         self.arrived = true;
         while map.next_key::<IgnoredAny>()?.is_some() {
-            let item = map.next_value_seed(Item(self.known))?;
+            let item = map.next_value_seed(Item(self.known, Fields::default()))?;
             self.item(item);
         }
         Ok(())
     }
 }
 
-/// Reads the known fields of one item; `None` when it is not an object.
-pub(super) struct Item(pub(super) &'static [&'static str]);
+/// Reads the known fields of one item into what is empty before; `None` when it is not an object.
+pub(super) struct Item(pub(super) &'static [&'static str], pub(super) Fields);
 
 impl<'de> DeserializeSeed<'de> for Item {
     type Value = Option<Fields>;
@@ -134,9 +134,9 @@ impl<'de> Visitor<'de> for Item {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Fields::default();
+        let Self(known, mut fields) = self;
         while let Some(Key(key)) = map.next_key()? {
-            fields.take(&mut map, &key, self.0.iter())?;
+            fields.take(&mut map, &key, known.iter())?;
         }
         Ok(Some(fields))
     }

@@ -36,7 +36,10 @@ pub struct UsageStream {
     rows_follow: bool,
     text: Text,
     rows: Option<Rows>,
+    /// The beginning of a row whose end has not arrived.
     item: Vec<u8>,
+    /// Empty: room for the fields of a row.
+    fields: Fields,
     problems: Vec<&'static str>,
 }
 
@@ -77,11 +80,15 @@ impl UsageStream {
     ///
     /// When the bytes are no answer. The stream is of no use after that.
     pub fn push(&mut self, bytes: &[u8], row: &mut dyn FnMut(UsageRow)) -> Result<(), DecodeError> {
-        for byte in bytes {
-            match self.rows {
-                Some(rows) => self.within_rows(rows, *byte, row)?,
-                None => self.outside_rows(*byte)?,
-            }
+        let mut left = bytes;
+        while let Some(byte) = left.first() {
+            let taken = if let Some(rows) = self.rows {
+                self.within_rows(rows, left, row)?
+            } else {
+                self.outside_rows(*byte)?;
+                1
+            };
+            left = &left[taken..];
         }
         Ok(())
     }
@@ -142,74 +149,98 @@ impl UsageStream {
         Ok(())
     }
 
+    /// Takes in the bytes up to the end of a row, or all if it does not end in them. Returns how many that are.
     fn within_rows(
         &mut self,
         mut rows: Rows,
-        byte: u8,
+        bytes: &[u8],
         row: &mut dyn FnMut(UsageRow),
-    ) -> Result<(), DecodeError> {
-        let before = self.text;
-        self.text = before.after(byte);
-        let structural = before == Text::Outside && rows.depth == 0;
-        match byte {
-            b',' if structural => {
-                self.end_of_row(rows, row)?;
-                rows.after_comma = true;
+    ) -> Result<usize, DecodeError> {
+        let mut text = self.text;
+        let end = bytes.iter().position(|byte| {
+            let before = text;
+            text = before.after(*byte);
+            match byte {
+                _ if before != Text::Outside => return false,
+                b',' | b']' | b'}' if rows.depth == 0 => return true,
+                b'[' | b'{' => rows.depth += 1,
+                b']' | b'}' => rows.depth -= 1,
+                _ => {}
             }
-            b']' | b'}' if structural => {
-                if (byte == b'}') != rows.object {
-                    return Err(not_json());
-                }
-                if !self.item.is_empty() || rows.after_comma {
-                    self.end_of_row(rows, row)?;
-                }
-                self.rest.push(byte);
-                self.rows = None;
-                return Ok(());
-            }
-            _ if self.item.is_empty() && byte.is_ascii_whitespace() => {}
-            _ => {
-                if before == Text::Outside {
-                    match byte {
-                        b'[' | b'{' => rows.depth += 1,
-                        b']' | b'}' => rows.depth -= 1,
-                        _ => {}
-                    }
-                }
-                if self.item.len() >= LARGEST_ROW {
-                    return Err(DecodeError::new(
-                        Reason::BadShape,
-                        "the answer has a usage row of more than 64 KiB",
-                    ));
-                }
-                self.item.push(byte);
-            }
+            false
+        });
+        self.text = text;
+        let mut piece = &bytes[..end.unwrap_or(bytes.len())];
+        if self.item.is_empty() {
+            piece = piece.trim_ascii_start();
         }
-        self.rows = Some(rows);
-        Ok(())
+        if self.item.len() + piece.len() > LARGEST_ROW {
+            return Err(DecodeError::new(
+                Reason::BadShape,
+                "the answer has a usage row of more than 64 KiB",
+            ));
+        }
+        let Some(end) = end else {
+            self.item.extend_from_slice(piece);
+            self.rows = Some(rows);
+            return Ok(bytes.len());
+        };
+        let byte = bytes[end];
+        if byte != b',' && (byte == b'}') != rows.object {
+            return Err(not_json());
+        }
+        let mut item = std::mem::take(&mut self.item);
+        let value = if item.is_empty() {
+            piece
+        } else {
+            item.extend_from_slice(piece);
+            &item
+        };
+        if byte == b',' || rows.after_comma || !value.is_empty() {
+            self.end_of_row(value, rows, row)?;
+        }
+        item.clear();
+        self.item = item;
+        self.rows = if byte == b',' {
+            Some(Rows {
+                after_comma: true,
+                ..rows
+            })
+        } else {
+            self.rest.push(byte);
+            None
+        };
+        Ok(end + 1)
     }
 
-    fn end_of_row(&mut self, rows: Rows, row: &mut dyn FnMut(UsageRow)) -> Result<(), DecodeError> {
+    fn end_of_row(
+        &mut self,
+        value: &[u8],
+        rows: Rows,
+        row: &mut dyn FnMut(UsageRow),
+    ) -> Result<(), DecodeError> {
         let value = if rows.object {
-            after_key(&self.item).ok_or_else(not_json)?
+            after_key(value).ok_or_else(not_json)?
         } else {
-            &self.item
+            value
         };
         let mut deserializer = serde_json::Deserializer::from_slice(value);
-        let fields = serde::de::DeserializeSeed::deserialize(Item(FIELDS), &mut deserializer)
+        let item = Item(FIELDS, std::mem::take(&mut self.fields));
+        let fields = serde::de::DeserializeSeed::deserialize(item, &mut deserializer)
             .and_then(|fields| deserializer.end().map(|()| fields))
             .map_err(|_| not_json())?;
-        self.item.clear();
-        match fields.map(read) {
-            Some((usage, problems)) => {
-                for problem in problems {
-                    self.problem(problem);
-                }
-                if let Some(usage) = usage {
-                    row(usage);
-                }
-            }
-            None => self.problem("data"),
+        let Some(mut fields) = fields else {
+            self.problem("data");
+            return Ok(());
+        };
+        let usage = read(&mut fields);
+        for problem in fields.problems.drain(..) {
+            self.problem(problem);
+        }
+        fields.values.clear();
+        self.fields = fields;
+        if let Some(usage) = usage {
+            row(usage);
         }
         Ok(())
     }
@@ -221,16 +252,16 @@ impl UsageStream {
     }
 }
 
-/// A row and its problems. A row without a time is none.
-fn read(mut row: Fields) -> (Option<UsageRow>, Vec<&'static str>) {
+/// A row; one without a time is none.
+fn read(row: &mut Fields) -> Option<UsageRow> {
     let timestamp = row
         .read("timestamp", Loose::timestamp)
         .filter(|timestamp| *timestamp > 0);
     let Some(timestamp) = timestamp else {
         row.problem("timestamp");
-        return (None, row.problems);
+        return None;
     };
-    let usage = UsageRow {
+    Some(UsageRow {
         timestamp,
         cpu_percent: row
             .read("cpu_usage", Loose::real)
@@ -239,8 +270,7 @@ fn read(mut row: Fields) -> (Option<UsageRow>, Vec<&'static str>) {
         network_out: row.read("network_out_bytes", Loose::count),
         disk_read: row.read("disk_read_bytes", Loose::count),
         disk_written: row.read("disk_write_bytes", Loose::count),
-    };
-    (Some(usage), row.problems)
+    })
 }
 
 /// The value of `"key": value`.
