@@ -77,7 +77,8 @@ impl GzipText<'_> {
         let state = &mut self.gzip.state;
         loop {
             if self.body.capacity() - self.body.len() < BLOCK / 4 {
-                self.body.reserve(BLOCK);
+                // It is kept for a second or two: twice as much as it takes would be felt.
+                self.body.reserve_exact(BLOCK.max(self.body.len() / 8));
             }
             let before = state.total_in();
             let status = state

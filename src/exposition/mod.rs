@@ -133,7 +133,10 @@ impl Exposition {
         if let Some(body) = bodies[form].as_ref().filter(|body| young(body)) {
             return Ok(body.bytes.clone());
         }
-        let size = bodies[form].as_ref().map_or(0, |body| body.bytes.len());
+        // One that is a little larger than the last is to fit in: what grows doubles.
+        let size = bodies[form]
+            .as_ref()
+            .map_or(0, |body| body.bytes.len() + body.bytes.len() / 16);
         for body in &mut *bodies {
             // A form that nobody asks for any more takes no memory.
             body.take_if(|body| !young(body));

@@ -70,7 +70,7 @@ impl Planner {
             self.groups[group].next_survey = Some(now + SURVEY_AGAIN / 6);
             return;
         }
-        self.groups[group].survey = Some(Survey::new(members, spender, now));
+        self.groups[group].survey = Some(Box::new(Survey::new(members, spender, now)));
     }
 
     /// Sends what the surveys ask for.

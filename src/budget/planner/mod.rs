@@ -117,7 +117,7 @@ struct Group {
     replan_at: Duration,
     /// When a reading was asked for out of turn.
     pulled: Option<Duration>,
-    survey: Option<Survey>,
+    survey: Option<Box<Survey>>,
     next_survey: Option<Duration>,
     surveys: u32,
     /// Readings in a row whose drop fits what other groups spent.
