@@ -40,8 +40,8 @@ use process::ProcessCollector;
 pub const SERVED_FOR: Duration = Duration::from_secs(1);
 /// How long at most: how old a scrape can be.
 pub const SERVED_AT_MOST: Duration = Duration::from_millis(1900);
-/// Between the two, so many times as long as rendering took: that of a large fleet takes about this part of a core.
-const RENDERING_PART: u32 = 10;
+/// Between the two, so many times as long as rendering took: that of a large fleet takes this part of a core.
+const RENDERING_PART: u32 = 20;
 
 /// What the exporter says about its own configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
