@@ -3,7 +3,7 @@
 //!
 //! The limit of memory is what is mapped of files: nearly all of the program and of glibc, because the kernel maps pages
 //! around each one that is touched. On the heap are trusted certificates, the compressor (0.4 MB), and the buffers of
-//! connections, 33 KB each and as much again with TLS. Of each VPS some 7 KB are known: its values (1.7 KB), its
+//! connections, 33 KB each and what TLS takes. Of each VPS some 7 KB are known: its values (1.7 KB), its
 //! schedule and planner (2 KB), sums of windows and times of usage rows that were counted (2.5 KB), names. Connections
 //! that come and go leave half as much free in between. What was left: the windows of an allowance of one VPS are
 //! those of the VPS once more; times of usage rows could be kept as distances; glibc returns more of what is free with

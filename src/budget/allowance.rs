@@ -425,7 +425,7 @@ impl Allowance {
     }
 
     /// The other shards may spend another part from now on.
-    pub fn shared_with(&mut self, siblings: f64) {
+    pub fn set_siblings(&mut self, siblings: f64) {
         self.siblings = siblings;
     }
 

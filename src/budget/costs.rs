@@ -171,8 +171,8 @@ impl Costs {
         if !self.silences {
             costs.retain(|cost| *cost >= lowest);
         }
-        if self.siblings && costs.len() > ENOUGH && !self.varies(call) {
-            costs.pop();
+        if costs.len() > ENOUGH && !self.varies(call) {
+            self.forget_the_start(&mut costs);
         }
         let cost = if costs.len() < ENOUGH {
             quantile(&costs, 1.0)
@@ -182,6 +182,7 @@ impl Costs {
             let whole = most.round().max(1.0);
             if (most - whole) < 0.25 { whole } else { most }
         } else if self.siblings && !self.controls_are_quiet() {
+            // What siblings add is in many samples, so in their mean and their middle too, but not in the low ones.
             likely(quantile(&costs, 0.25), 0.0)
         } else if !self.varies(call) {
             likely(mean(&costs), error_of_mean(&costs))
@@ -216,14 +217,19 @@ impl Costs {
         self.varies(call) || fraction > 0.01
     }
 
+    /// Takes out the highest of ascending samples: shards that are started together measure each other's first round,
+    /// once.
+    fn forget_the_start(&self, sorted: &mut Vec<f64>) {
+        if self.siblings {
+            sorted.pop();
+        }
+    }
+
     /// True when samples of a call differ by more than integers and a sliding window make them differ.
     #[must_use]
     fn varies(&self, call: Call) -> bool {
         let mut costs = sorted(self.samples[call.index()].iter().copied());
-        if self.siblings {
-            // Shards that are started together measure each other, once.
-            costs.pop();
-        }
+        self.forget_the_start(&mut costs);
         quantile(&costs, 0.99) - quantile(&costs, 0.5) > 2.5
     }
 
@@ -275,6 +281,7 @@ impl Costs {
     fn controls_are_quiet(&self) -> bool {
         let reading = self.cheapest_reading();
         let controls = &self.samples[Call::RateLimitStatus.index()];
+        // A point more is an integer's rounding, or the cheapest call of a sibling, which is always there.
         let usual = if self.siblings { 0.5 } else { 1.5 };
         let noisy = controls
             .iter()

@@ -11,17 +11,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::allowance::Remaining;
-use super::bracket::fall_between;
 use super::window::Window;
 use crate::kiwivm::Veid;
+use spending::Spending;
+
+mod spending;
 
 /// What the others must have spent for a drop to tell anything, in points.
 pub const TELLING: f64 = 16.0;
-/// Of that, what the spender's own counter must show: it is spent at a price that may be taken for too high.
-const SHOWN: f64 = 0.75 * TELLING;
-/// In so many readings after the first at least.
-const LEAST_FALLS: usize = 3;
-/// When it has not shown that after so much, nobody is parted.
+/// When the spender's own counter has not shown what readings cost after so much, nobody is parted.
 const MOST_SPENT: f64 = 8.0 * TELLING;
 /// The silence before a round, in which a counter that lags catches up.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -85,10 +83,8 @@ struct Silence {
     begun: Duration,
     group: f64,
     own: BTreeMap<Veid, f64>,
-    /// Whether the spender's counter showed what was spent before.
-    told: bool,
-    /// What that counter showed, as a part of what was reckoned.
-    price: f64,
+    /// What readings had cost until then, as a part of what was reckoned, if the spender's counter showed it.
+    price: Option<f64>,
 }
 
 /// What a survey wants done next.
@@ -120,8 +116,7 @@ pub struct Survey {
     anchors: BTreeMap<Veid, Anchor>,
     seen: BTreeMap<Veid, Vec<Seen>>,
     silences: Vec<Silence>,
-    /// The last reading of the spender while it spends, and the falls from one to the next: seen, and as reckoned.
-    spending: (Option<Anchor>, Vec<(f64, f64)>),
+    spending: Spending,
     reading: bool,
     until: Duration,
 }
@@ -137,7 +132,7 @@ impl Survey {
             anchors: BTreeMap::new(),
             seen: BTreeMap::new(),
             silences: Vec::new(),
-            spending: (None, Vec::new()),
+            spending: Spending::default(),
             reading: true,
             until: now + LONGEST,
         }
@@ -182,12 +177,11 @@ impl Survey {
                 .map(|anchor| anchor.spent.own),
         };
         let spent = own(self.spender) - spent_before.unwrap_or(0.0);
-        let price = usual_part(&self.spending.1);
-        let told = self.spending.1.len() >= LEAST_FALLS && price * spent >= SHOWN;
-        if spent < TELLING || (!told && spent < MOST_SPENT) {
+        let price = self.spending.price(spent);
+        if spent < TELLING || (price.is_none() && spent < MOST_SPENT) {
             return Step::Spend(self.spender);
         }
-        self.spending = (None, Vec::new());
+        self.spending = Spending::default();
         let own = self
             .members
             .iter()
@@ -197,7 +191,6 @@ impl Survey {
             begun: now,
             group,
             own,
-            told,
             price,
         });
         self.pending.clone_from(&self.members);
@@ -213,11 +206,7 @@ impl Survey {
     pub fn read(&mut self, veid: Veid, remaining: Remaining, spent: Spent) -> Option<Verdict> {
         if !self.reading {
             if veid == self.spender {
-                let anchor = Anchor { remaining, spent };
-                if let Some(last) = self.spending.0.replace(anchor) {
-                    let fall = fall_between(last.remaining, remaining);
-                    self.spending.1.push((fall, spent.own - last.spent.own));
-                }
+                self.spending.read(remaining, spent);
             }
             return None;
         }
@@ -259,29 +248,33 @@ impl Survey {
         (self.silences.len() == ROUNDS).then(|| self.verdict())
     }
 
-    /// What readings cost, as a part of what they were reckoned at: while the spender alone was read, its counter showed
-    /// it. Readings that were measured while others were at work are reckoned too dear, and nobody would seem to share.
-    fn price(&self) -> f64 {
-        let prices = self.silences.iter().map(|silence| silence.price);
-        prices.fold(1.0, f64::min)
+    /// Puts all that was reckoned at the price that readings had. False when that is not known.
+    fn put_at_price(&mut self) -> bool {
+        let prices: Option<Vec<f64>> = self.silences.iter().map(|silence| silence.price).collect();
+        let Some(prices) = prices else {
+            return false;
+        };
+        let price = prices.into_iter().fold(1.0, f64::min);
+        for seen in self.seen.values_mut().flatten() {
+            seen.own *= price;
+            seen.others *= price;
+            seen.spender *= price;
+        }
+        for silence in &mut self.silences {
+            silence.own.values_mut().for_each(|own| *own *= price);
+        }
+        true
     }
 
-    /// What a VPS showed in both rounds, at the price that readings had. `None` if one of them is missing.
-    fn seen_at_price(&self, veid: Veid) -> Option<Vec<Seen>> {
-        let seen = self.seen.get(&veid).filter(|seen| seen.len() == ROUNDS)?;
-        let price = self.price();
-        let at_price = |seen: &Seen| Seen {
-            own: price * seen.own,
-            others: price * seen.others,
-            spender: price * seen.spender,
-            ..*seen
-        };
-        Some(seen.iter().map(at_price).collect())
+    /// What the counter of a VPS showed, if it was read in both rounds.
+    fn seen(&self, veid: Veid) -> Option<&[Seen]> {
+        let seen = self.seen.get(&veid)?;
+        (seen.len() == ROUNDS).then_some(seen)
     }
 
     /// The part of what the others spent that the counter of a VPS showed, in the round where it was the larger.
     fn part(&self, veid: Veid) -> f64 {
-        self.seen_at_price(veid).map_or(1.0, |seen| {
+        self.seen(veid).map_or(1.0, |seen| {
             seen.iter()
                 .map(|seen| seen.net() / seen.others.max(TELLING / 2.0))
                 .fold(0.0, f64::max)
@@ -290,15 +283,15 @@ impl Survey {
 
     /// True unless the counter of a VPS fell by less than the spender spent in both rounds.
     fn fell_with_spender(&self, veid: Veid) -> bool {
-        self.seen_at_price(veid).is_none_or(|seen| {
+        self.seen(veid).is_none_or(|seen| {
             seen.iter()
                 .any(|seen| seen.net() >= WITH_SPENDER * seen.spender)
         })
     }
 
-    fn verdict(&self) -> Verdict {
+    fn verdict(&mut self) -> Verdict {
         let mut verdict = Verdict::default();
-        if !self.silences.iter().all(|silence| silence.told) {
+        if !self.put_at_price() {
             verdict.together.push((self.members.clone(), false));
             return verdict;
         }
@@ -347,13 +340,12 @@ impl Survey {
             .iter()
             .filter(|other| **other != veid)
             .map(|veid| read(*veid))
-            .sum::<f64>()
-            * self.price();
+            .sum();
         let fall = self
-            .seen_at_price(veid)
+            .seen(veid)
             .into_iter()
             .flatten()
-            .map(|seen| seen.net())
+            .map(Seen::net)
             .fold(0.0, f64::max);
         fall < ALONE && (rest.len() == 1 || others >= TELLING)
     }
@@ -393,14 +385,6 @@ impl Survey {
             vec![veids]
         }
     }
-}
-
-/// The part of what was reckoned that was seen, in all but the quarter that saw least: others only add to what is seen.
-fn usual_part(falls: &[(f64, f64)]) -> f64 {
-    let part = |(fall, reckoned): &(f64, f64)| (fall / reckoned.max(0.1)).clamp(0.0, 1.0);
-    let mut parts: Vec<f64> = falls.iter().map(part).collect();
-    parts.sort_by(f64::total_cmp);
-    parts.get(parts.len() / 4).copied().unwrap_or(1.0)
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ fn every_vps_belongs_to_exactly_one_of_up_to_sixteen_shards() {
 
 /// Calls cost 20 points and all VPSes share one allowance, which nobody but the account can see.
 ///
-/// A shard can not tell the points that the others spend from its own, so it may take its calls
+/// With time running fast, others fit into what a shard measures more often than they would, so it may take its calls
 /// for dearer than they are: only what is too cheap would endanger the account.
 #[tokio::test]
 async fn shards_together_keep_to_the_share_and_show_every_vps_once() {

@@ -266,7 +266,7 @@ impl Planner {
             let known = self.lag.known();
             self.lag.vote(lags);
             if self.lag.known() != known {
-                self.go_on_with(if known {
+                self.replace_costs(if known {
                     Costs::default()
                 } else {
                     Costs::in_silences()

@@ -247,15 +247,15 @@ impl Planner {
         }
         for group in &mut self.groups {
             group.allowance.brake.release();
-            group.allowance.shared_with(limits.siblings);
+            group.allowance.set_siblings(limits.siblings);
             group.replan_at = now;
         }
         self.next_replan = now;
         self.moved.extend(&self.order);
     }
 
-    /// What is known about costs from now on.
-    fn go_on_with(&mut self, costs: Costs) {
+    /// Takes over what is known about costs.
+    fn replace_costs(&mut self, costs: Costs) {
         self.costs = costs;
         self.costs.siblings = self.limits.siblings > 0.0;
     }
