@@ -25,13 +25,30 @@ const VOTES: i32 = 2;
 /// A lag that is believed is denied when so many more glances have shown none than have.
 const DOUBTS: i32 = 3;
 const SURE: i32 = VOTES + DOUBTS - 1;
+/// So many looks in a row that were disturbed tell nothing.
+const DISTURBED: u8 = 3;
+/// A silence in which the points fell by less than this beyond a reading was one.
+const QUIET: f64 = 4.0;
 /// A call and a reading that show less than this at once are not counted yet.
 const SEEN: f64 = 1.0;
+
+/// What a look at the counter showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It lags.
+    Lags,
+    /// It does not.
+    IsPrompt,
+    /// Others spent meanwhile, which may hide a lag.
+    WasDisturbed,
+}
 
 /// Whether the counter that is read lags behind what is spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
     votes: i32,
+    /// Looks that were disturbed since the last vote.
+    disturbed: u8,
 }
 
 impl Lag {
@@ -46,19 +63,32 @@ impl Lag {
         self.votes > 0
     }
 
-    /// As if brackets had shown none.
+    /// How long nothing must have been sent for a reading to hold all that was.
     #[must_use]
-    pub const fn denied() -> Self {
-        Self { votes: -VOTES }
+    pub const fn silence(self) -> Duration {
+        if self.suspected() { SILENCE } else { SETTLED }
     }
 
-    const fn undecided(self) -> bool {
+    /// As if brackets had shown none.
+    #[must_use]
+    pub fn denied() -> Self {
+        Self::from_votes(-VOTES)
+    }
+
+    /// True when it is not known yet whether readings come late.
+    #[must_use]
+    pub const fn undecided(self) -> bool {
         self.votes.abs() < VOTES
     }
 
-    /// One more bracket that shows a lag, or none.
-    pub fn vote(&mut self, lags: bool) {
-        let vote = if lags { 1 } else { -1 };
+    /// One more look. Where others are always at work, some that were disturbed count for one that showed no lag.
+    pub fn vote(&mut self, look: Look) {
+        if look == Look::WasDisturbed && self.disturbed < DISTURBED {
+            self.disturbed += 1;
+            return;
+        }
+        self.disturbed = 0;
+        let vote = if look == Look::Lags { 1 } else { -1 };
         if self.undecided() {
             self.votes += vote;
             if self.votes == VOTES {
@@ -83,6 +113,7 @@ impl Lag {
     pub fn from_votes(votes: i32) -> Self {
         Self {
             votes: votes.clamp(-VOTES, SURE),
+            disturbed: 0,
         }
     }
 }
@@ -107,7 +138,7 @@ pub struct Lesson {
     /// Drops over the call, a reading included unless there were silences, and over the control.
     pub drops: Vec<(Call, f64)>,
     /// Whether the counter lags, if that was tried.
-    pub lags: Option<bool>,
+    pub look: Option<Look>,
     /// The larger drop of the controls.
     pub control: Option<f64>,
 }
@@ -157,7 +188,6 @@ impl Bracket {
         last_sent: Option<Duration>,
         now: Duration,
     ) -> Self {
-        let quiet = if lag.suspected() { SILENCE } else { SETTLED };
         Self {
             veid,
             call,
@@ -167,7 +197,7 @@ impl Bracket {
             reading,
             last: None,
             last_at: now,
-            not_before: last_sent.map_or(now, |sent| sent + quiet),
+            not_before: last_sent.map_or(now, |sent| sent + lag.silence()),
             until: now + LONGEST,
             lesson: Lesson::default(),
             first_silence: 0.0,
@@ -222,7 +252,13 @@ impl Bracket {
                 }
             }
             Stage::After if self.care == Care::Glance => {
-                self.lesson.lags = fall.map(|fall| fall < SEEN);
+                self.lesson.look = fall.map(|fall| {
+                    if fall < SEEN {
+                        Look::Lags
+                    } else {
+                        Look::IsPrompt
+                    }
+                });
                 return Some(std::mem::take(&mut self.lesson));
             }
             Stage::After => {
@@ -250,7 +286,13 @@ impl Bracket {
             Stage::SecondSilence => {
                 let second = fall.unwrap_or(self.first_silence);
                 let lags = self.first_silence - second >= 0.5 && second >= 0.0;
-                self.lesson.lags = Some(lags);
+                self.lesson.look = Some(if lags {
+                    Look::Lags
+                } else if second < self.reading + QUIET {
+                    Look::IsPrompt
+                } else {
+                    Look::WasDisturbed
+                });
                 return Some(std::mem::take(&mut self.lesson));
             }
         }
@@ -314,8 +356,9 @@ mod tests {
     struct Account {
         spent: Vec<(f64, f64)>,
         lag: f64,
-        /// Points a second that others spend.
+        /// Points a second that others spend, and since when.
         others: f64,
+        others_since: f64,
     }
 
     impl Account {
@@ -326,7 +369,8 @@ mod tests {
                 .filter(|(at, _)| at + self.lag <= now)
                 .map(|(_, points)| points)
                 .sum();
-            let left = (1000.0 - seen - self.others * now).floor();
+            let others = self.others * (now - self.others_since).max(0.0);
+            let left = (1000.0 - seen - others).floor();
             [left, left + 19_000.0]
         }
     }
@@ -355,6 +399,7 @@ mod tests {
             spent: Vec::new(),
             lag,
             others: 0.0,
+            others_since: 0.0,
         }
     }
 
@@ -364,7 +409,7 @@ mod tests {
         let (calls, lesson) = measure(Care::Call, Lag::default(), &mut quiet(0.0), 20.0);
         assert_eq!(calls, [reading, LIVE, reading]);
         assert_eq!(lesson.drops, [(LIVE, 21.0)]);
-        assert_eq!((lesson.lags, lesson.control), (None, None));
+        assert_eq!((lesson.look, lesson.control), (None, None));
     }
 
     #[test]
@@ -388,9 +433,9 @@ mod tests {
     #[test]
     fn a_call_that_seems_free_is_looked_at_twice_in_silence() {
         let (calls, lesson) = measure(Care::Call, Lag::default(), &mut quiet(0.0), 0.0);
-        assert_eq!((calls.len(), lesson.lags), (5, Some(false)));
+        assert_eq!((calls.len(), lesson.look), (5, Some(Look::IsPrompt)));
         let (_, lesson) = measure(Care::Call, Lag::default(), &mut quiet(10.0), 20.0);
-        assert_eq!(lesson.lags, Some(true));
+        assert_eq!(lesson.look, Some(Look::Lags));
     }
 
     #[test]
@@ -398,14 +443,28 @@ mod tests {
         let mut account = quiet(0.0);
         account.others = 2.0;
         let (_, lesson) = measure(Care::Call, Lag::default(), &mut account, 0.0);
-        assert_ne!(lesson.lags, Some(true));
+        assert_ne!(lesson.look, Some(Look::Lags));
+    }
+
+    #[test]
+    fn others_who_begin_during_a_look_may_hide_a_lag() {
+        let mut account = quiet(10.0);
+        (account.others, account.others_since) = (4.0, 112.0);
+        let (_, lesson) = measure(Care::Call, Lag::default(), &mut account, 20.0);
+        assert_eq!(lesson.look, Some(Look::WasDisturbed));
+        let mut lag = Lag::default();
+        for disturbed in 0..2 * (DISTURBED + 1) {
+            assert!(lag.undecided(), "after {disturbed} looks");
+            lag.vote(Look::WasDisturbed);
+        }
+        assert_eq!(lag, Lag::denied());
     }
 
     #[test]
     fn a_counter_known_to_lag_is_read_after_silences() {
         let mut lag = Lag::default();
-        lag.vote(true);
-        lag.vote(true);
+        lag.vote(Look::Lags);
+        lag.vote(Look::Lags);
         let (_, lesson) = measure(Care::Control, lag, &mut quiet(10.0), 20.0);
         assert_eq!(lesson.drops, [(Call::RateLimitStatus, 1.0), (LIVE, 20.0)]);
     }
@@ -413,21 +472,21 @@ mod tests {
     #[test]
     fn a_lag_that_is_not_there_any_more_is_denied_after_some_glances() {
         let mut lag = Lag::default();
-        lag.vote(true);
-        lag.vote(true);
+        lag.vote(Look::Lags);
+        lag.vote(Look::Lags);
         for _ in 0..3 {
             let (calls, lesson) = measure(Care::Glance, lag, &mut quiet(10.0), 20.0);
-            assert_eq!((calls.len(), lesson.lags), (3, Some(true)));
-            lag.vote(true);
+            assert_eq!((calls.len(), lesson.look), (3, Some(Look::Lags)));
+            lag.vote(Look::Lags);
         }
         for glance in 0..DOUBTS {
             assert!(lag.known(), "after {glance} glances");
             let (_, lesson) = measure(Care::Glance, lag, &mut quiet(0.0), 20.0);
-            assert_eq!(lesson.lags, Some(false));
-            lag.vote(false);
+            assert_eq!(lesson.look, Some(Look::IsPrompt));
+            lag.vote(Look::IsPrompt);
         }
         assert!(!lag.known());
-        lag.vote(true);
+        lag.vote(Look::Lags);
         assert_eq!(lag, Lag::denied());
     }
 

@@ -59,6 +59,9 @@ pub struct Costs {
     /// Other shards of the same fleet are at work, all the time.
     #[serde(skip)]
     pub siblings: bool,
+    /// It is not known yet whether readings come late, in which case every call looks free.
+    #[serde(skip)]
+    pub may_lag: bool,
     #[serde(skip)]
     found: Found,
 }
@@ -162,7 +165,8 @@ impl Costs {
                 quantile(&lately, 0.25)
             };
             let usual = self.usual_control().max(least);
-            return likely(usual, error_of_mean(&drops)).clamp(0.0, DEAREST_READING);
+            return likely(usual, error_of_mean(self.without_extremes(&drops)))
+                .clamp(0.0, DEAREST_READING);
         }
         let reading = self.reading_within(call);
         let mut costs = sorted(samples.iter().map(|drop| drop - reading));
@@ -194,11 +198,12 @@ impl Costs {
         cost.max(0.0)
     }
 
-    /// What a call is reckoned at: as learned, else prudently. With few samples it is not taken to be free: the
-    /// counter may lag.
+    /// What a call is reckoned at: as learned, else prudently. With few samples it is not taken to be free, while the
+    /// counter may lag not even to be cheap.
     #[must_use]
     pub fn price(&self, call: Call) -> f64 {
         match self.learned(call) {
+            Some(cost) if self.may_lag && cost < 0.5 => prudent(call),
             Some(cost) if self.count(call) >= ENOUGH || call == Call::RateLimitStatus => cost,
             Some(cost) => cost.max(1.0),
             None => prudent(call),
@@ -270,11 +275,21 @@ impl Costs {
     fn usual_control(&self) -> f64 {
         let controls = sorted(self.samples[Call::RateLimitStatus.index()].iter().copied());
         if self.silences {
-            let cut = controls.len() / 20;
-            mean(&controls[cut..controls.len() - cut])
+            mean(self.without_extremes(&controls))
         } else {
             middle(&controls)
         }
+    }
+
+    /// Ascending controls without those that tell the least: between silences, a burst of others over one of few must
+    /// not make readings dear.
+    fn without_extremes<'a>(&self, sorted: &'a [f64]) -> &'a [f64] {
+        let cut = if self.silences && sorted.len() > 2 {
+            (sorted.len() / 20).max(1)
+        } else {
+            0
+        };
+        &sorted[cut..sorted.len() - cut]
     }
 
     /// True when readings in a row fall by little more than what a reading costs, nearly always.

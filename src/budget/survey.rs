@@ -25,8 +25,9 @@ const MOST_SPENT: f64 = 8.0 * TELLING;
 const SILENCE: Duration = Duration::from_secs(20);
 /// From this part of what the spender spent on, a drop is taken for the spender's.
 const WITH_SPENDER: f64 = 0.5;
-/// A counter that falls by more than this beyond the VPS's own calls is not the VPS's alone.
-const ALONE: f64 = 2.0;
+/// A counter that falls by this beyond the VPS's own calls is not the VPS's alone: one reading of another may cost
+/// little more, and integers hide less.
+const ALONE: f64 = 1.0;
 /// Readings of one counter taken in a row differ by no more than this, beside what was spent in between.
 const SAME: f64 = 4.0;
 /// Rounds after the first readings.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Planner;
 use crate::budget::allowance::Remaining;
-use crate::budget::bracket::{Bracket, Care, Lag};
+use crate::budget::bracket::{Bracket, Care, Lag, Look};
 use crate::budget::costs::{Costs, ENOUGH, Fit, prudent};
 use crate::budget::schedule::{Due, Outcome};
 use crate::budget::window::Window;
@@ -262,9 +262,10 @@ impl Planner {
             return;
         };
         self.experiments.failures[measured.index()] = 0;
-        if let Some(lags) = lesson.lags {
+        if let Some(look) = lesson.look {
             let known = self.lag.known();
-            self.lag.vote(lags);
+            self.lag.vote(look);
+            self.tell_costs_what_is_known();
             if self.lag.known() != known {
                 self.replace_costs(if known {
                     Costs::default()
@@ -274,7 +275,7 @@ impl Planner {
                 self.end_bracket(now);
                 return;
             }
-            if lags && !known {
+            if look == Look::Lags && !known {
                 // What the call seems to cost is what had not been counted yet.
                 self.end_bracket(now);
                 return;

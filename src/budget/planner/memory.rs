@@ -215,8 +215,8 @@ impl Planner {
     /// old, or that is forgotten. VPSes that are not configured any more are passed over.
     pub fn recall(&mut self, memory: &Memory, elapsed: Duration, now: Duration) {
         let past = |age: f64| now.saturating_sub(elapsed).saturating_sub(finite(age));
-        self.replace_costs(memory.costs.clone());
         self.lag = Lag::from_votes(memory.lag_votes);
+        self.replace_costs(memory.costs.clone());
         let step = Duration::from_millis(250);
         let mut overdue = 0;
         for vps in &memory.vps {

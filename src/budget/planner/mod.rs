@@ -221,7 +221,7 @@ impl Planner {
         let same_scope =
             self.limits.scope == limits.scope && self.order == order && !self.groups.is_empty();
         self.limits = limits;
-        self.costs.siblings = limits.siblings > 0.0;
+        self.tell_costs_what_is_known();
         self.paces = fleet.iter().copied().collect();
         self.order = order;
         self.accounts
@@ -257,7 +257,13 @@ impl Planner {
     /// Takes over what is known about costs.
     fn replace_costs(&mut self, costs: Costs) {
         self.costs = costs;
+        self.tell_costs_what_is_known();
+    }
+
+    /// Samples are read in the light of who else is at work, and of whether readings come late.
+    fn tell_costs_what_is_known(&mut self) {
         self.costs.siblings = self.limits.siblings > 0.0;
+        self.costs.may_lag = self.limits.learn && self.lag.undecided();
     }
 
     /// Takes what is to be sent now. Each must be given back with [`Self::finish`].

@@ -14,6 +14,8 @@ use crate::kiwivm::{Call, Veid};
 const HEDGE: Duration = Duration::from_secs(3);
 /// After this long without a first reading, calls are made without.
 const BLIND_AFTER: Duration = Duration::from_secs(20);
+/// Readings that are reckoned at more than this beyond what two in a row show are reckoned too dear.
+const DEARER: f64 = 2.0;
 
 /// The wait for the first reading of an allowance.
 #[derive(Clone, Copy, Debug)]
@@ -86,13 +88,43 @@ impl Planner {
             .allowance
             .read(remaining, flight.sent, now);
         self.groups[group].pulled = None;
-        if let Some(before) = before
-            && self.limits.scope == Scope::Auto
-            && self.groups.len() > 1
-        {
-            self.look_for_strangers(group, before, remaining, flight);
+        if let Some(before) = before {
+            self.disprove_dear_readings(group, before, remaining, flight);
+            if self.limits.scope == Scope::Auto && self.groups.len() > 1 {
+                self.look_for_strangers(group, before, remaining, flight);
+            }
         }
         self.replan_soon(group, now);
+    }
+
+    /// Controls that were measured while others were at work make readings so dear that no bracket fits any more, which
+    /// would show what they cost. But readings go on, and two in a row with nothing in between are a control too.
+    fn disprove_dear_readings(
+        &mut self,
+        group: usize,
+        before: Reading,
+        remaining: Remaining,
+        flight: &Flight,
+    ) {
+        let (then, now) = (before.sent, flight.sent);
+        let reading = Call::RateLimitStatus.index();
+        let nothing_between = Call::ALL.iter().all(|call| {
+            let calls = now.calls[call.index()].saturating_sub(then.calls[call.index()]);
+            calls == u64::from(call.index() == reading)
+        });
+        let settled = now.at >= then.at + self.lag.silence();
+        if flight.of_bracket || !nothing_between || !settled || then.in_flight + now.in_flight > 0.0
+        {
+            return;
+        }
+        let allowance = &self.groups[group].allowance;
+        let fall = fall_between(
+            allowance.comparable(before.remaining, then),
+            allowance.comparable(remaining, now),
+        );
+        if fall >= 0.0 && fall + DEARER < self.costs.price(Call::RateLimitStatus) {
+            self.costs.learn(Call::RateLimitStatus, fall);
+        }
     }
 
     /// Counts readings in a row whose drop fits what other groups spent: they share after all.
