@@ -6,6 +6,7 @@
 
 mod index;
 mod memory;
+mod times;
 mod totals;
 mod usage;
 mod vps;

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::times::Times;
 use crate::kiwivm::model::UsageRow;
 
 /// Rows that arrive late are accepted for so long behind the newest, in seconds.
@@ -76,8 +77,7 @@ pub struct UsageHistory {
     /// Unix seconds: its time, or when an empty history was first seen.
     high_water: i64,
     /// The times counted within [`LATE`] of the newest, ascending.
-    #[serde(with = "spaced")]
-    counted: Vec<u32>,
+    counted: Times,
     /// Rows of the last answer that were too old to be counted, those that were counted and have grown too old included.
     /// `None` while no answer was in order.
     old: Option<u64>,
@@ -149,7 +149,7 @@ impl UsageReading {
                 self.old.take(time);
                 return;
             }
-            Some(before) if before.counted.binary_search(&time).is_ok() => return,
+            Some(before) if before.counted.contains(time) => return,
             _ => {}
         }
         if !insert(&mut self.new, time) {
@@ -185,24 +185,23 @@ impl UsageReading {
             forget(&mut self.new).for_each(|time| self.old.take(time));
         }
         let old = self.old.count();
-        let (mut counted, high_water, known_old, known_impossible) = match self.before {
+        let (counted, high_water, known_old, known_impossible) = match self.before {
             Some(before) => (
                 before.counted,
                 before.high_water,
                 before.old,
                 before.impossible,
             ),
-            None => (Vec::new(), self.now as i64, None, 0),
+            None => (Times::default(), self.now as i64, None, 0),
         };
-        for time in self.new {
-            insert(&mut counted, time);
-        }
+        self.new.extend(counted.iter());
+        self.new.sort_unstable();
         let high_water = match self.newest {
             Some(newest) if first => newest.timestamp,
             Some(newest) => high_water.max(newest.timestamp),
             None => high_water,
         };
-        let grown_old = forget(&mut counted).count() as u64;
+        let grown_old = forget(&mut self.new).count() as u64;
         let mut totals = self.totals;
         if !first {
             let late = old.zip(known_old);
@@ -217,7 +216,7 @@ impl UsageReading {
             newest: self.newest,
             totals,
             high_water,
-            counted,
+            counted: self.new.into_iter().collect(),
             old: old.map(|old| old + grown_old),
             impossible: self.impossible,
         }
@@ -245,44 +244,4 @@ fn forget(times: &mut Vec<u32>) -> std::vec::IntoIter<u32> {
     let old = times.partition_point(|time| i64::from(*time) <= floor);
     let recent = times.split_off(old);
     std::mem::replace(times, recent).into_iter()
-}
-
-/// Ascending times as runs of `[distance, how often]`: nearly all rows are as far apart.
-mod spaced {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::insert;
-
-    /// A day has no more rows than seconds; what claims to hold more is damaged.
-    const MOST: usize = 86_400;
-
-    pub fn serialize<S: Serializer>(times: &[u32], serializer: S) -> Result<S::Ok, S::Error> {
-        let mut runs: Vec<(u32, u32)> = Vec::new();
-        let mut last = 0;
-        for time in times {
-            let distance = time - last;
-            last = *time;
-            match runs.last_mut() {
-                Some((run, count)) if *run == distance => *count += 1,
-                _ => runs.push((distance, 1)),
-            }
-        }
-        runs.serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
-        let runs = Vec::<(u32, u32)>::deserialize(deserializer)?;
-        let mut times = Vec::new();
-        let mut last = 0_u32;
-        for (distance, count) in runs {
-            for _ in 0..count {
-                last = last.saturating_add(distance);
-                if times.len() >= MOST {
-                    return Err(serde::de::Error::custom("too many times"));
-                }
-                insert(&mut times, last);
-            }
-        }
-        Ok(times)
-    }
 }
