@@ -44,7 +44,7 @@ pub struct Sent {
     /// Points spent before.
     pub spent: f64,
     /// Calls before, by [`Call::index`].
-    pub calls: [u64; Call::ALL.len()],
+    pub calls: [u32; Call::ALL.len()],
     /// Points in flight, which a reading may or may not hold.
     pub in_flight: f64,
     /// Points that had left the trailing day.
@@ -59,7 +59,7 @@ pub struct Suspicion {
     /// When the last of them were found.
     pub at: Duration,
     /// Calls of each kind that may have cost more, by [`Call::index`]; 0 once cleared.
-    pub sent: [u64; Call::ALL.len()],
+    pub sent: [u32; Call::ALL.len()],
     /// Brackets that showed costs as before.
     pub looks: u32,
 }
@@ -89,7 +89,7 @@ pub struct Allowance {
     /// All points ever spent from it.
     pub spent: f64,
     /// All calls ever sent, by [`Call::index`].
-    pub calls: [u64; Call::ALL.len()],
+    pub calls: [u32; Call::ALL.len()],
     /// Calls in flight.
     pub calls_in_flight: u32,
     /// Points of these.
@@ -102,8 +102,8 @@ pub struct Allowance {
     resets: [Option<Duration>; 2],
     /// Above 0 when the day is known to slide, below when it is known to begin anew all at once.
     pub sliding: i32,
-    /// An unexplained drop.
-    pub suspicion: Option<Suspicion>,
+    /// An unexplained drop. There is none, most of the time.
+    pub suspicion: Option<Box<Suspicion>>,
     /// How refusals slow the calls.
     pub brake: Brake,
     /// True when no reading could be had: the usual sizes are assumed.
@@ -153,18 +153,24 @@ impl Allowance {
     /// Counts a call that is being sent, and tells what had been sent before.
     pub fn send(&mut self, call: Call, points: f64, now: Duration) -> Sent {
         self.ledger.expire(now);
-        let before = Sent {
-            at: now,
-            spent: self.spent,
-            calls: self.calls,
-            in_flight: self.points_in_flight,
-            expired: self.ledger.window(Window::Day).expired(now),
-        };
+        let before = self.sent(now);
         self.ledger.add(now, points);
         self.calls[call.index()] += 1;
         self.spent += points;
         self.now_in_flight(points);
         before
+    }
+
+    /// What has been sent by now. The ledger must not hold what has expired.
+    #[must_use]
+    pub fn sent(&self, now: Duration) -> Sent {
+        Sent {
+            at: now,
+            spent: self.spent,
+            calls: self.calls,
+            in_flight: self.points_in_flight,
+            expired: self.ledger.window(Window::Day).expired(now),
+        }
     }
 
     /// A call sent at `sent` has ended.
@@ -271,6 +277,7 @@ impl Allowance {
         }
         if self
             .suspicion
+            .as_ref()
             .is_some_and(|suspicion| sent.at.saturating_sub(suspicion.at) > FORGOTTEN_AFTER)
         {
             self.suspicion = None;
@@ -373,7 +380,10 @@ impl Allowance {
         } else {
             self.assumed(now)
         };
-        let suspected = self.suspicion.map_or(0.0, |suspicion| suspicion.held(now));
+        let suspected = self
+            .suspicion
+            .as_ref()
+            .map_or(0.0, |suspicion| suspicion.held(now));
         let held = if urgent {
             0.0
         } else {
@@ -439,6 +449,7 @@ impl Allowance {
             })
         };
         self.suspicion
+            .as_ref()
             .is_some_and(|suspicion| suspicion.held(now) > 0.0)
             || Window::ALL.into_iter().any(low)
             || self.yielded(Window::Quarter) > 0.2 * self.size(Window::Quarter)

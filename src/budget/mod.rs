@@ -7,6 +7,7 @@
 //! - `costs` learns what calls cost from `bracket`s: a reading, one call, a reading.
 //! - `allowance` compares readings with what was sent, tells the spending of others, and admits or refuses calls.
 //! - `survey` finds out who shares an allowance; until then all are taken to share one.
+//! - `pacer` spreads what is due at once.
 //! - `plan` stretches and sheds until the wanted intervals can be paid.
 //! - `planner` puts it together; it is what the poller talks to.
 
@@ -15,6 +16,7 @@ mod backoff;
 mod bracket;
 mod costs;
 mod downloads;
+mod pacer;
 mod phases;
 mod places;
 mod plan;

@@ -48,6 +48,17 @@ impl Pace {
             .filter(move |call| collect.wants(*call))
     }
 
+    /// How many calls it makes of a VPS.
+    #[must_use]
+    pub fn calls_a_second(&self) -> f64 {
+        let intervals = self.intervals();
+        intervals
+            .iter()
+            .flatten()
+            .map(|interval| 1.0 / interval.as_secs_f64())
+            .sum()
+    }
+
     fn intervals(&self) -> Intervals {
         let mut intervals = Intervals::default();
         intervals[Call::LiveServiceInfo.index()] = Some(self.live);
@@ -120,10 +131,11 @@ impl Schedule {
         self.queue.clear();
         self.places = places;
         let step = first_round_step(fleet);
-        // Every VPS is to be tried before any is asked for more.
-        let rest = now + step.saturating_mul(u32::try_from(fleet.len()).unwrap_or(u32::MAX));
+        // Every VPS is to be tried before any is asked for more; and that is megabytes of history, so in steps as well.
+        let round = step.saturating_mul(u32::try_from(fleet.len()).unwrap_or(u32::MAX));
         let mut first = now;
         for (veid, pace) in fleet {
+            let rest = first + round;
             let entry = if let Some(mut kept) = before.remove(veid) {
                 let held_back =
                     kept.leaving || kept.paused() || kept.failures.iter().any(|count| *count > 0);

@@ -170,15 +170,16 @@ impl Planner {
         self.groups[group]
             .allowance
             .suspicion
+            .as_ref()
             .is_some_and(|suspicion| suspicion.sent[call.index()] > 0)
     }
 
     /// What a call may cost at worst, as far as is known.
     pub(super) fn gate_price(&self, group: usize, call: Call) -> f64 {
         let price = self.costs.price(call);
-        match self.groups[group].allowance.suspicion {
+        match &self.groups[group].allowance.suspicion {
             Some(suspicion) if suspicion.sent[call.index()] > 0 => {
-                let each = suspicion.surplus / as_f64(suspicion.sent[call.index()]);
+                let each = suspicion.surplus / f64::from(suspicion.sent[call.index()]);
                 (price + each).min(DEAREST_SUSPECT.max(price))
             }
             _ => price,
@@ -311,9 +312,9 @@ impl Planner {
     fn take_lesson(&mut self, group: usize, call: Call, learned: Fit, net: f64, now: Duration) {
         let price = self.costs.price(call);
         let allowance = &mut self.groups[group].allowance;
-        let disproved = allowance.suspicion.is_some_and(|suspicion| {
+        let disproved = allowance.suspicion.as_ref().is_some_and(|suspicion| {
             let sent = suspicion.sent[call.index()];
-            sent > 0 && net < price + 0.5 * suspicion.surplus / as_f64(sent)
+            sent > 0 && net < price + 0.5 * suspicion.surplus / f64::from(sent)
         });
         if (learned == Fit::AsKnown || disproved)
             && let Some(suspicion) = &mut allowance.suspicion

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::experiments::as_f64;
 use super::{Account, Group, Planner};
-use crate::budget::allowance::Remaining;
+use crate::budget::allowance::{Reading, Remaining, Sent};
 use crate::budget::schedule::Due;
 use crate::budget::survey::{MOST, Spent, Step, Survey, TELLING, Verdict};
-use crate::budget::window::Window;
 use crate::config::Scope;
 use crate::kiwivm::{Call, Veid};
 
@@ -282,12 +281,13 @@ impl Planner {
         let newest = accounts
             .iter()
             .filter_map(|account| account.reading)
-            .max_by_key(|reading| reading.sent.at);
-        allowance.reading = newest.map(|mut reading| {
-            reading.sent.spent = allowance.spent;
-            reading.sent.calls = allowance.calls;
-            reading.sent.expired = allowance.ledger.window(Window::Day).expired(now);
-            reading
+            .max_by_key(|(at, _)| *at);
+        allowance.reading = newest.map(|(at, remaining)| Reading {
+            remaining,
+            sent: Sent {
+                at,
+                ..allowance.sent(now)
+            },
         });
         if let (Some(old), Some(reading)) = (old, allowance.reading) {
             allowance.brake = old.allowance.brake.clone();

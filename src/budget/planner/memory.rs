@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Account, Planner};
-use crate::budget::allowance::{Reading, Remaining, Sent, USUAL_SIZES};
+use crate::budget::allowance::{Remaining, USUAL_SIZES};
 use crate::budget::bracket::Lag;
 use crate::budget::costs::Costs;
 use crate::budget::downloads::Downloads;
@@ -187,7 +187,7 @@ impl Planner {
             largest: account.largest,
             reading: account
                 .reading
-                .map(|reading| (age(reading.sent.at, now), reading.remaining)),
+                .map(|(at, remaining)| (age(at, now), remaining)),
             intervals: schedule
                 .intervals
                 .map(|interval| interval.map(|interval| interval.as_secs_f64())),
@@ -234,13 +234,7 @@ impl Planner {
                     0.0
                 }
             });
-            account.reading = vps.reading.map(|(age, remaining)| Reading {
-                remaining,
-                sent: Sent {
-                    at: past(age),
-                    ..Sent::default()
-                },
-            });
+            account.reading = vps.reading.map(|(age, remaining)| (past(age), remaining));
             account
                 .downloads
                 .restore(vps.sizes, &vps.received, elapsed, now);

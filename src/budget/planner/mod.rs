@@ -17,10 +17,11 @@ use readings::FirstReading;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::allowance::{Allowance, Reading, Remaining, Sent};
+use super::allowance::{Allowance, Remaining, Sent};
 use super::bracket::Lag;
 use super::costs::Costs;
 use super::downloads::Downloads;
+use super::pacer::Pacer;
 use super::places::Places;
 use super::plan::{Intervals, Shed};
 use super::refusals::Brake;
@@ -72,6 +73,7 @@ pub struct Finished {
 #[derive(Debug)]
 pub struct Planner {
     schedule: Schedule,
+    pacer: Pacer,
     limits: Limits,
     paces: HashMap<Veid, Pace>,
     order: Vec<Veid>,
@@ -154,7 +156,8 @@ struct Account {
     ledger: Ledger,
     spent: f64,
     largest: Remaining,
-    reading: Option<Reading>,
+    /// The last reading, and when it was asked for.
+    reading: Option<(Duration, Remaining)>,
     brake: Brake,
     downloads: Downloads,
 }
@@ -187,6 +190,7 @@ impl Planner {
     pub fn new(fleet: &[(Veid, Pace)], limits: Limits, seed: u64, now: Duration) -> Self {
         let mut planner = Self {
             schedule: Schedule::new(limits.places),
+            pacer: Pacer::default(),
             limits,
             paces: HashMap::new(),
             order: Vec::new(),
@@ -223,6 +227,10 @@ impl Planner {
         self.limits = limits;
         self.tell_costs_what_is_known();
         self.paces = fleet.iter().copied().collect();
+        // Somebody waits for a single round.
+        if limits.learn {
+            self.pacer = Pacer::new(fleet.iter().map(|(_, pace)| *pace));
+        }
         self.order = order;
         self.accounts
             .retain(|veid, _| self.paces.contains_key(veid));
@@ -296,6 +304,11 @@ impl Planner {
             }
             if self.is_held(group) {
                 continue;
+            }
+            let wait = self.pacer.wait(now);
+            if wait > Duration::ZERO {
+                self.retry_in(wait, now);
+                break;
             }
             if !self.schedule.has_place(veid, call) {
                 if self.schedule.put_off(veid) {
@@ -533,6 +546,7 @@ impl Planner {
             account.ledger.add(now, points);
             account.spent += points;
         }
+        self.pacer.sent(now);
         self.spent[call.index()] += points;
         self.spent_in_all += points;
         self.schedule.start(veid, call, now);

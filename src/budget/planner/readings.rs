@@ -78,10 +78,7 @@ impl Planner {
             for (largest, remaining) in account.largest.iter_mut().zip(remaining) {
                 *largest = largest.max(remaining);
             }
-            account.reading = Some(Reading {
-                remaining,
-                sent: flight.sent,
-            });
+            account.reading = Some((flight.sent.at, remaining));
         }
         let before = self.groups[group].allowance.reading;
         self.groups[group]
@@ -110,7 +107,7 @@ impl Planner {
         let reading = Call::RateLimitStatus.index();
         let nothing_between = Call::ALL.iter().all(|call| {
             let calls = now.calls[call.index()].saturating_sub(then.calls[call.index()]);
-            calls == u64::from(call.index() == reading)
+            calls == u32::from(call.index() == reading)
         });
         let settled = now.at >= then.at + self.lag.silence();
         if flight.of_bracket || !nothing_between || !settled || then.in_flight + now.in_flight > 0.0

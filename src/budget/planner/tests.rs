@@ -780,6 +780,23 @@ fn a_burst_over_the_first_looks_does_not_hide_that_readings_come_late() {
 }
 
 #[test]
+fn what_has_gathered_during_a_silence_is_not_sent_at_once() {
+    let mut rig = Rig::new(500, account(0.5, 0.0, PointsScope::Account), 0.9);
+    rig.run(0.5 * HOUR, &mut nobody());
+    let at: Vec<f64> = rig.calls.iter().map(|(at, _)| *at).collect();
+    let most = at
+        .iter()
+        .map(|begin| {
+            at.iter()
+                .filter(|at| (*begin..begin + 5.0).contains(*at))
+                .count()
+        })
+        .max();
+    // 500 VPSes make 6 calls a second; a survey reads 64 VPSes in a row.
+    assert!(most.is_some_and(|most| most <= 130), "{most:?}");
+}
+
+#[test]
 fn the_next_poll_is_when_the_state_is_asked_for() {
     let mut rig = Rig::new(3, account(1.0, 1.0, PointsScope::Vps), 0.5);
     rig.run(3.0 * HOUR, &mut nobody());
