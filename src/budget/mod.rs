@@ -5,6 +5,7 @@
 //!
 //! - `window` keeps what was spent, at the price of the time, over the two trailing windows; sums are never too small.
 //! - `costs` learns what calls cost from `bracket`s: a reading, one call, a reading.
+//! - `lag` tells whether readings come late.
 //! - `allowance` compares readings with what was sent, tells the spending of others, and admits or refuses calls.
 //! - `survey` finds out who shares an allowance; until then all are taken to share one.
 //! - `pacer` spreads what is due at once.
@@ -16,6 +17,7 @@ mod backoff;
 mod bracket;
 mod costs;
 mod downloads;
+mod lag;
 mod pacer;
 mod phases;
 mod places;

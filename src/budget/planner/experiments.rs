@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::Planner;
 use crate::budget::allowance::Remaining;
-use crate::budget::bracket::{Bracket, Care, Lag, Look};
+use crate::budget::bracket::{Bracket, Care};
 use crate::budget::costs::{Costs, ENOUGH, Fit, prudent};
+use crate::budget::lag::{Lag, Look};
 use crate::budget::schedule::{Due, Outcome};
 use crate::budget::window::Window;
 use crate::kiwivm::{Call, Veid};

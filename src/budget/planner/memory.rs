@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Account, Planner};
 use crate::budget::allowance::{Remaining, USUAL_SIZES};
-use crate::budget::bracket::Lag;
 use crate::budget::costs::Costs;
 use crate::budget::downloads::Downloads;
+use crate::budget::lag::Lag;
 use crate::budget::schedule::{Pace, Remembered};
 use crate::budget::window::Entry;
 use crate::config::Scope;

@@ -18,9 +18,9 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::allowance::{Allowance, Remaining, Sent};
-use super::bracket::Lag;
 use super::costs::Costs;
 use super::downloads::Downloads;
+use super::lag::Lag;
 use super::pacer::Pacer;
 use super::places::Places;
 use super::plan::{Intervals, Shed};
