@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::schedule::Pace;
+use super::pace::Pace;
 use super::window::{Entry, Trailing};
 use crate::kiwivm::Call;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::schedule::Pace;
+use super::pace::Pace;
 
 /// The widest gap between two calls.
 const WIDEST: Duration = Duration::from_millis(125);

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::schedule::Pace;
+use super::pace::{Intervals, Pace};
 use crate::fleet::{LIVE_LIMIT, SERVICE_LIMIT};
 use crate::kiwivm::Call;
 
@@ -34,9 +34,6 @@ pub struct Wanted {
     /// How refusals slow it, above 0, at most 1.
     pub slowed: f64,
 }
-
-/// The intervals of one VPS, by [`Call::index`]; `None` when a call is not planned.
-pub type Intervals = [Option<Duration>; Call::ALL.len()];
 
 /// What came of planning.
 #[derive(Clone, Debug, PartialEq)]

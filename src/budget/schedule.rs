@@ -10,10 +10,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::backoff;
+use super::pace::{Intervals, Pace};
 use super::phases::{next_in_phase, next_on_grid, phase};
 use super::places::Places;
-use super::plan::{Intervals, LONGEST_POINTS};
-use crate::config::Collect;
+use super::plan::LONGEST_POINTS;
 use crate::kiwivm::{Call, Reason, Veid};
 use entry::{Entry, Flight};
 
@@ -23,53 +23,6 @@ const FIRST_ROUND_STEP: Duration = Duration::from_millis(250);
 /// Bounds for remembered intervals: no file of ours holds others.
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// The wanted intervals of one VPS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    /// Of `getLiveServiceInfo`, and of `getServiceInfo` while that has to stand in.
-    pub live: Duration,
-    /// Of `getRateLimitStatus`.
-    pub points: Duration,
-    /// Of `getRawUsageStats`.
-    pub usage: Duration,
-    /// Of each of [`Call::INVENTORY`] that is collected.
-    pub inventory: Duration,
-    /// Which inventory is collected.
-    pub collect: Collect,
-}
-
-impl Pace {
-    /// The inventory that is collected.
-    pub fn inventory_calls(&self) -> impl Iterator<Item = Call> {
-        let collect = self.collect;
-        Call::INVENTORY
-            .into_iter()
-            .filter(move |call| collect.wants(*call))
-    }
-
-    /// How many calls it makes of a VPS.
-    #[must_use]
-    pub fn calls_a_second(&self) -> f64 {
-        let intervals = self.intervals();
-        intervals
-            .iter()
-            .flatten()
-            .map(|interval| 1.0 / interval.as_secs_f64())
-            .sum()
-    }
-
-    fn intervals(&self) -> Intervals {
-        let mut intervals = Intervals::default();
-        intervals[Call::LiveServiceInfo.index()] = Some(self.live);
-        intervals[Call::RateLimitStatus.index()] = Some(self.points);
-        intervals[Call::RawUsageStats.index()] = Some(self.usage);
-        for call in self.inventory_calls() {
-            intervals[call.index()] = Some(self.inventory);
-        }
-        intervals
-    }
-}
 
 /// A call to be made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,12 @@
 mod experiments;
 mod groups;
 mod memory;
+mod queries;
 mod readings;
 mod replan;
+mod sending;
 
-use experiments::{Experiments, Wish};
+use experiments::Experiments;
 pub use memory::{Learnt, Memory};
 use readings::FirstReading;
 
@@ -21,13 +23,14 @@ use super::allowance::{Allowance, Remaining, Sent};
 use super::costs::Costs;
 use super::downloads::Downloads;
 use super::lag::Lag;
+use super::pace::Pace;
 use super::pacer::Pacer;
 use super::places::Places;
-use super::plan::{Intervals, Shed};
+use super::plan::Shed;
 use super::refusals::Brake;
-use super::schedule::{Due, Outcome, Pace, Schedule};
+use super::schedule::{Outcome, Schedule};
 use super::survey::Survey;
-use super::window::{Ledger, WINDOW_LENGTHS, Window};
+use super::window::{Ledger, WINDOW_LENGTHS};
 use crate::config::Scope;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, Reason, Veid, mix};
@@ -274,109 +277,6 @@ impl Planner {
         self.costs.may_lag = self.limits.learn && self.lag.undecided();
     }
 
-    /// Takes what is to be sent now. Each must be given back with [`Self::finish`].
-    pub fn take_due(&mut self, now: Duration) -> Vec<Due> {
-        self.retry = None;
-        self.starved = false;
-        self.waits = false;
-        if now >= self.next_replan {
-            self.replan(now);
-        }
-        let mut taken = Vec::new();
-        self.take_bracket(now, &mut taken);
-        self.take_surveys(now, &mut taken);
-        // What the points did not allow a moment ago they do not allow now: hundreds of VPSes may wait for the same.
-        let mut unaffordable = HashSet::new();
-        if (0..self.groups.len()).all(|group| self.is_held(group)) {
-            return taken;
-        }
-        for (call, _, veid) in self.schedule.waiting(now) {
-            if !self.schedule.idle(veid) {
-                continue;
-            }
-            let Some(group) = self.group_of.get(&veid).copied() else {
-                continue;
-            };
-            if self.groups[group].allowance.reading.is_none() && !self.groups[group].allowance.blind
-            {
-                self.take_first_reading(group, veid, now, &mut taken);
-                continue;
-            }
-            if self.is_held(group) {
-                continue;
-            }
-            let wait = self.pacer.wait(now);
-            if wait > Duration::ZERO {
-                self.retry_in(wait, now);
-                break;
-            }
-            if !self.schedule.has_place(veid, call) {
-                if self.schedule.put_off(veid) {
-                    self.deferrals.push((call, Deferral::Concurrency));
-                }
-                continue;
-            }
-            let download = self.limits.download;
-            let bearable = self
-                .accounts
-                .get_mut(&veid)
-                .is_none_or(|account| account.downloads.admits(call, download, now));
-            let affordable = bearable && !unaffordable.contains(&(group, call)) && {
-                let fits = self.fits(group, call, now);
-                if !fits {
-                    unaffordable.insert((group, call));
-                }
-                fits
-            };
-            if !affordable {
-                self.retry_in(RETRY, now);
-                self.starved = true;
-                if self.schedule.put_off(veid) {
-                    self.deferrals.push((call, Deferral::Budget));
-                }
-                continue;
-            }
-            match self.wants_bracket(group, veid, call, now) {
-                Wish::Send => self.send(group, veid, call, false, now, &mut taken),
-                Wish::Wait => {}
-                Wish::Bracket if self.bracket_fits(group, call, now) => {
-                    self.begin_bracket(group, veid, call, now);
-                    self.take_bracket(now, &mut taken);
-                }
-                Wish::Bracket if self.costs.count(call) > 0 => {
-                    self.send(group, veid, call, false, now, &mut taken);
-                }
-                Wish::Bracket => self.retry_in(RETRY, now),
-            }
-        }
-        let starved: HashSet<usize> = unaffordable.iter().map(|(group, _)| *group).collect();
-        self.waits = starved.len() == self.groups.len();
-        taken
-    }
-
-    /// The next time at which [`Self::take_due`] may have something that it has not at `now`. What waits for a place,
-    /// a bracket or a survey gets its chance when a call finishes.
-    #[must_use]
-    pub fn next_wake(&self, now: Duration) -> Duration {
-        let bracket = self
-            .experiments
-            .bracket
-            .as_ref()
-            .filter(|(_, bracket)| !bracket.in_flight)
-            .map(|(_, bracket)| bracket.next().1.max(now + RETRY / 50));
-        let due = if self.waits {
-            None
-        } else {
-            self.schedule.next_due(now)
-        };
-        due.into_iter()
-            .chain(self.retry.filter(|retry| *retry > now))
-            .chain(bracket)
-            .chain([self.next_replan])
-            .min()
-            .unwrap_or(self.next_replan)
-    }
-
     /// Gives back a call taken with [`Self::take_due`].
     pub fn finish(&mut self, veid: Veid, finished: Finished, now: Duration) {
         let jitter = self.draw();
@@ -426,143 +326,6 @@ impl Planner {
     /// Ends the pause of a VPS whose key was refused, because it has another key now.
     pub fn resume(&mut self, veid: Veid, now: Duration) {
         self.schedule.resume(veid, now);
-    }
-
-    /// True once everything planned was tried once, or nothing more can be: no points are left for it.
-    #[must_use]
-    pub fn everything_tried(&self) -> bool {
-        self.schedule.everything_tried()
-            || (self.starved && !self.schedule.busy() && self.experiments.bracket.is_none())
-    }
-
-    /// The deferrals since this was last asked.
-    pub fn take_deferrals(&mut self) -> Vec<(Call, Deferral)> {
-        std::mem::take(&mut self.deferrals)
-    }
-
-    /// The VPSes whose intervals, allowance or next poll may have changed since this was last asked.
-    pub fn take_moved(&mut self) -> HashSet<Veid> {
-        std::mem::take(&mut self.moved)
-    }
-
-    /// The planned intervals; that of live for service info, in whose place live stands. `None` for a call that is shed.
-    #[must_use]
-    pub fn intervals(&self, veid: Veid) -> Intervals {
-        let mut intervals = self.schedule.intervals(veid).copied().unwrap_or_default();
-        let live = intervals[Call::LiveServiceInfo.index()];
-        let service = &mut intervals[Call::ServiceInfo.index()];
-        *service = service.iter().copied().chain(live).min();
-        intervals
-    }
-
-    /// One of [`Self::intervals`].
-    #[must_use]
-    pub fn interval(&self, veid: Veid, call: Call) -> Option<Duration> {
-        self.intervals(veid)[call.index()]
-    }
-
-    /// When the state of a VPS is asked for next, by live or by service info; in the past while that is on its way, or
-    /// waits for points or a place.
-    #[must_use]
-    pub fn next_poll(&self, veid: Veid) -> Option<Duration> {
-        let due = self.schedule.due_times(veid)?;
-        let of = |call: Call| due[call.index()];
-        let live = of(Call::LiveServiceInfo);
-        live.into_iter().chain(of(Call::ServiceInfo)).min()
-    }
-
-    /// Which allowance a VPS draws on: those with the same number are taken to share one.
-    #[must_use]
-    pub fn allowance(&self, veid: Veid) -> Option<usize> {
-        self.group_of.get(&veid).copied()
-    }
-
-    /// What the exporter allows itself in each window, once the allowance of this VPS was read.
-    #[must_use]
-    pub fn allowed(&self, veid: Veid) -> Option<Remaining> {
-        let allowance = &self.groups[*self.group_of.get(&veid)?].allowance;
-        allowance.reading?;
-        Some(Window::ALL.map(|window| allowance.allowed(window, self.limits.share)))
-    }
-
-    /// True while any allowance is treated as shared.
-    #[must_use]
-    pub fn shared(&self) -> bool {
-        self.groups
-            .iter()
-            .any(|group| group.allowance.members.len() > 1)
-    }
-
-    /// Points spent by call, at the learned costs of the time.
-    #[must_use]
-    pub fn spent(&self) -> [f64; Call::ALL.len()] {
-        self.spent
-    }
-
-    /// The learned cost of a call, once it was measured.
-    #[must_use]
-    pub fn learned_cost(&self, call: Call) -> Option<f64> {
-        self.costs.learned(call)
-    }
-
-    /// True while a wanted interval is not kept because of the points.
-    #[must_use]
-    pub fn stretched(&self) -> bool {
-        self.groups.iter().any(|group| group.stretched)
-    }
-
-    /// True while an experiment wants silence: nothing else is sent then.
-    fn is_held(&self, group: usize) -> bool {
-        let state = &self.groups[group];
-        let read = state.allowance.reading.is_some() || state.allowance.blind;
-        read && (self.experiments.hold(group) || state.survey.is_some())
-    }
-
-    /// True when the points allow a call now.
-    fn fits(&mut self, group: usize, call: Call, now: Duration) -> bool {
-        let price = self.gate_price(group, call);
-        let reading = self.costs.price(Call::RateLimitStatus);
-        let urgent = call == Call::RateLimitStatus || self.clears_suspicion(group, call);
-        self.groups[group]
-            .allowance
-            .admits(price, self.limits.share, reading, urgent, now)
-    }
-
-    fn send(
-        &mut self,
-        group: usize,
-        veid: Veid,
-        call: Call,
-        of_bracket: bool,
-        now: Duration,
-        taken: &mut Vec<Due>,
-    ) {
-        let points = self.costs.price(call);
-        let state = &mut self.groups[group];
-        let sent = state.allowance.send(call, points, now);
-        state.last_sent = Some(now);
-        if let Some(account) = self.accounts.get_mut(&veid) {
-            account.ledger.expire(now);
-            account.ledger.add(now, points);
-            account.spent += points;
-        }
-        self.pacer.sent(now);
-        self.spent[call.index()] += points;
-        self.spent_in_all += points;
-        self.schedule.start(veid, call, now);
-        self.flights.insert(
-            veid,
-            Flight {
-                call,
-                points,
-                sent,
-                of_bracket,
-            },
-        );
-        if self.spent_much(&self.groups[group]) {
-            self.replan_soon(group, now + RETRY / 5);
-        }
-        taken.push(Due { veid, call });
     }
 
     fn failed(&mut self, group: usize, veid: Veid, reason: Reason, now: Duration) {

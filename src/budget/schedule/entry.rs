@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Pace;
-use crate::budget::plan::Intervals;
+use crate::budget::pace::Intervals;
 use crate::kiwivm::Call;
 
 #[derive(Debug)]

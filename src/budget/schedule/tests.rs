@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Collect;
 
 const PACE: Pace = Pace {
     live: Duration::from_secs(120),

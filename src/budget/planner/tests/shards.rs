@@ -1,6 +1,7 @@
 //! Several planners, each for a part of the fleet, before one account.
 
 use super::*;
+use crate::simulator::Points;
 
 /// A fleet of twelve VPSes in equal shards, that share one account and half of its points.
 struct Shards {
