@@ -87,10 +87,13 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         let (file, state) = StateFile::open(path, clock.now().unix).map_err(Failure)?;
         poller.keep_state(file, state);
     }
+    let compatibility = config.compatibility.clone();
+    // The fleet and the poller have their copies of it; large fleets have large ones.
+    drop(config);
     let (reloads, for_poller) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
     let exporter = Arc::new(Exporter {
-        exposition: Exposition::new(fleet.clone(), clock, config.compatibility),
+        exposition: Exposition::new(fleet.clone(), clock, compatibility),
         fleet: fleet.clone(),
         pulse: poller.pulse(),
         started: clock.now().elapsed,

@@ -6,130 +6,114 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A day has no more rows than seconds; a file that claims to hold more is damaged.
 const MOST: usize = 86_400;
 
-/// Ascending times in Unix seconds, kept as runs: nearly all rows are as far apart, and there is a day of them for each
-/// VPS.
+/// A distance of this or more: so far, and on to the next.
+const FAR: u16 = u16::MAX;
+
+/// Ascending times in Unix seconds, kept as distances: there is a day of rows for each VPS, two bytes each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Times {
-    runs: Vec<Run>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    first: u32,
-    /// From one to the next, in seconds; 0 in a run of one, and only 0 is a multiple of 0.
-    step: u32,
-    count: u32,
-}
-
-impl Run {
-    const fn last(self) -> u32 {
-        self.first + self.step * (self.count - 1)
-    }
-
-    const fn contains(self, time: u32) -> bool {
-        self.first <= time && time <= self.last() && (time - self.first).is_multiple_of(self.step)
-    }
-
-    fn times(self) -> impl Iterator<Item = u32> {
-        (0..self.count).map(move |nth| self.first + self.step * nth)
-    }
+    first: Option<u32>,
+    distances: Box<[u16]>,
 }
 
 impl Times {
-    /// Adds a time later than all; any other is passed over.
-    fn push(&mut self, time: u32) {
-        if let Some(run) = self.runs.last_mut() {
-            let Some(step) = time.checked_sub(run.last()).filter(|step| *step > 0) else {
-                return;
-            };
-            if run.count == 1 || run.step == step {
-                run.step = step;
-                run.count += 1;
-                return;
-            }
-        }
-        self.runs.push(Run {
-            first: time,
-            step: 0,
-            count: 1,
-        });
-    }
-
-    /// True when this time is one of them.
-    pub(super) fn contains(&self, time: u32) -> bool {
-        let later = self.runs.partition_point(|run| run.first <= time);
-        let run = later.checked_sub(1).map(|run| self.runs[run]);
-        run.is_some_and(|run| run.contains(time))
-    }
-
     /// All of them, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
-        self.runs.iter().flat_map(|run| run.times())
+        let mut time = self.first.unwrap_or_default();
+        let later = self.distances.iter().filter_map(move |distance| {
+            time = time.saturating_add(u32::from(*distance));
+            (*distance != FAR).then_some(time)
+        });
+        self.first.into_iter().chain(later)
     }
 }
 
 impl FromIterator<u32> for Times {
     /// Of ascending times; one that is not later than those before is passed over.
     fn from_iter<T: IntoIterator<Item = u32>>(times: T) -> Self {
-        let mut collected = Self::default();
-        times.into_iter().for_each(|time| collected.push(time));
-        collected
+        let mut times = times.into_iter();
+        let first = times.next();
+        let mut last = first.unwrap_or_default();
+        let mut distances = Vec::new();
+        for time in times {
+            let Some(mut distance) = time.checked_sub(last).filter(|distance| *distance > 0) else {
+                continue;
+            };
+            while distance >= u32::from(FAR) {
+                distances.push(FAR);
+                distance -= u32::from(FAR);
+            }
+            distances.extend(u16::try_from(distance));
+            last = time;
+        }
+        Self {
+            first,
+            distances: distances.into(),
+        }
     }
 }
 
-/// In a file, runs of `[distance, how often]`.
+/// In a file, runs of `[distance, how often]`, of which nearly all are of one distance.
 impl Serialize for Times {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut runs: Vec<(u32, u32)> = Vec::new();
         let mut last = 0;
-        let runs = self.runs.iter().flat_map(|run| {
-            let distance = run.first - last;
-            last = run.last();
-            [(distance, 1), (run.step, run.count - 1)]
-        });
-        serializer.collect_seq(runs.filter(|(_, count)| *count > 0))
+        for time in self.iter() {
+            let distance = time - last;
+            last = time;
+            match runs.last_mut() {
+                Some(run) if run.0 == distance => run.1 += 1,
+                _ => runs.push((distance, 1)),
+            }
+        }
+        runs.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Times {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut times = Self::default();
-        let (mut last, mut held) = (0_u32, 0);
+        let mut times = Vec::new();
+        let mut last = 0_u32;
         for (distance, count) in Vec::<(u32, u32)>::deserialize(deserializer)? {
             for _ in 0..count {
-                last = last.saturating_add(distance);
-                held += 1;
-                if held > MOST {
+                if times.len() == MOST {
                     return Err(D::Error::custom("too many times"));
                 }
+                last = last.saturating_add(distance);
                 times.push(last);
             }
         }
-        Ok(times)
+        Ok(times.into_iter().collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;
 
     #[test]
-    fn a_day_of_rows_takes_one_run() {
+    fn a_day_of_rows_is_one_run_in_a_file() {
         let times: Times = (0..288).map(|row| 1_790_000_000 + 300 * row).collect();
-        assert_eq!(times.runs.len(), 1);
+        let written = serde_json::to_string(&times).unwrap();
+        assert_eq!(written, "[[1790000000,1],[300,287]]");
     }
 
     proptest! {
         #[test]
-        fn what_was_put_in_is_there_and_nothing_else(times in prop::collection::btree_set(0_u32..200, 0..40)) {
+        fn what_was_put_in_is_there_and_nothing_else(
+            first in 0_u32..3_000_000,
+            distances in prop::collection::vec(prop_oneof![1..700_u32, 65_530..65_540_u32, 1..300_000_u32], 0..40),
+        ) {
+            let times: Vec<u32> = std::iter::once(first)
+                .chain(distances.iter().scan(first, |time, distance| {
+                    *time += distance;
+                    Some(*time)
+                }))
+                .collect();
             let kept: Times = times.iter().copied().collect();
-            prop_assert_eq!(kept.iter().collect::<BTreeSet<u32>>(), times.clone());
-            for time in 0..210 {
-                prop_assert_eq!(kept.contains(time), times.contains(&time));
-            }
+            prop_assert_eq!(kept.iter().collect::<Vec<u32>>(), times);
             let written = serde_json::to_string(&kept).unwrap();
             prop_assert_eq!(serde_json::from_str::<Times>(&written).unwrap(), kept);
         }

@@ -89,6 +89,8 @@ pub struct UsageHistory {
 #[derive(Clone, Debug)]
 pub struct UsageReading {
     before: Option<UsageHistory>,
+    /// What `before` has counted.
+    counted: Vec<u32>,
     newest: Option<UsageRow>,
     totals: UsageTotals,
     new: Vec<u32>,
@@ -128,6 +130,7 @@ impl UsageReading {
     pub fn new(before: Option<&UsageHistory>, now: f64) -> Self {
         Self {
             before: before.cloned(),
+            counted: before.map_or_else(Vec::new, |before| before.counted.iter().collect()),
             newest: before.and_then(|before| before.newest),
             totals: before.map(|before| before.totals).unwrap_or_default(),
             new: Vec::new(),
@@ -149,7 +152,7 @@ impl UsageReading {
                 self.old.take(time);
                 return;
             }
-            Some(before) if before.counted.contains(time) => return,
+            Some(_) if self.counted.binary_search(&time).is_ok() => return,
             _ => {}
         }
         if !insert(&mut self.new, time) {
@@ -185,16 +188,11 @@ impl UsageReading {
             forget(&mut self.new).for_each(|time| self.old.take(time));
         }
         let old = self.old.count();
-        let (counted, high_water, known_old, known_impossible) = match self.before {
-            Some(before) => (
-                before.counted,
-                before.high_water,
-                before.old,
-                before.impossible,
-            ),
-            None => (Times::default(), self.now as i64, None, 0),
+        let (high_water, known_old, known_impossible) = match self.before {
+            Some(before) => (before.high_water, before.old, before.impossible),
+            None => (self.now as i64, None, 0),
         };
-        self.new.extend(counted.iter());
+        self.new.append(&mut self.counted);
         self.new.sort_unstable();
         let high_water = match self.newest {
             Some(newest) if first => newest.timestamp,

@@ -227,18 +227,18 @@ impl Planner {
 
     pub(super) fn index_groups(&mut self) {
         self.moved.extend(&self.order);
-        self.group_of = self
-            .groups
-            .iter()
-            .enumerate()
-            .flat_map(|(index, group)| {
-                group
-                    .allowance
-                    .members
-                    .iter()
-                    .map(move |veid| (*veid, index))
-            })
-            .collect();
+        for (index, group) in self.groups.iter().enumerate() {
+            for veid in &group.allowance.members {
+                if let Some(account) = self.accounts.get_mut(veid) {
+                    account.group = index;
+                }
+            }
+        }
+    }
+
+    /// The index of the group that a VPS is in.
+    pub(super) fn group_of(&self, veid: Veid) -> Option<usize> {
+        self.accounts.get(&veid).map(|account| account.group)
     }
 
     /// A group made of what is kept for each of its VPSes.

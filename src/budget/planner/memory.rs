@@ -225,7 +225,7 @@ impl Planner {
             let Some(account) = self.accounts.get_mut(&veid) else {
                 continue;
             };
-            **account = Account::new();
+            **account = Account::new(account.pace);
             account.ledger.restore(&vps.spent, elapsed, now);
             account.spent = account.ledger.window(crate::budget::Window::Day).sum();
             account.largest = vps.largest.map(|points| {

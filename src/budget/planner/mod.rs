@@ -78,12 +78,10 @@ pub struct Planner {
     schedule: Schedule,
     pacer: Pacer,
     limits: Limits,
-    paces: HashMap<Veid, Pace>,
     order: Vec<Veid>,
     costs: Costs,
     lag: Lag,
     groups: Vec<Group>,
-    group_of: HashMap<Veid, usize>,
     accounts: HashMap<Veid, Box<Account>>,
     flights: HashMap<Veid, Flight>,
     experiments: Experiments,
@@ -156,6 +154,9 @@ impl Group {
 /// What is kept for each VPS, so that groups can be parted and joined.
 #[derive(Clone, Debug)]
 struct Account {
+    pace: Pace,
+    /// Index of the group that it is in.
+    group: usize,
     ledger: Ledger,
     spent: f64,
     largest: Remaining,
@@ -166,8 +167,10 @@ struct Account {
 }
 
 impl Account {
-    fn new() -> Self {
+    fn new(pace: Pace) -> Self {
         Self {
+            pace,
+            group: 0,
             ledger: Ledger::coarse(WINDOW_LENGTHS),
             spent: 0.0,
             largest: [0.0; 2],
@@ -195,12 +198,10 @@ impl Planner {
             schedule: Schedule::new(limits.places),
             pacer: Pacer::default(),
             limits,
-            paces: HashMap::new(),
             order: Vec::new(),
             costs: Costs::default(),
             lag: Lag::default(),
             groups: Vec::new(),
-            group_of: HashMap::new(),
             accounts: HashMap::new(),
             flights: HashMap::new(),
             experiments: Experiments::default(),
@@ -229,20 +230,19 @@ impl Planner {
             self.limits.scope == limits.scope && self.order == order && !self.groups.is_empty();
         self.limits = limits;
         self.tell_costs_what_is_known();
-        self.paces = fleet.iter().copied().collect();
         // Somebody waits for a single round.
         if limits.learn {
             self.pacer = Pacer::new(fleet.iter().map(|(_, pace)| *pace));
         }
         self.order = order;
-        self.accounts
-            .retain(|veid, _| self.paces.contains_key(veid));
-        for veid in &self.order {
-            self.accounts
-                .entry(*veid)
-                .or_insert_with(|| Box::new(Account::new()))
-                .brake
-                .release();
+        let mut known = std::mem::take(&mut self.accounts);
+        for (veid, pace) in fleet {
+            let mut account = known
+                .remove(veid)
+                .unwrap_or_else(|| Box::new(Account::new(*pace)));
+            account.pace = *pace;
+            account.brake.release();
+            self.accounts.insert(*veid, account);
         }
         self.schedule.reconfigure(fleet, limits.places, now);
         if !same_scope {
@@ -287,7 +287,7 @@ impl Planner {
         if self.schedule.finish(veid, finished.outcome, now, jitter) {
             self.deferrals.push((call, Deferral::Backoff));
         }
-        let Some(group) = self.group_of.get(&veid).copied() else {
+        let Some(group) = self.group_of(veid) else {
             return;
         };
         if let Some(account) = self.accounts.get_mut(&veid) {

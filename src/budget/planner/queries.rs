@@ -57,13 +57,13 @@ impl Planner {
     /// Which allowance a VPS draws on: those with the same number are taken to share one.
     #[must_use]
     pub fn allowance(&self, veid: Veid) -> Option<usize> {
-        self.group_of.get(&veid).copied()
+        self.group_of(veid)
     }
 
     /// What the exporter allows itself in each window, once the allowance of this VPS was read.
     #[must_use]
     pub fn allowed(&self, veid: Veid) -> Option<Remaining> {
-        let allowance = &self.groups[*self.group_of.get(&veid)?].allowance;
+        let allowance = &self.groups[self.group_of(veid)?].allowance;
         allowance.reading?;
         Some(Window::ALL.map(|window| allowance.allowed(window, self.limits.share)))
     }

@@ -112,9 +112,11 @@ impl Planner {
     }
 
     fn wanted(&self, veid: Veid, now: Duration) -> Wanted {
-        let (pace, account) = (self.paces[&veid], &self.accounts[&veid]);
+        let account = &self.accounts[&veid];
         Wanted {
-            pace: account.downloads.bearable(pace, self.limits.download),
+            pace: account
+                .downloads
+                .bearable(account.pace, self.limits.download),
             slowed: account.brake.factor(now),
         }
     }
@@ -130,7 +132,7 @@ impl Planner {
             .allowance
             .members
             .iter()
-            .map(|veid| self.paces[veid].points)
+            .map(|veid| self.accounts[veid].pace.points)
             .min();
         let wanted = wanted.unwrap_or(LONGEST_POINTS).min(LONGEST_POINTS);
         let due = if state.allowance.needs_watching(now) {

@@ -30,7 +30,7 @@ impl Planner {
             if !self.schedule.idle(veid) {
                 continue;
             }
-            let Some(group) = self.group_of.get(&veid).copied() else {
+            let Some(group) = self.group_of(veid) else {
                 continue;
             };
             if self.groups[group].allowance.reading.is_none() && !self.groups[group].allowance.blind
