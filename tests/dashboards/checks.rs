@@ -267,7 +267,11 @@ fn rates_of_usage_rows_have_room_for_some() {
                 "kiwivm_disk_written_bytes_total",
             ];
             if usage.iter().any(|name| expression.contains(name)) && expression.contains("rate(") {
-                assert_eq!(target["interval"], "5m", "{file}: {expression}");
+                assert_eq!(
+                    target["interval"],
+                    names::USAGE_STEP,
+                    "{file}: {expression}"
+                );
             }
         }
     }

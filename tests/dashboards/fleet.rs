@@ -8,7 +8,7 @@ use crate::grafana::{
 use crate::names::{
     AUTHENTICATION_FAILED, BANDWIDTH_RESET, CPU_THROTTLED, CPU_USAGE, EXPECTED_RUNNING,
     LAST_SUCCESS, LOCKED, NETWORK_RECEIVE, NETWORK_TRANSMIT, POINTS_REMAINING, RUNNING, STATUS,
-    SUSPENDED, UP, VPS_LABELS, recorded,
+    SUSPENDED, UP, USAGE_STEP, VPS_LABELS, recorded,
 };
 use crate::problems::{CRITICAL, SEVERITIES, WARNING, problems, problems_of_vpses};
 use crate::promql::{
@@ -332,11 +332,11 @@ fn traffic() -> Panel {
     let rate = |metric| format!("sum(rate({}[$__rate_interval]))", vps(metric));
     Panel::time_series(
         "Traffic",
-        "Of all VPSes chosen together, from usage rows of five minutes.",
+        "Of all VPSes chosen together, from usage rows, over two hours: answers with a long history come seldom.",
     )
     .range(rate(NETWORK_RECEIVE), "in")
     .range(rate(NETWORK_TRANSMIT), "out")
-    .interval("5m")
+    .interval(USAGE_STEP)
     .unit("Bps")
     .min(0.0)
     .coloured("in", BLUE)

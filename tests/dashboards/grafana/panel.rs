@@ -167,7 +167,7 @@ impl Panel {
     }
 
     /// The least step of the queries, for data that move more seldom than they are scraped. `$__rate_interval` is at
-    /// least four of it: `5m` for the counters of usage rows. Grafana looks for it with each query, not with the panel.
+    /// least four of it. Grafana looks for it with each query, not with the panel.
     pub fn interval(mut self, interval: &str) -> Self {
         for target in &mut self.targets {
             target["interval"] = json!(interval);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::grafana::{BLUE, GREEN, NEUTRAL, ORANGE, Panel, RED, thresholds};
 use crate::names::{
     BANDWIDTH_ALLOWANCE, BANDWIDTH_PERIOD_START, BANDWIDTH_RESET, BANDWIDTH_USED, NETWORK_RECEIVE,
-    NETWORK_TRANSMIT, recorded,
+    NETWORK_TRANSMIT, USAGE_STEP, recorded,
 };
 use crate::promql::{bandwidth_ratio, vps};
 
@@ -157,11 +157,11 @@ fn traffic() -> Panel {
     let rate = |metric| format!("rate({}[$__rate_interval])", vps(metric));
     Panel::time_series(
         "Traffic",
-        "From usage rows of five minutes. Outgoing traffic is drawn downwards.",
+        "From usage rows, over two hours: answers with a long history come seldom. Outgoing traffic is drawn downwards.",
     )
     .range(rate(NETWORK_RECEIVE), "{{vps}} in")
     .range(rate(NETWORK_TRANSMIT), "{{vps}} out")
-    .interval("5m")
+    .interval(USAGE_STEP)
     .unit("Bps")
     .shaded(" in$", BLUE)
     .shaded(" out$", GREEN)

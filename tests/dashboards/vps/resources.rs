@@ -6,7 +6,7 @@ use crate::grafana::{BLUE, GREEN, NEUTRAL, ORANGE, Panel, RED};
 use crate::names::{
     CPU_THROTTLED, CPU_USAGE, DISK_READ, DISK_SIZE, DISK_THROTTLED, DISK_USED, DISK_WRITTEN,
     INODES_LIMIT, INODES_USED, LOAD1, LOAD5, LOAD15, MEMORY_AVAILABLE, MEMORY_TOTAL,
-    OPENVZ_BARRIER, OPENVZ_HELD, PROCESSES, PROCESSES_RUNNABLE, SWAP_FREE, SWAP_TOTAL,
+    OPENVZ_BARRIER, OPENVZ_HELD, PROCESSES, PROCESSES_RUNNABLE, SWAP_FREE, SWAP_TOTAL, USAGE_STEP,
 };
 use crate::promql::{share, vps};
 
@@ -138,11 +138,11 @@ fn disk_io() -> Panel {
     let rate = |metric| format!("rate({}[$__rate_interval])", vps(metric));
     let panel = Panel::time_series(
         "Disk I/O",
-        "From usage rows of five minutes. What is written is drawn downwards. Red: the vendor throttles.",
+        "From usage rows, over two hours: answers with a long history come seldom. What is written is drawn downwards. Red: the vendor throttles.",
     )
     .range(rate(DISK_READ), "{{vps}} read")
     .range(rate(DISK_WRITTEN), "{{vps}} written")
-    .interval("5m")
+    .interval(USAGE_STEP)
     .unit("Bps")
     .shaded(" read$", BLUE)
     .shaded(" written$", GREEN)
