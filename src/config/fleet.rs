@@ -151,7 +151,16 @@ fn single_vps(
         );
     }
     let key = match (single.key, single.key_file) {
-        (Some(key), None) => ApiKey::new(key).map(|key| (key, KeySource::Inline)),
+        (Some(key), None) => {
+            let key = ApiKey::new(key);
+            if key.is_none() {
+                reader.problem(
+                    "KIWIVM_API_KEY",
+                    "is blank or more than one word: set it to the API key, and nothing else",
+                );
+            }
+            key.map(|key| (key, KeySource::Inline))
+        }
         (None, Some(path)) => key_file(reader, "KIWIVM_API_KEY_FILE", path, folders),
         (None, None) => {
             reader.problem(
@@ -231,7 +240,7 @@ fn vps(
                 &section,
                 path,
                 "api_key",
-                "the API key as text, not empty",
+                "the API key as text, one word",
                 |value| ApiKey::new(text(value)?),
             );
             key.map(|key| (key, KeySource::Inline))

@@ -30,8 +30,8 @@ impl fmt::Display for KeySource {
 pub enum KeyFileError {
     /// There is no file to read.
     Inline,
-    /// The file holds nothing but white space.
-    Empty,
+    /// The file holds nothing, or more than a key.
+    NoKey,
     /// The file cannot be read.
     Unreadable(io::Error),
 }
@@ -40,7 +40,9 @@ impl fmt::Display for KeyFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inline => f.write_str("the key is not in a file"),
-            Self::Empty => f.write_str("the key file is empty: write the API key into it"),
+            Self::NoKey => f.write_str(
+                "the key file is empty or holds more than one word: write the API key into it, and nothing else",
+            ),
             // A file that is not UTF-8 is an error without the bytes in it.
             Self::Unreadable(error) => write!(f, "the key file cannot be read: {error}"),
         }
@@ -52,13 +54,13 @@ impl KeySource {
     ///
     /// # Errors
     ///
-    /// A file that is empty or cannot be read, or a key that is not in a file.
+    /// A file that holds no key or cannot be read, or a key that is not in a file.
     pub fn read(&self) -> Result<ApiKey, KeyFileError> {
         let Self::File(path) = self else {
             return Err(KeyFileError::Inline);
         };
         let text = fs::read_to_string(path).map_err(KeyFileError::Unreadable)?;
-        ApiKey::new(text).ok_or(KeyFileError::Empty)
+        ApiKey::new(text).ok_or(KeyFileError::NoKey)
     }
 }
 

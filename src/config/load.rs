@@ -155,12 +155,13 @@ fn nested(environment: &[(String, String)], reader: &mut Reader) -> Dict {
         let Some(rest) = name.strip_prefix(PREFIX) else {
             continue;
         };
-        if injected_by_kubernetes(rest) {
+        // A variable that is empty is not set: so compose files leave one out.
+        if value.is_empty() || injected_by_kubernetes(rest) {
             continue;
         }
         let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
         let known = match path.as_slice() {
-            [key] => validate::SCALARS.contains(&key.as_str()),
+            [key] => validate::SCALARS.contains(&key.as_str()) || key == "compatibility",
             [section, key] => validate::SECTIONS
                 .iter()
                 .any(|(name, keys)| name == section && keys.contains(&key.as_str())),
@@ -180,6 +181,7 @@ fn nested(environment: &[(String, String)], reader: &mut Reader) -> Dict {
             .parse::<Value>()
             .unwrap_or_else(|_| Value::from(value.as_str()));
         insert(&mut nested, &path, value);
+        reader.set_by(path.join("."), name.clone());
     }
     nested
 }

@@ -1,5 +1,6 @@
 //! Walks the merged values key by key and notes everything that is wrong, instead of ending at the first.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use figment::value::{Dict, Num, Value};
@@ -13,6 +14,8 @@ use super::units;
 pub struct Reader {
     file: Option<PathBuf>,
     lines: Lines,
+    /// Variables by the keys that they set.
+    variables: HashMap<String, String>,
     hides_strangers: bool,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
@@ -33,6 +36,11 @@ impl Reader {
         self.hides_strangers = true;
     }
 
+    /// What is said of a key is said of this variable from now on.
+    pub fn set_by(&mut self, key: String, variable: String) {
+        self.variables.insert(key, variable);
+    }
+
     /// Notes something that is wrong with a key.
     pub fn problem(&mut self, key: &str, what: impl Into<String>) {
         let problem = self.at(key, what);
@@ -46,11 +54,20 @@ impl Reader {
     }
 
     fn at(&self, key: &str, what: impl Into<String>) -> Problem {
-        Problem {
-            file: self.file.clone(),
-            line: self.lines.find(key),
-            key: key.to_owned(),
-            what: what.into(),
+        let what = what.into();
+        match self.variables.get(key) {
+            Some(variable) => Problem {
+                file: None,
+                line: None,
+                key: variable.clone(),
+                what,
+            },
+            None => Problem {
+                file: self.file.clone(),
+                line: self.lines.find(key),
+                key: key.to_owned(),
+                what,
+            },
         }
     }
 

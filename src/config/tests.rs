@@ -158,7 +158,7 @@ vps:
             "config.yaml:21: vps[2].api_key_file: the key file cannot be read: No such file or directory (os error 2) (missing.key)",
             "config.yaml:22: vps[2].expect: must be running, stopped or any",
             "config.yaml:23: vps[3].name: must be text of 1 to 100 characters without control characters",
-            "config.yaml:25: vps[3].api_key: must be the API key as text, not empty",
+            "config.yaml:25: vps[3].api_key: must be the API key as text, one word",
             "config.yaml:26: vps[4]: has no key: add api_key_file with the path of a file that holds it",
             "config.yaml:14: vps[1].name: vps[0] has the same name: give each VPS its own",
             "config.yaml:15: vps[1].veid: vps[0] has the same VEID: leave one of them out",
@@ -230,6 +230,53 @@ fn the_environment_overrides_the_file() {
 }
 
 #[test]
+fn an_error_of_a_variable_names_the_variable() {
+    let folder = folder(&format!("intervals:\n  live: 2m\n{VPS}"));
+    let environment = [
+        ("KIWIVM_EXPORTER_INTERVALS__LIVE", "5"),
+        ("KIWIVM_EXPORTER_COMPATIBILITY", "[nobody]"),
+        ("KIWIVM_EXPORTER_API__PROXY", ""),
+    ];
+    let ConfigErrors(problems) = load_with(&folder, &environment).expect_err("it is wrong");
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "KIWIVM_EXPORTER_INTERVALS__LIVE: must be a duration such as 90s, 5m or 2h",
+            "KIWIVM_EXPORTER_COMPATIBILITY: must be a list of bandwagon_exporter, bandwagonhost_cloud_exporter",
+        ]
+    );
+    let environment = [("KIWIVM_EXPORTER_COMPATIBILITY", "[bandwagon_exporter]")];
+    let (config, warnings) = load_with(&folder, &environment).expect("it is right");
+    assert_eq!(config.compatibility, [Compatibility::BandwagonExporter]);
+    assert_eq!(warnings, []);
+}
+
+#[test]
+fn a_state_file_is_a_file() {
+    for (file, problem) in [
+        (
+            "''",
+            "config.yaml:1: state_file: must be the path of a file",
+        ),
+        (
+            ".",
+            "config.yaml:1: state_file: is a folder: name a file in it",
+        ),
+    ] {
+        assert_eq!(errors(&format!("state_file: {file}\n{VPS}")), [problem]);
+    }
+    let (_, warnings) = load_yaml(&format!("state_file: /nowhere/state.json\n{VPS}"))
+        .expect("it may be there elsewhere");
+    let warned = warnings.first().expect("it is not here").to_string();
+    assert!(
+        warned
+            .ends_with("config.yaml:1: state_file: there is no folder /nowhere: serving needs it"),
+        "{warned}"
+    );
+}
+
+#[test]
 fn one_vps_needs_no_file() {
     let folder = folder("");
     fs::remove_file(folder.path().join("config.yaml")).expect("it is there");
@@ -262,6 +309,8 @@ fn one_vps_needs_no_file() {
         &[("KIWIVM_VEID", "7")],
         &[("KIWIVM_API_KEY", "x")],
         &[("KIWIVM_VEID", "x"), ("KIWIVM_API_KEY", "x")],
+        &[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY", " \n")],
+        &[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY", "a b")],
     ] {
         let error = load(environment).expect_err("it is not enough").to_string();
         assert!(

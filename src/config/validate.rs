@@ -87,9 +87,7 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
             real(value).filter(|staleness| (1.0..=1000.0).contains(staleness))
         })
         .unwrap_or(DEFAULT_STALENESS);
-    let state_file = reader
-        .read(&top, "", "state_file", "a path", text)
-        .map(|path| folders.state.as_ref().unwrap_or(&folders.config).join(path));
+    let state_file = state_file(reader, &top, folders);
     let compatibility = compatibility(reader, &top);
     let fleet = fleet(reader, top.get("vps"), intervals, origin);
     let vps_of_all_shards = fleet.len();
@@ -105,6 +103,27 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
         vps_of_all_shards,
         vps: fleet.into_iter().flatten().collect(),
     })
+}
+
+/// Where it can be written, as far as can be told beforehand.
+fn state_file(reader: &mut Reader, top: &Dict, folders: &Folders) -> Option<PathBuf> {
+    let path = reader.read(top, "", "state_file", "the path of a file", |value| {
+        text(value).filter(|path| !path.trim().is_empty())
+    })?;
+    let path = folders.state.as_ref().unwrap_or(&folders.config).join(path);
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if path.is_dir() {
+        reader.problem("state_file", "is a folder: name a file in it");
+    } else if let Some(missing) = folder.filter(|folder| !folder.is_dir()) {
+        // On another machine it may be there.
+        reader.warn(
+            "state_file",
+            format!("there is no folder {}: serving needs it", missing.display()),
+        );
+    }
+    Some(path)
 }
 
 fn api(reader: &mut Reader, section: &Dict) -> Option<Api> {

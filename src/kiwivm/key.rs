@@ -13,12 +13,14 @@ const LEAST_BEGUN: usize = 4;
 pub struct ApiKey(Zeroizing<String>);
 
 impl ApiKey {
-    /// A key without the white space around it; `None` when nothing is left.
+    /// A key without the white space around it, and the byte order mark that some editors write; `None` when nothing is
+    /// left, or more than one word.
     #[must_use]
     pub fn new(key: impl Into<String>) -> Option<Self> {
         let key = Zeroizing::new(key.into());
-        let trimmed = key.trim();
-        (!trimmed.is_empty()).then(|| Self(Zeroizing::new(trimmed.to_owned())))
+        let word = key.trim_start_matches('\u{feff}').trim();
+        let one = !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control());
+        one.then(|| Self(Zeroizing::new(word.to_owned())))
     }
 
     pub(super) fn expose(&self) -> &str {
@@ -51,10 +53,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_trimmed_and_never_empty() {
-        let key = ApiKey::new(" private_x\n").expect("it is a key");
-        assert_eq!(key.expose(), "private_x");
-        assert_eq!(ApiKey::new(" \n"), None);
+    fn a_key_is_one_word() {
+        for text in [" private_x\n", "\u{feff}private_x\r\n"] {
+            let key = ApiKey::new(text).expect("it is a key");
+            assert_eq!(key.expose(), "private_x");
+        }
+        for text in [
+            "",
+            " \n",
+            "\u{feff}",
+            "private_x\nprivate_y",
+            "key private_x",
+            "private\0x",
+        ] {
+            assert_eq!(ApiKey::new(text), None);
+        }
     }
 
     #[test]
