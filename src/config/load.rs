@@ -161,7 +161,7 @@ fn nested(environment: &[(String, String)], reader: &mut Reader) -> Dict {
         }
         let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
         let known = match path.as_slice() {
-            [key] => validate::SCALARS.contains(&key.as_str()) || key == "compatibility",
+            [key] => validate::PLAIN.contains(&key.as_str()),
             [section, key] => validate::SECTIONS
                 .iter()
                 .any(|(name, keys)| name == section && keys.contains(&key.as_str())),

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::kiwivm::is_loopback;
 
-/// Keys of the top level that hold one value.
-pub const SCALARS: &[&str] = &["staleness", "state_file"];
+/// Keys of the top level that are no sections, but for `vps`.
+pub const PLAIN: &[&str] = &["staleness", "state_file", "compatibility"];
 /// Sections of the top level and their keys.
 pub const SECTIONS: &[(&str, &[&str])] = &[
     ("api", &["endpoint", "concurrency", "proxy"]),
@@ -67,8 +67,8 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
     let known: Vec<&str> = SECTIONS
         .iter()
         .map(|(name, _)| *name)
-        .chain(SCALARS.iter().copied())
-        .chain(["compatibility", "vps"])
+        .chain(PLAIN.iter().copied())
+        .chain(["vps"])
         .collect();
     let top = reader.section(Some(&Value::from(merged.clone())), "", &known);
     let mut section = |name: &str| {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A day has no more rows than seconds; a file that claims to hold more is damaged.
 const MOST: usize = 86_400;
 
-/// A distance of this or more: so far, and on to the next.
+/// No time is here: the next distance begins so many seconds after the last time.
 const FAR: u16 = u16::MAX;
 
 /// Ascending times in Unix seconds, kept as distances: there is a day of rows for each VPS, two bytes each.

@@ -7,6 +7,7 @@ use promql_parser::parser;
 use serde_json::Value;
 
 use crate::grafana::TAG;
+use crate::promql::USAGE_STEP;
 use crate::{generated, names, problems};
 
 /// The panels of a dashboard, those in folded rows too.
@@ -267,11 +268,7 @@ fn rates_of_usage_rows_have_room_for_some() {
                 "kiwivm_disk_written_bytes_total",
             ];
             if usage.iter().any(|name| expression.contains(name)) && expression.contains("rate(") {
-                assert_eq!(
-                    target["interval"],
-                    names::USAGE_STEP,
-                    "{file}: {expression}"
-                );
+                assert_eq!(target["interval"], USAGE_STEP, "{file}: {expression}");
             }
         }
     }

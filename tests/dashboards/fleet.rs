@@ -8,11 +8,12 @@ use crate::grafana::{
 use crate::names::{
     AUTHENTICATION_FAILED, BANDWIDTH_RESET, CPU_THROTTLED, CPU_USAGE, EXPECTED_RUNNING,
     LAST_SUCCESS, LOCKED, NETWORK_RECEIVE, NETWORK_TRANSMIT, POINTS_REMAINING, RUNNING, STATUS,
-    SUSPENDED, UP, USAGE_STEP, VPS_LABELS, recorded,
+    SUSPENDED, UP, VPS_LABELS, recorded,
 };
 use crate::problems::{CRITICAL, SEVERITIES, WARNING, problems, problems_of_vpses};
 use crate::promql::{
-    VPS_KEY, bandwidth_ratio, disk_ratio, each_vps, every_vps, memory_ratio, vps, vps_where,
+    USAGE_STEP, VPS_KEY, bandwidth_ratio, disk_ratio, each_vps, every_vps, memory_ratio, vps,
+    vps_where,
 };
 use crate::variables::variables;
 

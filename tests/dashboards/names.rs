@@ -49,9 +49,6 @@ pub const POLLS: &str = named("kiwivm_polls_total");
 pub const POLLS_DEFERRED: &str = named("kiwivm_polls_deferred_total");
 pub const POLL_DURATION: &str = named("kiwivm_poll_duration_seconds");
 pub const POLL_ERRORS: &str = named("kiwivm_poll_errors_total");
-/// The least step of rates of usage rows, a quarter of their window: with two months of history an answer weighs 2.6 MB, and
-/// the usual limit of downloads lets one come every 36 minutes.
-pub const USAGE_STEP: &str = "30m";
 pub const POLL_INTERVAL: &str = named("kiwivm_poll_interval_seconds");
 pub const PROCESSES: &str = named("kiwivm_processes");
 pub const PROCESSES_RUNNABLE: &str = named("kiwivm_processes_runnable");

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use crate::grafana::{BLUE, GREEN, NEUTRAL, ORANGE, Panel, RED, thresholds};
 use crate::names::{
     BANDWIDTH_ALLOWANCE, BANDWIDTH_PERIOD_START, BANDWIDTH_RESET, BANDWIDTH_USED, NETWORK_RECEIVE,
-    NETWORK_TRANSMIT, USAGE_STEP, recorded,
+    NETWORK_TRANSMIT, recorded,
 };
-use crate::promql::{bandwidth_ratio, vps};
+use crate::promql::{USAGE_STEP, bandwidth_ratio, vps};
 
 pub fn panels() -> Vec<Panel> {
     vec![
