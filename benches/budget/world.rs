@@ -1,15 +1,25 @@
-//! The API as a simulation sees it, and what is measured about the one exporter that counts.
+//! The API as a simulation sees it: points, faults and misreadings.
 
-use std::collections::VecDeque;
+use std::ops::Range;
 
-use kiwivm_exporter::kiwivm::Call;
+use kiwivm_exporter::kiwivm::{Call, Reason};
 use kiwivm_exporter::simulator::{Points, PointsOptions, PointsScope};
+
+use crate::actors::Dice;
+use crate::measures::{Found, Measures};
+use crate::misreading::Misreading;
+use crate::trail::Trail;
 
 pub const DAY: f64 = 86_400.0;
 pub const WINDOWS: [f64; 2] = [900.0, DAY];
 pub const SHARE: f64 = 0.5;
 
-/// Who sends a call.
+/// Of the points of a window: with more than this left, silence has no excuse.
+const PLENTY: f64 = 0.6;
+/// Seconds between two looks at what is left while nobody calls.
+const LOOK: f64 = 5.0;
+
+/// The sender of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// The exporter that is measured.
@@ -18,12 +28,46 @@ pub enum Who {
     Other,
 }
 
-/// What a call came to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Answer {
-    Fine(Option<[f64; 2]>),
-    Refused,
-    Down,
+/// A response, or why there is none, and the seconds until then.
+#[derive(Clone, Copy, Debug)]
+pub struct Response {
+    /// The numbers of `getRateLimitStatus`, if they were sent at all.
+    pub result: Result<Option<[f64; 2]>, Reason>,
+    pub takes: f64,
+}
+
+/// Everything that can fail.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// The API is unreachable between these times.
+    pub outage: Option<(f64, f64)>,
+    /// Every call of the first VPS fails.
+    pub first_vps: Option<Reason>,
+    /// `getRateLimitStatus` of these VPSes fails with HTTP 500 from this second on.
+    pub readings: Option<(Range<usize>, f64)>,
+    /// Seconds that every response of `getRawUsageStats` takes.
+    pub usage_takes: Option<f64>,
+}
+
+impl Faults {
+    fn is_reachable(&self, now: f64) -> bool {
+        !self
+            .outage
+            .as_ref()
+            .is_some_and(|(from, until)| (*from..*until).contains(&now))
+    }
+
+    fn failure(&self, vps: usize, call: Call, now: f64) -> Option<Reason> {
+        if !self.is_reachable(now) {
+            return Some(Reason::Connect);
+        }
+        if vps == 0 && self.first_vps.is_some() {
+            return self.first_vps;
+        }
+        let (failing, from) = self.readings.as_ref()?;
+        let fails = call == Call::RateLimitStatus && failing.contains(&vps) && now >= *from;
+        fails.then_some(Reason::HttpStatus)
+    }
 }
 
 pub struct World {
@@ -31,66 +75,63 @@ pub struct World {
     /// The same account without the measured exporter: what is refused there would have been refused anyway.
     without: Points,
     options: PointsOptions,
-    outage: Option<(f64, f64)>,
-    spent: Vec<[VecDeque<(f64, f64)>; 2]>,
-    sums: Vec<[f64; 2]>,
-    others: Vec<[VecDeque<(f64, f64)>; 2]>,
-    other_sums: Vec<[f64; 2]>,
-    pub found: Found,
-    last_live: Vec<f64>,
-    gaps: Vec<f64>,
-}
-
-/// What was found out about the measured exporter.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Found {
-    pub windows_exceeded: u32,
-    pub excess: f64,
-    last_exceeded: Option<(usize, u64)>,
-    exceeding: bool,
-    pub refusals_while_exceeding: u32,
-    pub refusals_of_others: u32,
-    pub refused: u32,
-    pub least_left: f64,
-    pub calls: u64,
-    pub mean_age: f64,
-    pub age_99: f64,
+    faults: Faults,
+    misreading: Misreading,
+    readings: u64,
+    dice: Dice,
+    /// Spent by the measured exporter, by quota and window.
+    own: Vec<[Trail; 2]>,
+    others: Vec<[Trail; 2]>,
+    measures: Measures,
+    /// When the points were last looked at for silence.
+    looked: f64,
 }
 
 impl World {
-    pub fn new(options: PointsOptions, vps: usize, outage: Option<(f64, f64)>) -> Self {
-        let allowances = match options.scope {
+    /// Ages are measured within the given range of time.
+    pub fn new(
+        options: PointsOptions,
+        vps: usize,
+        faults: Faults,
+        misreading: Misreading,
+        ages: Range<f64>,
+        seed: u64,
+    ) -> Self {
+        let quotas = match options.scope {
             PointsScope::Account => 1,
             PointsScope::Groups(groups) => usize::try_from(groups).unwrap_or(1),
             PointsScope::Vps => vps,
         };
+        // A VPS that fails for ever has no data.
+        let counted = usize::from(faults.first_vps.is_some())..vps;
         Self {
             points: Points::new(options.clone()),
             without: Points::new(options.clone()),
             options,
-            outage,
-            spent: vec![Default::default(); allowances],
-            sums: vec![[0.0; 2]; allowances],
-            others: vec![Default::default(); allowances],
-            other_sums: vec![[0.0; 2]; allowances],
-            found: Found {
-                least_left: f64::MAX,
-                ..Found::default()
-            },
-            last_live: vec![f64::NAN; vps],
-            gaps: Vec::new(),
+            faults,
+            misreading,
+            readings: 0,
+            dice: Dice(seed),
+            own: vec![Default::default(); quotas],
+            others: vec![Default::default(); quotas],
+            measures: Measures::new(vps, counted, ages),
+            looked: 0.0,
         }
     }
 
-    pub fn allowance(&self, vps: usize) -> usize {
-        vps % self.spent.len()
+    pub fn quotas(&self) -> usize {
+        self.own.len()
+    }
+
+    pub fn quota(&self, vps: usize) -> usize {
+        vps % self.own.len()
     }
 
     pub const fn size(&self, window: usize) -> f64 {
         self.options.sizes[window]
     }
 
-    /// What a call costs on average at a time.
+    /// The average price of a call at a time.
     pub fn true_cost(&self, call: Call, now: f64) -> f64 {
         self.options
             .costs
@@ -102,146 +143,146 @@ impl World {
             })
     }
 
-    /// What the measured exporter spent in the trailing window.
-    pub fn own(&mut self, allowance: usize, window: usize, now: f64) -> f64 {
-        trail(
-            &mut self.spent[allowance][window],
-            &mut self.sums[allowance][window],
-            WINDOWS[window],
-            now,
-        );
-        self.sums[allowance][window]
+    /// Points that the measured exporter spent in the trailing window.
+    pub fn own(&mut self, quota: usize, window: usize, now: f64) -> f64 {
+        self.own[quota][window].sum(WINDOWS[window], now)
     }
 
-    /// What everybody else spent in the trailing window.
-    pub fn by_others(&mut self, allowance: usize, window: usize, now: f64) -> f64 {
-        let (spent, sum) = (
-            &mut self.others[allowance][window],
-            &mut self.other_sums[allowance][window],
-        );
-        trail(spent, sum, WINDOWS[window], now);
-        *sum
+    /// Points that everybody else spent in the trailing window.
+    pub fn by_others(&mut self, quota: usize, window: usize, now: f64) -> f64 {
+        self.others[quota][window].sum(WINDOWS[window], now)
     }
 
-    pub fn call(&mut self, who: Who, vps: usize, call: Call, now: f64) -> Answer {
-        if self
-            .outage
-            .is_some_and(|(from, until)| (from..until).contains(&now))
-        {
-            return Answer::Down;
+    /// True if the API can be reached, and much is left of both windows of some quota.
+    pub fn has_plenty(&mut self, now: f64) -> bool {
+        let sizes = self.options.sizes;
+        self.faults.is_reachable(now)
+            && (0..self.own.len() as u64).any(|quota| {
+                let left = self.points.remaining(quota, now);
+                (0..2).all(|window| left[window] as f64 > PLENTY * sizes[window])
+            })
+    }
+
+    /// Brings the measure of silence up to date.
+    fn look(&mut self, now: f64) {
+        while self.looked < now {
+            self.looked = (self.looked + LOOK).min(now);
+            let plenty = self.has_plenty(self.looked);
+            self.measures.look(self.looked, plenty);
+        }
+    }
+
+    pub fn call(&mut self, who: Who, vps: usize, call: Call, now: f64) -> Response {
+        self.look(now);
+        let takes = match (call, self.faults.usage_takes) {
+            (Call::RawUsageStats, Some(takes)) => takes,
+            (Call::LiveServiceInfo, _) => 1.0 + 4.0 * self.dice.roll(),
+            _ => 0.3 + 0.4 * self.dice.roll(),
+        };
+        let result = self.respond(who, vps, call, now);
+        if who == Who::Measured {
+            let success = result.is_ok();
+            self.measures.called(vps, call, success, now, now + takes);
+        }
+        Response { result, takes }
+    }
+
+    fn respond(
+        &mut self,
+        who: Who,
+        vps: usize,
+        call: Call,
+        now: f64,
+    ) -> Result<Option<[f64; 2]>, Reason> {
+        let failure = self.faults.failure(vps, call, now);
+        // Every error but that of a lock comes from a proxy or the network, which count no points.
+        if let Some(reason) = failure.filter(|reason| *reason != Reason::Locked) {
+            return Err(reason);
         }
         let veid = vps as u64;
         let Ok(points) = self.points.spend(veid, call.name(), now) else {
             self.refuse(who, veid, call, now);
-            return Answer::Refused;
+            return Err(Reason::RateLimited);
         };
         self.note(who, vps, points, now);
         if who == Who::Other {
             let _ = self.without.spend(veid, call.name(), now);
-        } else {
-            self.found.calls += 1;
-            if call == Call::LiveServiceInfo {
-                let last = std::mem::replace(&mut self.last_live[vps], now);
-                if last > DAY {
-                    self.gaps.push(now - last);
-                }
-            }
         }
-        Answer::Fine(
-            (call == Call::RateLimitStatus)
-                .then(|| self.points.remaining(veid, now).map(|left| left as f64)),
-        )
+        if let Some(reason) = failure {
+            return Err(reason);
+        }
+        if call != Call::RateLimitStatus {
+            return Ok(None);
+        }
+        let left = self.points.remaining(veid, now).map(|left| left as f64);
+        self.readings += 1;
+        let sizes = self.options.sizes;
+        Ok(self
+            .misreading
+            .read(left, sizes, self.readings, now, &mut self.dice))
     }
 
     /// The owner spends so many points at once.
     pub fn owner_spends(&mut self, vps: usize, points: f64, now: f64) {
+        self.look(now);
         let veid = vps as u64;
         let without = self.without.spend_points(veid, points, now).is_ok();
         if self.points.spend_points(veid, points, now).is_ok() {
             self.note(Who::Other, vps, points, now);
         } else if without {
-            self.found.refusals_of_others += 1;
-            self.found.refusals_while_exceeding += u32::from(self.found.exceeding);
+            self.measures.found.refusals_of_others += 1;
         }
     }
 
     fn refuse(&mut self, who: Who, veid: u64, call: Call, now: f64) {
         if who == Who::Measured {
-            self.found.refused += 1;
+            self.measures.found.refused += 1;
         } else if self.without.spend(veid, call.name(), now).is_ok() {
-            self.found.refusals_of_others += 1;
+            self.measures.found.refusals_of_others += 1;
         }
-        self.found.refusals_while_exceeding += u32::from(self.found.exceeding);
     }
 
     fn note(&mut self, who: Who, vps: usize, points: f64, now: f64) {
-        let allowance = self.allowance(vps);
-        let (spent, sums) = match who {
-            Who::Measured => (&mut self.spent[allowance], &mut self.sums[allowance]),
-            Who::Other => (&mut self.others[allowance], &mut self.other_sums[allowance]),
+        let quota = self.quota(vps);
+        let spent = match who {
+            Who::Measured => &mut self.own[quota],
+            Who::Other => &mut self.others[quota],
         };
-        for window in 0..2 {
-            spent[window].push_back((now, points));
-            sums[window] += points;
+        for trail in spent {
+            trail.add(points, now);
         }
-        self.found.exceeding = false;
         for window in 0..2 {
-            let own = self.own(allowance, window, now);
-            let excess = own - SHARE * self.options.sizes[window];
-            let left = self.options.sizes[window] - own - self.by_others(allowance, window, now);
-            self.found.least_left = self.found.least_left.min(left.max(0.0));
-            if excess > 1e-6 {
-                self.found.exceeding = true;
-                self.found.excess = self.found.excess.max(excess);
-                let slot = (window, (now / WINDOWS[window]) as u64);
-                if who == Who::Measured && self.found.last_exceeded != Some(slot) {
-                    self.found.last_exceeded = Some(slot);
-                    self.found.windows_exceeded += 1;
-                }
+            let size = self.options.sizes[window];
+            let own = self.own(quota, window, now);
+            let left = size - own - self.by_others(quota, window, now);
+            self.measures.left(left.max(0.0) / size);
+            if who == Who::Measured {
+                let slot = (now / WINDOWS[window]) as u64;
+                self.measures
+                    .over_share(own - SHARE * size, quota, window, slot);
             }
         }
     }
 
-    /// Closes the books: mean and 99th percentile of the age of live data from the second day on.
+    /// The mean time between two calls for live data, over the fleet, as a clairvoyant plans it.
+    pub fn planned_live_gap(&mut self, gap: f64, now: f64) {
+        if self.has_plenty(now) {
+            let longest = &mut self.measures.found.planned_live_gap;
+            *longest = longest.max(gap);
+        }
+    }
+
+    /// The planner asked too often within one second.
+    pub fn capped(&mut self) {
+        self.measures.found.capped += 1;
+    }
+
     pub fn finish(mut self, until: f64) -> Found {
-        self.gaps.extend(self.last_live.iter().map(|last| {
-            if last.is_nan() {
-                until
-            } else {
-                until - last.max(DAY)
-            }
-        }));
-        self.gaps.sort_by(f64::total_cmp);
-        let time: f64 = self.gaps.iter().sum();
-        self.found.mean_age = self.gaps.iter().map(|gap| gap * gap / 2.0).sum::<f64>() / time;
-        // Data are older than `age` for `gap - age` of every longer gap.
-        let older = |age: f64| {
-            self.gaps
-                .iter()
-                .map(|gap| (gap - age).max(0.0))
-                .sum::<f64>()
-                / time
-        };
-        let (mut low, mut high) = (0.0, until);
-        for _ in 0..60 {
-            let middle = f64::midpoint(low, high);
-            if older(middle) > 0.01 {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        self.found.age_99 = high;
-        self.found
-    }
-}
-
-fn trail(spent: &mut VecDeque<(f64, f64)>, sum: &mut f64, length: f64, now: f64) {
-    while let Some((at, points)) = spent.front().copied() {
-        if at > now - length {
-            break;
-        }
-        spent.pop_front();
-        *sum -= points;
+        self.look(until);
+        let online = self
+            .faults
+            .outage
+            .map_or(0.0, |(from, end)| if from <= 0.0 { end } else { 0.0 });
+        self.measures.finish(online)
     }
 }

@@ -1,0 +1,325 @@
+//! The figures that the planner is to reach, and whether it does.
+
+use crate::Policy;
+use crate::code;
+use crate::measures::Found;
+use crate::report::{Run, highest, mean, seconds};
+use crate::world::SHARE;
+
+struct Check {
+    what: &'static str,
+    wanted: &'static str,
+    measured: String,
+    /// Scenarios that miss it; the check is met if there are none.
+    missed: Vec<String>,
+}
+
+pub fn print(runs: &[Run]) {
+    let checks: Vec<Check> = checks(runs)
+        .into_iter()
+        .flatten()
+        .chain(code_size())
+        .collect();
+    println!(
+        "\n{:<48}{:<34}{:<60}met",
+        "Acceptance", "wanted", "measured"
+    );
+    for check in &checks {
+        let met = if check.missed.is_empty() { "yes" } else { "no" };
+        println!(
+            "{:<48}{:<34}{:<60}{met}",
+            check.what, check.wanted, check.measured
+        );
+    }
+    println!("\nMissed by");
+    for check in checks.iter().filter(|check| !check.missed.is_empty()) {
+        println!("{}: {}", check.what, check.missed.join("; "));
+    }
+}
+
+fn checks(runs: &[Run]) -> Vec<Option<Check>> {
+    vec![
+        silence(runs),
+        most(
+            runs,
+            "silence, rich, 50 VPSes",
+            "10 s and a mean gap of 2 s",
+            12.0,
+            |run| run.scenario.name == "rich, 50 VPSes",
+            |found| found.silence,
+        ),
+        most(
+            runs,
+            "first live data, up to 50 VPSes",
+            "20 s",
+            20.0,
+            |run| run.scenario.vps <= 50 && run.scenario.affords_first_round(SHARE),
+            |found| found.first_live,
+        ),
+        most(
+            runs,
+            "first usage data, 60 VPSes sharing",
+            "3600 s",
+            3600.0,
+            |run| run.scenario.name == "first hour, 60 sharing",
+            |found| found.first_usage,
+        ),
+        age_of_likely_accounts(runs),
+        age_of_bad_days(runs),
+        most(
+            runs,
+            "above the share, prices and readings right",
+            "0 points",
+            1e-6,
+            |run| run.scenario.has_constant_prices() && run.scenario.has_true_readings(),
+            |found| found.excess,
+        ),
+        least_left(
+            runs,
+            "least left, odd prices, lag, noise",
+            "25 % of the quota",
+            0.25,
+            &[
+                "live 1, one in ten 9",
+                "readings lag 10 s, live 1",
+                "readings lag 10 s, live 5",
+                "noise of 15",
+            ],
+        ),
+        least_left(
+            runs,
+            "least left, a step from 1 to 20",
+            "10 % of the quota",
+            0.1,
+            &["live steps from 1 to 20"],
+        ),
+        refusals_of_others(runs),
+        most(
+            runs,
+            "readings, % of calls",
+            "25",
+            25.0,
+            |_| true,
+            |found| 100.0 * found.readings_part(),
+        ),
+        most(
+            runs,
+            "readings of a VPS in a row within a second",
+            "3: a sample of their price",
+            3.0,
+            |_| true,
+            |found| found.readings_in_a_row as f64,
+        ),
+        most(
+            runs,
+            "too many calls in a second",
+            "0",
+            0.0,
+            |_| true,
+            |found| found.capped as f64,
+        ),
+    ]
+}
+
+/// The worst of all scenarios that count is at most a limit.
+fn most(
+    runs: &[Run],
+    what: &'static str,
+    wanted: &'static str,
+    limit: f64,
+    counts: fn(&Run) -> bool,
+    of: fn(&Found) -> f64,
+) -> Option<Check> {
+    let values = runs
+        .iter()
+        .filter(|run| counts(run))
+        .map(|run| (run, highest(run.of(Policy::Ours).iter().map(of))));
+    check(what, wanted, values, limit)
+}
+
+fn check<'a>(
+    what: &'static str,
+    wanted: &'static str,
+    values: impl Iterator<Item = (&'a Run, f64)>,
+    limit: f64,
+) -> Option<Check> {
+    let mut values: Vec<(&Run, f64)> = values.collect();
+    values.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let (worst, value) = values.first()?;
+    let missed = values.iter().filter(|(_, value)| *value > limit);
+    let missed: Vec<String> = missed
+        .map(|(run, value)| format!("{} {}", run.scenario.name, short(*value)))
+        .collect();
+    let measured = format!(
+        "{} in {}; {} of {} scenarios meet it",
+        short(*value),
+        worst.scenario.name,
+        values.len() - missed.len(),
+        values.len()
+    );
+    Some(Check {
+        what,
+        wanted,
+        measured,
+        missed,
+    })
+}
+
+fn short(value: f64) -> String {
+    if value.abs() < 10.0 && value.fract() != 0.0 {
+        format!("{value:.2}")
+    } else {
+        seconds(value)
+    }
+}
+
+/// Silence, as a part of the limit of each scenario.
+fn silence(runs: &[Run]) -> Option<Check> {
+    let values = runs.iter().map(|run| {
+        let limits = run.silence_limits();
+        let found = run.of(Policy::Ours).iter().zip(limits);
+        (
+            run,
+            highest(found.map(|(found, limit)| found.silence / limit)),
+        )
+    });
+    check("longest silence, as a part of the limit", "1", values, 1.0)
+}
+
+const LIKELY: [&str; 7] = [
+    "rich, 1 VPS",
+    "rich, 20 VPSes",
+    "rich, 50 VPSes",
+    "dear calls, 20 VPSes",
+    "shared, 50 VPSes, live 1",
+    "shared, 50 VPSes, live 20",
+    "restarts, state kept",
+];
+
+fn age_of_likely_accounts(runs: &[Run]) -> Option<Check> {
+    let values = runs
+        .iter()
+        .filter(|run| LIKELY.contains(&run.scenario.name))
+        .map(|run| (run, highest(run.ratios(run.of(Policy::Ours)))));
+    check(
+        "mean age, likely accounts, of the clairvoyant's",
+        "1.15",
+        values,
+        1.15,
+    )
+}
+
+/// Refused calls of others, relative to those beside a clairvoyant: the same as for ages.
+const REFUSALS: f64 = 1.15;
+
+const BAD_DAYS: [&str; 4] = [
+    "owner's bursts",
+    "one burst, 100 moments",
+    "restarts, state lost",
+    "second exporter",
+];
+
+fn age_of_bad_days(runs: &[Run]) -> Option<Check> {
+    let mut missed = Vec::new();
+    let mut measured = Vec::new();
+    for run in runs
+        .iter()
+        .filter(|run| BAD_DAYS.contains(&run.scenario.name))
+    {
+        let ratios = run.ratios(run.of(Policy::Ours));
+        let (average, worst) = (mean(&ratios), highest(ratios));
+        measured.push(format!("{average:.2}/{worst:.2}"));
+        if average > 1.5 || worst > 3.0 {
+            missed.push(format!("{} {average:.2}/{worst:.2}", run.scenario.name));
+        }
+    }
+    (!measured.is_empty()).then(|| Check {
+        what: "the same: bursts, a burst, state lost, second",
+        wanted: "1.5 on average, no seed above 3",
+        measured: measured.join(", "),
+        missed,
+    })
+}
+
+/// Bursts that leave less than the share refuse calls beside the best of planners.
+fn refusals_of_others(runs: &[Run]) -> Option<Check> {
+    let total = |run: &Run, policy| -> f64 {
+        let refusals = run.of(policy).iter().map(|found| found.refusals_of_others);
+        refusals.sum::<u64>() as f64
+    };
+    let values = runs.iter().map(|run| {
+        let (ours, best) = (total(run, Policy::Ours), total(run, Policy::Clairvoyant));
+        (run, (ours - REFUSALS * best).max(0.0))
+    });
+    check(
+        "others' calls refused because of it",
+        "1.15 of the clairvoyant's",
+        values,
+        0.0,
+    )
+}
+
+fn least_left(
+    runs: &[Run],
+    what: &'static str,
+    wanted: &'static str,
+    least: f64,
+    names: &[&str],
+) -> Option<Check> {
+    let mut left: Vec<(f64, &str)> = runs
+        .iter()
+        .filter(|run| names.contains(&run.scenario.name))
+        .map(|run| {
+            let least = run.of(Policy::Ours).iter().map(|found| found.least_left);
+            (least.fold(f64::MAX, f64::min), run.scenario.name)
+        })
+        .collect();
+    left.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let percent = |(left, name): &(f64, &str)| format!("{:.0} % in {name}", 100.0 * left);
+    Some(Check {
+        what,
+        wanted,
+        measured: percent(left.first()?),
+        missed: left
+            .iter()
+            .filter(|(left, _)| *left < least)
+            .map(percent)
+            .collect(),
+    })
+}
+
+fn code_size() -> Vec<Check> {
+    let size = code::measure();
+    let check = |what, wanted, measured: String, met: bool| Check {
+        what,
+        wanted,
+        missed: if met {
+            Vec::new()
+        } else {
+            vec![measured.clone()]
+        },
+        measured,
+    };
+    let (file, lines) = &size.longest_file;
+    let (name, fields) = &size.largest_struct;
+    vec![
+        check(
+            "lines of the planner without tests",
+            "2000",
+            size.lines.to_string(),
+            size.lines <= 2000,
+        ),
+        check(
+            "longest file",
+            "400 lines",
+            format!("{lines} lines, {file}"),
+            *lines <= 400,
+        ),
+        check(
+            "largest struct",
+            "12 fields",
+            format!("{fields} fields, {name}"),
+            *fields <= 12,
+        ),
+    ]
+}

@@ -1,0 +1,192 @@
+//! Measurements of one exporter in one simulation.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use kiwivm_exporter::kiwivm::Call;
+
+/// Two readings of one VPS within so many seconds are one too many.
+const CLOSE: f64 = 1.0;
+
+/// The results of a simulation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Found {
+    pub windows_exceeded: usize,
+    /// The most points above the share in any window.
+    pub excess: f64,
+    /// Refused calls of others that would have been possible without the measured exporter.
+    pub refusals_of_others: u64,
+    pub refused: u64,
+    /// The least part of a quota that was left, over both windows.
+    pub least_left: f64,
+    pub mean_age: f64,
+    pub age_99: f64,
+    /// The longest time without any response but readings while much was left, and when it ended.
+    pub silence: f64,
+    pub silence_ended: f64,
+    /// The mean time between two live calls as a clairvoyant planned it, when that was longest.
+    pub planned_live_gap: f64,
+    /// When every VPS had data for the first time; infinite if one never had.
+    pub first_live: f64,
+    pub first_usage: f64,
+    pub calls: u64,
+    pub readings: u64,
+    /// Readings of a VPS less than [`CLOSE`] after its last, with no other call of it in between.
+    pub close_readings: u64,
+    /// The most readings in a row of this kind. A sample of what a reading costs takes three.
+    pub readings_in_a_row: u64,
+    /// Times that a planner was stopped because it asked too often within a second.
+    pub capped: u64,
+}
+
+impl Found {
+    pub fn readings_part(&self) -> f64 {
+        self.readings as f64 / self.calls.max(1) as f64
+    }
+}
+
+/// One VPS.
+#[derive(Clone, Debug)]
+struct Seen {
+    last_live: f64,
+    first_live: f64,
+    first_usage: f64,
+    last_call: Option<(Call, f64)>,
+    readings_in_a_row: u64,
+}
+
+pub struct Measures {
+    pub found: Found,
+    vps: Vec<Seen>,
+    /// VPSes that can have data.
+    counted: Range<usize>,
+    /// When ages are measured.
+    ages: Range<f64>,
+    /// The ages at the begin and the end of each time during which live data were not renewed.
+    aged: Vec<(f64, f64)>,
+    quiet_since: f64,
+    /// Quota, window and number of each window in which the share was exceeded.
+    exceeded: HashSet<(usize, usize, u64)>,
+}
+
+impl Measures {
+    pub fn new(vps: usize, counted: Range<usize>, ages: Range<f64>) -> Self {
+        let seen = Seen {
+            last_live: 0.0,
+            first_live: f64::INFINITY,
+            first_usage: f64::INFINITY,
+            last_call: None,
+            readings_in_a_row: 0,
+        };
+        Self {
+            found: Found {
+                least_left: 1.0,
+                ..Found::default()
+            },
+            vps: vec![seen; vps],
+            counted,
+            ages,
+            aged: Vec::new(),
+            quiet_since: 0.0,
+            exceeded: HashSet::new(),
+        }
+    }
+
+    /// Counts a call, its outcome, and when that arrived.
+    pub fn called(&mut self, vps: usize, call: Call, success: bool, now: f64, arrived: f64) {
+        self.found.calls += 1;
+        let seen = &mut self.vps[vps];
+        if call == Call::RateLimitStatus {
+            self.found.readings += 1;
+            let close = seen
+                .last_call
+                .is_some_and(|(last, at)| last == call && now - at < CLOSE);
+            self.found.close_readings += u64::from(close);
+            seen.readings_in_a_row = if close { seen.readings_in_a_row + 1 } else { 1 };
+            let most = &mut self.found.readings_in_a_row;
+            *most = seen.readings_in_a_row.max(*most);
+        }
+        seen.last_call = Some((call, now));
+        if !success {
+            return;
+        }
+        if call != Call::RateLimitStatus {
+            self.quiet_since = now;
+        }
+        match call {
+            Call::LiveServiceInfo => {
+                seen.first_live = seen.first_live.min(arrived);
+                let last = std::mem::replace(&mut seen.last_live, now);
+                self.age(vps, last, now);
+            }
+            Call::RawUsageStats => seen.first_usage = seen.first_usage.min(arrived),
+            _ => {}
+        }
+    }
+
+    /// Live data of `from` were the newest until `until`.
+    fn age(&mut self, vps: usize, from: f64, until: f64) {
+        let (begin, end) = (from.max(self.ages.start), until.min(self.ages.end));
+        if begin < end && self.counted.contains(&vps) {
+            self.aged.push((begin - from, end - from));
+        }
+    }
+
+    /// Silence counts only while there is plenty.
+    pub fn look(&mut self, now: f64, plenty: bool) {
+        if !plenty {
+            self.quiet_since = now;
+        } else if now - self.quiet_since > self.found.silence {
+            self.found.silence = now - self.quiet_since;
+            self.found.silence_ended = now;
+        }
+    }
+
+    pub fn left(&mut self, part: f64) {
+        self.found.least_left = self.found.least_left.min(part);
+    }
+
+    pub fn over_share(&mut self, excess: f64, quota: usize, window: usize, slot: u64) {
+        if excess <= 1e-6 {
+            return;
+        }
+        self.found.excess = self.found.excess.max(excess);
+        self.exceeded.insert((quota, window, slot));
+    }
+
+    /// Closes the books. The first data are waited for since the API was online.
+    pub fn finish(mut self, online: f64) -> Found {
+        for vps in 0..self.vps.len() {
+            self.age(vps, self.vps[vps].last_live, f64::INFINITY);
+        }
+        self.found.windows_exceeded = self.exceeded.len();
+        let latest = |first: fn(&Seen) -> f64| {
+            let times = self.vps[self.counted.clone()].iter().map(first);
+            times.fold(0.0, f64::max) - online
+        };
+        self.found.first_live = latest(|seen| seen.first_live);
+        self.found.first_usage = latest(|seen| seen.first_usage);
+        let time: f64 = self.aged.iter().map(|(from, to)| to - from).sum();
+        let squares = self.aged.iter().map(|(from, to)| to * to - from * from);
+        self.found.mean_age = squares.sum::<f64>() / 2.0 / time;
+        let older = |age: f64| {
+            let times = self
+                .aged
+                .iter()
+                .map(|(from, to)| (to - from.max(age)).max(0.0));
+            times.sum::<f64>() / time
+        };
+        let (mut low, mut high) = (0.0, self.ages.end);
+        // Each halving doubles the precision: forty are enough for microseconds.
+        for _ in 0..40 {
+            let middle = f64::midpoint(low, high);
+            if older(middle) > 0.01 {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        self.found.age_99 = high;
+        self.found
+    }
+}

@@ -1,0 +1,184 @@
+//! The exporter's planner, in a process that is restarted now and then. Nothing else here talks to the planner.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::Duration;
+
+use kiwivm_exporter::budget::{Finished, Limits, Outcome, Pace, Places, Planner};
+use kiwivm_exporter::config::{Collect, Scope};
+use kiwivm_exporter::kiwivm::{Reason, Veid};
+
+use crate::actors::{Actor, Dice, micros};
+use crate::world::{DAY, SHARE, Who, World};
+
+pub const PACE: Pace = Pace {
+    live: Duration::from_secs(120),
+    points: Duration::from_secs(600),
+    usage: Duration::from_secs(600),
+    inventory: Duration::from_secs(3600),
+    collect: Collect::NOTHING,
+};
+
+/// The planner's time at the start of a simulation: what a state file tells may be older.
+const EPOCH: f64 = 10.0 * DAY;
+/// Bytes of a response; downloads are not limited here.
+const RESPONSE_BYTES: u64 = 1000;
+/// In one second a planner may send so many calls for each VPS, of which one is in flight at a time, and be asked so
+/// often without sending any. Beyond that it waits for the next second, so that an endless loop ends.
+const MOST_CALLS: u64 = 2;
+const MOST_WAKES: u64 = 100;
+
+pub struct Ours {
+    who: Who,
+    planner: Planner,
+    vps: usize,
+    dice: Dice,
+    in_flight: BinaryHeap<Reverse<(u64, u64)>>,
+    results: HashMap<u64, Result<Option<[f64; 2]>, Reason>>,
+    wake: f64,
+    restarts: Option<Restarts>,
+    throttle: Throttle,
+}
+
+#[derive(Clone, Copy)]
+pub struct Restarts {
+    /// Seconds on average.
+    pub every: f64,
+    pub keeps_state: bool,
+    pub next: f64,
+}
+
+/// The calls and the idle wakes of one second.
+#[derive(Default)]
+struct Throttle {
+    second: u64,
+    calls: u64,
+    wakes: u64,
+}
+
+fn at(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds + EPOCH)
+}
+
+/// A reading as the decoder passes it on: whole numbers, none below 0.
+fn usable(remaining: [f64; 2]) -> Option<[f64; 2]> {
+    let whole = |points: &f64| *points >= 0.0 && points.fract() == 0.0;
+    remaining.iter().all(whole).then_some(remaining)
+}
+
+impl Ours {
+    pub fn new(who: Who, vps: usize, seed: u64, start: f64, restarts: Option<Restarts>) -> Self {
+        let mut dice = Dice(seed);
+        Self {
+            who,
+            planner: Self::planner(vps, dice.roll().to_bits(), start),
+            vps,
+            dice,
+            in_flight: BinaryHeap::new(),
+            results: HashMap::new(),
+            wake: start,
+            restarts,
+            throttle: Throttle::default(),
+        }
+    }
+
+    fn planner(vps: usize, seed: u64, now: f64) -> Planner {
+        let fleet: Vec<(Veid, Pace)> = (0..vps as u64).map(|veid| (Veid(veid), PACE)).collect();
+        let limits = Limits {
+            share: SHARE,
+            siblings: 0.0,
+            scope: Scope::Auto,
+            download: u64::MAX,
+            places: Places::for_fleet(vps, PACE.live),
+            learn: true,
+        };
+        Planner::new(&fleet, limits, seed, at(now))
+    }
+
+    fn restart(&mut self, now: f64) {
+        let Some(restarts) = &mut self.restarts else {
+            return;
+        };
+        if now < restarts.next {
+            return;
+        }
+        restarts.next = now + self.dice.exponential(restarts.every);
+        let memory = restarts
+            .keeps_state
+            .then(|| self.planner.remember(Duration::ZERO, at(now)));
+        self.planner = Self::planner(self.vps, self.dice.roll().to_bits(), now);
+        if let Some(memory) = memory {
+            self.planner.recall(&memory, Duration::ZERO, at(now));
+        }
+        self.in_flight.clear();
+        self.results.clear();
+    }
+
+    fn deliver(&mut self, now: f64) {
+        while let Some(Reverse((ends, veid))) = self.in_flight.peek().copied() {
+            if ends > micros(now) {
+                break;
+            }
+            self.in_flight.pop();
+            let result = self
+                .results
+                .remove(&veid)
+                .expect("every call in flight has a result");
+            let finished = Finished {
+                outcome: result.map_or_else(Outcome::Failure, |_| Outcome::Success),
+                remaining: result.ok().flatten().and_then(usable),
+                bytes: RESPONSE_BYTES,
+            };
+            self.planner.finish(Veid(veid), finished, at(now));
+        }
+    }
+
+    /// True if the planner has asked too often within this second.
+    fn is_throttled(&mut self, now: f64) -> bool {
+        let second = now as u64;
+        if self.throttle.second != second {
+            self.throttle = Throttle {
+                second,
+                ..Throttle::default()
+            };
+        }
+        let most_calls = (MOST_CALLS * self.vps as u64).max(MOST_WAKES);
+        self.throttle.calls > most_calls || self.throttle.wakes > MOST_WAKES
+    }
+}
+
+impl Actor for Ours {
+    fn next(&self) -> f64 {
+        let ends = self
+            .in_flight
+            .peek()
+            .map_or(f64::MAX, |Reverse((ends, _))| *ends as f64 / 1e6);
+        let restarts = self.restarts.map_or(f64::MAX, |restarts| restarts.next);
+        ends.min(self.wake).min(restarts)
+    }
+
+    fn act(&mut self, world: &mut World) {
+        let now = self.next();
+        self.restart(now);
+        self.deliver(now);
+        if self.is_throttled(now) {
+            if self.who == Who::Measured {
+                world.capped();
+            }
+            self.wake = now.floor() + 1.0;
+            return;
+        }
+        let due = self.planner.take_due(at(now));
+        self.throttle.wakes += u64::from(due.is_empty());
+        self.throttle.calls += due.len() as u64;
+        for due in due {
+            let vps = usize::try_from(due.veid.0).expect("a small fleet");
+            let response = world.call(self.who, vps, due.call, now);
+            let ends = micros(now + response.takes);
+            self.in_flight.push(Reverse((ends, due.veid.0)));
+            self.results.insert(due.veid.0, response.result);
+        }
+        let wake = self.planner.next_wake(at(now)).as_secs_f64() - EPOCH;
+        self.wake = wake.max(now + 1e-3);
+    }
+}
