@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use kiwivm_exporter::kiwivm::Call;
 
-use crate::world::{DAY, SHARE, WINDOWS, Who, World};
+use crate::world::{Client, DAY, SHARE, WINDOWS, World};
 
 /// Acts at times of its own.
 pub trait Actor {
@@ -121,7 +121,7 @@ impl Actor for Fixed {
             }
             *tokens -= cost;
         }
-        world.call(Who::Measured, vps, call, now);
+        world.call(Client::Measured, vps, call, now);
         self.queue
             .push(Reverse((micros(now + interval), vps, index)));
     }

@@ -7,7 +7,7 @@ use kiwivm_exporter::kiwivm::Call;
 
 use crate::actors::{Actor, Dice};
 use crate::ours::PACE;
-use crate::world::{SHARE, WINDOWS, Who, World};
+use crate::world::{Client, SHARE, WINDOWS, World};
 
 /// Knows all prices, quotas and spending of others, and yields its share of what others leave.
 pub struct Clairvoyant {
@@ -123,7 +123,7 @@ impl Actor for Clairvoyant {
                     self.due[vps][call.index()] = now + 5.0;
                     continue;
                 }
-                world.call(Who::Measured, vps, call, now);
+                world.call(Client::Measured, vps, call, now);
                 let interval = interval.as_secs_f64();
                 let started = &mut self.started[vps][call.index()];
                 self.due[vps][call.index()] = if std::mem::replace(started, true) {

@@ -10,7 +10,7 @@ const CLOSE: f64 = 1.0;
 
 /// The results of a simulation.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Found {
+pub struct Figures {
     pub windows_exceeded: usize,
     /// The most points above the share in any window.
     pub excess: f64,
@@ -39,7 +39,7 @@ pub struct Found {
     pub capped: u64,
 }
 
-impl Found {
+impl Figures {
     pub fn readings_part(&self) -> f64 {
         self.readings as f64 / self.calls.max(1) as f64
     }
@@ -56,7 +56,7 @@ struct Seen {
 }
 
 pub struct Measures {
-    pub found: Found,
+    pub figures: Figures,
     vps: Vec<Seen>,
     /// VPSes that can have data.
     counted: Range<usize>,
@@ -79,9 +79,9 @@ impl Measures {
             readings_in_a_row: 0,
         };
         Self {
-            found: Found {
+            figures: Figures {
                 least_left: 1.0,
-                ..Found::default()
+                ..Figures::default()
             },
             vps: vec![seen; vps],
             counted,
@@ -94,16 +94,16 @@ impl Measures {
 
     /// Counts a call, its outcome, and when that arrived.
     pub fn called(&mut self, vps: usize, call: Call, success: bool, now: f64, arrived: f64) {
-        self.found.calls += 1;
+        self.figures.calls += 1;
         let seen = &mut self.vps[vps];
         if call == Call::RateLimitStatus {
-            self.found.readings += 1;
+            self.figures.readings += 1;
             let close = seen
                 .last_call
                 .is_some_and(|(last, at)| last == call && now - at < CLOSE);
-            self.found.close_readings += u64::from(close);
+            self.figures.close_readings += u64::from(close);
             seen.readings_in_a_row = if close { seen.readings_in_a_row + 1 } else { 1 };
-            let most = &mut self.found.readings_in_a_row;
+            let most = &mut self.figures.readings_in_a_row;
             *most = seen.readings_in_a_row.max(*most);
         }
         seen.last_call = Some((call, now));
@@ -136,39 +136,39 @@ impl Measures {
     pub fn look(&mut self, now: f64, plenty: bool) {
         if !plenty {
             self.quiet_since = now;
-        } else if now - self.quiet_since > self.found.silence {
-            self.found.silence = now - self.quiet_since;
-            self.found.silence_ended = now;
+        } else if now - self.quiet_since > self.figures.silence {
+            self.figures.silence = now - self.quiet_since;
+            self.figures.silence_ended = now;
         }
     }
 
     pub fn left(&mut self, part: f64) {
-        self.found.least_left = self.found.least_left.min(part);
+        self.figures.least_left = self.figures.least_left.min(part);
     }
 
     pub fn over_share(&mut self, excess: f64, quota: usize, window: usize, slot: u64) {
         if excess <= 1e-6 {
             return;
         }
-        self.found.excess = self.found.excess.max(excess);
+        self.figures.excess = self.figures.excess.max(excess);
         self.exceeded.insert((quota, window, slot));
     }
 
     /// Closes the books. The first data are waited for since the API was online.
-    pub fn finish(mut self, online: f64) -> Found {
+    pub fn finish(mut self, online: f64) -> Figures {
         for vps in 0..self.vps.len() {
             self.age(vps, self.vps[vps].last_live, f64::INFINITY);
         }
-        self.found.windows_exceeded = self.exceeded.len();
+        self.figures.windows_exceeded = self.exceeded.len();
         let latest = |first: fn(&Seen) -> f64| {
             let times = self.vps[self.counted.clone()].iter().map(first);
             times.fold(0.0, f64::max) - online
         };
-        self.found.first_live = latest(|seen| seen.first_live);
-        self.found.first_usage = latest(|seen| seen.first_usage);
+        self.figures.first_live = latest(|seen| seen.first_live);
+        self.figures.first_usage = latest(|seen| seen.first_usage);
         let time: f64 = self.aged.iter().map(|(from, to)| to - from).sum();
         let squares = self.aged.iter().map(|(from, to)| to * to - from * from);
-        self.found.mean_age = squares.sum::<f64>() / 2.0 / time;
+        self.figures.mean_age = squares.sum::<f64>() / 2.0 / time;
         let older = |age: f64| {
             let times = self
                 .aged
@@ -186,7 +186,7 @@ impl Measures {
                 high = middle;
             }
         }
-        self.found.age_99 = high;
-        self.found
+        self.figures.age_99 = high;
+        self.figures
     }
 }

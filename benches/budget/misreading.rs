@@ -22,7 +22,7 @@ pub enum Misreading {
 }
 
 impl Misreading {
-    /// What a reading says while `left` is true; `count` is 1 for the first reading of the account.
+    /// The reading while `left` is true; `count` is 1 for the first reading of the account.
     pub fn read(
         self,
         left: [f64; 2],

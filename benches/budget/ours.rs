@@ -9,7 +9,7 @@ use kiwivm_exporter::config::{Collect, Scope};
 use kiwivm_exporter::kiwivm::{Reason, Veid};
 
 use crate::actors::{Actor, Dice, micros};
-use crate::world::{DAY, SHARE, Who, World};
+use crate::world::{Client, DAY, SHARE, World};
 
 pub const PACE: Pace = Pace {
     live: Duration::from_secs(120),
@@ -29,7 +29,7 @@ const MOST_CALLS: u64 = 2;
 const MOST_WAKES: u64 = 100;
 
 pub struct Ours {
-    who: Who,
+    client: Client,
     planner: Planner,
     vps: usize,
     dice: Dice,
@@ -67,10 +67,16 @@ fn usable(remaining: [f64; 2]) -> Option<[f64; 2]> {
 }
 
 impl Ours {
-    pub fn new(who: Who, vps: usize, seed: u64, start: f64, restarts: Option<Restarts>) -> Self {
+    pub fn new(
+        client: Client,
+        vps: usize,
+        seed: u64,
+        start: f64,
+        restarts: Option<Restarts>,
+    ) -> Self {
         let mut dice = Dice(seed);
         Self {
-            who,
+            client,
             planner: Self::planner(vps, dice.roll().to_bits(), start),
             vps,
             dice,
@@ -162,7 +168,7 @@ impl Actor for Ours {
         self.restart(now);
         self.deliver(now);
         if self.is_throttled(now) {
-            if self.who == Who::Measured {
+            if self.client == Client::Measured {
                 world.capped();
             }
             self.wake = now.floor() + 1.0;
@@ -173,7 +179,7 @@ impl Actor for Ours {
         self.throttle.calls += due.len() as u64;
         for due in due {
             let vps = usize::try_from(due.veid.0).expect("a small fleet");
-            let response = world.call(self.who, vps, due.call, now);
+            let response = world.call(self.client, vps, due.call, now);
             let ends = micros(now + response.takes);
             self.in_flight.push(Reverse((ends, due.veid.0)));
             self.results.insert(due.veid.0, response.result);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::Policy;
-use crate::measures::Found;
+use crate::measures::Figures;
 use crate::scenarios::{Kind, Scenario};
 
 /// Silence of so many seconds is acceptable everywhere.
@@ -15,31 +15,31 @@ const RESPONSE: f64 = 5.0;
 pub struct Run {
     pub scenario: Scenario,
     /// The results of each policy, by seed.
-    pub results: Vec<(Policy, Vec<Found>)>,
+    pub results: Vec<(Policy, Vec<Figures>)>,
 }
 
 impl Run {
-    pub fn of(&self, policy: Policy) -> &[Found] {
+    pub fn of(&self, policy: Policy) -> &[Figures] {
         self.results
             .iter()
             .find(|(of, _)| *of == policy)
-            .map_or(&[], |(_, found)| found)
+            .map_or(&[], |(_, figures)| figures)
     }
 
     /// The longest silence that is acceptable, by seed.
     pub fn silence_limits(&self) -> Vec<f64> {
         self.of(Policy::Clairvoyant)
             .iter()
-            .map(|found| found.planned_live_gap.max(SILENCE) + RESPONSE)
+            .map(|figures| figures.planned_live_gap.max(SILENCE) + RESPONSE)
             .collect()
     }
 
     /// The mean age of a policy relative to that of the clairvoyant, by seed.
-    pub fn ratios(&self, found: &[Found]) -> Vec<f64> {
-        found
+    pub fn ratios(&self, figures: &[Figures]) -> Vec<f64> {
+        figures
             .iter()
             .zip(self.of(Policy::Clairvoyant))
-            .map(|(found, best)| found.mean_age / best.mean_age)
+            .map(|(figures, best)| figures.mean_age / best.mean_age)
             .collect()
     }
 }
@@ -61,12 +61,13 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
-const HEADER: [(&str, &str); 16] = [
+const HEADER: [(&str, &str); 17] = [
     ("mean", "age"),
     ("p99", "age"),
     ("mean", "ratio"),
     ("worst", "ratio"),
     ("longest", "silence"),
+    ("until", ""),
     ("", "limit"),
     ("least", "left"),
     ("exceeded", "windows"),
@@ -94,8 +95,8 @@ pub fn print(runs: &[Run]) {
             println!("{}", title(run.scenario.kind));
         }
         let mut name = run.scenario.name;
-        for (policy, found) in &run.results {
-            println!("{name:<30}{:<16}{}", policy.name(), row(run, found));
+        for (policy, figures) in &run.results {
+            println!("{name:<30}{:<16}{}", policy.name(), row(run, figures));
             name = "";
         }
     }
@@ -111,30 +112,35 @@ const fn title(kind: Kind) -> &'static str {
     }
 }
 
-fn row(run: &Run, found: &[Found]) -> String {
-    let worst = |of: fn(&Found) -> f64| highest(found.iter().map(of));
-    let ratios = run.ratios(found);
+fn row(run: &Run, figures: &[Figures]) -> String {
+    let worst = |of: fn(&Figures) -> f64| highest(figures.iter().map(of));
+    let ratios = run.ratios(figures);
+    let silence = figures
+        .iter()
+        .max_by(|a, b| a.silence.total_cmp(&b.silence))
+        .expect("there is a seed at least");
     let mut cells = [
-        format!("{:.1}", worst(|found| found.mean_age)),
-        seconds(worst(|found| found.age_99)),
+        format!("{:.1}", worst(|figures| figures.mean_age)),
+        seconds(worst(|figures| figures.age_99)),
         format!("{:.2}", mean(&ratios)),
         format!("{:.2}", highest(ratios.iter().copied())),
-        seconds(worst(|found| found.silence)),
+        seconds(silence.silence),
+        seconds(silence.silence_ended),
         seconds(highest(run.silence_limits())),
-        format!("{:.0}%", -100.0 * worst(|found| -found.least_left)),
-        worst(|found| found.windows_exceeded as f64).to_string(),
-        seconds(worst(|found| found.excess)),
-        worst(|found| found.refusals_of_others as f64).to_string(),
-        worst(|found| found.refused as f64).to_string(),
-        format!("{:.0}%", 100.0 * worst(Found::readings_part)),
-        worst(|found| found.close_readings as f64).to_string(),
-        worst(|found| found.readings_in_a_row as f64).to_string(),
-        seconds(worst(|found| found.first_live)),
-        seconds(worst(|found| found.first_usage)),
+        format!("{:.0}%", -100.0 * worst(|figures| -figures.least_left)),
+        worst(|figures| figures.windows_exceeded as f64).to_string(),
+        seconds(worst(|figures| figures.excess)),
+        worst(|figures| figures.refusals_of_others as f64).to_string(),
+        worst(|figures| figures.refused as f64).to_string(),
+        format!("{:.0}%", 100.0 * worst(Figures::readings_part)),
+        worst(|figures| figures.close_readings as f64).to_string(),
+        worst(|figures| figures.readings_in_a_row as f64).to_string(),
+        seconds(worst(|figures| figures.first_live)),
+        seconds(worst(|figures| figures.first_usage)),
     ]
     .iter()
     .fold(String::new(), |line, cell| line + &format!("{cell:>9}"));
-    let capped = worst(|found| found.capped as f64);
+    let capped = worst(|figures| figures.capped as f64);
     if capped > 0.0 {
         let _ = write!(cells, "  capped {capped} times");
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use kiwivm_exporter::kiwivm::Reason;
+use kiwivm_exporter::kiwivm::{Call, Reason};
 use kiwivm_exporter::simulator::{Cost, PointsScope};
 
 use crate::misreading::Misreading;
@@ -66,7 +66,9 @@ impl Scenario {
             let burst = Self::moment(seed);
             return (burst + DAY, burst..burst + DAY);
         }
-        (days * DAY, DAY..days * DAY)
+        let until = days * DAY;
+        // Later days are much alike, the first is not.
+        (until, DAY.min(until / 2.0)..until)
     }
 
     /// When the only burst of the owner begins.
@@ -248,6 +250,10 @@ fn misreadings(shared: &Scenario) -> Vec<Scenario> {
         readings: Some((0..usize::MAX, 0.0)),
         ..Faults::default()
     };
+    let at_once = Faults {
+        takes: Some((Call::RateLimitStatus, 0.0)),
+        ..Faults::default()
+    };
     vec![
         of("first reading 0", First([0.0, 0.0])),
         of("first reading 0 of 15 min", First([0.0, 20_000.0])),
@@ -260,6 +266,10 @@ fn misreadings(shared: &Scenario) -> Vec<Scenario> {
         Scenario {
             live: 20.0.into(),
             ..of("readings null, live 20", Null)
+        },
+        Scenario {
+            faults: at_once,
+            ..of("readings null, at once", Null)
         },
         of("readings negative", Negative),
         of("readings fractional", Fractional),
@@ -316,7 +326,7 @@ fn failures(shared: &Scenario) -> Vec<Scenario> {
             "usage takes 120 s, 5 VPSes",
             5,
             Faults {
-                usage_takes: Some(120.0),
+                takes: Some((Call::RawUsageStats, 120.0)),
                 ..Faults::default()
             },
         ),

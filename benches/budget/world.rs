@@ -6,7 +6,7 @@ use kiwivm_exporter::kiwivm::{Call, Reason};
 use kiwivm_exporter::simulator::{Points, PointsOptions, PointsScope};
 
 use crate::actors::Dice;
-use crate::measures::{Found, Measures};
+use crate::measures::{Figures, Measures};
 use crate::misreading::Misreading;
 use crate::trail::Trail;
 
@@ -21,7 +21,7 @@ const LOOK: f64 = 5.0;
 
 /// The sender of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum Client {
     /// The exporter that is measured.
     Measured,
     /// The owner, or another exporter.
@@ -45,8 +45,8 @@ pub struct Faults {
     pub first_vps: Option<Reason>,
     /// `getRateLimitStatus` of these VPSes fails with HTTP 500 from this second on.
     pub readings: Option<(Range<usize>, f64)>,
-    /// Seconds that every response of `getRawUsageStats` takes.
-    pub usage_takes: Option<f64>,
+    /// Seconds that every response of a call takes.
+    pub takes: Option<(Call, f64)>,
 }
 
 impl Faults {
@@ -172,15 +172,15 @@ impl World {
         }
     }
 
-    pub fn call(&mut self, who: Who, vps: usize, call: Call, now: f64) -> Response {
+    pub fn call(&mut self, client: Client, vps: usize, call: Call, now: f64) -> Response {
         self.look(now);
-        let takes = match (call, self.faults.usage_takes) {
-            (Call::RawUsageStats, Some(takes)) => takes,
+        let takes = match (call, self.faults.takes) {
+            (_, Some((other, takes))) if other == call => takes,
             (Call::LiveServiceInfo, _) => 1.0 + 4.0 * self.dice.roll(),
             _ => 0.3 + 0.4 * self.dice.roll(),
         };
-        let result = self.respond(who, vps, call, now);
-        if who == Who::Measured {
+        let result = self.respond(client, vps, call, now);
+        if client == Client::Measured {
             let success = result.is_ok();
             self.measures.called(vps, call, success, now, now + takes);
         }
@@ -189,7 +189,7 @@ impl World {
 
     fn respond(
         &mut self,
-        who: Who,
+        client: Client,
         vps: usize,
         call: Call,
         now: f64,
@@ -201,11 +201,11 @@ impl World {
         }
         let veid = vps as u64;
         let Ok(points) = self.points.spend(veid, call.name(), now) else {
-            self.refuse(who, veid, call, now);
+            self.refuse(client, veid, call, now);
             return Err(Reason::RateLimited);
         };
-        self.note(who, vps, points, now);
-        if who == Who::Other {
+        self.note(client, vps, points, now);
+        if client == Client::Other {
             let _ = self.without.spend(veid, call.name(), now);
         }
         if let Some(reason) = failure {
@@ -228,25 +228,25 @@ impl World {
         let veid = vps as u64;
         let without = self.without.spend_points(veid, points, now).is_ok();
         if self.points.spend_points(veid, points, now).is_ok() {
-            self.note(Who::Other, vps, points, now);
+            self.note(Client::Other, vps, points, now);
         } else if without {
-            self.measures.found.refusals_of_others += 1;
+            self.measures.figures.refusals_of_others += 1;
         }
     }
 
-    fn refuse(&mut self, who: Who, veid: u64, call: Call, now: f64) {
-        if who == Who::Measured {
-            self.measures.found.refused += 1;
+    fn refuse(&mut self, client: Client, veid: u64, call: Call, now: f64) {
+        if client == Client::Measured {
+            self.measures.figures.refused += 1;
         } else if self.without.spend(veid, call.name(), now).is_ok() {
-            self.measures.found.refusals_of_others += 1;
+            self.measures.figures.refusals_of_others += 1;
         }
     }
 
-    fn note(&mut self, who: Who, vps: usize, points: f64, now: f64) {
+    fn note(&mut self, client: Client, vps: usize, points: f64, now: f64) {
         let quota = self.quota(vps);
-        let spent = match who {
-            Who::Measured => &mut self.own[quota],
-            Who::Other => &mut self.others[quota],
+        let spent = match client {
+            Client::Measured => &mut self.own[quota],
+            Client::Other => &mut self.others[quota],
         };
         for trail in spent {
             trail.add(points, now);
@@ -256,7 +256,7 @@ impl World {
             let own = self.own(quota, window, now);
             let left = size - own - self.by_others(quota, window, now);
             self.measures.left(left.max(0.0) / size);
-            if who == Who::Measured {
+            if client == Client::Measured {
                 let slot = (now / WINDOWS[window]) as u64;
                 self.measures
                     .over_share(own - SHARE * size, quota, window, slot);
@@ -267,17 +267,17 @@ impl World {
     /// The mean time between two calls for live data, over the fleet, as a clairvoyant plans it.
     pub fn planned_live_gap(&mut self, gap: f64, now: f64) {
         if self.has_plenty(now) {
-            let longest = &mut self.measures.found.planned_live_gap;
+            let longest = &mut self.measures.figures.planned_live_gap;
             *longest = longest.max(gap);
         }
     }
 
     /// The planner asked too often within one second.
     pub fn capped(&mut self) {
-        self.measures.found.capped += 1;
+        self.measures.figures.capped += 1;
     }
 
-    pub fn finish(mut self, until: f64) -> Found {
+    pub fn finish(mut self, until: f64) -> Figures {
         self.look(until);
         let online = self
             .faults
