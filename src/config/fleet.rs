@@ -20,7 +20,11 @@ pub const KEYS: &[&str] = &[
     "labels",
     "expect",
     "intervals",
+    "budget",
 ];
+
+/// Keys of `budget` of a VPS.
+pub const BUDGET: &[&str] = &["group"];
 
 /// Labels that metrics of this exporter, or Prometheus itself, already have.
 const RESERVED_LABELS: &[&str] = &[
@@ -55,6 +59,7 @@ const RESERVED_LABELS: &[&str] = &[
     "severity",
 ];
 
+/// Names are labels and appear in log lines, where a longer one would hide the message.
 const LONGEST_NAME: usize = 100;
 
 /// The VPSes of the list, or the single one of the environment; `None` for those of other shards, and together with a
@@ -186,6 +191,7 @@ fn single_vps(
         labels: BTreeMap::new(),
         expect: Expect::Running,
         intervals,
+        quota_group: None,
     })
 }
 
@@ -213,19 +219,7 @@ fn vps(
     if !has("veid") {
         reader.problem(&join(path, "veid"), "is missing: KiwiVM shows it under API");
     }
-    let name = reader.read(
-        &section,
-        path,
-        "name",
-        &format!("text of 1 to {LONGEST_NAME} characters without control characters"),
-        |value| {
-            text(value).filter(|name| {
-                !name.trim().is_empty()
-                    && name.chars().count() <= LONGEST_NAME
-                    && !name.contains(char::is_control)
-            })
-        },
-    );
+    let vps_name = name(reader, &section, path, "name");
     // The key of a VPS that another shard polls need not be here.
     let here = veid.is_none_or(|veid| origin.shard.holds(Veid(veid)));
     let key = match (has("api_key"), has("api_key_file")) {
@@ -277,8 +271,11 @@ fn vps(
     let own = join(path, "intervals");
     let intervals_section = reader.section(section.get("intervals"), &own, INTERVALS);
     let intervals = intervals(reader, &intervals_section, &own, defaults);
+    let own = join(path, "budget");
+    let budget = reader.section(section.get("budget"), &own, BUDGET);
+    let quota_group = name(reader, &budget, &own, "group");
     let veid = Veid(veid?);
-    let name = name.unwrap_or_else(|| veid.to_string());
+    let name = vps_name.unwrap_or_else(|| veid.to_string());
     let vps = key.filter(|_| here).map(|(key, key_source)| Vps {
         name: name.clone(),
         veid,
@@ -287,12 +284,25 @@ fn vps(
         labels,
         expect: expect.unwrap_or(Expect::Running),
         intervals,
+        quota_group,
     });
     Some(Entry {
         path: at,
         name,
         veid,
         vps,
+    })
+}
+
+/// Reads a name that the owner chose.
+fn name(reader: &mut Reader, section: &Dict, path: &str, key: &str) -> Option<String> {
+    let expected = format!("text of 1 to {LONGEST_NAME} characters without control characters");
+    reader.read(section, path, key, &expected, |value| {
+        text(value).filter(|name| {
+            !name.trim().is_empty()
+                && name.chars().count() <= LONGEST_NAME
+                && !name.contains(char::is_control)
+        })
     })
 }
 

@@ -230,6 +230,9 @@ pub struct Vps {
     pub expect: Expect,
     /// Its own intervals where it has any, else those of the configuration.
     pub intervals: Intervals,
+    /// VPSes with the same name here share a quota of API points, and share it with no others, whatever
+    /// [`Budget::scope`] says.
+    pub quota_group: Option<String>,
 }
 
 /// What the alerts take for normal.
@@ -270,6 +273,7 @@ impl Config {
             labels: BTreeMap::from([("env".to_owned(), "demo".to_owned())]),
             expect: Expect::Running,
             intervals,
+            quota_group: None,
         };
         let vps: Vec<Vps> = credentials.into_iter().map(simulated).collect();
         Self {
@@ -330,7 +334,7 @@ impl Config {
             // Writing to a String does not fail.
             let _ = writeln!(
                 text,
-                "  {} (VEID {}): expected {}; live every {}, usage every {}, points every {}, inventory every {}; key {}",
+                "  {} (VEID {}): expected {}; live every {}, usage every {}, points every {}, inventory every {}{}; key {}",
                 vps.name,
                 vps.veid,
                 vps.expect.name(),
@@ -338,6 +342,9 @@ impl Config {
                 units::show_duration(usage),
                 units::show_duration(points),
                 units::show_duration(inventory),
+                vps.quota_group
+                    .as_ref()
+                    .map_or_else(String::new, |group| format!("; quota group {group}")),
                 vps.key_source,
             );
         }
