@@ -45,7 +45,7 @@ pub struct Simulate {
     /// How a call without points is refused: status (429), drop or message.
     #[arg(long = "points.refusal", value_name = "HOW", default_value = "status", value_parser = points_refusal)]
     pub points_refusal: Refusal,
-    /// A YAML file with faults: a list of {veid, call, kind, seconds}.
+    /// A YAML file with faults: a list of {veid, call, kind, seconds, after, first, points}.
     #[arg(long, value_name = "FILE")]
     pub faults: Option<PathBuf>,
 }

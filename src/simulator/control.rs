@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::fault::{Faults, parse_faults};
 use super::http::{Body, page, unix_now};
 use super::reads::Moment;
-use super::story::Story;
 use super::vps::Vps;
 use super::{Simulator, State};
 
@@ -48,7 +48,8 @@ fn control(
                     story: &state.story,
                     now,
                     points: state.points.remaining(vps.veid, age),
-                    fault: None,
+                    sizes: state.points.sizes(),
+                    met: None,
                 }
                 .truth()
             };
@@ -69,12 +70,12 @@ fn control(
             Ok(json!({}))
         }
         "faults" => {
-            state.faults =
-                serde_json::from_slice(body).map_err(|error| bad_request(error.to_string()))?;
+            let faults = parse_faults(&String::from_utf8_lossy(body)).map_err(bad_request)?;
+            state.faults = Faults::new(faults);
             Ok(json!({}))
         }
         "vps" => {
-            change(&mut state.vps, &state.story, now, body).map_err(bad_request)?;
+            change(state, now, body).map_err(bad_request)?;
             Ok(json!({}))
         }
         _ => Err((StatusCode::NOT_FOUND, "no such route".to_owned())),
@@ -82,14 +83,16 @@ fn control(
 }
 
 /// Sets what a test wants to see: `{"veid": 1, "throttled": true}` and the like.
-fn change(fleet: &mut [Vps], story: &Story, now: f64, body: &[u8]) -> Result<(), String> {
+fn change(state: &mut State, now: f64, body: &[u8]) -> Result<(), String> {
     let change: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let members = change.as_object().ok_or("not an object")?;
     let veid = members
         .get("veid")
         .and_then(Value::as_u64)
         .ok_or("no veid")?;
-    let vps = fleet
+    let story = &state.story;
+    let vps = state
+        .vps
         .iter_mut()
         .find(|vps| vps.veid == veid)
         .ok_or("no such VPS")?;
@@ -129,6 +132,10 @@ fn change(fleet: &mut [Vps], story: &Story, now: f64, body: &[u8]) -> Result<(),
             }
             ("data_counter", ..) if value.is_u64() => {
                 vps.data_counter = value.as_u64().unwrap_or_default();
+            }
+            ("spent_points", _, Some(points), _) if points >= 0.0 => {
+                let spent = state.points.spend_points(veid, points, story.age(now));
+                spent.map_err(|_| "there are not so many points left")?;
             }
             ("api_key", .., Some(key)) => key.clone_into(&mut vps.key),
             ("veid", ..) => {}

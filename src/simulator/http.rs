@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 
 use super::Refusal;
 use super::commands::{self, Order};
-use super::fault::{Fault, FaultKind};
+use super::fault::{FaultKind, Occurrence};
 use super::form;
 use super::json::Object;
 use super::reads::Moment;
@@ -141,21 +141,16 @@ impl Simulator {
         parameters: &HashMap<String, String>,
     ) -> Result<Response<Body>, Broken> {
         self.state().calls.push(received.clone());
-        let fault = self.fault(received);
+        let met = self.fault(received, unix_now());
         let latency = self.latency(&received.call);
-        let slow = fault
+        let slow = met
             .as_ref()
-            .filter(|fault| fault.kind == FaultKind::Slow)
-            .map_or(Duration::ZERO, |fault| {
-                Duration::from_secs_f64(fault.seconds)
+            .filter(|met| met.fault.kind == FaultKind::Slow)
+            .map_or(Duration::ZERO, |met| {
+                Duration::from_secs_f64(met.fault.seconds)
             });
         tokio::time::sleep(latency + slow).await;
-        let reply = self.reply(
-            received,
-            parameters,
-            fault.map(|fault| fault.kind),
-            unix_now(),
-        );
+        let reply = self.reply(received, parameters, met.as_ref(), unix_now());
         match reply {
             Reply::Json(json) => Ok(page(StatusCode::OK, json)),
             Reply::Status(status) => Ok(page(status, "<html><body>Sorry.</body></html>")),
@@ -171,18 +166,20 @@ impl Simulator {
     }
 
     /// What goes wrong with a call.
-    pub(super) fn fault(&self, received: &ReceivedCall) -> Option<Fault> {
-        let concerned = |fault: &&Fault| fault.concerns(received.veid, &received.call);
-        self.state().faults.iter().find(concerned).cloned()
+    pub(super) fn fault(&self, received: &ReceivedCall, now: f64) -> Option<Occurrence> {
+        let state = &mut *self.state();
+        let age = state.story.age(now);
+        state.faults.meet(received.veid, &received.call, age)
     }
 
     pub(super) fn reply(
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
-        fault: Option<FaultKind>,
+        met: Option<&Occurrence>,
         now: f64,
     ) -> Reply {
+        let fault = met.map(|met| met.fault.kind);
         match fault {
             Some(FaultKind::Hang) => return Reply::Hang,
             Some(FaultKind::Reset) => return Reply::Reset,
@@ -194,7 +191,7 @@ impl Simulator {
             Some(FaultKind::Locked) => return Reply::Json(locked(&a_lock())),
             _ => {}
         }
-        let json = match self.true_answer(received, parameters, fault, now) {
+        let json = match self.true_answer(received, parameters, met, now) {
             Ok(json) => json,
             Err(reply) => return reply,
         };
@@ -213,7 +210,7 @@ impl Simulator {
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
-        fault: Option<FaultKind>,
+        met: Option<&Occurrence>,
         now: f64,
     ) -> Result<String, Reply> {
         if !parameters.contains_key("veid") || !parameters.contains_key("api_key") {
@@ -256,7 +253,8 @@ impl Simulator {
             story: &state.story,
             now,
             points: state.points.remaining(received.veid, age),
-            fault,
+            sizes: state.points.sizes(),
+            met,
         };
         moment
             .answer(&received.call)

@@ -20,6 +20,7 @@ mod network;
 mod noise;
 mod past;
 mod points;
+mod readings;
 mod reads;
 mod settings;
 mod story;
@@ -37,6 +38,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use fault::Faults;
 use http::Reply;
 use story::Story;
 use vps::{Character, Vps};
@@ -102,7 +104,7 @@ struct State {
     story: Story,
     vps: Vec<Vps>,
     points: Points,
-    faults: Vec<Fault>,
+    faults: Faults,
     calls: Vec<ReceivedCall>,
 }
 
@@ -135,9 +137,7 @@ impl Simulator {
             .find(|(_, (_, character))| *character == Character::OpenVz);
         options.faults.extend(odd.map(|(veid, _)| Fault {
             veid: Some(veid),
-            call: None,
-            kind: FaultKind::OddField,
-            seconds: 0.0,
+            ..Fault::new(FaultKind::OddField)
         }));
         Self::new(
             options,
@@ -187,7 +187,7 @@ impl Simulator {
                 story,
                 vps,
                 points: Points::new(options.points),
-                faults: options.faults,
+                faults: Faults::new(options.faults),
                 calls: Vec::new(),
             }),
         }
@@ -207,8 +207,8 @@ impl Simulator {
             ("veid".to_owned(), veid.to_string()),
             ("api_key".to_owned(), api_key.to_owned()),
         ]);
-        let fault = self.fault(&received).map(|fault| fault.kind);
-        match self.reply(&received, &parameters, fault, now) {
+        let fault = self.fault(&received, now);
+        match self.reply(&received, &parameters, fault.as_ref(), now) {
             Reply::Json(json) => Some(json),
             _ => None,
         }

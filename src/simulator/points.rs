@@ -180,6 +180,12 @@ impl Points {
         Ok(points)
     }
 
+    /// Points that the windows hold.
+    #[must_use]
+    pub fn sizes(&self) -> [u64; 2] {
+        self.options.sizes.map(whole)
+    }
+
     /// Points left in both windows, as the API shows them.
     pub fn remaining(&mut self, veid: u64, now: f64) -> [u64; 2] {
         let (sizes, sliding, lag) = (self.options.sizes, self.options.sliding, self.options.lag);

@@ -1,7 +1,7 @@
 //! The answers of the read calls, in the order and with the types that recorded answers show.
 
 use super::cases::MOST_ABUSE_POINTS;
-use super::fault::FaultKind;
+use super::fault::{FaultKind, Occurrence};
 use super::json::{Object, list, text};
 use super::network::{MOST_SUBNETS, NULLROUTE_SECONDS};
 use super::settings::{ISOS, OWNER};
@@ -21,8 +21,10 @@ pub struct Moment<'a> {
     pub now: f64,
     /// Points left in both windows.
     pub points: [u64; 2],
-    /// What goes wrong with the usage rows.
-    pub fault: Option<FaultKind>,
+    /// Points that the windows hold.
+    pub sizes: [u64; 2],
+    /// What goes wrong with usage rows and remaining points.
+    pub met: Option<&'a Occurrence>,
 }
 
 impl Moment<'_> {
@@ -40,10 +42,7 @@ impl Moment<'_> {
                 .raw("error", 0)
                 .raw("veid", self.vps.veid),
             "getRawUsageStats" => self.usage(),
-            "getRateLimitStatus" => Object::new()
-                .raw("error", 0)
-                .raw("remaining_points_15min", self.points[0])
-                .raw("remaining_points_24h", self.points[1]),
+            "getRateLimitStatus" => self.reading(),
             "getUsageGraphs" => Object::new()
                 .raw("error", 0)
                 .text("message", "Obsolete, use getRawUsageStats instead"),
@@ -228,7 +227,7 @@ impl Moment<'_> {
 
     fn usage(&self) -> Object {
         let vps = self.vps;
-        let rows = match self.fault {
+        let rows = match self.met.map(|met| met.fault.kind) {
             Some(FaultKind::ShuffledRows) => vps.usage.shuffled_rows(self.story),
             Some(FaultKind::LateRows) => vps.usage.rows_but_late_ones(self.story, self.now),
             _ => vps.usage.rows(self.story),

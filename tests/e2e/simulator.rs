@@ -1,9 +1,10 @@
 //! The simulator as a client of the API meets it: forms, faults, points.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::exporter::{Exporter, PROGRAM, get, http, run, write};
 
@@ -183,12 +184,7 @@ async fn faults_come_on_demand() {
             .await
             .contains("Sorry")
     );
-    let set = http()
-        .post(format!("{}/_simulator/faults", simulator.url))
-        .body("[]")
-        .send()
-        .await;
-    assert!(set.expect("it answers").status().is_success());
+    set_faults(&simulator, "[]").await;
     assert!(
         post(&simulator, "getServiceInfo", "")
             .await
@@ -196,15 +192,119 @@ async fn faults_come_on_demand() {
     );
 }
 
-#[tokio::test]
-async fn a_truncated_answer_begins_and_does_not_end() {
-    let simulator = simulator(&[]);
+/// The remaining points as shown to a VPS.
+async fn reading(simulator: &Exporter, veid: u64) -> Value {
+    let form = format!("veid={veid}&api_key=private_test");
+    let text = post(simulator, "getRateLimitStatus", &form).await;
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
+}
+
+async fn set_faults(simulator: &Exporter, faults: &str) {
     let set = http()
         .post(format!("{}/_simulator/faults", simulator.url))
-        .body("[{\"kind\": \"truncated\"}]")
+        .body(faults.to_owned())
         .send()
         .await;
     assert!(set.expect("it answers").status().is_success());
+}
+
+#[tokio::test]
+async fn remaining_points_misbehave_on_demand() {
+    let simulator = simulator(&["--points.sizes=60,5000", "--vps=2"]);
+    for veid in [1_000_001, 1_000_002] {
+        set_key(&simulator, veid).await;
+    }
+    let shown = |quarter: Value, day: Value| json!({"error": 0, "remaining_points_15min": quarter, "remaining_points_24h": day});
+    set_faults(
+        &simulator,
+        "[{kind: constant_points, points: [1, 20000], first: 1}]",
+    )
+    .await;
+    for (veid, expected) in [
+        (1_000_001, shown(json!(1), json!(20_000))),
+        (1_000_002, shown(json!(1), json!(20_000))),
+        // Two readings have cost a point each.
+        (1_000_001, shown(json!(58), json!(4998))),
+    ] {
+        assert_eq!(reading(&simulator, veid).await, expected);
+    }
+    // Every reading costs a point, whatever it shows.
+    for (kind, expected) in [
+        ("constant", shown(json!(60), json!(5000))),
+        ("null", shown(Value::Null, Value::Null)),
+        ("text", shown(json!("plenty"), json!("plenty"))),
+        ("negative", shown(json!(-1), json!(-1))),
+        ("fractional", shown(json!(53.5), json!(4993.5))),
+        ("missing", json!({"error": 0})),
+    ] {
+        set_faults(&simulator, &format!("[{{\"kind\": \"{kind}_points\"}}]")).await;
+        assert_eq!(reading(&simulator, 1_000_001).await, expected, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn random_points_are_those_of_the_seed() {
+    let folder = tempfile::TempDir::new().expect("there is room");
+    let file = write(
+        folder.path(),
+        "faults.yaml",
+        "[{veid: 1000001, kind: noisy_points, points: [5, 50]}, {veid: 1000002, kind: jumping_points}]",
+    );
+    let faults = format!("--faults={file}");
+    let mut runs = Vec::new();
+    for seed in ["--seed=1", "--seed=1", "--seed=2"] {
+        let simulator = simulator(&["--vps=2", "--live.latency=0.01", &faults, seed]);
+        let mut readings = Vec::new();
+        for number in 1..=20 {
+            for veid in [1_000_001, 1_000_002] {
+                set_key(&simulator, veid).await;
+                let reading = reading(&simulator, veid).await;
+                let window = |name: &str| reading[name].as_i64().expect("it is a whole number");
+                let (quarter, day) = (
+                    window("remaining_points_15min"),
+                    window("remaining_points_24h"),
+                );
+                if veid == 1_000_001 {
+                    assert!((quarter - (1000 - number)).abs() <= 5, "{quarter}");
+                    assert!((day - (20_000 - number)).abs() <= 50, "{day}");
+                } else {
+                    assert!((0..=1000).contains(&quarter), "{quarter}");
+                    assert!((0..=20_000).contains(&day), "{day}");
+                }
+                readings.push((quarter, day));
+            }
+        }
+        runs.push(readings);
+    }
+    assert_eq!(runs[0], runs[1]);
+    assert_ne!(runs[0], runs[2]);
+    let distances = (1..=20)
+        .zip(&runs[0])
+        .map(|(number, (quarter, _))| quarter + number);
+    assert!(distances.collect::<BTreeSet<_>>().len() > 3, "it is noise");
+}
+
+#[tokio::test]
+async fn points_spent_by_somebody_else_are_gone() {
+    let simulator = simulator(&["--vps=2", "--points.scope=account"]);
+    set_key(&simulator, 1_000_002).await;
+    let spend = |points: u64| {
+        http()
+            .post(format!("{}/_simulator/vps", simulator.url))
+            .body(json!({"veid": 1_000_001, "spent_points": points}).to_string())
+            .send()
+    };
+    let status = |sent: Result<reqwest::Response, _>| sent.expect("it answers").status();
+    assert_eq!(status(spend(900).await), 200);
+    assert_eq!(status(spend(900).await), 400);
+    let left = reading(&simulator, 1_000_002).await;
+    assert_eq!(left["remaining_points_15min"], 99);
+}
+
+#[tokio::test]
+async fn a_truncated_answer_begins_and_does_not_end() {
+    let simulator = simulator(&[]);
+    set_faults(&simulator, "[{\"kind\": \"truncated\"}]").await;
     let mut answer = http()
         .get(format!("{}/v1/getServiceInfo", simulator.url))
         .send()
