@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kiwivm_exporter::budget::{Shed, Wanted, plan};
+use kiwivm_exporter::budget::{Shed, plan};
 use kiwivm_exporter::kiwivm::Call;
 
 use crate::actors::{Actor, Dice};
@@ -57,13 +57,7 @@ impl Clairvoyant {
                         / WINDOWS[window]
                 })
                 .fold(f64::MAX, f64::min);
-            let wanted = vec![
-                Wanted {
-                    pace: PACE,
-                    slowed: 1.0
-                };
-                members.len()
-            ];
+            let wanted = vec![PACE; members.len()];
             let planned = plan(&wanted, prices, rate, Shed::Nothing);
             for (vps, intervals) in members.into_iter().zip(planned.intervals) {
                 for call in 0..Call::ALL.len() {

@@ -34,7 +34,7 @@ use std::time::Instant;
 
 use actors::{Actor, Bursts, Fixed};
 use clairvoyant::Clairvoyant;
-use kiwivm_exporter::budget::{Shed, Wanted, plan};
+use kiwivm_exporter::budget::{Shed, plan};
 use kiwivm_exporter::kiwivm::Call;
 use kiwivm_exporter::simulator::PointsOptions;
 use measures::Figures;
@@ -221,13 +221,7 @@ fn time_planning() {
     let mut prices = [1.0; Call::ALL.len()];
     prices[Call::LiveServiceInfo.index()] = 20.0;
     for vps in [1, 20, 2000] {
-        let wanted = vec![
-            Wanted {
-                pace: ours::PACE,
-                slowed: 1.0
-            };
-            vps
-        ];
+        let wanted = vec![ours::PACE; vps];
         let begun = Instant::now();
         let rounds = 100_000 / vps;
         for round in 0..rounds {

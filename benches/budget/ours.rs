@@ -4,9 +4,11 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use kiwivm_exporter::budget::{Finished, Limits, Outcome, Pace, Places, Planner};
+use kiwivm_exporter::budget::{
+    Due, Finished, Limits, Member, Outcome, Pace, Places, Planner, Share,
+};
 use kiwivm_exporter::config::{Collect, Scope};
-use kiwivm_exporter::kiwivm::{Reason, Veid};
+use kiwivm_exporter::kiwivm::{Call, Reason, Veid};
 
 use crate::actors::{Actor, Dice, micros};
 use crate::world::{Client, DAY, SHARE, World};
@@ -33,8 +35,8 @@ pub struct Ours {
     planner: Planner,
     vps: usize,
     dice: Dice,
-    in_flight: BinaryHeap<Reverse<(u64, u64)>>,
-    results: HashMap<u64, Result<Option<[f64; 2]>, Reason>>,
+    in_flight: BinaryHeap<Reverse<(u64, u64, Call)>>,
+    results: HashMap<(u64, Call), Result<Option<[f64; 2]>, Reason>>,
     wake: f64,
     restarts: Option<Restarts>,
     throttle: Throttle,
@@ -89,14 +91,20 @@ impl Ours {
     }
 
     fn planner(vps: usize, seed: u64, now: f64) -> Planner {
-        let fleet: Vec<(Veid, Pace)> = (0..vps as u64).map(|veid| (Veid(veid), PACE)).collect();
+        let member = |veid| Member {
+            veid: Veid(veid),
+            pace: PACE,
+            group: None,
+        };
+        let fleet: Vec<Member> = (0..vps as u64).map(member).collect();
         let limits = Limits {
-            share: SHARE,
-            siblings: 0.0,
+            share: Share {
+                fleet: SHARE,
+                own: SHARE,
+            },
             scope: Scope::Auto,
             download: u64::MAX,
             places: Places::for_fleet(vps, PACE.live),
-            learn: true,
         };
         Planner::new(&fleet, limits, seed, at(now))
     }
@@ -109,9 +117,7 @@ impl Ours {
             return;
         }
         restarts.next = now + self.dice.exponential(restarts.every);
-        let memory = restarts
-            .keeps_state
-            .then(|| self.planner.remember(Duration::ZERO, at(now)));
+        let memory = restarts.keeps_state.then(|| self.planner.remember(at(now)));
         self.planner = Self::planner(self.vps, self.dice.roll().to_bits(), now);
         if let Some(memory) = memory {
             self.planner.recall(&memory, Duration::ZERO, at(now));
@@ -121,21 +127,23 @@ impl Ours {
     }
 
     fn deliver(&mut self, now: f64) {
-        while let Some(Reverse((ends, veid))) = self.in_flight.peek().copied() {
+        while let Some(Reverse((ends, veid, call))) = self.in_flight.peek().copied() {
             if ends > micros(now) {
                 break;
             }
             self.in_flight.pop();
             let result = self
                 .results
-                .remove(&veid)
+                .remove(&(veid, call))
                 .expect("every call in flight has a result");
             let finished = Finished {
                 outcome: result.map_or_else(Outcome::Failure, |_| Outcome::Success),
                 remaining: result.ok().flatten().and_then(usable),
                 bytes: RESPONSE_BYTES,
+                retry_after: None,
             };
-            self.planner.finish(Veid(veid), finished, at(now));
+            let veid = Veid(veid);
+            self.planner.finish(Due { veid, call }, finished, at(now));
         }
     }
 
@@ -158,7 +166,7 @@ impl Actor for Ours {
         let ends = self
             .in_flight
             .peek()
-            .map_or(f64::MAX, |Reverse((ends, _))| *ends as f64 / 1e6);
+            .map_or(f64::MAX, |Reverse((ends, ..))| *ends as f64 / 1e6);
         let restarts = self.restarts.map_or(f64::MAX, |restarts| restarts.next);
         ends.min(self.wake).min(restarts)
     }
@@ -181,8 +189,8 @@ impl Actor for Ours {
             let vps = usize::try_from(due.veid.0).expect("a small fleet");
             let response = world.call(self.client, vps, due.call, now);
             let ends = micros(now + response.takes);
-            self.in_flight.push(Reverse((ends, due.veid.0)));
-            self.results.insert(due.veid.0, response.result);
+            self.in_flight.push(Reverse((ends, due.veid.0, due.call)));
+            self.results.insert((due.veid.0, due.call), response.result);
         }
         let wake = self.planner.next_wake(at(now)).as_secs_f64() - EPOCH;
         self.wake = wake.max(now + 1e-3);

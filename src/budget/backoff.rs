@@ -1,42 +1,69 @@
-//! How long to wait after a failure.
+//! The wait after a failure.
 
 use std::time::Duration;
 
-use crate::kiwivm::Reason;
+use crate::kiwivm::{Call, Reason};
 
-/// After a refused key: it does not heal by itself, and asking costs points.
+/// After a refused key: it does not heal by itself, and every try costs points.
 pub const AUTHENTICATION_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// A backoff does not grow beyond this, nor beyond [`MOST_INTERVALS`], unless the interval itself is longer.
+/// A backoff does not grow beyond this, nor beyond a few intervals, unless the interval itself is longer.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 const MOST_INTERVALS: u32 = 8;
-/// A lock ends in minutes and its progress is of interest. An API that can not be reached costs no points, and when it
-/// comes back data are to be fresh soon.
+/// A lock or an outage ends in minutes, and data should be fresh soon after it.
 const MOST_INTERVALS_AWAY: u32 = 2;
+/// The first wait while no connection comes about, which costs no points.
+const UNREACHABLE: Duration = Duration::from_secs(5);
+/// and the longest one.
+const LONGEST_UNREACHABLE: Duration = Duration::from_secs(30);
+/// The first wait after a response that is a failure, or after a reading that says nothing.
+const FAILED: Duration = Duration::from_secs(30);
 
-/// The wait before a call is repeated after `failures` failures in a row (1 or more), the last for `reason`.
-/// `jitter` is from 0 to 1 and shortens the wait by up to a fifth, so that VPSes that failed together part.
+/// The wait before a call is repeated after `failures` failures in a row (1 or more), the last for `reason`. It doubles
+/// from a few seconds to a few intervals. `jitter` is from 0 to 1 and shortens the wait by up to a fifth, so that VPSes
+/// that failed together part.
 #[must_use]
-pub fn wait(reason: Reason, failures: u32, interval: Duration, jitter: f64) -> Duration {
-    let wait = match reason {
-        Reason::Auth => AUTHENTICATION_PAUSE,
-        Reason::Locked
-        | Reason::Connect
-        | Reason::Tls
-        | Reason::Timeout
-        | Reason::HttpStatus
-        | Reason::NotJson => doubled(failures, interval, MOST_INTERVALS_AWAY),
-        _ => doubled(failures, interval, MOST_INTERVALS),
+pub fn wait(
+    call: Call,
+    reason: Reason,
+    failures: u32,
+    interval: Duration,
+    jitter: f64,
+) -> Duration {
+    let (first, most) = match reason {
+        Reason::Auth => return AUTHENTICATION_PAUSE.mul_f64(shortened(jitter)),
+        Reason::Connect | Reason::Tls => {
+            let doubled = UNREACHABLE * 2_u32.pow(failures.saturating_sub(1).min(3));
+            let wait = doubled.min(LONGEST_UNREACHABLE).min(interval);
+            return wait.mul_f64(shortened(jitter));
+        }
+        Reason::Locked | Reason::Timeout | Reason::HttpStatus | Reason::NotJson => {
+            (FAILED, MOST_INTERVALS_AWAY)
+        }
+        Reason::RateLimited => (interval, MOST_INTERVALS),
+        _ => (FAILED, MOST_INTERVALS),
     };
-    wait.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 5.0)
-}
-
-fn doubled(failures: u32, interval: Duration, most_intervals: u32) -> Duration {
+    // A quota whose reading failed asks another VPS, or the same one from half a minute on.
+    let first = if call == Call::RateLimitStatus {
+        first.max(interval)
+    } else {
+        first.min(interval)
+    };
+    let longest = interval
+        .saturating_mul(most)
+        .min(LONGEST.max(interval))
+        .max(first);
     let factor = 1_u32
         .checked_shl(failures.saturating_sub(1))
-        .unwrap_or(u32::MAX)
-        .min(most_intervals);
-    interval.saturating_mul(factor).min(LONGEST.max(interval))
+        .unwrap_or(u32::MAX);
+    first
+        .saturating_mul(factor)
+        .min(longest)
+        .mul_f64(shortened(jitter))
+}
+
+fn shortened(jitter: f64) -> f64 {
+    1.0 - jitter.clamp(0.0, 1.0) / 5.0
 }
 
 #[cfg(test)]
@@ -44,38 +71,62 @@ mod tests {
     use super::*;
 
     const INTERVAL: Duration = Duration::from_secs(120);
+    const LIVE: Call = Call::LiveServiceInfo;
 
-    #[test]
-    fn waits_double_up_to_a_quarter_of_an_hour() {
-        let minutes = |failures| wait(Reason::ApiOther, failures, INTERVAL, 0.0).as_secs() / 60;
-        assert_eq!([1, 2, 3, 4, 5, 40].map(minutes), [2, 4, 8, 15, 15, 15]);
+    fn waits(call: Call, reason: Reason, interval: Duration) -> [u64; 6] {
+        [1, 2, 3, 4, 5, 40].map(|failures| wait(call, reason, failures, interval, 0.0).as_secs())
     }
 
     #[test]
-    fn short_intervals_stay_within_a_few_of_their_own() {
-        let wait = wait(Reason::RateLimited, 10, Duration::from_secs(30), 0.0);
-        assert_eq!(wait, Duration::from_secs(240));
-    }
-
-    #[test]
-    fn an_interval_longer_than_the_longest_backoff_is_kept() {
-        let hour = Duration::from_secs(3600);
-        assert_eq!(wait(Reason::HttpStatus, 5, hour, 0.0), hour);
-    }
-
-    #[test]
-    fn what_is_away_is_asked_for_soon_and_a_refused_key_rarely() {
-        for reason in [Reason::Locked, Reason::Connect, Reason::Timeout] {
-            assert_eq!(wait(reason, 9, INTERVAL, 0.0), 2 * INTERVAL);
-        }
-        assert_eq!(wait(Reason::Auth, 1, INTERVAL, 0.0), AUTHENTICATION_PAUSE);
-    }
-
-    #[test]
-    fn jitter_shortens_by_a_fifth_at_most() {
+    fn an_unreachable_api_is_retried_within_seconds_and_then_less_often() {
         assert_eq!(
-            wait(Reason::Timeout, 1, INTERVAL, 7.0),
-            Duration::from_secs(96)
+            waits(LIVE, Reason::Connect, INTERVAL),
+            [5, 10, 20, 30, 30, 30]
         );
+    }
+
+    #[test]
+    fn failures_double_up_to_some_intervals() {
+        assert_eq!(
+            waits(LIVE, Reason::HttpStatus, INTERVAL),
+            [30, 60, 120, 240, 240, 240]
+        );
+        assert_eq!(
+            waits(LIVE, Reason::ApiOther, INTERVAL),
+            [30, 60, 120, 240, 480, 900]
+        );
+        assert_eq!(
+            waits(LIVE, Reason::RateLimited, INTERVAL),
+            [120, 240, 480, 900, 900, 900]
+        );
+    }
+
+    #[test]
+    fn a_short_interval_is_never_exceeded_at_first() {
+        let interval = Duration::from_secs(10);
+        assert_eq!(
+            waits(LIVE, Reason::Locked, interval),
+            [10, 20, 20, 20, 20, 20]
+        );
+    }
+
+    #[test]
+    fn a_reading_waits_for_its_turn() {
+        let reading = Call::RateLimitStatus;
+        let short = Duration::from_secs(10);
+        assert_eq!(
+            waits(reading, Reason::BadShape, short),
+            [30, 60, 80, 80, 80, 80]
+        );
+        assert_eq!(waits(reading, Reason::BadShape, INTERVAL)[0], 120);
+    }
+
+    #[test]
+    fn a_refused_key_pauses_for_an_hour_and_jitter_shortens_by_a_fifth() {
+        assert_eq!(
+            wait(LIVE, Reason::Auth, 1, INTERVAL, 0.0),
+            AUTHENTICATION_PAUSE
+        );
+        assert_eq!(wait(LIVE, Reason::Timeout, 1, INTERVAL, 7.0).as_secs(), 24);
     }
 }

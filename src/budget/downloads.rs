@@ -12,7 +12,7 @@ const LONGEST_USAGE: Duration = DAY;
 /// Of the limit, what the other calls may take before they are stretched too.
 const OF_THE_REST: f64 = 0.9;
 
-/// What one VPS's answers weigh.
+/// The bytes of one VPS's responses.
 #[derive(Clone, Debug)]
 pub struct Downloads {
     sizes: [u64; Call::ALL.len()],
@@ -55,7 +55,7 @@ impl Downloads {
 
     /// Intervals that keep the answers of a day within `limit` bytes: usage stretches first, then the rest.
     #[must_use]
-    pub fn bearable(&self, wanted: Pace, limit: u64) -> Pace {
+    pub fn affordable(&self, wanted: Pace, limit: u64) -> Pace {
         let size = |call: Call| as_f64(self.sizes[call.index()]);
         let limit = as_f64(limit);
         let a_day = |size: f64, interval: Duration| {
@@ -136,14 +136,14 @@ mod tests {
 
     #[test]
     fn small_answers_come_as_often_as_wanted() {
-        let pace = sizes(4000, 100, 200_000).bearable(WANTED, LIMIT);
+        let pace = sizes(4000, 100, 200_000).affordable(WANTED, LIMIT);
         assert_eq!(pace, WANTED);
     }
 
     #[test]
     fn usage_stretches_first_and_alone() {
         let downloads = sizes(4000, 100, 2 * MIB);
-        let pace = downloads.bearable(WANTED, LIMIT);
+        let pace = downloads.affordable(WANTED, LIMIT);
         assert_eq!((pace.live, pace.points), (WANTED.live, WANTED.points));
         let a_day =
             |size: u64, interval: Duration| as_f64(size) * 86_400.0 / interval.as_secs_f64();
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn live_stretches_when_it_is_too_much_by_itself_and_usage_still_comes_daily() {
-        let pace = sizes(MIB, 100, 2 * MIB).bearable(WANTED, LIMIT);
+        let pace = sizes(MIB, 100, 2 * MIB).affordable(WANTED, LIMIT);
         let live = as_f64(MIB) * 86_400.0 / pace.live.as_secs_f64();
         assert!(live <= 0.9 * as_f64(LIMIT), "{live} bytes of live");
         assert!(pace.usage <= DAY);

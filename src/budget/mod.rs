@@ -1,40 +1,42 @@
-//! When which call is made: a pure function of the wanted intervals, what came of earlier calls, and the time.
+//! The points budget: which call is made when, as a pure function of wanted intervals, results and time.
 //!
-//! Nobody documents what a call costs, what an allowance of points covers, or how its windows move. So nothing is
-//! taken for granted that a reading can contradict:
+//! Nobody documents what a call costs or how many points there are, so the budget runs on feedback. A reading of the
+//! remaining points is the truth; each quota is spent at a pace that follows from its last readings. `docs/points.md`
+//! explains it to owners.
 //!
-//! - `window` keeps what was spent, at the price of the time, over the two trailing windows; sums are never too small.
-//! - `costs` learns what calls cost from `bracket`s: a reading, one call, a reading.
-//! - `lag` tells whether readings come late.
-//! - `allowance` compares readings with what was sent, tells the spending of others, and admits or refuses calls.
-//! - `survey` finds out who shares an allowance; until then all are taken to share one.
-//! - `pacer` spreads what is due at once.
-//! - `plan` stretches and sheds until the wanted intervals can be paid.
-//! - `planner` puts it together; it is what the poller talks to.
+//! - `window` sums own spending over the two trailing windows.
+//! - `quota` turns readings and spending into a pace, and admits or refuses calls.
+//! - `prices` learns what calls cost, from the samples that `sampling` takes.
+//! - `scope` finds out whether VPSes share a quota, by votes.
+//! - `brake` slows down after refusals, `backoff` after failures.
+//! - `plan` stretches and drops calls until a pace can pay for the wanted intervals.
+//! - `schedule` keeps the due times, `downloads` the bytes, `pacer` and `places` spread what is due at once.
+//! - `planner` puts it together; the poller talks to it.
 
-mod allowance;
 mod backoff;
-mod bracket;
-mod costs;
+mod brake;
 mod downloads;
-mod lag;
 mod pace;
 mod pacer;
 mod phases;
 mod places;
 mod plan;
 mod planner;
-mod refusals;
+mod prices;
+mod quota;
+mod round;
+mod sampling;
 mod schedule;
-mod survey;
+mod scope;
 mod window;
 
-pub use allowance::{Remaining, USUAL_SIZES};
 pub use backoff::AUTHENTICATION_PAUSE;
-pub use costs::prudent;
 pub use pace::Pace;
 pub use places::Places;
-pub use plan::{Plan, Shed, Wanted, plan};
-pub use planner::{Finished, Learnt, Limits, Memory, Planner};
+pub use plan::{Plan, Shed, plan};
+pub use planner::{Finished, Learned, Limits, Member, Memory, Planner};
+pub use prices::prudent;
+pub use quota::{PACED, Share, USUAL_SIZES};
+pub use round::Round;
 pub use schedule::{Due, Outcome};
 pub use window::{WINDOW_LENGTHS, Window};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::Collect;
 use crate::kiwivm::Call;
 
-/// The intervals of one VPS, by [`Call::index`]; `None` when a call is not planned.
+/// The intervals of one VPS, by [`Call::index`]; `None` for a call that is not planned.
 pub type Intervals = [Option<Duration>; Call::ALL.len()];
 
 /// The wanted intervals of one VPS.
@@ -32,7 +32,7 @@ impl Pace {
             .filter(move |call| collect.wants(*call))
     }
 
-    /// How many calls it makes of a VPS.
+    /// The calls of the VPS in a second.
     #[must_use]
     pub fn calls_a_second(&self) -> f64 {
         let intervals = self.intervals();

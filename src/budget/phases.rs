@@ -2,20 +2,16 @@
 
 use std::time::Duration;
 
-use crate::kiwivm::{Call, Veid, mix};
+use crate::kiwivm::Call;
 
-/// Where within its interval a call belongs: the same at every start, spread evenly over VEIDs and calls.
-pub fn phase(veid: Veid, call: Call, interval: Duration) -> Duration {
-    // Neighbouring VEIDs must not get neighbouring phases.
-    let mixed = mix(veid
-        .0
-        .wrapping_mul(16)
-        .wrapping_add(call.index() as u64)
-        .wrapping_add(0x9E37_79B9_7F4A_7C15));
-    let nanos = u64::try_from(interval.as_nanos())
-        .unwrap_or(u64::MAX)
-        .max(1);
-    Duration::from_nanos(mixed % nanos)
+/// Multiples of it, taken modulo 1, lie evenly however many there are.
+const GOLDEN_RATIO: f64 = 0.618_034;
+
+/// The place of a call within its interval: the same at every start, and spread evenly over VPSes and calls.
+pub fn phase(rank: u32, call: Call, interval: Duration) -> Duration {
+    let calls = u32::try_from(Call::ALL.len()).unwrap_or(u32::MAX);
+    let of_call = f64::from(call as u8) / f64::from(calls);
+    interval.mul_f64((f64::from(rank) * GOLDEN_RATIO + of_call).fract())
 }
 
 /// The first time in phase that is more than half an interval after `started`.

@@ -16,8 +16,12 @@ pub const LONGEST_LIVE: Duration = Duration::from_secs(LIVE_LIMIT.as_secs() * 14
 pub const LONGEST_USAGE: Duration = Duration::from_secs(2 * 3600);
 /// The longest useful interval of inventory: what it tells is dropped after twice that.
 pub const LONGEST_INVENTORY: Duration = Duration::from_secs(SERVICE_LIMIT.as_secs() / 2);
-/// The longest useful interval between readings of one allowance, whoever is asked.
-pub const LONGEST_POINTS: Duration = Duration::from_secs(30 * 60);
+/// The interval between two readings of a quota, whichever VPS is asked: they take [`READING_PART`] of the pace, but come
+/// no more often than this where calls are cheap, so that a change of prices shows before a quarter's points are gone,
+const SHORTEST_POINTS: f64 = 5.0 * 60.0;
+/// and no less often than this where they are dear.
+const LONGEST_POINTS: f64 = 30.0 * 60.0;
+const READING_PART: f64 = 0.03;
 
 /// No interval is planned longer than this.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -25,15 +29,6 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const SERVICE_PART: f64 = 0.5;
 /// What was shed comes back when there is so much more than it needs.
 const HEADROOM: f64 = 1.15;
-
-/// What is wanted of one VPS.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wanted {
-    /// Its intervals, no shorter than its downloads allow.
-    pub pace: Pace,
-    /// How refusals slow it, above 0, at most 1.
-    pub slowed: f64,
-}
 
 /// What came of planning.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,16 +58,12 @@ pub enum Shed {
 /// Plans for the VPSes of one allowance: `prices` by [`Call::index`], `rate` in points a second. `shed_before` is what
 /// the last plan shed: it comes back when there is a little more than it needs.
 #[must_use]
-pub fn plan(
-    wanted: &[Wanted],
-    prices: [f64; Call::ALL.len()],
-    rate: f64,
-    shed_before: Shed,
-) -> Plan {
+pub fn plan(wanted: &[Pace], prices: [f64; Call::ALL.len()], rate: f64, shed_before: Shed) -> Plan {
     let mut classes = Classes {
         wanted,
         prices,
         shed: Shed::Nothing,
+        rate,
         stretch: [1.0; 4],
     };
     let stretched = classes.demand() > rate;
@@ -110,33 +101,35 @@ impl Class {
 }
 
 struct Classes<'a> {
-    wanted: &'a [Wanted],
+    wanted: &'a [Pace],
     prices: [f64; Call::ALL.len()],
+    rate: f64,
     shed: Shed,
     stretch: [f64; 4],
 }
 
 impl Classes<'_> {
     /// The interval of a class of one VPS in seconds, with its stretch and within its longest useful interval.
-    fn interval(&self, class: Class, wanted: &Wanted) -> f64 {
+    fn interval(&self, class: Class, wanted: &Pace) -> f64 {
         let (wanted, longest) = match class {
-            Class::Live => (wanted.pace.live, LONGEST_LIVE),
-            Class::Points => (wanted.pace.points, self.longest_points()),
-            Class::Usage => (wanted.pace.usage, LONGEST_USAGE),
-            Class::Inventory => (wanted.pace.inventory, LONGEST_INVENTORY),
+            Class::Live => (wanted.live, LONGEST_LIVE),
+            Class::Points => (wanted.points, self.longest_points()),
+            Class::Usage => (wanted.usage, LONGEST_USAGE),
+            Class::Inventory => (wanted.inventory, LONGEST_INVENTORY),
         };
         let wanted = wanted.as_secs_f64();
         (wanted * self.stretch[class as usize]).min(longest.as_secs_f64().max(wanted))
     }
 
-    /// The VPSes take turns in reading their allowance.
+    /// The VPSes take turns in reading their quota.
     fn longest_points(&self) -> Duration {
-        let vps = u32::try_from(self.wanted.len()).unwrap_or(u32::MAX);
-        LONGEST_POINTS.saturating_mul(vps).min(LONGEST)
+        let reading = self.prices[Call::RateLimitStatus.index()];
+        let each = reading / (READING_PART * self.rate).max(1e-9);
+        seconds(each.clamp(SHORTEST_POINTS, LONGEST_POINTS) * as_f64(self.wanted.len()))
     }
 
     /// Points of one round of a class of one VPS.
-    fn price(&self, class: Class, wanted: &Wanted) -> f64 {
+    fn price(&self, class: Class, wanted: &Pace) -> f64 {
         match class {
             Class::Live => self.prices[Call::LiveServiceInfo.index()],
             Class::Points => self.prices[Call::RateLimitStatus.index()],
@@ -144,7 +137,6 @@ impl Classes<'_> {
                 self.prices[Call::RawUsageStats.index()]
             }
             Class::Inventory if self.shed < Shed::Inventory => wanted
-                .pace
                 .inventory_calls()
                 .map(|call| self.prices[call.index()])
                 .sum(),
@@ -155,7 +147,7 @@ impl Classes<'_> {
     fn demand_of(&self, class: Class) -> f64 {
         self.wanted
             .iter()
-            .map(|wanted| wanted.slowed * self.price(class, wanted) / self.interval(class, wanted))
+            .map(|wanted| self.price(class, wanted) / self.interval(class, wanted))
             .sum()
     }
 
@@ -208,8 +200,8 @@ impl Classes<'_> {
         }
     }
 
-    fn intervals(&self, wanted: &Wanted) -> Intervals {
-        let interval = |class| Some(seconds(self.interval(class, wanted) / wanted.slowed));
+    fn intervals(&self, wanted: &Pace) -> Intervals {
+        let interval = |class| Some(seconds(self.interval(class, wanted)));
         let mut intervals = Intervals::default();
         intervals[Call::LiveServiceInfo.index()] = interval(Class::Live);
         intervals[Call::RateLimitStatus.index()] = interval(Class::Points);
@@ -217,7 +209,7 @@ impl Classes<'_> {
             intervals[Call::RawUsageStats.index()] = interval(Class::Usage);
         }
         if self.shed < Shed::Inventory {
-            for call in wanted.pace.inventory_calls() {
+            for call in wanted.inventory_calls() {
                 intervals[call.index()] = interval(Class::Inventory);
             }
         }
@@ -239,7 +231,7 @@ impl Classes<'_> {
             .iter()
             .any(|wanted| self.interval_beyond(wanted) > LONGEST_LIVE.as_secs_f64());
         if too_long && service_price < live_price {
-            let calls: f64 = self.wanted.iter().map(|wanted| wanted.slowed).sum();
+            let calls = as_f64(self.wanted.len());
             let interval =
                 (calls * service_price / (SERVICE_PART * left)).max(LONGEST_LIVE.as_secs_f64());
             live_rate = left - calls * service_price / interval;
@@ -253,11 +245,10 @@ impl Classes<'_> {
             .map(|wanted| {
                 let mut intervals = self.intervals(wanted);
                 let live = self.interval_beyond(wanted);
-                intervals[Call::LiveServiceInfo.index()] = Some(seconds(live / wanted.slowed));
+                intervals[Call::LiveServiceInfo.index()] = Some(seconds(live));
                 // Where live comes often enough, nothing has to stand in for it.
-                intervals[Call::ServiceInfo.index()] = service
-                    .filter(|service| *service < live)
-                    .map(|service| seconds(service / wanted.slowed));
+                intervals[Call::ServiceInfo.index()] =
+                    service.filter(|service| *service < live).map(seconds);
                 intervals
             })
             .collect();
@@ -271,19 +262,24 @@ impl Classes<'_> {
     }
 
     /// Live beyond its longest useful interval: stretched by the same factor for all.
-    fn interval_beyond(&self, wanted: &Wanted) -> f64 {
-        wanted.pace.live.as_secs_f64() * self.stretch[Class::Live as usize]
+    fn interval_beyond(&self, wanted: &Pace) -> f64 {
+        wanted.live.as_secs_f64() * self.stretch[Class::Live as usize]
     }
 
     fn stretch_live(&mut self, rate: f64) {
         let calls: f64 = self
             .wanted
             .iter()
-            .map(|wanted| wanted.slowed / wanted.pace.live.as_secs_f64())
+            .map(|wanted| 1.0 / wanted.live.as_secs_f64())
             .sum();
         let stretch = calls * self.prices[Call::LiveServiceInfo.index()] / rate.max(1e-9);
         self.stretch[Class::Live as usize] = stretch.max(1.0);
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of VPSes")]
+const fn as_f64(count: usize) -> f64 {
+    count as f64
 }
 
 fn seconds(seconds: f64) -> Duration {

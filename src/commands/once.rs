@@ -2,32 +2,48 @@
 
 use std::io::Write as _;
 
-use tokio::sync::{mpsc, watch};
-
 use super::{Failure, block_on, client_for, load_config};
 use crate::cli::Cli;
 use crate::clock::Clock;
 use crate::exposition::Exposition;
-use crate::poller::{Poller, Until, fleet_of};
+use crate::fleet::VpsState;
+use crate::poller::{fleet_of, lock, poll_once};
 
-/// Prints the samples of all VPSes, those that could not be polled included (as `kiwivm_up 0`).
+/// Prints the samples of all VPSes, those without data included (as `kiwivm_up 0`). Standard error says which calls
+/// were left out, and why.
 ///
 /// # Errors
 ///
-/// A configuration that cannot be used, or a standard output that cannot be written.
+/// A configuration that cannot be used, a standard output that cannot be written, or VPSes without data; the data of
+/// the others are printed.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let config = load_config(cli)?;
-    let page = block_on(async {
+    let (page, without_data) = block_on(async {
         let clock = Clock::start();
         let fleet = fleet_of(&config);
-        let poller = Poller::once(&config, client_for(&config)?, fleet.clone(), clock);
+        let client = client_for(&config)?;
+        for left in poll_once(&config, client, fleet.clone(), clock).await {
+            let (vps, call, why) = (left.vps, left.call.name(), left.why);
+            tracing::warn!(vps, call, why, "call left out to save API points");
+        }
+        let without_data: Vec<String> = lock(&fleet)
+            .vps()
+            .iter()
+            .filter(|vps| !VpsState::has_data(vps))
+            .map(|vps| vps.identity.name.clone())
+            .collect();
         let exposition = Exposition::new(fleet, clock, config.compatibility.clone());
-        let (_reloads, no_reloads) = mpsc::channel(1);
-        let (_stop, never) = watch::channel(false);
-        poller.run(Until::EverythingTried, no_reloads, never).await;
-        Ok(exposition.textfile())
+        Ok((exposition.textfile(), without_data))
     })?;
     std::io::stdout()
         .write_all(page.as_bytes())
-        .map_err(|error| Failure(format!("standard output could not be written: {error}")))
+        .map_err(|error| Failure(format!("standard output could not be written: {error}")))?;
+    if without_data.is_empty() {
+        Ok(())
+    } else {
+        let vps = without_data.join(", ");
+        Err(Failure(format!(
+            "no data of {vps}: the lines above say why"
+        )))
+    }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::{Failure, load_config};
 use crate::budget::{
-    Learnt, Limits, Pace, Plan, Shed, USUAL_SIZES, WINDOW_LENGTHS, Wanted, Window, plan, prudent,
+    Learned, Limits, PACED, Pace, Plan, Shed, USUAL_SIZES, WINDOW_LENGTHS, Window, plan, prudent,
 };
 use crate::cli::Cli;
 use crate::config::{Config, Scope};
 use crate::kiwivm::Call;
-use crate::poller::{StateFile, limits, paces};
+use crate::poller::{StateFile, limits, members};
 
 const DAY: f64 = 24.0 * 3600.0;
 /// A fleet that is not stretched at this size is not going to be.
@@ -25,22 +25,22 @@ const MANY: usize = 100_000;
 /// A configuration that can not be used, or a standard output that can not be written.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let config = load_config(cli)?;
-    let learnt = config
+    let learned = config
         .state_file
         .as_deref()
         .and_then(StateFile::peek)
-        .map(|state| state.budget.learnt());
+        .map(|state| state.budget.learned());
     std::io::stdout()
-        .write_all(page(&config, learnt.as_ref()).as_bytes())
+        .write_all(page(&config, learned.as_ref()).as_bytes())
         .map_err(|error| Failure(format!("standard output could not be written: {error}")))
 }
 
-fn page(config: &Config, learnt: Option<&Learnt>) -> String {
-    let sizes = learnt.map_or(USUAL_SIZES, |learnt| learnt.sizes);
+fn page(config: &Config, learned: Option<&Learned>) -> String {
+    let sizes = learned.map_or(USUAL_SIZES, |learned| learned.sizes);
     let shared = match config.budget.scope {
         Scope::Vps => false,
         Scope::Account => true,
-        Scope::Auto => learnt.is_none_or(|learnt| learnt.shared),
+        Scope::Auto => learned.is_none_or(|learned| learned.shared),
     };
     let vps = config.vps.len();
     let mut text = format!(
@@ -53,21 +53,21 @@ fn page(config: &Config, learnt: Option<&Learnt>) -> String {
         },
         sizes[0],
         sizes[1],
-        if learnt.is_some() {
+        if learned.is_some() {
             "the largest remaining seen"
         } else {
             "the usual sizes; none was read yet"
         },
-        limits(config, 1.0).share * 100.0,
+        limits(config, 1.0).share.own * 100.0,
     );
     if let Some(part) = config.part() {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{part}.");
     }
-    if let Some(learnt) =
-        learnt.filter(|learnt| learnt.costs[Call::LiveServiceInfo.index()].is_some())
+    if let Some(learned) =
+        learned.filter(|learned| learned.prices[Call::LiveServiceInfo.index()].is_some())
     {
-        let prices = Call::ALL.map(|call| learnt.costs[call.index()].unwrap_or(prudent(call)));
+        let prices = Call::ALL.map(|call| learned.prices[call.index()].unwrap_or(prudent(call)));
         table(
             &mut text,
             config,
@@ -75,7 +75,7 @@ fn page(config: &Config, learnt: Option<&Learnt>) -> String {
             prices,
             sizes,
             shared,
-            Some(learnt),
+            Some(learned),
         );
     } else {
         table(
@@ -85,7 +85,7 @@ fn page(config: &Config, learnt: Option<&Learnt>) -> String {
             [1.0; Call::ALL.len()],
             sizes,
             shared,
-            learnt,
+            learned,
         );
         let prices = Call::ALL.map(prudent);
         table(
@@ -95,7 +95,7 @@ fn page(config: &Config, learnt: Option<&Learnt>) -> String {
             prices,
             sizes,
             shared,
-            learnt,
+            learned,
         );
     }
     text
@@ -108,10 +108,10 @@ fn table(
     prices: [f64; Call::ALL.len()],
     sizes: [f64; 2],
     shared: bool,
-    learnt: Option<&Learnt>,
+    learned: Option<&Learned>,
 ) {
-    let share = limits(config, 1.0).share;
-    let wanted = wanted(config, learnt);
+    let share = limits(config, 1.0).share.own;
+    let wanted = wanted(config, learned);
     let planned = plan_of(&wanted, prices, sizes, share, shared);
     // Writing to a String does not fail.
     let _ = writeln!(
@@ -135,7 +135,7 @@ fn table(
     {
         let wants: Vec<Duration> = wanted
             .iter()
-            .filter_map(|wanted| interval_wanted(&wanted.pace, call))
+            .filter_map(|wanted| interval_wanted(wanted, call))
             .collect();
         let gets: Vec<Duration> = planned
             .intervals
@@ -174,13 +174,13 @@ fn table(
         Shed::InventoryAndUsage => text.push_str("Shed: inventory and getRawUsageStats.\n"),
     }
     thresholds(text, &wanted, prices, sizes, share, shared);
-    if let Some(learnt) = learnt {
+    if let Some(learned) = learned {
         let bytes: f64 = planned
             .intervals
             .iter()
             .flat_map(|intervals| Call::ALL.map(|call| (call, intervals[call.index()])))
             .filter_map(|(call, interval)| {
-                Some(learnt.bytes[call.index()] * DAY / interval?.as_secs_f64())
+                Some(learned.bytes[call.index()] * DAY / interval?.as_secs_f64())
             })
             .sum();
         let _ = writeln!(
@@ -196,7 +196,7 @@ fn table(
 /// From how many VPSes on like the first the wanted intervals are not kept, and what is shed.
 fn thresholds(
     text: &mut String,
-    wanted: &[Wanted],
+    wanted: &[Pace],
     prices: [f64; Call::ALL.len()],
     sizes: [f64; 2],
     share: f64,
@@ -242,7 +242,7 @@ fn thresholds(
 }
 
 fn plan_of(
-    wanted: &[Wanted],
+    wanted: &[Pace],
     prices: [f64; Call::ALL.len()],
     sizes: [f64; 2],
     share: f64,
@@ -251,7 +251,7 @@ fn plan_of(
     let rate = Window::ALL
         .into_iter()
         .map(|window| {
-            share * sizes[window as usize] / WINDOW_LENGTHS[window as usize].as_secs_f64()
+            PACED * share * sizes[window as usize] / WINDOW_LENGTHS[window as usize].as_secs_f64()
         })
         .fold(f64::INFINITY, f64::min);
     if shared {
@@ -274,13 +274,14 @@ fn plan_of(
 }
 
 /// What is wanted of each VPS, no more often than the sizes last seen allow.
-fn wanted(config: &Config, learnt: Option<&Learnt>) -> Vec<Wanted> {
+fn wanted(config: &Config, learned: Option<&Learned>) -> Vec<Pace> {
     let limits: Limits = limits(config, 1.0);
-    paces(config)
+    members(config)
         .into_iter()
-        .map(|(veid, pace)| Wanted {
-            pace: learnt.map_or(pace, |learnt| learnt.bearable(veid, pace, limits.download)),
-            slowed: 1.0,
+        .map(|member| {
+            learned.map_or(member.pace, |learned| {
+                learned.affordable(member.veid, member.pace, limits.download)
+            })
         })
         .collect()
 }

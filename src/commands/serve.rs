@@ -16,7 +16,7 @@ use crate::config::{Compatibility, Config};
 use crate::exposition::format::Format;
 use crate::exposition::{Exposition, UnknownVps};
 use crate::kiwivm::is_loopback;
-use crate::poller::{Poller, Pulse, Reload, SharedFleet, StateFile, Until, fleet_of, lock};
+use crate::poller::{Poller, Pulse, Reload, SharedFleet, StateFile, fleet_of, lock};
 use crate::web::{self, Gate, Options, Site, Status};
 
 /// Not ready for longer than this would only hide the VPSes that do answer.
@@ -103,7 +103,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         gate: gate.clone(),
         telemetry_path: cli.telemetry_path.clone(),
     });
-    let polling = tokio::spawn(poller.run(Until::Stopped, for_poller, stopped.clone()));
+    let polling = tokio::spawn(poller.run(for_poller, stopped.clone()));
     let waiting = tokio::spawn(signals.obey(exporter.clone(), stop));
     let watchdog = service_manager::feed_watchdog(exporter.pulse.clone(), fleet.clone(), clock);
     let watchdog = tokio::spawn(watchdog);

@@ -23,10 +23,51 @@ pub struct VpsValues {
     points: Aged<Points>,
     usage: Option<UsageHistory>,
     /// By [`Call::index`].
+    #[serde(with = "by_name")]
     inventory: [Aged<Inventory>; Call::ALL.len()],
     authentication_failed: Option<bool>,
     /// Unix seconds, by [`Call::index`].
+    #[serde(with = "by_name")]
     last_success: [Option<f64>; Call::ALL.len()],
+}
+
+/// Values of calls by the names of the calls, so that a saved state does not depend on their order. The first versions
+/// saved a list.
+mod by_name {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::kiwivm::Call;
+
+    type Values<T> = [Option<T>; Call::ALL.len()];
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Saved<T> {
+        ByName(BTreeMap<String, T>),
+        ByPosition(Vec<Option<T>>),
+    }
+
+    pub fn serialize<T: Serialize, S: Serializer>(
+        values: &Values<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let named = |call: Call| Some((call.name(), values[call.index()].as_ref()?));
+        serializer.collect_map(Call::ALL.into_iter().filter_map(named))
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Values<T>, D::Error> {
+        Ok(match Saved::deserialize(deserializer)? {
+            Saved::ByName(mut values) => Call::ALL.map(|call| values.remove(call.name())),
+            Saved::ByPosition(values) => {
+                let mut values = values.into_iter();
+                Call::ALL.map(|_| values.next().flatten())
+            }
+        })
+    }
 }
 
 impl Fleet {

@@ -65,6 +65,8 @@ pub struct Planned {
     pub intervals: [Option<Duration>; Call::ALL.len()],
     /// API points allowed, by window.
     pub allowed: Option<[f64; 2]>,
+    /// See [`VpsState::points_exhausted`].
+    pub points_exhausted: Option<bool>,
     /// See [`VpsState::allowance`].
     pub allowance: Option<usize>,
     /// See [`VpsState::next_poll`].
@@ -182,6 +184,7 @@ impl Fleet {
                 record.interval = interval;
             }
             vps.allowed = planned.allowed;
+            vps.points_exhausted = planned.points_exhausted;
             vps.allowance = planned.allowance;
             vps.next_poll = planned.next_poll;
         }

@@ -69,6 +69,8 @@ pub struct VpsState {
     pub authentication_failed: Option<bool>,
     /// API points that the exporter allows itself, by window.
     pub allowed: Option<[f64; 2]>,
+    /// Whether readings show no points left for it; `None` before the first reading.
+    pub points_exhausted: Option<bool>,
     /// Which allowance of API points it draws on: VPSes with the same number are taken to share one. The numbers of
     /// another plan mean others.
     pub allowance: Option<usize>,
@@ -97,6 +99,7 @@ impl VpsState {
             tried: false,
             authentication_failed: None,
             allowed: None,
+            points_exhausted: None,
             allowance: None,
             next_poll: None,
             last_error: None,
@@ -110,6 +113,12 @@ impl VpsState {
             locked_call: None,
             failing: Default::default(),
         }
+    }
+
+    /// Whether live or service info ever arrived.
+    #[must_use]
+    pub const fn has_data(&self) -> bool {
+        self.service.is_some()
     }
 
     /// Service info, while fresh.

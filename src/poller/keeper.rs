@@ -1,5 +1,4 @@
-//! When the state file is written: before the calls that it accounts for are sent, and before counters that are in it
-//! are shown.
+//! When the state file is written: once a minute, soon after usage rows were counted, and at the end.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,14 +6,18 @@ use std::time::Duration;
 use super::state_file::{State, StateFile};
 use crate::clock::{Clock, Moment};
 
-/// Calls that are due this much later are written as made, at least and at most.
-const LEAST_AHEAD: Duration = Duration::from_millis(500);
-const MOST_AHEAD: Duration = Duration::from_secs(10);
+/// The file is written at least this often. A restart that loses a minute of due times and spending costs a few calls:
+/// the next reading shows the points that are left.
+const EVERY: Duration = Duration::from_secs(60);
+/// Counted usage rows wait for a write no longer than this, and no shorter than a hundred times as long as a write
+/// takes, so that writing takes a hundredth of the time at most.
+const LEAST_WAIT: Duration = Duration::from_millis(500);
+const MOST_WAIT: Duration = Duration::from_secs(10);
 
 /// Keeps a state file up to date.
 pub(super) struct Keeper {
     file: StateFile,
-    /// How long the last write took.
+    /// The duration of the last write.
     writing: Duration,
     written: Duration,
     /// Usage rows were counted since.
@@ -35,26 +38,26 @@ impl Keeper {
         self.file.path()
     }
 
-    /// How far ahead a write looks: often enough to promise little, seldom enough to take a hundredth of the time.
-    pub(super) fn ahead(&self) -> Duration {
-        (self.writing * 100).clamp(LEAST_AHEAD, MOST_AHEAD)
-    }
-
     /// Usage rows were counted that are not in the file yet.
     pub(super) const fn usage_counted(&mut self) {
         self.usage_waits = true;
     }
 
-    /// When the file is to be written because of the counters.
-    pub(super) fn usage_due(&self) -> Option<Duration> {
-        self.usage_waits.then(|| self.written + self.ahead())
+    /// The time of the next write.
+    pub(super) fn due(&self) -> Duration {
+        let wait = if self.usage_waits {
+            (self.writing * 100).clamp(LEAST_WAIT, MOST_WAIT)
+        } else {
+            EVERY
+        };
+        self.written + wait
     }
 
-    pub(super) fn usage_is_due(&self, now: Moment) -> bool {
-        self.usage_due().is_some_and(|due| due <= now.elapsed)
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        self.due() <= now.elapsed
     }
 
-    /// Writes the file. One that can not be written must not stop the polling: it is said, and the old file stays.
+    /// Writes the file. A failure must not stop the polling: it is logged, and the old file stays.
     pub(super) async fn write(&mut self, state: State, clock: Clock) {
         let (file, begun) = (self.file.clone(), clock.now().elapsed);
         let written = tokio::task::spawn_blocking(move || file.write(&state)).await;
@@ -66,6 +69,6 @@ impl Keeper {
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        tracing::error!(file = %self.path().display(), %error, "the state file could not be written: a restart would not know of the calls made and the rows counted since");
+        tracing::error!(file = %self.path().display(), %error, "the state file could not be written: a restart would lose the usage rows counted since the last write");
     }
 }

@@ -3,13 +3,16 @@
 mod keeper;
 mod keys;
 mod notes;
+mod notices;
+mod once;
 mod pulse;
 mod setup;
 mod state_file;
 
 pub use notes::{Answered, Noted, show_plan};
+pub use once::{LeftOut, poll_once};
 pub use pulse::Pulse;
-pub use setup::{limits, paces};
+pub use setup::{limits, members};
 pub use state_file::{State, StateFile};
 
 use std::collections::hash_map::RandomState;
@@ -23,14 +26,15 @@ use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::budget::{Due, Limits, Planner};
+use crate::budget::{Due, Planner};
 use crate::clock::Clock;
 use crate::config::{Collect, Config};
-use crate::fleet::Fleet;
-use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
+use crate::fleet::{Fleet, UsageReading};
+use crate::kiwivm::{ApiKey, Call, CallError, Client, Reason, Response, Veid};
 use keeper::Keeper;
 use keys::Keys;
 use notes::next_poll;
+use notices::Notices;
 use setup::identities;
 
 /// How often the key file of a VPS whose key was refused is looked at. Costs no points.
@@ -54,15 +58,6 @@ pub struct Reload {
     pub done: oneshot::Sender<()>,
 }
 
-/// How long a poller runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// Until it is told to stop.
-    Stopped,
-    /// Until every call of every VPS was tried.
-    EverythingTried,
-}
-
 /// Makes the calls of a fleet.
 pub struct Poller {
     client: Client,
@@ -74,10 +69,8 @@ pub struct Poller {
     clock: Clock,
     in_flight: JoinSet<Answered>,
     next_key_check: Option<Duration>,
-    stretched: bool,
+    notices: Notices,
     keeper: Option<Keeper>,
-    /// Whether counters of usage rows are shown. In a single round they would be 0 for ever, which reads as no traffic.
-    counts_usage: bool,
     collect: Collect,
     pulse: Pulse,
 }
@@ -105,15 +98,14 @@ impl Poller {
         let mut poller = Self {
             client,
             fleet,
-            planner: Planner::new(&paces(config), limits(config, time_scale), seed, now),
+            planner: Planner::new(&members(config), limits(config, time_scale), seed, now),
             time_scale,
             keys: Keys::new(&config.vps),
             clock,
             in_flight: JoinSet::new(),
             next_key_check: None,
-            stretched: false,
+            notices: Notices::default(),
             keeper: None,
-            counts_usage: true,
             collect: config.collect,
             pulse: Pulse::default(),
         };
@@ -147,34 +139,15 @@ impl Poller {
         self.keeper = Some(Keeper::new(file));
     }
 
-    /// Makes one round only: nothing is spent on finding out costs and scope.
-    #[must_use]
-    pub fn once(config: &Config, client: Client, fleet: SharedFleet, clock: Clock) -> Self {
-        let mut poller = Self::new(config, client, fleet, clock, 1.0);
-        poller.counts_usage = false;
-        let limits = Limits {
-            learn: false,
-            ..limits(config, 1.0)
-        };
-        poller
-            .planner
-            .reconfigure(&paces(config), limits, poller.planner_now());
-        poller
-    }
-
-    /// Polls until told to stop, or until everything was tried. Calls still in flight are dropped then: they only read.
+    /// Polls until told to stop. Calls still in flight are dropped then: they only read.
     pub async fn run(
         mut self,
-        until: Until,
         mut reloads: mpsc::Receiver<Reload>,
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
             self.pulse.beat(self.clock.now().elapsed);
             self.start_due().await;
-            if until == Until::EverythingTried && self.planner.everything_tried() {
-                return;
-            }
             let wake = self.next_wake();
             tokio::select! {
                 () = stopped(&mut stop) => break,
@@ -183,61 +156,40 @@ impl Poller {
                 () = sleep_until(&self.clock, wake) => self.check_keys(),
             }
         }
-        self.write_state(Duration::ZERO).await;
+        self.write_state().await;
     }
 
     async fn start_due(&mut self) {
-        let taken = self.planner.take_due(self.planner_now());
-        let unaccounted = !taken.is_empty() && !self.planner.remembered(&taken);
-        if let Some(keeper) = &self.keeper
-            && (unaccounted || keeper.usage_is_due(self.clock.now()))
+        if self
+            .keeper
+            .as_ref()
+            .is_some_and(|keeper| keeper.is_due(self.clock.now()))
         {
-            let ahead = keeper.ahead();
-            self.write_state(ahead).await;
+            self.write_state().await;
         }
-        for due in taken {
+        for due in self.planner.take_due(self.planner_now()) {
             self.call(due);
         }
         self.show_plan();
-        self.tell_once_when_stretched();
+        self.notices.log(&self.planner, &self.keys);
     }
 
     fn call(&mut self, due: Due) {
         let key = self.keys.of(due.veid);
-        let mut usage = (due.call == Call::RawUsageStats)
-            .then(|| lock(&self.fleet).read_usage(due.veid, self.clock.now()));
+        let usage = begin_usage(&self.fleet, due, self.clock);
         let (client, clock) = (self.client.clone(), self.clock);
-        self.in_flight.spawn(async move {
-            let started = clock.now().elapsed;
-            let mut row = |row| {
-                if let Some(usage) = &mut usage {
-                    usage.take(row);
-                }
-            };
-            let response = match &key {
-                Some(key) => or_failure(due, client.call(due.veid, key, due.call, &mut row)).await,
-                None => failure(due, Reason::Auth, "there is no key for it any more"),
-            };
-            Answered {
-                due,
-                response,
-                usage,
-                took: clock.now().elapsed.saturating_sub(started),
-            }
-        });
+        self.in_flight
+            .spawn(async move { make(&client, key.as_deref(), due, usage, clock).await });
     }
 
-    /// Writes what is known, calls that are due within `ahead` accounted for, and shows the counters that are in the
-    /// file then.
-    async fn write_state(&mut self, ahead: Duration) {
+    /// Writes the state, and shows the counters that are in the file then.
+    async fn write_state(&mut self) {
         let Some(keeper) = &mut self.keeper else {
             return;
         };
         let now = self.clock.now();
         let counted = now.elapsed.mul_f64(self.time_scale);
-        let budget = self
-            .planner
-            .remember(ahead.mul_f64(self.time_scale), counted);
+        let budget = self.planner.remember(counted);
         let values = lock(&self.fleet).remember(now);
         keeper
             .write(State::new(now.unix, budget, values), self.clock)
@@ -255,26 +207,12 @@ impl Poller {
         show_plan(&mut self.planner, fleet, self.time_scale);
     }
 
-    /// One line when the wanted intervals can no longer be kept, one when they can again.
-    fn tell_once_when_stretched(&mut self) {
-        let stretched = self.planner.stretched();
-        if stretched != std::mem::replace(&mut self.stretched, stretched) {
-            if stretched {
-                tracing::warn!(
-                    "the API points do not allow the wanted intervals: polling less often; `plan` shows how much"
-                );
-            } else {
-                tracing::info!("the API points allow the wanted intervals again");
-            }
-        }
-    }
-
     fn next_wake(&self) -> Option<Duration> {
         let due = self
             .planner
             .next_wake(self.planner_now())
             .div_f64(self.time_scale);
-        let counters = self.keeper.as_ref().and_then(Keeper::usage_due);
+        let counters = self.keeper.as_ref().map(Keeper::due);
         [due]
             .into_iter()
             .chain(self.next_key_check)
@@ -296,8 +234,7 @@ impl Poller {
             match &mut self.keeper {
                 _ if !noted.usage_counted => {}
                 Some(keeper) => keeper.usage_counted(),
-                None if self.counts_usage => fleet.show_usage(),
-                None => {}
+                None => fleet.show_usage(),
             }
             noted
         };
@@ -342,8 +279,9 @@ impl Poller {
             forget_uncollected(&mut fleet, config.collect);
         }
         self.collect = config.collect;
-        let (paces, limits) = (paces(&config), limits(&config, self.time_scale));
-        self.planner.reconfigure(&paces, limits, self.planner_now());
+        let (members, limits) = (members(&config), limits(&config, self.time_scale));
+        self.planner
+            .reconfigure(&members, limits, self.planner_now());
         self.show_plan();
         // Nobody waiting for the reload is no reason not to do it.
         let _ = reload.done.send(());
@@ -384,6 +322,37 @@ fn log_outcome(keys: &Keys, veid: Veid, call: Call, response: &Response, failed_
                 "call answered"
             );
         }
+    }
+}
+
+/// The reading of usage rows, for the call that brings them.
+fn begin_usage(fleet: &SharedFleet, due: Due, clock: Clock) -> Option<UsageReading> {
+    (due.call == Call::RawUsageStats).then(|| lock(fleet).read_usage(due.veid, clock.now()))
+}
+
+/// Makes a call.
+async fn make(
+    client: &Client,
+    key: Option<&ApiKey>,
+    due: Due,
+    mut usage: Option<UsageReading>,
+    clock: Clock,
+) -> Answered {
+    let started = clock.now().elapsed;
+    let mut row = |row| {
+        if let Some(usage) = &mut usage {
+            usage.take(row);
+        }
+    };
+    let response = match key {
+        Some(key) => or_failure(due, client.call(due.veid, key, due.call, &mut row)).await,
+        None => failure(due, Reason::Auth, "there is no key for it any more"),
+    };
+    Answered {
+        due,
+        response,
+        usage,
+        took: clock.now().elapsed.saturating_sub(started),
     }
 }
 

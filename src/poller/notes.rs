@@ -39,9 +39,14 @@ impl Answered {
         counted: Duration,
         now: Moment,
     ) -> Noted {
+        planner.finish(self.due, self.finished(), counted);
+        self.apply(fleet, now)
+    }
+
+    /// Passes the response on to the fleet.
+    pub fn apply(&mut self, fleet: &mut Fleet, now: Moment) -> Noted {
         let Due { veid, call } = self.due;
         let failed_before = self.count(fleet);
-        planner.finish(veid, self.finished(), counted);
         fleet.apply(veid, call, &self.response.result, now);
         let usage = self.usage.take().filter(|_| self.response.result.is_ok());
         let usage_counted = usage.is_some();
@@ -72,7 +77,9 @@ impl Answered {
             .is_some_and(|vps| vps.failing(call) || (locked && vps.locked()))
     }
 
-    fn finished(&self) -> Finished {
+    /// The result as the planner takes it.
+    #[must_use]
+    pub fn finished(&self) -> Finished {
         let (outcome, remaining) = match &self.response.result {
             Ok(decoded) => (Outcome::Success, remaining(&decoded.answer)),
             Err(error) => (Outcome::Failure(error.reason), None),
@@ -81,6 +88,7 @@ impl Answered {
             outcome,
             remaining,
             bytes: self.response.bytes,
+            retry_after: None,
         }
     }
 }
@@ -93,7 +101,7 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64) {
     }
     fleet.show_points(PointsUse {
         spent: planner.spent(),
-        costs: Call::ALL.map(|call| planner.learned_cost(call)),
+        costs: Call::ALL.map(|call| planner.learned_price(call)),
         shared: planner.shared(),
     });
     for veid in planner.take_moved() {
@@ -101,7 +109,8 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64) {
         let plan = Planned {
             intervals: planner.intervals(veid).map(on_the_clock),
             allowed: planner.allowed(veid),
-            allowance: planner.allowance(veid),
+            points_exhausted: planner.is_exhausted(veid),
+            allowance: planner.quota(veid),
             next_poll: next_poll(planner, veid, time_scale),
         };
         fleet.show_plan(veid, plan);

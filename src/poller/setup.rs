@@ -1,13 +1,12 @@
 //! From the configuration to what the planner and the fleet want to know.
 
-use crate::budget::{Limits, Pace, Places};
+use crate::budget::{Limits, Member, Pace, Places, Share};
 use crate::config::{Concurrency, Config, Scope, Vps};
 use crate::fleet::Identity;
-use crate::kiwivm::Veid;
 
-/// The wanted intervals.
+/// The VPSes with their wanted intervals.
 #[must_use]
-pub fn paces(config: &Config) -> Vec<(Veid, Pace)> {
+pub fn members(config: &Config) -> Vec<Member> {
     let pace = |vps: &Vps| Pace {
         live: vps.intervals.live,
         points: vps.intervals.points,
@@ -15,24 +14,28 @@ pub fn paces(config: &Config) -> Vec<(Veid, Pace)> {
         inventory: vps.intervals.inventory,
         collect: config.collect,
     };
-    config.vps.iter().map(|vps| (vps.veid, pace(vps))).collect()
+    let member = |vps: &Vps| Member {
+        veid: vps.veid,
+        pace: pace(vps),
+        group: vps.quota_group.clone(),
+    };
+    config.vps.iter().map(member).collect()
 }
 
 /// What the configuration allows to spend. What an allowance covers may be spread over all shards, so each has an equal
 /// part, unless the configuration says that every VPS has an allowance of its own.
 #[must_use]
 pub fn limits(config: &Config, time_scale: f64) -> Limits {
-    let share = match config.budget.scope {
-        Scope::Vps => config.budget.share,
-        Scope::Account | Scope::Auto => config.budget.share / f64::from(config.shard.total()),
+    let fleet = config.budget.share;
+    let own = match config.budget.scope {
+        Scope::Vps => fleet,
+        Scope::Account | Scope::Auto => fleet / f64::from(config.shard.total()),
     };
     Limits {
-        share,
-        siblings: config.budget.share - share,
+        share: Share { fleet, own },
         scope: config.budget.scope,
         download: config.budget.download,
         places: places(config, time_scale),
-        learn: true,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The file in which ledger, learned costs, last calls and last values survive a restart.
 //!
-//! It is written whole and renamed into place, before the calls that it accounts for are sent. One process at a time
+//! It is written whole and renamed into place, once a minute, and soon after usage rows were counted. One process at a time
 //! holds it, by a lock on a file beside it.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -16,7 +16,9 @@ use crate::fleet::VpsValues;
 /// What the file says it is; anything else is not ours.
 const FORMAT: &str = "kiwivm_exporter state";
 /// Changes when an older program could not read it.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// The version before the planner that runs on feedback: values and counters still count, the budget begins anew.
+const BEFORE_FEEDBACK: u32 = 2;
 
 /// Everything that is remembered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -166,6 +168,16 @@ fn understand(text: &[u8]) -> Result<State, String> {
         serde_json::from_slice(text).map_err(|_| "is damaged or not one of ours".to_owned())?;
     if header.format != FORMAT {
         return Err("is not one of ours".to_owned());
+    }
+    if header.version == BEFORE_FEEDBACK {
+        #[derive(Deserialize)]
+        struct Values {
+            written: f64,
+            vps: Vec<VpsValues>,
+        }
+        let Values { written, vps } =
+            serde_json::from_slice(text).map_err(|_| "is damaged".to_owned())?;
+        return Ok(State::new(written, Memory::default(), vps));
     }
     if header.version != VERSION {
         return Err(format!(

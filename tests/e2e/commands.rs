@@ -60,7 +60,7 @@ async fn once_prints_everything_it_could_learn_and_nothing_of_the_process() {
     mock.reply_to_everything(2, Reply::Status(500, ""));
     let (_folder, flag) = config(&yaml(&mock));
     let (code, text, error) = run_beside(&["once", &flag]).await;
-    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(code, Some(1), "VPS two has no data: {error}");
     let page = Page::parse(&text);
     assert_eq!(page.of("one", "kiwivm_up"), Some(1.0));
     assert_eq!(page.of("two", "kiwivm_up"), Some(0.0));

@@ -1,5 +1,7 @@
 //! The exporter as a whole: real processes, real sockets, real Prometheus. Everything listens on loopback, port 0.
 
+mod account;
+mod account_run;
 mod alert_chain;
 mod alertmanager;
 mod asked;
@@ -24,6 +26,9 @@ mod lifecycle;
 mod limits;
 mod mock;
 mod names;
+mod never_silent;
+mod never_silent_failures;
+mod never_silent_once;
 mod owner;
 mod page;
 mod panels;

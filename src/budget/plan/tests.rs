@@ -5,7 +5,7 @@ use crate::config::Collect;
 
 const PACE: Pace = Pace {
     live: Duration::from_secs(120),
-    points: Duration::from_secs(600),
+    points: Duration::from_secs(200),
     usage: Duration::from_secs(600),
     inventory: Duration::from_secs(3600),
     collect: Collect::NOTHING,
@@ -20,12 +20,8 @@ const PRICES: [f64; Call::ALL.len()] = {
     prices
 };
 
-fn fleet(vps: usize) -> Vec<Wanted> {
-    let wanted = Wanted {
-        pace: PACE,
-        slowed: 1.0,
-    };
-    vec![wanted; vps]
+fn fleet(vps: usize) -> Vec<Pace> {
+    vec![PACE; vps]
 }
 
 /// Points a second of a plan at the prices.
@@ -41,8 +37,10 @@ fn of(plan: &Plan, call: Call) -> Option<Duration> {
     plan.intervals[0][call.index()]
 }
 
-/// The stage that a plan has reached, in the order of the sacrifices.
-fn stage(plan: &Plan) -> usize {
+/// The stage that a plan of one VPS has reached, in the order of the sacrifices.
+fn stage(plan: &Plan, rate: f64) -> usize {
+    let each = PRICES[Call::RateLimitStatus.index()] / (READING_PART * rate);
+    let longest_points = seconds(each.clamp(SHORTEST_POINTS, LONGEST_POINTS));
     let longer = |call, than: Duration| of(plan, call).is_none_or(|interval| interval > than);
     let longest = |call, longest: Duration| {
         of(plan, call).is_none_or(|interval| interval + Duration::from_millis(1) >= longest)
@@ -53,7 +51,7 @@ fn stage(plan: &Plan) -> usize {
     );
     let points = (
         longer(Call::RateLimitStatus, PACE.points),
-        longest(Call::RateLimitStatus, LONGEST_POINTS),
+        longest(Call::RateLimitStatus, longest_points),
     );
     let live = (
         longer(Call::LiveServiceInfo, PACE.live),
@@ -90,7 +88,7 @@ fn the_least_important_stretches_first_and_usage_is_shed_last() {
             "{} of {rate}",
             cost(&plan, PRICES)
         );
-        stages.push(stage(&plan));
+        stages.push(stage(&plan, rate));
         rate *= 0.99;
     }
     assert!(stages.is_sorted(), "{stages:?}");
@@ -105,6 +103,8 @@ fn usage_is_not_shed_while_live_can_be_stretched_to_its_longest() {
         wanted: &wanted,
         prices: PRICES,
         shed: Shed::Nothing,
+        // Calls are so cheap at about this pace that readings come as often as useful.
+        rate: 0.3,
         stretch: [f64::INFINITY; 4],
     }
     .demand();
@@ -141,12 +141,12 @@ fn usage_comes_back_only_when_there_is_some_more_than_it_needs() {
     );
 }
 
-fn with_inventory(vps: usize) -> Vec<Wanted> {
+fn with_inventory(vps: usize) -> Vec<Pace> {
     let pace = Pace {
         collect: Collect::default(),
         ..PACE
     };
-    vec![Wanted { pace, slowed: 1.0 }; vps]
+    vec![pace; vps]
 }
 
 #[test]
@@ -222,15 +222,21 @@ fn service_info_stands_in_only_where_it_is_cheaper_and_live_comes_too_seldom() {
 }
 
 #[test]
-fn a_vps_that_was_refused_is_slowed_and_the_others_are_not() {
-    let mut wanted = fleet(2);
-    wanted[1].slowed = 0.25;
-    let plan = plan(&wanted, PRICES, 10.0, Shed::Nothing);
-    assert_eq!(of(&plan, Call::LiveServiceInfo), Some(PACE.live));
-    assert_eq!(
-        plan.intervals[1][Call::LiveServiceInfo.index()],
-        Some(4 * PACE.live)
-    );
+fn readings_take_a_small_part_of_the_pace_within_half_an_hour_and_five_minutes() {
+    let interval = |vps: usize, price: f64, rate: f64| {
+        let mut prices = PRICES;
+        prices[Call::RateLimitStatus.index()] = price;
+        let plan = plan(&fleet(vps), prices, rate, Shed::Nothing);
+        let interval = of(&plan, Call::RateLimitStatus).expect("readings are never shed");
+        interval.as_secs_f64() / as_f64(vps)
+    };
+    // The points are so short that every class is at its longest.
+    for vps in [1, 4, 20] {
+        assert!((interval(vps, 50.0, 0.01) - LONGEST_POINTS).abs() < 1.0);
+    }
+    assert!((interval(20, 1.0, 0.5) - SHORTEST_POINTS).abs() < 1.0);
+    let between = interval(20, 10.0, 0.5);
+    assert!((between * READING_PART * 0.5 - 10.0).abs() < 0.1);
 }
 
 proptest! {
@@ -242,7 +248,6 @@ proptest! {
         prices in prop::array::uniform10(0.0_f64..25.0),
         inventory in any::<bool>(),
         rate in 0.001_f64..5.0,
-        slowed in 0.02_f64..1.0,
     ) {
         let pace = Pace {
             live: Duration::from_secs(live),
@@ -250,8 +255,7 @@ proptest! {
             collect: if inventory { Collect::default() } else { Collect::NOTHING },
             ..PACE
         };
-        let mut wanted = vec![Wanted { pace, slowed: 1.0 }; vps as usize];
-        wanted[0].slowed = slowed;
+        let wanted = vec![pace; vps as usize];
         let plan = plan(&wanted, prices, rate, Shed::Nothing);
         // Readings at their longest are made whatever they cost: without them nothing is known.
         let readings: f64 = plan
@@ -268,12 +272,11 @@ proptest! {
         let wanted_cost: f64 = wanted
             .iter()
             .map(|wanted| {
-                wanted.slowed
-                    * (prices[Call::LiveServiceInfo.index()] / pace.live.as_secs_f64()
-                        + prices[Call::RateLimitStatus.index()] / pace.points.as_secs_f64()
-                        + prices[Call::RawUsageStats.index()] / pace.usage.as_secs_f64()
-                        + pace.inventory_calls().map(|call| prices[call.index()]).sum::<f64>()
-                            / pace.inventory.as_secs_f64())
+                prices[Call::LiveServiceInfo.index()] / wanted.live.as_secs_f64()
+                    + prices[Call::RateLimitStatus.index()] / wanted.points.as_secs_f64()
+                    + prices[Call::RawUsageStats.index()] / wanted.usage.as_secs_f64()
+                    + wanted.inventory_calls().map(|call| prices[call.index()]).sum::<f64>()
+                        / wanted.inventory.as_secs_f64()
             })
             .sum();
         prop_assert_eq!(plan.stretched, wanted_cost > rate);

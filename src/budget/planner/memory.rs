@@ -1,341 +1,316 @@
-//! What of the planner survives a restart. Times are ages in seconds, so that the clock it was measured with may end.
+//! The part of the planner that survives a restart. Times are seconds before or after the moment of saving, and calls
+//! go by name.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Account, Planner};
-use crate::budget::allowance::{Remaining, USUAL_SIZES};
-use crate::budget::costs::Costs;
+use super::Planner;
+use crate::budget::backoff::AUTHENTICATION_PAUSE;
 use crate::budget::downloads::Downloads;
-use crate::budget::lag::Lag;
 use crate::budget::pace::Pace;
-use crate::budget::schedule::Remembered;
+use crate::budget::prices::{Prices, SavedPrices};
+use crate::budget::quota::{Quota, Reading, Remaining, Sizes, USUAL_SIZES};
 use crate::budget::window::Entry;
 use crate::config::Scope;
 use crate::kiwivm::{Call, Veid};
 
-/// What the planner remembers.
+/// Waits in a saved state are not longer, nor than two intervals or the pause after a refused key: a damaged number
+/// must not silence a call.
+const LONGEST_WAIT: f64 = 24.0 * 3600.0;
+
+/// Values by name of the call; calls without a value are missing.
+type ByName<T> = BTreeMap<String, T>;
+
+/// The saved state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Memory {
-    costs: Costs,
-    lag_votes: i32,
-    groups: Vec<GroupMemory>,
-    vps: Vec<VpsMemory>,
+    prices: SavedPrices,
+    quotas: Vec<SavedQuota>,
+    vps: Vec<SavedVps>,
 }
 
-/// VPSes that were found to share an allowance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct GroupMemory {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct SavedQuota {
     members: Vec<u64>,
-    certain: bool,
-    sliding: i32,
-    brake: Option<(f64, f64)>,
-    assumed: Option<(f64, Remaining)>,
-}
-
-/// One VPS.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct VpsMemory {
-    veid: u64,
-    /// By window.
+    /// Points spent, by window.
     spent: [Vec<Entry>; 2],
-    largest: Remaining,
+    sizes: [[f64; 2]; 2],
+    /// The last reading and its age in seconds.
     reading: Option<(f64, Remaining)>,
-    /// Seconds, by [`Call::index`].
-    intervals: [Option<f64>; Call::ALL.len()],
-    /// Seconds from now, by [`Call::index`]; below 0 when overdue.
-    due: [Option<f64>; Call::ALL.len()],
-    failures: [u32; Call::ALL.len()],
-    sizes: [u64; Call::ALL.len()],
-    received: Vec<Entry>,
+    /// The age and the factor of the last halving.
     brake: Option<(f64, f64)>,
 }
 
-/// What was learned, for people.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Learnt {
-    /// Costs in points, by [`Call::index`], of calls that were measured.
-    pub costs: [Option<f64>; Call::ALL.len()],
-    /// The largest remaining points seen, by window.
-    pub sizes: Remaining,
-    /// Whether any VPSes are taken to share an allowance.
-    pub shared: bool,
-    /// Bytes of an answer by [`Call::index`], on average over the VPSes.
-    pub bytes: [f64; Call::ALL.len()],
-    sizes_of: Vec<(Veid, [u64; Call::ALL.len()])>,
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct SavedVps {
+    veid: u64,
+    /// Seconds from now, below 0 when overdue.
+    due: ByName<f64>,
+    /// Seconds.
+    intervals: ByName<f64>,
+    failures: ByName<u32>,
+    /// Bytes of the last response.
+    bytes: ByName<u64>,
+    /// Bytes of the trailing day.
+    received: Vec<Entry>,
 }
 
-impl Learnt {
+/// The knowledge in a saved state, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learned {
+    /// Prices in points, by [`Call::index`], of calls that were sampled.
+    pub prices: [Option<f64>; Call::ALL.len()],
+    /// The largest confirmed readings, by window.
+    pub sizes: Remaining,
+    /// Whether any VPSes are taken to share a quota.
+    pub shared: bool,
+    /// Bytes of a response by [`Call::index`], on average over the VPSes.
+    pub bytes: [f64; Call::ALL.len()],
+    bytes_of: Vec<(Veid, [u64; Call::ALL.len()])>,
+}
+
+impl Learned {
     /// The intervals of a VPS that keep its downloads within `download` bytes a day.
     #[must_use]
-    pub fn bearable(&self, veid: Veid, pace: Pace, download: u64) -> Pace {
-        let sizes = self.sizes_of.iter().find(|(of, _)| *of == veid);
+    pub fn affordable(&self, veid: Veid, pace: Pace, download: u64) -> Pace {
+        let sizes = self.bytes_of.iter().find(|(of, _)| *of == veid);
         sizes.map_or(pace, |(_, sizes)| {
-            Downloads::with_sizes(*sizes).bearable(pace, download)
+            Downloads::with_sizes(*sizes).affordable(pace, download)
         })
     }
 }
 
 impl Memory {
-    /// What is of interest in it.
+    /// The knowledge in it.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "bytes for people")]
-    pub fn learnt(&self) -> Learnt {
-        let largest = |window: usize| {
-            self.vps
-                .iter()
-                .map(|vps| vps.largest[window])
-                .fold(0.0, f64::max)
+    pub fn learned(&self) -> Learned {
+        let prices = Prices::restore(&self.prices);
+        let sizes = self
+            .quotas
+            .iter()
+            .filter_map(|quota| {
+                Sizes {
+                    largest: quota.sizes,
+                }
+                .confirmed()
+            })
+            .reduce(|a, b| [a[0].max(b[0]), a[1].max(b[1])]);
+        let bytes_of: Vec<_> = self
+            .vps
+            .iter()
+            .map(|vps| {
+                (
+                    Veid(vps.veid),
+                    by_index(&vps.bytes).map(Option::unwrap_or_default),
+                )
+            })
+            .collect();
+        let mean = |call: usize| {
+            let sum: u64 = bytes_of.iter().map(|(_, bytes)| bytes[call]).sum();
+            sum as f64 / bytes_of.len().max(1) as f64
         };
-        let sizes = std::array::from_fn(|window| {
-            let largest = largest(window);
-            if largest > 0.0 {
-                largest
-            } else {
-                USUAL_SIZES[window]
-            }
-        });
-        let bytes = std::array::from_fn(|call| {
-            self.vps
-                .iter()
-                .map(|vps| vps.sizes[call] as f64)
-                .sum::<f64>()
-                / self.vps.len().max(1) as f64
-        });
-        Learnt {
-            costs: Call::ALL.map(|call| self.costs.learned(call)),
-            sizes,
-            shared: self.groups.iter().any(|group| group.members.len() > 1),
-            bytes,
-            sizes_of: self
-                .vps
-                .iter()
-                .map(|vps| (Veid(vps.veid), vps.sizes))
-                .collect(),
+        Learned {
+            prices: Call::ALL.map(|call| prices.learned(call)),
+            sizes: sizes.unwrap_or(USUAL_SIZES),
+            shared: self.quotas.iter().any(|quota| quota.members.len() > 1),
+            bytes: std::array::from_fn(mean),
+            bytes_of,
         }
     }
 }
 
 impl Planner {
-    /// What is to be written before the calls that [`Planner::take_due`] gave are sent. Calls that become due within
-    /// `ahead` are written as sent, so that nothing needs to be written before they are.
-    pub fn remember(&mut self, ahead: Duration, now: Duration) -> Memory {
-        let soon = if ahead.is_zero() {
-            Vec::new()
-        } else {
-            self.schedule.waiting(now + ahead)
+    /// The state to save at `now`.
+    #[must_use]
+    pub fn remember(&self, now: Duration) -> Memory {
+        let quota = |quota: &Quota| SavedQuota {
+            members: quota.members.iter().map(|veid| veid.0).collect(),
+            spent: quota.ledger.save(now),
+            sizes: quota.sizes.largest,
+            reading: quota.readings.last[0]
+                .map(|reading| (age(reading.at, now), left_of(quota, &reading))),
+            brake: quota
+                .brake
+                .halved()
+                .map(|(at, factor)| (age(at, now), factor)),
         };
-        self.promised = soon
-            .into_iter()
-            .map(|(call, _, veid)| (veid, call))
-            .collect();
-        let groups = self
-            .groups
-            .iter()
-            .map(|group| GroupMemory {
-                members: group.allowance.members.iter().map(|veid| veid.0).collect(),
-                certain: group.certain
-                    && !group
-                        .allowance
-                        .members
-                        .iter()
-                        .any(|veid| self.unsurveyed.contains(veid)),
-                sliding: group.allowance.sliding,
-                brake: saved(group.allowance.brake.halved(), now),
-                assumed: group
-                    .allowance
-                    .assumed
-                    .map(|(at, points)| (age(at, now), points)),
-            })
-            .collect();
-        let vps = self
-            .order
-            .iter()
-            .filter_map(|veid| self.remember_vps(*veid, now))
-            .collect();
         Memory {
-            costs: self.costs.clone(),
-            lag_votes: self.lag.votes(),
-            groups,
-            vps,
+            prices: self.prices.save(),
+            quotas: self.quotas.iter().map(quota).collect(),
+            vps: self
+                .order
+                .iter()
+                .filter_map(|veid| self.remember_vps(*veid, now))
+                .collect(),
         }
     }
 
-    fn remember_vps(&self, veid: Veid, now: Duration) -> Option<VpsMemory> {
-        let account = self.accounts.get(&veid)?;
-        let mut schedule = self.schedule.remember(veid)?;
-        let mut spent = account.ledger.save(now);
-        for call in Call::ALL {
-            if self.promised.contains(&(veid, call)) {
-                let interval = self.schedule.interval(veid, call).unwrap_or_default();
-                schedule.due[call.index()] =
-                    schedule.due[call.index()].map(|due| due.max(now) + interval);
-                let promised = Entry {
-                    age_seconds: 0.0,
-                    spread_seconds: 0.0,
-                    amount: self.costs.price(call),
-                };
-                for window in &mut spent {
-                    window.push(promised);
-                }
-            }
+    fn remember_vps(&self, veid: Veid, now: Duration) -> Option<SavedVps> {
+        let (account, entry) = (self.accounts.get(&veid)?, self.schedule.of(veid)?);
+        let mut due = entry.due;
+        for flight in entry.in_flight.iter().flatten() {
+            // It is on its way, and is repeated after an interval whatever its result.
+            due[flight.call.index()] = Some(flight.started + entry.interval(flight.call));
         }
-        Some(VpsMemory {
+        let seconds = |time: Duration| time.as_secs_f64() - now.as_secs_f64();
+        Some(SavedVps {
             veid: veid.0,
-            spent,
-            largest: account.largest,
-            reading: account
-                .reading
-                .map(|(at, remaining)| (age(at, now), remaining)),
-            intervals: schedule
-                .intervals
-                .map(|interval| interval.map(|interval| interval.as_secs_f64())),
-            due: schedule
-                .due
-                .map(|due| due.map(|due| due.as_secs_f64() - now.as_secs_f64())),
-            failures: schedule.failures,
-            sizes: account.downloads.sizes(),
+            due: by_name(due.map(|due| due.map(seconds))),
+            intervals: by_name(
+                entry
+                    .intervals
+                    .map(|interval| Some(interval?.as_secs_f64())),
+            ),
+            failures: by_name(entry.failures.map(|count| (count > 0).then_some(count))),
+            bytes: by_name(
+                account
+                    .downloads
+                    .sizes()
+                    .map(|size| (size > 0).then_some(size)),
+            ),
             received: account.downloads.save(now),
-            brake: saved(account.brake.halved(), now),
         })
     }
 
-    /// True when everything that was taken is accounted for by what [`Planner::remember`] gave last.
-    #[must_use]
-    pub fn remembered(&mut self, taken: &[crate::budget::Due]) -> bool {
-        let before = self.promised.len();
-        for due in taken {
-            self.promised.remove(&(due.veid, due.call));
-        }
-        before - self.promised.len() == taken.len()
-    }
-
-    /// Goes on where [`Planner::remember`] left off `elapsed` ago. `now` must be later than anything remembered is
-    /// old, or that is forgotten. VPSes that are not configured any more are passed over.
+    /// Goes on from a state that was saved `elapsed` ago.
     pub fn recall(&mut self, memory: &Memory, elapsed: Duration, now: Duration) {
-        let past = |age: f64| now.saturating_sub(elapsed).saturating_sub(finite(age));
-        self.lag = Lag::from_votes(memory.lag_votes);
-        self.replace_costs(memory.costs.clone());
-        let step = Duration::from_millis(250);
-        let mut overdue = 0;
-        for vps in &memory.vps {
-            let veid = Veid(vps.veid);
-            let Some(account) = self.accounts.get_mut(&veid) else {
-                continue;
-            };
-            **account = Account::new(account.pace);
-            account.ledger.restore(&vps.spent, elapsed, now);
-            account.spent = account.ledger.window(crate::budget::Window::Day).sum();
-            account.largest = vps.largest.map(|points| {
-                if points.is_finite() {
-                    points.max(0.0)
-                } else {
-                    0.0
-                }
-            });
-            account.reading = vps.reading.map(|(age, remaining)| (past(age), remaining));
-            account
-                .downloads
-                .restore(vps.sizes, &vps.received, elapsed, now);
-            account
-                .brake
-                .restore(vps.brake.map(|(age, factor)| (past(age), factor)));
-            let due = vps
-                .due
-                .map(|due| due.map(|due| moved(now.saturating_sub(elapsed), due)));
-            if due.iter().flatten().any(|due| *due <= now) {
-                overdue += 1;
-            }
-            let remembered = Remembered {
-                intervals: vps.intervals.map(|seconds| seconds.map(finite)),
-                due,
-                failures: vps.failures,
-            };
-            self.schedule
-                .restore(veid, &remembered, now + step * overdue);
-        }
+        self.prices = Prices::restore(&memory.prices);
         if self.limits.scope == Scope::Auto {
-            self.regroup(self.parts_of(memory), now);
-        } else {
-            let parts = self
-                .groups
-                .iter()
-                .map(|group| (group.allowance.members.clone(), group.certain))
-                .collect();
-            self.regroup(parts, now);
+            let grouped = |veid: u64| {
+                self.accounts
+                    .get(&Veid(veid))
+                    .is_some_and(|account| account.group.is_some())
+            };
+            let parted =
+                |quota: &SavedQuota| quota.members.len() == 1 && !grouped(quota.members[0]);
+            let united = |quota: &SavedQuota| quota.members.len() > 1 && !grouped(quota.members[0]);
+            let is_parted = memory.quotas.iter().any(parted) && !memory.quotas.iter().any(united);
+            self.regroup(!is_parted);
         }
-        for group in &mut self.groups {
-            // What a start does first is to read the points.
-            group.allowance.reading = None;
-            let first = group.allowance.members.first().map(|veid| veid.0);
-            let saved = memory
-                .groups
-                .iter()
-                .find(|saved| saved.members.first().copied() == first);
-            if let Some(saved) = saved {
-                group.allowance.sliding = saved.sliding;
-                group
-                    .allowance
-                    .brake
-                    .restore(saved.brake.map(|(age, factor)| (past(age), factor)));
-                group.allowance.assumed = saved.assumed.map(|(age, points)| (past(age), points));
-            }
-        }
-        for saved in memory
-            .groups
-            .iter()
-            .filter(|saved| saved.members.len() == 1 && !saved.certain)
-        {
-            self.unsurveyed
-                .extend(saved.members.iter().map(|veid| Veid(*veid)));
-        }
-        self.put_off_experiments(now);
-        self.next_replan = now;
-    }
-
-    /// The groups as they were, of VPSes that are still configured; all together when there are new ones.
-    fn parts_of(&self, memory: &Memory) -> Vec<(Vec<Veid>, bool)> {
-        let mut left: HashSet<Veid> = self.order.iter().copied().collect();
-        let parts: Vec<(Vec<Veid>, bool)> = memory
-            .groups
-            .iter()
-            .map(|group| {
-                let members = group
+        for quota in &mut self.quotas {
+            for old in &memory.quotas {
+                if old
                     .members
                     .iter()
-                    .map(|veid| Veid(*veid))
-                    .filter(|veid| left.remove(veid));
-                (members.collect::<Vec<_>>(), group.certain)
-            })
-            .filter(|(members, _)| !members.is_empty())
-            .collect();
-        if !left.is_empty() {
-            // With whom new ones share is to be found out.
-            return vec![(self.order.clone(), false)];
+                    .any(|veid| quota.members.contains(&Veid(*veid)))
+                {
+                    recall_quota(quota, old, elapsed, now);
+                }
+            }
         }
-        parts
+        for saved in &memory.vps {
+            self.recall_vps(saved, elapsed, now);
+        }
+        self.report.moved.extend(&self.order);
     }
+
+    fn recall_vps(&mut self, saved: &SavedVps, elapsed: Duration, now: Duration) {
+        let veid = Veid(saved.veid);
+        let Some(account) = self.accounts.get_mut(&veid) else {
+            return;
+        };
+        let bytes = by_index(&saved.bytes).map(Option::unwrap_or_default);
+        account
+            .downloads
+            .restore(bytes, &saved.received, elapsed, now);
+        let (due, intervals) = (by_index(&saved.due), by_index(&saved.intervals));
+        self.schedule.edit(veid, |entry| {
+            let paused = due[Call::LiveServiceInfo.index()].is_none();
+            for call in Call::ALL {
+                let index = call.index();
+                // Overdue calls keep the place that the first round gives them.
+                let first = entry.due[index];
+                let longest = intervals[index].map_or(0.0, |interval| 2.0 * interval);
+                let longest = longest.clamp(AUTHENTICATION_PAUSE.as_secs_f64(), LONGEST_WAIT);
+                let wait = due[index].map(|due| (due - elapsed.as_secs_f64()).min(longest));
+                entry.tried[index] = wait.is_some_and(|wait| wait > 0.0);
+                entry.due[index] = match wait {
+                    Some(wait) if wait > 0.0 => {
+                        Some(now + Duration::try_from_secs_f64(wait).unwrap_or_default())
+                    }
+                    Some(_) => first.or(Some(now)),
+                    None if paused => None,
+                    None => first,
+                };
+                if call != Call::ServiceInfo && entry.intervals[index].is_none() {
+                    entry.due[index] = None;
+                }
+                // The waits belong to these intervals; the next plan rescales them.
+                if let (Some(interval), Some(saved)) =
+                    (&mut entry.intervals[index], intervals[index])
+                    && let Ok(saved) =
+                        Duration::try_from_secs_f64(saved.clamp(0.01, 30.0 * LONGEST_WAIT))
+                {
+                    *interval = saved;
+                }
+            }
+            entry.failures = by_index(&saved.failures).map(Option::unwrap_or_default);
+        });
+    }
+}
+
+/// Adds the saved knowledge of a quota, or of a part of it, to `quota`.
+fn recall_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: Duration) {
+    let believable = |points: f64| points.is_finite() && points >= 0.0;
+    quota.ledger.restore(&saved.spent, elapsed, now);
+    if saved.sizes.iter().flatten().all(|size| believable(*size)) {
+        quota.sizes.merge(&Sizes {
+            largest: saved.sizes,
+        });
+    }
+    if let Some((age, remaining)) = saved.reading
+        && remaining.iter().all(|points| believable(*points))
+        && let Some(at) = before(now, elapsed, age)
+        && quota.readings.last[0].is_none_or(|last| last.at < at)
+    {
+        let reading = Reading {
+            at,
+            remaining,
+            spent: quota.spent,
+        };
+        quota.readings.last[0] = Some(reading);
+        quota.readings.asked = at;
+        quota.readings.since = Some(at);
+    }
+    let brake = saved
+        .brake
+        .and_then(|(age, factor)| Some((before(now, elapsed, age)?, factor)));
+    quota
+        .brake
+        .restore(brake.filter(|(_, factor)| factor.is_finite()));
+    quota.started = None;
+}
+
+/// The points that a reading shows, less the spending since.
+fn left_of(quota: &Quota, reading: &Reading) -> Remaining {
+    reading
+        .remaining
+        .map(|left| (left - (quota.spent - reading.spent)).max(0.0))
 }
 
 fn age(at: Duration, now: Duration) -> f64 {
     now.saturating_sub(at).as_secs_f64()
 }
 
-fn saved(halved: Option<(Duration, f64)>, now: Duration) -> Option<(f64, f64)> {
-    halved.map(|(at, factor)| (age(at, now), factor))
+fn before(now: Duration, elapsed: Duration, age: f64) -> Option<Duration> {
+    let age = Duration::try_from_secs_f64(age).ok()?;
+    now.checked_sub(elapsed)?.checked_sub(age)
 }
 
-fn finite(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+fn by_name<T: Copy>(values: [Option<T>; Call::ALL.len()]) -> ByName<T> {
+    let named = |call: Call| Some((call.name().to_owned(), values[call.index()]?));
+    Call::ALL.into_iter().filter_map(named).collect()
 }
 
-/// A time so many seconds after `from`, or before it.
-fn moved(from: Duration, seconds: f64) -> Duration {
-    if seconds < 0.0 {
-        from.saturating_sub(finite(-seconds))
-    } else {
-        from.saturating_add(finite(seconds))
-    }
+fn by_index<T: Copy>(values: &ByName<T>) -> [Option<T>; Call::ALL.len()] {
+    Call::ALL.map(|call| values.get(call.name()).copied())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,93 +4,109 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Planner;
-use crate::budget::allowance::Remaining;
 use crate::budget::pace::Intervals;
+use crate::budget::quota::Remaining;
 use crate::budget::window::Window;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, Veid};
 
 impl Planner {
-    /// True once everything planned was tried once, or nothing more can be: no points are left for it.
-    #[must_use]
-    pub fn everything_tried(&self) -> bool {
-        self.schedule.everything_tried()
-            || (self.starved && !self.schedule.busy() && self.experiments.bracket.is_none())
-    }
-
-    /// The deferrals since this was last asked.
+    /// The deferrals since this was last asked for.
     pub fn take_deferrals(&mut self) -> Vec<(Call, Deferral)> {
-        std::mem::take(&mut self.deferrals)
+        std::mem::take(&mut self.report.deferrals)
     }
 
-    /// The VPSes whose intervals, allowance or next poll may have changed since this was last asked.
+    /// The VPSes whose intervals, quota or next poll may have changed since this was last asked for.
     pub fn take_moved(&mut self) -> HashSet<Veid> {
-        std::mem::take(&mut self.moved)
+        std::mem::take(&mut self.report.moved)
     }
 
-    /// The planned intervals; that of live for service info, in whose place live stands. `None` for a call that is shed.
+    /// The planned intervals; that of live for service info, which live stands in for. `None` for a call that is not
+    /// planned.
     #[must_use]
     pub fn intervals(&self, veid: Veid) -> Intervals {
-        let mut intervals = self.schedule.intervals(veid).copied().unwrap_or_default();
+        let entry = self.schedule.of(veid);
+        let mut intervals = entry.map_or_else(Intervals::default, |entry| entry.intervals);
         let live = intervals[Call::LiveServiceInfo.index()];
         let service = &mut intervals[Call::ServiceInfo.index()];
         *service = service.iter().copied().chain(live).min();
         intervals
     }
 
-    /// One of [`Self::intervals`].
-    #[must_use]
-    pub fn interval(&self, veid: Veid, call: Call) -> Option<Duration> {
-        self.intervals(veid)[call.index()]
-    }
-
-    /// When the state of a VPS is asked for next, by live or by service info; in the past while that is on its way, or
-    /// waits for points or a place.
+    /// When live or service info of a VPS is due next; in the past while it is on its way, or waits for points or a
+    /// place.
     #[must_use]
     pub fn next_poll(&self, veid: Veid) -> Option<Duration> {
-        let due = self.schedule.due_times(veid)?;
+        let due = self.schedule.of(veid)?.due;
         let of = |call: Call| due[call.index()];
         let live = of(Call::LiveServiceInfo);
         live.into_iter().chain(of(Call::ServiceInfo)).min()
     }
 
-    /// Which allowance a VPS draws on: those with the same number are taken to share one.
+    /// The quota of a VPS: those with the same number are taken to share one.
     #[must_use]
-    pub fn allowance(&self, veid: Veid) -> Option<usize> {
-        self.group_of(veid)
+    pub fn quota(&self, veid: Veid) -> Option<usize> {
+        self.quota_of(veid)
     }
 
-    /// What the exporter allows itself in each window, once the allowance of this VPS was read.
+    /// The points that the exporter allows itself in each window, once the quota of this VPS was read.
     #[must_use]
     pub fn allowed(&self, veid: Veid) -> Option<Remaining> {
-        let allowance = &self.groups[self.group_of(veid)?].allowance;
-        allowance.reading?;
-        Some(Window::ALL.map(|window| allowance.allowed(window, self.limits.share)))
+        let quota = &self.quotas[self.quota_of(veid)?];
+        let allowed = |window| quota.allowed(window, self.limits.share);
+        quota.is_known().then(|| Window::ALL.map(allowed))
     }
 
-    /// True while any allowance is treated as shared.
+    /// Whether readings show no points left for a VPS; `None` before the first reading.
+    #[must_use]
+    pub fn is_exhausted(&self, veid: Veid) -> Option<bool> {
+        let quota = &self.quotas[self.quota_of(veid)?];
+        quota.readings.last[0].map(|_| quota.is_empty(1.0))
+    }
+
+    /// A VPS of a quota whose readings show no points left, if there is one.
+    #[must_use]
+    pub fn exhausted(&self) -> Option<Veid> {
+        let quota = self.quotas.iter().find(|quota| quota.is_empty(1.0));
+        quota?.members.first().copied()
+    }
+
+    /// A VPS of a quota whose readings are unusable, if there is one: its size and the points left are assumed.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<Veid> {
+        let quota = self.quotas.iter().find(|quota| {
+            let readings = &quota.readings;
+            readings.failures > 1 || (readings.last[0].is_some() && !quota.is_known())
+        });
+        quota?.members.first().copied()
+    }
+
+    /// Whether any VPSes are taken to share a quota.
     #[must_use]
     pub fn shared(&self) -> bool {
-        self.groups
-            .iter()
-            .any(|group| group.allowance.members.len() > 1)
+        self.quotas.iter().any(|quota| quota.members.len() > 1)
     }
 
-    /// Points spent by call, at the learned costs of the time.
+    /// Points spent by call, at the prices of the time.
     #[must_use]
-    pub fn spent(&self) -> [f64; Call::ALL.len()] {
-        self.spent
+    pub const fn spent(&self) -> [f64; Call::ALL.len()] {
+        self.report.spent
     }
 
-    /// The learned cost of a call, once it was measured.
+    /// The price of a call, once it was learned.
     #[must_use]
-    pub fn learned_cost(&self, call: Call) -> Option<f64> {
-        self.costs.learned(call)
+    pub fn learned_price(&self, call: Call) -> Option<f64> {
+        self.prices.learned(call)
     }
 
-    /// True while a wanted interval is not kept because of the points.
+    /// Whether the points stretch a wanted interval.
     #[must_use]
     pub fn stretched(&self) -> bool {
-        self.groups.iter().any(|group| group.stretched)
+        self.quotas.iter().any(|quota| quota.planned.stretched)
+    }
+
+    /// Ends the pause of a VPS whose key was refused, because it has another key now.
+    pub fn resume(&mut self, veid: Veid, now: Duration) {
+        self.schedule.resume(veid, now);
     }
 }

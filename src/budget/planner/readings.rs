@@ -1,147 +1,139 @@
-//! Readings of the remaining points: the first of an allowance, and what each of them tells.
+//! Readings of the points that are made out of turn.
 
 use std::time::Duration;
 
-use super::{Flight, Planner};
-use crate::budget::allowance::{Reading, Remaining};
-use crate::budget::bracket::fall_between;
-use crate::budget::schedule::Due;
-use crate::budget::survey::TELLING;
-use crate::config::Scope;
+use super::Planner;
+use crate::budget::quota::Quota;
+use crate::budget::scope::telling;
+use crate::budget::window::Window;
 use crate::kiwivm::{Call, Veid};
 
-/// How long another VPS waits to be asked for the first reading, when one does not answer.
-const HEDGE: Duration = Duration::from_secs(3);
-/// After this long without a first reading, calls are made without.
-const BLIND_AFTER: Duration = Duration::from_secs(20);
-/// Readings that are reckoned at more than this beyond what two in a row show are reckoned too dear.
-const DEARER: f64 = 2.0;
-
-/// The wait for the first reading of an allowance.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FirstReading {
-    begun: Duration,
-    asked: Option<Duration>,
-}
+/// After a usable reading the next one comes no sooner, and the first ones come in steps that double from this.
+const SOONEST: Duration = Duration::from_secs(30);
+/// After the first unusable reading another VPS is asked this soon.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// Unusable readings are repeated after five minutes at the latest, and so is one that shows few points.
+const LATEST: Duration = Duration::from_secs(300);
+/// Readings take this part of the pace while few points are left,
+const PART_WHEN_LOW: f64 = 0.1;
+/// and a twentieth of it otherwise, five minutes apart where calls are cheap and half an hour where they are dear.
+const PART: f64 = 0.05;
+const USUAL: [f64; 2] = [300.0, 1800.0];
+/// A reading is due after this part of the share of 15 minutes was spent.
+const SPENT: f64 = 0.2;
+/// So many VPSes are read to find out whether they share a quota.
+const WITNESSES: usize = 2;
 
 impl Planner {
-    /// Asks the first VPS for a reading before anything else is sent, another when that one does not answer. Who can
-    /// not be read at all is called without.
-    pub(super) fn take_first_reading(
-        &mut self,
-        group: usize,
-        veid: Veid,
-        now: Duration,
-        taken: &mut Vec<Due>,
-    ) {
-        let state = &mut self.groups[group];
-        let first = *state.first_reading.get_or_insert(FirstReading {
-            begun: now,
-            asked: None,
-        });
-        let idle = state.allowance.calls_in_flight == 0;
-        let unreadable = |member: Veid| {
-            self.schedule.paused(member) || self.schedule.failing(member, Call::RateLimitStatus)
+    /// Makes readings due whose time has come before their turn.
+    pub(super) fn ask_for_readings(&mut self, now: Duration) {
+        for index in 0..self.quotas.len() {
+            if now >= self.next_reading(index, now)
+                && let Some(veid) = self.reader(&self.quotas[index], now)
+            {
+                self.quotas[index].readings.asked = now;
+                self.schedule.pull(veid, Call::RateLimitStatus, now);
+            }
+            let quota = &self.quotas[index];
+            if !quota.certain && self.votes.is_open() && quota.readings.failures == 0 {
+                let witnesses: Vec<Veid> = self.witnesses(quota, now);
+                for veid in witnesses {
+                    self.schedule.pull(veid, Call::RateLimitStatus, now);
+                }
+            }
+        }
+    }
+
+    /// When a quota is read again at the latest.
+    fn next_reading(&mut self, index: usize, now: Duration) -> Duration {
+        let price = self.prices.price(Call::RateLimitStatus);
+        let share = self.limits.share;
+        let quota = &mut self.quotas[index];
+        let readings = quota.readings;
+        let Some(since) = readings.since else {
+            return now;
         };
-        let exhausted = idle && state.allowance.members.iter().copied().all(unreadable);
-        if exhausted || now >= first.begun + BLIND_AFTER {
-            state.allowance.blind = true;
-            self.replan_soon(group, now);
-            self.retry_in(Duration::from_millis(1), now);
-            return;
+        if readings.failures > 0 {
+            let doubled = 2_u32.saturating_pow(readings.failures.saturating_sub(2));
+            let wait = match readings.failures {
+                1 if quota.members.len() > 1 => AFTER_FAILURE,
+                _ => SOONEST.saturating_mul(doubled),
+            };
+            return readings.asked + wait.min(LATEST);
         }
-        let patient = first.asked.is_none_or(|asked| now >= asked + HEDGE);
-        if (idle || patient)
-            && !unreadable(veid)
-            && self.schedule.has_place(veid, Call::RateLimitStatus)
-        {
-            state.first_reading = Some(FirstReading {
-                asked: Some(now),
-                ..first
-            });
-            self.send(group, veid, Call::RateLimitStatus, false, now, taken);
-            self.retry_in(HEDGE, now);
+        let (rate, full) = (quota.rate(share, now), quota.full_rate(share));
+        let every = |pace: f64, [least, most]: [f64; 2]| {
+            Duration::from_secs_f64((price / pace.max(1e-9)).clamp(least, most))
+        };
+        let first = SOONEST.max(readings.asked.saturating_sub(since));
+        let low = quota.is_low(share) || quota.is_empty(1.0);
+        let confirmed = readings.last[1].is_some_and(|_| quota.yields_half(share));
+        let wait = match (low, confirmed) {
+            (true, false) => SOONEST,
+            (true, true) => every(PART_WHEN_LOW * rate, [60.0, LATEST.as_secs_f64()]),
+            (false, _) => every(PART * full, USUAL),
+        };
+        let wanted = quota
+            .members
+            .iter()
+            .filter_map(|veid| self.accounts.get(veid))
+            .map(|account| account.pace.points)
+            .min()
+            .unwrap_or(LATEST);
+        // A VPS of its own has its own interval for readings.
+        let wait = if quota.members.len() == 1 && !low {
+            wait.max(wanted)
         } else {
-            self.retry_in(HEDGE / 3, now);
-        }
+            wait
+        };
+        let spent = readings.last[0].map_or(0.0, |reading| quota.spent - reading.spent);
+        let much = SPENT * share.own * quota.size(Window::Quarter);
+        let wait = if spent >= much { SOONEST } else { wait };
+        readings.asked + wait.min(first)
     }
 
-    pub(super) fn read(
-        &mut self,
-        group: usize,
-        veid: Veid,
-        remaining: Remaining,
-        flight: &Flight,
-        now: Duration,
-    ) {
-        if let Some(account) = self.accounts.get_mut(&veid) {
-            for (largest, remaining) in account.largest.iter_mut().zip(remaining) {
-                *largest = largest.max(remaining);
-            }
-            account.reading = Some((flight.sent.at, remaining));
-        }
-        let before = self.groups[group].allowance.reading;
-        self.groups[group]
-            .allowance
-            .read(remaining, flight.sent, now);
-        self.groups[group].pulled = None;
-        if let Some(before) = before {
-            self.disprove_dear_readings(group, before, remaining, flight);
-            if self.limits.scope == Scope::Auto && self.groups.len() > 1 {
-                self.look_for_strangers(group, before, remaining, flight);
-            }
-        }
-        self.replan_soon(group, now);
+    /// The VPS to read a quota by: one whose readings work, the next in turn.
+    fn reader(&self, quota: &Quota, now: Duration) -> Option<Veid> {
+        let call = Call::RateLimitStatus;
+        let ready = quota
+            .members
+            .iter()
+            .copied()
+            .filter(|veid| self.schedule.is_ready(*veid));
+        ready.min_by_key(|veid| {
+            let entry = self.schedule.of(*veid);
+            let failures = entry.map_or(0, |entry| entry.failures[call.index()]);
+            (
+                failures,
+                entry
+                    .and_then(|entry| entry.due[call.index()])
+                    .unwrap_or(now),
+            )
+        })
     }
 
-    /// Controls that were measured while others were at work make readings so dear that no bracket fits any more, which
-    /// would show what they cost. But readings go on, and two in a row with nothing in between are a control too.
-    fn disprove_dear_readings(
-        &mut self,
-        group: usize,
-        before: Reading,
-        remaining: Remaining,
-        flight: &Flight,
-    ) {
-        let (then, now) = (before.sent, flight.sent);
-        let reading = Call::RateLimitStatus.index();
-        let nothing_between = Call::ALL.iter().all(|call| {
-            let calls = now.calls[call.index()].saturating_sub(then.calls[call.index()]);
-            calls == u32::from(call.index() == reading)
-        });
-        let settled = now.at >= then.at + self.lag.silence();
-        if flight.of_bracket || !nothing_between || !settled || then.in_flight + now.in_flight > 0.0
-        {
-            return;
+    /// VPSes whose next reading shows whether they see the spending of the others.
+    fn witnesses(&self, quota: &Quota, now: Duration) -> Vec<Veid> {
+        let all: f64 = self.report.spent.iter().sum();
+        let enough = telling(self.prices.price(Call::LiveServiceInfo)) + 2.0;
+        let tells = |veid: &Veid| {
+            let account = &self.accounts[veid];
+            account.reading.is_none_or(|last| {
+                let others = (all - last.all) - (account.spent - last.own);
+                others >= enough && now.saturating_sub(last.at) >= SOONEST / 2
+            })
+        };
+        let works = |veid: &&Veid| {
+            self.schedule.is_ready(**veid)
+                && self
+                    .schedule
+                    .of(**veid)
+                    .is_some_and(|entry| entry.failures[Call::RateLimitStatus.index()] == 0)
+        };
+        if quota.members.len() < 2 {
+            return Vec::new();
         }
-        let allowance = &self.groups[group].allowance;
-        let fall = fall_between(
-            allowance.comparable(before.remaining, then),
-            allowance.comparable(remaining, now),
-        );
-        if fall >= 0.0 && fall + DEARER < self.costs.price(Call::RateLimitStatus) {
-            self.costs.learn(Call::RateLimitStatus, fall);
-        }
-    }
-
-    /// Counts readings in a row whose drop fits what other groups spent: they share after all.
-    fn look_for_strangers(
-        &mut self,
-        group: usize,
-        before: Reading,
-        remaining: Remaining,
-        flight: &Flight,
-    ) {
-        let elsewhere = self.spent_in_all - self.groups[group].allowance.spent;
-        let state = &mut self.groups[group];
-        let own = flight.sent.spent - before.sent.spent;
-        state.unexplained += fall_between(before.remaining, remaining) - own;
-        let others = elsewhere - state.elsewhere_before;
-        if others >= TELLING * 2.0 {
-            let fits = (0.7 * others..=1.5 * others).contains(&state.unexplained);
-            state.strangers = if fits { state.strangers + 1 } else { 0 };
-            state.elsewhere_before = elsewhere;
-            state.unexplained = 0.0;
-        }
+        let witnesses = quota.members.iter().filter(works).take(WITNESSES);
+        witnesses.filter(|veid| tells(veid)).copied().collect()
     }
 }

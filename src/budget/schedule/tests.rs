@@ -1,3 +1,5 @@
+mod plans;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -34,8 +36,9 @@ impl Unlimited {
         taken
     }
 
-    fn finish(&mut self, veid: Veid, outcome: Outcome, now: Duration) {
-        self.0.finish(veid, outcome, now, 0.5);
+    fn finish(&mut self, Due { veid, call }: Due, outcome: Outcome, now: Duration) {
+        let due = Due { veid, call };
+        self.0.finish(due, outcome, None, now, 0.5);
     }
 }
 
@@ -52,19 +55,19 @@ fn run(
     outcome: impl Fn(Due, Duration) -> Outcome,
 ) -> Vec<(Duration, Due)> {
     let mut started = Vec::new();
-    let mut in_flight: BTreeMap<(Duration, Veid), Due> = BTreeMap::new();
+    let mut in_flight: BTreeMap<(Duration, Veid, Call), Due> = BTreeMap::new();
     let mut now = Duration::ZERO;
     while now <= until {
         for due in schedule.take_due(now) {
             started.push((now, due));
-            in_flight.insert((now + takes(due), due.veid), due);
+            in_flight.insert((now + takes(due), due.veid, due.call), due);
         }
-        let ends = in_flight.keys().next().map(|(ends, _)| *ends);
+        let ends = in_flight.keys().next().map(|(ends, ..)| *ends);
         let next = ends.into_iter().chain(schedule.0.next_due(now)).min();
         now = next.expect("a schedule never runs dry").max(now);
         while let Some(entry) = in_flight.first_entry().filter(|entry| entry.key().0 <= now) {
             let due = entry.remove();
-            schedule.finish(due.veid, outcome(due, now), now);
+            schedule.finish(due, outcome(due, now), now);
         }
     }
     started
@@ -111,19 +114,19 @@ fn calls_that_succeed_keep_their_interval_and_their_phase() {
 }
 
 #[test]
-fn the_first_round_of_fifty_is_over_in_thirty_seconds_when_every_call_takes_fifteen() {
+fn the_first_round_of_fifty_is_over_in_a_minute_when_every_call_takes_fifteen_seconds() {
     let fleet: Vec<_> = (1..=50).map(|veid| (Veid(veid), PACE)).collect();
     let mut schedule = Unlimited::new(&fleet, Places::for_fleet(50, PACE.live));
     let started = run(
         &mut schedule,
-        seconds(40),
+        seconds(60),
         |_| seconds(15),
         |_, _| Outcome::Success,
     );
     for veid in 1..=50 {
         let first = times(&started, veid, Call::LiveServiceInfo)[0];
         assert!(
-            first <= seconds(28),
+            first <= seconds(45),
             "VPS {veid} is first asked after {first:?}"
         );
     }
@@ -205,7 +208,7 @@ fn failures_back_off_and_recovery_restores_the_pace() {
     let live = times(&started, 1, Call::LiveServiceInfo);
     let failing = live.iter().filter(|at| **at < seconds(3600)).count();
     assert!(
-        (14..=20).contains(&failing),
+        (115..=160).contains(&failing),
         "an hour of failures costs {failing} calls"
     );
     let well = live.iter().filter(|at| **at >= seconds(5000)).count();
@@ -227,8 +230,9 @@ fn a_refused_key_stops_everything_but_a_rare_probe() {
         started.len()
     );
     assert!(
-        started[1..]
+        started
             .iter()
+            .filter(|(at, _)| *at > seconds(1))
             .all(|(_, due)| due.call == Call::ServiceInfo)
     );
 }
@@ -263,13 +267,12 @@ fn an_accepted_key_brings_everything_back() {
 fn another_key_is_tried_at_once() {
     let mut schedule = schedule(1, 4);
     let due = schedule.take_due(Duration::ZERO)[0];
-    schedule.finish(due.veid, Outcome::Failure(Reason::Auth), seconds(1));
+    schedule.finish(due, Outcome::Failure(Reason::Auth), seconds(1));
     assert_eq!(schedule.take_due(seconds(60)), []);
     schedule.0.resume(Veid(1), seconds(61));
-    assert_eq!(
-        schedule.take_due(seconds(61))[0].call,
-        Call::LiveServiceInfo
-    );
+    let taken = schedule.take_due(seconds(61));
+    let calls: Vec<Call> = taken.iter().map(|due| due.call).collect();
+    assert_eq!(calls, [Call::RateLimitStatus, Call::LiveServiceInfo]);
 }
 
 #[test]
@@ -303,7 +306,7 @@ fn vpses_that_time_out_share_a_quarter_of_the_places() {
 fn a_new_configuration_ends_pauses_and_keeps_calls_in_flight() {
     let mut schedule = schedule(2, 4);
     let first = schedule.take_due(Duration::ZERO)[0];
-    schedule.finish(first.veid, Outcome::Failure(Reason::Auth), seconds(1));
+    schedule.finish(first, Outcome::Failure(Reason::Auth), seconds(1));
     let second = schedule.take_due(seconds(2))[0];
     let fleet = [(first.veid, PACE), (Veid(7), PACE)];
     schedule.0.reconfigure(&fleet, Places::fixed(4), seconds(3));
@@ -312,35 +315,14 @@ fn a_new_configuration_ends_pauses_and_keeps_calls_in_flight() {
         .iter()
         .map(|due| due.veid)
         .collect();
-    assert_eq!(asked, [first.veid, Veid(7)]);
-    schedule.finish(second.veid, Outcome::Success, seconds(6));
+    assert_eq!(asked[..2], [first.veid, Veid(7)]);
+    schedule.finish(second, Outcome::Success, seconds(6));
+    let of_others = [first.veid, Veid(7)];
+    let late = schedule.take_due(seconds(7200));
     assert!(
-        schedule.take_due(seconds(7200)).is_empty(),
-        "the others are still in flight"
+        late.iter().all(|due| of_others.contains(&due.veid)),
+        "{late:?}"
     );
-}
-
-#[test]
-fn everything_is_tried_when_each_call_was_made_or_is_pointless() {
-    let mut schedule = schedule(3, 4);
-    let mut calls = 0;
-    let mut now = Duration::ZERO;
-    while !schedule.0.everything_tried() {
-        now += seconds(1);
-        for due in schedule.take_due(now) {
-            calls += 1;
-            let outcome = match due {
-                Due { veid: Veid(1), .. } => Outcome::Failure(Reason::Auth),
-                Due {
-                    veid: Veid(2),
-                    call: Call::LiveServiceInfo,
-                } => Outcome::Failure(Reason::Timeout),
-                _ => Outcome::Success,
-            };
-            schedule.finish(due.veid, outcome, now);
-        }
-    }
-    assert_eq!(calls, 1 + 4 + 3);
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
@@ -354,7 +336,8 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
 }
 
 proptest! {
-    /// Whatever happens: one call a VPS in flight, never more calls than places, nothing is forgotten.
+    /// Whatever happens: one call a VPS in flight and history beside it, never more calls than places, nothing is
+    /// forgotten.
     #[test]
     fn places_are_kept_and_no_vps_is_forgotten(
         vps in 1..12_u64,
@@ -368,17 +351,23 @@ proptest! {
             now += seconds(pause);
             in_flight.extend(schedule.take_due(now));
             prop_assert!(in_flight.len() <= places);
-            let mut busy: Vec<_> = in_flight.iter().map(|due| due.veid).collect();
+            let mut busy: Vec<_> = in_flight
+                .iter()
+                .map(|due| {
+                    let beside = [Call::RawUsageStats, Call::RateLimitStatus];
+                    (due.veid, beside.contains(&due.call))
+                })
+                .collect();
             busy.sort_unstable();
             busy.dedup();
             prop_assert_eq!(busy.len(), in_flight.len());
             if !in_flight.is_empty() {
                 let due = in_flight.swap_remove(index.index(in_flight.len()));
-                schedule.finish(due.veid, outcome, now);
+                schedule.finish(due, outcome, now);
             }
         }
         for due in in_flight.drain(..) {
-            schedule.finish(due.veid, Outcome::Success, now);
+            schedule.finish(due, Outcome::Success, now);
         }
         // The longest wait is the pause after a refused key, and a fifth of it.
         let mut asked = std::collections::BTreeSet::new();
@@ -391,81 +380,9 @@ proptest! {
             }
             for due in taken {
                 asked.insert(due.veid);
-                schedule.finish(due.veid, Outcome::Success, now);
+                schedule.finish(due, Outcome::Success, now);
             }
         }
         prop_assert_eq!(asked.len() as u64, vps);
-    }
-}
-
-#[test]
-fn what_was_shed_before_a_restart_comes_back_with_the_plan() {
-    let mut before = schedule(1, 4);
-    run(
-        &mut before,
-        seconds(1000),
-        |_| seconds(1),
-        |_, _| Outcome::Success,
-    );
-    let without_usage = {
-        let mut intervals = PACE.intervals();
-        intervals[Call::RawUsageStats.index()] = None;
-        intervals
-    };
-    before
-        .0
-        .set_intervals(Veid(1), without_usage, seconds(1000));
-    let remembered = before.0.remember(Veid(1)).expect("it is configured");
-    assert_eq!(remembered.due[Call::RawUsageStats.index()], None);
-
-    let mut after = schedule(1, 4);
-    let restarted = seconds(1010);
-    after.0.restore(Veid(1), &remembered, restarted);
-    let due = after.0.due(Veid(1), Call::RawUsageStats);
-    assert!(
-        due.is_some_and(|due| due < restarted + PACE.usage),
-        "{due:?}"
-    );
-    after.0.set_intervals(Veid(1), without_usage, restarted);
-    assert_eq!(after.0.due(Veid(1), Call::RawUsageStats), None);
-}
-
-#[test]
-fn a_refused_key_stays_paused_over_a_restart() {
-    let mut before = schedule(1, 4);
-    for due in before.take_due(Duration::ZERO) {
-        before.finish(due.veid, Outcome::Failure(Reason::Auth), seconds(1));
-    }
-    let remembered = before.0.remember(Veid(1)).expect("it is configured");
-    let mut after = schedule(1, 4);
-    after.0.restore(Veid(1), &remembered, seconds(5));
-    assert!(after.0.paused(Veid(1)));
-    assert_eq!(after.take_due(seconds(600)), []);
-}
-
-/// However far the clock jumped while nobody was there, and whatever was remembered: every call comes again.
-#[test]
-fn no_memory_silences_a_call() {
-    let mut before = schedule(1, 4);
-    run(
-        &mut before,
-        seconds(1000),
-        |_| seconds(1),
-        |_, _| Outcome::Success,
-    );
-    let remembered = before.0.remember(Veid(1)).expect("it is configured");
-    for jump in [0, 3600, 10 * 365 * 86_400] {
-        let mut memory = remembered;
-        for due in memory.due.iter_mut().flatten() {
-            *due += seconds(jump);
-        }
-        memory.intervals[Call::LiveServiceInfo.index()] = Some(Duration::MAX);
-        let mut after = schedule(1, 4);
-        after.0.restore(Veid(1), &memory, seconds(1000));
-        after
-            .0
-            .set_intervals(Veid(1), PACE.intervals(), seconds(1000));
-        let due = after.0.due(Veid(1), Call::LiveServiceInfo);
-        assert!(due.is_some_and(|due| due < seconds(1000 + 7200)), "{due:?}");
     }
 }

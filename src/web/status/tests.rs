@@ -37,6 +37,7 @@ fn fleet(names: &[&str]) -> Fleet {
     let identities = names.iter().zip(1..).map(identity).collect();
     let mut fleet = Fleet::new(identities, 3.0);
     let planned = Planned {
+        points_exhausted: Some(false),
         intervals: [Some(Duration::from_secs(120)); Call::ALL.len()],
         allowed: Some([500.0, 10_000.0]),
         allowance: Some(7),

@@ -8,7 +8,7 @@ use kiwivm_exporter::clock::{BEFORE_START, Moment};
 use kiwivm_exporter::config::{Config, DEFAULT_INTERVALS, DEFAULT_STALENESS, Intervals};
 use kiwivm_exporter::exposition::{Reloads, process_metrics, render};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
-use kiwivm_exporter::poller::{Answered, SharedFleet, fleet_of, limits, lock, paces, show_plan};
+use kiwivm_exporter::poller::{Answered, SharedFleet, fleet_of, limits, lock, members, show_plan};
 use kiwivm_exporter::simulator::{Credential, Simulator};
 use reqwest::Url;
 
@@ -64,7 +64,7 @@ impl<'a> Exporter<'a> {
             simulator,
             credentials: credentials.into_iter().collect(),
             fleet: fleet_of(&config),
-            planner: Planner::new(&paces(&config), limits(&config, 1.0), SEED, BEFORE_START),
+            planner: Planner::new(&members(&config), limits(&config, 1.0), SEED, BEFORE_START),
             started: now,
             elapsed: BEFORE_START,
             wake: BEFORE_START,

@@ -1,6 +1,6 @@
 //! How the calls of a VPS go.
 
-use super::{VpsMetric, counter, labelled_gauge};
+use super::{VpsMetric, counter, gauge, labelled_gauge};
 use crate::budget::Window;
 use crate::kiwivm::{Call, Reason};
 
@@ -81,5 +81,10 @@ pub(super) const METRICS: &[VpsMetric] = &[
                 series.labelled(&[("window", window.name())], Some(allowed[window as usize]));
             }
         },
+    ),
+    gauge(
+        "kiwivm_api_points_exhausted",
+        "1 while readings show no API points left for this VPS, so that only an occasional call is tried, else 0. Absent until the first reading.",
+        |view, series| series.value(view.vps.points_exhausted.map(u64::from)),
     ),
 ];

@@ -1,0 +1,320 @@
+//! The planner: which calls are due, and which of them the points allow.
+//!
+//! It has no clock and makes no call: [`Planner::take_due`] says what to send, [`Planner::finish`] takes in the results.
+
+mod memory;
+mod outcomes;
+mod plans;
+mod queries;
+mod readings;
+mod state;
+
+pub use memory::{Learned, Memory};
+pub use outcomes::Finished;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::brake::Brake;
+use super::downloads::Downloads;
+use super::pace::Pace;
+use super::pacer::Pacer;
+use super::places::Places;
+use super::prices::Prices;
+use super::quota::{Quota, Share, Use};
+use super::sampling::Sampling;
+use super::schedule::{Due, Schedule};
+use super::scope::{LastReading, Votes};
+use crate::config::Scope;
+use crate::fleet::Deferral;
+use crate::kiwivm::{Call, Veid, mix};
+
+/// The planner looks at everything again after this at the latest: the shortest wait for a reading is not much longer.
+const TICK: Duration = Duration::from_secs(5);
+/// A VPS without data for this long gets service info when the points do not allow a live call.
+const WITHOUT_DATA: Duration = Duration::from_secs(600);
+
+/// A VPS of the fleet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Its VEID.
+    pub veid: Veid,
+    /// Its wanted intervals.
+    pub pace: Pace,
+    /// The configured name of its quota, if it has one.
+    pub group: Option<String>,
+}
+
+/// The limits of a fleet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// The part of each quota that may be spent.
+    pub share: Share,
+    /// Who shares a quota, but for VPSes with a configured group.
+    pub scope: Scope,
+    /// Bytes of responses a day and VPS.
+    pub download: u64,
+    /// Calls in flight.
+    pub places: Places,
+}
+
+/// Plans the calls of a fleet.
+#[derive(Debug)]
+pub struct Planner {
+    limits: Limits,
+    order: Vec<Veid>,
+    accounts: HashMap<Veid, Box<Account>>,
+    quotas: Vec<Quota>,
+    schedule: Schedule,
+    pacer: Pacer,
+    prices: Prices,
+    sampling: Sampling,
+    votes: Votes,
+    report: Report,
+    /// Feeds the jitter of backoffs.
+    seed: u64,
+}
+
+/// One VPS.
+#[derive(Clone, Debug)]
+struct Account {
+    pace: Pace,
+    group: Option<String>,
+    /// Index of its quota.
+    quota: usize,
+    downloads: Downloads,
+    /// Points ever spent by it.
+    spent: f64,
+    reading: Option<LastReading>,
+    flights: Vec<Sent>,
+}
+
+/// A call in flight.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    call: Call,
+    at: Duration,
+    points: f64,
+    /// Points ever spent before: from the quota, by the VPS, by all VPSes.
+    before: [f64; 3],
+}
+
+/// The changes since they were last asked for, and the points spent.
+#[derive(Debug, Default)]
+struct Report {
+    spent: [f64; Call::ALL.len()],
+    deferrals: Vec<(Call, Deferral)>,
+    moved: HashSet<Veid>,
+}
+
+impl Planner {
+    /// Plans for a fleet in the order given, beginning with a first round at `now`. `seed` should differ between
+    /// processes, so that two exporters do not walk in step.
+    #[must_use]
+    pub fn new(fleet: &[Member], limits: Limits, seed: u64, now: Duration) -> Self {
+        let mut planner = Self {
+            limits,
+            order: Vec::new(),
+            accounts: HashMap::new(),
+            quotas: Vec::new(),
+            schedule: Schedule::new(limits.places),
+            pacer: Pacer::default(),
+            prices: Prices::default(),
+            sampling: Sampling::default(),
+            votes: Votes::default(),
+            report: Report::default(),
+            seed,
+        };
+        planner.reconfigure(fleet, limits, now);
+        for quota in &mut planner.quotas {
+            quota.started = Some(now);
+        }
+        planner
+    }
+
+    /// Takes over a new configuration. Knowledge about VPSes that stay is kept; pauses and slowing end.
+    pub fn reconfigure(&mut self, fleet: &[Member], limits: Limits, now: Duration) {
+        let paces: Vec<(Veid, Pace)> = fleet.iter().map(|of| (of.veid, of.pace)).collect();
+        let groups_before = self.groups();
+        let scope_before = self.limits.scope;
+        self.limits = limits;
+        self.pacer = Pacer::new(fleet.iter().map(|member| member.pace));
+        self.order = fleet.iter().map(|member| member.veid).collect();
+        let mut known = std::mem::take(&mut self.accounts);
+        for member in fleet {
+            let account = known.remove(&member.veid);
+            let mut account = account.unwrap_or_else(|| Box::new(Account::new(member)));
+            account.pace = member.pace;
+            account.group.clone_from(&member.group);
+            self.accounts.insert(member.veid, account);
+        }
+        self.schedule.reconfigure(&paces, limits.places, now);
+        if self.quotas.is_empty() || scope_before != limits.scope || groups_before != self.groups()
+        {
+            self.regroup(limits.scope != Scope::Vps);
+        }
+        for quota in &mut self.quotas {
+            quota.brake = Brake::default();
+            quota.planned.until = now;
+        }
+        self.report.moved.extend(&self.order);
+    }
+
+    /// The calls to send now.
+    pub fn take_due(&mut self, now: Duration) -> Vec<Due> {
+        self.replan(now);
+        self.ask_for_readings(now);
+        let mut taken = Vec::new();
+        let mut held = self.continue_sample(&mut taken, now);
+        for (call, _, veid) in self.schedule.waiting(now) {
+            if self.pacer.wait(now) > Duration::ZERO {
+                break;
+            }
+            let Some(quota) = self.quota_of(veid).filter(|quota| Some(*quota) != held) else {
+                continue;
+            };
+            if !self.schedule.has_place(veid, call) {
+                self.defer(veid, call, Deferral::Concurrency);
+                continue;
+            }
+            let Some(call) = self.affordable(veid, quota, call, now) else {
+                self.defer(veid, call, Deferral::Budget);
+                continue;
+            };
+            if self.is_sampled(veid, quota, call, now) {
+                held = self.continue_sample(&mut taken, now);
+            } else {
+                self.send(veid, call, now);
+                taken.push(Due { veid, call });
+            }
+        }
+        taken
+    }
+
+    /// The next time at which [`Self::take_due`] may have something to send.
+    #[must_use]
+    pub fn next_wake(&self, now: Duration) -> Duration {
+        let pacer = Some(now + self.pacer.wait(now)).filter(|at| *at > now);
+        [self.schedule.next_due(now), self.sampling.deadline(), pacer]
+            .into_iter()
+            .flatten()
+            .fold(now + TICK, Duration::min)
+    }
+
+    /// Sends the next call of the sample that is being taken, and returns the quota that it holds.
+    fn continue_sample(&mut self, taken: &mut Vec<Due>, now: Duration) -> Option<usize> {
+        let veid = self.sampling.holds(now)?;
+        let quota = self.quota_of(veid)?;
+        if self.quotas[quota].in_flight == 0
+            && let Some((veid, call)) = self.sampling.next_call()
+            && self.schedule.has_place(veid, call)
+        {
+            self.sampling.sent();
+            self.send(veid, call, now);
+            taken.push(Due { veid, call });
+        }
+        Some(quota)
+    }
+
+    /// Begins a price sample with a call that is about to be sent, if it is time for one.
+    fn is_sampled(&mut self, veid: Veid, quota: usize, call: Call, now: Duration) -> bool {
+        let readings = &self.quotas[quota].readings;
+        let usable = readings.since.is_none() || self.quotas[quota].is_known();
+        // Live comes first: it may be dear, and a first round makes many of them.
+        let live_is_known = self.prices.learned(Call::LiveServiceInfo).is_some();
+        usable
+            && (live_is_known || call == Call::LiveServiceInfo)
+            && readings.failures == 0
+            && self.schedule.is_ready(veid)
+            && self.prices.wants_samples(now)
+            && self.sampling.consider(veid, call, now)
+    }
+
+    /// The call itself if the points and the download limit allow it. Service info goes in place of a live call that
+    /// they do not allow, if the VPS has had no data for long.
+    fn affordable(&mut self, veid: Veid, quota: usize, call: Call, now: Duration) -> Option<Call> {
+        let account = self.accounts.get_mut(&veid)?;
+        if !account.downloads.admits(call, self.limits.download, now) {
+            return None;
+        }
+        let share = self.limits.share;
+        let mut admits = |call: Call| {
+            self.quotas[quota].admits(use_of(call), self.prices.price(call), share, now)
+        };
+        if admits(call) {
+            return Some(call);
+        }
+        let last_data = self.schedule.of(veid)?.last_data;
+        let without = last_data.is_none_or(|at| now.saturating_sub(at) >= WITHOUT_DATA);
+        let instead = Call::ServiceInfo;
+        (call == Call::LiveServiceInfo && without && admits(instead)).then_some(instead)
+    }
+
+    fn send(&mut self, veid: Veid, call: Call, now: Duration) {
+        let points = self.prices.price(call);
+        let Some(account) = self.accounts.get_mut(&veid) else {
+            return;
+        };
+        let quota = &mut self.quotas[account.quota];
+        if call == Call::RateLimitStatus {
+            quota.readings.asked = now;
+            quota.readings.since.get_or_insert(now);
+        }
+        let all = self.report.spent.iter().sum();
+        let before = [quota.send(use_of(call), points, now), account.spent, all];
+        account.spent += points;
+        account.flights.push(Sent {
+            call,
+            at: now,
+            points,
+            before,
+        });
+        self.report.spent[call.index()] += points;
+        self.pacer.sent(now);
+        self.schedule.start(veid, call, now);
+        self.report.moved.insert(veid);
+    }
+
+    fn defer(&mut self, veid: Veid, call: Call, reason: Deferral) {
+        if self.schedule.first_deferral(veid) {
+            self.report.deferrals.push((call, reason));
+        }
+    }
+
+    fn quota_of(&self, veid: Veid) -> Option<usize> {
+        Some(self.accounts.get(&veid)?.quota)
+    }
+
+    /// A number from 0 to 1.
+    #[expect(clippy::cast_precision_loss, reason = "a jitter needs no 64 bits")]
+    fn draw(&mut self) -> f64 {
+        // The increment of splitmix64.
+        self.seed = mix(self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15));
+        self.seed as f64 / u64::MAX as f64
+    }
+}
+
+impl Account {
+    fn new(member: &Member) -> Self {
+        Self {
+            pace: member.pace,
+            group: member.group.clone(),
+            quota: 0,
+            downloads: Downloads::default(),
+            spent: 0.0,
+            reading: None,
+            flights: Vec::new(),
+        }
+    }
+}
+
+const fn use_of(call: Call) -> Use {
+    match call {
+        Call::RateLimitStatus => Use::Reading,
+        Call::LiveServiceInfo | Call::ServiceInfo => Use::Live,
+        _ => Use::Rest,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! From the pace of a quota to the intervals of its VPSes.
+
+use std::time::Duration;
+
+use super::Planner;
+use crate::budget::pace::{Intervals, Pace};
+use crate::budget::plan::plan;
+use crate::budget::quota::Planned;
+use crate::kiwivm::{Call, Veid};
+
+/// Every quota is planned at least this often, because spending leaves its windows.
+const REPLAN: Duration = Duration::from_secs(60);
+/// An interval that would change by less than this part is left as it is.
+const SAME: f64 = 0.01;
+
+impl Planner {
+    /// Plans the quotas whose time has come.
+    pub(super) fn replan(&mut self, now: Duration) {
+        for index in 0..self.quotas.len() {
+            if self.quotas[index].planned.until <= now {
+                self.replan_quota(index, now);
+            }
+        }
+    }
+
+    fn replan_quota(&mut self, index: usize, now: Duration) {
+        let prices = Call::ALL.map(|call| self.prices.price(call));
+        let members = self.quotas[index].members.clone();
+        let wanted: Vec<Pace> = members.iter().map(|veid| self.wanted(*veid)).collect();
+        let quota = &mut self.quotas[index];
+        let rate = quota.rate(self.limits.share, now);
+        let plan = plan(&wanted, prices, rate, quota.planned.shed);
+        // Assumed prices are no reason to complain.
+        let known =
+            self.prices.learned(Call::LiveServiceInfo).is_some() || self.prices.are_assumed();
+        quota.planned = Planned {
+            shed: plan.shed,
+            stretched: plan.stretched && known,
+            until: now + REPLAN,
+        };
+        for (veid, intervals) in members.iter().zip(plan.intervals) {
+            let before = self.schedule.of(*veid).map(|entry| entry.intervals);
+            if !before.is_some_and(|before| are_similar(&before, &intervals)) {
+                self.schedule.set_intervals(*veid, intervals, now);
+            }
+        }
+        self.report.moved.extend(&members);
+    }
+
+    fn wanted(&self, veid: Veid) -> Pace {
+        let account = &self.accounts[&veid];
+        account
+            .downloads
+            .affordable(account.pace, self.limits.download)
+    }
+}
+
+fn are_similar(before: &Intervals, after: &Intervals) -> bool {
+    before.iter().zip(after).all(|pair| match pair {
+        (Some(old), Some(new)) => old.abs_diff(*new).as_secs_f64() <= SAME * old.as_secs_f64(),
+        (None, None) => true,
+        _ => false,
+    })
+}

@@ -1,0 +1,101 @@
+//! Which VPSes draw on which quota.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::Planner;
+use crate::budget::quota::Quota;
+use crate::budget::scope::Decision;
+use crate::config::Scope;
+use crate::kiwivm::Veid;
+
+impl Planner {
+    /// The configured group of each VPS, in the order of the configuration.
+    pub(super) fn groups(&self) -> Vec<(Veid, Option<String>)> {
+        let group = |veid: &Veid| {
+            (
+                *veid,
+                self.accounts.get(veid).and_then(|of| of.group.clone()),
+            )
+        };
+        self.order.iter().map(group).collect()
+    }
+
+    /// Forms the quotas anew: configured groups, and the other VPSes together if they are `united`. Each new quota
+    /// keeps the knowledge of the old ones that its members drew on.
+    pub(super) fn regroup(&mut self, united: bool) {
+        let mut names: HashMap<&str, usize> = HashMap::new();
+        let mut parts: Vec<(Vec<Veid>, bool)> = Vec::new();
+        let mut rest = None;
+        for veid in &self.order {
+            let group = self.accounts[veid].group.as_deref();
+            let next = parts.len();
+            let part = match group {
+                Some(name) => *names.entry(name).or_insert(next),
+                None if united => *rest.get_or_insert(next),
+                None => next,
+            };
+            if part == next {
+                parts.push((
+                    Vec::new(),
+                    group.is_some() || self.limits.scope != Scope::Auto,
+                ));
+            }
+            parts[part].0.push(*veid);
+        }
+        let before = std::mem::take(&mut self.quotas);
+        self.quotas = parts
+            .into_iter()
+            .map(|(members, certain)| self.inherit(Quota::new(members, certain), &before))
+            .collect();
+        for (index, quota) in self.quotas.iter_mut().enumerate() {
+            for veid in &quota.members {
+                let Some(account) = self.accounts.get_mut(veid) else {
+                    continue;
+                };
+                account.quota = index;
+                for sent in &mut account.flights {
+                    sent.before[0] = quota.spent;
+                    quota.in_flight += 1;
+                }
+            }
+        }
+        self.sampling.reset();
+        self.report.moved.extend(&self.order);
+    }
+
+    fn inherit(&self, mut quota: Quota, before: &[Quota]) -> Quota {
+        let mut parents: Vec<usize> = quota
+            .members
+            .iter()
+            .filter(|veid| before.iter().any(|old| old.members.contains(veid)))
+            .map(|veid| self.accounts[veid].quota)
+            .collect();
+        parents.sort_unstable();
+        parents.dedup();
+        for parent in parents.into_iter().filter_map(|index| before.get(index)) {
+            quota.sizes.merge(&parent.sizes);
+            quota.started = quota.started.or(parent.started);
+            // A part of a quota has not spent all of it, and does not know what is left.
+            if parent
+                .members
+                .iter()
+                .all(|veid| quota.members.contains(veid))
+            {
+                quota.merge(parent);
+            }
+        }
+        quota
+    }
+
+    /// Acts on a decision of the votes.
+    pub(super) fn decide(&mut self, decision: Option<Decision>, now: Duration) {
+        let Some(decision) = decision else {
+            return;
+        };
+        self.regroup(decision == Decision::Unite);
+        for quota in &mut self.quotas {
+            quota.planned.until = now;
+        }
+    }
+}

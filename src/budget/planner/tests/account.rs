@@ -1,0 +1,284 @@
+//! A simulated account: quotas with two windows, other spenders, readings that may be wrong, and faults.
+
+use std::collections::VecDeque;
+
+use crate::budget::quota::Remaining;
+use crate::kiwivm::{Call, Reason, mix};
+
+pub const LENGTHS: [f64; 2] = [900.0, 86_400.0];
+
+/// The numbers that `getRateLimitStatus` gives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Readings {
+    Truth,
+    /// No usable number: null, negative or text, all of which the decoder turns into none.
+    None,
+    Constant(Remaining),
+    /// The first reading of all says this, the others are true.
+    First(Remaining),
+    /// Spending shows only after so many seconds.
+    Late(f64),
+    /// So many points off in either direction.
+    Noisy(f64),
+    /// Any number up to the size.
+    Jumping,
+    /// Every other reading is unusable.
+    EverySecond,
+}
+
+/// Why a VPS is not like the others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// All its calls fail.
+    Fails(Reason),
+    /// Only its readings fail.
+    ReadingsFail,
+    /// Each response takes so many seconds.
+    Slow(f64),
+}
+
+/// Everybody else: so many points in every so many seconds, from each quota.
+#[derive(Clone, Copy, Debug)]
+pub struct Others {
+    pub every: f64,
+    pub points: f64,
+}
+
+/// An account and its troubles.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// VPS number `n` draws on quota `n % quotas`.
+    pub quotas: usize,
+    pub sizes: Remaining,
+    pub sliding: bool,
+    /// By [`Call::index`].
+    pub prices: [f64; Call::ALL.len()],
+    pub others: Option<Others>,
+    pub readings: Readings,
+    pub faults: Vec<(usize, Fault)>,
+    /// Every call fails for this reason between these times.
+    pub outage: Option<(f64, f64, Reason)>,
+    /// Seconds that a live call takes at most; others take a fifth.
+    pub latency: f64,
+}
+
+impl Setup {
+    /// A usual account of one point a call, with one quota and without troubles.
+    pub fn new() -> Self {
+        Self {
+            quotas: 1,
+            sizes: [1000.0, 20_000.0],
+            sliding: true,
+            prices: [1.0; Call::ALL.len()],
+            others: None,
+            readings: Readings::Truth,
+            faults: Vec::new(),
+            outage: None,
+            latency: 4.0,
+        }
+    }
+
+    pub fn with_live(mut self, points: f64) -> Self {
+        self.prices[Call::LiveServiceInfo.index()] = points;
+        self
+    }
+
+    pub fn fault(&self, vps: usize) -> Option<Fault> {
+        let found = self.faults.iter().find(|(of, _)| *of == vps);
+        found.map(|(_, fault)| *fault)
+    }
+
+    /// Whether the VPS gives live data.
+    pub fn works(&self, vps: usize) -> bool {
+        !matches!(self.fault(vps), Some(Fault::Fails(_)))
+    }
+
+    pub fn longest_latency(&self) -> f64 {
+        let slow = |(_, fault): &(usize, Fault)| match fault {
+            Fault::Slow(takes) => *takes,
+            _ => 0.0,
+        };
+        self.faults.iter().map(slow).fold(self.latency, f64::max)
+    }
+}
+
+/// One window of one quota.
+#[derive(Clone, Debug, Default)]
+struct Meter {
+    spent: VecDeque<(f64, f64)>,
+    sum: f64,
+}
+
+impl Meter {
+    fn expire(&mut self, length: f64, sliding: bool, now: f64) {
+        let from = if sliding {
+            now - length
+        } else {
+            (now / length).floor() * length
+        };
+        while let Some((at, points)) = self.spent.front().copied()
+            && at < from
+        {
+            self.spent.pop_front();
+            self.sum -= points;
+        }
+    }
+
+    fn sum_until(&self, until: f64) -> f64 {
+        let unseen = self.spent.iter().rev().take_while(|(at, _)| *at > until);
+        self.sum - unseen.map(|(_, points)| points).sum::<f64>()
+    }
+}
+
+/// A response: its numbers or the reason of a failure, the points that it took, and the seconds until it arrives.
+pub struct Response {
+    pub result: Result<Option<Remaining>, Reason>,
+    pub points: f64,
+    pub takes: f64,
+}
+
+pub struct Account {
+    pub setup: Setup,
+    quotas: Vec<[Meter; 2]>,
+    others_at: f64,
+    readings: u64,
+    seed: u64,
+}
+
+impl Account {
+    pub fn new(setup: Setup, seed: u64) -> Self {
+        Self {
+            quotas: vec![Default::default(); setup.quotas],
+            others_at: 0.0,
+            readings: 0,
+            seed,
+            setup,
+        }
+    }
+
+    pub fn roll(&mut self) -> f64 {
+        self.seed = mix(self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15));
+        #[expect(clippy::cast_precision_loss, reason = "dice need no 64 bits")]
+        let roll = self.seed as f64 / u64::MAX as f64;
+        roll
+    }
+
+    /// Lets the others spend, and points return, until `now`.
+    pub fn advance(&mut self, now: f64) {
+        while let Some(others) = self.setup.others
+            && self.others_at <= now
+        {
+            let at = self.others_at;
+            for quota in 0..self.quotas.len() {
+                self.spend(quota, others.points, at);
+            }
+            self.others_at += others.every;
+        }
+        let sliding = self.setup.sliding;
+        for meter in &mut self.quotas {
+            for (window, meter) in meter.iter_mut().enumerate() {
+                meter.expire(LENGTHS[window], sliding, now);
+            }
+        }
+    }
+
+    fn spend(&mut self, quota: usize, points: f64, now: f64) -> bool {
+        let sliding = self.setup.sliding;
+        for (window, meter) in self.quotas[quota].iter_mut().enumerate() {
+            meter.expire(LENGTHS[window], sliding, now);
+        }
+        let left = self.left(quota);
+        let enough = left.iter().all(|left| *left >= points);
+        if enough {
+            for meter in &mut self.quotas[quota] {
+                meter.spent.push_back((now, points));
+                meter.sum += points;
+            }
+        }
+        enough
+    }
+
+    pub fn left(&self, quota: usize) -> Remaining {
+        [0, 1].map(|window| self.setup.sizes[window] - self.quotas[quota][window].sum)
+    }
+
+    /// Whether the API answers now.
+    pub fn answers(&self, now: f64) -> bool {
+        !self
+            .setup
+            .outage
+            .is_some_and(|(from, until, _)| (from..until).contains(&now))
+    }
+
+    pub fn call(&mut self, vps: usize, call: Call, now: f64) -> Response {
+        self.advance(now);
+        let fault = self.setup.fault(vps);
+        let part = if call == Call::LiveServiceInfo {
+            1.0
+        } else {
+            0.2
+        };
+        let takes = match fault {
+            Some(Fault::Slow(takes)) => takes,
+            _ => self.setup.latency * part * (0.2 + 0.8 * self.roll()),
+        };
+        let failed = |reason| Response {
+            result: Err(reason),
+            points: 0.0,
+            takes,
+        };
+        if let Some((_, _, reason)) = self.setup.outage.filter(|_| !self.answers(now)) {
+            return failed(reason);
+        }
+        let points = self.setup.prices[call.index()];
+        let quota = vps % self.setup.quotas;
+        // A proxy's error costs nothing, the API's own one does.
+        match fault {
+            Some(Fault::Fails(Reason::Locked | Reason::ApiOther)) | None | Some(Fault::Slow(_)) => {
+            }
+            Some(Fault::Fails(reason)) => return failed(reason),
+            Some(Fault::ReadingsFail) if call == Call::RateLimitStatus => {
+                return failed(Reason::HttpStatus);
+            }
+            Some(Fault::ReadingsFail) => {}
+        }
+        if !self.spend(quota, points, now) {
+            return failed(Reason::RateLimited);
+        }
+        let result = match fault {
+            Some(Fault::Fails(reason)) => Err(reason),
+            _ if call == Call::RateLimitStatus => Ok(self.reading(quota, now)),
+            _ => Ok(None),
+        };
+        Response {
+            result,
+            points,
+            takes,
+        }
+    }
+
+    fn reading(&mut self, quota: usize, now: f64) -> Option<Remaining> {
+        self.readings += 1;
+        let truth = self.left(quota);
+        let sizes = self.setup.sizes;
+        let rolls = [self.roll(), self.roll()];
+        let both = |of: &dyn Fn(usize) -> f64| Some([0, 1].map(|window| of(window).floor()));
+        match self.setup.readings {
+            Readings::None => None,
+            Readings::EverySecond if self.readings.is_multiple_of(2) => None,
+            Readings::Constant(reading) => Some(reading),
+            Readings::First(reading) if self.readings == 1 => Some(reading),
+            Readings::Late(lag) => {
+                let meters = &self.quotas[quota];
+                both(&|window| sizes[window] - meters[window].sum_until(now - lag))
+            }
+            Readings::Noisy(most) => {
+                both(&|window| (truth[window] + most * (2.0 * rolls[window] - 1.0)).max(0.0))
+            }
+            Readings::Jumping => both(&|window| sizes[window] * rolls[window]),
+            Readings::Truth | Readings::First(_) | Readings::EverySecond => {
+                both(&|window| truth[window])
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Single accounts that planners got wrong.
+
+use super::account::{Fault, Readings, Setup};
+use super::checks::worst_silence;
+use super::simulation::{PACE, Simulation, fleet, interval, limits, veid};
+use crate::budget::quota::Share;
+use crate::config::Scope;
+use crate::kiwivm::{Call, Reason};
+
+fn simulation(setup: Setup, vps: usize, scope: Scope) -> Simulation {
+    Simulation::new(setup, fleet(0..vps, PACE), limits(vps, scope))
+}
+
+#[test]
+fn a_first_reading_of_nothing_delays_nobody() {
+    for reading in [[0.0; 2], [1.0, 2.0], [0.0, 20_000.0], [1000.0, 0.0]] {
+        let readings = Readings::First(reading);
+        let mut simulation = simulation(
+            Setup {
+                readings,
+                ..Setup::new()
+            },
+            5,
+            Scope::Auto,
+        );
+        simulation.run(3600.0);
+        let first = simulation.first_data();
+        assert_eq!(first.len(), 5);
+        assert!(
+            first.values().all(|at| *at < 20.0),
+            "{reading:?}: {first:?}"
+        );
+        let (beyond, when) = worst_silence(&simulation);
+        assert!(beyond <= 0.0, "{reading:?}: {beyond} at {when}");
+        assert!((interval(simulation.planner(), 0) - 120.0).abs() < 2.0);
+    }
+}
+
+#[test]
+fn readings_that_say_nothing_are_repeated_ever_more_rarely_and_hold_up_nobody() {
+    for vps in [1, 5] {
+        let readings = Readings::None;
+        let mut simulation = simulation(
+            Setup {
+                readings,
+                ..Setup::new()
+            },
+            vps,
+            Scope::Auto,
+        );
+        simulation.run(7200.0);
+        let mut times: Vec<f64> = (0..vps)
+            .flat_map(|vps| simulation.times(vps, Call::RateLimitStatus))
+            .collect();
+        times.sort_unstable_by(f64::total_cmp);
+        // 0, 10 or 30, 60, 120, 240 and then every 300 seconds; each VPS has a first reading of its own.
+        assert!(times.len() <= 5 + 7200 / 300 + vps, "{times:?}");
+        let longest = times.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(longest.fold(0.0, f64::max) <= 310.0, "{times:?}");
+        assert!(simulation.planner().unreadable().is_some());
+        assert!(worst_silence(&simulation).0 <= 0.0);
+        assert!(simulation.first_data().values().all(|at| *at < 20.0));
+    }
+}
+
+#[test]
+fn a_first_vps_that_is_locked_for_ever_changes_nothing_for_the_others() {
+    for vps in [5, 12, 20, 35] {
+        let faults = vec![(0, Fault::Fails(Reason::Locked))];
+        let mut with = simulation(
+            Setup {
+                faults,
+                ..Setup::new()
+            },
+            vps,
+            Scope::Auto,
+        );
+        let mut without = simulation(Setup::new(), vps, Scope::Auto);
+        with.run(7200.0);
+        without.run(7200.0);
+        let of = |simulation: &Simulation| interval(simulation.planner(), 1);
+        assert!(
+            of(&with) <= 1.1 * of(&without) + 1.0,
+            "{vps} VPSes: {}, {}",
+            of(&with),
+            of(&without)
+        );
+    }
+}
+
+#[test]
+fn separate_quotas_part_within_minutes_and_a_shared_one_never_does() {
+    let separate = Setup {
+        quotas: 20,
+        ..Setup::new()
+    };
+    let mut separate = simulation(separate, 20, Scope::Auto);
+    separate.run(600.0);
+    assert!(!separate.planner().shared());
+    let mut shared = simulation(Setup::new(), 20, Scope::Auto);
+    for hour in 1..=24 {
+        shared.run(3600.0 * f64::from(hour));
+        assert!(shared.planner().shared(), "parted in hour {hour}");
+    }
+}
+
+#[test]
+fn members_of_a_group_share_a_quota() {
+    let mut members = fleet(0..6, PACE);
+    for (index, member) in members.iter_mut().enumerate() {
+        member.group = Some(["one", "other"][index % 2].to_owned());
+    }
+    let setup = Setup {
+        quotas: 2,
+        ..Setup::new()
+    };
+    let mut simulation = Simulation::new(setup, members, limits(6, Scope::Auto));
+    simulation.run(7200.0);
+    let quota = |vps| simulation.planner().quota(veid(vps));
+    assert_eq!([quota(0), quota(2)], [quota(4); 2]);
+    assert_eq!([quota(1), quota(3)], [quota(5); 2]);
+    assert_ne!(quota(0), quota(1));
+}
+
+#[test]
+fn a_restart_with_state_keeps_prices_scope_sizes_and_due_times() {
+    let setup = Setup {
+        quotas: 6,
+        ..Setup::new().with_live(7.0)
+    };
+    let mut simulation = simulation(setup, 6, Scope::Auto);
+    simulation.run(4.0 * 3600.0);
+    let tell = |simulation: &Simulation| {
+        let planner = simulation.planner();
+        (
+            planner.learned_price(Call::LiveServiceInfo),
+            planner.shared(),
+            planner.allowed(veid(3)),
+        )
+    };
+    let (before, sent) = (tell(&simulation), simulation.sent.len());
+    assert!(before.0.is_some_and(|price| (6.5..8.0).contains(&price)));
+    simulation.restart(true);
+    assert_eq!(tell(&simulation), before);
+    simulation.run(simulation.now + 15.0);
+    // A first round of six VPSes has live, readings and history: 18 calls.
+    let since = simulation.sent.len() - sent;
+    assert!(since <= 9, "{since} calls at once");
+}
+
+#[test]
+fn a_restart_without_state_is_not_silent() {
+    let mut simulation = simulation(Setup::new().with_live(5.0), 20, Scope::Auto);
+    for round in 1..=8 {
+        simulation.run(2700.0 * f64::from(round));
+        simulation.restart(false);
+    }
+    simulation.run(8.0 * 2700.0 + 7200.0);
+    // The first reading after a restart is less than the quota, so the pace begins below the planned one.
+    let (beyond, when) = worst_silence(&simulation);
+    assert!(beyond <= 20.0, "{beyond} at {when}");
+}
+
+#[test]
+fn shards_together_stay_within_the_share() {
+    let setup = Setup::new().with_live(3.0);
+    let mut simulation = Simulation::empty(setup, 3);
+    for shard in 0..3 {
+        let mut limits = limits(8, Scope::Account);
+        limits.share = Share {
+            fleet: 0.5,
+            own: 0.5 / 3.0,
+        };
+        simulation.add(fleet(8 * shard..8 * shard + 8, PACE), limits);
+    }
+    simulation.run(28.0 * 3600.0);
+    for (window, size) in [1000.0, 20_000.0].into_iter().enumerate() {
+        let most = simulation.most_spent(0, window);
+        assert!(most <= 0.52 * size, "{most} of {size}");
+        // The day is the tighter window.
+        assert!(window == 0 || most >= 0.3 * size, "{most} of {size}");
+    }
+}
+
+#[test]
+fn data_comes_back_within_minutes_of_the_points() {
+    // The owner takes everything at once; the points return when the window begins anew.
+    let others = Some(super::account::Others {
+        every: 86_400.0,
+        points: 1000.0,
+    });
+    let setup = Setup {
+        others,
+        sliding: false,
+        ..Setup::new()
+    };
+    let mut simulation = simulation(setup, 5, Scope::Auto);
+    simulation.run(1800.0);
+    let data: Vec<f64> = simulation
+        .sent
+        .iter()
+        .filter(|sent| sent.is_data())
+        .map(|sent| sent.ends)
+        .collect();
+    assert!(
+        data.first()
+            .is_some_and(|first| (900.0..1200.0).contains(first)),
+        "{:?}",
+        data.first()
+    );
+}

@@ -1,0 +1,310 @@
+//! Exporters that share a simulated account, in simulated time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::account::{Account, LENGTHS, Setup};
+use crate::budget::pace::Pace;
+use crate::budget::places::Places;
+use crate::budget::planner::{Finished, Limits, Member, Planner};
+use crate::budget::quota::{Remaining, Share};
+use crate::budget::schedule::{Due, Outcome};
+use crate::config::{Collect, Scope};
+use crate::kiwivm::{Call, Reason, Veid};
+
+/// The planner's clock at the start: a saved state may be older than the process.
+const EPOCH: f64 = 10.0 * 86_400.0;
+/// Seconds between two looks at points and plans.
+pub const LOOK: f64 = 10.0;
+/// A planner that is asked so often within one second never ends. A call makes two occasions to ask.
+const MOST_WAKES: u32 = 200;
+
+pub const PACE: Pace = Pace {
+    live: Duration::from_secs(120),
+    points: Duration::from_secs(600),
+    usage: Duration::from_secs(600),
+    inventory: Duration::from_secs(3600),
+    collect: Collect::NOTHING,
+};
+
+pub fn at(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds + EPOCH)
+}
+
+pub const fn veid(vps: usize) -> Veid {
+    Veid(1_000_000 + vps as u64)
+}
+
+/// VPSes `from..to`, all with the same pace.
+pub fn fleet(vps: std::ops::Range<usize>, pace: Pace) -> Vec<Member> {
+    let member = |vps| Member {
+        veid: veid(vps),
+        pace,
+        group: None,
+    };
+    vps.map(member).collect()
+}
+
+/// Half of each quota, for VPSes of this scope.
+pub fn limits(vps: usize, scope: Scope) -> Limits {
+    Limits {
+        share: Share {
+            fleet: 0.5,
+            own: 0.5,
+        },
+        scope,
+        download: u64::MAX,
+        places: Places::for_fleet(vps, PACE.live),
+    }
+}
+
+/// A call that an exporter made.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub vps: usize,
+    pub call: Call,
+    pub at: f64,
+    pub ends: f64,
+    pub result: Result<Option<Remaining>, Reason>,
+    pub points: f64,
+}
+
+impl Sent {
+    /// Whether it brought anything but points.
+    pub fn is_data(&self) -> bool {
+        self.result.is_ok() && self.call != Call::RateLimitStatus
+    }
+
+    pub fn is_live(&self) -> bool {
+        matches!(self.call, Call::LiveServiceInfo | Call::ServiceInfo)
+    }
+}
+
+/// The state of a quota at some time.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub at: f64,
+    pub left: Remaining,
+    pub answers: bool,
+    /// Seconds between two live calls to the quota's working VPSes as planned, on average, and the shortest interval.
+    pub gap: f64,
+    pub interval: f64,
+}
+
+struct Exporter {
+    planner: Planner,
+    members: Vec<Member>,
+    limits: Limits,
+    in_flight: Vec<Sent>,
+    wake: f64,
+}
+
+pub struct Simulation {
+    pub account: Account,
+    exporters: Vec<Exporter>,
+    pub sent: Vec<Sent>,
+    /// By quota.
+    pub looks: Vec<Vec<Look>>,
+    pub now: f64,
+    next_look: f64,
+    wakes: (f64, u32),
+}
+
+impl Simulation {
+    /// One exporter for all.
+    pub fn new(setup: Setup, members: Vec<Member>, limits: Limits) -> Self {
+        let mut simulation = Self::empty(setup, 7);
+        simulation.add(members, limits);
+        simulation
+    }
+
+    pub fn empty(setup: Setup, seed: u64) -> Self {
+        Self {
+            looks: vec![Vec::new(); setup.quotas],
+            account: Account::new(setup, seed),
+            exporters: Vec::new(),
+            sent: Vec::new(),
+            now: 0.0,
+            next_look: LOOK,
+            wakes: (0.0, 0),
+        }
+    }
+
+    pub fn add(&mut self, members: Vec<Member>, limits: Limits) {
+        let seed = (self.account.roll() * 1e15).to_bits();
+        self.exporters.push(Exporter {
+            planner: Planner::new(&members, limits, seed, at(self.now)),
+            members,
+            limits,
+            in_flight: Vec::new(),
+            wake: self.now,
+        });
+    }
+
+    pub fn planner(&self) -> &Planner {
+        &self.exporters[0].planner
+    }
+
+    /// Replaces every process by a new one, with or without the state of the old one.
+    pub fn restart(&mut self, keeps_state: bool) {
+        for index in 0..self.exporters.len() {
+            let seed = (self.account.roll() * 1e15).to_bits();
+            let now = at(self.now);
+            let exporter = &mut self.exporters[index];
+            let memory = keeps_state.then(|| exporter.planner.remember(now));
+            exporter.planner = Planner::new(&exporter.members, exporter.limits, seed, now);
+            if let Some(memory) = memory {
+                exporter.planner.recall(&memory, Duration::ZERO, now);
+            }
+            exporter.in_flight.clear();
+            exporter.wake = self.now;
+        }
+    }
+
+    /// Goes on until `until`, all exporters at once.
+    pub fn run(&mut self, until: f64) {
+        loop {
+            let ends = |exporter: &Exporter| {
+                let ends = exporter.in_flight.iter().map(|sent| sent.ends);
+                ends.fold(exporter.wake, f64::min)
+            };
+            let next = self
+                .exporters
+                .iter()
+                .map(ends)
+                .fold(self.next_look, f64::min);
+            if next > until {
+                self.now = until;
+                return;
+            }
+            self.now = next.max(self.now);
+            if self.next_look <= self.now {
+                self.look();
+                self.next_look += LOOK;
+            }
+            for index in 0..self.exporters.len() {
+                self.act(index);
+            }
+        }
+    }
+
+    fn act(&mut self, index: usize) {
+        let now = self.now;
+        let exporter = &mut self.exporters[index];
+        let (ended, rest): (Vec<Sent>, Vec<Sent>) = std::mem::take(&mut exporter.in_flight)
+            .into_iter()
+            .partition(|sent| sent.ends <= now);
+        exporter.in_flight = rest;
+        if ended.is_empty() && exporter.wake > now {
+            return;
+        }
+        for sent in ended {
+            let finished = Finished {
+                outcome: sent
+                    .result
+                    .map_or_else(Outcome::Failure, |_| Outcome::Success),
+                remaining: sent.result.ok().flatten(),
+                bytes: 1000,
+                retry_after: None,
+            };
+            let due = Due {
+                veid: veid(sent.vps),
+                call: sent.call,
+            };
+            exporter.planner.finish(due, finished, at(now));
+        }
+        for due in exporter.planner.take_due(at(now)) {
+            let vps = usize::try_from(due.veid.0 - veid(0).0).expect("a small fleet");
+            let response = self.account.call(vps, due.call, now);
+            let sent = Sent {
+                vps,
+                call: due.call,
+                at: now,
+                ends: now + response.takes,
+                result: response.result,
+                points: response.points,
+            };
+            exporter.in_flight.push(sent);
+            self.sent.push(sent);
+        }
+        let wake = exporter.planner.next_wake(at(now));
+        assert!(
+            wake > at(now),
+            "the planner wants to be asked again at once"
+        );
+        exporter.wake = wake.as_secs_f64() - EPOCH;
+        if now - self.wakes.0 >= 1.0 {
+            self.wakes = (now, 0);
+        }
+        self.wakes.1 += 1;
+        assert!(self.wakes.1 < MOST_WAKES, "endless loop at {now}");
+    }
+
+    fn look(&mut self) {
+        let now = self.now;
+        self.account.advance(now);
+        for quota in 0..self.looks.len() {
+            let mut rate = 0.0;
+            let mut shortest = f64::MAX;
+            for exporter in &self.exporters {
+                for member in &exporter.members {
+                    let vps = usize::try_from(member.veid.0 - veid(0).0).expect("a small fleet");
+                    if vps % self.looks.len() == quota && self.account.setup.works(vps) {
+                        let interval = interval(&exporter.planner, vps);
+                        rate += 1.0 / interval;
+                        shortest = shortest.min(interval);
+                    }
+                }
+            }
+            self.looks[quota].push(Look {
+                at: now,
+                left: self.account.left(quota),
+                answers: self.account.answers(now),
+                gap: 1.0 / rate,
+                interval: shortest,
+            });
+        }
+    }
+
+    /// The largest own spending of a quota in any trailing window.
+    pub fn most_spent(&self, quota: usize, window: usize) -> f64 {
+        let own: Vec<&Sent> = self
+            .sent
+            .iter()
+            .filter(|sent| sent.vps % self.looks.len() == quota)
+            .collect();
+        let (mut from, mut sum, mut most) = (0, 0.0, 0.0_f64);
+        for sent in &own {
+            sum += sent.points;
+            while own[from].at < sent.at - LENGTHS[window] {
+                sum -= own[from].points;
+                from += 1;
+            }
+            most = most.max(sum);
+        }
+        most
+    }
+
+    /// When each VPS first had data.
+    pub fn first_data(&self) -> BTreeMap<usize, f64> {
+        let mut first = BTreeMap::new();
+        for sent in &self.sent {
+            if sent.is_live() && sent.result.is_ok() {
+                first.entry(sent.vps).or_insert(sent.at);
+            }
+        }
+        first
+    }
+
+    /// When the calls of one kind to one VPS were sent.
+    pub fn times(&self, vps: usize, call: Call) -> Vec<f64> {
+        let of = |sent: &&Sent| sent.vps == vps && sent.call == call;
+        self.sent.iter().filter(of).map(|sent| sent.at).collect()
+    }
+}
+
+/// The planned interval of live or service info in seconds.
+pub fn interval(planner: &Planner, vps: usize) -> f64 {
+    let planned = planner.intervals(veid(vps));
+    planned[Call::ServiceInfo.index()].map_or(f64::MAX, |interval| interval.as_secs_f64())
+}

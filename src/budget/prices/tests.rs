@@ -1,0 +1,280 @@
+use super::*;
+
+const LIVE: Call = Call::LiveServiceInfo;
+const READING: Call = Call::RateLimitStatus;
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Adds a sample by which both windows fell.
+fn add(prices: &mut Prices, call: Call, fall: f64, now: Duration) -> Option<Verdict> {
+    let before = [900.0, 19_000.0];
+    prices.add(call, before, [900.0 - fall, 19_000.0 - fall], now)
+}
+
+/// Prices that know a reading to cost 1 and a live call to cost 4, by ten samples each.
+fn learned() -> Prices {
+    let mut prices = Prices::default();
+    for minute in 0..10 {
+        let now = seconds(60 * minute);
+        assert_eq!(add(&mut prices, READING, 1.0, now), Some(Verdict::Normal));
+        assert_eq!(add(&mut prices, LIVE, 5.0, now), Some(Verdict::Normal));
+    }
+    assert!(is(prices.price(LIVE), 4.0) && is(prices.price(READING), 1.0));
+    prices
+}
+
+fn is(price: f64, wanted: f64) -> bool {
+    (price - wanted).abs() < 1e-9
+}
+
+#[test]
+fn the_first_sample_replaces_the_assumed_price() {
+    let mut prices = Prices::default();
+    assert!(is(prices.price(LIVE), prudent(LIVE)) && prices.learned(LIVE).is_none());
+    add(&mut prices, LIVE, 9.0, seconds(0));
+    assert!(is(prices.price(LIVE), 8.0), "a reading costs 1 of it");
+    assert_eq!(prices.learned(Call::RawUsageStats), None);
+    assert!(is(
+        prices.price(Call::RawUsageStats),
+        prudent(Call::RawUsageStats)
+    ));
+}
+
+#[test]
+fn a_price_between_whole_numbers_is_met_from_above() {
+    let mut prices = learned();
+    for step in 0..SAMPLES as u64 {
+        // A call costs 2.5 and a reading 1: whole numbers fall by 3 and by 4 in turn.
+        let fall = if step % 2 == 0 { 3.0 } else { 4.0 };
+        add(&mut prices, LIVE, fall, seconds(1000 + 60 * step));
+    }
+    let price = prices.price(LIVE);
+    assert!((2.5..2.65).contains(&price), "{price}");
+}
+
+#[test]
+fn a_free_call_still_has_the_lowest_price() {
+    let mut prices = learned();
+    let free = Call::ServiceInfo;
+    add(&mut prices, free, 1.0, seconds(1000));
+    assert!(is(prices.price(free), LOWEST));
+}
+
+#[test]
+fn the_doubts_of_a_burst_are_dropped() {
+    for doubts in 2..RAISES {
+        let mut prices = learned();
+        for _ in 0..doubts {
+            let verdict = add(&mut prices, LIVE, 90.0, seconds(1000));
+            assert_eq!(verdict, Some(Verdict::Doubt));
+        }
+        assert!(is(prices.price(LIVE), 4.0), "before it is over");
+        add(&mut prices, LIVE, 5.0, seconds(1010));
+        assert!(is(prices.price(LIVE), 4.0), "after it");
+    }
+}
+
+#[test]
+fn a_long_burst_lowers_the_price_again_when_it_is_over() {
+    let mut prices = learned();
+    for step in 0..5 {
+        add(&mut prices, LIVE, 90.0, seconds(1000 + 10 * step));
+    }
+    assert!(is(prices.price(LIVE), 89.0));
+    add(&mut prices, LIVE, 5.0, seconds(1060));
+    assert!(is(prices.price(LIVE), 4.0));
+}
+
+#[test]
+fn a_single_dear_call_counts_for_no_more_than_a_doubt_takes() {
+    let mut prices = learned();
+    add(&mut prices, LIVE, 150.0, seconds(1000));
+    add(&mut prices, LIVE, 5.0, seconds(1010));
+    let price = prices.price(LIVE);
+    assert!(price > 4.3 && price < 7.0, "{price}");
+}
+
+#[test]
+fn three_doubts_raise_the_price_at_once() {
+    let mut prices = learned();
+    for (step, fall) in [60.0, 50.0, 70.0].into_iter().enumerate() {
+        assert!(is(prices.price(LIVE), 4.0));
+        add(&mut prices, LIVE, fall, seconds(1000 + 10 * step as u64));
+    }
+    assert!(is(prices.price(LIVE), 49.0), "the least of them");
+}
+
+#[test]
+fn a_lasting_step_up_replaces_the_history() {
+    let mut prices = learned();
+    let mut now = seconds(1000);
+    while add(&mut prices, LIVE, 50.0, now) == Some(Verdict::Doubt) {
+        now += seconds(10);
+    }
+    let lasted = now.saturating_sub(seconds(1000));
+    assert!(
+        lasted >= BURST && lasted < BURST + seconds(60),
+        "{lasted:?}"
+    );
+    assert!(prices.samples(LIVE) > 1);
+    // The old price is forgotten: one of its samples is now the doubt.
+    assert_eq!(add(&mut prices, LIVE, 5.0, now), Some(Verdict::Doubt));
+    assert!(is(prices.price(LIVE), 49.0));
+}
+
+#[test]
+fn a_lasting_step_down_is_learned_from_three_samples() {
+    let mut prices = Prices::default();
+    for step in 0..10 {
+        add(&mut prices, LIVE, 61.0, seconds(step));
+    }
+    assert_eq!(
+        [1, 2, 3].map(|step| add(&mut prices, LIVE, 3.0, seconds(1000 + step))),
+        [
+            Some(Verdict::Doubt),
+            Some(Verdict::Doubt),
+            Some(Verdict::Normal)
+        ]
+    );
+    assert!(is(prices.price(LIVE), 2.0));
+}
+
+#[test]
+fn a_small_step_is_learned_by_and_by() {
+    let mut prices = learned();
+    for step in 0..SAMPLES as u64 {
+        let verdict = add(&mut prices, LIVE, 9.0, seconds(1000 + 60 * step));
+        assert_eq!(verdict, Some(Verdict::Normal));
+    }
+    assert!(is(prices.price(LIVE), 8.0));
+}
+
+#[test]
+fn a_window_that_begins_anew_in_between_does_not_disturb() {
+    let mut prices = learned();
+    let quarter_anew = prices.add(LIVE, [400.0, 15_000.0], [995.0, 14_995.0], seconds(1000));
+    assert_eq!(quarter_anew, Some(Verdict::Normal));
+    let both_anew = prices.add(LIVE, [400.0, 15_000.0], [995.0, 19_995.0], seconds(1001));
+    assert_eq!(both_anew, None);
+    assert!(is(prices.price(LIVE), 4.0) && !prices.are_assumed());
+}
+
+#[test]
+fn late_readings_and_noise_lead_to_assumed_prices() {
+    let late = |_: u32| [0.0, 0.0];
+    let noise = |step: u32| [15.0, -12.0].map(|by| if step == 1 { by } else { -by });
+    for falls in [&late as &dyn Fn(u32) -> [f64; 2], &noise] {
+        let mut prices = learned();
+        for step in 0..3 {
+            assert!(prices.wants_samples(seconds(1000)));
+            let [quarter, day] = falls(step);
+            let before = [500.0, 15_000.0];
+            let after = [before[0] - quarter, before[1] - day];
+            let verdict = prices.add(LIVE, before, after, seconds(1000));
+            assert_eq!(verdict, Some(Verdict::Useless));
+        }
+        assert!(prices.are_assumed());
+        assert!(!prices.wants_samples(seconds(1000)));
+        assert!(is(prices.price(LIVE), prudent(LIVE)));
+        assert_eq!(prices.learned(READING), None);
+        let again = seconds(1000) + TRIED_AGAIN;
+        assert!(!prices.wants_samples(again.saturating_sub(seconds(1))));
+        assert!(prices.wants_samples(again));
+    }
+}
+
+#[test]
+fn prices_are_learned_again_when_samples_are_good_again() {
+    let mut prices = learned();
+    for _ in 0..3 {
+        add(&mut prices, LIVE, 0.0, seconds(1000));
+    }
+    let again = seconds(1000) + TRIED_AGAIN;
+    for step in 0..4 {
+        let now = again + seconds(60 * step);
+        assert!(prices.wants_samples(now), "after {step} good samples");
+        add(&mut prices, READING, 1.0, now);
+        assert_eq!(add(&mut prices, LIVE, 7.0, now), Some(Verdict::Normal));
+    }
+    assert!(!prices.are_assumed());
+    assert_eq!(prices.samples(LIVE), 4);
+    assert!(is(prices.price(LIVE), 6.0));
+}
+
+#[test]
+fn a_useless_sample_now_and_then_does_no_harm() {
+    let mut prices = learned();
+    for step in 0..60 {
+        let fall = if step % 4 == 0 { 0.0 } else { 5.0 };
+        add(&mut prices, LIVE, fall, seconds(1000 + step));
+        assert!(!prices.are_assumed());
+    }
+    assert!(is(prices.price(LIVE), 4.0));
+}
+
+#[test]
+fn spans_move_assumed_prices_by_steps_and_bursts_do_not() {
+    let mut prices = Prices::default();
+    let before = prices.price(LIVE);
+    prices.calibrate(100.0, 1000.0);
+    assert!(is(prices.price(LIVE), before * 1.25));
+    prices.calibrate(100.0, 5000.0);
+    assert!(is(prices.price(LIVE), before), "a burst");
+    prices.calibrate(100.0, 100.0);
+    assert!(is(prices.price(LIVE), before));
+    (0..100).for_each(|_| prices.calibrate(100.0, 1000.0));
+    assert!(is(prices.price(LIVE), before * SCALE[1]));
+    (0..100).for_each(|_| prices.calibrate(100.0, 0.0));
+    assert!(is(prices.price(LIVE), LOWEST));
+}
+
+#[test]
+fn refusals_without_readings_raise_assumed_prices_once_in_a_while() {
+    let mut prices = Prices::default();
+    let before = prices.price(LIVE);
+    (0..20).for_each(|second| prices.refused_blindly(seconds(second)));
+    assert!(is(prices.price(LIVE), before * RAISED_BY));
+    prices.refused_blindly(RAISED_EVERY);
+    assert!(is(prices.price(LIVE), before * RAISED_BY * RAISED_BY));
+}
+
+#[test]
+fn learned_prices_are_not_scaled() {
+    let mut prices = learned();
+    prices.calibrate(100.0, 1000.0);
+    prices.refused_blindly(seconds(1000));
+    assert!(is(prices.price(LIVE), 4.0));
+}
+
+#[test]
+fn prices_are_saved_by_name() {
+    let mut prices = learned();
+    prices.calibrate(100.0, 1000.0);
+    let saved = serde_json::to_value(prices.save()).expect("numbers and names");
+    assert_eq!(saved["samples"]["getLiveServiceInfo"][0], 5.0);
+    let read: SavedPrices = serde_json::from_value(saved).expect("the same");
+    let restored = Prices::restore(&read);
+    for call in Call::ALL {
+        assert!(is(restored.price(call), prices.price(call)), "{call:?}");
+        assert_eq!(restored.samples(call), prices.samples(call));
+    }
+}
+
+#[test]
+fn numbers_that_no_saved_state_holds_are_passed_over() {
+    let mut saved = learned().save();
+    let samples = [-5.0, f64::NAN, f64::INFINITY, 1e300, 5.0];
+    saved.samples.insert(LIVE.name().to_owned(), samples.into());
+    saved.samples.insert("getMoon".to_owned(), vec![3.0]);
+    for scale in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
+        saved.scale = scale;
+        let prices = Prices::restore(&saved);
+        assert!(is(prices.price(LIVE), 4.0));
+        let assumed = Call::RawUsageStats;
+        assert!(is(prices.price(assumed), prudent(assumed)), "{scale}");
+    }
+    let nothing = Prices::restore(&SavedPrices::default());
+    assert_eq!(nothing, Prices::default());
+}

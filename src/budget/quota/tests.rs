@@ -1,0 +1,296 @@
+#![expect(
+    clippy::float_cmp,
+    reason = "whole numbers, which are passed on as they are"
+)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SHARE: Share = Share {
+    fleet: 0.5,
+    own: 0.5,
+};
+const SIZES: Remaining = [1000.0, 20_000.0];
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn quota() -> Quota {
+    Quota::new(vec![Veid(1), Veid(2)], true)
+}
+
+/// A quota whose last two readings are these, after one of its full size.
+fn with_readings(sizes: Remaining, readings: [Remaining; 2]) -> Quota {
+    let mut quota = quota();
+    for remaining in [sizes, sizes, readings[0], readings[1]] {
+        quota.read(remaining, 0.0, seconds(0));
+    }
+    quota
+}
+
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-6 * b.abs().max(1.0)
+}
+
+/// Sends and finishes a live call.
+fn call(quota: &mut Quota, success: bool, now: Duration) {
+    quota.send(Use::Live, 1.0, now);
+    quota.finish(Use::Live, success, 1.0, now);
+}
+
+#[test]
+fn first_readings_near_zero_leave_a_quota_usable_at_usual_sizes() {
+    for first in [0.0, 1.0, 2.0] {
+        let mut quota = quota();
+        let full = quota.rate(SHARE, seconds(0));
+        for _ in 0..3 {
+            quota.read([first, first], 0.0, seconds(1));
+            assert!(!quota.is_known());
+            assert_eq!(Window::ALL.map(|window| quota.size(window)), USUAL_SIZES);
+            assert!(!quota.is_empty(3.0));
+            assert!(quota.admits(Use::Live, 3.0, SHARE, seconds(1)));
+            assert!(quota.admits(Use::Rest, 3.0, SHARE, seconds(1)));
+            assert!(close(quota.rate(SHARE, seconds(1)), full));
+        }
+        quota.read([600.0, 9000.0], 0.0, seconds(2));
+        quota.read([600.0, 9000.0], 0.0, seconds(2));
+        assert!(quota.is_known());
+        assert_eq!(
+            Window::ALL.map(|window| quota.size(window)),
+            [600.0, 9000.0]
+        );
+    }
+}
+
+#[test]
+fn a_single_larger_reading_is_not_a_size_until_another_confirms_it() {
+    let mut quota = with_readings(SIZES, [SIZES, SIZES]);
+    quota.read([5000.0, 90_000.0], 0.0, seconds(1));
+    assert_eq!(Window::ALL.map(|window| quota.size(window)), SIZES);
+    quota.read(SIZES, 0.0, seconds(2));
+    assert_eq!(Window::ALL.map(|window| quota.size(window)), SIZES);
+    quota.read([4990.0, 89_000.0], 0.0, seconds(3));
+    assert_eq!(
+        Window::ALL.map(|window| quota.size(window)),
+        [5000.0, 90_000.0]
+    );
+}
+
+#[test]
+fn one_low_reading_between_good_ones_does_not_stop_calls_and_two_do() {
+    let good = [900.0, 19_000.0];
+    for low in [[0.0, 19_000.0], [900.0, 0.0]] {
+        let mut quota = with_readings(SIZES, [good, low]);
+        assert!(quota.admits(Use::Rest, 3.0, SHARE, seconds(1)));
+        quota.read(low, 0.0, seconds(2));
+        assert!(!quota.admits(Use::Rest, 3.0, SHARE, seconds(2)));
+        quota.read(good, 0.0, seconds(3));
+        assert!(
+            quota.admits(Use::Rest, 3.0, SHARE, seconds(3)),
+            "they resume"
+        );
+    }
+}
+
+#[test]
+fn an_empty_quota_tries_one_live_call_and_slows_its_tries_by_a_refusal() {
+    let mut quota = with_readings(SIZES, [[0.0; 2]; 2]);
+    let tries = |quota: &mut Quota, at| quota.admits(Use::Live, 1.0, SHARE, seconds(at));
+    assert!(tries(&mut quota, 100));
+    assert!(!quota.admits(Use::Rest, 1.0, SHARE, seconds(100)));
+    quota.send(Use::Live, 1.0, seconds(100));
+    assert!(!tries(&mut quota, 100), "one alone");
+    quota.finish(Use::Live, false, 1.0, seconds(101));
+    assert!(!tries(&mut quota, 400));
+    assert!(tries(&mut quota, 401));
+    // A success makes the next waits shorter, step by step.
+    let (mut now, mut waits) = (401, Vec::new());
+    for _ in 0..6 {
+        call(&mut quota, true, seconds(now));
+        let begun = now;
+        while !tries(&mut quota, now) {
+            now += 1;
+        }
+        waits.push(now - begun);
+    }
+    assert_eq!(waits, [300, 150, 75, 38, 30, 30]);
+    // The pace follows: nothing is planned faster than it is tried.
+    assert!(close(quota.rate(SHARE, seconds(now)), 1.0 / 30.0));
+    call(&mut quota, false, seconds(now));
+    assert!(!tries(&mut quota, now + 299) && tries(&mut quota, now + 300));
+}
+
+#[test]
+fn a_reading_is_asked_for_whatever_readings_say() {
+    let mut quota = with_readings(SIZES, [[0.0; 2]; 2]);
+    assert!(quota.admits(Use::Reading, 1.0, SHARE, seconds(1)));
+}
+
+#[test]
+fn the_pace_halves_when_others_leave_half_of_what_is_outside_the_share() {
+    // Only one of the windows binds.
+    for (sizes, window) in [
+        ([1000.0, 1e7], Window::Quarter),
+        ([1e6, 20_000.0], Window::Day),
+    ] {
+        let mut left = sizes;
+        let outside = sizes[window as usize] * (1.0 - SHARE.fleet);
+        let mut alone = with_readings(sizes, [sizes; 2]);
+        let full = alone.rate(SHARE, seconds(0));
+        left[window as usize] = outside;
+        let mut beside = with_readings(sizes, [left; 2]);
+        assert!(close(beside.rate(SHARE, seconds(0)), full));
+        assert!(!beside.yields_half(SHARE));
+        left[window as usize] = outside / 2.0;
+        let mut beside = with_readings(sizes, [left; 2]);
+        assert!(close(beside.rate(SHARE, seconds(0)), full / 2.0));
+        left[window as usize] = outside / 4.0;
+        let mut beside = with_readings(sizes, [left; 2]);
+        assert!(close(beside.rate(SHARE, seconds(0)), full / 4.0));
+        assert!(beside.yields_half(SHARE) && beside.is_low(SHARE));
+    }
+}
+
+#[test]
+fn a_ledger_that_claims_more_than_is_missing_does_not_stop_calls() {
+    let mut quota = quota();
+    for step in 0..60 {
+        quota.send(Use::Live, 20.0, seconds(step));
+    }
+    assert!(!quota.admits(Use::Live, 20.0, SHARE, seconds(60)));
+    let spent = quota.spent;
+    quota.read([990.0, 19_900.0], spent, seconds(60));
+    quota.read([990.0, 19_900.0], spent, seconds(61));
+    assert!(quota.admits(Use::Live, 20.0, SHARE, seconds(61)));
+    assert!(quota.rate(SHARE, seconds(61)) > 0.9 * quota.full_rate(SHARE));
+}
+
+#[test]
+fn history_leaves_points_to_live_data() {
+    let mut quota = with_readings(SIZES, [SIZES; 2]);
+    let mut now = seconds(0);
+    while quota.admits(Use::Rest, 5.0, SHARE, now) {
+        quota.send(Use::Rest, 5.0, now);
+        now += seconds(1);
+    }
+    let mut live = 0.0;
+    while quota.admits(Use::Live, 5.0, SHARE, now) {
+        quota.send(Use::Live, 5.0, now);
+        live += 5.0;
+    }
+    assert!((30.0..=40.0).contains(&live), "{live} of 500 points");
+}
+
+#[test]
+fn a_call_dearer_than_the_share_is_still_made_one_after_another() {
+    let sizes = [100.0, 5000.0];
+    let share = Share {
+        fleet: 0.3,
+        own: 0.3,
+    };
+    let mut quota = with_readings(sizes, [sizes; 2]);
+    assert!(quota.admits(Use::Live, 40.0, share, seconds(0)));
+    quota.send(Use::Live, 40.0, seconds(0));
+    assert!(!quota.admits(Use::Live, 40.0, share, seconds(1)));
+    assert!(quota.admits(Use::Live, 40.0, share, seconds(1000)));
+}
+
+#[test]
+fn a_merged_quota_has_the_spending_of_both_and_the_newest_readings() {
+    let mut one = with_readings(SIZES, [SIZES; 2]);
+    call(&mut one, true, seconds(10));
+    let mut other = with_readings(SIZES, [SIZES; 2]);
+    for _ in 0..30 {
+        other.send(Use::Live, 1.0, seconds(20));
+    }
+    let spent = other.spent;
+    other.read([700.0, 15_000.0], spent, seconds(21));
+    other.read([700.0, 15_000.0], spent, seconds(22));
+    other.send(Use::Live, 5.0, seconds(23));
+    let mut forth = one.clone();
+    forth.merge(&other);
+    let mut back = other.clone();
+    back.merge(&one);
+    for quota in [&forth, &back] {
+        assert!(close(quota.ledger.window(Window::Day).sum(), 36.0));
+        assert!(close(quota.left(Window::Quarter), 695.0));
+        assert!(close(quota.left(Window::Day), 14_995.0));
+        assert_eq!(Window::ALL.map(|window| quota.size(window)), SIZES);
+        assert_eq!(quota.in_flight, 31);
+    }
+}
+
+#[test]
+fn what_is_allowed_is_the_share_of_what_others_leave() {
+    let mut quota = with_readings(SIZES, [SIZES; 2]);
+    for _ in 0..100 {
+        quota.send(Use::Live, 1.0, seconds(1));
+    }
+    assert!(close(quota.allowed(Window::Quarter, SHARE), 500.0));
+    let spent = quota.spent;
+    // Others took 200, the exporter 100.
+    for _ in 0..2 {
+        quota.read([700.0, 19_700.0], spent, seconds(2));
+    }
+    assert!(close(quota.allowed(Window::Quarter, SHARE), 400.0));
+}
+
+#[test]
+fn without_saved_state_the_day_of_the_first_hour_is_taken_as_a_little_larger() {
+    let sizes = [1e6, 20_000.0];
+    let mut kept = with_readings(sizes, [sizes; 2]);
+    let mut fresh = kept.clone();
+    fresh.started = Some(seconds(0));
+    let mut rates = |at| {
+        [
+            kept.rate(SHARE, seconds(at)),
+            fresh.rate(SHARE, seconds(at)),
+        ]
+    };
+    let [with, without] = rates(10);
+    assert!(without > 1.2 * with && without < 1.4 * with);
+    let [with, without] = rates(3600);
+    assert!(close(without, with));
+}
+
+proptest! {
+    /// However calls come and whatever they cost, with readings and without: own spending stays within the share of
+    /// both windows.
+    #[test]
+    fn own_spending_never_passes_the_share(
+        steps in prop::collection::vec((1_u64..120, 1.0_f64..30.0, any::<bool>()), 50..400),
+        small in any::<bool>(),
+        share in 0.1_f64..0.8,
+        read in any::<bool>(),
+    ) {
+        let sizes = if small && read { [300.0, 2000.0] } else { USUAL_SIZES };
+        let share = Share { fleet: share, own: share };
+        let mut quota = quota();
+        let mut truth = Ledger::default();
+        let mut now = seconds(0);
+        for (pause, points, live) in steps {
+            now += seconds(pause);
+            truth.expire(now);
+            let left = Window::ALL.map(|window| sizes[window as usize] - truth.window(window).sum());
+            if read {
+                let spent = quota.spent;
+                quota.read(left, spent, now);
+            }
+            let of = if live { Use::Live } else { Use::Rest };
+            let mut burst = 0;
+            while burst < 40 && quota.admits(of, points, share, now) {
+                quota.send(of, points, now);
+                quota.finish(of, true, points, now);
+                truth.add(now, points);
+                burst += 1;
+            }
+            for window in Window::ALL {
+                let most = (share.own * sizes[window as usize]).max(points);
+                prop_assert!(truth.window(window).sum() <= most.max(30.0), "{window:?} of {most}: {truth:?}");
+            }
+            prop_assert!(quota.rate(share, now) > 0.0, "it never stops for good");
+        }
+    }
+}

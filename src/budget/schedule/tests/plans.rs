@@ -1,0 +1,254 @@
+//! First rounds, other plans and other configurations.
+
+use super::*;
+
+const LIVE: Call = Call::LiveServiceInfo;
+const USAGE: Call = Call::RawUsageStats;
+const READING: Call = Call::RateLimitStatus;
+const SERVICE: Call = Call::ServiceInfo;
+
+fn due(schedule: &Unlimited, veid: u64, call: Call) -> Option<Duration> {
+    schedule.0.of(Veid(veid)).expect("it is configured").due[call.index()]
+}
+
+/// Makes a call due, sends it and takes in its result.
+fn call(schedule: &mut Unlimited, veid: u64, call: Call, outcome: Outcome, now: Duration) {
+    let veid = Veid(veid);
+    schedule.0.start(veid, call, now);
+    schedule
+        .0
+        .finish(Due { veid, call }, outcome, None, now, 0.0);
+}
+
+fn intervals(change: impl FnOnce(&mut Intervals)) -> Intervals {
+    let mut intervals = PACE.intervals();
+    change(&mut intervals);
+    intervals
+}
+
+#[test]
+fn a_first_round_asks_all_for_live_before_history_and_for_that_before_inventory() {
+    let pace = Pace {
+        collect: Collect::default(),
+        ..PACE
+    };
+    // The order is that of the configuration.
+    let fleet: Vec<_> = (1..=50).rev().map(|veid| (Veid(veid), pace)).collect();
+    let mut schedule = Unlimited::new(&fleet, Places::fixed(50));
+    let started = run(
+        &mut schedule,
+        seconds(700),
+        |_| Duration::ZERO,
+        |_, _| Outcome::Success,
+    );
+    let firsts = |call: Call| -> Vec<Duration> {
+        let first = |veid| times(&started, veid, call).first().copied();
+        (1..=50).rev().filter_map(first).collect()
+    };
+    let spread = |call: Call| {
+        let firsts = firsts(call);
+        assert_eq!(firsts.len(), 50, "{call:?}");
+        assert!(firsts.is_sorted(), "{call:?}: {firsts:?}");
+        (firsts[0], firsts[49])
+    };
+    let (live, usage) = (spread(LIVE), spread(USAGE));
+    assert_eq!(live.0, Duration::ZERO);
+    assert!(live.1 <= seconds(7), "{live:?}");
+    assert!(live.1 < usage.0, "{live:?} {usage:?}");
+    // History is spread so widely that it does not take all points of 15 minutes.
+    assert!(usage.1.saturating_sub(usage.0) >= seconds(100), "{usage:?}");
+    let inventory = spread(Call::BackupList);
+    assert!(usage.1 < inventory.0, "{usage:?} {inventory:?}");
+}
+
+#[test]
+fn a_vps_has_one_call_in_flight_and_history_beside_it() {
+    let mut schedule = schedule(1, 4);
+    let sent = |schedule: &mut Unlimited, at| -> Vec<Call> {
+        let taken = schedule.take_due(seconds(at));
+        taken.iter().map(|due| due.call).collect()
+    };
+    assert_eq!(sent(&mut schedule, 1), [READING, LIVE]);
+    assert!(!schedule.0.is_ready(Veid(1)));
+    assert!(!schedule.0.has_place(Veid(1), SERVICE));
+    let [reading, live] = [READING, LIVE].map(|call| Due {
+        veid: Veid(1),
+        call,
+    });
+    schedule.finish(live, Outcome::Success, seconds(2));
+    assert!(schedule.0.is_ready(Veid(1)), "a reading does not count");
+    schedule.finish(reading, Outcome::Success, seconds(2));
+    assert_eq!(sent(&mut schedule, 2)[0], USAGE);
+    assert!(!schedule.0.has_place(Veid(1), READING));
+    assert!(!schedule.0.has_place(Veid(1), USAGE));
+}
+
+#[test]
+fn history_takes_a_quarter_of_the_places() {
+    let mut schedule = schedule(20, 8);
+    let mut history = 0;
+    for at in 0..300 {
+        for due in schedule.take_due(seconds(at)) {
+            if due.call == USAGE {
+                history += 1;
+            } else {
+                schedule.finish(due, Outcome::Success, seconds(at));
+            }
+        }
+    }
+    assert_eq!(history, 2, "none of these ever returns");
+}
+
+#[test]
+fn waits_grow_and_shrink_with_the_interval() {
+    for (interval, wanted) in [(60, 30), (240, 120), (1200, 600)] {
+        let mut schedule = schedule(1, 4);
+        call(&mut schedule, 1, LIVE, Outcome::Success, seconds(0));
+        let before = due(&schedule, 1, LIVE).expect("planned");
+        let now = before.saturating_sub(seconds(60));
+        let other = intervals(|of| of[LIVE.index()] = Some(seconds(interval)));
+        schedule.0.set_intervals(Veid(1), other, now);
+        let wait = due(&schedule, 1, LIVE).map(|due| due.saturating_sub(now));
+        let off = wait.map(|wait| wait.abs_diff(seconds(wanted)));
+        assert!(off <= Some(Duration::from_millis(1)), "{wait:?}");
+    }
+}
+
+#[test]
+fn a_backoff_shrinks_with_the_interval_and_does_not_grow_with_it() {
+    for (interval, wanted) in [(30, 30), (480, 120)] {
+        let mut schedule = schedule(1, 4);
+        let refused = Outcome::Failure(Reason::RateLimited);
+        call(&mut schedule, 1, LIVE, refused, seconds(0));
+        assert_eq!(due(&schedule, 1, LIVE), Some(PACE.live));
+        let other = intervals(|of| of[LIVE.index()] = Some(seconds(interval)));
+        schedule.0.set_intervals(Veid(1), other, seconds(0));
+        assert_eq!(due(&schedule, 1, LIVE), Some(seconds(wanted)));
+    }
+}
+
+#[test]
+fn a_call_that_is_due_stays_due_whatever_the_plan() {
+    let mut schedule = schedule(1, 4);
+    let other = intervals(|of| of[LIVE.index()] = Some(seconds(3600)));
+    schedule.0.set_intervals(Veid(1), other, seconds(10));
+    assert!(
+        schedule
+            .take_due(seconds(10))
+            .iter()
+            .any(|due| due.call == READING)
+    );
+    assert_eq!(due(&schedule, 1, LIVE), Some(seconds(0)));
+}
+
+#[test]
+fn a_call_that_is_planned_again_comes_soon() {
+    let mut schedule = schedule(1, 4);
+    let without = intervals(|of| of[USAGE.index()] = None);
+    schedule.0.set_intervals(Veid(1), without, seconds(10));
+    assert_eq!(due(&schedule, 1, USAGE), None);
+    let rare = intervals(|of| of[USAGE.index()] = Some(seconds(7200)));
+    schedule.0.set_intervals(Veid(1), rare, seconds(1000));
+    let back = due(&schedule, 1, USAGE).expect("planned");
+    assert!(back >= seconds(1000) && back <= seconds(1000) + RETURNS_WITHIN);
+}
+
+#[test]
+fn a_retry_after_puts_off_the_call_and_what_stands_in_for_it() {
+    let mut schedule = schedule(1, 4);
+    let live = Due {
+        veid: Veid(1),
+        call: LIVE,
+    };
+    let refused = Outcome::Failure(Reason::RateLimited);
+    schedule.0.start(Veid(1), LIVE, seconds(0));
+    let wait = Some(seconds(400));
+    assert!(schedule.0.finish(live, refused, wait, seconds(10), 1.0));
+    assert_eq!(due(&schedule, 1, LIVE), Some(seconds(410)));
+    assert_eq!(due(&schedule, 1, SERVICE), Some(seconds(410)));
+    // One that is shorter than the backoff changes nothing.
+    schedule.0.start(Veid(1), LIVE, seconds(410));
+    let short = Some(seconds(1));
+    assert!(schedule.0.finish(live, refused, short, seconds(410), 0.0));
+    assert_eq!(due(&schedule, 1, LIVE), Some(seconds(410 + 240)));
+}
+
+#[test]
+fn a_retry_after_of_years_does_not_silence_a_vps() {
+    let mut schedule = schedule(1, 4);
+    let live = Due {
+        veid: Veid(1),
+        call: LIVE,
+    };
+    schedule.0.start(Veid(1), LIVE, seconds(0));
+    let refused = Outcome::Failure(Reason::RateLimited);
+    schedule
+        .0
+        .finish(live, refused, Some(Duration::MAX), seconds(1), 0.0);
+    assert!(due(&schedule, 1, LIVE) <= Some(seconds(3600)));
+    assert!(due(&schedule, 1, SERVICE) <= Some(seconds(3600)));
+}
+
+#[test]
+fn a_new_configuration_keeps_the_due_times_of_those_that_stay() {
+    let mut schedule = schedule(3, 4);
+    for veid in 1..=3 {
+        call(&mut schedule, veid, LIVE, Outcome::Success, seconds(0));
+    }
+    let before = due(&schedule, 1, LIVE);
+    let quick = Pace {
+        live: seconds(10),
+        ..PACE
+    };
+    let fleet = [(Veid(9), PACE), (Veid(1), PACE), (Veid(2), quick)];
+    schedule
+        .0
+        .reconfigure(&fleet, Places::fixed(4), seconds(20));
+    assert_eq!(due(&schedule, 1, LIVE), before);
+    assert!(
+        due(&schedule, 2, LIVE) <= Some(seconds(30)),
+        "within its new interval"
+    );
+    assert_eq!(due(&schedule, 9, LIVE), Some(seconds(20)));
+    assert!(schedule.0.of(Veid(3)).is_none());
+    assert!(
+        schedule
+            .take_due(seconds(9000))
+            .iter()
+            .all(|due| due.veid != Veid(3)),
+        "it is not asked any more"
+    );
+}
+
+#[test]
+fn a_vps_that_left_holds_its_place_until_its_call_returns() {
+    let mut schedule = schedule(2, 1);
+    let left = schedule.take_due(seconds(0))[0];
+    let fleet = [(Veid(7), PACE)];
+    schedule.0.reconfigure(&fleet, Places::fixed(1), seconds(1));
+    assert_eq!(schedule.take_due(seconds(1)), []);
+    schedule.finish(left, Outcome::Success, seconds(2));
+    assert!(schedule.0.of(left.veid).is_none());
+    assert_eq!(schedule.take_due(seconds(2))[0].veid, Veid(7));
+}
+
+#[test]
+fn a_vps_that_comes_back_while_its_call_is_in_flight_goes_on() {
+    let mut schedule = schedule(1, 4);
+    let sent = schedule.take_due(seconds(0))[0];
+    schedule
+        .0
+        .reconfigure(&[(Veid(7), PACE)], Places::fixed(4), seconds(1));
+    let fleet = [(Veid(1), PACE), (Veid(7), PACE)];
+    schedule.0.reconfigure(&fleet, Places::fixed(4), seconds(2));
+    schedule.finish(sent, Outcome::Success, seconds(3));
+    let again = run(
+        &mut schedule,
+        seconds(600),
+        |_| Duration::ZERO,
+        |_, _| Outcome::Success,
+    );
+    for veid in [1, 7] {
+        assert!(times(&again, veid, LIVE).len() >= 4);
+    }
+}

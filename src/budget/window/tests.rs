@@ -1,0 +1,183 @@
+#![expect(
+    clippy::float_cmp,
+    reason = "whole numbers, which are passed on as they are"
+)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LENGTH: Duration = Duration::from_secs(900);
+const BUCKETS_OF_TEST: u32 = 45;
+const BUCKET: Duration = Duration::from_secs(20);
+
+fn trailing() -> Trailing {
+    Trailing::new(LENGTH, BUCKETS_OF_TEST)
+}
+
+/// Amounts with their times in milliseconds.
+fn amounts(until: u64) -> impl Strategy<Value = Vec<(u64, f64)>> {
+    prop::collection::vec((0..until, 0.1_f64..20.0), 0..60)
+}
+
+fn filled(amounts: &[(u64, f64)]) -> Trailing {
+    let mut window = trailing();
+    for (at, amount) in amounts {
+        window.add(Duration::from_millis(*at), *amount);
+    }
+    window
+}
+
+/// The amounts of the last `length` before `now`.
+fn within(amounts: &[(u64, f64)], length: Duration, now: Duration) -> f64 {
+    let from = now.saturating_sub(length);
+    amounts
+        .iter()
+        .filter(|(at, _)| Duration::from_millis(*at) >= from)
+        .map(|(_, amount)| amount)
+        .sum()
+}
+
+proptest! {
+    #[test]
+    fn a_sum_is_never_too_small_and_late_by_a_bucket_at_most(
+        amounts in amounts(3_000_000),
+        now in 3_000_000_u64..4_000_000,
+    ) {
+        let now = Duration::from_millis(now);
+        let window = filled(&amounts);
+        let mut merged = trailing();
+        merged.merge(&window);
+        for mut window in [window, merged] {
+            window.expire(now);
+            prop_assert!(window.sum() >= within(&amounts, LENGTH, now) - 1e-6);
+            prop_assert!(window.sum() <= within(&amounts, LENGTH + BUCKET, now) + 1e-6);
+            let expired = within(&amounts, now, now) - window.sum() > 1e-6;
+            prop_assert_eq!(window.has_expired(), expired);
+        }
+    }
+
+    #[test]
+    fn what_is_sustainable_never_passes_the_limit(
+        amounts in amounts(900_000),
+        limit in 1.0_f64..500.0,
+    ) {
+        let mut window = filled(&amounts);
+        let begin = LENGTH;
+        window.expire(begin);
+        let fits = window.sum() <= limit;
+        let rate = window.sustainable(limit, begin);
+        prop_assert!(fits || rate <= 0.0);
+        for second in 1..2000_u64 {
+            let now = begin + Duration::from_secs(second);
+            window.expire(now);
+            prop_assert!(!fits || window.sum() <= limit + rate + 1e-6, "{} of {limit}", window.sum());
+            window.add(now, rate);
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_is_gone_and_never_more(
+        amounts in amounts(900_000),
+        taken in 0.0_f64..400.0,
+    ) {
+        let mut window = filled(&amounts);
+        let before = window.sum();
+        window.take_back(taken);
+        prop_assert!((window.sum() - (before - taken).max(0.0)).abs() < 1e-6);
+        window.expire(2 * LENGTH + BUCKET);
+        prop_assert!(window.sum() < 1e-6, "nothing is left behind: {}", window.sum());
+    }
+
+    #[test]
+    fn a_restart_keeps_the_sum_whenever_it_is_asked_for(
+        amounts in amounts(900_000),
+        elapsed in 0_u64..1000,
+        later in 0_u64..1000,
+    ) {
+        let mut window = filled(&amounts);
+        let (elapsed, later) = (Duration::from_secs(elapsed), Duration::from_secs(later));
+        let saved = window.save(LENGTH);
+        // The new process has its own clock.
+        let now = Duration::from_millis(90_001_237);
+        let mut restored = trailing();
+        restored.restore(&saved, elapsed, now);
+        restored.expire(now + later);
+        window.expire(LENGTH + elapsed + later);
+        prop_assert!(restored.sum() >= window.sum() - 1e-6);
+        let late = within(&amounts, LENGTH + 2 * BUCKET, LENGTH + elapsed + later);
+        prop_assert!(restored.sum() <= late + 1e-6);
+    }
+}
+
+#[test]
+fn what_was_spent_last_is_taken_back_first() {
+    let mut window = trailing();
+    window.add(Duration::ZERO, 10.0);
+    window.add(Duration::from_secs(600), 10.0);
+    window.take_back(10.0);
+    window.expire(LENGTH + BUCKET);
+    assert!(window.sum() < 1e-9, "the old amount has left");
+}
+
+#[test]
+fn restarts_do_not_make_amounts_younger() {
+    let mut window = trailing();
+    for second in 0..100 {
+        window.add(Duration::from_secs(second), 1.0);
+    }
+    let mut clock = Duration::from_secs(100);
+    for restart in 0_u64..60 {
+        let saved = window.save(clock);
+        // Each process has its own clock, so the bounds of its buckets lie elsewhere.
+        clock = Duration::from_millis(90_000_000 + 1237 * restart);
+        window = trailing();
+        window.restore(&saved, Duration::from_secs(10), clock);
+    }
+    // 700 seconds have passed since the first was counted.
+    assert!((window.sum() - 100.0).abs() < 1e-6);
+    window.expire(clock + Duration::from_secs(200));
+    assert!(window.sum() > 99.0, "{}", window.sum());
+    window.expire(clock + Duration::from_secs(300) + 2 * BUCKET);
+    assert!(window.sum() < 1e-6, "{}", window.sum());
+}
+
+#[test]
+fn amounts_that_no_saved_state_holds_are_passed_over() {
+    let entry = |age_seconds, amount| Entry {
+        age_seconds,
+        amount,
+    };
+    let mut window = trailing();
+    let odd = [
+        entry(1.0, f64::NAN),
+        entry(1.0, f64::INFINITY),
+        entry(1.0, -5.0),
+        entry(1e300, 4.0),
+        entry(-3.0, 2.0),
+    ];
+    window.restore(&odd, Duration::ZERO, Duration::from_secs(86_400));
+    assert!((window.sum() - 2.0).abs() < 1e-9, "{}", window.sum());
+}
+
+#[test]
+fn a_ledger_keeps_both_windows_and_a_correction_reaches_both() {
+    let mut ledger = Ledger::default();
+    ledger.add(Duration::ZERO, 10.0);
+    let later = WINDOW_LENGTHS[0] + Duration::from_secs(60);
+    ledger.correct(later, 6.0);
+    ledger.expire(later);
+    let sums = |ledger: &Ledger| Window::ALL.map(|window| ledger.window(window).sum());
+    assert_eq!(sums(&ledger), [6.0, 16.0]);
+    ledger.correct(later, -8.0);
+    assert_eq!(sums(&ledger), [0.0, 8.0]);
+
+    let mut both = Ledger::default();
+    both.add(later, 1.0);
+    both.merge(&ledger);
+    assert_eq!(sums(&both), [1.0, 9.0]);
+    let mut restored = Ledger::default();
+    let now = Duration::from_secs(1_000_000);
+    restored.restore(&both.save(later), Duration::ZERO, now);
+    assert_eq!(sums(&restored), [1.0, 9.0]);
+}
