@@ -12,13 +12,27 @@ use super::gate::{Gate, Refusal};
 use super::routes::{Answer, answer, plain, with};
 use super::server::Shared;
 
-/// Answers one request if the gate lets it in. It came over a connection with this TLS, or none.
+/// The TLS of a connection.
+pub enum Secured {
+    /// This configuration of it, or none because none was configured.
+    By(Option<Arc<ServerConfig>>),
+    /// None, although it is configured.
+    NotAsConfigured,
+}
+
+/// Answers one request if the gate lets it in.
 pub async fn guarded<S: Site>(
     shared: &Shared<S>,
     gate: &Gate,
-    tls: Option<&Arc<ServerConfig>>,
+    secured: &Secured,
     request: Request<impl Body>,
 ) -> Response<Answer> {
+    let close = HeaderValue::from_static("close");
+    let Secured::By(tls) = secured else {
+        // The words are Go's.
+        let text = "Client sent an HTTP request to an HTTPS server.\n";
+        return with(plain(StatusCode::BAD_REQUEST, text), CONNECTION, close);
+    };
     let config = gate.current();
     let mut response = match gate.admit(&config, request.headers()).await {
         Ok(()) => answer(shared, request).await,
@@ -28,9 +42,8 @@ pub async fn guarded<S: Site>(
         response.headers_mut().insert(name, value.clone());
     }
     let now = config.tls.as_ref().map(|tls| Arc::as_ptr(&tls.server));
-    if tls.map(Arc::as_ptr) != now {
-        // Whoever came in by what was in force before has to come in again.
-        let close = HeaderValue::from_static("close");
+    if tls.as_ref().map(Arc::as_ptr) != now {
+        // A connection accepted under the previous TLS configuration ends here.
         response.headers_mut().insert(CONNECTION, close);
     }
     response

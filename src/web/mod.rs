@@ -5,6 +5,7 @@ mod client_certificate;
 mod config;
 mod gate;
 mod guard;
+mod handshake;
 mod healthcheck;
 mod listen;
 mod negotiation;
@@ -14,7 +15,6 @@ mod routes;
 mod san;
 mod server;
 mod status;
-mod stream;
 
 pub use gate::{Gate, validate};
 pub use healthcheck::healthcheck;
@@ -88,7 +88,7 @@ impl Default for Options {
 /// How slow a client may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// From the first byte of a request to its answer.
+    /// From the first byte of a request to its last.
     pub request: Duration,
     /// Between requests: above any scrape interval, so that a scraper keeps its connection.
     pub idle: Duration,

@@ -11,7 +11,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::Patience;
 use super::places::Place;
@@ -53,17 +54,9 @@ impl<S> Patient<S> {
         }
     }
 
-    /// The same below TLS: until [`Self::established`] what is written is no answer.
-    pub fn handshaking(stream: S, patience: Patience, place: Arc<Place>) -> Self {
-        Self {
-            waiting: Waiting::Handshake,
-            ..Self::new(stream, patience, place)
-        }
-    }
-
-    /// What is waited for.
-    pub fn stream(&self) -> &S {
-        &self.stream
+    /// A TLS handshake begins: until [`Self::established`] the bytes written are no response.
+    pub fn handshaking(&mut self) {
+        self.waiting = Waiting::Handshake;
     }
 
     /// The handshake is over; the clock of the first request goes on.
@@ -95,6 +88,17 @@ impl<S> Patient<S> {
             }
             self.alarm.as_mut().reset(self.deadline);
         }
+    }
+}
+
+impl Patient<TcpStream> {
+    /// Looks at the first bytes and leaves them where they are.
+    ///
+    /// # Errors
+    ///
+    /// A broken connection, or none within the time of the first request.
+    pub async fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        timeout_at(self.deadline, self.stream.peek(bytes)).await?
     }
 }
 

@@ -14,15 +14,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_util::either::Either;
 
-use super::guard::guarded;
+use super::guard::{Secured, guarded};
+use super::handshake::shake_hands;
 use super::negotiation::Negotiation;
+use super::patience::Patient;
 use super::places::{Place, Places};
 use super::routes::{Answer, answer};
-use super::stream::Stream;
 use super::{Options, Site};
 
 /// A request line and headers larger than this are refused.
@@ -123,13 +124,13 @@ async fn attend<S: Site>(
         .gate
         .as_ref()
         .and_then(|gate| Some(gate.current().tls.as_ref()?.server.clone()));
+    let stream = Patient::new(stream, patience, place.clone());
     let stream = match &tls {
-        None => Stream::plain(stream, patience, place.clone()),
+        None => Either::Left(stream),
         Some(server) => {
-            let secured = Stream::secured(stream, patience, place.clone(), server.clone());
             let secured = tokio::select! {
                 biased;
-                secured = secured => secured,
+                secured = shake_hands(stream, server.clone()) => secured,
                 () = &mut has_to_go => return,
                 _ = &mut stop => return,
             };
@@ -142,10 +143,16 @@ async fn attend<S: Site>(
             }
         }
     };
+    let secured = match (tls, &stream) {
+        (Some(_), Either::Left(_)) => Secured::NotAsConfigured,
+        (tls, _) => Secured::By(tls),
+    };
 
-    let service = service_fn(|request| respond(&shared, &place, tls.as_ref(), request));
+    let service = service_fn(|request| respond(&shared, &place, &secured, request));
     let connection = http1::Builder::new()
         .max_buf_size(LARGEST_HEAD)
+        // A client that has said all it wants may close its side and still read.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let mut told = false;
@@ -166,13 +173,13 @@ async fn attend<S: Site>(
 async fn respond<S: Site>(
     shared: &Shared<S>,
     place: &Arc<Place>,
-    tls: Option<&Arc<ServerConfig>>,
+    secured: &Secured,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let busy = place.busy();
     let response = match &shared.options.gate {
         None => answer(shared, request).await,
-        Some(gate) => guarded(shared, gate, tls, request).await,
+        Some(gate) => guarded(shared, gate, secured, request).await,
     };
     Ok(response.map(|answer| answer.keeps(busy)))
 }

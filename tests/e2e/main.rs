@@ -33,6 +33,7 @@ mod owner;
 mod page;
 mod panels;
 mod prometheus;
+mod requests;
 mod server;
 mod shards;
 mod simulator;

@@ -1,0 +1,95 @@
+//! Requests by the letter of HTTP: clients that close their side.
+
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::exporter::Exporter;
+use crate::server::{options, read_to_end, start};
+use crate::tls::{SERVER, Site};
+
+/// Sends a request as it is and closes the writing side; gives everything that comes back.
+async fn half_closed(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("it takes bytes");
+    stream.shutdown().await.expect("it is open");
+    read_to_end(&mut stream).await
+}
+
+/// The same without a pause in between: the end is there before the server looks.
+fn half_closed_at_once(address: &str, request: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("it accepts");
+    stream
+        .write_all(request.as_bytes())
+        .expect("it takes bytes");
+    stream.shutdown(Shutdown::Write).expect("it is open");
+    let mut response = String::new();
+    let _ = stream.read_to_string(&mut response);
+    response
+}
+
+async fn connect(address: &str) -> TcpStream {
+    TcpStream::connect(address).await.expect("it accepts")
+}
+
+/// `nc -N` and socat do so. Whether the end arrives with the request or after it is up to chance, so there are many.
+#[tokio::test]
+async fn a_client_that_closes_its_side_gets_its_response() {
+    let exporter = Exporter::start(&["--demo"]);
+    let address = exporter.url.trim_start_matches("http://");
+    for _ in 0..100 {
+        for version in ["1.0", "1.1"] {
+            let request = format!("GET /-/healthy HTTP/{version}\r\nHost: x\r\n\r\n");
+            let response = half_closed_at_once(address, &request);
+            assert!(response.ends_with("is healthy.\n"), "{response}");
+        }
+    }
+    let ten = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(10);
+    let responses = half_closed(connect(address).await, &ten).await;
+    assert_eq!(responses.matches(" 200 OK").count(), 10, "{responses}");
+    let form = "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nxx";
+    let response = half_closed(connect(address).await, form).await;
+    assert!(response.contains(" 403 "), "{response}");
+    // Half a request has none.
+    let half = "GET /metrics HTTP/1.1\r\nHost:";
+    assert_eq!(half_closed(connect(address).await, half).await, "");
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_gets_a_large_response_and_one_that_takes_its_time() {
+    let body = 8 << 20;
+    let request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    let address = start(options(), body).await;
+    let response = half_closed(connect(&address).await, request).await;
+    assert!(response.len() > body, "{} bytes", response.len());
+
+    let slow = bcrypt::hash("right", 8).expect("there is chance");
+    let site = Site::new(&format!("basic_auth_users: {{alice: {slow}}}\n"));
+    let address = start(site.options(), 0).await;
+    let request =
+        "GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic YWxpY2U6cmlnaHQ=\r\n\r\n";
+    let response = half_closed(connect(&address).await, request).await;
+    assert!(response.contains(" 200 OK"), "{response}");
+}
+
+#[tokio::test]
+async fn a_client_over_tls_that_closes_its_side_gets_its_response() {
+    let site = Site::new(SERVER);
+    let address = start(site.options(), 0).await;
+    let request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    for _ in 0..20 {
+        let stream = site.authority.connect(&address).await;
+        let response = half_closed(stream, request).await;
+        assert!(response.ends_with("Text004 false []"), "{response}");
+        let response = half_closed(connect(&address).await, request).await;
+        assert!(response.contains(" 400 "), "{response}");
+        assert!(
+            response.contains("HTTP request to an HTTPS server"),
+            "{response}"
+        );
+    }
+}
