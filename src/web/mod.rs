@@ -1,6 +1,7 @@
 //! The HTTP server: routes, TLS and basic auth, limits, the status page. It knows how to answer; what to say comes from a [`Site`].
 
 mod basic_auth;
+mod checks;
 mod client_certificate;
 mod config;
 mod gate;

@@ -14,6 +14,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::checks::is_cross_origin;
 use super::negotiation::{Form, header};
 use super::places::Busy;
 use super::server::Shared;
@@ -124,6 +125,10 @@ async fn route<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Res
             "This method is not allowed here.\n",
         );
         return with(response, ALLOW, HeaderValue::from_static(allowed));
+    }
+    if !reads && is_cross_origin(request.headers()) {
+        let text = "A page of another site may not do this.\n";
+        return plain(StatusCode::FORBIDDEN, text);
     }
     match path {
         "/-/healthy" if shared.site.healthy() => {

@@ -12,18 +12,19 @@ use std::time::{Duration, Instant};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::either::Either;
 
+use super::checks::has_valid_host;
 use super::guard::{Secured, guarded};
 use super::handshake::shake_hands;
 use super::negotiation::Negotiation;
 use super::patience::Patient;
 use super::places::{Place, Places};
-use super::routes::{Answer, answer};
+use super::routes::{Answer, answer, plain};
 use super::{Options, Site};
 
 /// A request line and headers larger than this are refused.
@@ -177,6 +178,10 @@ async fn respond<S: Site>(
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let busy = place.busy();
+    if !has_valid_host(request.version(), request.headers()) {
+        let text = "A request names the host that it is for in one Host header.\n";
+        return Ok(plain(StatusCode::BAD_REQUEST, text));
+    }
     let response = match &shared.options.gate {
         None => answer(shared, request).await,
         Some(gate) => guarded(shared, gate, secured, request).await,

@@ -1,4 +1,4 @@
-//! Requests by the letter of HTTP: clients that close their side.
+//! Requests by the letter of HTTP: clients that close their side, `Host`, and requests that other sites make browsers send.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::exporter::Exporter;
+use crate::exporter::{Exporter, http};
 use crate::server::{options, read_to_end, start};
 use crate::tls::{SERVER, Site};
 
@@ -92,4 +92,96 @@ async fn a_client_over_tls_that_closes_its_side_gets_its_response() {
             "{response}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let address = start(options(), 0).await;
+    for (version, headers, status) in [
+        ("1.1", "Host: x\r\n", "200"),
+        ("1.1", "Host: localhost:10064\r\n", "200"),
+        ("1.1", "Host: kiwivm_exporter:10064\r\n", "200"),
+        ("1.1", "Host: a.example.:\r\n", "200"),
+        ("1.1", "Host: [::1]:10064\r\n", "200"),
+        ("1.1", "Host: [fe80::1%25eth0]:80\r\n", "200"),
+        ("1.1", "Host:\r\n", "200"),
+        ("1.0", "", "200"),
+        ("1.0", "Host: x\r\n", "200"),
+        ("1.1", "", "400"),
+        ("1.1", "Host: x\r\nHost: x\r\n", "400"),
+        ("1.1", "Host: x\r\nhost: y\r\n", "400"),
+        ("1.0", "Host: x\r\nHost: y\r\n", "400"),
+        ("1.1", "Host: a b\r\n", "400"),
+        ("1.1", "Host: a/b\r\n", "400"),
+        ("1.1", "Host: http://x\r\n", "400"),
+        ("1.1", "Host: user@x\r\n", "400"),
+        ("1.1", "Host: x?y\r\n", "400"),
+        ("1.1", "Host: x:port\r\n", "400"),
+        ("1.1", "Host: x:65536\r\n", "400"),
+        ("1.1", "Host: x:+1\r\n", "400"),
+        ("1.1", "Host: :80\r\n", "400"),
+        ("1.1", "Host: ::1\r\n", "400"),
+        ("1.1", "Host: [::1\r\n", "400"),
+        ("1.1", "Host: [x]\r\n", "400"),
+        ("1.1", "Host: <x>\r\n", "400"),
+        ("1.0", "Host: a\u{e4}b\r\n", "400"),
+    ] {
+        for path in ["/metrics", "/-/healthy", "/nope"] {
+            let request = format!("GET {path} HTTP/{version}\r\n{headers}\r\n");
+            let response = half_closed(connect(&address).await, &request).await;
+            let expected = match (path, status) {
+                ("/nope", "200") => "404",
+                _ => status,
+            };
+            let line = response.lines().next().unwrap_or_default();
+            assert!(line.contains(expected), "{request}{response}");
+        }
+    }
+}
+
+/// Any site could have the browser of an owner post a form.
+#[tokio::test]
+async fn another_site_cannot_have_a_browser_reload() {
+    let exporter = Exporter::start(&["--demo", "--web.enable-lifecycle"]);
+    let host = exporter.url.trim_start_matches("http://");
+    let reload = async |headers: &[(&str, &str)]| {
+        let mut request = http().post(format!("{}/-/reload", exporter.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.expect("it responds").status().as_u16()
+    };
+    let own = format!("http://{host}");
+    let secure = format!("https://{host}");
+    for (headers, status) in [
+        (&[][..], 200),
+        (&[("sec-fetch-site", "same-origin")], 200),
+        (&[("sec-fetch-site", "none")], 200),
+        (&[("origin", &own)], 200),
+        (&[("origin", &secure)], 200),
+        // A browser that sends the first can be trusted about it, whatever the proxy did to Host.
+        (
+            &[
+                ("sec-fetch-site", "same-origin"),
+                ("origin", "https://a.example"),
+            ],
+            200,
+        ),
+        (&[("sec-fetch-site", "cross-site")], 403),
+        (&[("sec-fetch-site", "same-site")], 403),
+        (&[("sec-fetch-site", "anything")], 403),
+        (&[("sec-fetch-site", "cross-site"), ("origin", &own)], 403),
+        (&[("origin", "http://a.example")], 403),
+        (&[("origin", "null")], 403),
+        (&[("origin", host)], 403),
+        (&[("origin", "http://127.0.0.1")], 403),
+    ] {
+        assert_eq!(reload(headers).await, status, "{headers:?}");
+    }
+    // To look is not to change: links from other pages work.
+    let page = http()
+        .get(&exporter.url)
+        .header("sec-fetch-site", "cross-site");
+    let page = page.send().await.expect("it responds");
+    assert_eq!(page.status().as_u16(), 200);
 }
