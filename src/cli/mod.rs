@@ -62,7 +62,7 @@ pub struct Cli {
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path, global = true)]
     pub telemetry_path: String,
 
-    /// Requests answered at a time, 503 beyond; 0 is no limit.
+    /// Maximum number of scrapes and pages in flight; beyond, a client that stalls is cut off, else the response is 503. 0 is no limit.
     #[arg(
         long = "web.max-requests",
         value_name = "N",

@@ -114,7 +114,12 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         // The sender lives in the task that waits for signals; its end is an end too.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    web::serve(listeners, exporter, options(cli, gate), stopping).await;
+    let options = options(cli, gate);
+    tracing::debug!(
+        connections = options.max_connections,
+        "connection limit, at most half of the limit of open files"
+    );
+    web::serve(listeners, exporter, options, stopping).await;
     waiting.abort();
     watchdog.abort();
     if let Err(error) = polling.await {

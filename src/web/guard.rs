@@ -8,6 +8,7 @@ use hyper::{Request, Response, StatusCode};
 use rustls::ServerConfig;
 
 use super::Site;
+use super::connections::Connection;
 use super::gate::{Gate, Refusal};
 use super::routes::{Answer, answer, plain, with};
 use super::server::Shared;
@@ -24,6 +25,7 @@ pub enum Secured {
 pub async fn guarded<S: Site>(
     shared: &Shared<S>,
     gate: &Gate,
+    connection: &Arc<Connection>,
     secured: &Secured,
     request: Request<impl Body>,
 ) -> Response<Answer> {
@@ -35,7 +37,7 @@ pub async fn guarded<S: Site>(
     };
     let config = gate.current();
     let mut response = match gate.admit(&config, request.headers()).await {
-        Ok(()) => answer(shared, request).await,
+        Ok(()) => answer(shared, connection, request).await,
         Err(refusal) => refused(refusal),
     };
     for (name, value) in &config.headers {

@@ -4,6 +4,7 @@ mod basic_auth;
 mod checks;
 mod client_certificate;
 mod config;
+mod connections;
 mod gate;
 mod guard;
 mod handshake;
@@ -11,11 +12,11 @@ mod healthcheck;
 mod listen;
 mod negotiation;
 mod patience;
-mod places;
 mod routes;
 mod san;
 mod server;
 mod status;
+mod throttle;
 
 pub use gate::{Gate, validate};
 pub use healthcheck::healthcheck;
@@ -61,11 +62,11 @@ pub trait Site: Send + Sync + 'static {
 pub struct Options {
     /// The path of the metrics.
     pub telemetry_path: String,
-    /// Scrapes and pages in flight; 0 is no limit.
+    /// Scrapes and pages in flight; beyond, a client that does not take its response gives way. 0 is no limit.
     pub max_requests: usize,
     /// Whether `POST /-/reload` is allowed.
     pub enable_lifecycle: bool,
-    /// Connections at a time; beyond, the one that has waited longest gives way to a new one.
+    /// Connections at a time; beyond, one that waits for its client gives way to a new one.
     pub max_connections: usize,
     /// How slow a client may be.
     pub patience: Patience,
@@ -79,7 +80,7 @@ impl Default for Options {
             telemetry_path: "/metrics".to_owned(),
             max_requests: 40,
             enable_lifecycle: false,
-            max_connections: 512,
+            max_connections: connections::connection_limit(),
             patience: Patience::default(),
             gate: None,
         }

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::Patience;
-use super::places::Place;
+use super::connections::Connection;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
@@ -34,7 +34,7 @@ pub struct Patient<S> {
     stream: S,
     patience: Patience,
     waiting: Waiting,
-    place: Arc<Place>,
+    connection: Arc<Connection>,
     deadline: Instant,
     /// Set to the deadline or to an earlier time, at which it is set anew: a timer is not moved with every request.
     alarm: Pin<Box<Sleep>>,
@@ -42,13 +42,13 @@ pub struct Patient<S> {
 
 impl<S> Patient<S> {
     /// The first request is awaited from now on.
-    pub fn new(stream: S, patience: Patience, place: Arc<Place>) -> Self {
+    pub fn new(stream: S, patience: Patience, connection: Arc<Connection>) -> Self {
         let alarm = Box::pin(sleep(patience.request));
         Self {
             stream,
             patience,
             waiting: Waiting::Request,
-            place,
+            connection,
             deadline: alarm.deadline(),
             alarm,
         }
@@ -66,7 +66,7 @@ impl<S> Patient<S> {
 
     fn wait_for(&mut self, waiting: Waiting) {
         if (self.waiting == Waiting::Write) != (waiting == Waiting::Write) {
-            self.place.stalled(waiting == Waiting::Write);
+            self.connection.set_stalled(waiting == Waiting::Write);
         }
         self.waiting = waiting;
         let patience: Duration = match waiting {

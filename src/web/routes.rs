@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
@@ -12,11 +13,11 @@ use hyper::header::{
     RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::checks::is_cross_origin;
+use super::connections::{Connection, Connections, Responding};
 use super::negotiation::{Form, header};
-use super::places::Busy;
 use super::server::Shared;
 use super::status::CONTENT_SECURITY_POLICY as POLICY;
 use super::{Site, Status};
@@ -37,14 +38,14 @@ pub struct Answer(Option<Piece>);
 pub struct Piece {
     rest: Bytes,
     permit: Option<OwnedSemaphorePermit>,
-    busy: Option<Busy>,
+    responding: Option<Responding>,
 }
 
 impl Answer {
-    /// The connection is busy until the body is sent.
-    pub fn keeps(mut self, busy: Busy) -> Self {
+    /// The response is under way until the body is sent.
+    pub fn keeps(mut self, responding: Responding) -> Self {
         if let Some(piece) = &mut self.0 {
-            piece.busy = Some(busy);
+            piece.responding = Some(responding);
         }
         self
     }
@@ -85,9 +86,13 @@ impl Body for Answer {
 }
 
 /// Answers one request. Its body, if it has one, is not read.
-pub async fn answer<S: Site>(shared: &Shared<S>, request: Request<impl Body>) -> Response<Answer> {
+pub async fn answer<S: Site>(
+    shared: &Shared<S>,
+    connection: &Arc<Connection>,
+    request: Request<impl Body>,
+) -> Response<Answer> {
     let head = request.method() == Method::HEAD;
-    let mut response = route(shared, &request).await;
+    let mut response = route(shared, connection, &request).await;
     if head {
         let length = response.body().size_hint().exact().unwrap_or_default();
         response
@@ -98,7 +103,11 @@ pub async fn answer<S: Site>(shared: &Shared<S>, request: Request<impl Body>) ->
     response
 }
 
-async fn route<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Response<Answer> {
+async fn route<S: Site>(
+    shared: &Shared<S>,
+    connection: &Arc<Connection>,
+    request: &Request<impl Body>,
+) -> Response<Answer> {
     let path = request.uri().path();
     if path.len() + request.uri().query().map_or(0, str::len) > LONGEST_TARGET {
         return plain(StatusCode::URI_TOO_LONG, "The address is too long.\n");
@@ -147,26 +156,29 @@ async fn route<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Res
             StatusCode::FORBIDDEN,
             "Reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP.\n",
         ),
-        "/-/reload" => match shared.site.reload().await {
-            Ok(()) => plain(StatusCode::OK, "The configuration was reloaded.\n"),
-            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-        },
-        _ => limited(shared, request),
+        "/-/reload" => {
+            // It must not be interrupted because connections are short.
+            let _responding = connection.responding();
+            match shared.site.reload().await {
+                Ok(()) => plain(StatusCode::OK, "The configuration was reloaded.\n"),
+                Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+            }
+        }
+        _ => limited(shared, request).await,
     }
 }
 
 /// The answers that cost something.
-fn limited<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Response<Answer> {
+async fn limited<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Response<Answer> {
     let permit = match &shared.requests {
         None => None,
         Some(requests) => {
-            if let Ok(permit) = requests.clone().try_acquire_owned() {
-                Some(permit)
-            } else {
+            let Some(permit) = permit(requests, &shared.connections).await else {
                 let text = "Too many requests at once, see --web.max-requests.\n";
                 let response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
                 return with(response, RETRY_AFTER, HeaderValue::from_static("1"));
-            }
+            };
+            Some(permit)
         }
     };
     let path = request.uri().path();
@@ -179,6 +191,21 @@ fn limited<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Respons
         piece.permit = permit;
     }
     response
+}
+
+/// One of the requests in flight. Those whose clients do not take their response give way.
+async fn permit(
+    requests: &Arc<Semaphore>,
+    connections: &Connections,
+) -> Option<OwnedSemaphorePermit> {
+    loop {
+        if let Ok(permit) = requests.clone().try_acquire_owned() {
+            return Some(permit);
+        }
+        if !connections.evict_stalled().await {
+            return None;
+        }
+    }
 }
 
 fn metrics<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Response<Answer> {
@@ -255,7 +282,7 @@ fn respond(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<Answ
     let mut response = Response::new(Answer(Some(Piece {
         rest: body,
         permit: None,
-        busy: None,
+        responding: None,
     })));
     *response.status_mut() = status;
     *response.headers_mut() = headers;

@@ -7,34 +7,34 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::either::Either;
 
 use super::checks::has_valid_host;
+use super::connections::{Connection, Connections};
 use super::guard::{Secured, guarded};
 use super::handshake::shake_hands;
 use super::negotiation::Negotiation;
 use super::patience::Patient;
-use super::places::{Place, Places};
 use super::routes::{Answer, answer, plain};
+use super::throttle::Throttle;
 use super::{Options, Site};
 
 /// A request line and headers larger than this are refused.
 const LARGEST_HEAD: usize = 16 << 10;
 /// How long answers in flight may take once the server is told to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
-/// After an error such as too many open files.
+/// After an error that closing a connection cannot help.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// A flood of connections must not become one of log lines.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What every connection needs.
 pub struct Shared<S> {
@@ -42,6 +42,7 @@ pub struct Shared<S> {
     pub(super) options: Options,
     pub(super) requests: Option<Arc<Semaphore>>,
     pub(super) negotiation: Negotiation,
+    pub(super) connections: Connections,
 }
 
 /// Serves on bound listeners until `shutdown` ends; answers in flight are finished then.
@@ -55,15 +56,16 @@ pub async fn serve<S: Site>(
         0 => None,
         most => Some(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
     };
-    let places = Places::new(options.max_connections);
+    let connections = Connections::new(options.max_connections);
     let shared = Arc::new(Shared {
         site,
         options,
         requests,
         negotiation: Negotiation::default(),
+        connections,
     });
     let (stop, stopping) = watch::channel(false);
-    let mut said: Option<Instant> = None;
+    let (not_accepted, too_many) = (Throttle::default(), Throttle::default());
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -73,17 +75,26 @@ pub async fn serve<S: Site>(
         let (stream, client) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                if let Some(suppressed) = not_accepted.admit() {
+                    tracing::warn!(%error, suppressed, "cannot accept connections");
+                }
+                let no_descriptors = matches!(
+                    Errno::from_io_error(&error),
+                    Some(Errno::MFILE | Errno::NFILE)
+                );
+                if !no_descriptors || !shared.connections.evict().await {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
                 continue;
             }
         };
-        let Some(place) = places.take().await else {
-            if said.is_none_or(|said| said.elapsed() > SAY_AGAIN) {
-                said = Some(Instant::now());
+        let Some(connection) = shared.connections.admit(client.ip()).await else {
+            if let Some(suppressed) = too_many.admit() {
+                let most = shared.options.max_connections;
                 tracing::warn!(
-                    most = shared.options.max_connections,
-                    "too many connections, new ones are closed"
+                    most,
+                    suppressed,
+                    "too many connections, a new one is closed"
                 );
             }
             continue;
@@ -94,7 +105,7 @@ pub async fn serve<S: Site>(
             stream,
             client,
             shared.clone(),
-            place,
+            connection,
             stopping.clone(),
         ));
     }
@@ -114,10 +125,10 @@ async fn attend<S: Site>(
     stream: TcpStream,
     client: SocketAddr,
     shared: Arc<Shared<S>>,
-    place: Arc<Place>,
+    connection: Arc<Connection>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut has_to_go = pin!(place.has_to_go());
+    let mut evicted = pin!(connection.evicted());
     let mut stop = pin!(stopping.wait_for(|stop| *stop));
     let patience = shared.options.patience;
     let tls = shared
@@ -125,14 +136,14 @@ async fn attend<S: Site>(
         .gate
         .as_ref()
         .and_then(|gate| Some(gate.current().tls.as_ref()?.server.clone()));
-    let stream = Patient::new(stream, patience, place.clone());
+    let stream = Patient::new(stream, patience, connection.clone());
     let stream = match &tls {
         None => Either::Left(stream),
         Some(server) => {
             let secured = tokio::select! {
                 biased;
                 secured = shake_hands(stream, server.clone()) => secured,
-                () = &mut has_to_go => return,
+                () = &mut evicted => return,
                 _ = &mut stop => return,
             };
             match secured {
@@ -149,23 +160,23 @@ async fn attend<S: Site>(
         (tls, _) => Secured::By(tls),
     };
 
-    let service = service_fn(|request| respond(&shared, &place, &secured, request));
-    let connection = http1::Builder::new()
+    let service = service_fn(|request| respond(&shared, &connection, &secured, request));
+    let serving = http1::Builder::new()
         .max_buf_size(LARGEST_HEAD)
         // A client that has said all it wants may close its side and still read.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
+    let mut serving = pin!(serving);
     let mut told = false;
     loop {
         tokio::select! {
             biased;
             // A client that goes away is nobody's concern.
-            _ = connection.as_mut() => return,
-            () = &mut has_to_go => return,
+            _ = serving.as_mut() => return,
+            () = &mut evicted => return,
             _ = &mut stop, if !told => {
                 told = true;
-                connection.as_mut().graceful_shutdown();
+                serving.as_mut().graceful_shutdown();
             }
         }
     }
@@ -173,20 +184,20 @@ async fn attend<S: Site>(
 
 async fn respond<S: Site>(
     shared: &Shared<S>,
-    place: &Arc<Place>,
+    connection: &Arc<Connection>,
     secured: &Secured,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
-    let busy = place.busy();
     if !has_valid_host(request.version(), request.headers()) {
         let text = "A request names the host that it is for in one Host header.\n";
         return Ok(plain(StatusCode::BAD_REQUEST, text));
     }
     let response = match &shared.options.gate {
-        None => answer(shared, request).await,
-        Some(gate) => guarded(shared, gate, secured, request).await,
+        None => answer(shared, connection, request).await,
+        Some(gate) => guarded(shared, gate, connection, secured, request).await,
     };
-    Ok(response.map(|answer| answer.keeps(busy)))
+    let responding = connection.responding();
+    Ok(response.map(|answer| answer.keeps(responding)))
 }
 
 async fn accept_any(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {

@@ -35,11 +35,7 @@ impl Exporter {
             .stdout(Stdio::null())
             .args(["--web.listen-address=127.0.0.1:0", "--log.format=json"])
             .args(arguments);
-        Self::wait_for_line(command, |line| {
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            let listens = line["message"] == "listening";
-            listens.then(|| format!("http://{}", line["address"].as_str().unwrap_or_default()))
-        })
+        Self::wait_for_line(command, listening)
     }
 
     /// Starts a program and waits for the line on standard error from which `found` can tell its URL.
@@ -125,6 +121,13 @@ impl Exporter {
         let status = self.child.wait().expect("it is ours");
         (status.code(), started.elapsed())
     }
+}
+
+/// The URL of an exporter from the line of its log, as JSON, that says where it listens.
+pub fn listening(line: &str) -> Option<String> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let listens = line["message"] == "listening";
+    listens.then(|| format!("http://{}", line["address"].as_str().unwrap_or_default()))
 }
 
 impl Drop for Exporter {

@@ -1,12 +1,13 @@
 //! Bad clients, and the end, plain and over TLS.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kiwivm_exporter::web::{Options, Patience};
 use reqwest::StatusCode;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::exporter::http;
@@ -16,6 +17,9 @@ use crate::tls::{SERVER, Site};
 const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
 /// The same, and no more after it.
 const METRICS_ONLY: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+const HEALTHY_ONLY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+const RELOAD: &[u8] =
+    b"POST /-/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 
 async fn connect(address: &str) -> TcpStream {
@@ -69,11 +73,125 @@ async fn when_everybody_is_being_answered_a_new_connection_is_closed() {
         max_connections: 1,
         ..options()
     };
+    let echo = Arc::new(Echo::default());
+    let (address, _serving) = start_site(echo.clone(), few, pending()).await;
+    let mut asking = connect(&address).await;
+    asking.write_all(RELOAD).await.expect("it takes bytes");
+    // The request is being answered once a new connection is closed instead of it.
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        let mut other = connect(&address).await;
+        let _ = other.write_all(HEALTHY_ONLY).await;
+        if read_to_end(&mut other).await.is_empty() {
+            break;
+        }
+        asking = connect(&address).await;
+        asking.write_all(RELOAD).await.expect("it takes bytes");
+        tick.tick().await;
+    }
+    echo.reload.notify_one();
+    assert!(read_to_end(&mut asking).await.contains(" 500 "));
+}
+
+/// One that takes nothing of its response gives way when no other does.
+#[tokio::test]
+async fn a_reader_that_stalls_gives_way_to_a_new_connection() {
+    let few = Options {
+        max_connections: 1,
+        ..options()
+    };
     let address = start(few, 64 << 20).await;
     let mut reader = being_answered(&address).await;
     let mut other = connect(&address).await;
-    assert_eq!(read_to_end(&mut other).await, "");
-    assert!(read_to_end(&mut reader).await.len() > (64 << 20) - 64);
+    other.write_all(HEALTHY_ONLY).await.expect("it takes bytes");
+    assert!(read_to_end(&mut other).await.contains(" 200 OK"));
+    assert!(read_to_end(&mut reader).await.len() < 64 << 20);
+}
+
+/// Who opens many connections loses them first, however new they are.
+#[tokio::test]
+async fn the_client_with_the_most_connections_gives_way() {
+    let few = Options {
+        max_connections: 4,
+        ..options()
+    };
+    let address = start(few, 0).await;
+    let mut kept = connect(&address).await;
+    kept.write_all(HEALTHY).await.expect("it takes bytes");
+    assert_ne!(kept.read(&mut [0; 1024]).await.expect("it answers"), 0);
+    let mut flood = Vec::new();
+    for _ in 0..10 {
+        let socket = TcpSocket::new_v4().expect("there are sockets");
+        let other = "127.0.0.2:0".parse().expect("it is an address");
+        socket.bind(other).expect("all of 127.0.0.0/8 is loopback");
+        let server = address.parse().expect("it is an address");
+        let mut stream = socket.connect(server).await.expect("it accepts");
+        stream.write_all(HEALTHY).await.expect("it takes bytes");
+        assert_ne!(stream.read(&mut [0; 1024]).await.expect("it answers"), 0);
+        flood.push(stream);
+    }
+    kept.write_all(HEALTHY).await.expect("it is still open");
+    assert_ne!(kept.read(&mut [0; 1024]).await.expect("it answers"), 0);
+}
+
+/// Responses are asked for and not taken: neither scrapes nor pages are refused because of that.
+#[tokio::test]
+async fn clients_that_take_nothing_do_not_keep_scrapes_out() {
+    let address = start(options(), 1 << 20).await;
+    let client = http();
+    let mut stalled = Vec::new();
+    for _ in 0..45 {
+        let mut stream = connect(&address).await;
+        let hundred = METRICS.repeat(100);
+        stream.write_all(&hundred).await.expect("it takes bytes");
+        stream
+            .read_exact(&mut [0; 64])
+            .await
+            .expect("it begins to answer");
+        stalled.push(stream);
+    }
+    for path in ["/metrics", "/", "/-/healthy", "/status.json"] {
+        for _ in 0..20 {
+            let answer = client.get(format!("http://{address}{path}")).send().await;
+            assert_eq!(answer.expect("it answers").status(), StatusCode::OK);
+        }
+    }
+}
+
+/// Waits for the server to end a connection whose response is not taken.
+async fn cut_off(stream: &mut (impl AsyncWrite + Unpin)) {
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    while stream.write_all(b"x").await.is_ok() && stream.flush().await.is_ok() {
+        tick.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_stalls_is_cut_off() {
+    let site = Site::new(SERVER);
+    let patience = Patience {
+        write: Duration::from_secs(1),
+        ..Patience::default()
+    };
+    let plain = Options {
+        patience,
+        ..options()
+    };
+    let secured = Options {
+        patience,
+        ..site.options()
+    };
+    let address = start(plain, 64 << 20).await;
+    let mut reader = being_answered(&address).await;
+    cut_off(&mut reader).await;
+    let address = start(secured, 64 << 20).await;
+    let mut reader = site.authority.connect(&address).await;
+    reader.write_all(METRICS).await.expect("it takes bytes");
+    reader
+        .read_exact(&mut [0; 64])
+        .await
+        .expect("it begins to answer");
+    cut_off(&mut reader).await;
 }
 
 #[tokio::test]
@@ -123,14 +241,9 @@ async fn what_is_too_long_is_refused_over_tls() {
 }
 
 #[tokio::test]
-async fn a_reader_over_tls_that_stalls_is_cut_off_and_its_place_is_free_again() {
+async fn a_reader_over_tls_that_stalls_gives_way_to_the_next_request() {
     let site = Site::new(SERVER);
-    let patience = Patience {
-        write: Duration::from_secs(1),
-        ..Patience::default()
-    };
     let options = Options {
-        patience,
         max_requests: 1,
         ..site.options()
     };
@@ -142,20 +255,8 @@ async fn a_reader_over_tls_that_stalls_is_cut_off_and_its_place_is_free_again() 
         .await
         .expect("it begins to answer");
     let client = site.client();
-    let get = async |path: &str| {
-        let answer = client.get(format!("https://{address}{path}")).send().await;
-        answer.expect("it answers").status()
-    };
-    assert_eq!(
-        get("/").await,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "one at a time"
-    );
-    assert_eq!(get("/-/healthy").await, StatusCode::OK);
-    let mut tick = tokio::time::interval(Duration::from_millis(50));
-    while get("/").await != StatusCode::OK {
-        tick.tick().await;
-    }
+    let answer = client.get(format!("https://{address}/")).send().await;
+    assert_eq!(answer.expect("it answers").status(), StatusCode::OK);
     assert!(read_to_end(&mut stalled).await.len() < 64 << 20);
 }
 

@@ -17,6 +17,7 @@ mod compatibility;
 mod conformance;
 mod demo_history;
 mod demo_prometheus;
+mod descriptors;
 mod exporter;
 mod failures;
 mod grouping;

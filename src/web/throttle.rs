@@ -1,0 +1,30 @@
+//! Keeps a flood of events from becoming one of log lines.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Often enough to be seen, and few lines a day.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Admits one log line a minute and counts the others.
+#[derive(Default)]
+pub struct Throttle(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    last: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Throttle {
+    /// The number of lines suppressed since the last one; `None` if this one is suppressed too.
+    pub fn admit(&self) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.last.is_some_and(|last| last.elapsed() < INTERVAL) {
+            state.suppressed += 1;
+            return None;
+        }
+        state.last = Some(Instant::now());
+        Some(std::mem::take(&mut state.suppressed))
+    }
+}
