@@ -1,22 +1,23 @@
-//! Names and passwords. bcrypt is slow on purpose, so answers are remembered and one password is looked at a time.
+//! Names and passwords. bcrypt is slow on purpose, so verdicts are remembered, equal checks are made once, and clients take
+//! turns with the others.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hyper::header::HeaderValue;
 use ring::hmac;
 use ring::rand::SystemRandom;
-use tokio::sync::Semaphore;
+use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::config::{Hash, Users};
+use super::turns::{LONGEST_WAIT, Turns};
 
 /// Answers remembered, of the right passwords and of the wrong ones each; as many as the toolkit remembers.
 const REMEMBERED: usize = 100;
-/// Passwords that wait for their turn; beyond, they are not looked at. At a cost of 10 this many take about a second.
-const WAITING: usize = 16;
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +26,16 @@ pub enum Verdict {
     Welcome,
     /// A name and a password are missing or wrong.
     Refused,
-    /// Too many passwords wait to be looked at.
+    /// Too many passwords wait to be checked.
     Busy,
 }
 
 /// Knows which passwords are right, once it has found out.
 pub struct BasicAuth {
     answers: Arc<Answers>,
-    turn: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    turns: Turns,
+    /// Checks under way, which equal ones join.
+    checks: Mutex<HashMap<Question, Weak<OnceCell<bool>>>>,
 }
 
 impl BasicAuth {
@@ -48,13 +50,18 @@ impl BasicAuth {
                 key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?,
                 known: Mutex::default(),
             }),
-            turn: Arc::new(Semaphore::new(1)),
-            waiting: Arc::new(Semaphore::new(WAITING)),
+            turns: Turns::default(),
+            checks: Mutex::default(),
         })
     }
 
-    /// Looks at an `Authorization` header.
-    pub async fn judge(&self, users: &Users, authorization: Option<&HeaderValue>) -> Verdict {
+    /// Judges an `Authorization` header that came from this client.
+    pub async fn judge(
+        &self,
+        users: &Users,
+        authorization: Option<&HeaderValue>,
+        client: IpAddr,
+    ) -> Verdict {
         let Some(credentials) = authorization.and_then(credentials) else {
             return Verdict::Refused;
         };
@@ -80,25 +87,40 @@ impl BasicAuth {
         if let Some(right) = self.answers.find(&question) {
             return verdict(right);
         }
-        let Ok(place) = self.waiting.clone().try_acquire_owned() else {
-            return Verdict::Busy;
-        };
-        let Ok(turn) = self.turn.clone().acquire_owned().await else {
-            return Verdict::Busy;
-        };
-        if let Some(right) = self.answers.find(&question) {
-            return verdict(right);
-        }
-        let (answers, exists) = (self.answers.clone(), known.is_some());
-        let password = Zeroizing::new(password.to_vec());
-        let looking = tokio::task::spawn_blocking(move || {
-            // It goes on when the client has gone away, and nobody else's turn comes before it is done.
-            let _held = (place, turn);
-            let right = hash.is_of(&password) && exists;
-            answers.remember(question, right);
-            right
+        let check = self.check(question);
+        let right = check.get_or_init(async || {
+            let turn = self.turns.take(client).await;
+            // The client of an equal check may have gone away before it was done.
+            if let Some(right) = self.answers.find(&question) {
+                return right;
+            }
+            let (answers, exists) = (self.answers.clone(), known.is_some());
+            let password = Zeroizing::new(password.to_vec());
+            let checking = tokio::task::spawn_blocking(move || {
+                // It goes on when the client has gone away, and no other turn begins before it is done.
+                let _turn = turn;
+                let right = hash.is_of(&password) && exists;
+                answers.remember(question, right);
+                right
+            });
+            checking.await.unwrap_or(false)
         });
-        verdict(looking.await.unwrap_or(false))
+        match tokio::time::timeout(LONGEST_WAIT, right).await {
+            Ok(right) => verdict(*right),
+            Err(_) => Verdict::Busy,
+        }
+    }
+
+    /// The check of this question, which equal questions share.
+    fn check(&self, question: Question) -> Arc<OnceCell<bool>> {
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(check) = checks.get(&question).and_then(Weak::upgrade) {
+            return check;
+        }
+        checks.retain(|_, check| check.strong_count() > 0);
+        let check = Arc::default();
+        checks.insert(question, Arc::downgrade(&check));
+        check
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who comes in: the web configuration in force, which is read again when its files change.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub enum Refusal {
     /// The name or the password is missing or wrong.
     Unauthorized,
-    /// Too many passwords wait to be looked at.
+    /// Too many passwords wait to be checked.
     Busy,
     /// The rate limit is reached.
     TooMany,
@@ -98,7 +99,7 @@ impl Gate {
         state.config.clone()
     }
 
-    /// Whether a request with these headers is answered.
+    /// Whether a request of this client with these headers is answered.
     ///
     /// # Errors
     ///
@@ -107,6 +108,7 @@ impl Gate {
         &self,
         config: &WebConfig,
         headers: &HeaderMap,
+        client: IpAddr,
     ) -> Result<(), Refusal> {
         if let Some(limit) = &config.rate_limit
             && !limit.admits(Instant::now())
@@ -117,7 +119,7 @@ impl Gate {
             return Ok(());
         }
         let authorization = headers.get(AUTHORIZATION);
-        match self.auth.judge(&config.users, authorization).await {
+        match self.auth.judge(&config.users, authorization, client).await {
             Verdict::Welcome => Ok(()),
             Verdict::Refused => Err(Refusal::Unauthorized),
             Verdict::Busy => Err(Refusal::Busy),

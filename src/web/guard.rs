@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use hyper::body::Body;
-use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{CONNECTION, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode};
 use rustls::ServerConfig;
 
 use super::Site;
 use super::connections::Connection;
 use super::gate::{Gate, Refusal};
-use super::routes::{Answer, answer, plain, with};
+use super::routes::{Answer, answer, busy, plain, with};
 use super::server::Shared;
 
 /// The TLS of a connection.
@@ -36,7 +36,8 @@ pub async fn guarded<S: Site>(
         return with(plain(StatusCode::BAD_REQUEST, text), CONNECTION, close);
     };
     let config = gate.current();
-    let mut response = match gate.admit(&config, request.headers()).await {
+    let admitted = gate.admit(&config, request.headers(), connection.client);
+    let mut response = match admitted.await {
         Ok(()) => answer(shared, connection, request).await,
         Err(refusal) => refused(refusal),
     };
@@ -61,14 +62,7 @@ fn refused(refusal: Refusal) -> Response<Answer> {
             WWW_AUTHENTICATE,
             HeaderValue::from_static("Basic realm=\"kiwivm_exporter\", charset=\"UTF-8\""),
         ),
-        Refusal::Busy => with(
-            plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Too many passwords are waiting to be checked.\n",
-            ),
-            RETRY_AFTER,
-            HeaderValue::from_static("1"),
-        ),
+        Refusal::Busy => busy("Too many passwords are waiting to be checked.\n"),
         Refusal::TooMany => plain(
             StatusCode::TOO_MANY_REQUESTS,
             "Too many requests, see rate_limit in the web configuration.\n",

@@ -17,6 +17,7 @@ mod san;
 mod server;
 mod status;
 mod throttle;
+mod turns;
 
 pub use gate::{Gate, validate};
 pub use healthcheck::healthcheck;

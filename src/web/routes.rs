@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
@@ -20,12 +21,16 @@ use super::connections::{Connection, Connections, Responding};
 use super::negotiation::{Form, header};
 use super::server::Shared;
 use super::status::CONTENT_SECURITY_POLICY as POLICY;
+use super::turns::LONGEST_WAIT;
 use super::{Site, Status};
 use crate::exposition::format::{accepts_gzip, prefers_json};
 use crate::exposition::{UnknownVps, compress};
 
 /// A longer target than any list of VPSes that makes sense.
 const LONGEST_TARGET: usize = 8 << 10;
+
+/// After a page of its own, so many times as long as that took belongs to others: such pages take a quarter of the time.
+const REST: u32 = 3;
 
 /// The status for scripts.
 const STATUS_JSON: &str = "/status.json";
@@ -164,33 +169,56 @@ async fn route<S: Site>(
                 Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             }
         }
-        _ => limited(shared, request).await,
+        _ => limited(shared, connection, request).await,
     }
 }
 
-/// The answers that cost something.
-async fn limited<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Response<Answer> {
+/// The answers that cost something. The whole exposition is rendered once for everybody; anything else is rendered for one
+/// request, so clients take turns with it.
+async fn limited<S: Site>(
+    shared: &Shared<S>,
+    connection: &Connection,
+    request: &Request<impl Body>,
+) -> Response<Answer> {
+    let status = matches!(request.uri().path(), "/" | STATUS_JSON);
+    let vps = request.uri().query().map(named_vps).unwrap_or_default();
+    let turn = if status || !vps.is_empty() {
+        let turn = shared.turns.take(connection.client);
+        let Ok(turn) = tokio::time::timeout(LONGEST_WAIT, turn).await else {
+            return busy("Too many requests for pages of their own.\n");
+        };
+        Some(turn)
+    } else {
+        None
+    };
     let permit = match &shared.requests {
         None => None,
         Some(requests) => {
             let Some(permit) = permit(requests, &shared.connections).await else {
-                let text = "Too many requests at once, see --web.max-requests.\n";
-                let response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
-                return with(response, RETRY_AFTER, HeaderValue::from_static("1"));
+                return busy("Too many requests at once, see --web.max-requests.\n");
             };
             Some(permit)
         }
     };
-    let path = request.uri().path();
-    let mut response = if matches!(path, "/" | STATUS_JSON) {
-        status(&shared.site.status(), request)
+    let started = Instant::now();
+    let mut response = if status {
+        self::status(&shared.site.status(), request)
     } else {
-        metrics(shared, request)
+        metrics(shared, request, &vps)
     };
+    if let Some(turn) = turn {
+        turn.end_after(started.elapsed() * REST);
+    }
     if let Some(piece) = &mut response.body_mut().0 {
         piece.permit = permit;
     }
     response
+}
+
+/// 503, and come again soon.
+pub(super) fn busy(text: &'static str) -> Response<Answer> {
+    let response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+    with(response, RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
 /// One of the requests in flight. Those whose clients do not take their response give way.
@@ -208,14 +236,17 @@ async fn permit(
     }
 }
 
-fn metrics<S: Site>(shared: &Shared<S>, request: &Request<impl Body>) -> Response<Answer> {
+fn metrics<S: Site>(
+    shared: &Shared<S>,
+    request: &Request<impl Body>,
+    vps: &[String],
+) -> Response<Answer> {
     let Form {
         format,
         gzip,
         headers,
     } = shared.negotiation.form(request.headers());
-    let vps = request.uri().query().map(named_vps).unwrap_or_default();
-    match shared.site.metrics(format, gzip, &vps) {
+    match shared.site.metrics(format, gzip, vps) {
         Ok(body) => respond(StatusCode::OK, headers, body),
         Err(UnknownVps(name)) => plain(
             StatusCode::BAD_REQUEST,

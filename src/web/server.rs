@@ -27,6 +27,7 @@ use super::negotiation::Negotiation;
 use super::patience::Patient;
 use super::routes::{Answer, answer, plain};
 use super::throttle::Throttle;
+use super::turns::Turns;
 use super::{Options, Site};
 
 /// A request line and headers larger than this are refused.
@@ -43,6 +44,7 @@ pub struct Shared<S> {
     pub(super) requests: Option<Arc<Semaphore>>,
     pub(super) negotiation: Negotiation,
     pub(super) connections: Connections,
+    pub(super) turns: Turns,
 }
 
 /// Serves on bound listeners until `shutdown` ends; answers in flight are finished then.
@@ -63,6 +65,7 @@ pub async fn serve<S: Site>(
         requests,
         negotiation: Negotiation::default(),
         connections,
+        turns: Turns::default(),
     });
     let (stop, stopping) = watch::channel(false);
     let (not_accepted, too_many) = (Throttle::default(), Throttle::default());

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -150,10 +151,16 @@ pub async fn get(url: &str) -> String {
 
 /// A client for the tests themselves.
 pub fn http() -> reqwest::Client {
+    http_from(None)
+}
+
+/// The same from another address of loopback: a machine of its own, as far as the server can tell.
+pub fn http_from(address: Option<[u8; 4]>) -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
         .no_gzip()
+        .local_address(address.map(IpAddr::from))
         .build()
         .expect("there is no TLS in it")
 }

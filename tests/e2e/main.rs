@@ -20,6 +20,7 @@ mod demo_prometheus;
 mod descriptors;
 mod exporter;
 mod failures;
+mod fairness;
 mod grouping;
 mod inhibition;
 mod inventory;

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,12 +27,19 @@ pub struct Echo {
     pub body: usize,
     /// A reload takes until it is told to end.
     pub reload: Notify,
+    /// Pages of some VPSes take so long to render, and are counted.
+    pub rendering: Duration,
+    pub rendered: AtomicU32,
 }
 
 impl Site for Echo {
     fn metrics(&self, format: Format, gzip: bool, vps: &[String]) -> Result<Bytes, UnknownVps> {
         if self.body > 0 {
             return Ok(vec![b'x'; self.body].into());
+        }
+        if !vps.is_empty() {
+            std::thread::sleep(self.rendering);
+            self.rendered.fetch_add(1, Ordering::Relaxed);
         }
         match vps.iter().find(|name| *name == "nope") {
             Some(name) => Err(UnknownVps(name.clone())),
