@@ -192,7 +192,7 @@ pub fn real(value: &Value) -> Option<f64> {
 pub fn flag(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(_, flag) => Some(*flag),
-        Value::String(_, text) => text.parse().ok(),
+        Value::String(_, text) => text.to_ascii_lowercase().parse().ok(),
         _ => None,
     }
 }

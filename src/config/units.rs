@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-/// `90s`, `5m`, `1h30m`, `500ms`, `1d`; `None` for anything else.
+/// In nanoseconds.
+const SECOND: u128 = 1_000_000_000;
+
+/// `90s`, `5m`, `1h30m`, `1.5s`, `500ms`, `100us`, `1d`; `None` for anything else. The units are those of Go, and days.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
@@ -11,24 +14,37 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         return None;
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let milliseconds = match &rest[..unit] {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
+        let is_number = |c: char| c.is_ascii_digit() || c == '.';
+        let (number, after) = rest.split_at(rest.find(|c| !is_number(c))?);
+        let (unit, after) = after.split_at(after.find(is_number).unwrap_or(after.len()));
+        let unit = match unit {
+            "ns" => 1,
+            // Both letters that look like a mu are in use.
+            "us" | "\u{b5}s" | "\u{3bc}s" => 1000,
+            "ms" => 1_000_000,
+            "s" => SECOND,
+            "m" => 60 * SECOND,
+            "h" => 3600 * SECOND,
+            "d" => 86_400 * SECOND,
             _ => return None,
         };
-        total = total.checked_add(Duration::from_millis(number.checked_mul(milliseconds)?))?;
-        rest = &rest[unit..];
+        let nanoseconds = times(number, unit)?;
+        let seconds = u64::try_from(nanoseconds / SECOND).ok()?;
+        let rest_of_second = u32::try_from(nanoseconds % SECOND).ok()?;
+        total = total.checked_add(Duration::new(seconds, rest_of_second))?;
+        rest = after;
     }
     Some(total)
+}
+
+/// A decimal number times a unit, rounded down.
+fn times(number: &str, unit: u128) -> Option<u128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    // No unit has more digits than these. The part after a second point is no number.
+    let fraction = fraction.get(..20).unwrap_or(fraction);
+    let digits = u32::try_from(fraction.len()).ok()?;
+    let all: u128 = format!("{whole}{fraction}").parse().ok()?;
+    Some(all.checked_mul(unit)? / 10_u128.pow(digits))
 }
 
 /// `100MiB`, `1GB`, `4096`; `None` for anything else.
@@ -86,7 +102,25 @@ mod tests {
                 "{text}"
             );
         }
-        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+        for (text, nanoseconds) in [
+            ("500ms", 500_000_000),
+            ("1.5s", 1_500_000_000),
+            (".5s", 500_000_000),
+            ("1.s", 1_000_000_000),
+            ("1h0.5m", 3_630_000_000_000),
+            ("100us", 100_000),
+            ("100\u{b5}s", 100_000),
+            ("100\u{3bc}s", 100_000),
+            ("7ns", 7),
+            ("0.3333333333333333333333333h", 1_199_999_999_999),
+            ("25h", 90_000_000_000_000),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Some(Duration::from_nanos(nanoseconds)),
+                "{text}"
+            );
+        }
         for text in [
             "",
             "5",
@@ -96,6 +130,10 @@ mod tests {
             "-5m",
             "99999999999999999999s",
             "18446744073709551615d",
+            ".s",
+            "1.2.3s",
+            "1.5",
+            "s5",
         ] {
             assert_eq!(parse_duration(text), None, "{text}");
         }

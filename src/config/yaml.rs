@@ -1,9 +1,15 @@
 //! A figment provider over YAML text. figment's own depends on a reader that is no longer kept.
 
-use figment::value::{Dict, Map, Value};
-use figment::{Error, Metadata, Profile, Provider};
+use std::fmt;
 
-/// YAML that was read.
+use figment::value::{Dict, Empty, Map, Tag, Value};
+use figment::{Error, Metadata, Profile, Provider};
+use serde::de::{Deserialize as _, Error as _};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use yaml_serde::Value as Shape;
+
+/// YAML that was read. Scalars are text as it was written, in keys and in values: what number or flag they are is for
+/// those to say who read them, and `1e3` or `True` may be a name.
 pub struct Yaml(pub Dict);
 
 /// Why YAML could not be read; the text itself is never part of it.
@@ -16,36 +22,92 @@ pub struct YamlError {
 impl Yaml {
     /// Reads one document; an empty one has no keys.
     pub fn parse(text: &str) -> Result<Self, YamlError> {
-        // Its own value type refuses a key that is there twice; figment's would take the last.
-        let value: yaml_serde::Value = yaml_serde::from_str(text).map_err(|error| YamlError {
-            line: error.location().map(|location| location.line()),
-        })?;
-        match Value::serialize(with_text_keys(value)) {
+        // The first reading tells scalars from the rest, the second reads scalars as text.
+        let read = || {
+            let shape: Shape = yaml_serde::from_str(text)?;
+            Node(&shape).deserialize(yaml_serde::Deserializer::from_str(text))
+        };
+        match read() {
             Ok(Value::Empty(..)) => Ok(Self(Dict::new())),
             Ok(Value::Dict(_, dict)) => Ok(Self(dict)),
-            _ => Err(YamlError { line: Some(1) }),
+            Ok(_) => Err(YamlError { line: Some(1) }),
+            Err(error) => Err(YamlError {
+                line: error.location().map(|location| location.line()),
+            }),
         }
     }
 }
 
-/// Keys are text here: a bare number is taken as it was written.
-fn with_text_keys(value: yaml_serde::Value) -> yaml_serde::Value {
-    use yaml_serde::Value;
-    match value {
-        Value::Mapping(mapping) => {
-            let entry = |(key, value)| {
-                let key = match key {
-                    Value::Number(number) => Value::String(number.to_string()),
-                    Value::Bool(flag) => Value::String(flag.to_string()),
-                    other => other,
-                };
-                (key, with_text_keys(value))
-            };
-            Value::Mapping(mapping.into_iter().map(entry).collect())
+/// A node of this shape.
+struct Node<'a>(&'a Shape);
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, node: D) -> Result<Value, D::Error> {
+        match self.0 {
+            Shape::Null => {
+                IgnoredAny::deserialize(node)?;
+                Ok(Value::Empty(Tag::Default, Empty::None))
+            }
+            Shape::Mapping(_) => node.deserialize_map(self),
+            Shape::Sequence(_) => node.deserialize_seq(self),
+            Shape::Tagged(tagged) => Node(&tagged.value).deserialize(node),
+            Shape::Bool(_) | Shape::Number(_) | Shape::String(_) => {
+                String::deserialize(node).map(Value::from)
+            }
         }
-        Value::Sequence(items) => Value::Sequence(items.into_iter().map(with_text_keys).collect()),
-        other => other,
     }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping or a sequence")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut shapes = self.0.as_mapping().into_iter().flat_map(|map| map.values());
+        let mut dict = Dict::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let value = map.next_value_seed(Node(shapes.next().unwrap_or(&Shape::Null)))?;
+            if dict.insert(key, value).is_some() {
+                return Err(A::Error::custom("a key is there twice"));
+            }
+        }
+        match dict.remove("<<") {
+            None => {}
+            Some(Value::Dict(_, merged)) => merge(&mut dict, merged),
+            Some(Value::Array(_, all)) => {
+                for merged in all {
+                    let merged = merged.into_dict();
+                    merge(&mut dict, merged.ok_or_else(|| not_mergeable::<A>())?);
+                }
+            }
+            Some(_) => return Err(not_mergeable::<A>()),
+        }
+        Ok(dict.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        for shape in self.0.as_sequence().into_iter().flatten() {
+            items.extend(seq.next_element_seed(Node(shape))?);
+        }
+        Ok(items.into())
+    }
+}
+
+/// The merge key of YAML 1.1: a mapping's own keys count, then those of the mappings merged, the first before the next.
+fn merge(dict: &mut Dict, merged: Dict) {
+    for (key, value) in merged {
+        dict.entry(key).or_insert(value);
+    }
+}
+
+fn not_mergeable<'de, A: MapAccess<'de>>() -> A::Error {
+    A::Error::custom("what is merged is no mapping")
 }
 
 impl Provider for Yaml {
@@ -55,5 +117,89 @@ impl Provider for Yaml {
 
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
         Ok(Profile::Default.collect(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Dict {
+        let read = Yaml::parse(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+        read.0
+    }
+
+    #[test]
+    fn scalars_are_text_as_it_was_written() {
+        for scalar in [
+            "0x10",
+            "1e3",
+            "1.50",
+            "True",
+            "0b11",
+            "0o17",
+            "007",
+            "+1",
+            ".5",
+            "-0",
+            "1_000",
+            "yes",
+            "FALSE",
+            ".inf",
+            "1e999",
+            "2026-01-01",
+            "1:30",
+            "12345678901234567890123456789012345678901234",
+        ] {
+            let read = read(&format!(
+                "{scalar}: {scalar}\nlist: [{scalar}, \"{scalar}\"]\n"
+            ));
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            assert_eq!(text(&read[scalar]).as_deref(), Some(scalar));
+            let list = read["list"].as_array().expect("it is a list");
+            assert!(
+                list.iter().all(|item| item.as_str() == Some(scalar)),
+                "{scalar}"
+            );
+        }
+        let read =
+            read("~: 1\nnothing: ~\nneither:\n\"\": \"\"\ntagged: !y 1\nlist: !y [!z {a: 1}]\n");
+        assert_eq!(read["~"].as_str(), Some("1"));
+        let list = read["list"].as_array().expect("it is a list");
+        assert!(list[0].as_dict().is_some());
+        assert!(matches!(read["nothing"], Value::Empty(..)));
+        assert!(matches!(read["neither"], Value::Empty(..)));
+        assert_eq!(read[""].as_str(), Some(""));
+        assert_eq!(read["tagged"].as_str(), Some("1"));
+    }
+
+    #[test]
+    fn merge_keys_bring_keys_and_override_none() {
+        let read = read(
+            "a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\none: {<<: *a, x: 0}\nboth: {<<: [*a, *b], x: 0}\nlist: [{<<: *a}]\n",
+        );
+        let shown = |key: &str| {
+            let dict = read[key].as_dict().expect("it is a mapping");
+            let pairs = dict
+                .iter()
+                .map(|(key, value)| format!("{key}{}", value.as_str().unwrap_or_default()));
+            pairs.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            (shown("one"), shown("both")),
+            ("x0 y1".to_owned(), "x0 y1 z2".to_owned())
+        );
+        for wrong in [
+            "{<<: 1}",
+            "{<<: [1]}",
+            "{a: 1, a: 2}",
+            "{1: x, \"1\": y}",
+            "[a]",
+            "a",
+            "{[a]: 1}",
+            "{a: *b}",
+        ] {
+            assert!(Yaml::parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -49,6 +49,86 @@ async fn credentials_of_every_form() {
     }
 }
 
+/// YAML would make numbers and flags of these.
+#[tokio::test]
+async fn names_are_taken_literally() {
+    let names = [
+        "0x10",
+        "1e3",
+        "1.50",
+        "True",
+        "0b11",
+        "0o17",
+        "007",
+        "~",
+        "yes",
+        ".5",
+        "2026-01-01",
+        "1_000",
+    ];
+    let users = names.map(|name| format!("  {name}: {}\n", hash()));
+    let site = Site::new(&format!("basic_auth_users:\n{}", users.concat()));
+    let url = format!("http://{}/", start(site.options(), 0).await);
+    for name in names {
+        let status = get(&http(), &url, name, "right").await;
+        assert_eq!(status, StatusCode::OK, "{name}");
+    }
+    for name in [
+        "16", "1000", "1000.0", "1.5", "true", "3", "15", "7", "null", "0.5",
+    ] {
+        let status = get(&http(), &url, name, "right").await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{name}");
+    }
+}
+
+/// Go's bcrypt takes all of these for the same version.
+#[tokio::test]
+async fn hashes_of_every_version() {
+    let hash = hash();
+    let tail = hash.trim_start_matches("$2b$");
+    let versions = ["2", "2a", "2b", "2x", "2y"];
+    let users = versions.map(|version| format!("  u{version}: ${version}${tail}\n"));
+    let site = Site::new(&format!("basic_auth_users:\n{}", users.concat()));
+    let url = format!("http://{}/", start(site.options(), 0).await);
+    for version in versions {
+        let name = format!("u{version}");
+        let status = get(&http(), &url, &name, "right").await;
+        assert_eq!(status, StatusCode::OK, "{version}");
+        let status = get(&http(), &url, &name, "wrong").await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn merge_keys_durations_and_bursts_as_the_toolkit_takes_them() {
+    for interval in [
+        "1.5s", "100us", "25h", "1h0.5m", "7ns", "2000000h", "\"1s\"",
+    ] {
+        for burst in ["1", "1000001", "9223372036854775807"] {
+            let site = Site::new(&format!(
+                "rate_limit: {{interval: {interval}, burst: {burst}}}\n"
+            ));
+            let url = format!("http://{}/-/healthy", start(site.options(), 0).await);
+            let answer = http().get(&url).send().await.expect("it answers");
+            assert_eq!(answer.status(), StatusCode::OK, "{interval} {burst}");
+        }
+    }
+    let site = Site::new("rate_limit: {interval: 25h, burst: 1}\n");
+    let url = format!("http://{}/-/healthy", start(site.options(), 0).await);
+    for status in [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS] {
+        let answer = http().get(&url).send().await.expect("it answers");
+        assert_eq!(answer.status(), status);
+    }
+    let site = Site::new(&format!(
+        "basic_auth_users: {{<<: [&team {{alice: {0}}}, {{alice: x, bob: {0}}}], carol: {0}}}\n",
+        hash()
+    ));
+    let url = format!("http://{}/", start(site.options(), 0).await);
+    for name in ["alice", "bob", "carol"] {
+        assert_eq!(get(&http(), &url, name, "right").await, StatusCode::OK);
+    }
+}
+
 #[tokio::test]
 async fn a_user_who_is_taken_out_is_out_also_on_a_connection_that_is_kept() {
     let site = Site::new(&format!(

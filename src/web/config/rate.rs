@@ -8,6 +8,8 @@ use figment::value::{Dict, Value};
 use crate::config::{Reader, duration, whole};
 
 const SECTION: &str = "rate_limit";
+/// What Go's durations hold.
+const LONGEST: Duration = Duration::from_nanos(i64::MAX.unsigned_abs());
 
 /// A bucket of tokens: a request takes one, each interval brings one, `burst` is the most there are.
 #[derive(Debug)]
@@ -22,8 +24,10 @@ impl RateLimit {
     /// Takes a token, if there is one.
     pub fn admits(&self, now: Instant) -> bool {
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
-        let after = (*full).max(now) + self.interval;
-        let admits = after <= now + self.interval * self.burst;
+        let Some(after) = (*full).max(now).checked_add(self.interval) else {
+            return false;
+        };
+        let admits = after.duration_since(now) <= self.interval.saturating_mul(self.burst);
         if admits {
             *full = after;
         }
@@ -37,15 +41,14 @@ pub fn rate_limit(reader: &mut Reader, top: &Dict) -> Option<RateLimit> {
     let interval = |value: &Value| match whole(value) {
         // The toolkit takes a bare number for nanoseconds, which nobody means.
         Some(number) => (number == 0).then_some(Duration::ZERO),
-        None => duration(value).filter(|interval| *interval <= Duration::from_secs(86_400)),
+        None => duration(value).filter(|interval| *interval <= LONGEST),
     };
-    let expected = "a duration such as 1s or 100ms, a day at most, or 0 for no limit";
+    let expected = "a duration such as 1s or 100ms, 292 years at most, or 0 for no limit";
     let interval = reader.read(&section, SECTION, "interval", expected, interval);
     let burst = reader
         .read(&section, SECTION, "burst", "a whole number", |value| {
-            u32::try_from(whole(value)?)
-                .ok()
-                .filter(|burst| *burst <= 1_000_000)
+            // A larger one makes no difference: so many requests do not come.
+            whole(value).map(|burst| u32::try_from(burst).unwrap_or(u32::MAX))
         })
         .unwrap_or_default();
     let interval = interval.filter(|interval| !interval.is_zero())?;
@@ -81,5 +84,11 @@ mod tests {
         );
         assert_eq!([1.9, 2.0, 2.1].map(admitted), [false, true, false]);
         assert_eq!([100.0; 4].map(admitted), [true, true, true, false]);
+        let largest = RateLimit {
+            interval: LONGEST,
+            burst: u32::MAX,
+            full: Mutex::new(start),
+        };
+        assert!(largest.admits(start) && largest.admits(start));
     }
 }

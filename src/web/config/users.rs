@@ -36,15 +36,16 @@ impl fmt::Debug for Hash {
 }
 
 impl Hash {
+    /// Reads `$2$` and `$2` with any letter before the second `$`, all as the same version. Go does so.
     fn parse(text: &str) -> Option<Self> {
-        let version = ["$2a$", "$2b$", "$2y$"]
-            .iter()
-            .any(|version| text.starts_with(version));
-        let (head, salt, tail) = (text.get(..7)?, text.get(7..29)?, text.get(29..)?);
+        let version = text.strip_prefix("$2")?;
+        let version = version.strip_prefix(|c: char| c.is_ascii_alphabetic());
+        let rest = version.or(text.strip_prefix("$2"))?.strip_prefix('$')?;
+        let (cost, salt, tail) = (rest.get(..3)?, rest.get(3..25)?, rest.get(25..)?);
         let salt = BASE_64.encode(LENIENT.decode(salt).ok()?);
-        let text = format!("{head}{salt}{tail}");
+        let text = format!("$2b${cost}{salt}{tail}");
         let cost = text.parse::<HashParts>().ok()?.get_cost();
-        (version && COSTS.contains(&cost)).then_some(Self { text, cost })
+        COSTS.contains(&cost).then_some(Self { text, cost })
     }
 
     /// One that takes as long to compare with as any other of this cost. No password is known for it.
@@ -115,7 +116,7 @@ pub fn users(reader: &mut Reader, top: &Dict) -> Users {
             }
             None => reader.problem(
                 &path,
-                "must be a bcrypt hash that begins with $2y$, $2b$ or $2a$, not the password itself: make one with htpasswd -nBC 10 \"\" | tr -d ':\\n'",
+                "must be a bcrypt hash, which begins with $2, not the password itself: make one with htpasswd -nBC 10 \"\" | tr -d ':\\n'",
             ),
         }
     }
