@@ -145,6 +145,41 @@ impl ClientCertVerifier for Policy {
     }
 }
 
+/// Tells why a client's certificate is refused; `None` of any other error of a handshake.
+pub fn why_refused(error: &Error) -> Option<String> {
+    let Error::InvalidCertificate(reason) = error else {
+        return None;
+    };
+    let other = match reason {
+        CertificateError::Other(other) => other.0.downcast_ref(),
+        _ => None,
+    };
+    let words = match reason {
+        _ if matches!(other, Some(webpki::Error::UnsupportedCertVersion)) => {
+            "it is X.509 version 1, and only version 3 is supported: issue it again with extensions (openssl x509 -req -extfile FILE)"
+        }
+        _ if matches!(other, Some(webpki::Error::CaUsedAsEndEntity)) => {
+            "it is the certificate of a CA, and client_ca does not hold it"
+        }
+        CertificateError::BadSignature => {
+            "another CA of the same name has issued it, or the client does not have its key"
+        }
+        CertificateError::UnknownIssuer => "no CA of client_ca has issued it",
+        CertificateError::ApplicationVerificationFailure => {
+            "none of its names is in client_allowed_sans"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its extended key usage does not include clients"
+        }
+        _ => return Some(error.to_string()),
+    };
+    Some(words.to_owned())
+}
+
 /// A certificate that signed itself, as `openssl req -x509` makes it, is a CA by its own words. Go takes it for a client's
 /// when it is in the list of CAs; its time was checked before this error comes.
 fn is_authority_itself(error: &Error) -> bool {

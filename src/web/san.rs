@@ -1,86 +1,44 @@
-//! The names in a certificate: DNS, mail, URI, IP. Of X.509 only what leads to them is read.
+//! The names in a certificate.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-const SEQUENCE: u8 = 0x30;
-const OBJECT_IDENTIFIER: u8 = 0x06;
-const OCTET_STRING: u8 = 0x04;
-/// The extensions, `[3]` of what is signed.
-const EXTENSIONS: u8 = 0xa3;
-/// 2.5.29.17.
-const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-/// Every subject alternative name of a certificate (DER), in the words of Go; none of one that makes no sense.
+/// Every DNS name, mail address, URI and IP address of a certificate (DER), in the words of Go; none of one that makes no
+/// sense.
 pub fn subject_alternative_names(certificate: &[u8]) -> Vec<String> {
-    names(certificate).unwrap_or_default()
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return Vec::new();
+    };
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(name)
+        .collect()
 }
 
-fn names(certificate: &[u8]) -> Option<Vec<String>> {
-    let signed = inside(inside(certificate, SEQUENCE)?, SEQUENCE)?;
-    let extensions = inside(
-        elements(signed).find(|(tag, _)| *tag == EXTENSIONS)?.1,
-        SEQUENCE,
-    )?;
-    let names = elements(extensions).find_map(|(_, extension)| {
-        let mut parts = elements(extension);
-        (parts.next()? == (OBJECT_IDENTIFIER, SUBJECT_ALTERNATIVE_NAME)).then_some(())?;
-        parts
-            .find(|(tag, _)| *tag == OCTET_STRING)
-            .map(|(_, names)| names)
-    })?;
-    Some(
-        elements(inside(names, SEQUENCE)?)
-            .filter_map(name)
-            .collect(),
-    )
-}
-
-fn name((tag, content): (u8, &[u8])) -> Option<String> {
-    match tag {
-        // Mail, DNS, URI.
-        0x81 | 0x82 | 0x86 => String::from_utf8(content.to_vec()).ok(),
-        0x87 => {
-            let address: IpAddr = match content.len() {
-                4 => Ipv4Addr::from(<[u8; 4]>::try_from(content).ok()?).into(),
-                _ => Ipv6Addr::from(<[u8; 16]>::try_from(content).ok()?).into(),
-            };
-            Some(address.to_canonical().to_string())
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::RFC822Name(name) | GeneralName::DNSName(name) | GeneralName::URI(name) => {
+            Some((*name).to_owned())
+        }
+        GeneralName::IPAddress(bytes) => {
+            let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            let sixteen = <[u8; 16]>::try_from(*bytes).map(IpAddr::from);
+            Some(four.or(sixteen).ok()?.to_canonical().to_string())
         }
         _ => None,
     }
 }
 
-/// The content of the first element, which must have this tag.
-fn inside(der: &[u8], tag: u8) -> Option<&[u8]> {
-    elements(der)
-        .next()
-        .filter(|(found, _)| *found == tag)
-        .map(|(_, content)| content)
-}
-
-/// Tags and contents, up to the first that is broken.
-fn elements(mut der: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    std::iter::from_fn(move || {
-        let (&tag, rest) = der.split_first()?;
-        let (&first, mut rest) = rest.split_first()?;
-        let length = if first < 0x80 {
-            usize::from(first)
-        } else {
-            let (digits, after) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            rest = after;
-            (digits.len() <= 4).then_some(())?;
-            digits
-                .iter()
-                .fold(0, |length, digit| (length << 8) | usize::from(*digit))
-        };
-        let (content, rest) = rest.split_at_checked(length)?;
-        der = rest;
-        Some((tag, content))
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use rcgen::{CertificateParams, KeyPair, SanType};
 
     use super::*;

@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::either::Either;
 
 use super::checks::has_valid_host;
+use super::client_certificate::why_refused;
 use super::connections::{Connection, Connections};
 use super::guard::{Secured, guarded};
 use super::handshake::shake_hands;
@@ -45,6 +46,7 @@ pub struct Shared<S> {
     pub(super) negotiation: Negotiation,
     pub(super) connections: Connections,
     pub(super) turns: Turns,
+    refused_certificates: Throttle,
 }
 
 /// Serves on bound listeners until `shutdown` ends; answers in flight are finished then.
@@ -66,6 +68,7 @@ pub async fn serve<S: Site>(
         negotiation: Negotiation::default(),
         connections,
         turns: Turns::default(),
+        refused_certificates: Throttle::default(),
     });
     let (stop, stopping) = watch::channel(false);
     let (not_accepted, too_many) = (Throttle::default(), Throttle::default());
@@ -152,7 +155,15 @@ async fn attend<S: Site>(
             match secured {
                 Ok(stream) => stream,
                 Err(error) => {
-                    tracing::debug!(%client, %error, "no TLS with this client");
+                    let refused = error.get_ref().and_then(|error| error.downcast_ref());
+                    match refused.and_then(why_refused) {
+                        None => tracing::debug!(%client, %error, "no TLS with this client"),
+                        Some(reason) => {
+                            if let Some(suppressed) = shared.refused_certificates.admit() {
+                                tracing::warn!(%client, reason, suppressed, "client certificate refused");
+                            }
+                        }
+                    }
                     return;
                 }
             }

@@ -3,17 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, SigningKey as _,
 };
 use reqwest::{Certificate, ClientBuilder, Identity};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use x509_parser::asn1_rs::{Any, Class, FromDer as _, Tag, ToDer as _};
 
 use crate::exporter::write;
 
@@ -33,6 +37,7 @@ pub fn self_signed(names: &[&str]) -> Pair {
 /// A CA of a test.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
+    key: KeyPair,
 }
 
 /// Who the server of a test is.
@@ -68,12 +73,17 @@ fn called(name: &str) -> DistinguishedName {
 
 impl Authority {
     pub fn new() -> Self {
+        Self::named("the CA of a test")
+    }
+
+    pub fn named(name: &str) -> Self {
         let mut params = CertificateParams::default();
-        params.distinguished_name = called("the CA of a test");
+        params.distinguished_name = called(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("there is chance");
-        let issuer = CertifiedIssuer::self_signed(params, key).expect("it is complete");
-        Self { issuer }
+        let same = KeyPair::from_pem(&key.serialize_pem()).expect("it is PEM");
+        let issuer = CertifiedIssuer::self_signed(params, same).expect("it is complete");
+        Self { issuer, key }
     }
 
     pub fn pem(&self) -> String {
@@ -96,6 +106,41 @@ impl Authority {
         Pair {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
+        }
+    }
+
+    /// The same as version 1, which has no extensions, and so no names: `openssl x509 -req` made them until its version 3.2.
+    pub fn issue_version_1(&self) -> Pair {
+        let pair = self.issue(&["a.example"]);
+        let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes());
+        let certificate = certificate.expect("it is PEM");
+        let (_, whole) = Any::from_der(&certificate).expect("it is a sequence");
+        let (after, signed) = Any::from_der(whole.data).expect("it is a sequence");
+        let (_, algorithm) = Any::from_der(after).expect("it is a sequence");
+        let mut fields = signed.data;
+        let mut kept = Vec::new();
+        while let Ok((rest, field)) = Any::from_der(fields) {
+            // Without the version, [0], and the extensions, [3].
+            if field.class() == Class::Universal {
+                kept.extend_from_slice(&fields[..fields.len() - rest.len()]);
+            }
+            fields = rest;
+        }
+        let element = |tag, content: Vec<u8>| {
+            let element = Any::from_tag_and_data(tag, &content);
+            element.to_der_vec().expect("it fits")
+        };
+        let signed = element(Tag::Sequence, kept);
+        let signature = self.key.sign(&signed).expect("there is chance");
+        let algorithm = element(Tag::Sequence, algorithm.data.to_vec());
+        let signature = element(Tag::BitString, [vec![0], signature].concat());
+        let certificate = element(Tag::Sequence, [signed, algorithm, signature].concat());
+        Pair {
+            certificate: format!(
+                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                BASE64_STANDARD.encode(certificate)
+            ),
+            key: pair.key,
         }
     }
 
