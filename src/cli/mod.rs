@@ -12,6 +12,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Clock;
 use crate::config::{Shard, Source};
+use crate::web::{ExternalUrl, Prefix};
 
 /// The port of this exporter.
 const DEFAULT_ADDRESS: &str = ":10064";
@@ -58,7 +59,16 @@ pub struct Cli {
     #[arg(long = "web.config.file", value_name = "PATH", global = true)]
     pub web_config_file: Option<PathBuf>,
 
-    /// Path of the metrics.
+    /// URL under which the exporter is reached from outside, for example through a reverse proxy: for links, and its path
+    /// is the prefix of all routes.
+    #[arg(long = "web.external-url", value_name = "URL", value_parser = ExternalUrl::parse, global = true)]
+    pub external_url: Option<ExternalUrl>,
+
+    /// Prefix of all routes. [default: the path of --web.external-url]
+    #[arg(long = "web.route-prefix", value_name = "PATH", value_parser = Prefix::parse, global = true)]
+    route_prefix: Option<Prefix>,
+
+    /// Path of the metrics, below the prefix.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path, global = true)]
     pub telemetry_path: String,
 
@@ -304,6 +314,16 @@ impl Cli {
         }
     }
 
+    /// The prefix of all routes.
+    #[must_use]
+    pub fn route_prefix(&self) -> Prefix {
+        let external = || Some(self.external_url.as_ref()?.path.clone());
+        self.route_prefix
+            .clone()
+            .or_else(external)
+            .unwrap_or_default()
+    }
+
     /// The addresses to listen on.
     #[must_use]
     pub fn listen_addresses(&self) -> Vec<String> {
@@ -413,6 +433,28 @@ mod tests {
     }
 
     #[test]
+    fn the_prefix_is_the_path_of_the_external_url_unless_it_is_given() {
+        for (arguments, prefix) in [
+            (&[][..], ""),
+            (&["--web.external-url=https://example.com"], ""),
+            (&["--web.external-url=https://example.com/a/b/"], "/a/b"),
+            (&["--web.external-url=/a"], "/a"),
+            (&["--web.route-prefix=a/b"], "/a/b"),
+            (&["--web.route-prefix=/a/"], "/a"),
+            (
+                &[
+                    "--web.external-url=https://example.com/a",
+                    "--web.route-prefix=/",
+                ],
+                "",
+            ),
+        ] {
+            let cli = parse(arguments).expect("it is right");
+            assert_eq!(cli.route_prefix().to_string(), prefix, "{arguments:?}");
+        }
+    }
+
+    #[test]
     fn wrong_usage_has_exit_code_2() {
         for arguments in [
             &["--nope"][..],
@@ -421,6 +463,13 @@ mod tests {
             &["--web.telemetry-path=/-/x"],
             &["--web.telemetry-path=/status.json"],
             &["--demo", "--config.file=x"],
+            &["--web.external-url=example.com/x"],
+            &["--web.external-url=ftp://example.com/x"],
+            &["--web.external-url=https://user@example.com/x"],
+            &["--web.external-url=https://example.com/x?y"],
+            &["--web.route-prefix=/a b"],
+            &["--web.route-prefix=/a/../b"],
+            &["--web.route-prefix=/a?b"],
             &["--shard=0"],
             &["--total-shards=2"],
             &["--shard=2", "--total-shards=2"],

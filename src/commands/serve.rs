@@ -67,7 +67,8 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         .iter()
         .filter_map(|listener| listener.local_addr().ok())
     {
-        tracing::info!(%address, path = cli.telemetry_path, vps = config.vps.len(), tls, "listening");
+        let path = format!("{}{}", cli.route_prefix(), cli.telemetry_path);
+        tracing::info!(%address, path, vps = config.vps.len(), tls, "listening");
     }
 
     if let Some(part) = config.part() {
@@ -132,6 +133,8 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
 fn options(cli: &Cli, gate: Option<Arc<Gate>>) -> Options {
     Options {
         telemetry_path: cli.telemetry_path.clone(),
+        route_prefix: cli.route_prefix(),
+        external_url: cli.external_url.clone(),
         max_requests: cli.max_requests,
         enable_lifecycle: cli.enable_lifecycle,
         gate,

@@ -50,13 +50,16 @@ fn is_authority(host: &HeaderValue) -> bool {
 }
 
 /// Whether a browser makes this request for a page of another site. Judges as Go's `http.CrossOriginProtection` does:
-/// by `Sec-Fetch-Site`, in older browsers by `Origin`; other programs send neither.
-pub fn is_cross_origin(headers: &HeaderMap) -> bool {
+/// by `Sec-Fetch-Site`, in older browsers by `Origin`; other programs send neither. A proxy may have changed `Host`, so the
+/// origin under which people reach the exporter is one of its own too.
+pub fn is_cross_origin(headers: &HeaderMap, external: Option<&str>) -> bool {
     match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
         Some(b"same-origin" | b"none") => false,
-        None | Some(b"") => headers
-            .get(ORIGIN)
-            .is_some_and(|origin| !origin.is_empty() && !is_of_host(origin, headers.get(HOST))),
+        None | Some(b"") => headers.get(ORIGIN).is_some_and(|origin| {
+            !origin.is_empty()
+                && external.is_none_or(|external| origin != external)
+                && !is_of_host(origin, headers.get(HOST))
+        }),
         Some(_) => true,
     }
 }

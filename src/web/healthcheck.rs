@@ -1,38 +1,32 @@
 //! Asking the exporter on this machine whether it lives.
 
+use std::error::Error;
 use std::io;
+use std::iter::successors;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use reqwest::{Client, StatusCode, redirect, retry};
 
-use super::config;
+use super::{Prefix, config};
 
+/// For all of it. Container runtimes and kubelet are given a little more.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// For the word of TLS that a certificate is missing.
-const REFUSAL: Duration = Duration::from_secs(1);
 
-/// What counts as an answer.
+/// A response that means that the exporter is well.
 #[derive(Debug, Default)]
 struct Expected {
     tls: bool,
     /// Beside 200.
-    statuses: Vec<&'static str>,
-    /// No TLS at all: this shows no certificate.
+    statuses: Vec<StatusCode>,
+    /// The end of TLS without a response, because this shows no certificate.
     refused: bool,
 }
 
 /// This asks without a password.
-const UNAUTHORIZED: &str = "401";
+const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
 /// The rate limit is reached.
-const LIMITED: &str = "429";
+const LIMITED: StatusCode = StatusCode::TOO_MANY_REQUESTS;
 
 /// Asks the exporter that listens on an address whether it is well, over TLS if the web configuration says so. The
 /// certificate is not verified: the question is whether the process lives, and no secret is sent.
@@ -40,13 +34,19 @@ const LIMITED: &str = "429";
 /// # Errors
 ///
 /// Why it is not, or that nobody answers.
-pub async fn healthcheck(address: &str, web_config: Option<&Path>) -> Result<(), String> {
+pub async fn healthcheck(
+    address: &str,
+    prefix: &Prefix,
+    web_config: Option<&Path>,
+) -> Result<(), String> {
     let ways = web_config.map_or_else(|| vec![Expected::default()], expected);
     let address = reachable(address);
+    let target = format!("{address}{prefix}/-/healthy");
     let ask_all = async {
+        let client = client()?;
         let mut outcome = Ok(false);
         for expected in ways {
-            outcome = ask(&address, &expected).await;
+            outcome = ask(&client, &target, &expected).await;
             if matches!(outcome, Ok(true)) {
                 break;
             }
@@ -55,16 +55,20 @@ pub async fn healthcheck(address: &str, web_config: Option<&Path>) -> Result<(),
     };
     match tokio::time::timeout(TIMEOUT, ask_all).await {
         Err(_) => Err(format!(
-            "{address} does not answer within {} s",
+            "{address} does not respond within {} s",
             TIMEOUT.as_secs()
         )),
-        Ok(Err(error)) => Err(format!("{address} does not answer: {error}")),
+        Ok(Err(error)) => {
+            let cause = causes(&error).last();
+            let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
+            Err(format!("{address} does not respond: {cause}"))
+        }
         Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) => Err(format!("{address} answers, but not that it is healthy")),
+        Ok(Ok(false)) => Err(format!("{address} responded but is unhealthy")),
     }
 }
 
-/// What to try. Of a file that is broken nothing is known: what is in force is then an older one.
+/// The ways to try. Nothing is known of a file that is broken: an older one is in force then.
 fn expected(web_config: &Path) -> Vec<Expected> {
     match config::load(web_config).config {
         Ok((config, _)) => {
@@ -82,112 +86,54 @@ fn expected(web_config: &Path) -> Vec<Expected> {
                 .map(|tls| Expected {
                     tls,
                     statuses: vec![UNAUTHORIZED, LIMITED],
-                    refused: true,
+                    refused: tls,
                 })
                 .into()
         }
     }
 }
 
-async fn ask(address: &str, expected: &Expected) -> io::Result<bool> {
-    let mut stream = TcpStream::connect(address).await?;
-    if !expected.tls {
-        return Ok(is_well(&converse(&mut stream, address).await?, expected));
-    }
-    let outcome = async {
-        let mut stream = connector()?.connect(anybody(), stream).await?;
-        if expected.refused {
-            // A refusal comes by itself. What is written meanwhile could make the system throw it away.
-            if let Ok(read) = tokio::time::timeout(REFUSAL, stream.read_u8()).await {
-                return read.map(|_| Vec::new());
-            }
+fn client() -> reqwest::Result<Client> {
+    // A provider that is installed already is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .tls_danger_accept_invalid_certs(true)
+        .build()
+}
+
+async fn ask(client: &Client, target: &str, expected: &Expected) -> reqwest::Result<bool> {
+    let scheme = if expected.tls { "https" } else { "http" };
+    match client.get(format!("{scheme}://{target}")).send().await {
+        Ok(response) => {
+            let status = response.status();
+            Ok(status == StatusCode::OK || expected.statuses.contains(&status))
         }
-        converse(&mut stream, address).await
-    };
-    match outcome.await {
-        Ok(answer) => Ok(is_well(&answer, expected)),
         Err(error) if expected.refused && is_refusal(&error) => Ok(true),
         Err(error) => Err(error),
     }
 }
 
-async fn converse(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    address: &str,
-) -> io::Result<Vec<u8>> {
-    let request =
-        format!("GET /-/healthy HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    stream.flush().await?;
-    let mut answer = Vec::new();
-    stream.take(4096).read_to_end(&mut answer).await?;
-    Ok(answer)
+/// Whether the server ended TLS because it wants a certificate. TLS 1.3 is set up by then, and what the server says may
+/// be lost with the connection; before, the server says it in the words of TLS.
+fn is_refusal(error: &reqwest::Error) -> bool {
+    !error.is_connect()
+        || causes(error).any(|cause| {
+            // hyper-rustls wraps one of them into another.
+            let error = successors(cause.downcast_ref::<io::Error>(), |error| {
+                error.get_ref()?.downcast_ref()
+            });
+            let tls = error
+                .last()
+                .and_then(|error| error.get_ref()?.downcast_ref());
+            matches!(tls, Some(rustls::Error::AlertReceived(_)))
+        })
 }
 
-fn is_well(answer: &[u8], expected: &Expected) -> bool {
-    let is = |status: &&str| answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes());
-    ["200"].iter().chain(&expected.statuses).any(is)
-}
-
-/// The server says, in the words of TLS, that it wants a certificate.
-fn is_refusal(error: &io::Error) -> bool {
-    let error = error.get_ref().and_then(|error| error.downcast_ref());
-    matches!(error, Some(Error::AlertReceived(_)))
-}
-
-fn connector() -> io::Result<TlsConnector> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Unverified))
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
-/// An address needs no name.
-fn anybody() -> ServerName<'static> {
-    ServerName::IpAddress(std::net::IpAddr::from([127, 0, 0, 1]).into())
-}
-
-#[derive(Debug)]
-struct Unverified;
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    successors(error.source(), |cause| (*cause).source())
 }
 
 /// Where an address that stands for every interface can be reached from this machine.
@@ -220,6 +166,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
         let address = listener.local_addr().expect("it is bound").to_string();
         drop(listener);
-        assert!(healthcheck(&address, None).await.is_err());
+        let error = healthcheck(&address, &Prefix::default(), None).await;
+        let error = error.expect_err("nobody is there");
+        assert!(error.contains("Connection refused"), "{error}");
     }
 }

@@ -11,6 +11,7 @@ mod handshake;
 mod healthcheck;
 mod listen;
 mod negotiation;
+mod paths;
 mod patience;
 mod routes;
 mod san;
@@ -22,6 +23,7 @@ mod turns;
 pub use gate::{Gate, validate};
 pub use healthcheck::healthcheck;
 pub use listen::{BindError, bind, inherited};
+pub use paths::{ExternalUrl, Prefix};
 pub use server::serve;
 pub use status::Status;
 
@@ -61,8 +63,12 @@ pub trait Site: Send + Sync + 'static {
 /// What is served where, and to how many.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The path of the metrics.
+    /// The path of the metrics, below the prefix.
     pub telemetry_path: String,
+    /// The prefix of all routes.
+    pub route_prefix: Prefix,
+    /// The URL under which people reach the status page, if it is known.
+    pub external_url: Option<ExternalUrl>,
     /// Scrapes and pages in flight; beyond, a client that does not take its response gives way. 0 is no limit.
     pub max_requests: usize,
     /// Whether `POST /-/reload` is allowed.
@@ -79,6 +85,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             telemetry_path: "/metrics".to_owned(),
+            route_prefix: Prefix::default(),
+            external_url: None,
             max_requests: 40,
             enable_lifecycle: false,
             max_connections: connections::connection_limit(),

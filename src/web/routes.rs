@@ -10,8 +10,8 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
-    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,7 +22,7 @@ use super::negotiation::{Form, header};
 use super::server::Shared;
 use super::status::CONTENT_SECURITY_POLICY as POLICY;
 use super::turns::LONGEST_WAIT;
-use super::{Site, Status};
+use super::{Options, Prefix, Site};
 use crate::exposition::format::{accepts_gzip, prefers_json};
 use crate::exposition::{UnknownVps, compress};
 
@@ -117,6 +117,12 @@ async fn route<S: Site>(
     if path.len() + request.uri().query().map_or(0, str::len) > LONGEST_TARGET {
         return plain(StatusCode::URI_TOO_LONG, "The address is too long.\n");
     }
+    let prefix = &shared.options.route_prefix;
+    let path = match prefix.strip(path) {
+        Some(path) => path,
+        None if path == "/" => return redirect(&format!("{prefix}/")),
+        None => "",
+    };
     let known = path == shared.options.telemetry_path
         || matches!(
             path,
@@ -140,7 +146,9 @@ async fn route<S: Site>(
         );
         return with(response, ALLOW, HeaderValue::from_static(allowed));
     }
-    if !reads && is_cross_origin(request.headers()) {
+    let external = shared.options.external_url.as_ref();
+    let origin = external.and_then(|url| url.origin.as_deref());
+    if !reads && is_cross_origin(request.headers(), origin) {
         let text = "A page of another site may not do this.\n";
         return plain(StatusCode::FORBIDDEN, text);
     }
@@ -169,7 +177,7 @@ async fn route<S: Site>(
                 Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             }
         }
-        _ => limited(shared, connection, request).await,
+        _ => limited(shared, connection, path, request).await,
     }
 }
 
@@ -178,9 +186,10 @@ async fn route<S: Site>(
 async fn limited<S: Site>(
     shared: &Shared<S>,
     connection: &Connection,
+    path: &str,
     request: &Request<impl Body>,
 ) -> Response<Answer> {
-    let status = matches!(request.uri().path(), "/" | STATUS_JSON);
+    let status = matches!(path, "/" | STATUS_JSON);
     let vps = request.uri().query().map(named_vps).unwrap_or_default();
     let turn = if status || !vps.is_empty() {
         let turn = shared.turns.take(connection.client);
@@ -202,7 +211,7 @@ async fn limited<S: Site>(
     };
     let started = Instant::now();
     let mut response = if status {
-        self::status(&shared.site.status(), request)
+        self::status(shared, path == STATUS_JSON, request)
     } else {
         metrics(shared, request, &vps)
     };
@@ -267,15 +276,22 @@ fn named_vps(query: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// The status as a page or as JSON.
-fn status(status: &Status, request: &Request<impl Body>) -> Response<Answer> {
-    let chosen = request.uri().path() == STATUS_JSON;
+/// The status as a page or as JSON; `chosen` if there is no choice.
+fn status<S: Site>(
+    shared: &Shared<S>,
+    chosen: bool,
+    request: &Request<impl Body>,
+) -> Response<Answer> {
+    let status = shared.site.status();
     let json = chosen || prefers_json(header(request.headers(), ACCEPT));
     let gzip = accepts_gzip(header(request.headers(), ACCEPT_ENCODING));
     let (content_type, body) = if json {
         ("application/json", status.json())
     } else {
-        ("text/html; charset=utf-8", status.html())
+        (
+            "text/html; charset=utf-8",
+            status.html(&links(&shared.options)),
+        )
     };
     let body = if gzip { compress(&body) } else { body.into() };
     let mut headers = common_headers(content_type);
@@ -293,6 +309,24 @@ fn status(status: &Status, request: &Request<impl Body>) -> Response<Answer> {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     respond(StatusCode::OK, headers, body)
+}
+
+/// The beginning of links to other routes. Where nothing is known of the way here they are relative to the page.
+fn links(options: &Options) -> String {
+    match &options.external_url {
+        Some(url) => url.path.to_string(),
+        None if options.route_prefix == Prefix::default() => ".".to_owned(),
+        None => options.route_prefix.to_string(),
+    }
+}
+
+fn redirect(to: &str) -> Response<Answer> {
+    let response = plain(StatusCode::FOUND, format!("See {to}\n"));
+    // A prefix has nothing in it that a header may not have.
+    match HeaderValue::from_str(to) {
+        Ok(to) => with(response, LOCATION, to),
+        Err(_) => response,
+    }
 }
 
 pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {

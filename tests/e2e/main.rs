@@ -34,6 +34,7 @@ mod never_silent_once;
 mod owner;
 mod page;
 mod panels;
+mod prefix;
 mod prometheus;
 mod requests;
 mod server;

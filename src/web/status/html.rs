@@ -9,11 +9,15 @@ use super::{DOCUMENTATION, STYLE};
 use crate::kiwivm::Call;
 
 /// The whole page.
-pub struct Page<'a>(pub &'a Status);
+pub struct Page<'a> {
+    pub status: &'a Status,
+    /// The beginning of links to other routes.
+    pub links: &'a str,
+}
 
 impl Display for Page<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let status = self.0;
+        let Self { status, links } = *self;
         write!(
             f,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -40,7 +44,7 @@ impl Display for Page<'_> {
         section(f, status, "Not known yet", new)?;
         api_points(f, &status.api_points, status)?;
         f.write_str(LEGEND)?;
-        write!(f, "</main>\n{}</body>\n</html>\n", Footer(status))
+        write!(f, "</main>\n{}</body>\n</html>\n", Footer { status, links })
     }
 }
 
@@ -194,7 +198,10 @@ fn whole(seconds: f64) -> Span {
 }
 
 /// About the program.
-struct Footer<'a>(&'a Status);
+struct Footer<'a> {
+    status: &'a Status,
+    links: &'a str,
+}
 
 impl Display for Footer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -207,17 +214,17 @@ impl Display for Footer<'_> {
             shard_ordinal,
             total_shards,
             telemetry_path,
-        } = &self.0.exporter;
+        } = &self.status.exporter;
         let uptime = Span(i64::try_from(*uptime_seconds).unwrap_or(i64::MAX));
         write!(
             f,
             "<footer>\n<p>kiwivm_exporter {} ({}), running for {uptime}. Configuration loaded {} ago{}.{}</p>\n\
-             <nav aria-label=\"Exporter\">\n<a href=\".{}\">Metrics</a> <a href=\"./status.json\">This page as JSON</a> \
-             <a href=\"./-/healthy\">Health</a> <a href=\"./-/ready\">Readiness</a> \
+             <nav aria-label=\"Exporter\">\n<a href=\"{links}{}\">Metrics</a> <a href=\"{links}/status.json\">This page as JSON</a> \
+             <a href=\"{links}/-/healthy\">Health</a> <a href=\"{links}/-/ready\">Readiness</a> \
              <a href=\"{DOCUMENTATION}\">Documentation</a>\n</nav>\n</footer>\n",
             Escaped(version),
             Escaped(revision),
-            Span(self.0.timestamp_seconds - loaded),
+            Span(self.status.timestamp_seconds - loaded),
             if *successful {
                 ""
             } else {
@@ -229,6 +236,7 @@ impl Display for Footer<'_> {
                 format!(" These are the VPSes of shard {shard_ordinal} of {total_shards}.")
             },
             Escaped(telemetry_path),
+            links = Escaped(self.links),
         )
     }
 }

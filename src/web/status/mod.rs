@@ -29,10 +29,11 @@ pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Status {
-    /// The page for people.
+    /// The page for people. Links to other routes begin with `links`.
     #[must_use]
-    pub fn html(&self) -> String {
-        html::Page(self).to_string()
+    pub fn html(&self, links: &str) -> String {
+        let status = self;
+        html::Page { status, links }.to_string()
     }
 
     /// The facts for scripts.

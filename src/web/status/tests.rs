@@ -184,8 +184,8 @@ fn nothing_is_made_of_nothing() {
     assert_eq!(page.vps[0].state, State::NotAskedYet);
     assert_eq!(page.vps[0].bandwidth, Bandwidth::default());
     assert_eq!(page.summary.unknown, 1);
-    assert!(page.html().contains("<b>Bandwidth</b> unknown"));
-    assert!(!page.html().contains("<svg"));
+    assert!(page.html(".").contains("<b>Bandwidth</b> unknown"));
+    assert!(!page.html(".").contains("<svg"));
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_state_in_one_word_is_the_one_that_matters_most() {
     assert_eq!(told.vps[0].state, State::KeyRefused);
     assert_eq!(told.vps[1].state, State::Locked);
     assert_eq!((told.summary.warning, told.summary.locked), (1, 1));
-    let html = told.html();
+    let html = told.html(".");
     assert!(
         html.contains("locked: <bdi>Snapshot</bdi>, 40 % done"),
         "{html}"
@@ -276,7 +276,10 @@ fn worst_first_then_in_the_order_of_the_configuration() {
         ..
     } = told.summary;
     assert_eq!((vps, critical, warning, well), (6, 2, 2, 2));
-    assert!(told.html().contains("<h1>4 of 6 VPSes need attention</h1>"));
+    assert!(
+        told.html(".")
+            .contains("<h1>4 of 6 VPSes need attention</h1>")
+    );
 }
 
 #[test]
@@ -309,7 +312,7 @@ fn what_is_stale_is_unknown_and_says_since_when() {
         told.concerns.iter().map(|c| c.alert).collect::<Vec<_>>(),
         ["KiwiVMAPIFailing"]
     );
-    assert!(told.html().contains("1 of 2 VPSes give no answer"));
+    assert!(told.html(".").contains("1 of 2 VPSes give no answer"));
 }
 
 #[test]
@@ -329,7 +332,7 @@ fn what_is_not_known_is_not_well() {
     assert_eq!((warning, well, unknown), (1, 0, 1));
     assert_eq!(told.vps[0].concerns[0].text, "It has never answered.");
     assert!(
-        told.html()
+        told.html(".")
             .contains("<h1>1 of 2 VPSes needs attention</h1>")
     );
 }
@@ -358,7 +361,7 @@ fn a_shared_allowance_is_told_once_with_its_newest_reading() {
         }]
     );
     assert!(told.vps.iter().all(|vps| vps.allowance == Some(0)));
-    let html = told.html();
+    let html = told.html(".");
     assert!(html.contains("Shared by 2 VPSes"));
     assert_eq!(html.matches("18000").count(), 1);
     let live = &told.api_points.calls["getLiveServiceInfo"];
@@ -371,7 +374,10 @@ fn the_next_poll_is_told() {
     tell(&mut fleet, 1, service(), live());
     let told = status(&fleet, now());
     assert_eq!(told.vps[0].next_poll_timestamp_seconds, Some(TODAY + 30));
-    assert!(told.html().contains("<dt>Next poll</dt><dd>in 30 s</dd>"));
+    assert!(
+        told.html(".")
+            .contains("<dt>Next poll</dt><dd>in 30 s</dd>")
+    );
     let next = now().elapsed + Duration::from_secs(90);
     fleet.show_next_poll(Veid(1), Some(next));
     let told = status(&fleet, now());
@@ -392,7 +398,7 @@ fn hostile_text_stays_text() {
     fail(&mut fleet, 1, Reason::ApiOther, &hostile, now());
     fail(&mut fleet, 1, Reason::Locked, &hostile, now());
     let told = status(&fleet, now());
-    let html = told.html();
+    let html = told.html(".");
     for raw in ["<script", "<img", "\u{202e}", "\u{2069}"] {
         assert!(!html.contains(raw), "{html}");
     }
@@ -419,7 +425,7 @@ fn every_alert_has_a_runbook() {
 
 #[test]
 fn the_policy_allows_the_style_that_is_in_the_page_and_no_other() {
-    let html = status(&fleet(&["one"]), now()).html();
+    let html = status(&fleet(&["one"]), now()).html(".");
     let style = html
         .split_once("<style>")
         .unwrap()
