@@ -278,6 +278,49 @@ fn health_checks_pass_a_web_configuration() {
 }
 
 #[test]
+fn health_checks_and_scrapes_ask_below_the_prefix() {
+    let monitored = "serviceMonitor: {enabled: true}\n";
+    for (web, prefix) in [
+        (
+            "web: {externalUrl: \"https://example.com/kiwivm/\"}",
+            "/kiwivm",
+        ),
+        (
+            "web: {externalUrl: https://example.com/kiwivm, routePrefix: /}",
+            "",
+        ),
+        ("web: {routePrefix: a/b}", "/a/b"),
+    ] {
+        let objects = rendered_with(&set("demo"), &format!("{monitored}{web}\n"));
+        let demo = Demo::start(&objects);
+        let probe = &objects.container()["livenessProbe"]["httpGet"]["path"];
+        assert_eq!(probe, &format!("{prefix}/-/healthy"), "{web}");
+        assert_eq!(
+            demo.status(probe.as_str().expect("it is text")),
+            200,
+            "{web}"
+        );
+        let monitor = objects.one("ServiceMonitor");
+        let path = &only(&monitor["spec"]["endpoints"])["path"];
+        assert_eq!(path, &format!("{prefix}/metrics"), "{web}");
+        assert_eq!(
+            demo.status(path.as_str().expect("it is text")),
+            200,
+            "{web}"
+        );
+        let test = only(&objects.one("Pod")["spec"]["containers"]);
+        assert!(demo.succeeds(&texts(&test["args"])), "{web}");
+
+        let objects = rendered_with(&set("demo-web"), &format!("{web}\n"));
+        let demo = Demo::start(&objects);
+        let command = texts(&objects.container()["livenessProbe"]["exec"]["command"]);
+        assert!(demo.succeeds(&command[1..]), "{web}");
+        let test = only(&objects.one("Pod")["spec"]["containers"]);
+        assert!(demo.succeeds(&texts(&test["args"])), "{web}");
+    }
+}
+
+#[test]
 fn the_test_pod_asks_the_service() {
     for set in sets() {
         let objects = rendered(&set);

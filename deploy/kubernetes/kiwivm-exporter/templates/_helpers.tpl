@@ -19,6 +19,21 @@
 {{- include "kiwivm-exporter.fullname" . -}}{{- if gt (int .Values.shards) 1 -}}-shards{{- end -}}
 {{- end -}}
 
+{{/* What the exporter makes of the flags: empty, or /prefix. */}}
+{{- define "kiwivm-exporter.routePrefix" -}}
+{{- with .Values.web.routePrefix | default (urlParse .Values.web.externalUrl).path | trimAll "/" -}}/{{ . }}{{- end -}}
+{{- end -}}
+
+{{/* The flags for it, of the exporter and of its health checks. */}}
+{{- define "kiwivm-exporter.pathFlags" -}}
+{{- with .Values.web.externalUrl }}
+- --web.external-url={{ . }}
+{{- end }}
+{{- with .Values.web.routePrefix }}
+- --web.route-prefix={{ . }}
+{{- end }}
+{{- end -}}
+
 {{- define "kiwivm-exporter.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "kiwivm-exporter.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -49,6 +49,9 @@ spec:
         {{- if .Values.web.existingSecret }}
         - {{ $webConfig }}
         {{- end }}
+        {{- with include "kiwivm-exporter.pathFlags" . | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- if $sharded }}
         - --total-shards={{ .Values.shards }}
         - --shard=$(POD_NAME)
@@ -79,12 +82,14 @@ spec:
           containerPort: 10064
       {{- if .Values.web.existingSecret }}
       # Everything is behind the web configuration, which kubelet has no password and no certificate for.
-      {{- $healthcheck := list "kiwivm_exporter" "healthcheck" $webConfig }}
+      {{- $paths := include "kiwivm-exporter.pathFlags" . | trim | fromYamlArray }}
+      {{- $healthcheck := concat (list "kiwivm_exporter" "healthcheck" $webConfig) $paths }}
       {{- $exec := dict "exec" (dict "command" $healthcheck) }}
       {{- include "kiwivm-exporter.probes" (dict "healthy" $exec "ready" $exec) | nindent 6 }}
       {{- else }}
-      {{- $healthy := dict "httpGet" (dict "path" "/-/healthy" "port" "metrics") }}
-      {{- $ready := dict "httpGet" (dict "path" "/-/ready" "port" "metrics") }}
+      {{- $prefix := include "kiwivm-exporter.routePrefix" . }}
+      {{- $healthy := dict "httpGet" (dict "path" (printf "%s/-/healthy" $prefix) "port" "metrics") }}
+      {{- $ready := dict "httpGet" (dict "path" (printf "%s/-/ready" $prefix) "port" "metrics") }}
       {{- include "kiwivm-exporter.probes" (dict "healthy" $healthy "ready" $ready) | nindent 6 }}
       {{- end }}
       {{- with .Values.resources }}
