@@ -49,7 +49,7 @@ fn is_authority(host: &HeaderValue) -> bool {
     is_host && is_port
 }
 
-/// Whether a browser makes this request for a page of another site. Judges as Go's `http.CrossOriginProtection` does:
+/// Tells a request that a browser makes for a page of another site. Judges as Go's `http.CrossOriginProtection` does:
 /// by `Sec-Fetch-Site`, in older browsers by `Origin`; other programs send neither. A proxy may have changed `Host`, so the
 /// origin under which people reach the exporter is one of its own too.
 pub fn is_cross_origin(headers: &HeaderMap, external: Option<&str>) -> bool {

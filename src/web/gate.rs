@@ -99,7 +99,7 @@ impl Gate {
         state.config.clone()
     }
 
-    /// Whether a request of this client with these headers is answered.
+    /// Admits a request of this client with these headers, or refuses it.
     ///
     /// # Errors
     ///

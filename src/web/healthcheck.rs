@@ -116,7 +116,7 @@ async fn ask(client: &Client, target: &str, expected: &Expected) -> reqwest::Res
     }
 }
 
-/// Whether the server ended TLS because it wants a certificate. TLS 1.3 is set up by then, and what the server says may
+/// Tells that the server ended TLS because it wants a certificate. TLS 1.3 is set up by then, and what the server says may
 /// be lost with the connection; before, the server says it in the words of TLS.
 fn is_refusal(error: &reqwest::Error) -> bool {
     !error.is_connect()

@@ -114,7 +114,7 @@ async fn equal_passwords_are_checked_once() {
     assert!(waited <= 10, "{waited} wrong ones were checked meanwhile");
 }
 
-/// Pages that are rendered for one request take a quarter of the time, whoever asks for them.
+/// Pages that are rendered for one request take a quarter of the time, whatever the client.
 #[tokio::test]
 async fn pages_of_their_own_leave_time_for_scrapes_and_clients_take_turns_with_them() {
     let rendering = Duration::from_millis(20);
@@ -143,7 +143,7 @@ async fn pages_of_their_own_leave_time_for_scrapes_and_clients_take_turns_with_t
         let scrape = client.get(&url).send().await.expect("it answers");
         assert_eq!(scrape.status(), StatusCode::OK);
         let waited = rendered() - before;
-        assert!(waited <= 2, "{waited} pages came first");
+        assert!(waited <= 3, "{waited} pages came first");
     }
     let took = started.elapsed();
     assert!(took >= rendering * 29 * 4, "30 pages took {took:?}");

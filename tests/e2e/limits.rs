@@ -108,7 +108,7 @@ async fn a_reader_that_stalls_gives_way_to_a_new_connection() {
     assert!(read_to_end(&mut reader).await.len() < 64 << 20);
 }
 
-/// Who opens many connections loses them first, however new they are.
+/// A client with many connections loses them first, however new they are.
 #[tokio::test]
 async fn the_client_with_the_most_connections_gives_way() {
     let few = Options {

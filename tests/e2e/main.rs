@@ -12,6 +12,7 @@ mod budget;
 mod canary;
 mod certificates;
 mod client;
+mod client_certificates;
 mod commands;
 mod compatibility;
 mod conformance;

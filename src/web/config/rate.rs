@@ -8,7 +8,7 @@ use figment::value::{Dict, Value};
 use crate::config::{Reader, duration, whole};
 
 const SECTION: &str = "rate_limit";
-/// What Go's durations hold.
+/// The longest duration of Go.
 const LONGEST: Duration = Duration::from_nanos(i64::MAX.unsigned_abs());
 
 /// A bucket of tokens: a request takes one, each interval brings one, `burst` is the most there are.
