@@ -30,13 +30,16 @@ const RESPONSE_BYTES: u64 = 1000;
 const MOST_CALLS: u64 = 2;
 const MOST_WAKES: u64 = 100;
 
+/// The reading of a call that was answered, if it was one, or the reason of its failure.
+type CallResult = Result<Option<[f64; 2]>, Reason>;
+
 pub struct Ours {
     client: Client,
     planner: Planner,
     vps: usize,
     dice: Dice,
     in_flight: BinaryHeap<Reverse<(u64, u64, Call)>>,
-    results: HashMap<(u64, Call), Result<Option<[f64; 2]>, Reason>>,
+    results: HashMap<(u64, Call), CallResult>,
     wake: f64,
     restarts: Option<Restarts>,
     throttle: Throttle,

@@ -140,10 +140,12 @@ impl Planner {
         let verdict = self.prices.add(call, sample.before, sample.after, now);
         let price = self.prices.price(call);
         if !known && self.prices.learned(call).is_some() {
-            // All calls of the kind were booked at the price that was assumed.
-            let booked = self.report.spent[call.index()];
-            let quota = &mut self.quotas[index];
-            quota.ledger.correct(now, booked * (price / assumed - 1.0));
+            // All calls of the kind were booked at the price that was assumed, and every VPS made about as many.
+            let booked = self.report.spent[call.index()] * (price / assumed - 1.0);
+            for quota in &mut self.quotas {
+                let part = as_f64(quota.members.len()) / as_f64(self.order.len().max(1));
+                quota.ledger.correct(now, booked * part);
+            }
         }
         let reading = self.prices.price(Call::RateLimitStatus);
         let share = self.limits.share;
@@ -186,4 +188,9 @@ impl Planner {
             self.decide(decision, now);
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of VPSes")]
+const fn as_f64(count: usize) -> f64 {
+    count as f64
 }

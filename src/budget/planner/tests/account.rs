@@ -234,8 +234,7 @@ impl Account {
         let quota = vps % self.setup.quotas;
         // A proxy's error costs nothing, the API's own one does.
         match fault {
-            Some(Fault::Fails(Reason::Locked | Reason::ApiOther)) | None | Some(Fault::Slow(_)) => {
-            }
+            None | Some(Fault::Fails(Reason::Locked | Reason::ApiOther) | Fault::Slow(_)) => {}
             Some(Fault::Fails(reason)) => return failed(reason),
             Some(Fault::ReadingsFail) if call == Call::RateLimitStatus => {
                 return failed(Reason::HttpStatus);

@@ -276,10 +276,10 @@ proptest! {
         }
         simulation.run(end);
         for quota in 0..simulation.looks.len() {
-            for window in 0..2 {
-                let over = simulation.most_spent(quota, window) - share * sizes[window];
+            for (window, size) in sizes.into_iter().enumerate() {
+                let over = simulation.most_spent(quota, window) - share * size;
                 // Readings are not refused, and the calls of a kind that precede its first sample are assumed.
-                let slack = 0.02 * share * sizes[window] + 3.0 * dearest + 8.0;
+                let slack = 0.02 * share * size + 3.0 * dearest + 8.0;
                 prop_assert!(over <= slack, "quota {quota}, window {window}: {over} points over");
             }
         }
