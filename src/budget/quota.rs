@@ -22,8 +22,11 @@ pub const PACED: f64 = 0.95;
 /// From this part on the pace falls step by step until nothing is left to fill, instead of stopping between two amounts
 /// that leave the window.
 const SOFT: f64 = 0.93;
-/// The part of the share of 15 minutes that history and inventory leave to live data and readings.
-const LEFT_TO_LIVE: f64 = 0.07;
+/// The part of the share of 15 minutes that history and inventory leave to live data and readings: half of it where the
+/// day is the tighter window, as a first round would take it otherwise, and less where 15 minutes are as tight.
+const LEFT_TO_LIVE: [f64; 2] = [0.07, 0.5];
+/// A steady pace and this part of the share of 15 minutes are not left.
+const USED: f64 = 0.9;
 /// A price sample takes three readings: so many stay possible when no other call is.
 const READINGS_IN_RESERVE: f64 = 3.0;
 /// The pace never falls below this part of the full one. The ledger stops calls that would exceed the share.
@@ -333,7 +336,11 @@ impl Quota {
         Window::ALL.into_iter().all(|window| {
             // A quota whose share is smaller than a single call still gets one call after another.
             let reserved = match (of, window) {
-                (Use::Rest, Window::Quarter) => LEFT_TO_LIVE,
+                (Use::Rest, Window::Quarter) => {
+                    let per_second = |window: Window| self.size(window) / window.seconds();
+                    let steady = per_second(Window::Day) / per_second(Window::Quarter).max(1e-9);
+                    (USED - steady).clamp(LEFT_TO_LIVE[0], LEFT_TO_LIVE[1])
+                }
                 _ => 0.0,
             };
             let limit = (FILLED - reserved) * share.own * self.size(window);

@@ -180,7 +180,7 @@ fn history_leaves_points_to_live_data() {
         quota.send(Use::Live, 5.0, now);
         live += 5.0;
     }
-    assert!((30.0..=40.0).contains(&live), "{live} of 500 points");
+    assert!((240.0..=255.0).contains(&live), "{live} of 500 points");
 }
 
 #[test]
