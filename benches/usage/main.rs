@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use kiwivm_exporter::fleet::{UsageHistory, UsageReading};
 use kiwivm_exporter::kiwivm::model::UsageRow;
-use kiwivm_exporter::kiwivm::{Call, UsageStream, decode};
+use kiwivm_exporter::kiwivm::{ApiKey, Call, UsageStream, decode};
 use peak_alloc::PeakAlloc;
 use serde::Deserialize;
 use serde_json::Value;
@@ -92,7 +92,7 @@ fn streamed(text: &str, mut reading: UsageReading) -> UsageHistory {
         let pushed = stream.push(piece, &mut |row| reading.take(row));
         pushed.expect("it is an answer");
     }
-    stream.finish().expect("it is an answer");
+    stream.finish(&key()).expect("it is an answer");
     reading.finish()
 }
 
@@ -124,6 +124,10 @@ fn generic(text: &str, mut reading: UsageReading) -> UsageHistory {
         });
     }
     reading.finish()
+}
+
+fn key() -> ApiKey {
+    ApiKey::new("private_x").expect("it is a key")
 }
 
 fn median<T: Ord + Copy>(mut of: Vec<T>) -> T {
@@ -295,7 +299,7 @@ fn picture() {
         let body = answer.to_string().replace('/', "\\/");
         let before = HEAP.current_usage();
         HEAP.reset_peak_usage();
-        let decoded = decode(Call::LiveServiceInfo, body.as_bytes(), &mut |_| {});
+        let decoded = decode(Call::LiveServiceInfo, &key(), body.as_bytes(), &mut |_| {});
         let peak = HEAP.peak_usage() - before;
         assert!(decoded.is_ok());
         (body.len(), peak)

@@ -7,18 +7,19 @@ use crate::kiwivm::model::ServiceInfo;
 
 /// Transfer used in bytes.
 pub fn used(info: &ServiceInfo) -> Option<f64> {
-    info.data_counter.map(|bytes| multiplied(bytes, info))
+    multiplied(info.data_counter?, info)
 }
 
 /// Transfer allowed in bytes.
 pub fn allowance(info: &ServiceInfo) -> Option<f64> {
-    info.monthly_data.map(|bytes| multiplied(bytes, info))
+    multiplied(info.monthly_data?, info)
 }
 
-/// Answers before 2018 carry no multiplier: 1.
+/// Responses before 2018 carry no multiplier: 1. With one that is not known, neither are the bytes.
 #[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
-fn multiplied(bytes: u64, info: &ServiceInfo) -> f64 {
-    bytes as f64 * info.data_multiplier.unwrap_or(1.0)
+fn multiplied(bytes: u64, info: &ServiceInfo) -> Option<f64> {
+    let known = !info.data_multiplier_unusable;
+    known.then(|| bytes as f64 * info.data_multiplier.unwrap_or(1.0))
 }
 
 /// One calendar month before a reset; the last day of a shorter month where that month has no such day.
@@ -59,6 +60,15 @@ mod tests {
     #[test]
     fn without_a_multiplier_bytes_are_bytes() {
         assert_eq!(used(&info(7, None)), Some(7.0));
+    }
+
+    #[test]
+    fn with_a_multiplier_that_is_none_nothing_is_known() {
+        let info = ServiceInfo {
+            data_multiplier_unusable: true,
+            ..info(7, None)
+        };
+        assert_eq!((used(&info), allowance(&info)), (None, None));
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub(super) fn sample(name: &str) -> Vec<u8> {
     std::fs::read(path).expect("the sample exists")
 }
 
+pub(super) fn key() -> ApiKey {
+    ApiKey::new("private_x").expect("it is a key")
+}
+
 pub(super) fn identity(veid: u64, name: &str) -> Identity {
     Identity {
         veid: Veid(veid),
@@ -31,9 +35,8 @@ pub(super) fn identity(veid: u64, name: &str) -> Identity {
 pub(super) fn apply(fleet: &mut Fleet, veid: u64, call: Call, name: &str) {
     let mut usage = fleet.read_usage(Veid(veid), NOW);
     let mut row = |row| usage.take(row);
-    let result = decode(call, &sample(name), &mut row).map_err(|error| {
-        CallError::from_answer(Veid(veid), call, &ApiKey::new("k").unwrap(), error)
-    });
+    let result = decode(call, &key(), &sample(name), &mut row)
+        .map_err(|error| CallError::from_answer(Veid(veid), call, error));
     fleet.apply(Veid(veid), call, &result, NOW);
     if call == Call::RawUsageStats && result.is_ok() {
         fleet.take_usage(Veid(veid), usage);
@@ -209,8 +212,8 @@ fn hostile_names_are_escaped_in_both_formats() {
     let long = "x".repeat(10_000);
     for hostname in [hostile, &long] {
         let body = serde_json::json!({"error": 0, "hostname": hostname}).to_string();
-        let decoded =
-            decode(Call::ServiceInfo, body.as_bytes(), &mut |_| {}).expect("it is an answer");
+        let decoded = decode(Call::ServiceInfo, &key(), body.as_bytes(), &mut |_| {})
+            .expect("it is an answer");
         fleet.apply(Veid(1), Call::ServiceInfo, &Ok(decoded), NOW);
         let page = openmetrics(&exposition(fleet), NOW);
         assert!(page.contains(r#"vps="a\"b\\c\nd🥝{}=,# EOF""#), "{page}");
@@ -229,8 +232,8 @@ fn a_vps_has_one_series_of_info_whatever_it_calls_itself() {
     let mut fleet = fleet(vec![identity(1, "a")]);
     for hostname in ["one", "two", "three"] {
         let body = serde_json::json!({"error": 0, "hostname": hostname}).to_string();
-        let decoded =
-            decode(Call::ServiceInfo, body.as_bytes(), &mut |_| {}).expect("it is an answer");
+        let decoded = decode(Call::ServiceInfo, &key(), body.as_bytes(), &mut |_| {})
+            .expect("it is an answer");
         fleet.apply(Veid(1), Call::ServiceInfo, &Ok(decoded), NOW);
     }
     let page = openmetrics(&exposition(fleet), NOW);

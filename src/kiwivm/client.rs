@@ -9,22 +9,11 @@ use std::time::Duration;
 use reqwest::header::CONNECTION;
 use reqwest::{StatusCode, Url, redirect, retry};
 
+use super::call::Row;
 use super::model::UsageRow;
 use super::{ApiKey, Call, CallError, DecodeError, Decoded, Reason, UsageStream, Veid, decode};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The vendor gives 15 s as the longest live call; the clients that work give it twice that.
-const LIVE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Megabytes of history may take long on a thin line, as long as bytes keep coming.
-const USAGE_TIMEOUT: Duration = Duration::from_secs(180);
-const USAGE_SILENCE: Duration = Duration::from_secs(20);
-const OTHER_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Two years of usage rows at five minutes are about 30 MB.
-const USAGE_LIMIT: usize = 64 << 20;
-/// A live answer with a picture of the console has hundreds of kilobytes.
-const OTHER_LIMIT: usize = 4 << 20;
-
 /// Where the API is.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
@@ -66,8 +55,8 @@ impl Response {
         row: &mut dyn FnMut(UsageRow),
     ) -> Self {
         Self {
-            result: decode(call, body, row)
-                .map_err(|error| CallError::from_answer(veid, call, key, error)),
+            result: decode(call, key, body, row)
+                .map_err(|error| CallError::from_answer(veid, call, error)),
             bytes: body.len() as u64,
         }
     }
@@ -152,8 +141,8 @@ impl Client {
             .and_then(|status| {
                 let decoded = body
                     .content
-                    .decode(call)
-                    .map_err(|error| CallError::from_answer(veid, call, key, error));
+                    .decode(call, key)
+                    .map_err(|error| CallError::from_answer(veid, call, error));
                 if status == StatusCode::OK {
                     return decoded;
                 }
@@ -179,11 +168,13 @@ impl Client {
         body: &mut Body,
         row: &mut (dyn FnMut(UsageRow) + Send),
     ) -> Result<StatusCode, CallError> {
-        let (timeout, silence, limit) = match call {
-            Call::LiveServiceInfo => (LIVE_TIMEOUT, LIVE_TIMEOUT, OTHER_LIMIT),
-            Call::RawUsageStats => (USAGE_TIMEOUT, USAGE_SILENCE, USAGE_LIMIT),
-            _ => (OTHER_TIMEOUT, OTHER_TIMEOUT, OTHER_LIMIT),
-        };
+        let Row {
+            timeout,
+            silence,
+            body_limit: limit,
+            closes_connection,
+            ..
+        } = *call.row();
         let transport = |error: reqwest::Error| {
             let (reason, detail) = classify(&error.without_url());
             CallError::new(veid, call, reason, detail)
@@ -204,8 +195,7 @@ impl Client {
             ("veid", veid.to_string().as_str()),
             ("api_key", key.expose()),
         ]);
-        if call == Call::RawUsageStats {
-            // The buffer of a connection grows with what it carries, and an idle one would keep it.
+        if closes_connection {
             request = request.header(CONNECTION, "close");
         }
         let mut response = tokio::time::timeout(silence, request.send())
@@ -272,10 +262,10 @@ impl Content {
         true
     }
 
-    fn decode(self, call: Call) -> Result<Decoded, DecodeError> {
+    fn decode(self, call: Call, key: &ApiKey) -> Result<Decoded, DecodeError> {
         match self {
-            Self::Whole(body) => decode(call, &body, &mut |_| {}),
-            Self::Usage(stream) => stream.finish(),
+            Self::Whole(body) => decode(call, key, &body, &mut |_| {}),
+            Self::Usage(stream) => stream.finish(key),
             Self::Bad(error) => Err(error),
         }
     }

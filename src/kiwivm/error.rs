@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::model::Lock;
-use super::{ApiKey, Call, DecodeError, Veid};
+use super::{Call, DecodeError, Veid};
 
 /// The `reason` label: everything that can go wrong with a call, in few words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,15 +123,11 @@ impl CallError {
         }
     }
 
-    /// An answer that is none. The words in it are the API's: a key that it may repeat is taken out.
-    pub(crate) fn from_answer(veid: Veid, call: Call, key: &ApiKey, error: DecodeError) -> Self {
+    /// Builds an error from a response that is not to be believed or says that the call failed.
+    pub(crate) fn from_answer(veid: Veid, call: Call, error: DecodeError) -> Self {
         Self {
-            detail: key.redact(&error.detail),
-            lock: error.lock.map(|lock| Lock {
-                task: lock.task.map(|task| key.redact(&task)),
-                ..lock
-            }),
-            ..Self::new(veid, call, error.reason, "")
+            lock: error.lock,
+            ..Self::new(veid, call, error.reason, error.detail)
         }
     }
 }

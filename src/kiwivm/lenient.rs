@@ -1,22 +1,31 @@
 //! Values in whatever form PHP gave them: one helper for each rule, used for every field.
 //!
-//! `Ok(None)` is a field that says nothing (`null`, `""`, `"-"`); `Err(Odd)` is one in a form that nobody has seen.
+//! `Ok(None)` is a field that says nothing (`null`, `""`, `"-"`); `Err(Odd)` is one in a form that nobody has seen, or
+//! one that cannot be true.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use super::model::{LoadAverage, Processes};
 
-/// Text beyond this is cut before it is kept: host names and plans are far shorter, packet logs far longer.
-const TEXT_LIMIT: usize = 200;
+/// An exbibyte: no plan, disk or counter has a thousandth of it. Beyond are -1 without its sign and the largest integers
+/// of some languages.
+const LARGEST_COUNT: u64 = 1 << 60;
+/// Unix seconds have ten digits from 2001 to 2286; milliseconds have thirteen.
+const UNIX_SECONDS: RangeInclusive<i64> = 1_000_000_000..=9_999_999_999;
+/// Every recorded multiplier is 1, and 0.33 is said of a premium location.
+const MULTIPLIERS: RangeInclusive<f64> = 0.001..=1000.0;
+/// No kernel has more tasks (2^22), so no load is higher.
+const LARGEST_LOAD: f64 = 4_194_304.0;
 
 /// A value in no known form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Odd;
 
-/// A JSON value of any type.
+/// A JSON value of any type. Lists and objects are cut into their parts elsewhere.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Loose {
     /// `null`.
@@ -27,16 +36,23 @@ pub enum Loose {
     Integer(i128),
     /// Any other number.
     Real(f64),
-    /// Text, cut to its first 200 characters.
+    /// Text.
     Text(String),
-    /// An array.
-    List(Vec<Loose>),
-    /// An object, in its order.
-    Map(Vec<(String, Loose)>),
+    /// A list or an object.
+    Nested,
 }
 
 impl Loose {
-    fn says_nothing(&self) -> bool {
+    /// Reads a value. One that is not JSON (`NaN`, half of a surrogate pair) or fits no type (`1e999`) is odd.
+    pub fn parse(value: &[u8]) -> Result<Self, Odd> {
+        match value.trim_ascii_start().first() {
+            Some(b'[' | b'{') => Ok(Self::Nested),
+            _ => serde_json::from_slice(value).map_err(|_| Odd),
+        }
+    }
+
+    /// True for `null`, `""` and `"-"`.
+    pub fn says_nothing(&self) -> bool {
         match self {
             Self::Null => true,
             Self::Text(text) => matches!(text.trim(), "" | "-"),
@@ -44,28 +60,41 @@ impl Loose {
         }
     }
 
-    /// A JSON integer, a float without fraction, or a decimal string.
+    /// A JSON integer, a float without fraction, or a string of digits. Text with a point is odd: `1.000` may be one or
+    /// a thousand.
     pub fn integer(&self) -> Result<Option<i128>, Odd> {
         match self {
             _ if self.says_nothing() => Ok(None),
             Self::Integer(integer) => Ok(Some(*integer)),
             Self::Real(real) => whole(*real).map(Some),
-            Self::Text(text) => match text.trim().parse() {
-                Ok(integer) => Ok(Some(integer)),
-                Err(_) => real(text).and_then(whole).map(Some),
-            },
+            Self::Text(text) => text.trim().parse().map(Some).map_err(|_| Odd),
             _ => Err(Odd),
         }
     }
 
-    /// A count or size: an integer that is not negative.
+    /// A count or size: an integer that is not negative, and no larger than any true one.
     pub fn count(&self) -> Result<Option<u64>, Odd> {
-        narrow(self.integer()?)
+        self.count_of(1)
+    }
+
+    /// A size that is given in units of so many bytes, in bytes.
+    pub fn count_of(&self, unit: u64) -> Result<Option<u64>, Odd> {
+        let bytes = |count: i128| {
+            let bytes = u64::try_from(count).ok()?.checked_mul(unit)?;
+            (bytes <= LARGEST_COUNT).then_some(bytes)
+        };
+        let count = self.integer()?;
+        count.map(|count| bytes(count).ok_or(Odd)).transpose()
     }
 
     /// A time in Unix seconds.
     pub fn timestamp(&self) -> Result<Option<i64>, Odd> {
-        narrow(self.integer()?)
+        let time = |integer: i128| {
+            let seconds = i64::try_from(integer).ok()?;
+            UNIX_SECONDS.contains(&seconds).then_some(seconds)
+        };
+        let integer = self.integer()?;
+        integer.map(|integer| time(integer).ok_or(Odd)).transpose()
     }
 
     /// A finite number.
@@ -77,6 +106,14 @@ impl Loose {
             Self::Real(value) if value.is_finite() => Ok(Some(*value)),
             Self::Text(text) => real(text).map(Some),
             _ => Err(Odd),
+        }
+    }
+
+    /// A coefficient of transfer. One of 0 or less would turn every share into nonsense.
+    pub fn multiplier(&self) -> Result<Option<f64>, Odd> {
+        match self.real()? {
+            Some(real) if !MULTIPLIERS.contains(&real) => Err(Odd),
+            real => Ok(real),
         }
     }
 
@@ -106,27 +143,7 @@ impl Loose {
             Self::Text(text) => Ok(Some(text.clone())),
             Self::Integer(integer) => Ok(Some(integer.to_string())),
             Self::Real(real) => Ok(Some(real.to_string())),
-            Self::Bool(_) | Self::List(_) | Self::Map(_) => Err(Odd),
-        }
-    }
-
-    /// A list: an array, an object (a PHP list with gaps), or an empty value.
-    pub fn list(&self) -> Result<Vec<&Self>, Odd> {
-        match self {
-            _ if self.says_nothing() => Ok(Vec::new()),
-            Self::List(items) => Ok(items.iter().collect()),
-            Self::Map(entries) => Ok(entries.iter().map(|(_, value)| value).collect()),
-            _ => Err(Odd),
-        }
-    }
-
-    /// A map: an object, or an empty value, `[]` included. A list with entries has no names to look up: it is odd.
-    pub fn map(&self) -> Result<&[(String, Self)], Odd> {
-        match self {
-            _ if self.says_nothing() => Ok(&[]),
-            Self::Map(entries) => Ok(entries),
-            Self::List(items) if items.is_empty() => Ok(&[]),
-            _ => Err(Odd),
+            Self::Bool(_) | Self::Nested => Err(Odd),
         }
     }
 
@@ -149,7 +166,10 @@ impl Loose {
             return Err(Odd);
         }
         let average = |index: usize| {
-            real(fields[index]).and_then(|load| if load < 0.0 { Err(Odd) } else { Ok(load) })
+            real(fields[index]).and_then(|load| {
+                let possible = (0.0..=LARGEST_LOAD).contains(&load);
+                possible.then_some(load).ok_or(Odd)
+            })
         };
         let processes = fields.get(3).and_then(|field| {
             let (runnable, total) = field.split_once('/')?;
@@ -165,20 +185,12 @@ impl Loose {
     }
 }
 
-/// True for IPv6 addresses and subnets.
-pub fn is_ipv6(address: &str) -> bool {
-    let host = address.split('/').next().unwrap_or_default();
-    match host.parse() {
-        Ok(IpAddr::V6(_)) => true,
-        Ok(IpAddr::V4(_)) => false,
-        Err(_) => host.contains(':'),
-    }
-}
-
-fn narrow<T: TryFrom<i128>>(integer: Option<i128>) -> Result<Option<T>, Odd> {
-    integer
-        .map(|integer| T::try_from(integer).map_err(|_| Odd))
-        .transpose()
+/// Whether an address or subnet is IPv6; `None` for text that is neither.
+pub fn is_ipv6(address: &str) -> Option<bool> {
+    let (host, prefix) = address.split_once('/').unwrap_or((address, "0"));
+    let host: IpAddr = host.parse().ok()?;
+    let bits: u8 = prefix.parse().ok()?;
+    (bits <= 128).then_some(host.is_ipv6())
 }
 
 /// Rust's own parser would take `inf`, `NaN` and `infinity`.
@@ -211,11 +223,11 @@ impl<'de> Deserialize<'de> for Loose {
 
 struct LooseVisitor;
 
-impl<'de> Visitor<'de> for LooseVisitor {
+impl Visitor<'_> for LooseVisitor {
     type Value = Loose;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
+        f.write_str("a JSON value that is not nested")
     }
 
     fn visit_unit<E: Error>(self) -> Result<Loose, E> {
@@ -239,23 +251,7 @@ impl<'de> Visitor<'de> for LooseVisitor {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Loose, E> {
-        Ok(Loose::Text(value.chars().take(TEXT_LIMIT).collect()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Loose, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Loose::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Loose, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Loose::Map(entries))
+        Ok(Loose::Text(value.to_owned()))
     }
 }
 
@@ -264,7 +260,7 @@ mod tests {
     use super::*;
 
     fn loose(json: &str) -> Loose {
-        serde_json::from_str(json).expect("it is JSON")
+        Loose::parse(json.as_bytes()).expect("it is JSON")
     }
 
     #[test]
@@ -273,17 +269,24 @@ mod tests {
             ("7", Ok(Some(7))),
             ("7.0", Ok(Some(7))),
             ("\" 7 \"", Ok(Some(7))),
-            ("\"7.0\"", Ok(Some(7))),
-            ("18446744073709551615", Ok(Some(u64::MAX))),
+            ("1152921504606846976", Ok(Some(1 << 60))),
             ("null", Ok(None)),
             ("\"\"", Ok(None)),
             ("\"-\"", Ok(None)),
             ("7.5", Err(Odd)),
             ("-7", Err(Odd)),
+            ("1152921504606846977", Err(Odd)),
+            ("9223372036854775807", Err(Odd)),
+            ("18446744073709551615", Err(Odd)),
             ("18446744073709551616", Err(Odd)),
             ("1e300", Err(Odd)),
             ("\"seven\"", Err(Odd)),
             ("\"0x10\"", Err(Odd)),
+            ("\"1.000\"", Err(Odd)),
+            ("\"1,000\"", Err(Odd)),
+            ("\"1 000\"", Err(Odd)),
+            ("\"7 GB\"", Err(Odd)),
+            ("\"1e3\"", Err(Odd)),
             ("true", Err(Odd)),
             ("[7]", Err(Odd)),
             ("{}", Err(Odd)),
@@ -302,8 +305,60 @@ mod tests {
             ("\"NaN\"", Err(Odd)),
             ("\"inf\"", Err(Odd)),
             ("\"1e999\"", Err(Odd)),
+            ("\"0,33\"", Err(Odd)),
+            ("\"33 %\"", Err(Odd)),
         ] {
             assert_eq!(loose(json).real(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn sizes_in_units_are_bytes_or_odd() {
+        assert_eq!(loose("\"41\"").count_of(1 << 30), Ok(Some(41 << 30)));
+        for odd in [
+            "41.5",
+            "\"41G\"",
+            "-1",
+            "1073741825",
+            "18446744073709551615",
+        ] {
+            assert_eq!(loose(odd).count_of(1 << 30), Err(Odd), "{odd}");
+        }
+    }
+
+    #[test]
+    fn times_are_seconds() {
+        for (json, expected) in [
+            ("1790812801", Ok(Some(1_790_812_801))),
+            ("\"1790812801\"", Ok(Some(1_790_812_801))),
+            ("null", Ok(None)),
+            ("1790812801000", Err(Odd)),
+            ("1790812801.5", Err(Odd)),
+            ("\"2026-10-01\"", Err(Odd)),
+            ("-1790812801", Err(Odd)),
+            ("5", Err(Odd)),
+        ] {
+            assert_eq!(loose(json).timestamp(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_value_is_odd() {
+        for odd in [
+            "NaN",
+            "-Infinity",
+            "1e999",
+            "\"\\ud800\"",
+            "\"a\nb\"",
+            "\"\\x\"",
+            "tru",
+            "",
+        ] {
+            assert_eq!(Loose::parse(odd.as_bytes()), Err(Odd), "{odd}");
+        }
+        assert_eq!(Loose::parse(b"\"\xff\""), Err(Odd));
+        for nested in ["[7]", " {}"] {
+            assert_eq!(loose(nested), Loose::Nested);
         }
     }
 
@@ -347,23 +402,41 @@ mod tests {
         );
         assert_eq!(averages("-"), Ok(None));
         assert_eq!(averages(""), Ok(None));
-        for odd in ["0.32", "a/b/c", "1 2", "1/2/3/4", "-1 2 3", "nan nan nan"] {
+        for odd in [
+            "0.32",
+            "a/b/c",
+            "1 2",
+            "1/2/3/4",
+            "-1 2 3",
+            "nan nan nan",
+            "1e300 0 0",
+            "0,5 0,5 0,5",
+        ] {
             assert_eq!(averages(odd), Err(Odd), "{odd}");
         }
     }
 
     #[test]
-    fn text_is_cut_at_a_character() {
-        let long = format!("\"{}\"", "é".repeat(5000));
-        assert_eq!(loose(&long).text(), Ok(Some("é".repeat(TEXT_LIMIT))));
+    fn text_and_digits() {
+        assert_eq!(loose("\"é\"").text(), Ok(Some("é".to_owned())));
         assert_eq!(loose("12").text(), Ok(Some("12".to_owned())));
+        assert_eq!(loose("\"\"").text(), Ok(None));
         assert_eq!(loose("{}").text(), Err(Odd));
     }
 
     #[test]
     fn families_of_addresses() {
-        assert!(is_ipv6("2001:db8:12:34::"));
-        assert!(is_ipv6("2001:db8::/64"));
-        assert!(!is_ipv6("192.0.2.10"));
+        for (address, ipv6) in [
+            ("2001:db8:12:34::", Some(true)),
+            ("2001:db8::/64", Some(true)),
+            ("192.0.2.10", Some(false)),
+            ("192.0.2.0/24", Some(false)),
+            ("vps1.example.com", None),
+            ("192.0.2.10/x", None),
+            ("2001:db8::/129", None),
+            ("", None),
+        ] {
+            assert_eq!(is_ipv6(address), ipv6, "{address}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::clock::{Clock, Moment};
 use crate::exposition::Exposition;
 use crate::exposition::catalogue::{EXPORTER_METRICS, vps_metrics};
 use crate::exposition::format::Format;
-use crate::exposition::tests::{NOW, apply, assert_golden, fleet, identity, sample};
+use crate::exposition::tests::{NOW, apply, assert_golden, fleet, identity, key, sample};
 use crate::fleet::Fleet;
 use crate::kiwivm::{Call, Veid, decode};
 
@@ -20,7 +20,12 @@ fn answer(fleet: &mut Fleet, veid: u64, name: &str, changes: &serde_json::Value)
     for (field, value) in changes.as_object().expect("it is a map") {
         body[field] = value.clone();
     }
-    let decoded = decode(Call::ServiceInfo, body.to_string().as_bytes(), &mut |_| {});
+    let decoded = decode(
+        Call::ServiceInfo,
+        &key(),
+        body.to_string().as_bytes(),
+        &mut |_| {},
+    );
     fleet.apply(
         Veid(veid),
         Call::ServiceInfo,
@@ -225,6 +230,7 @@ fn what_did_not_arrive_is_absent_or_an_empty_label() {
     let mut fleet = fleet(vec![identity(1, "one")]);
     let decoded = decode(
         Call::ServiceInfo,
+        &key(),
         br#"{"error": 0, "plan": "p"}"#,
         &mut |_| {},
     );

@@ -4,8 +4,9 @@ use super::Fields;
 use crate::kiwivm::lenient::{Loose, Odd};
 use crate::kiwivm::model::{Beancounter, Hypervisor, LiveInfo, ServiceInfo, Status};
 
-pub(super) const FIELDS: &[&str] = &[
+pub const FIELDS: &[&str] = &[
     "ve_status",
+    "vz_status",
     "ve_used_disk_space_b",
     "ve_disk_quota_gb",
     "is_cpu_throttled",
@@ -23,7 +24,7 @@ const GIB: u64 = 1 << 30;
 const PAGE: u64 = 4096;
 
 /// A beancounter's name, the name of its barrier, and the bytes of its unit (1 when it is a plain number or bytes).
-const BEANCOUNTERS: &[(&str, &str, u64)] = &[
+const BEANCOUNTERS: [(&str, &str, u64); 8] = [
     ("nproc", "nproc_b", 1),
     ("kmemsize", "kmemsize_b", 1),
     ("privvmpages", "privvmpages_b", PAGE),
@@ -42,12 +43,14 @@ pub(super) fn read(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
     };
     live.cpu_throttled = fields.read("is_cpu_throttled", Loose::flag);
     live.disk_throttled = fields.read("is_disk_throttled", Loose::flag);
-    // Of a guest that is off, nulls and zeros may arrive; a 0 would read as "no memory available".
-    if live.status.is_some_and(|status| status != Status::Running) {
+    // Of a guest that is off, nulls and zeros may arrive; a 0 would read as "no memory available". What the guest tells
+    // is true only if it is known to run.
+    if live.status != Some(Status::Running) {
         live.load = None;
         live.memory_available = None;
         live.swap_total = None;
         live.swap_free = None;
+        live.beancounters.clear();
     }
     live
 }
@@ -56,11 +59,11 @@ fn kvm(fields: &mut Fields) -> LiveInfo {
     LiveInfo {
         status: fields.read("ve_status", status),
         disk_used: fields.read("ve_used_disk_space_b", Loose::count),
-        disk_size: fields.read("ve_disk_quota_gb", |value| in_units(value, GIB)),
+        disk_size: fields.read("ve_disk_quota_gb", |value| value.count_of(GIB)),
         load: fields.read("load_average", Loose::load_average),
-        memory_available: fields.read("mem_available_kb", |value| in_units(value, KIB)),
-        swap_total: fields.read("swap_total_kb", |value| in_units(value, KIB)),
-        swap_free: fields.read("swap_available_kb", |value| in_units(value, KIB)),
+        memory_available: fields.read("mem_available_kb", |value| value.count_of(KIB)),
+        swap_total: fields.read("swap_total_kb", |value| value.count_of(KIB)),
+        swap_free: fields.read("swap_available_kb", |value| value.count_of(KIB)),
         ..LiveInfo::default()
     }
 }
@@ -72,8 +75,8 @@ fn openvz(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
         .iter()
         .map(|(name, barrier, unit)| Beancounter {
             resource: (*name).into(),
-            held: status_of.read(name, |value| in_units(value, *unit)),
-            barrier: status_of.read(barrier, |value| in_units(value, *unit)),
+            held: status_of.read(name, |value| value.count_of(*unit)),
+            barrier: status_of.read(barrier, |value| value.count_of(*unit)),
         })
         .filter(|counter| counter.held.is_some() || counter.barrier.is_some())
         .collect();
@@ -93,47 +96,39 @@ fn openvz(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
         memory_available: minus(service.plan_ram, held("oomguarpages")),
         swap_total,
         swap_free: minus(swap_total, held("swappages")),
-        disk_used: quota_of.read("occupied_kb", |value| in_units(value, KIB)),
-        disk_size: quota_of.read("softlimit_kb", |value| in_units(value, KIB)),
+        disk_used: quota_of.read("occupied_kb", |value| value.count_of(KIB)),
+        disk_size: quota_of.read("softlimit_kb", |value| value.count_of(KIB)),
         inodes_used: quota_of.read("occupied_inodes", Loose::count),
         inodes_limit: quota_of.read("softlimit_inodes", Loose::count),
         beancounters,
         ..LiveInfo::default()
     };
-    for problem in status_of.problems.into_iter().chain(quota_of.problems) {
-        fields.problem(problem);
-    }
+    fields.problems(status_of.problems);
+    fields.problems(quota_of.problems);
     live
 }
 
-/// The fields of an object within the answer.
-fn nested(fields: &mut Fields, name: &'static str) -> Fields {
-    let known = |field: &str| {
-        let counters = BEANCOUNTERS
-            .iter()
-            .flat_map(|(name, barrier, _)| [*name, *barrier]);
-        let others = [
-            "status",
-            "load_average",
-            "occupied_kb",
-            "softlimit_kb",
-            "occupied_inodes",
-            "softlimit_inodes",
-        ];
-        counters.chain(others).find(|name| *name == field)
+/// The fields of an object within the response.
+fn nested<'a>(fields: &mut Fields<'a>, name: &'static str) -> Fields<'a> {
+    const OTHERS: &[&str] = &[
+        "status",
+        "load_average",
+        "occupied_kb",
+        "softlimit_kb",
+        "occupied_inodes",
+        "softlimit_inodes",
+    ];
+    let Some(object) = fields.get(name) else {
+        return Fields::default();
     };
-    let values = fields.read(name, |value| {
-        let entries = value.map()?.iter();
-        Ok(Some(
-            entries
-                .filter_map(|(field, value)| Some((known(field)?, value.clone())))
-                .collect(),
-        ))
-    });
-    Fields {
-        values: values.unwrap_or_default(),
-        problems: Vec::new(),
+    let counters = BEANCOUNTERS.map(|(name, _, _)| name);
+    let barriers = BEANCOUNTERS.map(|(_, barrier, _)| barrier);
+    if let Ok(Some(nested)) = Fields::of(object, &[&counters, &barriers, OTHERS]) {
+        return nested;
     }
+    // An empty map is an empty list in PHP.
+    let _ = fields.members(name, &mut |_, _| {});
+    Fields::default()
 }
 
 /// The vendor writes `Running`, the API sends `running`.
@@ -148,13 +143,6 @@ fn status(value: &Loose) -> Result<Option<Status>, Odd> {
         "stopped" => Some(Status::Stopped),
         _ => Some(Status::Other),
     })
-}
-
-fn in_units(value: &Loose, unit: u64) -> Result<Option<u64>, Odd> {
-    value
-        .count()?
-        .map(|count| count.checked_mul(unit).ok_or(Odd))
-        .transpose()
 }
 
 /// More held than there is leaves nothing.

@@ -1,10 +1,11 @@
 //! The fields of `getServiceInfo`.
 
-use super::Fields;
+use super::{Fields, scan};
+use crate::kiwivm::ApiKey;
 use crate::kiwivm::lenient::{Loose, Odd, is_ipv6};
 use crate::kiwivm::model::{Hypervisor, IpAddresses, ServiceInfo};
 
-pub(super) const FIELDS: &[&str] = &[
+pub const FIELDS: &[&str] = &[
     "vm_type",
     "vz_status",
     "hostname",
@@ -32,27 +33,35 @@ pub(super) const FIELDS: &[&str] = &[
     "max_abuse_points",
 ];
 
-pub(super) fn read(fields: &mut Fields) -> ServiceInfo {
+const MULTIPLIER: &str = "monthly_data_multiplier";
+
+pub(super) fn read(fields: &mut Fields, key: &ApiKey) -> ServiceInfo {
+    let data_multiplier = fields.read(MULTIPLIER, Loose::multiplier);
+    let data_multiplier_unusable = data_multiplier.is_none() && fields.has(MULTIPLIER);
+    if data_multiplier_unusable {
+        fields.problem(MULTIPLIER);
+    }
     ServiceInfo {
         hypervisor: hypervisor(fields),
-        hostname: fields.read("hostname", Loose::text),
-        node: fields.read("node_alias", Loose::text),
-        location_id: fields.read("node_location_id", Loose::text),
-        location: fields.read("node_location", Loose::text),
-        datacenter: fields.read("node_datacenter", Loose::text),
-        plan: fields.read("plan", Loose::text),
-        os: fields.read("os", Loose::text),
+        hostname: fields.text("hostname", key),
+        node: fields.text("node_alias", key),
+        location_id: fields.text("node_location_id", key),
+        location: fields.text("node_location", key),
+        datacenter: fields.text("node_datacenter", key),
+        plan: fields.text("plan", key),
+        os: fields.text("os", key),
         monthly_data: fields.read("plan_monthly_data", Loose::count),
         data_counter: fields.read("data_counter", Loose::count),
-        data_multiplier: fields.read("monthly_data_multiplier", multiplier),
-        data_next_reset: fields.read("data_next_reset", reset),
+        data_multiplier,
+        data_multiplier_unusable,
+        data_next_reset: fields.read("data_next_reset", Loose::timestamp),
         plan_disk: fields.read("plan_disk", Loose::count),
         plan_ram: fields.read("plan_ram", Loose::count),
         plan_swap: fields.read("plan_swap", Loose::count),
         ipv6_subnets_limit: fields.read("plan_max_ipv6s", Loose::count),
-        ip_addresses: fields.read("ip_addresses", addresses),
-        private_ip_addresses: fields.read("private_ip_addresses", length),
-        nullrouted_ip_addresses: fields.read("ip_nullroutes", length),
+        ip_addresses: addresses(fields),
+        private_ip_addresses: length(fields, "private_ip_addresses"),
+        nullrouted_ip_addresses: length(fields, "ip_nullroutes"),
         suspended: fields.read("suspended", Loose::flag),
         policy_violation: fields.read("policy_violation", Loose::flag),
         suspensions: fields.read("suspension_count", Loose::count),
@@ -76,44 +85,51 @@ fn hypervisor(fields: &mut Fields) -> Option<Hypervisor> {
     named.or_else(|| fields.has("vz_status").then_some(Hypervisor::OpenVz))
 }
 
-/// A coefficient of 0 or less would turn every share into nonsense.
-fn multiplier(value: &Loose) -> Result<Option<f64>, Odd> {
-    match value.real()? {
-        Some(multiplier) if multiplier <= 0.0 => Err(Odd),
-        multiplier => Ok(multiplier),
-    }
-}
-
-/// A reset in 1970 or before is none.
-fn reset(value: &Loose) -> Result<Option<i64>, Odd> {
-    match value.timestamp()? {
-        Some(reset) if reset <= 0 => Err(Odd),
-        reset => Ok(reset),
-    }
-}
-
-fn addresses(value: &Loose) -> Result<Option<IpAddresses>, Odd> {
+/// One that is no address could be of either family, so none is counted.
+fn addresses(fields: &mut Fields) -> Option<IpAddresses> {
+    const NAME: &str = "ip_addresses";
     let mut addresses = IpAddresses::default();
     let mut first = None;
-    for entry in value.list()? {
-        let Some(address) = entry.text()? else {
-            continue;
-        };
-        if is_ipv6(&address) {
-            addresses.ipv6 += 1;
-        } else {
-            addresses.ipv4 += 1;
-            if addresses.primary.is_none() {
-                addresses.primary = Some(address.clone());
+    let mut odd = false;
+    let arrived = fields.items(NAME, &[], &mut |item| {
+        let text = Loose::parse(item).and_then(|item| item.text());
+        let address = text.ok().flatten().unwrap_or_default();
+        match is_ipv6(&address) {
+            Some(true) => addresses.ipv6 += 1,
+            Some(false) => {
+                addresses.ipv4 += 1;
+                addresses.primary.get_or_insert_with(|| address.clone());
+            }
+            None => {
+                odd = true;
+                return;
             }
         }
         first.get_or_insert(address);
+    });
+    if odd {
+        fields.problem(NAME);
     }
     addresses.primary = addresses.primary.or(first);
-    Ok(Some(addresses))
+    (arrived == Ok(true) && !odd).then_some(addresses)
 }
 
-/// How many entries a list or map has.
-fn length(value: &Loose) -> Result<Option<u64>, Odd> {
-    Ok(Some(value.list()?.len() as u64))
+/// How many entries a list or map has, those included that cannot be read.
+fn length(fields: &mut Fields, name: &'static str) -> Option<u64> {
+    const OF_ONE_NULLROUTE: &[&str] = &["nullroute_timestamp", "nullroute_duration_s", "log"];
+    let mut count = 0;
+    let mut odd = false;
+    let arrived = fields.items(name, OF_ONE_NULLROUTE, &mut |item| {
+        count += 1;
+        let readable = match Loose::parse(item) {
+            Ok(Loose::Text(text)) => !text.is_empty(),
+            Ok(Loose::Nested) => scan::first(item) == Some(b'{'),
+            _ => false,
+        };
+        odd |= !readable;
+    });
+    if odd {
+        fields.problem(name);
+    }
+    (arrived == Ok(true)).then_some(count)
 }

@@ -3,11 +3,13 @@
 //! `serde_json` wants a whole document. So the bytes are cut at the ends of the rows, each row is read by itself, and
 //! what is left of the answer without them is small and read like any other.
 
-use super::list::Item;
-use super::{DecodeError, Decoded, ENVELOPE, Fields, document};
-use crate::kiwivm::Reason;
-use crate::kiwivm::lenient::Loose;
+use super::{DecodeError, Decoded, Fields, document};
+use crate::kiwivm::lenient::{Loose, Odd};
 use crate::kiwivm::model::{Answer, UsageRow};
+use crate::kiwivm::{ApiKey, Call, Reason};
+
+/// The field with the list of rows.
+pub const ROWS: &str = "data";
 
 const FIELDS: &[&str] = &[
     "timestamp",
@@ -21,7 +23,8 @@ const FIELDS: &[&str] = &[
 const LARGEST_ROW: usize = 64 << 10;
 /// Everything but the rows is less than 100 bytes; an HTML page in place of an answer is more.
 const LARGEST_REST: usize = 1 << 20;
-const ROWS: &[u8] = b"\"data\"";
+/// A thousand cores at 100 %.
+const LARGEST_PERCENT: f64 = 100_000.0;
 
 /// Reads an answer to `getRawUsageStats` in pieces of any size.
 #[derive(Debug, Default)]
@@ -38,8 +41,6 @@ pub struct UsageStream {
     rows: Option<Rows>,
     /// The beginning of a row whose end has not arrived.
     item: Vec<u8>,
-    /// Empty: room for the fields of a row.
-    fields: Fields,
     problems: Vec<&'static str>,
 }
 
@@ -98,16 +99,17 @@ impl UsageStream {
     /// # Errors
     ///
     /// When it is no answer, or one that says that the call failed. The rows passed on do not count then.
-    pub fn finish(self) -> Result<Decoded, DecodeError> {
+    pub fn finish(self, key: &ApiKey) -> Result<Decoded, DecodeError> {
         if self.rows.is_some() {
-            return Err(DecodeError::new(Reason::NotJson, "the answer is cut off"));
+            return Err(DecodeError::new(
+                Reason::NotJson,
+                "the response is cut off in its usage rows",
+            ));
         }
-        let mut fields = document(&self.rest, &[ENVELOPE, &["data"]], None)?;
-        // Rows were taken out, so anything but an empty list is none.
-        let odd = fields.get("data").is_some_and(|data| data.list().is_err());
-        for problem in self.problems.into_iter().chain(odd.then_some("data")) {
-            fields.problem(problem);
-        }
+        let mut fields = document(Call::RawUsageStats, key, &self.rest, &[])?;
+        fields.problems(self.problems);
+        // The rows were taken out: what is no list now was none.
+        let _ = fields.items(ROWS, &[], &mut |_| {});
         Ok(Decoded {
             answer: Answer::Usage,
             problems: fields.problems,
@@ -118,7 +120,7 @@ impl UsageStream {
         if self.rest.len() >= LARGEST_REST {
             return Err(DecodeError::new(
                 Reason::BadShape,
-                "the answer is long and is no list of usage rows",
+                "the response is long and is no list of usage rows",
             ));
         }
         self.rest.push(byte);
@@ -126,7 +128,8 @@ impl UsageStream {
         self.text = before.after(byte);
         if before != Text::Outside {
             if self.text == Text::Outside {
-                self.last_string_is_data = &self.rest[self.string_start..] == ROWS;
+                let string = &self.rest[self.string_start + 1..self.rest.len() - 1];
+                self.last_string_is_data = string == ROWS.as_bytes();
             }
             return Ok(());
         }
@@ -177,7 +180,7 @@ impl UsageStream {
         if self.item.len() + piece.len() > LARGEST_ROW {
             return Err(DecodeError::new(
                 Reason::BadShape,
-                "the answer has a usage row of more than 64 KiB",
+                "the response has a usage row of more than 64 KiB",
             ));
         }
         let Some(end) = end else {
@@ -224,21 +227,14 @@ impl UsageStream {
         } else {
             value
         };
-        let mut deserializer = serde_json::Deserializer::from_slice(value);
-        let item = Item(FIELDS, std::mem::take(&mut self.fields));
-        let fields = serde::de::DeserializeSeed::deserialize(item, &mut deserializer)
-            .and_then(|fields| deserializer.end().map(|()| fields))
-            .map_err(|_| not_json())?;
-        let Some(mut fields) = fields else {
-            self.problem("data");
+        let Some(mut fields) = Fields::of(value, &[FIELDS]).map_err(|_| not_json())? else {
+            self.problem(ROWS);
             return Ok(());
         };
         let usage = read(&mut fields);
-        for problem in fields.problems.drain(..) {
+        for problem in fields.problems {
             self.problem(problem);
         }
-        fields.values.clear();
-        self.fields = fields;
         if let Some(usage) = usage {
             row(usage);
         }
@@ -254,23 +250,25 @@ impl UsageStream {
 
 /// A row; one without a time is none.
 fn read(row: &mut Fields) -> Option<UsageRow> {
-    let timestamp = row
-        .read("timestamp", Loose::timestamp)
-        .filter(|timestamp| *timestamp > 0);
-    let Some(timestamp) = timestamp else {
+    let Some(timestamp) = row.read("timestamp", Loose::timestamp) else {
         row.problem("timestamp");
         return None;
     };
     Some(UsageRow {
         timestamp,
-        cpu_percent: row
-            .read("cpu_usage", Loose::real)
-            .filter(|percent| *percent >= 0.0),
+        cpu_percent: row.read("cpu_usage", percent),
         network_in: row.read("network_in_bytes", Loose::count),
         network_out: row.read("network_out_bytes", Loose::count),
         disk_read: row.read("disk_read_bytes", Loose::count),
         disk_written: row.read("disk_write_bytes", Loose::count),
     })
+}
+
+fn percent(value: &Loose) -> Result<Option<f64>, Odd> {
+    match value.real()? {
+        Some(percent) if !(0.0..=LARGEST_PERCENT).contains(&percent) => Err(Odd),
+        percent => Ok(percent),
+    }
 }
 
 /// The value of `"key": value`.
@@ -282,13 +280,14 @@ fn after_key(entry: &[u8]) -> Option<&[u8]> {
         before == Text::Outside && *byte == b':'
     })?;
     let (key, value) = entry.split_at(colon);
-    serde_json::from_slice::<serde::de::IgnoredAny>(key).ok()?;
-    key.starts_with(b"\"").then_some(&value[1..])
+    let key = key.trim_ascii();
+    let quoted = key.len() > 1 && key.starts_with(b"\"") && key.ends_with(b"\"");
+    quoted.then_some(&value[1..])
 }
 
 fn not_json() -> DecodeError {
     DecodeError::new(
         Reason::NotJson,
-        "the answer is not JSON (in its usage rows)",
+        "the response is not JSON (in its usage rows)",
     )
 }

@@ -165,7 +165,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_bandwidth_multiplier",
-        "The accounting coefficient that used and allowance were multiplied with. Both count as 1 without it.",
+        "Accounting coefficient that used and allowance are multiplied with. If the API omits it, it is taken for 1; if it is unusable, both are absent.",
         |view, series| series.value(view.service.and_then(|info| info.data_multiplier)),
     ),
     gauge(

@@ -44,13 +44,13 @@ fn an_odd_snapshot_costs_what_is_odd_about_it() {
     let body = br#"{"error":0,"snapshots":[
         {"fileName":"mine.tar.gz","size":"7","sticky":0,"purgesIn":"60"},
         {"fileName":"snapshot-1-1790640000-2026-09-29-a.tar.gz","size":"big","purgesIn":-1}, 5]}"#;
-    let decoded = decode(Call::SnapshotList, body, &mut |_| {}).expect("it is an answer");
+    let decoded = read(Call::SnapshotList, body).expect("it is an answer");
     let expected = Snapshots {
-        count: 2,
+        count: 3,
         sticky: None,
         size: None,
-        newest: Some(1_790_640_000),
-        purges_in: Some(60),
+        newest: None,
+        purges_in: None,
     };
     assert_eq!(
         decoded.answer,
@@ -61,7 +61,7 @@ fn an_odd_snapshot_costs_what_is_odd_about_it() {
         ["fileName", "size", "purgesIn", "snapshots"]
     );
     let body = br#"{"error":0,"snapshots":"many"}"#;
-    let decoded = decode(Call::SnapshotList, body, &mut |_| {}).expect("it is an answer");
+    let decoded = read(Call::SnapshotList, body).expect("it is an answer");
     assert_eq!(
         (decoded.answer, decoded.problems),
         (Answer::Inventory(None), vec!["snapshots"])
@@ -83,7 +83,7 @@ fn backups_as_map_and_as_list() {
     );
     let body =
         br#"{"backups":[{"backupToken":"x","size":"9","timestamp":"1790726412"}],"error":0}"#;
-    let decoded = decode(call, body, &mut |_| {}).expect("it is an answer");
+    let decoded = read(call, body).expect("it is an answer");
     let one = Backups {
         count: 1,
         newest_size: Some(9),
@@ -129,7 +129,7 @@ fn policy_cases_and_their_absence() {
         Inventory::PolicyViolations(PolicyViolations::default())
     );
     let body = br#"{"error":0,"policy_violations":true}"#;
-    let decoded = decode(call, body, &mut |_| {}).expect("it is an answer");
+    let decoded = read(call, body).expect("it is an answer");
     assert_eq!(decoded.answer, Answer::Inventory(None));
 }
 
@@ -170,7 +170,7 @@ fn locations_and_their_multipliers() {
         Inventory::Locations(vec![])
     );
     let body = br#"{"error":0,"dataTransferMultipliers":{"A":-1,"B":2,"C":"x"}}"#;
-    let decoded = decode(call, body, &mut |_| {}).expect("it is an answer");
+    let decoded = read(call, body).expect("it is an answer");
     assert_eq!(
         (decoded.answer, decoded.problems),
         (
@@ -178,4 +178,182 @@ fn locations_and_their_multipliers() {
             vec!["dataTransferMultipliers"]
         )
     );
+}
+
+/// A response with one list, or something else in its place.
+fn listing(call: Call, list: &str) -> (Option<Inventory>, Vec<&'static str>) {
+    let name = match call {
+        Call::SnapshotList => "snapshots",
+        Call::BackupList => "backups",
+        Call::SuspensionDetails => "suspensions",
+        Call::PolicyViolations => "policy_violations",
+        _ => "log_entries",
+    };
+    let body = format!(r#"{{"error":0,"{name}":{list}}}"#);
+    let decoded = read(call, body.as_bytes()).expect("it is a response");
+    match decoded.answer {
+        Answer::Inventory(inventory) => (inventory, decoded.problems),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn count(inventory: &Inventory) -> u64 {
+    match inventory {
+        Inventory::Snapshots(all) => all.count,
+        Inventory::Backups(all) => all.count,
+        Inventory::SuspensionCases(cases) => cases.clearable + cases.not_clearable,
+        Inventory::PolicyViolations(violations) => violations.open,
+        Inventory::AuditLog(log) => log.entries,
+        Inventory::Locations(locations) => locations.len() as u64,
+    }
+}
+
+const LISTINGS: [Call; 5] = [
+    Call::SnapshotList,
+    Call::BackupList,
+    Call::SuspensionDetails,
+    Call::PolicyViolations,
+    Call::AuditLog,
+];
+
+#[test]
+fn an_item_that_cannot_be_read_is_counted() {
+    for call in LISTINGS {
+        for (list, items) in [
+            (r#"["spam"]"#, 1),
+            ("[17]", 1),
+            ("[null]", 1),
+            ("[[]]", 1),
+            ("[false,{}]", 2),
+            ("[NaN,{}]", 2),
+            (r#"["\ud800"]"#, 1),
+            (r#"{"0":"spam","7":{}}"#, 2),
+        ] {
+            let (inventory, problems) = listing(call, list);
+            let counted = inventory.as_ref().map(count);
+            assert_eq!(counted, Some(items), "{} {list}", call.name());
+            assert_eq!(problems.len(), 1, "{} {list}: {problems:?}", call.name());
+        }
+        for (no_list, problems) in [
+            ("true", 1),
+            ("false", 1),
+            ("7", 1),
+            (r#""spam""#, 1),
+            ("[{},,{}]", 1),
+        ] {
+            let (inventory, found) = listing(call, no_list);
+            assert_eq!((inventory, found.len()), (None, problems), "{no_list}");
+        }
+        for none in ["null", r#""""#, "[]", "{}"] {
+            let (inventory, problems) = listing(call, none);
+            assert_eq!(inventory.as_ref().map(count), Some(0), "{none}");
+            assert_eq!(problems, [""; 0], "{none}");
+        }
+    }
+}
+
+#[test]
+fn one_item_in_place_of_a_list_is_one() {
+    for (call, item) in [
+        (
+            Call::SnapshotList,
+            r#"{"fileName":"snapshot-1-1790640000-2026-09-29-a.tar.gz","size":"7","sticky":false,"purgesIn":60}"#,
+        ),
+        (
+            Call::BackupList,
+            r#"{"backupToken":"x","size":7,"os":"y","timestamp":1790640000}"#,
+        ),
+        (
+            Call::SuspensionDetails,
+            r#"{"record_id":1,"flag":"spam","is_soft":0}"#,
+        ),
+        (
+            Call::PolicyViolations,
+            r#"{"record_id":1,"suspend_at":1790872800,"evidence":{"a":1}}"#,
+        ),
+        (
+            Call::AuditLog,
+            r#"{"timestamp":1790640000,"summary":"Login"}"#,
+        ),
+    ] {
+        let (one, problems) = listing(call, item);
+        let (listed, _) = listing(call, &format!("[{item}]"));
+        assert_eq!((&one, problems), (&listed, vec![]), "{item}");
+        assert_eq!(one.as_ref().map(count), Some(1), "{item}");
+    }
+}
+
+#[test]
+fn what_is_said_of_all_items_is_not_known_when_one_is_not() {
+    let (Some(Inventory::Backups(backups)), problems) = listing(
+        Call::BackupList,
+        r#"[{"size":7,"timestamp":1790640000},{"size":9,"timestamp":1790640000000}]"#,
+    ) else {
+        panic!("no backups");
+    };
+    let expected = Backups {
+        count: 2,
+        ..Backups::default()
+    };
+    assert_eq!((backups, problems), (expected, vec!["timestamp"]));
+    let (Some(Inventory::Snapshots(snapshots)), problems) = listing(
+        Call::SnapshotList,
+        r#"[{"fileName":"snapshot-1-1790640000000-x","size":"1 GB","sticky":0,"purgesIn":2420441000}]"#,
+    ) else {
+        panic!("no snapshots");
+    };
+    let expected = Snapshots {
+        count: 1,
+        sticky: Some(0),
+        ..Snapshots::default()
+    };
+    assert_eq!(
+        (snapshots, problems),
+        (expected, vec!["size", "fileName", "purgesIn"])
+    );
+    // A deadline that is known is one, whatever the others are.
+    let (Some(Inventory::PolicyViolations(violations)), problems) = listing(
+        Call::PolicyViolations,
+        r#"[{"suspend_at":1790872800},{"suspend_at":1790872800000},{"suspend_at":0},"spam"]"#,
+    ) else {
+        panic!("no violations");
+    };
+    let expected = PolicyViolations {
+        open: 4,
+        deadline: Some(1_790_872_800),
+    };
+    assert_eq!(
+        (violations, problems),
+        (expected, vec!["suspend_at", "policy_violations"])
+    );
+}
+
+#[test]
+fn with_no_case_the_list_may_be_missing_but_not_the_rest() {
+    let none = br#"{"error":0,"total_abuse_points":0,"max_abuse_points":1000}"#;
+    let decoded = read(Call::PolicyViolations, none).expect("it is a response");
+    let expected = Inventory::PolicyViolations(PolicyViolations::default());
+    assert_eq!(decoded.answer, Answer::Inventory(Some(expected)));
+    for call in LISTINGS {
+        let other = br#"{"error":0,"violations":[{"record_id":1}],"cases":[]}"#;
+        let error = read(call, other).expect_err("it tells nothing");
+        assert_eq!(error.reason, Reason::BadShape);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_list_seems_shorter_than_it_is(items in prop::collection::vec(any_json(), 0..6), as_map in any::<bool>()) {
+        let list = if as_map {
+            serde_json::Value::Object(items.iter().enumerate().map(|(at, item)| (at.to_string(), item.clone())).collect())
+        } else {
+            items.clone().into()
+        };
+        for call in LISTINGS {
+            let (inventory, problems) = listing(call, &list.to_string());
+            prop_assert_eq!(inventory.as_ref().map(count), Some(items.len() as u64));
+            let odd = items.iter().any(|item| !item.is_object());
+            prop_assert!(!odd || !problems.is_empty());
+        }
+    }
 }

@@ -1,0 +1,176 @@
+//! The table of read calls: one row per call.
+
+use std::time::Duration;
+
+use super::decode::{inventory, live, service, usage};
+
+/// The read calls this program makes, most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Call {
+    /// State, load, memory, disk, throttling and everything of [`Call::ServiceInfo`]. Up to 15 s.
+    LiveServiceInfo,
+    /// Remaining API points.
+    RateLimitStatus,
+    /// The usage history, one row for about five minutes; always the whole history, megabytes of it.
+    RawUsageStats,
+    /// Plan, bandwidth, addresses, suspension. Works whatever the power state.
+    ServiceInfo,
+    /// Open policy cases and their deadlines.
+    PolicyViolations,
+    /// Open suspension cases.
+    SuspensionDetails,
+    /// Automatic backups.
+    BackupList,
+    /// Snapshots.
+    SnapshotList,
+    /// What was done in the panel and through the API.
+    AuditLog,
+    /// Where the VPS could move, and how each location counts transfer.
+    MigrateLocations,
+}
+
+/// One row of the table.
+pub(super) struct Row {
+    call: Call,
+    /// The vendor's name: the last part of the URL.
+    name: &'static str,
+    /// The fields by which a response shows that it is one to this call.
+    pub(super) identified_by: &'static [&'static str],
+    /// The longest time from the request to the end of the response.
+    pub(super) timeout: Duration,
+    /// The longest time without a byte.
+    pub(super) silence: Duration,
+    /// The largest body in bytes, after decompression.
+    pub(super) body_limit: usize,
+    /// Whether the connection is closed afterwards. The buffer of a connection grows with what it carries, and an idle
+    /// one would keep it.
+    pub(super) closes_connection: bool,
+}
+
+/// Fast calls. No figures are published; clients that work wait 10 to 45 s.
+const SHORT: Duration = Duration::from_secs(15);
+/// The vendor gives 15 s as the longest live call; the clients that work wait twice that.
+const LIVE: Duration = Duration::from_secs(30);
+/// Megabytes of history may take long on a slow line, as long as bytes keep coming.
+const USAGE: Duration = Duration::from_secs(180);
+const USAGE_SILENCE: Duration = Duration::from_secs(20);
+
+/// A live response with a picture of the console has hundreds of kilobytes.
+const SMALL: usize = 4 << 20;
+/// Two years of usage rows at five minutes are about 30 MB.
+const LARGE: usize = 64 << 20;
+
+impl Row {
+    const fn new(call: Call, name: &'static str, identified_by: &'static [&'static str]) -> Self {
+        Self {
+            call,
+            name,
+            identified_by,
+            timeout: SHORT,
+            silence: SHORT,
+            body_limit: SMALL,
+            closes_connection: false,
+        }
+    }
+}
+
+const TABLE: [Row; 10] = [
+    Row {
+        timeout: LIVE,
+        silence: LIVE,
+        ..Row::new(Call::LiveServiceInfo, "getLiveServiceInfo", live::FIELDS)
+    },
+    Row::new(
+        Call::RateLimitStatus,
+        "getRateLimitStatus",
+        &["remaining_points_15min", "remaining_points_24h"],
+    ),
+    Row {
+        timeout: USAGE,
+        silence: USAGE_SILENCE,
+        body_limit: LARGE,
+        closes_connection: true,
+        ..Row::new(Call::RawUsageStats, "getRawUsageStats", &[usage::ROWS])
+    },
+    Row::new(Call::ServiceInfo, "getServiceInfo", service::FIELDS),
+    // With nothing outstanding the lists of cases are absent, and abuse points are all that a response has.
+    Row::new(
+        Call::PolicyViolations,
+        "getPolicyViolations",
+        &[
+            inventory::POLICY_VIOLATIONS,
+            "total_abuse_points",
+            "max_abuse_points",
+        ],
+    ),
+    Row::new(
+        Call::SuspensionDetails,
+        "getSuspensionDetails",
+        &[
+            inventory::SUSPENSIONS,
+            "suspension_count",
+            "total_abuse_points",
+            "max_abuse_points",
+        ],
+    ),
+    Row::new(Call::BackupList, "backup/list", &[inventory::BACKUPS]),
+    Row::new(Call::SnapshotList, "snapshot/list", &[inventory::SNAPSHOTS]),
+    Row::new(Call::AuditLog, "getAuditLog", &[inventory::LOG_ENTRIES]),
+    Row::new(
+        Call::MigrateLocations,
+        "migrate/getLocations",
+        &[inventory::MULTIPLIERS, "locations", "currentLocation"],
+    ),
+];
+
+impl Call {
+    /// Every call, most important first; `ALL[call.index()] == call`.
+    pub const ALL: [Self; TABLE.len()] = {
+        let mut all = [Self::LiveServiceInfo; TABLE.len()];
+        let mut at = 0;
+        while at < TABLE.len() {
+            all[at] = TABLE[at].call;
+            at += 1;
+        }
+        all
+    };
+
+    /// The calls that tell what rarely changes, each of which can be switched off.
+    pub const INVENTORY: [Self; 6] = [
+        Self::PolicyViolations,
+        Self::SuspensionDetails,
+        Self::BackupList,
+        Self::SnapshotList,
+        Self::AuditLog,
+        Self::MigrateLocations,
+    ];
+
+    pub(super) const fn row(self) -> &'static Row {
+        const ROWS: &[Row; TABLE.len()] = &TABLE;
+        &ROWS[self.index()]
+    }
+
+    /// The vendor's name: the last part of the URL and the value of the `call` label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The position in [`Call::ALL`], for arrays indexed by call.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_stand_in_the_order_of_the_calls() {
+        for (index, call) in Call::ALL.into_iter().enumerate() {
+            assert_eq!(call.index(), index, "{}", call.name());
+        }
+    }
+}
