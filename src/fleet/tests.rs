@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::kiwivm::Reason;
-use crate::kiwivm::model::{Backups, Inventory, Lock, UsageRow};
+use crate::kiwivm::model::{Backups, Inventory, Lock, Points, PolicyViolations, UsageRow};
 
 const VEID: Veid = Veid(1_000_001);
 const STALENESS: f64 = 3.0;
@@ -180,6 +180,63 @@ fn inventory_is_kept_until_it_is_stale_or_says_nothing() {
     );
     assert_eq!(of(&next, 5000 + 1785), Some(backups));
     assert_eq!(of(&next, 5000 + 1786), None);
+}
+
+#[test]
+fn a_case_is_not_settled_by_a_list_that_cannot_be_read() {
+    let mut fleet = fleet(600);
+    let call = Call::PolicyViolations;
+    let open = |fleet: &Fleet, seconds| match fleet.vps()[0].inventory(call, STALENESS, at(seconds))
+    {
+        Some(Inventory::PolicyViolations(violations)) => Some(violations.open),
+        _ => None,
+    };
+    let told = |open| {
+        let violations = PolicyViolations {
+            open,
+            deadline: None,
+        };
+        answer(Answer::Inventory(Some(Inventory::PolicyViolations(
+            violations,
+        ))))
+    };
+    let unreadable = answer(Answer::Inventory(None));
+    fleet.apply(VEID, call, &told(2), at(0));
+    fleet.apply(VEID, call, &unreadable, at(600));
+    assert_eq!((open(&fleet, 1800), open(&fleet, 1801)), (Some(2), None));
+    fleet.apply(VEID, call, &told(0), at(2000));
+    assert_eq!(open(&fleet, 2000), Some(0));
+    fleet.apply(VEID, call, &unreadable, at(2600));
+    assert_eq!(open(&fleet, 2600), None, "there may be one now");
+}
+
+#[test]
+fn the_reason_of_a_failure_stays_until_its_call_works_again() {
+    let mut fleet = fleet(60);
+    let shown = |fleet: &Fleet| {
+        let (call, error) = fleet.vps()[0].last_error.as_ref()?;
+        Some((*call, error.at.as_secs()))
+    };
+    let fail = |fleet: &mut Fleet, call, seconds| {
+        fleet.apply(VEID, call, &failure(call, Reason::Timeout), at(seconds));
+    };
+    fail(&mut fleet, Call::LiveServiceInfo, 10);
+    fail(&mut fleet, Call::ServiceInfo, 11);
+    let points = answer(Answer::Points(Points::default()));
+    fleet.apply(VEID, Call::RateLimitStatus, &points, at(12));
+    assert_eq!(shown(&fleet), Some((Call::LiveServiceInfo, 10)));
+    // The call that tells most is shown, however often others fail.
+    fail(&mut fleet, Call::SnapshotList, 13);
+    assert_eq!(shown(&fleet), Some((Call::LiveServiceInfo, 10)));
+    fail(&mut fleet, Call::LiveServiceInfo, 14);
+    assert_eq!(shown(&fleet), Some((Call::LiveServiceInfo, 14)));
+    // A live response tells what service info tells.
+    fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(15));
+    assert_eq!(shown(&fleet), Some((Call::SnapshotList, 13)));
+    assert!(!fleet.vps()[0].failing(Call::ServiceInfo));
+    let none = answer(Answer::Inventory(None));
+    fleet.apply(VEID, Call::SnapshotList, &none, at(16));
+    assert_eq!(shown(&fleet), None);
 }
 
 #[test]

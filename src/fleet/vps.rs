@@ -76,7 +76,7 @@ pub struct VpsState {
     pub allowance: Option<usize>,
     /// When its state is asked for next, on the clock that never steps; in the past while that is on its way.
     pub next_poll: Option<Duration>,
-    /// The last failure in words and when it happened; cleared by the next success of the same call.
+    /// The last failure, in words, of the most important call that fails, and when it happened.
     pub last_error: Option<(Call, Known<String>)>,
     pub(super) service: Option<Known<ServiceInfo>>,
     pub(super) live: Option<Known<LiveInfo>>,
@@ -88,7 +88,8 @@ pub struct VpsState {
     lock: Option<Known<Option<Lock>>>,
     /// The call that was answered with the lock. During some tasks others are answered as ever.
     locked_call: Option<Call>,
-    failing: [bool; Call::ALL.len()],
+    /// The last failure of each call that has not succeeded since.
+    failures: [Option<Box<Known<String>>>; Call::ALL.len()],
 }
 
 impl VpsState {
@@ -111,7 +112,7 @@ impl VpsState {
             points: None,
             lock: None,
             locked_call: None,
-            failing: Default::default(),
+            failures: Default::default(),
         }
     }
 
@@ -178,7 +179,7 @@ impl VpsState {
     /// True while the last attempt of a call failed.
     #[must_use]
     pub fn failing(&self, call: Call) -> bool {
-        self.failing[call.index()]
+        self.failures[call.index()].is_some()
     }
 
     /// True while the last answer of some call said that a task holds the VPS.
@@ -203,7 +204,7 @@ impl VpsState {
 
     pub(super) fn succeed(&mut self, call: Call, answer: &Answer, now: Moment) {
         self.tried = true;
-        self.failing[call.index()] = false;
+        self.failures[call.index()] = None;
         self.authentication_failed = Some(false);
         let still_locked = self
             .locked_call
@@ -212,18 +213,13 @@ impl VpsState {
             self.locked_call = None;
             self.lock = Some(Known::new(None, now));
         }
-        if self
-            .last_error
-            .as_ref()
-            .is_some_and(|(failed, _)| *failed == call || *failed == Call::ServiceInfo)
-        {
-            self.last_error = None;
-        }
         self.calls[call.index()].successes += 1;
         self.calls[call.index()].last_success = Some(now.unix);
         if carries_service_info(answer) {
             self.calls[Call::ServiceInfo.index()].last_success = Some(now.unix);
+            self.failures[Call::ServiceInfo.index()] = None;
         }
+        self.show_last_error();
         match answer {
             Answer::Service(service) => self.service = Some(Known::new((**service).clone(), now)),
             Answer::Live(service, live) => {
@@ -233,15 +229,19 @@ impl VpsState {
             Answer::Points(points) => self.points = Some(Known::new(*points, now)),
             Answer::Usage => {}
             Answer::Inventory(inventory) => {
-                let known = inventory.clone().map(|value| Known::new(value, now));
-                self.inventory[call.index()] = known.map(Box::new);
+                let known = &mut self.inventory[call.index()];
+                match inventory {
+                    Some(value) => *known = Some(Box::new(Known::new(value.clone(), now))),
+                    // A case is not settled because a list could not be read: it stays until it is stale.
+                    None if known.as_ref().is_some_and(|known| known.value.has_cases()) => {}
+                    None => *known = None,
+                }
             }
         }
     }
 
     pub(super) fn fail(&mut self, call: Call, error: &CallError, now: Moment) {
         self.tried = true;
-        self.failing[call.index()] = true;
         let errors = &mut self.calls[call.index()].errors;
         errors.get_or_insert_default()[error.reason.index()] += 1;
         match error.reason {
@@ -256,7 +256,14 @@ impl VpsState {
             }
             _ => {}
         }
-        self.last_error = Some((call, Known::new(error.to_string(), now)));
+        let failure = Known::new(error.to_string(), now);
+        self.failures[call.index()] = Some(Box::new(failure));
+        self.show_last_error();
+    }
+
+    fn show_last_error(&mut self) {
+        let failure = |call: Call| Some((call, (**self.failures[call.index()].as_ref()?).clone()));
+        self.last_error = Call::ALL.into_iter().find_map(failure);
     }
 
     fn fresh<'a, T>(

@@ -286,6 +286,18 @@ pub enum Inventory {
     Locations(LocationMultipliers),
 }
 
+impl Inventory {
+    /// True if these are cases of which one is open.
+    #[must_use]
+    pub fn has_cases(&self) -> bool {
+        match self {
+            Self::SuspensionCases(cases) => *cases != SuspensionCases::default(),
+            Self::PolicyViolations(violations) => violations.open > 0,
+            Self::Snapshots(_) | Self::Backups(_) | Self::AuditLog(_) | Self::Locations(_) => false,
+        }
+    }
+}
+
 /// What a successful call brought.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
