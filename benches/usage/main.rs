@@ -39,6 +39,10 @@ const START: i64 = 1_700_000_000;
 const HEAP_LIMIT: usize = 64 << 10;
 /// What a picture in a live answer may add.
 const PICTURE_LIMIT: usize = 1 << 10;
+/// How much longer rows in the worst order may take than rows in order.
+const ORDER_LIMIT: f64 = 4.0;
+/// Microseconds in which nothing else gets its turn.
+const LONGEST_PIECE: u128 = 50_000;
 const RESIDENT_GROWTH_LIMIT: u64 = 4 << 20;
 
 /// An answer with so many rows, as long as those of the API.
@@ -93,7 +97,7 @@ fn streamed(text: &str, mut reading: UsageReading) -> UsageHistory {
         pushed.expect("it is an answer");
     }
     stream.finish(&key()).expect("it is an answer");
-    reading.finish()
+    reading.finish().expect("there are rows")
 }
 
 fn typed(text: &str, mut reading: UsageReading) -> UsageHistory {
@@ -108,7 +112,7 @@ fn typed(text: &str, mut reading: UsageReading) -> UsageHistory {
             disk_written: Some(row.disk_write_bytes),
         });
     }
-    reading.finish()
+    reading.finish().expect("there are rows")
 }
 
 fn generic(text: &str, mut reading: UsageReading) -> UsageHistory {
@@ -123,7 +127,7 @@ fn generic(text: &str, mut reading: UsageReading) -> UsageHistory {
             disk_written: row["disk_write_bytes"].as_u64(),
         });
     }
-    reading.finish()
+    reading.finish().expect("there are rows")
 }
 
 fn key() -> ApiKey {
@@ -202,6 +206,73 @@ fn decoding() {
             );
         }
     }
+}
+
+/// The time of a response in which every row is new, by number and order of its rows, and the longest time that one piece
+/// of it keeps others waiting.
+fn orders() {
+    println!(
+        "\n{:<10}{:>8}{:>12}{:>12}{:>24}",
+        "order", "rows", "ms", "us a row", "longest piece in ms"
+    );
+    for rows in [10_000, 86_400, 300_000] {
+        let ascending: Vec<i64> = (1..=rows).collect();
+        let descending: Vec<i64> = (1..=rows).rev().collect();
+        // Steps of a prime visit all of them.
+        let shuffled: Vec<i64> = (0..rows).map(|at| at * 52_711 % rows + 1).collect();
+        let begun = answer_of(&[0]);
+        let known = streamed(&begun, UsageReading::new(None, now(rows)));
+        let mut base = f64::INFINITY;
+        for (order, times) in [
+            ("ascending", &ascending),
+            ("descending", &descending),
+            ("shuffled", &shuffled),
+        ] {
+            let text = answer_of(times);
+            let runs = (0..RUNS).map(|_| paced(&text, UsageReading::new(Some(&known), now(rows))));
+            let (micros, longest) = median(runs.collect());
+            let ms = micros as f64 / 1000.0;
+            println!(
+                "{order:<10}{rows:>8}{ms:>12.1}{:>12.2}{:>24.2}",
+                micros as f64 / rows as f64,
+                longest as f64 / 1000.0
+            );
+            base = base.min(ms);
+            assert!(
+                ms <= base * ORDER_LIMIT,
+                "{order}: {ms} ms, ascending {base} ms"
+            );
+            assert!(
+                longest <= LONGEST_PIECE,
+                "{order}: {longest} us for one piece"
+            );
+        }
+    }
+}
+
+/// A response with rows of these seconds after the start.
+fn answer_of(seconds: &[i64]) -> String {
+    let row = |at: &i64| format!("{{\"timestamp\":{},\"network_in_bytes\":{at}}}", START + at);
+    let rows: Vec<_> = seconds.iter().map(row).collect();
+    format!("{{\"data\":[{}],\"error\":0}}", rows.join(","))
+}
+
+/// Microseconds for all of a response, and for its slowest piece.
+fn paced(text: &str, mut reading: UsageReading) -> (u128, u128) {
+    let mut stream = UsageStream::default();
+    let mut longest = 0;
+    let begun = Instant::now();
+    for piece in text.as_bytes().chunks(PIECE) {
+        let begun = Instant::now();
+        let pushed = stream.push(piece, &mut |row| reading.take(row));
+        pushed.expect("it is an answer");
+        longest = longest.max(begun.elapsed().as_micros());
+    }
+    let last = Instant::now();
+    stream.finish(&key()).expect("it is an answer");
+    std::hint::black_box(reading.finish());
+    longest = longest.max(last.elapsed().as_micros());
+    (begun.elapsed().as_micros(), longest)
 }
 
 fn now(rows: i64) -> f64 {
@@ -317,6 +388,7 @@ fn picture() {
 
 fn main() {
     decoding();
+    orders();
     picture();
     backfill();
 }

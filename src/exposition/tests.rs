@@ -90,14 +90,14 @@ fn everything() -> Exposition {
         &mut fleet,
         1_000_001,
         Call::RawUsageStats,
-        "raw_usage_stats_kvm.json",
+        "raw_usage_stats_ovz.json",
     );
-    // Usage is counted from the first answer on; these rows are older and late.
+    // Usage is counted from the newest row of the first response on.
     apply(
         &mut fleet,
         1_000_001,
         Call::RawUsageStats,
-        "raw_usage_stats_ovz.json",
+        "raw_usage_stats_kvm.json",
     );
     for (call, name) in [
         (Call::SnapshotList, "snapshot_list.json"),

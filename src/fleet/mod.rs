@@ -242,7 +242,7 @@ impl Fleet {
     /// Takes over what was read from an answer that succeeded. It is shown after [`Self::show_usage`].
     pub fn take_usage(&mut self, veid: Veid, reading: UsageReading) {
         if let Some(vps) = self.find(veid) {
-            vps.usage = Some(reading.finish());
+            vps.usage = reading.finish();
         }
     }
 

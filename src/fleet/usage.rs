@@ -1,9 +1,14 @@
 //! Counters made of usage rows: each row is added exactly once, in whatever order and however often the API returns it.
 //!
-//! A row is new when it is newer than the newest one counted, or when it is at most [`LATE`] older than that and its
-//! time was not counted yet. What is older still may be a sum of rows that were counted (older rows are coarser), so it
-//! is ignored. The first answer is where counting begins: its rows are taken for counted. A history that starts anew
-//! goes on from the newest row counted.
+//! Counting begins with the first response that has a real row: the newest row of it is the beginning, and what is not
+//! newer is never counted. A response without a real row begins nothing, or a day of traffic would seem to pass at once
+//! when the rows are back.
+//!
+//! A row is new when it is newer than the newest one counted, or when it is at most [`LATE`] older than that, newer than
+//! the beginning, and its time was not counted yet. What is older still may be a sum of rows that were counted (older rows
+//! are coarser), so it is ignored. A history that starts anew goes on from the newest row counted.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +61,7 @@ const fn amounts(row: &UsageRow) -> [Option<u64>; 4] {
     ]
 }
 
-/// True unless a row tells what can not be at `now`, Unix seconds: the future, or a petabyte.
+/// True unless a row tells what cannot be at `now`, Unix seconds: the future, or a petabyte.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
 pub fn plausible(row: &UsageRow, now: f64) -> bool {
@@ -67,40 +72,41 @@ pub fn plausible(row: &UsageRow, now: f64) -> bool {
             .all(|bytes| *bytes <= MOST_BYTES)
 }
 
-/// What is remembered of the rows of one VPS.
+/// What is remembered of the rows of one VPS, once there was one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsageHistory {
-    /// The newest row that was counted; `None` while there was none.
-    pub newest: Option<UsageRow>,
+    /// The newest row.
+    pub newest: UsageRow,
     /// The sums so far.
     pub totals: UsageTotals,
-    /// Unix seconds: its time, or when an empty history was first seen.
-    high_water: i64,
+    /// Unix seconds: rows up to here are from before the counting.
+    #[serde(default)]
+    beginning: i64,
     /// The times counted within [`LATE`] of the newest, ascending.
     counted: Times,
-    /// Rows of the last answer that were too old to be counted, those that were counted and have grown too old included.
-    /// `None` while no answer was in order.
+    /// Rows of the last response that were too old to be counted, those that were counted and have grown too old included.
+    /// `None` while no response was in order.
     old: Option<u64>,
-    /// Rows of the last answer that were impossible.
+    /// Rows of the last response that were impossible.
     impossible: u64,
 }
 
-/// Takes in the rows of one answer, one by one.
+/// Takes in the rows of one response, one by one and in any order. A row takes a step in a tree at most, so that the time
+/// for a response grows with its length, whatever is in it.
 #[derive(Clone, Debug)]
 pub struct UsageReading {
     before: Option<UsageHistory>,
-    /// What `before` has counted.
-    counted: Vec<u32>,
     newest: Option<UsageRow>,
     totals: UsageTotals,
-    new: Vec<u32>,
+    /// The times counted before and now.
+    counted: BTreeSet<u32>,
     old: OldRows,
     impossible: u64,
     now: f64,
 }
 
-/// How many rows of an answer are too old to be counted. Years of them come with every answer, so their times can not
-/// be kept: in order a row that comes twice is seen, and an answer in another order tells nothing.
+/// How many rows of a response are too old to be counted. Years of them come with every response, so their times cannot
+/// be kept: in order a row that comes twice is seen, and a response in another order tells nothing.
 #[derive(Clone, Copy, Debug, Default)]
 struct OldRows {
     count: u64,
@@ -125,15 +131,14 @@ impl OldRows {
 }
 
 impl UsageReading {
-    /// Begins to read an answer to what was asked at `now`, Unix seconds.
+    /// Begins to read the response to a call made at `now`, Unix seconds.
     #[must_use]
     pub fn new(before: Option<&UsageHistory>, now: f64) -> Self {
         Self {
             before: before.cloned(),
-            counted: before.map_or_else(Vec::new, |before| before.counted.iter().collect()),
-            newest: before.and_then(|before| before.newest),
+            newest: before.map(|before| before.newest),
             totals: before.map(|before| before.totals).unwrap_or_default(),
-            new: Vec::new(),
+            counted: before.map_or_else(BTreeSet::new, |before| before.counted.iter().collect()),
             old: OldRows::default(),
             impossible: 0,
             now,
@@ -147,20 +152,17 @@ impl UsageReading {
             self.impossible += 1;
             return;
         };
-        match &self.before {
-            Some(before) if row.timestamp <= before.high_water - LATE => {
+        if let Some(before) = &self.before {
+            if row.timestamp <= before.beginning {
+                return;
+            }
+            if row.timestamp <= before.newest.timestamp - LATE {
                 self.old.take(time);
                 return;
             }
-            Some(_) if self.counted.binary_search(&time).is_ok() => return,
-            _ => {}
-        }
-        if !insert(&mut self.new, time) {
-            return;
-        }
-        if self.before.is_none() {
-            self.forget_the_old_of_a_first_answer();
-        } else {
+            if !self.counted.insert(time) {
+                return;
+            }
             self.totals.add(&row);
         }
         if self
@@ -171,75 +173,40 @@ impl UsageReading {
         }
     }
 
-    /// Years of rows may come, and only those of the last day are of use.
-    fn forget_the_old_of_a_first_answer(&mut self) {
-        const MANY: usize = 1024;
-        if self.new.len() >= MANY {
-            forget(&mut self.new).for_each(|time| self.old.take(time));
-        }
-    }
-
-    /// What is known after an answer that succeeded.
+    /// What is known after a response that succeeded; `None` as long as no real row has come.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
-    pub fn finish(mut self) -> UsageHistory {
-        let first = self.before.is_none();
-        if first {
-            forget(&mut self.new).for_each(|time| self.old.take(time));
-        }
-        let old = self.old.count();
-        let (high_water, known_old, known_impossible) = match self.before {
-            Some(before) => (before.high_water, before.old, before.impossible),
-            None => (self.now as i64, None, 0),
+    pub fn finish(self) -> Option<UsageHistory> {
+        let newest = self.newest?;
+        let Some(before) = self.before else {
+            return Some(UsageHistory {
+                newest,
+                totals: self.totals,
+                beginning: newest.timestamp,
+                counted: Times::default(),
+                old: Some(0),
+                impossible: self.impossible,
+            });
         };
-        self.new.append(&mut self.counted);
-        self.new.sort_unstable();
-        let high_water = match self.newest {
-            Some(newest) if first => newest.timestamp,
-            Some(newest) => high_water.max(newest.timestamp),
-            None => high_water,
-        };
-        let grown_old = forget(&mut self.new).count() as u64;
+        let late = self.old.count().zip(before.old);
         let mut totals = self.totals;
-        if !first {
-            let late = old.zip(known_old);
-            totals.rows_ignored += late.map_or(0, |(old, known)| old.saturating_sub(known))
-                + self.impossible.saturating_sub(known_impossible);
-        }
-        // An answer with half a history is not what the next one is compared with.
-        let old = old
-            .filter(|old| known_old.is_none_or(|known| old * 2 >= known))
-            .or(known_old);
-        UsageHistory {
-            newest: self.newest,
+        totals.rows_ignored += late.map_or(0, |(old, known)| old.saturating_sub(known))
+            + self.impossible.saturating_sub(before.impossible);
+        // A response with half a history is not what the next one is compared with.
+        let old = self
+            .old
+            .count()
+            .filter(|old| before.old.is_none_or(|known| old * 2 >= known))
+            .or(before.old);
+        let mut grown_old = self.counted;
+        let floor = newest.timestamp.saturating_sub(LATE).saturating_add(1);
+        let counted = grown_old.split_off(&u32::try_from(floor).unwrap_or(0));
+        Some(UsageHistory {
+            newest,
             totals,
-            high_water,
-            counted: self.new.into_iter().collect(),
-            old: old.map(|old| old + grown_old),
+            beginning: before.beginning,
+            counted: counted.into_iter().collect(),
+            old: old.map(|old| old + grown_old.len() as u64),
             impossible: self.impossible,
-        }
+        })
     }
-}
-
-/// Inserts into ascending times; false when it is there already.
-fn insert(times: &mut Vec<u32>, time: u32) -> bool {
-    if times.last().is_none_or(|last| *last < time) {
-        times.push(time);
-        return true;
-    }
-    match times.binary_search(&time) {
-        Ok(_) => false,
-        Err(position) => {
-            times.insert(position, time);
-            true
-        }
-    }
-}
-
-/// Takes out the times that are [`LATE`] behind the last.
-fn forget(times: &mut Vec<u32>) -> std::vec::IntoIter<u32> {
-    let floor = times.last().map_or(0, |last| i64::from(*last) - LATE);
-    let old = times.partition_point(|time| i64::from(*time) <= floor);
-    let recent = times.split_off(old);
-    std::mem::replace(times, recent).into_iter()
 }

@@ -150,11 +150,8 @@ impl VpsState {
     #[must_use]
     pub fn usage(&self, staleness: f64, now: Moment) -> Option<&UsageRow> {
         let limit = self.limit(Call::RawUsageStats, staleness).as_secs_f64();
-        self.usage
-            .as_ref()?
-            .newest
-            .as_ref()
-            .filter(|row| now.unix - seconds(row.timestamp) <= limit)
+        let newest = &self.usage.as_ref()?.newest;
+        (now.unix - seconds(newest.timestamp) <= limit).then_some(newest)
     }
 
     /// What was counted from usage rows. Counters are never dropped.

@@ -14,6 +14,9 @@ use super::model::UsageRow;
 use super::{ApiKey, Call, CallError, DecodeError, Decoded, Reason, UsageStream, Veid, decode};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many bytes are decoded at a time, which takes well below a millisecond. Larger bodies are decoded in another thread.
+const PIECE: usize = 16 << 10;
+
 /// Where the API is.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
@@ -135,29 +138,17 @@ impl Client {
         row: &mut (dyn FnMut(UsageRow) + Send),
     ) -> Response {
         let mut body = Body::of(call);
-        let result = self
-            .exchange(veid, key, call, &mut body, row)
-            .await
-            .and_then(|status| {
-                let decoded = body
-                    .content
-                    .decode(call, key)
-                    .map_err(|error| CallError::from_answer(veid, call, error));
-                if status == StatusCode::OK {
-                    return decoded;
-                }
-                // Whoever sends another status did not reach the application, unless it says what the API would say.
-                Err(match decoded {
-                    Err(error) if !matches!(error.reason, Reason::NotJson | Reason::BadShape) => {
-                        error
-                    }
-                    _ => status_error(veid, call, status),
-                })
-            });
-        Response {
-            result,
-            bytes: body.received as u64,
-        }
+        let exchanged = self.exchange(veid, key, call, &mut body, row).await;
+        let bytes = body.received as u64;
+        let result = match exchanged {
+            Err(error) => Err(error),
+            Ok(status) => {
+                let decoded = body.content.decode(call, key).await;
+                let decoded = decoded.map_err(|error| CallError::from_answer(veid, call, error));
+                outcome(veid, call, status, decoded)
+            }
+        };
+        Response { result, bytes }
     }
 
     async fn exchange(
@@ -212,8 +203,12 @@ impl Client {
                 let detail = format!("the answer is larger than {} MiB", limit >> 20);
                 return Err(CallError::new(veid, call, Reason::BodyTooLarge, detail));
             }
-            if !body.content.push(&chunk, row) {
-                break;
+            for piece in chunk.chunks(PIECE) {
+                if !body.content.push(piece, row) {
+                    return Ok(response.status());
+                }
+                // What was compressed arrives without a pause in which others would have their turn.
+                tokio::task::yield_now().await;
             }
         }
         Ok(response.status())
@@ -262,13 +257,39 @@ impl Content {
         true
     }
 
-    fn decode(self, call: Call, key: &ApiKey) -> Result<Decoded, DecodeError> {
+    async fn decode(self, call: Call, key: &ApiKey) -> Result<Decoded, DecodeError> {
         match self {
+            Self::Whole(body) if body.len() > PIECE => {
+                let key = key.clone();
+                let decode = move || decode(call, &key, &body, &mut |_| {});
+                match tokio::task::spawn_blocking(decode).await {
+                    Ok(decoded) => decoded,
+                    // The task is never cancelled: it panicked.
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                }
+            }
             Self::Whole(body) => decode(call, key, &body, &mut |_| {}),
             Self::Usage(stream) => stream.finish(key),
             Self::Bad(error) => Err(error),
         }
     }
+}
+
+/// What a body says that arrived whole.
+fn outcome(
+    veid: Veid,
+    call: Call,
+    status: StatusCode,
+    decoded: Result<Decoded, CallError>,
+) -> Result<Decoded, CallError> {
+    if status == StatusCode::OK {
+        return decoded;
+    }
+    // A response with another status did not come from the application, unless it says what the API would say.
+    Err(match decoded {
+        Err(error) if !matches!(error.reason, Reason::NotJson | Reason::BadShape) => error,
+        _ => status_error(veid, call, status),
+    })
 }
 
 fn status_error(veid: Veid, call: Call, status: StatusCode) -> CallError {

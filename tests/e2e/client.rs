@@ -1,5 +1,12 @@
 //! The API client against answers of every kind.
 
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use kiwivm_exporter::fleet::UsageReading;
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Client, ClientOptions, Reason, Response, Veid};
 use reqwest::Url;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -138,6 +145,58 @@ async fn a_peer_that_does_not_speak_tls_is_told_from_one_that_is_not_there() {
         .await;
     let error = response.result.expect_err("it does not speak TLS");
     assert_eq!(error.reason, Reason::Tls, "{error}");
+}
+
+/// A day of rows, one a second, in an order that has nothing to do with their times, compressed.
+fn shuffled_day() -> Vec<u8> {
+    const ROWS: u64 = 86_400;
+    // Steps of a number that shares no factor with the length visit all of them.
+    let row = |at| format!("{{\"timestamp\":{}}}", 1_790_000_000 + at * 52_711 % ROWS);
+    let rows: Vec<_> = (0..ROWS).map(row).collect();
+    let body = format!("{{\"data\":[{}],\"error\":0}}", rows.join(","));
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(body.as_bytes())
+        .expect("memory can be written");
+    gzip.finish().expect("memory can be written")
+}
+
+#[tokio::test]
+async fn others_have_their_turns_while_a_long_response_is_decoded() {
+    let mock = Mock::start([VEID]).await;
+    let reply = Reply::Whole(200, "Content-Encoding: gzip\r\n", shuffled_day());
+    mock.reply(VEID, "getRawUsageStats", reply);
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = turns.clone();
+    // Test and client share a thread.
+    tokio::spawn(async move {
+        loop {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut reading = UsageReading::new(None, 1_790_100_000.0);
+    // A first response, and one to which all of it is known.
+    for _ in 0..2 {
+        let (mut rows, mut turn, mut at_a_time, mut most) = (0, 0, 0, 0);
+        let key = ApiKey::new(KEY).expect("it is a key");
+        let response = client(&mock.endpoint)
+            .call(Veid(VEID), &key, Call::RawUsageStats, &mut |row| {
+                reading.take(row);
+                let now = turns.load(Ordering::Relaxed);
+                at_a_time = if now == turn { at_a_time + 1 } else { 1 };
+                turn = now;
+                rows += 1;
+                most = most.max(at_a_time);
+            })
+            .await;
+        assert!(response.result.is_ok(), "{response:?}");
+        assert_eq!(rows, 86_400);
+        // They are 25 bytes each.
+        assert!(most <= (16 << 10) / 25 + 1, "{most} rows in one turn");
+        let history = reading.finish().expect("there are rows");
+        assert_eq!(history.totals.rows_ignored, 0);
+        reading = UsageReading::new(Some(&history), 1_790_100_000.0);
+    }
 }
 
 #[test]

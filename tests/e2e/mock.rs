@@ -15,6 +15,8 @@ pub enum Reply {
     Body(String),
     /// Another status, with a body; with that of a redirect the body is where to go.
     Status(u16, &'static str),
+    /// A status, header lines with their ends, and a body.
+    Whole(u16, &'static str, Vec<u8>),
     /// Half of the body, then the end.
     Truncated(String),
     /// Nothing, for as long as the client waits.
@@ -163,10 +165,11 @@ async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         state.requests.push(request);
         reply
     };
-    let (status, body, sent) = match reply {
-        Reply::Body(body) => (200, body.clone(), body.len()),
-        Reply::Status(status, body) => (status, body.to_owned(), body.len()),
-        Reply::Truncated(body) => (200, body.clone(), body.len() / 2),
+    let (status, headers, body, sent) = match reply {
+        Reply::Body(body) => (200, "", body.clone().into_bytes(), body.len()),
+        Reply::Status(status, body) => (status, "", body.as_bytes().to_vec(), body.len()),
+        Reply::Whole(status, headers, body) => (status, headers, body.clone(), body.len()),
+        Reply::Truncated(body) => (200, "", body.clone().into_bytes(), body.len() / 2),
         Reply::Drop => return,
         Reply::Hang => {
             // Until the client gives up and closes.
@@ -175,15 +178,15 @@ async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         }
     };
     let location = match status {
-        300..400 => format!("Location: {body}\r\n"),
+        300..400 => format!("Location: {}\r\n", String::from_utf8_lossy(&body)),
         _ => String::new(),
     };
     let head = format!(
-        "HTTP/1.1 {status} X\r\n{location}Content-Type: text/html; charset=UTF-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status} X\r\n{location}{headers}Content-Type: text/html; charset=UTF-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     let _ = stream.write_all(head.as_bytes()).await;
-    let _ = stream.write_all(&body.as_bytes()[..sent]).await;
+    let _ = stream.write_all(&body[..sent]).await;
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<Request> {

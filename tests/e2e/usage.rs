@@ -39,10 +39,14 @@ struct Counting {
 
 impl Counting {
     /// The story is halted until the first answer is in, so that it is known which rows were in it.
-    async fn start(yaml: &str, simulated: &[&str], faults: &str) -> Self {
+    async fn start(yaml: &str, simulated: &[&str]) -> Self {
         let owner = owner(1_000_001, TIME_SCALE, simulated).await;
+        // A history without a past begins with its first row.
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(50));
+        while owner.truth().await["usage_totals"]["rows"] == 0 {
+            tick.tick().await;
+        }
         owner.control("halt", "true".to_owned()).await;
-        owner.control("faults", faults.to_owned()).await;
         let watched = Watched::of(owner, TIME_SCALE, yaml);
         let mut counting = Self {
             watched,
@@ -117,7 +121,7 @@ impl Counting {
 
 #[tokio::test]
 async fn counters_are_the_sums_of_the_rows_since_the_first_answer() {
-    let counting = Counting::start(OFTEN, &[], "[]").await;
+    let counting = Counting::start(OFTEN, &[]).await;
     for _ in 0..2 {
         counting.goes_on().await;
         counting.rows(2).await;
@@ -134,18 +138,8 @@ async fn counters_are_the_sums_of_the_rows_since_the_first_answer() {
 }
 
 #[tokio::test]
-async fn a_new_vps_is_counted_from_its_first_row_on() {
-    let counting = Counting::start(OFTEN, &["--history=0"], "[]").await;
-    counting.goes_on().await;
-    counting.rows(2).await;
-    let page = counting.at_rest().await;
-    assert!(counters(&page) > [Some(0.0); 4]);
-}
-
-#[tokio::test]
 async fn order_form_and_delay_of_rows_do_not_matter() {
-    // Rows that the first answer keeps back are late, and counted when they come.
-    let counting = Counting::start(OFTEN, &[], "[{\"kind\": \"late_rows\"}]").await;
+    let counting = Counting::start(OFTEN, &[]).await;
     // Of three rows one is late.
     for (fault, new) in [("shuffled_rows", 1), ("late_rows", 3), ("wrong_types", 1)] {
         counting.goes_on().await;
@@ -169,7 +163,7 @@ async fn order_form_and_delay_of_rows_do_not_matter() {
 #[tokio::test]
 async fn rows_of_answers_that_fail_count_once_when_an_answer_succeeds() {
     // Without a past, half of an answer has new rows in it.
-    let counting = Counting::start(OFTEN, &["--history=0"], "[]").await;
+    let counting = Counting::start(OFTEN, &["--history=0"]).await;
     for (fault, reason, new) in [("truncated", "connect", 3), ("http500", "http_status", 1)] {
         let before = counting.at_rest().await;
         counting
@@ -201,7 +195,7 @@ async fn with_a_state_file_counters_go_on_over_restarts_and_never_fall() {
     // The file is written with calls: they are so rare that a kill comes before a write, unless a counter waits for it.
     let yaml =
         "intervals: {live: 1h, usage: 150s, points: 1h, inventory: 1h}\nstate_file: state.json\n";
-    let mut counting = Counting::start(yaml, &[], "[]").await;
+    let mut counting = Counting::start(yaml, &[]).await;
     counting.goes_on().await;
     let mut seen = [Some(0.0); 4];
     for signal in ["KILL", "TERM", "KILL"] {
@@ -222,7 +216,7 @@ async fn with_a_state_file_counters_go_on_over_restarts_and_never_fall() {
 
 #[tokio::test]
 async fn without_a_state_file_counters_begin_anew() {
-    let mut counting = Counting::start(OFTEN, &[], "[]").await;
+    let mut counting = Counting::start(OFTEN, &[]).await;
     counting.goes_on().await;
     counting.rows(1).await;
     counting.at_rest().await;
@@ -248,14 +242,17 @@ fn row(timestamp: u64, bytes: u64) -> Value {
 }
 
 #[tokio::test]
-async fn what_can_not_be_is_ignored_once_and_what_is_odd_costs_no_more_than_itself() {
+async fn what_cannot_be_is_ignored_once_and_what_is_odd_costs_no_more_than_itself() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
     let now = std::time::UNIX_EPOCH
         .elapsed()
         .expect("it is long after 1970")
         .as_secs();
-    let mut told = vec![row(now - 50, 1), row(now - 40, 1), row(now - 30, 1)];
+    // Counting begins so long ago that a row since then can be too late.
+    let mut told = [200_050, 200_040, 200_030]
+        .map(|ago| row(now - ago, 1))
+        .to_vec();
     mock.reply(1, USAGE, rows(&told));
     let (_folder, flag) = config(&yaml(&mock.endpoint, 1, OFTEN));
     let exporter = Exporter::start(&["--simulator.time-scale=300", &flag]);
@@ -303,4 +300,43 @@ async fn what_can_not_be_is_ignored_once_and_what_is_odd_costs_no_more_than_itse
         let problems = page.one("kiwivm_decode_problems_total", &labels);
         assert!(problems >= Some(1.0), "{field}: {problems:?}");
     }
+}
+
+#[tokio::test]
+async fn a_response_without_a_real_row_is_not_where_counting_begins() {
+    let mock = Mock::start([1]).await;
+    mock.plenty_of_points(1);
+    let now = std::time::UNIX_EPOCH
+        .elapsed()
+        .expect("it is long after 1970")
+        .as_secs();
+    let day: Vec<_> = (1..=288).map(|at| row(now - 300 * at, 1000)).collect();
+    let mut without_time = row(now, 1);
+    without_time["timestamp"] = Value::Null;
+    let none = [
+        rows(&[]),
+        Reply::Body(json!({"data": null, "error": 0}).to_string()),
+        Reply::Body(json!({"data": "maintenance", "error": 0}).to_string()),
+        rows(&[without_time, json!(17), json!(null)]),
+        rows(&[row(now + 86_400, 1), row(now + 90_000, 1)]),
+    ];
+    mock.reply(1, USAGE, none[0].clone());
+    let (_folder, flag) = config(&yaml(&mock.endpoint, 1, OFTEN));
+    let exporter = Exporter::start(&["--simulator.time-scale=300", &flag]);
+    for reply in none {
+        mock.reply(1, USAGE, reply);
+        let wanted = answered(&exporter.scrape().await, USAGE) + 2.0;
+        let page = exporter
+            .wait_for("it is read", |page| answered(page, USAGE) >= wanted)
+            .await;
+        assert_eq!(counters(&page), [None; 4]);
+    }
+    mock.reply(1, USAGE, rows(&day));
+    let begun = |page: &Page| counters(page)[0].is_some();
+    let page = exporter.wait_for("counting begins", begun).await;
+    assert_eq!(counters(&page), [Some(0.0); 4]);
+    mock.reply(1, USAGE, rows(&[day, vec![row(now, 5)]].concat()));
+    let risen = |page: &Page| counters(page)[0] > Some(0.0);
+    let page = exporter.wait_for("a row is counted", risen).await;
+    assert_eq!(counters(&page), [5.0, 6.0, 7.0, 8.0].map(Some));
 }

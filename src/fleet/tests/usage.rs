@@ -60,38 +60,93 @@ fn rows_of_an_outage_longer_than_a_day_are_all_counted() {
 #[test]
 fn a_late_row_counts_within_a_day_and_is_ignored_after() {
     let mut fleet = fleet(600);
-    let now = 1_790_000_000;
-    let mut rows = vec![row(now - 200_000, 1), row(now, 1)];
-    poll(&mut fleet, &rows, at(0));
+    let begin = 1_790_000_000;
+    let now = begin + 200_000;
+    poll(&mut fleet, &[row(begin, 1)], at(0));
+    let mut rows = vec![row(begin, 1), row(now, 1)];
+    poll(&mut fleet, &rows, at(200_000));
+    assert_eq!(counted(&fleet), 1);
     rows.push(row(now - LATE + 1, 10));
-    poll(&mut fleet, &rows, at(300));
-    assert_eq!((counted(&fleet), ignored(&fleet)), (10, 0));
+    poll(&mut fleet, &rows, at(200_300));
+    assert_eq!((counted(&fleet), ignored(&fleet)), (11, 0));
     rows.push(row(now - LATE, 100));
     for _ in 0..3 {
-        poll(&mut fleet, &rows, at(600));
-        assert_eq!((counted(&fleet), ignored(&fleet)), (10, 1));
+        poll(&mut fleet, &rows, at(200_600));
+        assert_eq!((counted(&fleet), ignored(&fleet)), (11, 1));
     }
     // Growing old is not being late.
     rows.push(row(now + 100_000, 1000));
     for _ in 0..3 {
-        poll(&mut fleet, &rows, at(100_000));
-        assert_eq!((counted(&fleet), ignored(&fleet)), (1010, 1));
+        poll(&mut fleet, &rows, at(300_000));
+        assert_eq!((counted(&fleet), ignored(&fleet)), (1011, 1));
+    }
+}
+
+#[test]
+fn rows_from_before_the_counting_are_never_counted() {
+    let now = 1_790_000_000;
+    let day: Vec<_> = (0..288).map(|at| row(now - 300 * at, 7)).collect();
+    // A first response with one row, with half of them, with all in any order.
+    let half: Vec<_> = day.iter().step_by(2).copied().collect();
+    let back: Vec<_> = day.iter().rev().copied().collect();
+    for first in [&day[..1], &half, &back] {
+        let mut fleet = fleet(600);
+        poll(&mut fleet, first, at(0));
+        for rows in [&day, &back, &half, &day] {
+            poll(&mut fleet, rows, at(300));
+            assert_eq!((counted(&fleet), ignored(&fleet)), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn only_a_real_row_begins_the_counting() {
+    let now = 1_790_000_000;
+    let day: Vec<_> = (0..288).map(|at| row(now - 300 * at, 7)).collect();
+    let future = [row(now + 86_400, 7), row(now + 90_000, 7)];
+    for none in [&[][..], &future, &[row(now, 1 << 60)]] {
+        let mut fleet = fleet(600);
+        for seconds in [0, 300] {
+            poll(&mut fleet, none, at(seconds));
+            assert!(fleet.vps()[0].usage_totals().is_none(), "{none:?}");
+        }
+        poll(&mut fleet, &day, at(600));
+        assert_eq!((counted(&fleet), ignored(&fleet)), (0, 0), "{none:?}");
+        poll(&mut fleet, &[row(now + 300, 5)], at(900));
+        assert_eq!(counted(&fleet), 5);
     }
 }
 
 #[test]
 fn old_rows_that_come_twice_or_in_another_order_are_not_late() {
-    let now = 1_790_000_000;
-    let rows: Vec<_> = (0..3000).map(|at| row(now - 300 * at, 1)).collect();
+    let begin = 1_790_000_000;
+    let rows: Vec<_> = (1..3000).map(|at| row(begin + 300 * at, 1)).collect();
     let twice: Vec<_> = rows.iter().rev().chain(&rows).copied().collect();
     for first in [&rows, &twice] {
         let mut fleet = fleet(600);
-        poll(&mut fleet, first, at(0));
-        for answer in [&twice, &rows, &twice] {
-            poll(&mut fleet, answer, at(300));
-            assert_eq!((counted(&fleet), ignored(&fleet)), (0, 0));
+        poll(&mut fleet, &[row(begin, 1)], at(0));
+        for answer in [first, &twice, &rows, &twice] {
+            poll(&mut fleet, answer, at(900_000));
+            assert_eq!((counted(&fleet), ignored(&fleet)), (2999, 0));
         }
     }
+}
+
+#[test]
+fn the_order_of_a_day_of_seconds_does_not_matter() {
+    let begin = 1_790_000_000;
+    let rows: Vec<_> = (1..=86_400).map(|at| row(begin + at, 3)).collect();
+    let mut shuffled = rows.clone();
+    // Steps of a number that shares no factor with the length visit all of them.
+    for (at, row) in rows.iter().enumerate() {
+        shuffled[at * 52_711 % rows.len()] = *row;
+    }
+    let mut fleet = fleet(600);
+    poll(&mut fleet, &[row(begin, 1)], at(0));
+    poll(&mut fleet, &shuffled, at(86_400));
+    assert_eq!((counted(&fleet), ignored(&fleet)), (3 * 86_400, 0));
+    poll(&mut fleet, &rows, at(86_700));
+    assert_eq!((counted(&fleet), ignored(&fleet)), (3 * 86_400, 0));
 }
 
 #[test]
@@ -110,12 +165,11 @@ fn impossible_rows_are_ignored_and_counted_once() {
 }
 
 #[test]
-fn a_new_vps_counts_from_its_first_row_and_a_history_that_starts_anew_goes_on() {
+fn a_history_that_starts_anew_goes_on() {
     let mut fleet = fleet(600);
     let now = 1_790_000_000;
-    poll(&mut fleet, &[], at(0));
-    assert_eq!(counted(&fleet), 0);
     poll(&mut fleet, &[row(now - 20, 1), row(now + 280, 2)], at(300));
+    poll(&mut fleet, &[row(now + 580, 3)], at(600));
     assert_eq!(counted(&fleet), 3);
     // Reinstalled: the rows before are gone.
     poll(&mut fleet, &[], at(600));
