@@ -359,13 +359,8 @@ fn a_selection_has_only_its_vpses() {
 #[test]
 fn a_failure_counts_for_its_vps_and_call_only() {
     let mut fleet = fleet(vec![identity(1, "one"), identity(2, "two")]);
-    let failed = Err(CallError {
-        veid: Veid(1),
-        call: Call::RawUsageStats,
-        reason: Reason::HttpStatus,
-        detail: "HTTP status 500".to_owned(),
-        lock: None,
-    });
+    let (call, reason) = (Call::RawUsageStats, Reason::HttpStatus);
+    let failed = Err(CallError::new(Veid(1), call, reason, "HTTP status 500"));
     fleet.apply(Veid(1), Call::RawUsageStats, &failed, NOW);
     let page = openmetrics(&exposition(fleet), NOW);
     let errors: Vec<_> = page

@@ -47,13 +47,7 @@ fn live() -> Result<Decoded, CallError> {
 }
 
 fn failure(call: Call, reason: Reason) -> Result<Decoded, CallError> {
-    Err(CallError {
-        veid: VEID,
-        call,
-        reason,
-        detail: "for the test".to_owned(),
-        lock: None,
-    })
+    Err(CallError::new(VEID, call, reason, "for the test"))
 }
 
 fn row(timestamp: i64, bytes: u64) -> UsageRow {
@@ -243,14 +237,11 @@ fn the_reason_of_a_failure_stays_until_its_call_works_again() {
 fn a_lock_is_a_state_with_its_progress_and_ends_with_the_next_answer() {
     let mut fleet = fleet(60);
     let locked = Err(CallError {
-        veid: VEID,
-        call: Call::LiveServiceInfo,
-        reason: Reason::Locked,
-        detail: String::new(),
         lock: Some(Lock {
             task: None,
             progress: Some(0.45),
         }),
+        ..CallError::new(VEID, Call::LiveServiceInfo, Reason::Locked, "")
     });
     fleet.apply(VEID, Call::LiveServiceInfo, &locked, at(0));
     let progress = |fleet: &Fleet, seconds| {

@@ -42,9 +42,8 @@ pub(super) struct Row {
     pub(super) silence: Duration,
     /// The largest body in bytes, after decompression.
     pub(super) body_limit: usize,
-    /// Whether the connection is closed afterwards. The buffer of a connection grows with what it carries, and an idle
-    /// one would keep it.
-    pub(super) closes_connection: bool,
+    /// Whether the connection may carry other calls. Its buffer grows with what it carries, and an idle one would keep it.
+    pub(super) keeps_connection: bool,
 }
 
 /// Fast calls. No figures are published; clients that work wait 10 to 45 s.
@@ -69,7 +68,7 @@ impl Row {
             timeout: SHORT,
             silence: SHORT,
             body_limit: SMALL,
-            closes_connection: false,
+            keeps_connection: true,
         }
     }
 }
@@ -89,7 +88,7 @@ const TABLE: [Row; 10] = [
         timeout: USAGE,
         silence: USAGE_SILENCE,
         body_limit: LARGE,
-        closes_connection: true,
+        keeps_connection: false,
         ..Row::new(Call::RawUsageStats, "getRawUsageStats", &[usage::ROWS])
     },
     Row::new(Call::ServiceInfo, "getServiceInfo", service::FIELDS),

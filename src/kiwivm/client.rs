@@ -1,19 +1,28 @@
-//! Makes the calls. The key travels in the request body, redirects are not followed, nothing is retried behind the
-//! planner's back, and an error never carries a URL.
+//! Makes the calls. The key travels in the request body, redirects are not followed, an error never carries a URL, and the
+//! planner learns of every request that was sent.
 
-use std::error::Error as _;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::CONNECTION;
-use reqwest::{StatusCode, Url, redirect, retry};
+use reqwest::{Url, redirect, retry};
 
 use super::call::Row;
+use super::leg::{self, Connections, Leg, Names};
 use super::model::UsageRow;
+use super::outcome::Head;
+use super::transport::{causes, classify, is_closed};
 use super::{ApiKey, Call, CallError, DecodeError, Decoded, Reason, UsageStream, Veid, decode};
 
+/// Name, connection and TLS take a second around the world.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Routers forget connections that are idle for a minute, and many servers close them before.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Idle connections that are kept. Calls of a large fleet follow each other closely.
+const IDLE_CONNECTIONS: usize = 4;
+
 /// So many bytes are decoded at a time, which takes well below a millisecond. Larger bodies are decoded in another thread.
 const PIECE: usize = 16 << 10;
 
@@ -45,6 +54,8 @@ pub struct Response {
     pub result: Result<Decoded, CallError>,
     /// Bytes of the body that were received, after decompression.
     pub bytes: u64,
+    /// Requests that were sent, each of which costs points: 2 when the first met a connection that the server was closing.
+    pub requests: u32,
 }
 
 impl Response {
@@ -61,6 +72,7 @@ impl Response {
             result: decode(call, key, body, row)
                 .map_err(|error| CallError::from_answer(veid, call, error)),
             bytes: body.len() as u64,
+            requests: 1,
         }
     }
 }
@@ -68,7 +80,10 @@ impl Response {
 /// Makes read calls. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
+    /// Keeps connections for the next call.
     http: reqwest::Client,
+    /// Makes a new connection for each call.
+    fresh: reqwest::Client,
     endpoint: Url,
 }
 
@@ -105,28 +120,39 @@ impl Client {
             let path = format!("{}/", endpoint.path());
             endpoint.set_path(&path);
         }
-        // A provider that is installed already is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("kiwivm_exporter/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .retry(retry::never())
-            .no_proxy()
-            .pool_max_idle_per_host(4)
-            .https_only(!loopback)
-            .tls_certs_merge(bundled_roots());
-        if let Some(proxy) = proxy.filter(|_| !loopback) {
-            let proxy = reqwest::Proxy::all(proxy).map_err(|error| {
-                ClientError(format!("api.proxy: {}", causes(&error.without_url())))
-            })?;
-            builder = builder.proxy(proxy);
-        }
-        let http = builder
-            .build()
-            .map_err(|error| ClientError(format!("TLS: {}", causes(&error.without_url()))))?;
-        Ok(Self { http, endpoint })
+        let proxy = proxy.filter(|_| !loopback);
+        let begin = proxy.as_ref().map_or(Leg::Connection, |_| Leg::Proxy);
+        let proxy = proxy
+            .map(reqwest::Proxy::all)
+            .transpose()
+            .map_err(|error| ClientError(format!("api.proxy: {}", causes(&error.without_url()))))?;
+        let tls = leg::tls().map_err(|error| ClientError(format!("TLS: {error}")))?;
+        let client = |idle_connections: usize| {
+            let builder = reqwest::Client::builder()
+                .user_agent(concat!("kiwivm_exporter/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .connector_layer(Connections { begin })
+                .dns_resolver(Arc::new(Names))
+                .redirect(redirect::Policy::none())
+                .referer(false)
+                .retry(retry::never())
+                .no_proxy()
+                .pool_max_idle_per_host(idle_connections)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .https_only(!loopback)
+                .tls_backend_preconfigured(tls.clone());
+            let builder = match &proxy {
+                Some(proxy) => builder.proxy(proxy.clone()),
+                None => builder,
+            };
+            let built = builder.build();
+            built.map_err(|error| ClientError(format!("TLS: {}", causes(&error.without_url()))))
+        };
+        Ok(Self {
+            http: client(IDLE_CONNECTIONS)?,
+            fresh: client(0)?,
+            endpoint,
+        })
     }
 
     /// Makes one call. Usage rows are passed to `row` as they arrive; they count when the call succeeds.
@@ -138,84 +164,108 @@ impl Client {
         row: &mut (dyn FnMut(UsageRow) + Send),
     ) -> Response {
         let mut body = Body::of(call);
-        let exchanged = self.exchange(veid, key, call, &mut body, row).await;
-        let bytes = body.received as u64;
-        let result = match exchanged {
+        let failed = |error: Failure| error.into_call_error(veid, call);
+        let (sent, requests) = leg::watch(self.send(veid, key, call)).await;
+        let result = match sent.map_err(failed) {
             Err(error) => Err(error),
-            Ok(status) => {
-                let decoded = body.content.decode(call, key).await;
-                let decoded = decoded.map_err(|error| CallError::from_answer(veid, call, error));
-                outcome(veid, call, status, decoded)
+            Ok(mut response) => {
+                let head = Head::of(&response);
+                match body.receive(&mut response, call.row(), row).await {
+                    // The status of a refusal is known, whatever becomes of its body.
+                    Err(error) if head.status == reqwest::StatusCode::OK => Err(failed(error)),
+                    _ => head.outcome(veid, call, body.content.decode(call, key).await),
+                }
             }
         };
-        Response { result, bytes }
+        Response {
+            result,
+            bytes: body.received as u64,
+            requests,
+        }
     }
 
-    async fn exchange(
+    /// Sends a request, and a second one if the server closed an idle connection just as the first went out: that is no
+    /// failure. Also returns how many were sent.
+    async fn send(
         &self,
         veid: Veid,
         key: &ApiKey,
         call: Call,
-        body: &mut Body,
-        row: &mut (dyn FnMut(UsageRow) + Send),
-    ) -> Result<StatusCode, CallError> {
-        let Row {
-            timeout,
-            silence,
-            body_limit: limit,
-            closes_connection,
-            ..
-        } = *call.row();
-        let transport = |error: reqwest::Error| {
-            let (reason, detail) = classify(&error.without_url());
-            CallError::new(veid, call, reason, detail)
+    ) -> (Result<reqwest::Response, Failure>, u32) {
+        let row = call.row();
+        let Ok(url) = self.endpoint.join(call.name()) else {
+            let detail = "api.endpoint cannot be used as a base URL";
+            return (Err(Failure::new(Reason::Connect, detail)), 0);
         };
-        let silent = |_| {
-            let detail = format!("no byte arrived for {} s", silence.as_secs());
-            CallError::new(veid, call, Reason::Timeout, detail)
+        let post = async |http: &reqwest::Client| {
+            let form = [("veid", &*veid.to_string()), ("api_key", key.expose())];
+            let request = http.post(url.clone()).timeout(row.timeout).form(&form);
+            tokio::time::timeout(row.silence, request.send()).await
         };
-        let url = self.endpoint.join(call.name()).map_err(|_| {
-            CallError::new(
-                veid,
-                call,
-                Reason::Connect,
-                "api.endpoint has no room for a call",
-            )
-        })?;
-        let mut request = self.http.post(url).timeout(timeout).form(&[
-            ("veid", veid.to_string().as_str()),
-            ("api_key", key.expose()),
-        ]);
-        if closes_connection {
-            request = request.header(CONNECTION, "close");
-        }
-        let mut response = tokio::time::timeout(silence, request.send())
-            .await
-            .map_err(silent)?
-            .map_err(transport)?;
-        while let Some(chunk) = tokio::time::timeout(silence, response.chunk())
-            .await
-            .map_err(silent)?
-            .map_err(transport)?
+        let http = if row.keeps_connection {
+            &self.http
+        } else {
+            &self.fresh
+        };
+        let (mut sent, mut requests) = (post(http).await, 1);
+        if let Ok(Err(error)) = &sent
+            && leg::reached().is_none()
+            && is_closed(error)
         {
-            body.received += chunk.len();
-            if body.received > limit {
-                let detail = format!("the answer is larger than {} MiB", limit >> 20);
-                return Err(CallError::new(veid, call, Reason::BodyTooLarge, detail));
-            }
-            for piece in chunk.chunks(PIECE) {
-                if !body.content.push(piece, row) {
-                    return Ok(response.status());
-                }
-                // What was compressed arrives without a pause in which others would have their turn.
-                tokio::task::yield_now().await;
-            }
+            (sent, requests) = (post(&self.fresh).await, 2);
         }
-        Ok(response.status())
+        let first_byte = leg::reached().unwrap_or(Leg::FirstByte).max(Leg::FirstByte);
+        let sent = match sent {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_timeout() && error.is_connect() => {
+                let leg = leg::reached().unwrap_or(Leg::Connection);
+                Err(Failure::silent(leg, CONNECT_TIMEOUT))
+            }
+            Ok(Err(error)) if error.is_timeout() => Err(Failure::silent(first_byte, row.timeout)),
+            Ok(Err(error)) => Err(Failure::of(&error.without_url())),
+            Err(_) => Err(Failure::silent(first_byte, row.silence)),
+        };
+        (sent, requests)
     }
 }
 
-/// The body of an answer as it arrives.
+/// What went wrong on the way, of whatever call.
+struct Failure {
+    reason: Reason,
+    detail: String,
+    silent: Option<Leg>,
+}
+
+impl Failure {
+    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+            silent: None,
+        }
+    }
+
+    fn of(error: &reqwest::Error) -> Self {
+        let (reason, detail) = classify(error);
+        Self::new(reason, detail)
+    }
+
+    fn silent(leg: Leg, limit: Duration) -> Self {
+        Self {
+            silent: Some(leg),
+            ..Self::new(Reason::Timeout, leg.silence(limit))
+        }
+    }
+
+    fn into_call_error(self, veid: Veid, call: Call) -> CallError {
+        CallError {
+            silent: self.silent,
+            ..CallError::new(veid, call, self.reason, self.detail)
+        }
+    }
+}
+
+/// The body of a response as it arrives.
 struct Body {
     received: usize,
     content: Content,
@@ -239,10 +289,45 @@ impl Body {
             content,
         }
     }
+
+    /// Takes in the body until it ends, or nothing can come of it.
+    async fn receive(
+        &mut self,
+        response: &mut reqwest::Response,
+        limits: &Row,
+        row: &mut (dyn FnMut(UsageRow) + Send),
+    ) -> Result<(), Failure> {
+        loop {
+            let chunk = match tokio::time::timeout(limits.silence, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Err(error)) if error.is_timeout() => {
+                    return Err(Failure::silent(Leg::Body, limits.timeout));
+                }
+                Ok(Err(error)) => return Err(Failure::of(&error.without_url())),
+                Err(_) => return Err(Failure::silent(Leg::Body, limits.silence)),
+            };
+            self.received += chunk.len();
+            if self.received > limits.body_limit {
+                let detail = format!(
+                    "the response is larger than {} MiB",
+                    limits.body_limit >> 20
+                );
+                return Err(Failure::new(Reason::BodyTooLarge, detail));
+            }
+            for piece in chunk.chunks(PIECE) {
+                if !self.content.push(piece, row) {
+                    return Ok(());
+                }
+                // What was compressed arrives without a pause in which others would have their turn.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
 }
 
 impl Content {
-    /// False when it is known that no answer will come of it.
+    /// False when it is known that no response will come of it.
     fn push(&mut self, chunk: &[u8], row: &mut dyn FnMut(UsageRow)) -> bool {
         match self {
             Self::Whole(body) => body.extend_from_slice(chunk),
@@ -273,97 +358,4 @@ impl Content {
             Self::Bad(error) => Err(error),
         }
     }
-}
-
-/// What a body says that arrived whole.
-fn outcome(
-    veid: Veid,
-    call: Call,
-    status: StatusCode,
-    decoded: Result<Decoded, CallError>,
-) -> Result<Decoded, CallError> {
-    if status == StatusCode::OK {
-        return decoded;
-    }
-    // A response with another status did not come from the application, unless it says what the API would say.
-    Err(match decoded {
-        Err(error) if !matches!(error.reason, Reason::NotJson | Reason::BadShape) => error,
-        _ => status_error(veid, call, status),
-    })
-}
-
-fn status_error(veid: Veid, call: Call, status: StatusCode) -> CallError {
-    let reason = if status == StatusCode::TOO_MANY_REQUESTS {
-        Reason::RateLimited
-    } else {
-        Reason::HttpStatus
-    };
-    let detail = if status.is_redirection() {
-        format!(
-            "HTTP status {}, a redirect, which is not followed with the key",
-            status.as_u16()
-        )
-    } else {
-        format!("HTTP status {}", status.as_u16())
-    };
-    CallError::new(veid, call, reason, detail)
-}
-
-/// The roots of Mozilla beside those of this machine, for images that ship none.
-fn bundled_roots() -> impl Iterator<Item = reqwest::Certificate> {
-    webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .filter_map(|root| reqwest::Certificate::from_der(root).ok())
-}
-
-fn classify(error: &reqwest::Error) -> (Reason, String) {
-    if error.is_timeout() {
-        let what = if error.is_connect() {
-            "no connection in time"
-        } else {
-            "no answer in time"
-        };
-        return (Reason::Timeout, what.to_owned());
-    }
-    let detail = causes(error);
-    if error.is_decode() && !has_cause::<hyper::Error>(error) {
-        return (
-            Reason::NotJson,
-            format!("the body cannot be read: {detail}"),
-        );
-    }
-    if has_cause::<rustls::Error>(error) {
-        return (Reason::Tls, detail);
-    }
-    (Reason::Connect, detail)
-}
-
-/// The causes of an error. An I/O error's `source` passes over what it wraps, which is where errors of rustls are.
-fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    let mut next = error.source();
-    std::iter::from_fn(move || {
-        let cause = next?;
-        let wrapped = cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        next = match wrapped {
-            Some(wrapped) => Some(wrapped),
-            None => cause.source(),
-        };
-        Some(cause)
-    })
-}
-
-fn has_cause<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
-    chain(error).any(<dyn std::error::Error>::is::<E>)
-}
-
-/// The causes in words. reqwest's own first line says only that sending failed.
-fn causes(error: &reqwest::Error) -> String {
-    let mut words: Vec<String> = chain(error).map(ToString::to_string).collect();
-    words.dedup();
-    if words.is_empty() {
-        return error.to_string();
-    }
-    words.join(": ")
 }

@@ -1,9 +1,10 @@
 //! Why a call brought no answer.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::model::Lock;
-use super::{Call, DecodeError, Veid};
+use super::{Call, DecodeError, Leg, Veid};
 
 /// The `reason` label: everything that can go wrong with a call, in few words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,13 +80,13 @@ impl Reason {
     /// What the owner can do about it.
     const fn remedy(self) -> &'static str {
         match self {
-            Self::Timeout => "the node may be busy",
+            Self::Timeout => "the API is slow",
             Self::Connect => "check the network and api.proxy",
             Self::Tls => {
                 "check the clock, the certificates of this machine and what intercepts TLS"
             }
             Self::HttpStatus | Self::NotJson | Self::BodyTooLarge => {
-                "something between here and the API answered, or the API has an outage"
+                "something between here and the API responded, or the API has an outage"
             }
             Self::BadShape => "check api.endpoint",
             Self::Auth => "check veid and api_key: the API says the same when either is wrong",
@@ -110,6 +111,10 @@ pub struct CallError {
     pub detail: String,
     /// What holds the VPS, with [`Reason::Locked`] when the API tells.
     pub lock: Option<Lock>,
+    /// With [`Reason::Timeout`], the part of the call that took too long.
+    pub silent: Option<Leg>,
+    /// How long the API asks to wait, from the header `Retry-After`; a day at most.
+    pub retry_after: Option<Duration>,
 }
 
 impl CallError {
@@ -120,6 +125,8 @@ impl CallError {
             reason,
             detail: detail.into(),
             lock: None,
+            silent: None,
+            retry_after: None,
         }
     }
 
@@ -140,7 +147,8 @@ impl fmt::Display for CallError {
             self.call.name(),
             self.veid,
             self.detail,
-            self.reason.remedy()
+            self.silent
+                .map_or(self.reason.remedy(), |leg| leg.remedy(self.call))
         )
     }
 }

@@ -8,15 +8,19 @@ mod client;
 mod decode;
 mod error;
 mod key;
+mod leg;
 mod lenient;
 pub mod model;
+mod outcome;
 mod refusal;
+mod transport;
 
 pub use call::Call;
 pub use client::{Client, ClientError, ClientOptions, Response, is_loopback};
 pub use decode::{DecodeError, Decoded, UsageStream, decode};
 pub use error::{CallError, Reason};
 pub use key::ApiKey;
+pub use leg::Leg;
 
 use std::fmt;
 

@@ -369,6 +369,7 @@ fn failure(due: Due, reason: Reason, detail: &str) -> Response {
     Response {
         result: Err(CallError::new(due.veid, due.call, reason, detail)),
         bytes: 0,
+        requests: 0,
     }
 }
 

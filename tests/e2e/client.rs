@@ -114,6 +114,70 @@ async fn every_kind_of_bad_answer_has_its_reason_and_its_words() {
 }
 
 #[tokio::test]
+async fn a_refusal_tells_when_to_come_again() {
+    const REFUSED: &str = r#"{"error":429000,"message":"quota exceeded"}"#;
+    let mock = Mock::start([VEID]).await;
+    for (status, headers, body, reason, seconds) in [
+        (
+            429,
+            "Retry-After: 90\r\n",
+            REFUSED,
+            Reason::RateLimited,
+            Some(90),
+        ),
+        (429, "", REFUSED, Reason::RateLimited, None),
+        (
+            503,
+            "Retry-After: 90\r\n",
+            "",
+            Reason::RateLimited,
+            Some(90),
+        ),
+        (
+            200,
+            "Retry-After: 9999999\r\n",
+            REFUSED,
+            Reason::RateLimited,
+            Some(86_400),
+        ),
+        (
+            200,
+            "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n",
+            REFUSED,
+            Reason::RateLimited,
+            Some(0),
+        ),
+        (503, "Retry-After: later\r\n", "", Reason::HttpStatus, None),
+        (
+            503,
+            "",
+            r#"{"error":700005,"message":"no"}"#,
+            Reason::HttpStatus,
+            None,
+        ),
+    ] {
+        let reply = Reply::Whole(status, headers, body.as_bytes().to_vec());
+        mock.reply(VEID, "getServiceInfo", reply);
+        let response = call(&mock, Call::ServiceInfo).await;
+        let error = response.result.expect_err("it is refused");
+        assert_eq!(error.reason, reason, "{error}");
+        assert_eq!(
+            error.retry_after.map(|wait| wait.as_secs()),
+            seconds,
+            "{error}"
+        );
+    }
+    // With the status of a refusal it is one, whatever becomes of its body.
+    let cut_off = Reply::Whole(429, "Content-Encoding: gzip\r\n", b"no gzip".to_vec());
+    mock.reply(VEID, "getServiceInfo", cut_off);
+    let error = call(&mock, Call::ServiceInfo)
+        .await
+        .result
+        .expect_err("it is refused");
+    assert_eq!(error.reason, Reason::RateLimited, "{error}");
+}
+
+#[tokio::test]
 async fn nobody_there_is_a_failed_connection() {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await

@@ -16,6 +16,7 @@ mod client_certificates;
 mod commands;
 mod compatibility;
 mod conformance;
+mod connections;
 mod demo_history;
 mod demo_prometheus;
 mod descriptors;
