@@ -164,7 +164,7 @@ impl Client {
         row: &mut (dyn FnMut(UsageRow) + Send),
     ) -> Response {
         let mut body = Body::of(call);
-        let failed = |error: Failure| error.into_call_error(veid, call);
+        let failed = |error: Failure| error.into_call_error(veid, call, key);
         let (sent, requests) = leg::watch(self.send(veid, key, call)).await;
         let result = match sent.map_err(failed) {
             Err(error) => Err(error),
@@ -257,10 +257,11 @@ impl Failure {
         }
     }
 
-    fn into_call_error(self, veid: Veid, call: Call) -> CallError {
+    /// Words of the HTTP client may quote the other side.
+    fn into_call_error(self, veid: Veid, call: Call, key: &ApiKey) -> CallError {
         CallError {
             silent: self.silent,
-            ..CallError::new(veid, call, self.reason, self.detail)
+            ..CallError::new(veid, call, self.reason, key.redact(&self.detail))
         }
     }
 }

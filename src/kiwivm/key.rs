@@ -4,9 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-const REDACTED: &str = "[redacted]";
-/// Text may end as a key begins; fewer letters than these tell nothing of a key.
-const LEAST_BEGUN: usize = 4;
+use super::redact::redact;
 
 /// The API key of one VPS. It can do everything to that VPS, so it has one way out: the request body.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,18 +25,9 @@ impl ApiKey {
         &self.0
     }
 
-    /// Text that came from outside, without the key in it. Long text was cut by then, perhaps in the middle of the key.
+    /// Text that came from outside, without the key in it, however it is encoded. Long text is cut.
     pub(super) fn redact(&self, text: &str) -> String {
-        let mut text = text.replace(self.expose(), REDACTED);
-        let begun = (LEAST_BEGUN..self.0.len()).rev().find(|length| {
-            let begun = self.0.get(..*length);
-            begun.is_some_and(|begun| text.ends_with(begun))
-        });
-        if let Some(length) = begun {
-            text.truncate(text.len() - length);
-            text.push_str(REDACTED);
-        }
-        text
+        redact(text, self.expose())
     }
 }
 
@@ -78,20 +67,5 @@ mod tests {
             "ApiKey(redacted) Some(ApiKey(redacted))"
         );
         assert_eq!(key.redact("no private_x here"), "no [redacted] here");
-    }
-
-    #[test]
-    fn a_key_that_was_cut_is_not_shown_either() {
-        let key = ApiKey::new("private_x").expect("it is a key");
-        for (text, shown) in [
-            ("for private_", "for [redacted]"),
-            ("private_x, private", "[redacted], [redacted]"),
-            ("priv", "[redacted]"),
-            ("pri", "pri"),
-            ("private_ x", "private_ x"),
-            ("try to stop", "try to stop"),
-        ] {
-            assert_eq!(key.redact(text), shown, "{text}");
-        }
     }
 }

@@ -12,6 +12,7 @@ mod leg;
 mod lenient;
 pub mod model;
 mod outcome;
+mod redact;
 mod refusal;
 mod transport;
 

@@ -141,6 +141,97 @@ async fn no_surface_shows_a_key() {
     );
 }
 
+/// A key with everything that an encoding changes, in encodings of text, and what each of them would leave to be seen.
+fn encoded(key: &str) -> Vec<(String, &'static str)> {
+    let each = |encode: fn(char) -> String| key.chars().map(encode).collect::<String>();
+    let html = key
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;");
+    vec![
+        (key.to_owned(), "Canary"),
+        (each(|c| format!("%{:02X}", u32::from(c))), "%43%61%6E"),
+        (html.replace('\'', "&#039;"), "Canary"),
+        (each(|c| format!("&#x{:x};", u32::from(c))), "x43;"),
+        (each(|c| format!("&#{};", u32::from(c))), "#67;"),
+        (each(|c| format!("\\u{:04x}", u32::from(c))), "u0043"),
+        (json!(key).to_string().replace('/', "\\/"), "Canary"),
+        (BASE64_STANDARD.encode(key), "Q2FuYXJ5"),
+        (BASE64_STANDARD.encode(format!("1:{key}")), "Q2FuYXJ5"),
+    ]
+}
+
+#[tokio::test]
+async fn no_encoding_of_a_key_is_shown() {
+    const KEY: &str = "private_/Canary<&\"+%'CanaryCanary";
+    let encoded = encoded(KEY);
+    let count = encoded.len() as u64;
+    let mock = Mock::start(1..=count).await;
+    let mut yaml = format!(
+        "api: {{endpoint: {}}}\ncollect: {{locations: true}}\nstate_file: state.json\nvps:\n",
+        mock.endpoint
+    );
+    for (veid, (text, _)) in (1..).zip(&encoded) {
+        let key = KEY.replace('\'', "''");
+        let vps = format!("  - {{name: v{veid}, veid: {veid}, api_key: '{key}'}}\n");
+        yaml.push_str(&vps);
+        mock.plenty_of_points(veid);
+        let mut service = json!({"error": 0, "vm_type": "kvm", "node_location": "somewhere"});
+        for field in [
+            "hostname",
+            "plan",
+            "os",
+            "node_alias",
+            "node_location_id",
+            "node_datacenter",
+        ] {
+            service[field] = format!("a {text} b").into();
+        }
+        service["ip_addresses"] = json!([text]);
+        let failure = json!({"error": 5, "message": format!("no {text}!")});
+        let lock = json!({"error": 788_888, "message": text, "additionalErrorInfo": format!("Task {text}!")});
+        let locations = json!({"error": 0, "dataTransferMultipliers": {text: 1, "USCA_2": 1}});
+        for (call, reply) in [
+            ("getServiceInfo", service),
+            (
+                "getLiveServiceInfo",
+                if veid % 2 == 0 { failure.clone() } else { lock },
+            ),
+            ("migrate/getLocations", locations),
+            ("snapshot/list", failure),
+        ] {
+            mock.reply(veid, call, Reply::Body(reply.to_string()));
+        }
+    }
+    let (folder, flag) = config(&yaml);
+    let mut exporter = Exporter::start(&["--log.level=trace", "--simulator.time-scale=60", &flag]);
+    let told = |page: &Page| {
+        let located = [("location", "USCA_2")];
+        page.series("kiwivm_vps_info", &[]).count() == encoded.len()
+            && page
+                .series("kiwivm_location_bandwidth_multiplier", &located)
+                .count()
+                == encoded.len()
+    };
+    exporter.wait_for("all is told", told).await;
+    let mut surfaces = Vec::new();
+    for path in ["/", "/status.json", "/metrics"] {
+        surfaces.push((path, exporter.get(path).await));
+    }
+    exporter.signal("TERM");
+    exporter.ended();
+    surfaces.push(("the log", exporter.log()));
+    let state = std::fs::read_to_string(folder.path().join("state.json"));
+    surfaces.push(("the state file", state.expect("it was written")));
+    for (surface, text) in &surfaces {
+        let shows_something = *surface == "the log" || text.contains("[redacted]");
+        assert!(shows_something, "{surface}:\n{text}");
+        for (_, left) in &encoded {
+            assert!(!text.contains(left), "{left} in {surface}:\n{text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn no_surface_shows_what_answers_hold_in_confidence() {
     let mock = Mock::start(1..=8).await;
