@@ -173,6 +173,16 @@ impl VpsState {
         self.service(staleness, now).is_some() || self.live(staleness, now).is_some()
     }
 
+    /// True if the last service info has bytes of transfer and no multiplier for them.
+    #[must_use]
+    pub fn assumes_multiplier(&self) -> bool {
+        self.service.as_ref().is_some_and(|known| {
+            let info = &known.value;
+            let omitted = info.data_multiplier.is_none() && !info.data_multiplier_unusable;
+            omitted && (info.data_counter.is_some() || info.monthly_data.is_some())
+        })
+    }
+
     /// True while the last attempt of a call failed.
     #[must_use]
     pub fn failing(&self, call: Call) -> bool {

@@ -47,7 +47,19 @@ impl Answered {
     pub fn apply(&mut self, fleet: &mut Fleet, now: Moment) -> Noted {
         let Due { veid, call } = self.due;
         let failed_before = self.count(fleet);
+        let assumes_multiplier = |fleet: &Fleet| {
+            let assuming = fleet.of(veid).filter(|vps| vps.assumes_multiplier());
+            assuming.map(|vps| vps.identity.name.clone())
+        };
+        let assumed_before = assumes_multiplier(fleet).is_some();
         fleet.apply(veid, call, &self.response.result, now);
+        if let Some(vps) = assumes_multiplier(fleet).filter(|_| !assumed_before) {
+            tracing::info!(
+                vps,
+                veid = veid.0,
+                "the API omits monthly_data_multiplier: 1 is assumed"
+            );
+        }
         let usage = self.usage.take().filter(|_| self.response.result.is_ok());
         let usage_counted = usage.is_some();
         if let Some(usage) = usage {
@@ -84,11 +96,17 @@ impl Answered {
             Ok(decoded) => (Outcome::Success, remaining(&decoded.answer)),
             Err(error) => (Outcome::Failure(error.reason), None),
         };
+        let retry_after = self
+            .response
+            .result
+            .as_ref()
+            .err()
+            .and_then(|error| error.retry_after);
         Finished {
             outcome,
             remaining,
             bytes: self.response.bytes,
-            retry_after: None,
+            retry_after,
         }
     }
 }

@@ -39,6 +39,7 @@ mod panels;
 mod prefix;
 mod prometheus;
 mod requests;
+mod responses;
 mod server;
 mod shards;
 mod simulator;
