@@ -43,7 +43,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     counter(
         "kiwivm_usage_rows_ignored_total",
         &[],
-        "Usage rows that were not counted: they arrived later than 24 hours, or tell what can not be.",
+        "Usage rows that were not counted: they arrived later than 24 hours, or tell what cannot be.",
         |view, series| series.value(view.usage_total(|total| total.rows_ignored)),
     ),
 ];
