@@ -41,7 +41,7 @@ const START: i64 = 1_700_000_000;
 const HEAP_LIMIT: usize = 64 << 10;
 /// What a picture in a live answer may add.
 const PICTURE_LIMIT: usize = 1 << 10;
-/// How much longer rows in the worst order may take than rows in order.
+/// Rows in the worst order may take so many times as long as rows in order.
 const ORDER_LIMIT: f64 = 4.0;
 /// Microseconds in which nothing else gets its turn.
 const LONGEST_PIECE: u128 = 50_000;

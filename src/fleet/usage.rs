@@ -72,7 +72,7 @@ pub fn plausible(row: &UsageRow, now: f64) -> bool {
             .all(|bytes| *bytes <= MOST_BYTES)
 }
 
-/// What is remembered of the rows of one VPS, once there was one.
+/// The memory of the rows of one VPS, once there was one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsageHistory {
     /// The newest row.
@@ -105,7 +105,7 @@ pub struct UsageReading {
     now: f64,
 }
 
-/// How many rows of a response are too old to be counted. Years of them come with every response, so their times cannot
+/// Number of rows in a response that are too old to be counted. Years of them come with every response, so their times cannot
 /// be kept: in order a row that comes twice is seen, and a response in another order tells nothing.
 #[derive(Clone, Copy, Debug, Default)]
 struct OldRows {
@@ -173,7 +173,7 @@ impl UsageReading {
         }
     }
 
-    /// What is known after a response that succeeded; `None` as long as no real row has come.
+    /// Ends the reading of a response that succeeded; `None` as long as no real row has come.
     #[must_use]
     pub fn finish(self) -> Option<UsageHistory> {
         let newest = self.newest?;

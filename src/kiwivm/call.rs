@@ -23,7 +23,7 @@ pub enum Call {
     BackupList,
     /// Snapshots.
     SnapshotList,
-    /// What was done in the panel and through the API.
+    /// Actions in the panel and through the API.
     AuditLog,
     /// Where the VPS could move, and how each location counts transfer.
     MigrateLocations,
@@ -42,7 +42,7 @@ pub(super) struct Row {
     pub(super) silence: Duration,
     /// The largest body in bytes, after decompression.
     pub(super) body_limit: usize,
-    /// Whether the connection may carry other calls. Its buffer grows with what it carries, and an idle one would keep it.
+    /// True if the connection may carry other calls. Its buffer grows with what it carries, and an idle one would keep it.
     pub(super) keeps_connection: bool,
 }
 

@@ -229,7 +229,7 @@ impl Client {
     }
 }
 
-/// What went wrong on the way, of whatever call.
+/// A failure on the way, of any call.
 struct Failure {
     reason: Reason,
     detail: String,
@@ -320,7 +320,7 @@ impl Body {
                 if !self.content.push(piece, row) {
                     return Ok(());
                 }
-                // What was compressed arrives without a pause in which others would have their turn.
+                // Compressed bytes arrive without a pause in which others would have their turn.
                 tokio::task::yield_now().await;
             }
         }

@@ -77,7 +77,7 @@ impl Reason {
         self as usize
     }
 
-    /// What the owner can do about it.
+    /// Advice for the owner.
     const fn remedy(self) -> &'static str {
         match self {
             Self::Timeout => "the API is slow",
@@ -113,7 +113,7 @@ pub struct CallError {
     pub lock: Option<Lock>,
     /// With [`Reason::Timeout`], the part of the call that took too long.
     pub silent: Option<Leg>,
-    /// How long the API asks to wait, from the header `Retry-After`; a day at most.
+    /// The time that the API asks to wait, from the header `Retry-After`; a day at most.
     pub retry_after: Option<Duration>,
 }
 

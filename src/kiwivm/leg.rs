@@ -51,7 +51,7 @@ impl Leg {
         }
     }
 
-    /// What the owner can do about it. Only a live call asks the node.
+    /// Advice for the owner. Only a live call asks the node.
     pub(super) const fn remedy(self, call: Call) -> &'static str {
         match (self, call) {
             (Self::Name, _) => "check the name servers of this machine",
@@ -77,7 +77,8 @@ pub(super) async fn watch<F: Future>(call: F) -> F::Output {
     REACHED.scope(Cell::new(None), call).await
 }
 
-/// How far the call of this task has got, before its response. `None` for a call that has found an idle connection.
+/// The part that the call of this task has reached, before its response. `None` for a call that has found an idle
+/// connection.
 pub(super) fn reached() -> Option<Leg> {
     REACHED.try_with(Cell::get).ok().flatten()
 }

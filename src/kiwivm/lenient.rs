@@ -185,7 +185,7 @@ impl Loose {
     }
 }
 
-/// Whether an address or subnet is IPv6; `None` for text that is neither.
+/// True for an IPv6 address or subnet, false for IPv4, `None` for other text.
 pub fn is_ipv6(address: &str) -> Option<bool> {
     let (host, prefix) = address.split_once('/').unwrap_or((address, "0"));
     let host: IpAddr = host.parse().ok()?;

@@ -49,7 +49,7 @@ pub struct ServiceInfo {
     pub data_counter: Option<u64>,
     /// `monthly_data_multiplier`; finite and above 0. The field is missing before 2018, which means 1.
     pub data_multiplier: Option<f64>,
-    /// Whether `monthly_data_multiplier` arrived and is no multiplier: then nobody knows how transfer is counted.
+    /// True if `monthly_data_multiplier` arrived and is no multiplier: then nobody knows how transfer is counted.
     #[serde(default)]
     pub data_multiplier_unusable: bool,
     /// `data_next_reset`, Unix seconds.

@@ -1,4 +1,4 @@
-//! What a response means, by its status, its headers and its body.
+//! The meaning of a response, by its status, its headers and its body.
 
 use std::time::{Duration, SystemTime};
 
@@ -71,7 +71,7 @@ impl Head {
     }
 }
 
-/// Whether a body with this error has a code, or words about too many calls.
+/// True if a body with this error has a code, or words about too many calls.
 const fn is_of_the_api(reason: Reason) -> bool {
     matches!(
         reason,
@@ -83,7 +83,7 @@ const fn is_of_the_api(reason: Reason) -> bool {
     )
 }
 
-/// How long to wait, from seconds or a date. A date that has passed is no time at all.
+/// The time to wait, from seconds or a date. A date that has passed is no time at all.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());

@@ -80,7 +80,8 @@ struct View {
     from: Vec<Range<usize>>,
 }
 
-/// What an encoded letter stands for, and how many bytes it takes. One that the end cuts off stands for nothing.
+/// The bytes that an encoded letter stands for, and the number of those it takes. One that the end cuts off stands for
+/// nothing.
 type Letter = (Vec<u8>, usize);
 
 impl View {
@@ -141,7 +142,7 @@ impl View {
     }
 }
 
-/// How many bytes at the end are the beginning of a key.
+/// Number of bytes at the end that are the beginning of a key.
 fn begun(bytes: &[u8], key: &[u8]) -> Option<usize> {
     let common = if key.starts_with(KEY_FORM.0) {
         KEY_FORM.0.len()
@@ -308,7 +309,7 @@ fn sextet(byte: u8) -> Option<u32> {
     Some(u32::from(value))
 }
 
-/// Whether a run of base64 has a key in it, wherever its groups of four begin. Long ones are broken into lines.
+/// True if a run of base64 has a key in it, wherever its groups of four begin. Long ones are broken into lines.
 fn encodes(run: &[u8], key: &[u8], at_the_end: bool) -> bool {
     let sextets: Vec<u32> = run.iter().filter_map(|byte| sextet(*byte)).collect();
     (0..4.min(sextets.len())).any(|begin| {

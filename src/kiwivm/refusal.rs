@@ -6,7 +6,7 @@ const LOOKED_AT: usize = 16 << 10;
 /// Beyond this a text is no message, and words that stand in it may have nothing to do with each other.
 const LONGEST_MESSAGE: usize = 1 << 10;
 
-/// Whether a body that is no success speaks of too many calls.
+/// True if a body that is no success speaks of too many calls.
 pub(super) fn speaks_of_it(body: &[u8]) -> bool {
     let text = words(&body[..body.len().min(LOOKED_AT)]);
     let says = |any: &[&str]| any.iter().any(|words| text.contains(words));
@@ -25,7 +25,7 @@ const UNMISTAKABLE: &[&str] = &[
     " requests are throttled ",
     " slow down ",
 ];
-/// What is counted, and that it is gone.
+/// Things that are counted, and the words for their end.
 const COUNTED: &[&str] = &[
     " quota ",
     " quotas ",

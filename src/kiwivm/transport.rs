@@ -20,7 +20,7 @@ pub(super) fn classify(error: &reqwest::Error) -> (Reason, String) {
     (Reason::Connect, detail)
 }
 
-/// Whether the other side closed the connection before a response.
+/// True if the other side closed the connection before a response.
 pub(super) fn is_closed(error: &reqwest::Error) -> bool {
     let closed = |cause: &(dyn std::error::Error + 'static)| {
         let hyper = cause.downcast_ref::<hyper::Error>();

@@ -367,9 +367,10 @@ async fn answer(mut stream: TcpStream, ledger: Arc<Ledger>, book: Arc<Book>) {
             }
         }
     };
-    let (status, body) = match reply {
-        Reply::Body(body) => (200, body),
-        Reply::Status(status, body) => (status, body.to_owned()),
+    let (status, headers, body) = match reply {
+        Reply::Body(body) => (200, "", body.into_bytes()),
+        Reply::Status(status, body) => (status, "", body.as_bytes().to_vec()),
+        Reply::Whole(status, headers, body) => (status, headers, body),
         Reply::Hang => {
             // Until the client gives up and closes.
             let _ = stream.read(&mut [0]).await;
@@ -378,10 +379,10 @@ async fn answer(mut stream: TcpStream, ledger: Arc<Ledger>, book: Arc<Book>) {
         Reply::Drop | Reply::Truncated(_) => return,
     };
     let head = format!(
-        "HTTP/1.1 {status} X\r\nContent-Type: text/html; charset=UTF-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status} X\r\nContent-Type: text/html; charset=UTF-8\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    let _ = stream.write_all((head + &body).as_bytes()).await;
+    let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
     if usual {
         book.made.lock().unwrap()[number].succeeded = Some(Instant::now());
         book.changed.notify_all();

@@ -1,5 +1,5 @@
-//! What rarely changes: snapshots, backups, policy cases, the audit log, locations. Only counts, sizes and times are kept
-//! of it; the secrets beside them (download links, tokens, evidence) are skipped without a copy.
+//! Calls whose responses rarely change: snapshots, backups, policy cases, the audit log, locations. Only counts, sizes and
+//! times are kept of them; the secrets beside (download links, tokens, evidence) are skipped without a copy.
 //!
 //! An item that cannot be read is counted, and is a problem: no list seems shorter than it is. What is said of all items
 //! (a sum, the newest) is not known then.
@@ -24,7 +24,7 @@ const LONGEST_LOCATION: usize = 64;
 /// A snapshot is kept for a month. Milliseconds in place of seconds are more than this until its last hours.
 const LONGEST_KEPT: u64 = 366 * 24 * 3600;
 
-/// What a response tells; `None` if its list is in no known form.
+/// Reads a response; `None` if its list is in no known form.
 pub(super) fn read(call: Call, fields: &mut Fields, key: &ApiKey) -> Option<Inventory> {
     match call {
         Call::SnapshotList => snapshots(fields).map(Inventory::Snapshots),

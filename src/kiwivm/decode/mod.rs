@@ -320,7 +320,7 @@ impl<'a> Fields<'a> {
         };
         DecodeError {
             lock: (reason == Reason::Locked).then(|| self.lock(key)),
-            ..DecodeError::new(reason, format!("the API returned error {code}: {message}"))
+            ..DecodeError::new(reason, format!("the API answered {code}: {message}"))
         }
     }
 

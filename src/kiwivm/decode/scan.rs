@@ -8,7 +8,7 @@
 pub(super) struct Malformed {
     /// Where it was noticed, in bytes.
     pub(super) at: usize,
-    /// Whether the bytes ended too early.
+    /// True if the bytes ended too early.
     pub(super) cut_off: bool,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// What stands between brackets, divided by commas.
+    /// Reads the parts between two brackets, divided by commas.
     fn list(
         &mut self,
         close: u8,
@@ -176,7 +176,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// What numbers, `true`, `false` and `null` are made of, and also `NaN` and `-Infinity`.
+/// The letters of numbers, of `true`, `false` and `null`, and also of `NaN` and `-Infinity`.
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
@@ -262,7 +262,7 @@ mod tests {
     }
 
     proptest! {
-        /// What serde_json takes for an object is cut into the members that serde_json finds.
+        /// An object of serde_json is cut into the members that serde_json finds.
         #[test]
         fn members_are_those_that_serde_json_finds(map in prop::collection::btree_map(".{0,9}", ".{0,9}", 0..5)) {
             let json = serde_json::to_string(&map).expect("it can be written");

@@ -114,7 +114,7 @@ fn addresses(fields: &mut Fields) -> Option<IpAddresses> {
     (arrived == Ok(true) && !odd).then_some(addresses)
 }
 
-/// How many entries a list or map has, those included that cannot be read.
+/// Number of entries of a list or map, those included that cannot be read.
 fn length(fields: &mut Fields, name: &'static str) -> Option<u64> {
     const OF_ONE_NULLROUTE: &[&str] = &["nullroute_timestamp", "nullroute_duration_s", "log"];
     let mut count = 0;

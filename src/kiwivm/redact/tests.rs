@@ -154,7 +154,7 @@ fn text_that_ends_in_a_key_is_cut_before_it() {
         ("for private_ab_cd\\u002", "for [redacted]"),
         ("for private_ab_cd\\", "for [redacted]"),
         ("private_ab_ cd", "private_ab_ cd"),
-        // What all keys have in common.
+        // All keys have this in common.
         ("tokyo-private", "tokyo-private"),
         ("private_", "private_"),
         ("50 %", "50 %"),

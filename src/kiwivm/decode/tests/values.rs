@@ -37,7 +37,7 @@ fn live_with(name: &str, field: &str, value: &str) -> (LiveInfo, Vec<&'static st
     }
 }
 
-/// What is no value of any field: no JSON, out of every range, or of no type that is known.
+/// Values of no field: no JSON, out of every range, or of no type that is known.
 const NO_VALUES: [&[u8]; 11] = [
     b"NaN",
     b"-Infinity",
