@@ -76,7 +76,8 @@ impl Planner {
     pub fn unreadable(&self) -> Option<Veid> {
         let quota = self.quotas.iter().find(|quota| {
             let readings = &quota.readings;
-            readings.failures > 1 || (readings.last[0].is_some() && !quota.is_known())
+            // A VPS or two that fail are no reason to doubt the readings of the others.
+            readings.failures > 3 || (readings.last[0].is_some() && !quota.is_known())
         });
         quota?.members.first().copied()
     }
