@@ -50,7 +50,7 @@ pub struct Member {
 pub struct Limits {
     /// The part of each quota that may be spent.
     pub share: Share,
-    /// Who shares a quota, but for VPSes with a configured group.
+    /// The rule for sharing a quota; VPSes with a configured group have their own.
     pub scope: Scope,
     /// Bytes of responses a day and VPS.
     pub download: u64,

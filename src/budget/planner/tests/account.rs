@@ -26,7 +26,7 @@ pub enum Readings {
     EverySecond,
 }
 
-/// Why a VPS is not like the others.
+/// A way in which a VPS differs from the others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
     /// All its calls fail.
