@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fleet;
 use super::usage::UsageHistory;
-use super::vps::{Known, VpsState};
+use super::vps::{Known, VpsState, tells_state};
 use crate::clock::Moment;
 use crate::kiwivm::model::{Inventory, LiveInfo, Points, ServiceInfo};
 use crate::kiwivm::{Call, Veid};
@@ -93,7 +93,9 @@ impl Fleet {
                 .inventory
                 .map(|value| aged(value, elapsed, now).map(Box::new));
             vps.authentication_failed = values.authentication_failed;
-            vps.tried = values.last_success.iter().any(Option::is_some);
+            vps.tried = Call::ALL
+                .into_iter()
+                .any(|call| tells_state(call) && values.last_success[call.index()].is_some());
             for (call, last_success) in vps.calls.iter_mut().zip(values.last_success) {
                 call.last_success = last_success.filter(|at| *at <= now.unix);
             }

@@ -300,6 +300,17 @@ fn a_new_configuration_keeps_what_is_known_of_those_that_stay() {
 }
 
 #[test]
+fn a_vps_is_neither_up_nor_down_before_its_first_live_or_service_info() {
+    let mut fleet = fleet(60);
+    let points = answer(Answer::Points(Points::default()));
+    fleet.apply(VEID, Call::RateLimitStatus, &points, at(0));
+    assert!(!fleet.all_tried());
+    let failed = failure(Call::LiveServiceInfo, Reason::Timeout);
+    fleet.apply(VEID, Call::LiveServiceInfo, &failed, at(1));
+    assert!(fleet.all_tried());
+}
+
+#[test]
 fn what_a_vps_that_left_still_brings_is_ignored() {
     let mut fleet = fleet(60);
     fleet.apply(Veid(9), Call::LiveServiceInfo, &live(), at(0));

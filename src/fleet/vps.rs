@@ -63,7 +63,8 @@ pub struct VpsState {
     pub identity: Identity,
     /// Outcomes by [`Call::index`].
     pub calls: [CallRecord; Call::ALL.len()],
-    /// True from the first attempt of any call on.
+    /// True from the first attempt of a call that tells the state of the VPS: live or service info, or any call once
+    /// its key is refused.
     pub tried: bool,
     /// Whether the API refused the key when it last said anything about it.
     pub authentication_failed: Option<bool>,
@@ -210,7 +211,7 @@ impl VpsState {
     }
 
     pub(super) fn succeed(&mut self, call: Call, answer: &Answer, now: Moment) {
-        self.tried = true;
+        self.tried |= tells_state(call);
         self.failures[call.index()] = None;
         self.authentication_failed = Some(false);
         let still_locked = self
@@ -248,7 +249,8 @@ impl VpsState {
     }
 
     pub(super) fn fail(&mut self, call: Call, error: &CallError, now: Moment) {
-        self.tried = true;
+        // A VPS whose key is refused gets no other call.
+        self.tried |= tells_state(call) || error.reason == Reason::Auth;
         let errors = &mut self.calls[call.index()].errors;
         errors.get_or_insert_default()[error.reason.index()] += 1;
         match error.reason {
@@ -307,4 +309,9 @@ impl VpsState {
 )]
 fn seconds(timestamp: i64) -> f64 {
     timestamp as f64
+}
+
+/// True for the calls whose data decide whether a VPS is up.
+pub(super) const fn tells_state(call: Call) -> bool {
+    matches!(call, Call::LiveServiceInfo | Call::ServiceInfo)
 }
