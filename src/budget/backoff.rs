@@ -15,7 +15,7 @@ const MOST_INTERVALS_AWAY: u32 = 2;
 /// The first wait while no connection comes about, which costs no points.
 const UNREACHABLE: Duration = Duration::from_secs(5);
 /// and the longest one.
-const LONGEST_UNREACHABLE: Duration = Duration::from_secs(30);
+const LONGEST_UNREACHABLE: Duration = Duration::from_secs(20);
 /// The first wait after a response that is a failure, or after a reading that says nothing.
 const FAILED: Duration = Duration::from_secs(30);
 
@@ -81,7 +81,7 @@ mod tests {
     fn an_unreachable_api_is_retried_within_seconds_and_then_less_often() {
         assert_eq!(
             waits(LIVE, Reason::Connect, INTERVAL),
-            [5, 10, 20, 30, 30, 30]
+            [5, 10, 20, 20, 20, 20]
         );
     }
 

@@ -21,7 +21,7 @@ use super::pace::Pace;
 use super::pacer::Pacer;
 use super::places::Places;
 use super::prices::Prices;
-use super::quota::{Quota, Share, Use};
+use super::quota::{QUIET, Quota, Share, Use};
 use super::sampling::Sampling;
 use super::schedule::{Due, Schedule};
 use super::scope::{LastReading, Votes};
@@ -166,6 +166,7 @@ impl Planner {
         self.ask_for_readings(now);
         let mut taken = Vec::new();
         let mut held = self.continue_sample(&mut taken, now);
+        self.end_silence(now);
         for (call, _, veid) in self.schedule.waiting(now) {
             if self.pacer.wait(now) > Duration::ZERO {
                 break;
@@ -199,6 +200,32 @@ impl Planner {
             .into_iter()
             .flatten()
             .fold(now + TICK, Duration::min)
+    }
+
+    /// Makes a live call due if none was sent for longer than the planned calls are apart on average: after failures and
+    /// stretched intervals the calls of a fleet may lie together.
+    fn end_silence(&mut self, now: Duration) {
+        let last_call = self.quotas.iter().map(|quota| quota.last_call).max();
+        let quiet = now.saturating_sub(last_call.unwrap_or(now));
+        let rate: f64 = self
+            .quotas
+            .iter()
+            .map(|quota| quota.planned.live_rate)
+            .sum();
+        if quiet < QUIET || quiet.as_secs_f64() * rate < 1.0 {
+            return;
+        }
+        let live = Call::LiveServiceInfo;
+        let works = self.order.iter().filter_map(|veid| {
+            let entry = self.schedule.of(*veid)?;
+            let works = entry.failures[live.index()] == 0 && entry.in_flight[0].is_none();
+            Some((entry.next(live).filter(|_| works)?, *veid))
+        });
+        if let Some((due, veid)) = works.min()
+            && due > now
+        {
+            self.schedule.pull(veid, live, now);
+        }
     }
 
     /// Sends the next call of the sample that is being taken, and returns the quota that it holds.

@@ -67,6 +67,8 @@ struct Samples {
     history: VecDeque<f64>,
     doubts: Vec<f64>,
     doubts_since: Duration,
+    /// Whether a sample ever joined the history.
+    was_learned: bool,
 }
 
 impl Samples {
@@ -103,6 +105,14 @@ impl Samples {
         if self.history.len() > SAMPLES {
             self.history.pop_front();
         }
+        self.was_learned = true;
+    }
+
+    fn forget(&mut self) {
+        *self = Self {
+            was_learned: self.was_learned,
+            ..Self::default()
+        };
     }
 
     fn add(&mut self, sample: f64, now: Duration) -> Verdict {
@@ -184,6 +194,12 @@ impl Prices {
         Some((fall - reading).clamp(LOWEST, HIGHEST))
     }
 
+    /// Whether the price of a call was ever learned.
+    #[must_use]
+    pub fn was_learned(&self, call: Call) -> bool {
+        self.samples[call.index()].was_learned
+    }
+
     /// The samples of a call that count.
     #[must_use]
     pub fn samples(&self, call: Call) -> usize {
@@ -234,7 +250,7 @@ impl Prices {
         }
         if useless && self.verdicts.iter().filter(|useless| **useless).count() >= USELESS {
             self.useless_since = Some(now);
-            self.samples = Default::default();
+            self.samples.iter_mut().for_each(Samples::forget);
         }
         if useless {
             return Some(Verdict::Useless);
@@ -243,26 +259,20 @@ impl Prices {
         Some(self.samples[call.index()].add(fall, now))
     }
 
-    /// Scales assumed prices by a span in which the exporter booked `own` points and a reading fell by `fall`.
-    pub fn calibrate(&mut self, own: f64, fall: f64) {
-        if fall > own * SCALE[1] {
-            self.relax();
-            return;
-        }
-        let step = (fall / own).clamp(STEP[0], STEP[1]);
-        self.scale = (self.scale * step).clamp(SCALE[0], SCALE[1]);
-    }
-
-    /// Takes assumed prices back towards the prudent ones, after a span that shows nothing: readings rose, or fell by
-    /// more than any price explains.
-    pub fn relax(&mut self) {
-        if self.scale > 1.0 {
-            self.scale = (self.scale * STEP[0]).max(1.0);
+    /// Scales assumed prices by a span in which the exporter booked `own` points and a reading fell by `fall`. Prices
+    /// come down only while the fall is `complete`: points that come back to a window hide a part of it.
+    pub fn calibrate(&mut self, own: f64, fall: f64, complete: bool) {
+        let ratio = fall / own;
+        if ratio <= 0.0 || ratio > SCALE[1] {
+            // A window began anew, or somebody else had a burst: this shows no price, and neither may the last one.
+            self.scale = self.scale.min((self.scale * STEP[0]).max(1.0));
+        } else if ratio > 1.0 || complete {
+            self.scale = (self.scale * ratio.clamp(STEP[0], STEP[1])).clamp(SCALE[0], SCALE[1]);
         }
     }
 
-    /// Raises assumed prices after a refusal, while no reading tells how much is left.
-    pub fn refused_blindly(&mut self, now: Duration) {
+    /// Raises assumed prices after a refusal, which shows that they are too low.
+    pub fn refused(&mut self, now: Duration) {
         let lately = self
             .raised
             .is_some_and(|at| now.saturating_sub(at) < RAISED_EVERY);
@@ -295,8 +305,9 @@ impl Prices {
         for call in Call::ALL {
             let history = saved.samples.get(call.name()).into_iter().flatten();
             let believable = |sample: &&f64| (0.0..=2.0 * HIGHEST).contains(*sample);
-            prices.samples[call.index()].history =
-                history.filter(believable).take(SAMPLES).copied().collect();
+            for sample in history.filter(believable).take(SAMPLES) {
+                prices.samples[call.index()].push(*sample);
+            }
         }
         if saved.scale.is_finite() && saved.scale > 0.0 {
             prices.scale = saved.scale.clamp(SCALE[0], SCALE[1]);

@@ -1,20 +1,15 @@
 //! One quota of API points and the VPSes that draw on it: its size, the points left, and the pace that follows.
 
+mod readings;
+
 use std::time::Duration;
 
 use super::brake::Brake;
 use super::plan::Shed;
 use super::window::{Ledger, Window};
 use crate::kiwivm::Veid;
+pub use readings::{Reading, Readings, Remaining, Sizes, USUAL_SIZES};
 
-/// The sizes that are assumed while no reading is usable: the largest remaining points in published responses are 997
-/// and 19,900.
-pub const USUAL_SIZES: Remaining = [1000.0, 20_000.0];
-/// A reading below this, before any other, is not believed to be the size of a quota: no published one is that small,
-/// and a quota believed to be empty would never be polled.
-const SMALLEST_SIZE: f64 = 10.0;
-/// A reading that exceeds all others by less than this part needs no second one to confirm it.
-const CONFIRMED_WITHIN: f64 = 0.02;
 /// The part of the share that calls may fill. The rest covers calls that the API counts a little late.
 const FILLED: f64 = 0.985;
 /// The part of the share that the pace fills: readings out of turn and price samples come on top.
@@ -29,8 +24,9 @@ const LEFT_TO_LIVE: [f64; 2] = [0.07, 0.5];
 const USED: f64 = 0.9;
 /// A price sample takes three readings: so many stay possible when no other call is.
 const READINGS_IN_RESERVE: f64 = 3.0;
-/// The pace never falls below this part of the full one. The ledger stops calls that would exceed the share.
-const SLOWEST: f64 = 0.02;
+/// The pace, and the calls of a quota that readings show to have points, go on at this part of the full pace whatever
+/// is booked. Amounts leave a window faster, so that it fills no further where the books are right.
+const SLOWEST: f64 = 0.5;
 /// Without saved state the first reading lacks what an earlier process spent, so it is taken as too small by up to
 /// this factor for the pace of the first hour. The share still bounds the spending.
 const SIZE_AT_START: f64 = 1.3;
@@ -40,11 +36,11 @@ const START: Duration = Duration::from_secs(3600);
 const LONGEST_TRY: Duration = Duration::from_secs(300);
 const SHORTEST_TRY: Duration = Duration::from_secs(30);
 
+/// Without any call but readings for this long, a quota that has points left makes one.
+pub const QUIET: Duration = Duration::from_secs(20);
+
 /// Spending of this many points is enough to compare it with the fall of readings.
 pub const TELLING_SPAN: f64 = 100.0;
-
-/// Remaining points, by [`Window`].
-pub type Remaining = [f64; 2];
 
 /// The part of a quota that may be spent.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,77 +51,11 @@ pub struct Share {
     pub own: f64,
 }
 
-/// A reading of the remaining points.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Reading {
-    /// The time of the response.
-    pub at: Duration,
-    /// The points.
-    pub remaining: Remaining,
-    /// Points ever spent from the quota when the reading was asked for.
-    pub spent: f64,
-}
-
-/// The size of each window, from readings alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Sizes {
-    /// The largest and the second largest reading of each window.
-    pub largest: [[f64; 2]; 2],
-}
-
-impl Sizes {
-    /// Takes in a reading.
-    pub fn read(&mut self, remaining: Remaining) {
-        for ([first, second], left) in self.largest.iter_mut().zip(remaining) {
-            if left > *first {
-                *second = std::mem::replace(first, left);
-            } else {
-                *second = second.max(left);
-            }
-        }
-    }
-
-    /// The largest reading that another one confirms, by window. `None` until a reading is large enough to be a quota.
-    #[must_use]
-    pub fn confirmed(&self) -> Option<Remaining> {
-        let sizes = self.largest.map(|[first, second]| {
-            let confirmed = second < SMALLEST_SIZE || first - second <= CONFIRMED_WITHIN * first;
-            if confirmed { first } else { second }
-        });
-        sizes
-            .iter()
-            .all(|size| *size >= SMALLEST_SIZE)
-            .then_some(sizes)
-    }
-
-    /// Takes in the readings of another VPS of the same quota.
-    pub fn merge(&mut self, other: &Self) {
-        for second in [1, 0] {
-            self.read([other.largest[0][second], other.largest[1][second]]);
-        }
-    }
-}
-
 /// The time between the tries of a quota that readings call empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Try {
     next: Duration,
     wait: Duration,
-}
-
-/// The readings of a quota.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Readings {
-    /// The last usable one and the one before it.
-    pub last: [Option<Reading>; 2],
-    /// When the first one was asked for.
-    pub since: Option<Duration>,
-    /// When the last one was asked for.
-    pub asked: Duration,
-    /// Unusable ones in a row.
-    pub failures: u32,
-    /// The start of a span that may scale assumed prices: the points of the day, and those ever spent.
-    pub span: Option<(f64, f64)>,
 }
 
 /// The last plan of a quota.
@@ -135,6 +65,8 @@ pub struct Planned {
     pub shed: Shed,
     /// Whether it stretches a wanted interval.
     pub stretched: bool,
+    /// Live calls a second.
+    pub live_rate: f64,
     /// When the next plan is due.
     pub until: Duration,
 }
@@ -173,6 +105,8 @@ pub struct Quota {
     pub planned: Planned,
     /// The start of the process, if it began without saved state.
     pub started: Option<Duration>,
+    /// When the last call that was no reading was sent.
+    pub last_call: Duration,
     trying: Try,
 }
 
@@ -191,6 +125,7 @@ impl Quota {
             brake: Brake::default(),
             planned: Planned::default(),
             started: None,
+            last_call: Duration::ZERO,
             trying: Try::default(),
         }
     }
@@ -263,8 +198,9 @@ impl Quota {
         }
     }
 
-    /// The pace in points a second that keeps own spending within `share` and yields to others.
-    pub fn rate(&mut self, share: Share, now: Duration) -> f64 {
+    /// The pace in points a second that keeps own spending within `share` and yields to others. Refusals, and not
+    /// knowing what is left, leave a live call of `live` points every five minutes.
+    pub fn rate(&mut self, share: Share, live: f64, now: Duration) -> f64 {
         self.ledger.expire(now);
         let starts = self
             .started
@@ -278,11 +214,15 @@ impl Quota {
         } else {
             day
         };
-        let rate = quarter.min(day) * self.brake.factor(now);
         if self.is_empty(1.0) {
-            1.0 / self.trying.wait.max(SHORTEST_TRY).as_secs_f64()
+            return 1.0 / self.trying.wait.max(SHORTEST_TRY).as_secs_f64();
+        }
+        let least = live / LONGEST_TRY.as_secs_f64();
+        let rate = quarter.min(day);
+        if self.is_known() {
+            (rate * self.brake.factor(now)).max(least.min(rate))
         } else {
-            rate
+            (rate * self.brake.factor(now)).max(least)
         }
     }
 
@@ -333,6 +273,11 @@ impl Quota {
         if self.is_empty(points) {
             return of == Use::Live && now >= self.trying.next;
         }
+        let wait = points / (SLOWEST * self.full_rate(share)).max(1e-9);
+        let quiet = now.saturating_sub(self.last_call).as_secs_f64();
+        if of == Use::Live && quiet >= wait.max(QUIET.as_secs_f64()) {
+            return true;
+        }
         Window::ALL.into_iter().all(|window| {
             // A quota whose share is smaller than a single call still gets one call after another.
             let reserved = match (of, window) {
@@ -352,6 +297,9 @@ impl Quota {
     pub fn send(&mut self, of: Use, points: f64, now: Duration) -> f64 {
         if of == Use::Live && self.is_empty(points) {
             self.trying.next = now + self.trying.wait.max(SHORTEST_TRY);
+        }
+        if of != Use::Reading {
+            self.last_call = now;
         }
         let before = self.spent;
         self.ledger.add(now, points);

@@ -20,6 +20,8 @@ const SEPARATE: f64 = 0.25;
 const SHARED: [f64; 2] = [0.35, 2.0];
 /// Points that may return to a window meanwhile must be less than this part, or they hide what the others spent.
 const HIDDEN: f64 = 0.5;
+/// Two readings that are closer than this prove nothing: what the others spent may be counted late.
+pub const LATE: Duration = Duration::from_secs(60);
 /// So many votes decide.
 const DECIDE: usize = 2;
 
@@ -84,7 +86,8 @@ impl Votes {
         let returned = rate * now.at.saturating_sub(before.at).as_secs_f64();
         // A reading that does not even show the VPS's own calls shows nothing.
         let moves = own >= 1.0 && fall >= -0.5 * own;
-        if moves && fall < SEPARATE * others && returned <= HIDDEN * others {
+        let late = now.at.saturating_sub(before.at) < LATE;
+        if moves && !late && fall < SEPARATE * others && returned <= HIDDEN * others {
             self.shared.clear();
             if !self.separate.contains(&veid) {
                 self.separate.push(veid);
@@ -133,7 +136,7 @@ mod tests {
         votes
             .iter()
             .map(|(veid, united)| {
-                let now = reading(1010, left, 2.0, 42.0);
+                let now = reading(1060, left, 2.0, 42.0);
                 scope.read(Veid(*veid), &before, &now, *united, 0.1, 1.0)
             })
             .collect()

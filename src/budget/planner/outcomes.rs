@@ -7,7 +7,7 @@ use crate::budget::prices::Verdict;
 use crate::budget::quota::{Remaining, TELLING_SPAN};
 use crate::budget::sampling::Complete;
 use crate::budget::schedule::{Due, Outcome};
-use crate::budget::scope::LastReading;
+use crate::budget::scope::{Decision, LastReading};
 use crate::budget::window::Window;
 use crate::config::Scope;
 use crate::fleet::Deferral;
@@ -71,8 +71,8 @@ impl Planner {
                     .brake
                     .refused(veid, certain, finished.retry_after, now);
                 quota.planned.until = now;
-                if !quota.is_known() {
-                    self.prices.refused_blindly(now);
+                if !quota.is_known() || self.prices.are_assumed() {
+                    self.prices.refused(now);
                 }
             }
             Outcome::Failure(Reason::Connect) => {
@@ -112,22 +112,15 @@ impl Planner {
                 self.sampling.look_now(Call::LiveServiceInfo, now);
             }
         }
-        // Until something leaves the ledger of the day, the fall of a day is the true price of all that was booked.
-        let complete = !quota.ledger.window(Window::Day).has_expired();
-        match quota.readings.span {
-            Some((begun, booked)) if remaining[day] <= begun && complete => {
-                let own = sent.before[0] - booked;
-                if own >= TELLING_SPAN {
-                    self.prices.calibrate(own, begun - remaining[day]);
-                    quota.readings.span = Some((remaining[day], sent.before[0]));
-                }
-            }
-            span => {
-                if span.is_some() {
-                    self.prices.relax();
-                }
-                quota.readings.span = Some((remaining[day], sent.before[0]));
-            }
+        let (begun, booked) = *quota
+            .readings
+            .span
+            .get_or_insert((remaining[day], sent.before[0]));
+        let own = sent.before[0] - booked;
+        if own >= TELLING_SPAN {
+            let complete = !quota.ledger.window(Window::Day).has_expired();
+            self.prices.calibrate(own, begun - remaining[day], complete);
+            quota.readings.span = Some((remaining[day], sent.before[0]));
         }
         quota.read(remaining, sent.before[0], now);
         quota.planned.until = now;
@@ -136,10 +129,10 @@ impl Planner {
     /// Learns from a price sample.
     fn learn(&mut self, index: usize, sample: Complete, now: Duration) {
         let call = sample.call;
-        let (assumed, known) = (self.prices.price(call), self.prices.learned(call).is_some());
+        let (assumed, known) = (self.prices.price(call), self.prices.was_learned(call));
         let verdict = self.prices.add(call, sample.before, sample.after, now);
         let price = self.prices.price(call);
-        if !known && self.prices.learned(call).is_some() {
+        if !known && self.prices.was_learned(call) {
             // All calls of the kind were booked at the price that was assumed, and every VPS made about as many.
             let booked = self.report.spent[call.index()] * (price / assumed - 1.0);
             for quota in &mut self.quotas {
@@ -149,7 +142,8 @@ impl Planner {
         }
         let reading = self.prices.price(Call::RateLimitStatus);
         let share = self.limits.share;
-        let rate = self.quotas[index].rate(share, now);
+        let live = self.prices.price(Call::LiveServiceInfo);
+        let rate = self.quotas[index].rate(share, live, now);
         if verdict == Some(Verdict::Normal) {
             let samples = self.prices.samples(call);
             self.sampling
@@ -176,16 +170,20 @@ impl Planner {
         };
         let quota = &self.quotas[account.quota];
         let before = account.reading.replace(reading);
-        let auto = account.group.is_none() && self.limits.scope == Scope::Auto;
-        if !auto || self.prices.are_assumed() {
+        if account.group.is_some() || self.limits.scope != Scope::Auto {
             return;
         }
         let united = quota.members.len() > 1;
-        let rate = share * quota.size(Window::Day) / Window::Day.seconds();
+        // What was spent before the process began is not known; of its own spending nothing comes back for a day.
+        let comes_back = quota.ledger.window(Window::Day).has_expired();
+        let full = share * quota.size(Window::Day) / Window::Day.seconds();
+        let rate = if comes_back { full } else { 0.0 };
         let live = self.prices.price(Call::LiveServiceInfo);
         if let Some(before) = before {
             let decision = self.votes.read(veid, &before, &reading, united, rate, live);
-            self.decide(decision, now);
+            // Assumed prices are no proof that the others' spending is missing.
+            let proven = !self.prices.are_assumed() || decision == Some(Decision::Unite);
+            self.decide(decision.filter(|_| proven), now);
         }
     }
 }

@@ -28,13 +28,16 @@ impl Planner {
         let members = self.quotas[index].members.clone();
         let wanted: Vec<Pace> = members.iter().map(|veid| self.wanted(*veid)).collect();
         let quota = &mut self.quotas[index];
-        let rate = quota.rate(self.limits.share, now);
+        let live = Call::LiveServiceInfo.index();
+        let rate = quota.rate(self.limits.share, prices[live], now);
         let plan = plan(&wanted, prices, rate, quota.planned.shed);
         // Assumed prices are no reason to complain.
         let known =
             self.prices.learned(Call::LiveServiceInfo).is_some() || self.prices.are_assumed();
+        let live_rate = plan.intervals.iter().filter_map(|of| of[live]);
         quota.planned = Planned {
             shed: plan.shed,
+            live_rate: live_rate.map(|interval| 1.0 / interval.as_secs_f64()).sum(),
             stretched: plan.stretched && known,
             until: now + REPLAN,
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Planner;
 use crate::budget::quota::Quota;
-use crate::budget::scope::telling;
+use crate::budget::scope::{LATE, telling};
 use crate::budget::window::Window;
 use crate::kiwivm::{Call, Veid};
 
@@ -47,6 +47,7 @@ impl Planner {
     /// When a quota is read again at the latest.
     fn next_reading(&mut self, index: usize, now: Duration) -> Duration {
         let price = self.prices.price(Call::RateLimitStatus);
+        let live = self.prices.price(Call::LiveServiceInfo);
         let share = self.limits.share;
         let quota = &mut self.quotas[index];
         let readings = quota.readings;
@@ -61,7 +62,7 @@ impl Planner {
             };
             return readings.asked + wait.min(LATEST);
         }
-        let (rate, full) = (quota.rate(share, now), quota.full_rate(share));
+        let (rate, full) = (quota.rate(share, live, now), quota.full_rate(share));
         let every = |pace: f64, [least, most]: [f64; 2]| {
             Duration::from_secs_f64((price / pace.max(1e-9)).clamp(least, most))
         };
@@ -120,7 +121,7 @@ impl Planner {
             let account = &self.accounts[veid];
             account.reading.is_none_or(|last| {
                 let others = (all - last.all) - (account.spent - last.own);
-                others >= enough && now.saturating_sub(last.at) >= SOONEST / 2
+                others >= enough && now.saturating_sub(last.at) >= LATE
             })
         };
         let works = |veid: &&Veid| {

@@ -218,40 +218,58 @@ fn a_useless_sample_now_and_then_does_no_harm() {
 fn spans_move_assumed_prices_by_steps_and_bursts_do_not() {
     let mut prices = Prices::default();
     let before = prices.price(LIVE);
-    prices.calibrate(100.0, 1000.0);
+    prices.calibrate(100.0, 1000.0, true);
     assert!(is(prices.price(LIVE), before * 1.25));
-    prices.calibrate(100.0, 5000.0);
+    prices.calibrate(100.0, 5000.0, true);
     assert!(is(prices.price(LIVE), before), "a burst");
-    prices.calibrate(100.0, 100.0);
+    prices.calibrate(100.0, 100.0, true);
     assert!(is(prices.price(LIVE), before));
-    (0..100).for_each(|_| prices.calibrate(100.0, 1000.0));
+    (0..100).for_each(|_| prices.calibrate(100.0, 1000.0, true));
     assert!(is(prices.price(LIVE), before * SCALE[1]));
-    (0..100).for_each(|_| prices.calibrate(100.0, 0.0));
+    (0..100).for_each(|_| prices.calibrate(100.0, 1.0, true));
     assert!(is(prices.price(LIVE), LOWEST));
 }
 
 #[test]
-fn refusals_without_readings_raise_assumed_prices_once_in_a_while() {
+fn readings_that_do_not_fall_show_no_price() {
     let mut prices = Prices::default();
     let before = prices.price(LIVE);
-    (0..20).for_each(|second| prices.refused_blindly(seconds(second)));
+    (0..100).for_each(|_| prices.calibrate(100.0, 0.0, true));
+    assert!(is(prices.price(LIVE), before));
+}
+
+#[test]
+fn points_that_come_back_do_not_lower_prices() {
+    let mut prices = Prices::default();
+    let before = prices.price(LIVE);
+    (0..100).for_each(|_| prices.calibrate(100.0, 10.0, false));
+    assert!(is(prices.price(LIVE), before));
+    prices.calibrate(100.0, 110.0, false);
+    assert!(is(prices.price(LIVE), before * 1.1));
+}
+
+#[test]
+fn refusals_raise_assumed_prices_once_in_a_while() {
+    let mut prices = Prices::default();
+    let before = prices.price(LIVE);
+    (0..20).for_each(|second| prices.refused(seconds(second)));
     assert!(is(prices.price(LIVE), before * RAISED_BY));
-    prices.refused_blindly(RAISED_EVERY);
+    prices.refused(RAISED_EVERY);
     assert!(is(prices.price(LIVE), before * RAISED_BY * RAISED_BY));
 }
 
 #[test]
 fn learned_prices_are_not_scaled() {
     let mut prices = learned();
-    prices.calibrate(100.0, 1000.0);
-    prices.refused_blindly(seconds(1000));
+    prices.calibrate(100.0, 1000.0, true);
+    prices.refused(seconds(1000));
     assert!(is(prices.price(LIVE), 4.0));
 }
 
 #[test]
 fn prices_are_saved_by_name() {
     let mut prices = learned();
-    prices.calibrate(100.0, 1000.0);
+    prices.calibrate(100.0, 1000.0, true);
     let saved = serde_json::to_value(prices.save()).expect("numbers and names");
     assert_eq!(saved["samples"]["getLiveServiceInfo"][0], 5.0);
     let read: SavedPrices = serde_json::from_value(saved).expect("the same");

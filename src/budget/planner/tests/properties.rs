@@ -187,7 +187,6 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    #[ignore = "it still finds silences of one to three minutes, with dear calls and with readings that fail"]
     fn the_planner_is_never_silent_while_points_are_plentiful(
         (vps, pace, setup) in with_fleet(setups),
         scope in select(vec![Scope::Auto, Scope::Auto, Scope::Account, Scope::Vps]),
