@@ -71,6 +71,8 @@ pub struct Planner {
     sampling: Sampling,
     votes: Votes,
     report: Report,
+    /// When the last call that was no reading was sent.
+    last_call: Duration,
     /// Feeds the jitter of backoffs.
     seed: u64,
 }
@@ -123,6 +125,7 @@ impl Planner {
             sampling: Sampling::default(),
             votes: Votes::default(),
             report: Report::default(),
+            last_call: now,
             seed,
         };
         planner.reconfigure(fleet, limits, now);
@@ -205,8 +208,7 @@ impl Planner {
     /// Makes a live call due if none was sent for longer than the planned calls are apart on average: after failures and
     /// stretched intervals the calls of a fleet may lie together.
     fn end_silence(&mut self, now: Duration) {
-        let last_call = self.quotas.iter().map(|quota| quota.last_call).max();
-        let quiet = now.saturating_sub(last_call.unwrap_or(now));
+        let quiet = now.saturating_sub(self.last_call);
         let rate: f64 = self
             .quotas
             .iter()
@@ -286,6 +288,8 @@ impl Planner {
         if call == Call::RateLimitStatus {
             quota.readings.asked = now;
             quota.readings.since.get_or_insert(now);
+        } else {
+            self.last_call = now;
         }
         let all = self.report.spent.iter().sum();
         let before = [quota.send(use_of(call), points, now), account.spent, all];
@@ -338,7 +342,8 @@ impl Account {
 const fn use_of(call: Call) -> Use {
     match call {
         Call::RateLimitStatus => Use::Reading,
-        Call::LiveServiceInfo | Call::ServiceInfo => Use::Live,
+        Call::LiveServiceInfo => Use::Live,
+        Call::ServiceInfo => Use::StandIn,
         _ => Use::Rest,
     }
 }

@@ -178,8 +178,14 @@ impl Prices {
     /// The price of a call, 1 or more.
     #[must_use]
     pub fn price(&self, call: Call) -> f64 {
+        // Readings are the cheapest call, and the only way out of wrong prices.
+        let scale = if call == Call::RateLimitStatus {
+            1.0
+        } else {
+            self.scale
+        };
         self.learned(call)
-            .unwrap_or_else(|| (prudent(call) * self.scale).clamp(LOWEST, HIGHEST))
+            .unwrap_or_else(|| (prudent(call) * scale).clamp(LOWEST, HIGHEST))
     }
 
     /// The price of a call from its samples.

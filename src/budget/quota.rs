@@ -76,8 +76,10 @@ pub struct Planned {
 pub enum Use {
     /// `getRateLimitStatus`: the reading that shows whether points are left.
     Reading,
-    /// Live data, or service info in its place.
+    /// Live data.
     Live,
+    /// Service info, in place of live data or beside it.
+    StandIn,
     /// History and inventory.
     Rest,
 }
@@ -105,8 +107,8 @@ pub struct Quota {
     pub planned: Planned,
     /// The start of the process, if it began without saved state.
     pub started: Option<Duration>,
-    /// When the last call that was no reading was sent.
-    pub last_call: Duration,
+    /// When the last live call was sent.
+    last_live: Duration,
     trying: Try,
 }
 
@@ -125,7 +127,7 @@ impl Quota {
             brake: Brake::default(),
             planned: Planned::default(),
             started: None,
-            last_call: Duration::ZERO,
+            last_live: Duration::ZERO,
             trying: Try::default(),
         }
     }
@@ -271,11 +273,10 @@ impl Quota {
             return false;
         }
         if self.is_empty(points) {
-            return of == Use::Live && now >= self.trying.next;
+            return of != Use::Rest && now >= self.trying.next;
         }
-        let wait = points / (SLOWEST * self.full_rate(share)).max(1e-9);
-        let quiet = now.saturating_sub(self.last_call).as_secs_f64();
-        if of == Use::Live && quiet >= wait.max(QUIET.as_secs_f64()) {
+        let quiet = now.saturating_sub(self.last_live);
+        if of == Use::Live && quiet >= self.longest_wait(points, share) {
             return true;
         }
         Window::ALL.into_iter().all(|window| {
@@ -293,13 +294,25 @@ impl Quota {
         })
     }
 
+    /// The longest time between two live calls of `points` while readings do not show that none are left.
+    fn longest_wait(&self, points: f64, share: Share) -> Duration {
+        let slowest = Duration::try_from_secs_f64(points / (SLOWEST * self.full_rate(share)))
+            .unwrap_or(Duration::MAX)
+            .max(QUIET);
+        if self.is_known() {
+            slowest
+        } else {
+            slowest.min(LONGEST_TRY)
+        }
+    }
+
     /// Counts a call of `points` that is sent now, and returns the points spent before.
     pub fn send(&mut self, of: Use, points: f64, now: Duration) -> f64 {
-        if of == Use::Live && self.is_empty(points) {
+        if matches!(of, Use::Live | Use::StandIn) && self.is_empty(points) {
             self.trying.next = now + self.trying.wait.max(SHORTEST_TRY);
         }
-        if of != Use::Reading {
-            self.last_call = now;
+        if of == Use::Live {
+            self.last_live = now;
         }
         let before = self.spent;
         self.ledger.add(now, points);
