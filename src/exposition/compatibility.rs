@@ -15,11 +15,11 @@ use std::fmt;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::bandwidth;
 use super::catalogue::{Kind, Metric};
 use super::collectors::Shown;
 use super::series::{Family, Labels, Value, View};
 use crate::config::Compatibility;
+use crate::fleet::bandwidth;
 use crate::kiwivm::model::{Hypervisor, ServiceInfo};
 use crate::poller::lock;
 

@@ -4,7 +4,6 @@
 //! two: the work is done at most once a second for each form that is asked for, however many scrape, and not at all when
 //! nobody does.
 
-pub(crate) mod bandwidth;
 pub mod catalogue;
 mod collectors;
 pub mod compatibility;

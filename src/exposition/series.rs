@@ -14,7 +14,7 @@ use super::catalogue::{Kind, Metric};
 use super::format::Format;
 use super::lines::{Lines, label};
 use crate::clock::Moment;
-use crate::fleet::{UsageTotals, VpsState};
+use crate::fleet::{Forecast, UsageTotals, VpsState};
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Points, Processes, ServiceInfo, UsageRow};
 
@@ -29,6 +29,7 @@ pub struct View<'a> {
     pub(super) usage: Option<&'a UsageRow>,
     pub(super) points: Option<&'a Points>,
     pub(super) lock: Option<&'a Option<Lock>>,
+    pub(super) forecast: Option<&'a Forecast>,
     staleness: f64,
     now: Moment,
 }
@@ -47,6 +48,7 @@ impl<'a> View<'a> {
             usage: vps.usage(staleness, now),
             points: vps.points(staleness, now),
             lock: vps.lock(staleness, now),
+            forecast: vps.forecast(staleness, now),
             staleness,
             now,
         }

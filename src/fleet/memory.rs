@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Fleet;
+use super::forecast::{Counter, Forecast};
 use super::usage::UsageHistory;
 use super::vps::{Known, VpsState, tells_state};
 use crate::clock::Moment;
@@ -22,6 +23,10 @@ pub struct VpsValues {
     live: Aged<LiveInfo>,
     points: Aged<Points>,
     usage: Option<UsageHistory>,
+    #[serde(default)]
+    counter: Counter,
+    #[serde(default)]
+    forecast: Option<Forecast>,
     /// By [`Call::index`].
     #[serde(with = "by_name")]
     inventory: [Aged<Inventory>; Call::ALL.len()],
@@ -89,6 +94,8 @@ impl Fleet {
             vps.points = aged(values.points, elapsed, now);
             vps.usage_shown = values.usage.as_ref().map(|usage| usage.totals);
             vps.usage = values.usage;
+            vps.counter = values.counter;
+            vps.forecast = values.forecast;
             vps.inventory = values
                 .inventory
                 .map(|value| aged(value, elapsed, now).map(Box::new));
@@ -110,6 +117,8 @@ fn remember(vps: &VpsState, now: Moment) -> VpsValues {
         live: age(vps.live.as_ref(), now),
         points: age(vps.points.as_ref(), now),
         usage: vps.usage.clone(),
+        counter: vps.counter,
+        forecast: vps.forecast,
         inventory: std::array::from_fn(|call| age(vps.inventory[call].as_deref(), now)),
         authentication_failed: vps.authentication_failed,
         last_success: std::array::from_fn(|call| vps.calls[call].last_success),

@@ -4,6 +4,8 @@
 //! `staleness` times the planned interval of the call that brings it, and never older than [`LIVE_LIMIT`] or
 //! [`SERVICE_LIMIT`]. Counters are never dropped.
 
+pub(crate) mod bandwidth;
+mod forecast;
 mod index;
 mod memory;
 mod times;
@@ -11,6 +13,7 @@ mod totals;
 mod usage;
 mod vps;
 
+pub use forecast::{Counter, CounterReading, Forecast, HOURS, HourlyUsage};
 pub use memory::VpsValues;
 pub use totals::{Deferral, PointsUse, Totals};
 pub use usage::{LATE, UsageHistory, UsageReading, UsageTotals, plausible};
@@ -242,7 +245,7 @@ impl Fleet {
     /// Takes over what was read from an answer that succeeded. It is shown after [`Self::show_usage`].
     pub fn take_usage(&mut self, veid: Veid, reading: UsageReading) {
         if let Some(vps) = self.find(veid) {
-            vps.usage = reading.finish();
+            vps.take_usage(reading);
         }
     }
 

@@ -1,3 +1,4 @@
+mod forecast;
 mod usage;
 
 use std::time::Duration;

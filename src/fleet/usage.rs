@@ -12,13 +12,14 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::forecast::{HourSums, HourlyUsage};
 use super::times::Times;
 use crate::kiwivm::model::UsageRow;
 
 /// Rows that arrive late are accepted for so long behind the newest, in seconds.
 pub const LATE: i64 = 24 * 3600;
 /// A row from the future, beyond a clock that is a little off, would hide every later row. In seconds.
-const CLOCK_TOLERANCE: f64 = 15.0 * 60.0;
+pub(super) const CLOCK_TOLERANCE: f64 = 15.0 * 60.0;
 /// No VPS moves a petabyte in the interval of a row.
 const MOST_BYTES: u64 = 1 << 50;
 
@@ -59,6 +60,12 @@ const fn amounts(row: &UsageRow) -> [Option<u64>; 4] {
         row.disk_read,
         row.disk_written,
     ]
+}
+
+/// Bytes in both directions, if one of them is known.
+fn transfer(row: &UsageRow) -> Option<u64> {
+    let directions = [row.network_in, row.network_out];
+    directions.into_iter().flatten().reduce(u64::saturating_add)
 }
 
 /// True unless a row tells what cannot be at `now`, Unix seconds: the future, or a petabyte.
@@ -102,6 +109,7 @@ pub struct UsageReading {
     counted: BTreeSet<u32>,
     old: OldRows,
     impossible: u64,
+    hours: HourSums,
     now: f64,
 }
 
@@ -141,6 +149,7 @@ impl UsageReading {
             counted: before.map_or_else(BTreeSet::new, |before| before.counted.iter().collect()),
             old: OldRows::default(),
             impossible: 0,
+            hours: HourSums::new(now),
             now,
         }
     }
@@ -152,6 +161,9 @@ impl UsageReading {
             self.impossible += 1;
             return;
         };
+        if let Some(bytes) = transfer(&row) {
+            self.hours.take(time, bytes);
+        }
         if let Some(before) = &self.before {
             if row.timestamp <= before.beginning {
                 return;
@@ -171,6 +183,12 @@ impl UsageReading {
         {
             self.newest = Some(row);
         }
+    }
+
+    /// Transfer by hour, in hours without rows as it was known before.
+    #[must_use]
+    pub fn hours(&self, before: Option<&HourlyUsage>) -> Option<HourlyUsage> {
+        self.hours.merge(before)
     }
 
     /// Ends the reading of a response that succeeded; `None` as long as no real row has come.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::usage::{UsageHistory, UsageTotals};
-use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, carries_service_info};
+use super::forecast::{Counter, Forecast, HourlyUsage};
+use super::usage::{UsageHistory, UsageReading, UsageTotals};
+use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, bandwidth, carries_service_info};
 use crate::clock::Moment;
 use crate::kiwivm::model::{Answer, Inventory, LiveInfo, Lock, Points, ServiceInfo, UsageRow};
 use crate::kiwivm::{Call, CallError, Reason};
@@ -84,6 +85,11 @@ pub struct VpsState {
     pub(super) usage: Option<UsageHistory>,
     /// The sums that may be shown: with a state file, those that are in it.
     pub(super) usage_shown: Option<UsageTotals>,
+    /// Read again with the first usage response after a start.
+    hours: Option<HourlyUsage>,
+    pub(super) counter: Counter,
+    /// Of the newest responses; after a start that of before until there are rows.
+    pub(super) forecast: Option<Forecast>,
     pub(super) inventory: [Option<Box<Known<Inventory>>>; Call::ALL.len()],
     pub(super) points: Option<Known<Points>>,
     lock: Option<Known<Option<Lock>>>,
@@ -109,6 +115,9 @@ impl VpsState {
             live: None,
             usage: None,
             usage_shown: None,
+            hours: None,
+            counter: Counter::default(),
+            forecast: None,
             inventory: Default::default(),
             points: None,
             lock: None,
@@ -153,6 +162,16 @@ impl VpsState {
         let limit = self.limit(Call::RawUsageStats, staleness).as_secs_f64();
         let newest = &self.usage.as_ref()?.newest;
         (now.unix - seconds(newest.timestamp) <= limit).then_some(newest)
+    }
+
+    /// What is forecast for the reset, while rows and service info are fresh.
+    #[must_use]
+    pub fn forecast(&self, staleness: f64, now: Moment) -> Option<&Forecast> {
+        let reset = self.service(staleness, now)?.data_next_reset.map(seconds)?;
+        self.usage(staleness, now)?;
+        self.forecast
+            .as_ref()
+            .filter(|forecast| forecast.reset.total_cmp(&reset).is_eq() && reset > now.unix)
     }
 
     /// What was counted from usage rows. Counters are never dropped.
@@ -210,6 +229,31 @@ impl VpsState {
         Some(now.elapsed.saturating_sub(latest))
     }
 
+    /// Takes in the rows of a response that succeeded.
+    pub(super) fn take_usage(&mut self, reading: UsageReading) {
+        self.hours = reading.hours(self.hours.as_ref());
+        self.usage = reading.finish();
+        self.update_forecast();
+    }
+
+    /// Makes the forecast anew from what is known now.
+    fn update_forecast(&mut self) {
+        let told_at = self.calls[Call::ServiceInfo.index()].last_success;
+        let service = self.service.as_ref().zip(told_at);
+        let Some(reading) = service.and_then(|(known, at)| bandwidth::reading(&known.value, at))
+        else {
+            self.forecast = None;
+            return;
+        };
+        self.counter.observe(&reading);
+        if let Some(hours) = &self.hours {
+            self.counter.learn(hours, &reading);
+            self.forecast = Forecast::new(hours, &self.counter, &reading);
+        } else if let Some(forecast) = &mut self.forecast {
+            forecast.bytes = forecast.bytes.max(reading.bytes);
+        }
+    }
+
     pub(super) fn succeed(&mut self, call: Call, answer: &Answer, now: Moment) {
         self.tried |= tells_state(call);
         self.failures[call.index()] = None;
@@ -245,6 +289,9 @@ impl VpsState {
                     None => *known = None,
                 }
             }
+        }
+        if carries_service_info(answer) {
+            self.update_forecast();
         }
     }
 

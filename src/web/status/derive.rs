@@ -10,8 +10,8 @@ use super::facts::{
 };
 use crate::clock::{BEFORE_START, Moment};
 use crate::config::Expect;
-use crate::exposition::{Reloads, bandwidth};
-use crate::fleet::{Fleet, VpsState};
+use crate::exposition::Reloads;
+use crate::fleet::{Fleet, VpsState, bandwidth};
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{self, Inventory, LiveInfo, ServiceInfo};
 

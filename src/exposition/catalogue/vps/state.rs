@@ -2,7 +2,7 @@
 
 use super::{VpsMetric, gauge, labelled_gauge};
 use crate::config::Expect;
-use crate::exposition::bandwidth;
+use crate::fleet::bandwidth;
 use crate::kiwivm::model::{Hypervisor, Status};
 
 pub(super) const METRICS: &[VpsMetric] = &[
@@ -180,6 +180,21 @@ pub(super) const METRICS: &[VpsMetric] = &[
             let reset = view.service.and_then(|info| info.data_next_reset);
             series.value(reset.and_then(bandwidth::period_start));
         },
+    ),
+    gauge(
+        "kiwivm_bandwidth_forecast_bytes",
+        "Use of transfer at the next reset, forecast from the usage history and the counter, times the multiplier of the location. Absent in the first hours of a period.",
+        |view, series| {
+            let bytes = view.forecast.zip(view.service);
+            series.value(
+                bytes.and_then(|(forecast, info)| bandwidth::multiplied(forecast.bytes, info)),
+            );
+        },
+    ),
+    gauge(
+        "kiwivm_bandwidth_exhaustion_timestamp_seconds",
+        "When the transfer allowance is used up according to the forecast, or was, Unix time. Absent if it lasts until the reset.",
+        |view, series| series.value(view.forecast.and_then(|forecast| forecast.exhaustion)),
     ),
     gauge(
         "kiwivm_memory_total_bytes",

@@ -3,23 +3,44 @@
 
 use time::{Date, OffsetDateTime};
 
+use super::CounterReading;
 use crate::kiwivm::model::ServiceInfo;
 
 /// Transfer used in bytes.
+#[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
 pub fn used(info: &ServiceInfo) -> Option<f64> {
-    multiplied(info.data_counter?, info)
+    multiplied(info.data_counter? as f64, info)
 }
 
 /// Transfer allowed in bytes.
+#[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
 pub fn allowance(info: &ServiceInfo) -> Option<f64> {
-    multiplied(info.monthly_data?, info)
+    multiplied(info.monthly_data? as f64, info)
 }
 
-/// Responses before 2018 carry no multiplier: 1. With one that is not known, neither are the bytes.
-#[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
-fn multiplied(bytes: u64, info: &ServiceInfo) -> Option<f64> {
+/// Bytes of the counter, times the multiplier. Responses before 2018 carry no multiplier: 1. With one that is not known,
+/// neither are the bytes.
+pub fn multiplied(bytes: f64, info: &ServiceInfo) -> Option<f64> {
     let known = !info.data_multiplier_unusable;
-    known.then(|| bytes as f64 * info.data_multiplier.unwrap_or(1.0))
+    known.then(|| bytes * info.data_multiplier.unwrap_or(1.0))
+}
+
+/// What the forecast takes from service info that arrived at `at`, Unix seconds.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "samples are 64-bit floats, and times are of this century"
+)]
+pub(super) fn reading(info: &ServiceInfo, at: f64) -> Option<CounterReading> {
+    let reset = info.data_next_reset?;
+    let known = !info.data_multiplier_unusable;
+    known.then_some(())?;
+    Some(CounterReading {
+        at,
+        bytes: info.data_counter? as f64,
+        allowance: info.monthly_data.map(|bytes| bytes as f64),
+        start: period_start(reset)? as f64,
+        reset: reset as f64,
+    })
 }
 
 /// One calendar month before a reset; the last day of a shorter month where that month has no such day.

@@ -1,0 +1,197 @@
+//! One month of a VPS: its rows, its counter, and what the rule and the forecast say each hour.
+
+use kiwivm_exporter::fleet::{Counter, CounterReading, Forecast, HourlyUsage, UsageReading};
+use kiwivm_exporter::kiwivm::model::UsageRow;
+
+use crate::stories::{HOURS, PAST, PERIOD};
+use crate::today::Rule;
+
+/// Bytes of the allowance.
+const ALLOWANCE: f64 = 1.0e12;
+/// A whole hour, so that hours of the story are hours of the memory.
+const START: i64 = 1_790_000_000 / 3600 * 3600;
+/// Rows before the newest that the counter does not count yet.
+const LAG_ROWS: usize = 3;
+
+/// How a VPS came to be here.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Circumstances {
+    /// Days of rows before the period; with 0 the VPS is new.
+    pub past: usize,
+    /// Bytes of the counter for a byte of rows.
+    pub ratio: f64,
+}
+
+pub struct Month {
+    /// Parts of the allowance that are used in each hour, from the beginning of the past.
+    moved: Vec<f64>,
+    /// The sums of `moved` up to each hour.
+    sums: Vec<f64>,
+    past: usize,
+}
+
+/// What came of a month.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Part of the allowance at the reset.
+    pub final_use: f64,
+    /// By rule and forecast.
+    pub sides: [Side; 2],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Side {
+    /// Hours in which an exhaustion was said though the allowance lasts.
+    pub false_hours: usize,
+    /// The longest of them without a break.
+    pub longest_false: usize,
+    /// Days before the exhaustion from which on it was said without a break.
+    pub warning: Option<f64>,
+    /// Error of the forecast use in the middle of the period, in parts of the allowance.
+    pub error: Option<f64>,
+    said_since: Option<usize>,
+}
+
+impl Side {
+    fn take(&mut self, hour: usize, said: bool, lasts: bool) {
+        if !said {
+            self.said_since = None;
+            return;
+        }
+        let since = *self.said_since.get_or_insert(hour);
+        if lasts {
+            self.false_hours += 1;
+            self.longest_false = self.longest_false.max(hour + 1 - since);
+        }
+    }
+}
+
+impl Month {
+    /// Of per cent a day, hour by hour.
+    pub fn new(rates: &[f64], circumstances: Circumstances) -> Self {
+        let begin = (PAST - circumstances.past) * 24;
+        let moved: Vec<f64> = rates.iter().map(|rate| rate / 100.0 / 24.0).collect();
+        let moved: Vec<f64> = moved
+            .into_iter()
+            .enumerate()
+            .map(|(hour, part)| if hour < begin { 0.0 } else { part })
+            .collect();
+        let mut sum = 0.0;
+        let mut sums = vec![0.0];
+        for part in &moved {
+            sum += part;
+            sums.push(sum);
+        }
+        Self {
+            moved,
+            sums,
+            past: circumstances.past,
+        }
+    }
+
+    /// The part used `back` hours before an hour of the period, since the last reset then.
+    pub fn used(&self, hour: usize, back: usize) -> f64 {
+        let at = PAST * 24 + hour - back;
+        let start = if back <= hour {
+            PAST * 24
+        } else {
+            (PAST - PERIOD) * 24
+        };
+        self.sums[at] - self.sums[start]
+    }
+
+    /// The part used in the 24 hours before that, if both ends lie in one period.
+    pub fn used_in_a_day(&self, hour: usize, back: usize) -> Option<f64> {
+        if back + 24 > hour && (back <= hour || back + 24 - hour > self.past * 24) {
+            return None;
+        }
+        Some(self.used(hour, back) - self.used(hour, back + 24))
+    }
+
+    /// Lives through it.
+    pub fn run(&self, circumstances: Circumstances) -> Outcome {
+        let start = START + (PAST * 24) as i64 * 3600;
+        let reset = start + HOURS as i64 * 3600;
+        let final_use = self.used(HOURS, 0);
+        let exhausted = (0..=HOURS).find(|hour| self.used(*hour, 0) >= 1.0);
+        let mut outcome = Outcome {
+            final_use,
+            ..Outcome::default()
+        };
+        let mut rule = Rule::default();
+        let mut counter = Counter::default();
+        let begin = (PAST - circumstances.past) * 24;
+        let mut memory: Option<HourlyUsage> = None;
+        let mut fed = begin;
+        for hour in 1..exhausted.unwrap_or(HOURS) {
+            let now = start + hour as i64 * 3600;
+            let mut reading = UsageReading::new(None, now as f64);
+            while fed < PAST * 24 + hour {
+                for row in self.rows(fed, circumstances.ratio) {
+                    reading.take(row);
+                }
+                fed += 1;
+            }
+            memory = reading.hours(memory.as_ref());
+            let lag = self.moved[PAST * 24 + hour - 1] * LAG_ROWS as f64 / 12.0;
+            let told = CounterReading {
+                at: now as f64,
+                bytes: (self.used(hour, 0) - lag) * ALLOWANCE,
+                allowance: Some(ALLOWANCE),
+                start: start as f64,
+                reset: reset as f64,
+            };
+            counter.observe(&told);
+            let forecast = memory.as_ref().and_then(|memory| {
+                counter.learn(memory, &told);
+                Forecast::new(memory, &counter, &told)
+            });
+            let today = rule.evaluate(self, hour);
+            let lasts = exhausted.is_none();
+            outcome.sides[0].take(hour, today.firing, lasts);
+            let exhaustion = forecast.and_then(|forecast| forecast.exhaustion);
+            outcome.sides[1].take(hour, exhaustion.is_some(), lasts);
+            if hour == HOURS / 2 {
+                let error = |use_at_reset: f64| (use_at_reset - final_use).abs();
+                outcome.sides[0].error = today.projected.map(error);
+                outcome.sides[1].error = forecast.map(|forecast| error(forecast.bytes / ALLOWANCE));
+            }
+            if std::env::var("FORECAST_TRACE").is_ok() && hour % 6 == 0 {
+                println!(
+                    "  day {:5.2} used {:5.1} rule {:5.1} {} forecast {:5.1} {}",
+                    hour as f64 / 24.0,
+                    self.used(hour, 0) * 100.0,
+                    today.projected.unwrap_or(f64::NAN) * 100.0,
+                    if today.firing { "!" } else { " " },
+                    forecast.map_or(f64::NAN, |forecast| forecast.bytes / ALLOWANCE * 100.0),
+                    exhaustion.map_or(String::new(), |at| format!(
+                        "! day {:.2}",
+                        (at - start as f64) / 86_400.0
+                    )),
+                );
+            }
+        }
+        if let Some(exhausted) = exhausted {
+            for side in &mut outcome.sides {
+                side.warning = Some(
+                    side.said_since
+                        .map_or(0.0, |since| (exhausted - since) as f64 / 24.0),
+                );
+            }
+        }
+        outcome
+    }
+
+    /// The rows of an hour.
+    fn rows(&self, hour: usize, ratio: f64) -> impl Iterator<Item = UsageRow> {
+        let bytes = self.moved[hour] * ALLOWANCE / ratio / 12.0;
+        (1..=12).map(move |row| UsageRow {
+            timestamp: START + hour as i64 * 3600 + row * 300,
+            cpu_percent: None,
+            network_in: Some((bytes * 0.5) as u64),
+            network_out: Some((bytes * 0.5) as u64),
+            disk_read: None,
+            disk_written: None,
+        })
+    }
+}

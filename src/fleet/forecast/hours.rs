@@ -1,0 +1,217 @@
+//! Hourly sums of usage rows, the memory of the forecast. Every usage response holds weeks of rows, so the sums are taken
+//! from each response anew, and two bytes an hour are enough to remember them.
+
+use crate::fleet::usage::CLOCK_TOLERANCE;
+
+/// Hours that are remembered: five weeks, so that a whole period is among them and weekdays have a true median.
+pub const HOURS: u32 = 35 * 24;
+/// Seconds of an hour.
+pub const HOUR: f64 = 3600.0;
+/// Rows come every five minutes. Of two rows that end in the same minute one is a repetition.
+const MINUTES: u32 = 60;
+
+/// Bytes with ten significant bits, of which six bits count the shifts to the left: 0.1 % off at most.
+const MANTISSA_BITS: u32 = 10;
+/// No row came in this hour. As bytes it would be 2^73.
+const ABSENT: u16 = u16::MAX;
+
+/// Bytes in and out by hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HourlyUsage {
+    /// Hours since 1970 of the first hour.
+    first: u32,
+    /// Unix seconds of the newest row.
+    newest: u32,
+    /// Oldest first. The first and the last hour have rows.
+    sums: Box<[u16]>,
+}
+
+impl HourlyUsage {
+    /// Bytes in an hour since 1970; `None` if no row of it is known. The sum of the last hour may still grow.
+    pub(super) fn bytes(&self, hour: u32) -> Option<f64> {
+        let index = usize::try_from(hour.checked_sub(self.first)?).ok()?;
+        unpack(*self.sums.get(index)?)
+    }
+
+    /// The first hour with rows, in hours since 1970.
+    pub(super) const fn first(&self) -> u32 {
+        self.first
+    }
+
+    /// Unix seconds of the newest row.
+    pub(super) const fn newest(&self) -> u32 {
+        self.newest
+    }
+
+    /// The bytes from `from` to `to`, Unix seconds, and how many of those hours are known.
+    pub(super) fn between(&self, from: f64, to: f64) -> (f64, f64) {
+        let (mut bytes, mut known) = (0.0, 0.0);
+        for hour in self.first..=hour_of(self.newest) {
+            let begin = f64::from(hour) * HOUR;
+            // The newest hour has rows up to the newest one only.
+            let end = (begin + HOUR).min(f64::from(self.newest));
+            let (Some(sum), true) = (self.bytes(hour), end > begin) else {
+                continue;
+            };
+            let part = (to.min(end) - from.max(begin)).max(0.0);
+            bytes += sum * part / (end - begin);
+            known += part / HOUR;
+        }
+        (bytes, known)
+    }
+}
+
+/// The hour since 1970 in which an interval ends.
+pub(super) const fn hour_of(end: u32) -> u32 {
+    end.saturating_sub(1) / 3600
+}
+
+/// Adds up the rows of one response by hour.
+#[derive(Clone, Debug)]
+pub(in crate::fleet) struct HourSums {
+    first: u32,
+    newest: u32,
+    sums: Box<[u64]>,
+    /// A bit for each minute in which a row ended.
+    minutes: Box<[u64]>,
+}
+
+impl HourSums {
+    /// For the response to a call made at `now`, Unix seconds.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "floats saturate"
+    )]
+    pub(in crate::fleet) fn new(now: f64) -> Self {
+        let end = ((now + CLOCK_TOLERANCE) / HOUR) as u32 + 1;
+        Self {
+            first: end.saturating_sub(HOURS),
+            newest: 0,
+            sums: vec![0; HOURS as usize].into(),
+            minutes: vec![0; HOURS as usize].into(),
+        }
+    }
+
+    /// Takes in the bytes of the interval that ends at `end`, Unix seconds.
+    pub(in crate::fleet) fn take(&mut self, end: u32, bytes: u64) {
+        let Some(index) = hour_of(end).checked_sub(self.first) else {
+            return;
+        };
+        let index = index as usize;
+        let Some(minutes) = self.minutes.get_mut(index) else {
+            return;
+        };
+        let minute = 1_u64 << (end.saturating_sub(1) / 60 % MINUTES);
+        if *minutes & minute == 0 {
+            *minutes |= minute;
+            self.sums[index] = self.sums[index].saturating_add(bytes);
+            self.newest = self.newest.max(end);
+        }
+    }
+
+    /// The sums of this response; in hours for which it has no rows, those from before.
+    pub(in crate::fleet) fn merge(&self, before: Option<&HourlyUsage>) -> Option<HourlyUsage> {
+        let known = |index: u32| match self.minutes[index as usize] {
+            0 => before.and_then(|before| before.bytes(self.first + index)),
+            #[expect(clippy::cast_precision_loss, reason = "it is rounded anyway")]
+            _ => Some(self.sums[index as usize] as f64),
+        };
+        let begin = (0..HOURS).find(|index| known(*index).is_some())?;
+        let end = (0..HOURS).rfind(|index| known(*index).is_some())?;
+        Some(HourlyUsage {
+            first: self.first + begin,
+            newest: before.map_or(0, HourlyUsage::newest).max(self.newest),
+            sums: (begin..=end).map(|index| pack(known(index))).collect(),
+        })
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bytes are finite and above 0, and what is left of them has ten bits"
+)]
+fn pack(bytes: Option<f64>) -> u16 {
+    let Some(bytes) = bytes else { return ABSENT };
+    let bytes = bytes as u64;
+    let bits = u64::BITS - bytes.leading_zeros();
+    let shift = bits.saturating_sub(MANTISSA_BITS);
+    let half = if shift == 0 { 0 } else { 1 << (shift - 1) };
+    let rounded = bytes.saturating_add(half) >> shift;
+    // Rounded up to eleven bits.
+    let carry = u32::from(rounded >> MANTISSA_BITS != 0);
+    (((shift + carry) << MANTISSA_BITS) as u16) | (rounded >> carry) as u16
+}
+
+fn unpack(packed: u16) -> Option<f64> {
+    let mantissa = packed & ((1 << MANTISSA_BITS) - 1);
+    let shift = i32::from(packed >> MANTISSA_BITS);
+    (packed != ABSENT).then(|| f64::from(mantissa) * f64::powi(2.0, shift))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: u32 = 1_790_000_000;
+
+    fn sums(rows: &[(u32, u64)], before: Option<&HourlyUsage>) -> Option<HourlyUsage> {
+        let mut sums = HourSums::new(f64::from(NOW));
+        for (end, bytes) in rows {
+            sums.take(*end, *bytes);
+        }
+        sums.merge(before)
+    }
+
+    #[test]
+    fn a_row_belongs_to_the_hour_in_which_it_ends_and_counts_once() {
+        let hour = NOW / 3600 - 5;
+        let end = (hour + 1) * 3600;
+        let rows = [(end, 7), (end, 7), (end - 300, 11), (end + 300, 100)];
+        let usage = sums(&rows, None).expect("there are rows");
+        assert_eq!(
+            [hour - 1, hour, hour + 1].map(|hour| usage.bytes(hour)),
+            [None, Some(18.0), Some(100.0)]
+        );
+        assert_eq!(usage.newest(), end + 300);
+    }
+
+    #[test]
+    fn hours_without_rows_keep_their_sums_and_what_is_too_old_is_forgotten() {
+        let rows: Vec<_> = (1..=HOURS + 48)
+            .map(|hour| (NOW - hour * 3600, 1000))
+            .collect();
+        let all = sums(&rows, None).expect("there are rows");
+        assert!(all.sums.len() <= HOURS as usize);
+        let later = sums(&[(NOW - 300, 5)], Some(&all)).expect("there are rows");
+        assert_eq!(later.bytes(hour_of(NOW - 3600 * 400)), Some(1000.0));
+        assert_eq!(later.newest(), NOW - 300);
+        assert_eq!(sums(&[], Some(&all)), Some(all));
+        assert_eq!(sums(&[], None), None);
+    }
+
+    #[test]
+    fn parts_of_hours_count_by_their_length() {
+        let hour = NOW / 3600 - 5;
+        let begin = f64::from(hour) * HOUR;
+        let usage = sums(&[((hour + 1) * 3600, 600), (hour * 3600 + 5400, 900)], None);
+        let usage = usage.expect("there are rows");
+        assert_eq!(usage.between(begin, begin + HOUR), (600.0, 1.0));
+        assert_eq!(usage.between(begin + 1800.0, begin + 4500.0), (750.0, 0.75));
+        assert_eq!(usage.between(0.0, f64::MAX), (1500.0, 1.5));
+    }
+
+    proptest! {
+        #[test]
+        fn two_bytes_are_enough(bytes in 0_u64..1 << 54) {
+            #[expect(clippy::cast_precision_loss, reason = "it is rounded anyway")]
+            let bytes = bytes as f64;
+            let kept = unpack(pack(Some(bytes))).unwrap();
+            prop_assert!((kept - bytes).abs() <= bytes / 1000.0, "{bytes} became {kept}");
+            prop_assert_eq!(pack(Some(kept)), pack(Some(bytes)));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! When a forecast is shown.
+
+use super::*;
+use crate::kiwivm::model::ServiceInfo;
+
+const NOW: i64 = 1_790_000_000;
+const DAY: i64 = 86_400;
+/// Ten days into the period.
+const RESET: i64 = NOW + 20 * DAY;
+
+fn service(counter: u64) -> Result<Decoded, CallError> {
+    answer(Answer::Service(Box::new(ServiceInfo {
+        data_counter: Some(counter),
+        monthly_data: Some(25_000_000),
+        data_next_reset: Some(RESET),
+        ..ServiceInfo::default()
+    })))
+}
+
+/// Four weeks of a million bytes a day, in and out.
+fn rows(until: i64) -> Vec<UsageRow> {
+    let row = |hour: i64| UsageRow {
+        network_in: Some(20_000),
+        network_out: Some(1_000_000 / 24 - 20_000),
+        ..row(until - hour * 3600, 0)
+    };
+    (0..28 * 24).map(row).collect()
+}
+
+/// What is forecast in millions, and whether the allowance lasts.
+fn shown(fleet: &Fleet, now: Moment) -> Option<(f64, bool)> {
+    let forecast = fleet.vps()[0].forecast(STALENESS, now)?;
+    Some((
+        (forecast.bytes / 1e5).round() / 10.0,
+        forecast.exhaustion.is_none(),
+    ))
+}
+
+/// A fleet of one that is polled every ten minutes, with everything known.
+fn forecast_fleet() -> Fleet {
+    let mut fleet = fleet(600);
+    poll(&mut fleet, &rows(NOW), at(0));
+    fleet.apply(VEID, Call::ServiceInfo, &service(10_000_000), at(0));
+    fleet
+}
+
+#[test]
+fn a_forecast_needs_rows_and_a_counter_and_both_have_to_be_fresh() {
+    let mut fleet = fleet(600);
+    poll(&mut fleet, &rows(NOW), at(0));
+    assert_eq!(shown(&fleet, at(0)), None);
+    fleet.apply(VEID, Call::ServiceInfo, &service(10_000_000), at(0));
+    let (bytes, lasts) = shown(&fleet, at(0)).expect("everything is known");
+    assert!((29.8..30.2).contains(&bytes) && !lasts, "{bytes}");
+    assert!(shown(&fleet, at(1800)).is_some());
+    assert_eq!(shown(&fleet, at(1801)), None);
+    // Rows that do not go on are old, however often they come.
+    fleet.apply(VEID, Call::ServiceInfo, &service(10_000_000), at(1801));
+    poll(&mut fleet, &rows(NOW), at(1801));
+    assert_eq!(shown(&fleet, at(1801)), None);
+    poll(&mut fleet, &rows(NOW + 1800), at(1802));
+    assert!(shown(&fleet, at(1802)).is_some());
+}
+
+#[test]
+fn without_a_counter_or_after_the_reset_nothing_is_forecast() {
+    let mut fleet = forecast_fleet();
+    let odd = answer(Answer::Service(Box::default()));
+    fleet.apply(VEID, Call::ServiceInfo, &odd, at(1));
+    assert_eq!(shown(&fleet, at(1)), None);
+
+    let mut fleet = forecast_fleet();
+    let day = 86_400;
+    for (seconds, known) in [(20 * day - 60, true), (20 * day, false)] {
+        let now = NOW + i64::try_from(seconds).expect("it is small");
+        fleet.apply(VEID, Call::ServiceInfo, &service(10_000_000), at(seconds));
+        poll(&mut fleet, &rows(now), at(seconds));
+        assert_eq!(shown(&fleet, at(seconds)).is_some(), known);
+    }
+}
+
+#[test]
+fn a_restart_goes_on_with_the_forecast_until_there_are_rows() {
+    let before = forecast_fleet();
+    let told = shown(&before, at(60));
+    let saved = serde_json::to_string(&before.remember(at(60))).expect("it is plain data");
+    let saved = serde_json::from_str(&saved).expect("it was written so");
+    let mut fleet = fleet(600);
+    fleet.recall(saved, Duration::from_secs(60), at(120));
+    assert_eq!(shown(&fleet, at(120)), told);
+    // More was used meanwhile than was forecast.
+    fleet.apply(VEID, Call::ServiceInfo, &service(31_000_000), at(130));
+    assert_eq!(shown(&fleet, at(130)).map(|told| told.0), Some(31.0));
+    poll(&mut fleet, &rows(NOW), at(140));
+    fleet.apply(VEID, Call::ServiceInfo, &service(10_000_000), at(150));
+    assert!(shown(&fleet, at(150)).is_some());
+}
