@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::kiwivm::Reason;
-use crate::kiwivm::model::{Backups, Inventory, Lock, Points, PolicyViolations, UsageRow};
+use crate::kiwivm::model::{
+    Backups, Inventory, Lock, Points, PolicyViolations, ServiceInfo, UsageRow,
+};
 
 const VEID: Veid = Veid(1_000_001);
 const STALENESS: f64 = 3.0;
@@ -341,4 +343,24 @@ fn a_vps_is_found_by_number_and_name_also_after_a_reload() {
         assert_eq!(found.identity.name, name);
     }
     assert!(fleet.of(Veid(3)).is_none());
+}
+
+#[test]
+fn a_flag_that_is_omitted_stays_as_it_was() {
+    let mut fleet = fleet(120);
+    let mut flagged = |policy_violation, suspended| {
+        let info = ServiceInfo {
+            suspended,
+            policy_violation,
+            ..ServiceInfo::default()
+        };
+        let service = answer(Answer::Service(Box::new(info)));
+        fleet.apply(VEID, Call::ServiceInfo, &service, at(0));
+        fleet.vps()[0].flagged().collect::<Vec<_>>()
+    };
+    let (violations, suspensions) = (Call::PolicyViolations, Call::SuspensionDetails);
+    assert_eq!(flagged(None, None), []);
+    assert_eq!(flagged(Some(true), Some(false)), [violations]);
+    assert_eq!(flagged(None, Some(true)), [violations, suspensions]);
+    assert_eq!(flagged(Some(false), None), [suspensions]);
 }

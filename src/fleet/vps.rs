@@ -97,6 +97,16 @@ pub struct VpsState {
     locked_call: Option<Call>,
     /// The last failure of each call that has not succeeded since.
     failures: [Option<Box<Known<String>>>; Call::ALL.len()],
+    /// By the position in [`FLAGGED`], whether the flag was raised when it last arrived. Unknown after a restart: a case
+    /// that turned up just before it may not be in the list that was saved.
+    flags: [bool; FLAGGED.len()],
+}
+
+/// The calls that list the cases behind the flags of [`flags_of`].
+const FLAGGED: [Call; 2] = [Call::PolicyViolations, Call::SuspensionDetails];
+
+const fn flags_of(info: &ServiceInfo) -> [Option<bool>; FLAGGED.len()] {
+    [info.policy_violation, info.suspended]
 }
 
 impl VpsState {
@@ -123,7 +133,15 @@ impl VpsState {
             lock: None,
             locked_call: None,
             failures: Default::default(),
+            flags: Default::default(),
         }
+    }
+
+    /// The calls that list the cases behind a raised flag of service info. An omitted flag is taken to be as it was:
+    /// a response that says nothing about a case does not settle it.
+    pub fn flagged(&self) -> impl Iterator<Item = Call> {
+        let raised = FLAGGED.iter().zip(self.flags).filter(|(_, raised)| *raised);
+        raised.map(|(call, _)| *call)
     }
 
     /// Whether live or service info ever arrived.
@@ -272,6 +290,7 @@ impl VpsState {
             self.failures[Call::ServiceInfo.index()] = None;
         }
         self.show_last_error();
+        self.note_flags(answer);
         match answer {
             Answer::Service(service) => self.service = Some(Known::new((**service).clone(), now)),
             Answer::Live(service, live) => {
@@ -292,6 +311,15 @@ impl VpsState {
         }
         if carries_service_info(answer) {
             self.update_forecast();
+        }
+    }
+
+    fn note_flags(&mut self, answer: &Answer) {
+        let (Answer::Service(info) | Answer::Live(info, _)) = answer else {
+            return;
+        };
+        for (flag, raised) in flags_of(info).into_iter().zip(&mut self.flags) {
+            *raised = flag.unwrap_or(*raised);
         }
     }
 

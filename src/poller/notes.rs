@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::budget::{Due, Finished, Outcome, Planner};
 use crate::clock::Moment;
-use crate::fleet::{Fleet, Planned, PointsUse, UsageReading};
+use crate::fleet::{Fleet, Planned, PointsUse, UsageReading, VpsState};
 use crate::kiwivm::model::{Answer, Points};
 use crate::kiwivm::{Call, Reason, Response, Veid};
 
@@ -40,7 +40,16 @@ impl Answered {
         now: Moment,
     ) -> Noted {
         planner.finish(self.due, self.finished(), counted);
-        self.apply(fleet, now)
+        let veid = self.due.veid;
+        let flagged_before = flagged(fleet, veid);
+        let noted = self.apply(fleet, now);
+        // The flag tells of a case; its deadline is in the list, which may be planned hours from now.
+        for call in flagged(fleet, veid) {
+            if !flagged_before.contains(&call) {
+                planner.hasten(veid, call, counted);
+            }
+        }
+        noted
     }
 
     /// Passes the response on to the fleet.
@@ -133,6 +142,14 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64) {
         };
         fleet.show_plan(veid, plan);
     }
+}
+
+fn flagged(fleet: &Fleet, veid: Veid) -> Vec<Call> {
+    fleet
+        .of(veid)
+        .into_iter()
+        .flat_map(VpsState::flagged)
+        .collect()
 }
 
 /// When the state of a VPS is asked for next, on the clock.

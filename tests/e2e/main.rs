@@ -24,6 +24,7 @@ mod exporter;
 mod failures;
 mod fairness;
 mod grouping;
+mod hastened;
 mod inhibition;
 mod inventory;
 mod lifecycle;

@@ -106,6 +106,14 @@ impl Planner {
         self.quotas.iter().any(|quota| quota.planned.stretched)
     }
 
+    /// Makes a collected call of a VPS due now, as far as points and concurrency allow, also while it is shed.
+    pub fn hasten(&mut self, veid: Veid, call: Call, now: Duration) {
+        let account = self.accounts.get(&veid);
+        if account.is_some_and(|account| account.pace.collect.wants(call)) {
+            self.schedule.pull(veid, call, now);
+        }
+    }
+
     /// Ends the pause of a VPS whose key was refused, because it has another key now.
     pub fn resume(&mut self, veid: Veid, now: Duration) {
         self.schedule.resume(veid, now);

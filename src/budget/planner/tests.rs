@@ -3,5 +3,6 @@
 mod account;
 mod cases;
 mod checks;
+mod hasten;
 mod properties;
 mod simulation;

@@ -145,6 +145,14 @@ impl Simulation {
         &self.exporters[0].planner
     }
 
+    /// Makes a call due now at the first exporter.
+    pub fn hasten(&mut self, vps: usize, call: Call) {
+        let now = at(self.now);
+        let exporter = &mut self.exporters[0];
+        exporter.planner.hasten(veid(vps), call, now);
+        exporter.wake = self.now;
+    }
+
     /// Replaces every process by a new one, with or without the state of the old one.
     pub fn restart(&mut self, keeps_state: bool) {
         for index in 0..self.exporters.len() {
