@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::file::read_text;
 use crate::kiwivm::ApiKey;
 
 /// Where a key can be read again.
@@ -59,7 +60,7 @@ impl KeySource {
         let Self::File(path) = self else {
             return Err(KeyFileError::Inline);
         };
-        let text = fs::read_to_string(path).map_err(KeyFileError::Unreadable)?;
+        let text = read_text(path).map_err(KeyFileError::Unreadable)?;
         ApiKey::new(text).ok_or(KeyFileError::NoKey)
     }
 }

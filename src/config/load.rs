@@ -1,11 +1,11 @@
 //! Where a configuration comes from: defaults, then the file, then the environment.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
 
+use super::file::read_text;
 use super::locate::Lines;
 use super::problem::{ConfigErrors, Problem, Warning};
 use super::reader::Reader;
@@ -46,7 +46,7 @@ pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
         key: variable("KIWIVM_API_KEY"),
         key_file: variable("KIWIVM_API_KEY_FILE"),
     };
-    let (yaml, mut reader) = match fs::read_to_string(&source.file) {
+    let (yaml, mut reader) = match read_text(&source.file) {
         Ok(text) => parse(&source.file, &text)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !source.file_named => {
             if single.is_empty() {

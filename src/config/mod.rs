@@ -2,6 +2,7 @@
 //!
 //! Everything here has been validated: after [`load`] nothing needs to be checked again.
 
+mod file;
 mod fleet;
 mod key_source;
 mod load;
@@ -13,6 +14,7 @@ mod units;
 mod validate;
 mod yaml;
 
+pub(crate) use file::read;
 pub use key_source::{KeyFileError, KeySource};
 pub(crate) use load::read_file;
 pub use load::{Source, load};

@@ -138,16 +138,20 @@ fn audit_log(fields: &mut Fields) -> Option<AuditLog> {
 fn locations(fields: &mut Fields, key: &ApiKey) -> Option<LocationMultipliers> {
     let mut known = LocationMultipliers::new();
     let mut odd = false;
-    fields
-        .members(
-            MULTIPLIERS,
-            &mut |name, multiplier| match location(name, multiplier, key) {
-                Some(location) if known.len() < MOST_LOCATIONS => known.push(location),
-                _ => odd = true,
-            },
-        )
-        .ok()
-        .filter(|arrived| *arrived)?;
+    let mut take = |name: &[u8], multiplier: &[u8]| {
+        // Taking a key out of a name costs more than anything else here.
+        let room = known.len() < MOST_LOCATIONS;
+        match room.then(|| location(name, multiplier, key)).flatten() {
+            Some(location) => {
+                // As in PHP, the last of several members of one name counts.
+                known.retain(|(name, _)| *name != location.0);
+                known.push(location);
+            }
+            None => odd = true,
+        }
+    };
+    let arrived = fields.members(MULTIPLIERS, &mut take);
+    arrived.ok().filter(|arrived| *arrived)?;
     if odd {
         fields.problem(MULTIPLIERS);
     }

@@ -215,7 +215,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Passes on each item of a list. A PHP list with gaps arrives as an object; so does a single item in place of a
-    /// list, which has one of `item_fields`. Returns whether there is a list; what is no list is a problem.
+    /// list, which has one of `item_fields`, and no more than one of them is an object: two are two items, whatever
+    /// their names. Returns whether there is a list; what is no list is a problem.
     fn items(
         &mut self,
         name: &'static str,
@@ -226,11 +227,14 @@ impl<'a> Fields<'a> {
             return Ok(false);
         };
         let mut values = Vec::new();
-        let mut single = false;
+        let (mut single, mut objects) = (false, 0);
         let read = match scan::first(list) {
             Some(b'[') => scan::items(list, &mut |item| values.push(item)).is_ok(),
             Some(b'{') => scan::members(list, &mut |name, value| {
-                single |= item_fields.iter().any(|field| field.as_bytes() == name);
+                let is_object = scan::first(value) == Some(b'{');
+                let named = item_fields.iter().any(|field| field.as_bytes() == name);
+                objects += usize::from(is_object);
+                single |= named && !is_object;
                 values.push(value);
             })
             .is_ok(),
@@ -240,7 +244,7 @@ impl<'a> Fields<'a> {
             self.problem(name);
             return Err(Odd);
         }
-        if single {
+        if single && objects < 2 {
             values = vec![list];
         }
         values.into_iter().for_each(take);

@@ -1,9 +1,9 @@
 //! The files that a web configuration is made of, and whether they have changed.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::config::read;
 use ring::digest::{Context, Digest, SHA256};
 
 /// Reads files and remembers which, and what was in them.
@@ -28,7 +28,7 @@ impl Inputs {
     ///
     /// That it cannot be read.
     pub fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        let content = fs::read(path);
+        let content = read(path);
         let (mark, bytes): (u64, &[u8]) = match &content {
             Ok(bytes) => (bytes.len() as u64, bytes),
             Err(_) => (u64::MAX, &[]),

@@ -357,3 +357,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn backups_whose_tokens_are_named_like_fields_are_all_counted() {
+    for (backups, count) in [
+        (r#"{"a":{"size":1},"record_id":{"size":2}}"#, 2),
+        (
+            r#"{"size":{"size":1},"flag":{"size":2},"timestamp":"x"}"#,
+            3,
+        ),
+        (r#"{"size":1,"timestamp":2}"#, 1),
+        (r#"{"size":1,"evidence_data":{}}"#, 1),
+    ] {
+        let body = format!("{{\"error\":0,\"backups\":{backups}}}");
+        let decoded = read(Call::BackupList, body.as_bytes()).expect("it is a response");
+        let Answer::Inventory(Some(Inventory::Backups(known))) = decoded.answer else {
+            panic!("{:?}", decoded.answer);
+        };
+        assert_eq!(known.count, count, "{backups}");
+    }
+}
+
+#[test]
+fn a_location_that_is_named_twice_has_its_last_multiplier() {
+    let body = br#"{"dataTransferMultipliers":{"USCA_2":1,"JPOS_1":2,"USCA\u005f2":3},"error":0}"#;
+    let decoded = read(Call::MigrateLocations, body).expect("it is a response");
+    let expected = vec![("JPOS_1".to_owned(), 2.0), ("USCA_2".to_owned(), 3.0)];
+    assert_eq!(
+        decoded.answer,
+        Answer::Inventory(Some(Inventory::Locations(expected)))
+    );
+}

@@ -1,0 +1,159 @@
+//! Saved state: what was read can be used, shown and saved again, or is refused whole.
+
+use std::time::Duration;
+
+use kiwivm_exporter::budget::{Due, Finished, Outcome, Planner};
+use kiwivm_exporter::clock::Moment;
+use kiwivm_exporter::config::{Config, Intervals};
+use kiwivm_exporter::exposition::{Reloads, render};
+use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
+use kiwivm_exporter::poller::{
+    Answered, SharedFleet, State, StateFile, fleet_of, limits, lock, members,
+};
+use reqwest::Url;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::decode::samples;
+use crate::keys::Key;
+use crate::page;
+use crate::run;
+use crate::tree::Tree;
+
+const VPS: u64 = 3;
+const WRITTEN: f64 = 1_790_820_400.0;
+
+pub fn configuration() -> Config {
+    let endpoint = Url::parse("http://127.0.0.1:1/v1").expect("it is a URL");
+    let intervals = Intervals {
+        live: Duration::from_secs(120),
+        usage: Duration::from_secs(600),
+        points: Duration::from_secs(600),
+        inventory: Duration::from_secs(3600),
+    };
+    let key = || ApiKey::new("private_x").expect("it is a key");
+    let vps = (1..=VPS).map(|veid| (veid.to_string(), Veid(veid), key()));
+    Config::for_simulator(endpoint, intervals, 3.0, vps)
+}
+
+pub const fn moment(elapsed: u64) -> Moment {
+    Moment {
+        elapsed: Duration::from_secs(elapsed),
+        #[expect(clippy::cast_precision_loss, reason = "seconds of a test")]
+        unix: WRITTEN + elapsed as f64,
+    }
+}
+
+pub fn reloads() -> Reloads {
+    Reloads {
+        successful: true,
+        last_success: WRITTEN,
+    }
+}
+
+/// A state in which every call of every VPS has succeeded.
+fn saved(config: &Config) -> Value {
+    let fleet = fleet_of(config);
+    let mut planner = Planner::new(&members(config), limits(config, 1.0), 1, Duration::ZERO);
+    let key = ApiKey::new("private_x").expect("it is a key");
+    for veid in (1..=VPS).map(Veid) {
+        for call in Call::ALL {
+            let sample = samples(call)[0];
+            let path = format!("{}/tests/samples/{sample}", env!("CARGO_MANIFEST_DIR"));
+            let body = std::fs::read(path).expect("the sample exists");
+            let mut reading = lock(&fleet).read_usage(veid, moment(0));
+            let response = Response::of_body(veid, &key, call, &body, &mut |row| reading.take(row));
+            let mut answered = Answered {
+                due: Due { veid, call },
+                response,
+                usage: (call == Call::RawUsageStats).then_some(reading),
+                took: Duration::from_secs(1),
+            };
+            answered.note(&mut planner, &mut lock(&fleet), Duration::ZERO, moment(0));
+        }
+    }
+    for second in 0..600 {
+        let now = Duration::from_secs(second);
+        for due in planner.take_due(now) {
+            let finished = Finished {
+                outcome: Outcome::Success,
+                remaining: Some([900.0, 19_000.0]),
+                bytes: 1000,
+                retry_after: None,
+            };
+            planner.finish(due, finished, now);
+        }
+    }
+    let budget = planner.remember(Duration::from_secs(600));
+    lock(&fleet).show_usage();
+    let values = lock(&fleet).remember(moment(0));
+    serde_json::to_value(State::new(WRITTEN, budget, values)).expect("it can be saved")
+}
+
+/// Goes on from a state as the poller does, and returns what it would save.
+fn go_on(config: &Config, state: State) -> (State, SharedFleet) {
+    let fleet = fleet_of(config);
+    let mut planner = Planner::new(&members(config), limits(config, 1.0), 1, Duration::ZERO);
+    let now = moment(100);
+    let elapsed = Duration::try_from_secs_f64(now.unix - state.written).unwrap_or_default();
+    planner.recall(&state.budget, elapsed, now.elapsed);
+    lock(&fleet).recall(state.vps, elapsed, now);
+    for second in 100..160 {
+        let now = Duration::from_secs(second);
+        let due = planner.take_due(now);
+        assert!(due.len() < 100, "{due:?}");
+        assert!(planner.next_wake(now) > now);
+    }
+    let budget = planner.remember(Duration::from_secs(160));
+    let values = lock(&fleet).remember(moment(160));
+    (State::new(now.unix, budget, values), fleet)
+}
+
+#[test]
+fn state() {
+    let config = configuration();
+    let saved = saved(&config);
+    let folder = TempDir::new().expect("there is room");
+    let path = folder.path().join("state.json");
+    let (file, _) = StateFile::open(&path, WRITTEN).expect("it can be written");
+    let mut usable = std::cell::Cell::new(0);
+    run("state", |dice| {
+        let mut tree = Tree::of(&saved);
+        let key = Key::any(dice);
+        tree.mutate(dice, &key);
+        let mut text = String::new();
+        tree.write(dice, &mut text);
+        let mut text = text.into_bytes();
+        if dice.chance(10) {
+            dice.damage(&mut text);
+        }
+        std::fs::write(&path, &text).expect("it can be written");
+        let Some(state) = StateFile::peek(&path) else {
+            return;
+        };
+        usable.set(usable.get() + 1);
+        let (state, fleet) = go_on(&config, state);
+        let shown = render(&fleet, reloads(), Vec::new(), moment(160));
+        page::check_values(&shown);
+        file.write(&state).expect("it can be written");
+        assert!(
+            StateFile::peek(&path).is_some(),
+            "{}",
+            String::from_utf8_lossy(&text)
+        );
+    });
+    assert!(*usable.get_mut() > 0, "every state was refused");
+}
+
+#[test]
+fn the_state_that_is_mutated_is_usable() {
+    let config = configuration();
+    let saved = saved(&config);
+    let state: State = serde_json::from_value(saved).expect("it can be read");
+    let (_, fleet) = go_on(&config, state);
+    let shown = render(&fleet, reloads(), Vec::new(), moment(160));
+    assert!(
+        shown.contains("kiwivm_network_receive_bytes_total{"),
+        "{shown}"
+    );
+}
