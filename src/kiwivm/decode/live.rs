@@ -36,7 +36,13 @@ const BEANCOUNTERS: [(&str, &str, u64); 8] = [
 ];
 
 pub(super) fn read(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
-    let mut live = if service.hypervisor == Some(Hypervisor::OpenVz) {
+    // The status that arrived tells the shape of the rest better than `vm_type` does.
+    let is_openvz = match (fields.has("ve_status"), fields.has("vz_status")) {
+        (true, false) => false,
+        (false, true) => true,
+        _ => service.hypervisor == Some(Hypervisor::OpenVz),
+    };
+    let mut live = if is_openvz {
         openvz(fields, service)
     } else {
         kvm(fields)

@@ -380,3 +380,17 @@ proptest! {
         prop_assert_eq!(info, expected);
     }
 }
+
+#[test]
+fn the_shape_of_a_live_response_counts_not_what_vm_type_says() {
+    for (sample, value) in [
+        ("live_kvm_running.json", "\"ovz\""),
+        ("live_ovz.json", "\"kvm\""),
+        ("live_ovz.json", "null"),
+    ] {
+        let (live, problems) = live_with(sample, "vm_type", value);
+        assert_eq!(problems, [""; 0], "{sample}");
+        assert_eq!(live.status, Some(Status::Running), "{sample}: {value}");
+        assert!(live.memory_available.is_some(), "{sample}: {value}");
+    }
+}
