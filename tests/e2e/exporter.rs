@@ -31,7 +31,9 @@ pub struct Exporter {
 impl Exporter {
     /// Starts the program on port 0 and waits until it listens.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(PROGRAM);
+        // A long test may want the program as it is released.
+        let program = std::env::var_os("KIWIVM_TEST_PROGRAM");
+        let mut command = Command::new(program.unwrap_or_else(|| PROGRAM.into()));
         command
             .stdout(Stdio::null())
             .args(["--web.listen-address=127.0.0.1:0", "--log.format=json"])
@@ -75,6 +77,11 @@ impl Exporter {
             log,
             _lines: lines,
         }
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn log(&self) -> String {

@@ -46,6 +46,7 @@ mod shards;
 mod simulator;
 mod simulator_commands;
 mod simulator_usage;
+mod soak;
 mod status_page;
 mod systemd;
 mod tls;
