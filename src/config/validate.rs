@@ -116,6 +116,11 @@ fn state_file(reader: &mut Reader, top: &Dict, folders: &Folders) -> Option<Path
         .filter(|folder| !folder.as_os_str().is_empty());
     if path.is_dir() {
         reader.problem("state_file", "is a folder: name a file in it");
+    } else if path.exists() && !path.is_file() {
+        reader.problem(
+            "state_file",
+            "is not a regular file: name another, which need not exist yet",
+        );
     } else if let Some(missing) = folder.filter(|folder| !folder.is_dir()) {
         // On another machine it may be there.
         reader.warn(

@@ -130,6 +130,14 @@ impl Collector for ExporterCollector {
             .value(self.reloads.successful)?;
         Family::describe(&mut encoder, &catalogue::RELOAD_TIMESTAMP, format)?
             .value(self.reloads.last_success)?;
+        let family = Family::describe(&mut encoder, &catalogue::STATE_WRITE_SUCCESSFUL, format)?;
+        if let Some(writes) = totals.state_writes {
+            family.value(writes.successful)?;
+        }
+        let family = Family::describe(&mut encoder, &catalogue::STATE_WRITE_TIMESTAMP, format)?;
+        if let Some(at) = totals.state_writes.and_then(|writes| writes.last_success) {
+            family.value(at)?;
+        }
         Family::describe(&mut encoder, &catalogue::VPS_CONFIGURED, format)?
             .value(fleet.vps().len() as u64)?;
         let shard = fleet.shard();

@@ -133,6 +133,8 @@ fn everything() -> Exposition {
         Call::LiveServiceInfo,
         "error_auth.json",
     );
+    fleet.totals_mut().state_written(true, 1_790_819_990.25);
+    fleet.totals_mut().state_written(false, 1_790_819_999.0);
     exposition(fleet)
 }
 

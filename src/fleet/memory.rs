@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Fleet;
 use super::forecast::{Counter, Forecast};
@@ -22,6 +22,7 @@ pub struct VpsValues {
     service: Aged<ServiceInfo>,
     live: Aged<LiveInfo>,
     points: Aged<Points>,
+    #[serde(deserialize_with = "begun")]
     usage: Option<UsageHistory>,
     #[serde(default)]
     counter: Counter,
@@ -36,6 +37,23 @@ pub struct VpsValues {
     last_success: [Option<f64>; Call::ALL.len()],
 }
 
+/// Reads a history. The first versions saved one before there was a row; nothing is counted in that.
+fn begun<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsageHistory>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Saved {
+        Begun(UsageHistory),
+        Empty {
+            #[serde(rename = "newest")]
+            _newest: Option<()>,
+        },
+    }
+    Ok(match Option::deserialize(deserializer)? {
+        Some(Saved::Begun(history)) => Some(history),
+        Some(Saved::Empty { .. }) | None => None,
+    })
+}
+
 /// Values of calls by the names of the calls, so that a saved state does not depend on their order. The first versions
 /// saved a list.
 mod by_name {
@@ -46,6 +64,20 @@ mod by_name {
     use crate::kiwivm::Call;
 
     type Values<T> = [Option<T>; Call::ALL.len()];
+
+    /// The order of the lists in the first versions.
+    const FIRST_ORDER: [&str; 10] = [
+        "getLiveServiceInfo",
+        "getRateLimitStatus",
+        "getRawUsageStats",
+        "getServiceInfo",
+        "getPolicyViolations",
+        "getSuspensionDetails",
+        "backup/list",
+        "snapshot/list",
+        "getAuditLog",
+        "migrate/getLocations",
+    ];
 
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -65,13 +97,16 @@ mod by_name {
     pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Values<T>, D::Error> {
-        Ok(match Saved::deserialize(deserializer)? {
-            Saved::ByName(mut values) => Call::ALL.map(|call| values.remove(call.name())),
+        let mut by_name = match Saved::deserialize(deserializer)? {
+            Saved::ByName(values) => values,
             Saved::ByPosition(values) => {
-                let mut values = values.into_iter();
-                Call::ALL.map(|_| values.next().flatten())
+                let named = FIRST_ORDER.into_iter().zip(values);
+                named
+                    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                    .collect()
             }
-        })
+        };
+        Ok(Call::ALL.map(|call| by_name.remove(call.name())))
     }
 }
 

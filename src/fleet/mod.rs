@@ -15,7 +15,7 @@ mod vps;
 
 pub use forecast::{Counter, CounterReading, Forecast, HOURS, HourlyUsage};
 pub use memory::VpsValues;
-pub use totals::{Deferral, PointsUse, Totals};
+pub use totals::{Deferral, PointsUse, StateWrites, Totals};
 pub use usage::{LATE, UsageHistory, UsageReading, UsageTotals, plausible};
 pub use vps::{CallRecord, Known, VpsState};
 

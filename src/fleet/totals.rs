@@ -59,6 +59,17 @@ pub struct Totals {
     pub deferred: [[u64; Deferral::ALL.len()]; Call::ALL.len()],
     /// Fields that arrived in no known form.
     pub decode_problems: BTreeMap<(Call, &'static str), u64>,
+    /// Writes of the state file; `None` without one.
+    pub state_writes: Option<StateWrites>,
+}
+
+/// Writes of the state file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StateWrites {
+    /// The last one succeeded.
+    pub successful: bool,
+    /// Unix seconds of the last success.
+    pub last_success: Option<f64>,
 }
 
 impl Default for Totals {
@@ -69,6 +80,7 @@ impl Default for Totals {
             points: PointsUse::default(),
             deferred: Default::default(),
             decode_problems: BTreeMap::new(),
+            state_writes: None,
         }
     }
 }
@@ -82,5 +94,14 @@ impl Totals {
     /// Counts a field that arrived in no known form.
     pub fn count_decode_problem(&mut self, call: Call, field: &'static str) {
         *self.decode_problems.entry((call, field)).or_default() += 1;
+    }
+
+    /// Notes a write of the state file at `now`, Unix seconds.
+    pub fn state_written(&mut self, successful: bool, now: f64) {
+        let before = self.state_writes.and_then(|writes| writes.last_success);
+        self.state_writes = Some(StateWrites {
+            successful,
+            last_success: if successful { Some(now) } else { before },
+        });
     }
 }

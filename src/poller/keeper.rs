@@ -22,6 +22,7 @@ pub(super) struct Keeper {
     written: Duration,
     /// Usage rows were counted since.
     usage_waits: bool,
+    failing: bool,
 }
 
 impl Keeper {
@@ -31,6 +32,7 @@ impl Keeper {
             writing: Duration::ZERO,
             written: Duration::ZERO,
             usage_waits: false,
+            failing: false,
         }
     }
 
@@ -57,18 +59,28 @@ impl Keeper {
         self.due() <= now.elapsed
     }
 
-    /// Writes the file. A failure must not stop the polling: it is logged, and the old file stays.
-    pub(super) async fn write(&mut self, state: State, clock: Clock) {
+    /// Writes the file, and returns true on success. A failure must not stop the polling: it is logged when it begins and
+    /// when it ends, and the old file stays.
+    pub(super) async fn write(&mut self, state: State, clock: Clock) -> bool {
         let (file, begun) = (self.file.clone(), clock.now().elapsed);
         let written = tokio::task::spawn_blocking(move || file.write(&state)).await;
         self.written = clock.now().elapsed;
         self.writing = self.written.saturating_sub(begun);
         self.usage_waits = false;
         let error = match written {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
         };
-        tracing::error!(file = %self.path().display(), %error, "the state file could not be written: a restart would lose the usage rows counted since the last write");
+        let failed_before = std::mem::replace(&mut self.failing, error.is_some());
+        let file = self.path().display();
+        match &error {
+            Some(error) if !failed_before => {
+                tracing::error!(%file, %error, "the state file cannot be written: a restart would lose what came since the last write; trying again every minute");
+            }
+            None if failed_before => tracing::info!(%file, "the state file is written again"),
+            _ => {}
+        }
+        error.is_none()
     }
 }

@@ -191,10 +191,12 @@ impl Poller {
         let counted = now.elapsed.mul_f64(self.time_scale);
         let budget = self.planner.remember(counted);
         let values = lock(&self.fleet).remember(now);
-        keeper
+        let written = keeper
             .write(State::new(now.unix, budget, values), self.clock)
             .await;
-        lock(&self.fleet).show_usage();
+        let mut fleet = lock(&self.fleet);
+        fleet.show_usage();
+        fleet.totals_mut().state_written(written, now.unix);
     }
 
     /// Now, in the time in which the points are counted.

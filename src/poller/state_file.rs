@@ -1,35 +1,40 @@
 //! The file in which ledger, learned costs, last calls and last values survive a restart.
 //!
 //! It is written whole and renamed into place, once a minute, and soon after usage rows were counted. One process at a time
-//! holds it, by a lock on a file beside it.
+//! holds it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Memory;
 use crate::fleet::VpsValues;
 
-/// What the file says it is; anything else is not ours.
+/// The name of the format. Other files are not overwritten.
 const FORMAT: &str = "kiwivm_exporter state";
 /// Changes when an older program could not read it.
 const VERSION: u32 = 3;
 /// The version before the planner that runs on feedback: values and counters still count, the budget begins anew.
 const BEFORE_FEEDBACK: u32 = 2;
+/// A larger file is not read: it would take the memory of the machine. The state of a VPS takes about 5 KB.
+const LARGEST: u64 = 256 << 20;
+/// As many links in a row as Linux follows.
+const MOST_LINKS: usize = 40;
 
-/// Everything that is remembered.
+/// The remembered state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     format: String,
     version: u32,
     /// Unix seconds.
     pub written: f64,
-    /// What the planner remembers.
+    /// The part of the planner.
     pub budget: Memory,
-    /// The last answers.
+    /// The last responses.
     pub vps: Vec<VpsValues>,
 }
 
@@ -50,115 +55,241 @@ impl State {
 /// The file, held by this process.
 #[derive(Clone, Debug)]
 pub struct StateFile {
+    /// As it was configured. Links are followed at each use, so that they stay links.
     path: PathBuf,
-    /// Locked as long as it is open.
-    _lock: std::sync::Arc<File>,
+    locks: Arc<Mutex<Locks>>,
+}
+
+/// Open files with a lock on them. Each alone keeps other processes away, so that one may be deleted or replaced.
+#[derive(Debug, Default)]
+struct Locks {
+    /// A file beside the state file, which is there when the state file is not.
+    beside: Option<File>,
+    /// The state file itself.
+    state: Option<File>,
 }
 
 impl StateFile {
-    /// Takes hold of a file and reads what is in it. What can not be understood is set aside with a warning, and
-    /// there is nothing to go on from then.
+    /// Takes hold of a file and reads the state in it. An unusable file is set aside with a warning, and the exporter
+    /// starts without a state.
     ///
     /// # Errors
     ///
-    /// In words: another process holds the file, or its folder can not be written.
+    /// In words: another process holds the file, it is not a regular file, or its folder cannot be written. A full disk is
+    /// no error: the first write may find room.
     pub fn open(path: &Path, now_unix: f64) -> Result<(Self, Option<State>), String> {
-        let lock_path = beside(path, "lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(|error| {
-                format!("state_file: {} cannot be written: {error}; name a file in a folder that can be, or leave state_file out", lock_path.display())
-            })?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(format!(
-                    "state_file: {} is in use by another process: stop that one, or give each its own",
-                    path.display()
-                ));
-            }
+        let shown = path.display();
+        let in_use = || {
+            format!(
+                "state_file: {shown} is in use by another process: stop that one, or give each its own"
+            )
+        };
+        let real = follow_links(path)
+            .map_err(|error| format!("state_file: {shown} cannot be used: {error}"))?;
+        let mut locks = Locks::default();
+        match lock_beside(&real) {
+            Ok(lock) => locks.beside = Some(lock),
+            Err(TryLockError::WouldBlock) => return Err(in_use()),
+            Err(TryLockError::Error(error)) if is_full(&error) => {}
             Err(TryLockError::Error(error)) => {
                 return Err(format!(
-                    "state_file: {} cannot be locked: {error}",
-                    lock_path.display()
+                    "state_file: {} cannot be written: {error}; name a file in a folder that can be, or leave state_file out",
+                    lock_path(&real).display()
                 ));
             }
         }
-        let file = Self {
-            path: path.to_owned(),
-            _lock: std::sync::Arc::new(lock),
+        let cannot_read = |error| {
+            format!(
+                "state_file: {shown} cannot be read: {error}; make it readable for the exporter, or remove it"
+            )
         };
-        let state = file.read(now_unix)?;
-        Ok((file, state))
-    }
-
-    fn read(&self, now_unix: f64) -> Result<Option<State>, String> {
-        let text = match std::fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(format!(
-                    "state_file: {} cannot be read: {error}",
-                    self.path.display()
-                ));
+        let state = match open_regular(&real) {
+            Ok(file) => {
+                // Some file systems lock only files that are open for writing; the lock beside has to do there.
+                if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) || !is_at(&file, &real)
+                {
+                    return Err(in_use());
+                }
+                let understood = read(&file).map_err(cannot_read)?;
+                locks.state = Some(file);
+                accept(understood, &real, now_unix)?
             }
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(cannot_read(error)),
         };
-        match understand(&text) {
-            Ok(state) => Ok(Some(state)),
-            Err(problem) => {
-                let aside = beside(&self.path, &format!("set-aside-{now_unix:.0}"));
-                std::fs::rename(&self.path, &aside).map_err(|error| {
-                    format!(
-                        "state_file: {} {problem} and cannot be moved away: {error}",
-                        self.path.display()
-                    )
-                })?;
-                tracing::warn!(
-                    file = %self.path.display(), moved_to = %aside.display(),
-                    "the state file {problem}: starting without it"
-                );
-                Ok(None)
-            }
-        }
+        let locks = Arc::new(Mutex::new(locks));
+        let path = path.to_owned();
+        Ok((Self { path, locks }, state))
     }
 
     /// Reads a state without holding the file, for a look at what was learned.
     #[must_use]
     pub fn peek(path: &Path) -> Option<State> {
-        understand(&std::fs::read(path).ok()?).ok()
+        let understood = read(&open_regular(path).ok()?).ok()?;
+        Some(understood.ok()?.state)
     }
 
-    /// Replaces what is in the file.
+    /// Replaces the state in the file.
     ///
     /// # Errors
     ///
-    /// When it can not be written; what was in it is still there then.
+    /// When it cannot be written, or another process has it by now; the file is left as it was then.
     pub fn write(&self, state: &State) -> io::Result<()> {
-        let new = beside(&self.path, "new");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(&serde_json::to_vec(state)?)?;
-        file.sync_data()?;
-        std::fs::rename(&new, &self.path)
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let real = follow_links(&self.path)?;
+        let is_held = |lock: &File| is_at(lock, &lock_path(&real));
+        if !locks.beside.as_ref().is_some_and(is_held) {
+            locks.beside = Some(lock_beside(&real).map_err(|error| match error {
+                TryLockError::WouldBlock => io::Error::other("another process uses it now"),
+                TryLockError::Error(error) => error,
+            })?);
+        }
+        let new = beside(&real, "new");
+        let written = write_new(&new, &serde_json::to_vec(state)?)
+            .and_then(|file| fs::rename(&new, &real).map(|()| file));
+        match written {
+            Ok(file) => {
+                locks.state = Some(file);
+                Ok(())
+            }
+            Err(error) => {
+                // Part of a file takes room on a full disk. The next write removes it too.
+                let _ = fs::remove_file(&new);
+                Err(error)
+            }
+        }
     }
 
-    /// Where it is.
+    /// The path as it was configured.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
+/// The path behind symbolic links, which need not exist.
+fn follow_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..=MOST_LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+            // Most likely it is no link. If not, its use fails too.
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+fn lock_path(real: &Path) -> PathBuf {
+    beside(real, "lock")
+}
+
+fn lock_beside(real: &Path) -> Result<File, TryLockError> {
+    let path = lock_path(real);
+    refuse_irregular(&path).map_err(TryLockError::Error)?;
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(TryLockError::Error)?;
+    lock.try_lock()?;
+    Ok(lock)
+}
+
+/// Writes and locks a new file.
+fn write_new(path: &Path, text: &[u8]) -> io::Result<File> {
+    // An interrupted write leaves one behind.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    // Nobody else can hold a new file. Where locks do not work, the start has failed.
+    let _ = file.try_lock();
+    file.write_all(text)?;
+    file.sync_data()?;
+    Ok(file)
+}
+
+fn open_regular(path: &Path) -> io::Result<File> {
+    refuse_irregular(path)?;
+    File::open(path)
+}
+
+/// Refuses files that are there and not regular: opening a FIFO would wait for its other end.
+fn refuse_irregular(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(io::Error::other(format!(
+            "{} is not a regular file",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// True if `path` leads to this open file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let open = file.metadata().map(id);
+    open.is_ok_and(|open| fs::metadata(path).is_ok_and(|there| id(there) == open))
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
+/// The state in a file and the version of its format.
+struct Understood {
+    state: State,
+    version: u32,
+}
+
+/// Reads a file. Inside is the reason why it is unusable.
+fn read(file: &File) -> io::Result<Result<Understood, String>> {
+    let mut text = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Ok(Err(format!("is larger than {} MiB", LARGEST >> 20)));
+    }
+    Ok(understand(&text))
+}
+
+/// Takes the state, or sets an unusable file aside.
+fn accept(
+    understood: Result<Understood, String>,
+    real: &Path,
+    now_unix: f64,
+) -> Result<Option<State>, String> {
+    let file = real.display();
+    match understood {
+        Ok(Understood { state, version }) => {
+            if version != VERSION {
+                tracing::info!(%file, version, "the state file is from an earlier version: values and counters go on, API points are learned anew");
+            }
+            Ok(Some(state))
+        }
+        Err(problem) => {
+            let aside = beside(real, &format!("set-aside-{now_unix:.0}"));
+            fs::rename(real, &aside).map_err(|error| {
+                format!("state_file: {file} {problem} and cannot be moved away: {error}")
+            })?;
+            tracing::warn!(%file, moved_to = %aside.display(), "the state file {problem}: starting without it");
+            Ok(None)
+        }
+    }
+}
+
 /// The state in a text, or what is wrong with it.
-fn understand(text: &[u8]) -> Result<State, String> {
+fn understand(text: &[u8]) -> Result<Understood, String> {
     #[derive(Deserialize)]
     struct Header {
         format: String,
@@ -177,7 +308,10 @@ fn understand(text: &[u8]) -> Result<State, String> {
         }
         let Values { written, vps } =
             serde_json::from_slice(text).map_err(|_| "is damaged".to_owned())?;
-        return Ok(State::new(written, Memory::default(), vps));
+        return Ok(Understood {
+            state: State::new(written, Memory::default(), vps),
+            version: header.version,
+        });
     }
     if header.version != VERSION {
         return Err(format!(
@@ -185,7 +319,11 @@ fn understand(text: &[u8]) -> Result<State, String> {
             header.version
         ));
     }
-    serde_json::from_slice(text).map_err(|_| "is damaged".to_owned())
+    let state = serde_json::from_slice(text).map_err(|_| "is damaged".to_owned())?;
+    Ok(Understood {
+        state,
+        version: header.version,
+    })
 }
 
 fn beside(path: &Path, what: &str) -> PathBuf {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::exporter::{Exporter, PROGRAM, config, get, http, run, write};
+use crate::exporter::{Exporter, PROGRAM, config, get, http};
 use crate::mock::{Mock, Reply};
 use crate::page::Page;
 use crate::simulator::simulator;
@@ -179,63 +179,6 @@ async fn what_was_known_survives_a_kill_and_nothing_is_asked_twice() {
         !repeated.iter().any(|call| call == LIVE),
         "live data of before are not asked for again at once: {repeated:?}"
     );
-
-    // Another process must not use the same file.
-    let second = run(&["--web.listen-address=127.0.0.1:0", &flag]);
-    assert_eq!(second.status.code(), Some(1));
-    let error = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(
-        error.contains("state.json is in use by another process"),
-        "{error}"
-    );
-}
-
-#[tokio::test]
-async fn a_file_that_is_not_ours_is_set_aside_and_kept() {
-    let mock = Mock::start([1]).await;
-    for (text, problem) in [
-        ("not json", "damaged or not one of ours"),
-        (
-            "{\"format\": \"something else\", \"version\": 1}",
-            "not one of ours",
-        ),
-        (
-            "{\"format\": \"kiwivm_exporter state\", \"version\": 999}",
-            "has version 999",
-        ),
-        (
-            "{\"format\": \"kiwivm_exporter state\", \"version\": 2, \"written\": 5}",
-            "is damaged",
-        ),
-    ] {
-        let yaml = format!(
-            "api: {{endpoint: \"{}\"}}\nstate_file: state.json\nvps:\n- {{name: one, veid: 1, api_key: private_x}}\n",
-            mock.endpoint
-        );
-        let (folder, flag) = config(&yaml);
-        write(folder.path(), "state.json", text);
-        let exporter = Exporter::start(&[&flag]);
-        exporter
-            .wait_for("it works without", |page| {
-                page.of("one", "kiwivm_up") == Some(1.0)
-            })
-            .await;
-        assert!(exporter.log().contains(problem), "{}", exporter.log());
-        let kept = std::fs::read_dir(folder.path())
-            .expect("it is there")
-            .filter_map(Result::ok)
-            .find(|entry| {
-                entry
-                    .file_name()
-                    .to_string_lossy()
-                    .starts_with("state.json.set-aside-")
-            })
-            .expect("it was moved");
-        assert_eq!(
-            std::fs::read_to_string(kept.path()).expect("it can be read"),
-            text
-        );
-    }
 }
 
 #[tokio::test]

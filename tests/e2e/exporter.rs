@@ -123,6 +123,15 @@ impl Exporter {
         assert!(killed.expect("there is kill").success());
     }
 
+    /// Lifts a limit, by its name of prlimit.
+    pub fn without_limit(&self, resource: &str) {
+        let lifted = Command::new("prlimit")
+            .args(["--pid", &self.child.id().to_string()])
+            .arg(format!("--{resource}=unlimited"))
+            .status();
+        assert!(lifted.expect("there is prlimit").success());
+    }
+
     /// Waits for the end and gives the exit code and how long it took.
     pub fn ended(&mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();

@@ -47,6 +47,7 @@ mod simulator;
 mod simulator_commands;
 mod simulator_usage;
 mod soak;
+mod state_file;
 mod status_page;
 mod systemd;
 mod tls;

@@ -86,6 +86,20 @@ pub const RELOAD_TIMESTAMP: Metric = exporter_metric(
     &[],
     "When the configuration in force was loaded, Unix time.",
 );
+/// Outcome of the last write of the state file.
+pub const STATE_WRITE_SUCCESSFUL: Metric = exporter_metric(
+    "kiwivm_exporter_state_last_write_successful",
+    Kind::Gauge,
+    &[],
+    "1 if the last write of the state file succeeded, else 0. Absent without a state file.",
+);
+/// Time of the last successful write of the state file.
+pub const STATE_WRITE_TIMESTAMP: Metric = exporter_metric(
+    "kiwivm_exporter_state_last_write_success_timestamp_seconds",
+    Kind::Gauge,
+    &[],
+    "Last successful write of the state file, Unix time. Absent without one.",
+);
 /// Size of the fleet.
 pub const VPS_CONFIGURED: Metric = exporter_metric(
     "kiwivm_exporter_vps_configured",
@@ -121,6 +135,8 @@ pub const EXPORTER_METRICS: &[Metric] = &[
     BUILD_INFO,
     RELOAD_SUCCESSFUL,
     RELOAD_TIMESTAMP,
+    STATE_WRITE_SUCCESSFUL,
+    STATE_WRITE_TIMESTAMP,
     VPS_CONFIGURED,
     SHARD_ORDINAL,
     TOTAL_SHARDS,

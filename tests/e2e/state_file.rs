@@ -1,0 +1,330 @@
+//! The state file: who may use it, what is taken from it, and files that are odd, damaged or cannot be written.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::exporter::{Exporter, PROGRAM, config, listening, write};
+use crate::mock::{Mock, Reply};
+use crate::page::Page;
+use crate::watched::answered;
+
+const WRITTEN: &str = "kiwivm_exporter_state_last_write_successful";
+const WRITTEN_AT: &str = "kiwivm_exporter_state_last_write_success_timestamp_seconds";
+const USAGE: &str = "getRawUsageStats";
+/// Each usage response is followed by a write, and time runs 300 times as fast.
+const OFTEN: &str = "intervals: {live: 10m, usage: 30s, points: 10m, inventory: 1h}\n";
+
+fn yaml(mock: &Mock, state_file: &str) -> String {
+    format!(
+        "api: {{endpoint: \"{}\"}}\n{OFTEN}state_file: {state_file}\nvps:\n- {{name: one, veid: 1, api_key: private_x}}\n",
+        mock.endpoint
+    )
+}
+
+fn is_written(page: &Page) -> bool {
+    page.one(WRITTEN, &[]) == Some(1.0)
+}
+
+/// Runs the exporter where it must refuse to start, and returns its error. A start that hangs ends with another exit code.
+fn refused(flag: &str) -> String {
+    let output = Command::new("timeout")
+        .args(["60", PROGRAM, "--web.listen-address=127.0.0.1:0", flag])
+        .arg("--log.level=error")
+        .output()
+        .expect("there is timeout");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_whatever_happens_to_the_lock_file() {
+    let mock = Mock::start([1]).await;
+    let (folder, flag) = config(&yaml(&mock, "state.json"));
+    let path = |name: &str| folder.path().join(name);
+    let other = |state_file: &str| {
+        let file = write(folder.path(), "other.yaml", &yaml(&mock, state_file));
+        refused(&format!("--config.file={file}"))
+    };
+    symlink("state.json", path("link.json")).expect("links work");
+    symlink(path("link.json"), path("link of link.json")).expect("links work");
+    let exporter = Exporter::start(&[&flag]);
+    exporter.wait_for("it is written", is_written).await;
+    let in_use = "is in use by another process: stop that one";
+    let lock = path("state.json.lock");
+    for state_file in ["state.json", "link.json", "link of link.json"] {
+        let error = other(state_file);
+        assert!(error.contains(&format!("{state_file} {in_use}")), "{error}");
+    }
+    fs::remove_file(&lock).expect("it is there");
+    assert!(refused(&flag).contains(in_use), "the lock file was deleted");
+    fs::remove_file(&lock).expect("the attempt made one");
+    fs::write(&lock, "").expect("it can be written");
+    assert!(refused(&flag).contains(in_use), "there is another one");
+    let page = exporter.scrape().await;
+    assert!(is_written(&page), "the first one was not disturbed");
+    drop(exporter);
+    let exporter = Exporter::start(&[&flag]);
+    exporter.wait_for("it is written", is_written).await;
+    assert!(exporter.log().contains("going on from the state file"));
+}
+
+/// With both files gone nothing is left to refuse another process by. The first one finds out at its next write.
+#[tokio::test]
+async fn two_processes_do_not_write_in_turns() {
+    let mock = Mock::start([1]).await;
+    let (folder, flag) = config(&yaml(&mock, "state.json"));
+    let state = folder.path().join("state.json");
+    let mut first = Exporter::start(&[&flag]);
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    // After that nothing is written for a while.
+    while !fs::read_to_string(&state).is_ok_and(|text| text.contains("\"usage\":{")) {
+        tick.tick().await;
+    }
+    fs::remove_file(&state).expect("it is there");
+    fs::remove_file(folder.path().join("state.json.lock")).expect("it is there");
+    let second = Exporter::start(&[&flag]);
+    second.wait_for("it is written", is_written).await;
+    first.signal("TERM");
+    assert_eq!(first.ended().0, Some(0));
+    let log = first.log();
+    assert!(log.contains("another process uses it now"), "{log}");
+    assert!(refused(&flag).contains("is in use by another process"));
+}
+
+#[tokio::test]
+async fn a_link_stays_a_link() {
+    let mock = Mock::start([1]).await;
+    let (folder, flag) = config(&yaml(&mock, "state.json"));
+    let (link, file) = (
+        folder.path().join("state.json"),
+        folder.path().join("data/file.json"),
+    );
+    fs::create_dir(folder.path().join("data")).expect("there is room");
+    // What it leads to is not there yet.
+    symlink("data/file.json", &link).expect("links work");
+    for _ in 0..2 {
+        let exporter = Exporter::start(&[&flag]);
+        exporter.wait_for("it is written", is_written).await;
+        exporter
+            .wait_for("it is known", |page| {
+                page.of("one", "kiwivm_up") == Some(1.0)
+            })
+            .await;
+        let is_link = fs::symlink_metadata(&link).is_ok_and(|metadata| metadata.is_symlink());
+        assert!(is_link && file.is_file());
+        let beside = fs::read_dir(folder.path().join("data")).expect("it is there");
+        assert_eq!(beside.count(), 2, "the state and its lock");
+    }
+}
+
+#[tokio::test]
+async fn only_regular_files_are_used() {
+    let mock = Mock::start([1]).await;
+    let (folder, flag) = config(&yaml(&mock, "state.json"));
+    let path = |name: &str| folder.path().join(name);
+    let fifo = |name: &str| {
+        let made = Command::new("mkfifo").arg(path(name)).status();
+        assert!(made.expect("there is mkfifo").success());
+    };
+    let state = path("state.json");
+    fifo("state.json");
+    assert!(refused(&flag).contains("state_file: is not a regular file"));
+    fs::remove_file(&state).expect("it is there");
+    let _socket = UnixListener::bind(&state).expect("it can be made");
+    assert!(refused(&flag).contains("state_file: is not a regular file"));
+    fs::remove_file(&state).expect("it is there");
+    fs::create_dir(&state).expect("it can be made");
+    assert!(refused(&flag).contains("state_file: is a folder"));
+    fs::remove_dir(&state).expect("it is there");
+    symlink("/dev/zero", &state).expect("links work");
+    assert!(refused(&flag).contains("state_file: is not a regular file"));
+    fs::remove_file(&state).expect("it is there");
+    symlink("state.json", &state).expect("links work");
+    assert!(refused(&flag).contains("state.json cannot be used: too many symbolic links"));
+    fs::remove_file(&state).expect("it is there");
+    fifo("state.json.lock");
+    let error = refused(&flag);
+    assert!(
+        error.contains("state.json.lock is not a regular file"),
+        "{error}"
+    );
+    fs::remove_file(path("state.json.lock")).expect("it is there");
+    // A file that only a write uses stops no start and no write.
+    fifo("state.json.new");
+    let exporter = Exporter::start(&[&flag]);
+    exporter.wait_for("it is written", is_written).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_gone_is_logged_when_it_begins_and_when_it_ends() {
+    let mock = Mock::start([1]).await;
+    mock.plenty_of_points(1);
+    let (folder, flag) = config(&yaml(&mock, "data/state.json"));
+    let data = folder.path().join("data");
+    fs::create_dir(&data).expect("there is room");
+    let exporter = Exporter::start(&[&flag, "--simulator.time-scale=300"]);
+    let page = exporter.wait_for("it is written", is_written).await;
+    let at = page.one(WRITTEN_AT, &[]).expect("it was written");
+    fs::rename(&data, folder.path().join("elsewhere")).expect("it can be moved");
+    write(folder.path(), "data", "no folder");
+    let page = exporter
+        .wait_for("it cannot be written", |page| !is_written(page))
+        .await;
+    let last = page.one(WRITTEN_AT, &[]).expect("it was written");
+    assert!(last >= at, "the time of the last success stays");
+    // The polling goes on, and each response is a reason to write.
+    let seen = answered(&page, USAGE);
+    let page = exporter
+        .wait_for("polls go on", |page| answered(page, USAGE) >= seen + 5.0)
+        .await;
+    assert_eq!(page.one(WRITTEN_AT, &[]), Some(last));
+    fs::remove_file(&data).expect("it is there");
+    fs::create_dir(&data).expect("there is room");
+    let page = exporter.wait_for("it is written again", is_written).await;
+    assert!(page.one(WRITTEN_AT, &[]) > Some(last));
+    let log = exporter.log();
+    let count = |words: &str| log.matches(words).count();
+    assert_eq!(count("the state file cannot be written"), 1, "{log}");
+    assert_eq!(count("the state file is written again"), 1, "{log}");
+    assert!(data.join("state.json.lock").exists(), "it is locked again");
+}
+
+/// A limit on the size of files stands for a full disk: files can be made and have no room.
+#[tokio::test]
+async fn a_start_without_room_for_the_state_polls_and_writes_when_there_is_room() {
+    let mock = Mock::start([1]).await;
+    mock.plenty_of_points(1);
+    let (folder, flag) = config(&yaml(&mock, "state.json"));
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", "trap '' XFSZ; ulimit -S -f 0; exec \"$@\"", "-"])
+        .args([PROGRAM, "--web.listen-address=127.0.0.1:0"])
+        .args(["--log.format=json", "--simulator.time-scale=300", &flag]);
+    let exporter = Exporter::wait_for_line(command, listening);
+    let page = exporter
+        .wait_for("it is known", |page| {
+            page.of("one", "kiwivm_up") == Some(1.0) && page.one(WRITTEN, &[]).is_some()
+        })
+        .await;
+    assert_eq!(page.one(WRITTEN, &[]), Some(0.0));
+    assert_eq!(page.one(WRITTEN_AT, &[]), None);
+    let new = folder.path().join("state.json.new");
+    assert!(!new.exists(), "half a file takes no room");
+    exporter.without_limit("fsize");
+    exporter.wait_for("it is written", is_written).await;
+    let log = exporter.log();
+    assert_eq!(log.matches("the state file cannot be written").count(), 1);
+}
+
+#[tokio::test]
+async fn without_a_state_file_there_is_nothing_to_tell_about_it() {
+    let mock = Mock::start([1]).await;
+    let (_folder, flag) = config(&yaml(&mock, "null"));
+    let exporter = Exporter::start(&[&flag]);
+    let page = exporter
+        .wait_for("it is known", |page| {
+            page.of("one", "kiwivm_up") == Some(1.0)
+        })
+        .await;
+    assert_eq!(
+        (page.one(WRITTEN, &[]), page.one(WRITTEN_AT, &[])),
+        (None, None)
+    );
+}
+
+fn set_aside(folder: &Path) -> Option<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).expect("it is there");
+    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.find(|path| path.to_string_lossy().contains("state.json.set-aside-"))
+}
+
+#[tokio::test]
+async fn an_unusable_file_is_set_aside_and_kept() {
+    let mock = Mock::start([1]).await;
+    let header = "{\"format\": \"kiwivm_exporter state\", \"version\":";
+    let whole = include_str!("state_version_2.json");
+    for (text, problem) in [
+        ("", "damaged or not one of ours"),
+        ("not json", "damaged or not one of ours"),
+        ("\0\0\0\0", "damaged or not one of ours"),
+        (
+            "{\"format\": \"something else\", \"version\": 1}",
+            "not one of ours",
+        ),
+        (&format!("{header} 999}}"), "has version 999"),
+        (&format!("{header} 2, \"written\": 5}}"), "is damaged"),
+        (&whole[..whole.len() / 2], "damaged or not one of ours"),
+    ] {
+        let (folder, flag) = config(&yaml(&mock, "state.json"));
+        write(folder.path(), "state.json", text);
+        let exporter = Exporter::start(&[&flag]);
+        let runs = |page: &Page| page.of("one", "kiwivm_up") == Some(1.0) && is_written(page);
+        exporter.wait_for("it works without", runs).await;
+        assert!(exporter.log().contains(problem), "{}", exporter.log());
+        let kept = set_aside(folder.path()).expect("it was moved");
+        assert_eq!(fs::read_to_string(kept).expect("it can be read"), text);
+    }
+    let (folder, flag) = config(&yaml(&mock, "state.json"));
+    let path = write(folder.path(), "state.json", "");
+    let file = fs::File::options().write(true).open(path);
+    // A file with a hole takes no room.
+    let grown = file.and_then(|file| file.set_len(1 << 33));
+    grown.expect("it can grow");
+    let exporter = Exporter::start(&[&flag]);
+    exporter.wait_for("it works without", is_written).await;
+    assert!(exporter.log().contains("is larger than 256 MiB"));
+    assert!(set_aside(folder.path()).is_some());
+}
+
+/// A file of the version before the planner that runs on feedback. One of its VPSes had no usage row yet.
+#[tokio::test]
+async fn values_and_counters_of_version_2_go_on() {
+    let mock = Mock::start([]).await;
+    for veid in [1, 2] {
+        mock.reply_to_everything(veid, Reply::Hang);
+    }
+    let vps = yaml(&mock, "state.json") + "- {name: two, veid: 2, api_key: private_x}\n";
+    let (folder, flag) = config(&vps);
+    let now = std::time::UNIX_EPOCH
+        .elapsed()
+        .expect("it is long after 1970")
+        .as_secs();
+    let old = include_str!("state_version_2.json")
+        .replace("1795946661.939564", &format!("{}.5", now - 60));
+    write(folder.path(), "state.json", &old);
+    let exporter = Exporter::start(&[&flag]);
+    let page = exporter.scrape().await;
+    for (vps, metric, value) in [
+        (
+            "one",
+            "kiwivm_network_receive_bytes_total",
+            Some(128_497_030.0),
+        ),
+        ("one", "kiwivm_up", Some(1.0)),
+        (
+            "one",
+            "kiwivm_bandwidth_used_bytes",
+            Some(388_265_294_756.0),
+        ),
+        ("two", "kiwivm_up", Some(1.0)),
+        ("two", "kiwivm_network_receive_bytes_total", None),
+        ("two", "kiwivm_backups", Some(3.0)),
+    ] {
+        assert_eq!(page.of(vps, metric), value, "{vps} {metric}");
+    }
+    let log = exporter.log();
+    assert!(
+        log.contains("is from an earlier version") && log.contains("going on from the state file"),
+        "{log}"
+    );
+    assert_eq!(set_aside(folder.path()), None);
+    exporter.wait_for("it is written", is_written).await;
+    let new = fs::read_to_string(folder.path().join("state.json")).expect("it is there");
+    assert!(new.contains("\"version\":3") && new.contains("128497030"));
+}
