@@ -14,7 +14,7 @@
 //! | [`config`] | the configuration: model, loading, validation |
 //! | [`kiwivm`] | the API: the table of read calls, the client, lenient decoding, errors, the key type |
 //! | [`simulator`] | a stand-in for the API; it shares nothing with the client |
-//! | [`clock`], [`logging`] | the edges that read the clock and write the log |
+//! | [`clock`], [`files`], [`logging`] | the edges that read the clock and files, and write the log |
 //!
 //! Scrapes never cause a call: the poller runs on its own schedule and a scrape reads what is known.
 
@@ -24,6 +24,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod exposition;
+pub mod files;
 pub mod fleet;
 pub mod kiwivm;
 pub mod logging;

@@ -19,10 +19,25 @@ const AT_A_TIME: usize = 8;
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the configuration.
+/// Everything that is wrong with the configuration, or the VPSes without a usable key.
 pub fn config_only(cli: &Cli) -> Result<(), Failure> {
     let config = load_all(cli)?;
-    print(&config.summary())
+    print(&config.summary())?;
+    let problems: Vec<String> = config
+        .without_key()
+        .map(|(_, problem)| problem.to_string())
+        .collect();
+    match (problems.as_slice(), config.vps.len()) {
+        ([], _) => Ok(()),
+        ([one], all) => Err(Failure(format!(
+            "1 of {all} VPSes has no usable key: {one}"
+        ))),
+        (many, all) => Err(Failure(format!(
+            "{} of {all} VPSes have no usable key:\n  {}",
+            many.len(),
+            many.join("\n  ")
+        ))),
+    }
 }
 
 /// Everything that is wrong with the configuration and with that of the web server, at once.
@@ -71,10 +86,15 @@ struct Row {
 }
 
 async fn ask(client: &Client, vps: &Vps) -> Row {
-    let response = client
-        .call(vps.veid, &vps.key, Call::ServiceInfo, &mut |_| {})
-        .await;
-    let outcome = match response.result {
+    let result = match &vps.key {
+        Ok(key) => {
+            let mut no_rows = |_| {};
+            let calling = client.call(vps.veid, key, Call::ServiceInfo, &mut no_rows);
+            calling.await.result.map_err(|error| error.to_string())
+        }
+        Err(problem) => Err(problem.to_string()),
+    };
+    let outcome = match result {
         Ok(decoded) => Ok(match decoded.answer {
             Answer::Service(info) | Answer::Live(info, _) => {
                 let or_unknown = |field: Option<String>| field.unwrap_or_else(|| "?".to_owned());
@@ -91,7 +111,7 @@ async fn ask(client: &Client, vps: &Vps) -> Row {
             }
             Answer::Usage | Answer::Points(_) | Answer::Inventory(_) => "ok".to_owned(),
         }),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error),
     };
     Row {
         name: vps.name.clone(),

@@ -46,6 +46,18 @@ pub fn load_config(cli: &Cli) -> Result<Config, Failure> {
     Ok(config)
 }
 
+/// Logs the VPSes that cannot be polled for want of a key.
+pub fn log_missing_keys(config: &Config) {
+    for (vps, problem) in config.without_key() {
+        let (vps, veid) = (&vps.name, vps.veid.0);
+        tracing::warn!(
+            vps,
+            veid,
+            "no usable key, this VPS cannot be polled: {problem}"
+        );
+    }
+}
+
 /// A client for the API that the configuration names.
 ///
 /// # Errors

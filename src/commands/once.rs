@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::{Failure, block_on, client_for, load_config};
+use super::{Failure, block_on, client_for, load_config, log_missing_keys};
 use crate::cli::Cli;
 use crate::clock::Clock;
 use crate::exposition::Exposition;
@@ -18,6 +18,7 @@ use crate::poller::{fleet_of, lock, poll_once};
 /// the others are printed.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let config = load_config(cli)?;
+    log_missing_keys(&config);
     let (page, without_data) = block_on(async {
         let clock = Clock::start();
         let fleet = fleet_of(&config);

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Failure, block_on, client_for, load_config, service_manager};
+use super::{Failure, block_on, client_for, load_config, log_missing_keys, service_manager};
 use crate::cli::Cli;
 use crate::clock::Clock;
 use crate::config::{Compatibility, Config};
@@ -34,6 +34,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     let again = cli.clone();
     let load = move || {
         let config = load_config(&again)?;
+        log_missing_keys(&config);
         if again.time_scale > 1.0 && !is_loopback(&config.api.endpoint) {
             return Err(Failure(
                 "--simulator.time-scale is for a simulated account on this machine".to_owned(),

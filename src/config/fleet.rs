@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use figment::value::{Dict, Value};
 
-use super::key_source::{KeySource, world_readable};
+use super::key_source::{KeySource, key_of_variable, parse_key, read_key_file, world_readable};
 use super::locate::join;
+use super::problem::Problem;
 use super::reader::{Reader, text, whole};
 use super::validate::{Folders, INTERVALS, Origin, Single, intervals};
 use super::{Expect, Intervals, Vps};
@@ -17,6 +18,7 @@ pub const KEYS: &[&str] = &[
     "veid",
     "api_key",
     "api_key_file",
+    "api_key_env",
     "labels",
     "expect",
     "intervals",
@@ -156,17 +158,14 @@ fn single_vps(
         );
     }
     let key = match (single.key, single.key_file) {
-        (Some(key), None) => {
-            let key = ApiKey::new(key);
-            if key.is_none() {
-                reader.problem(
-                    "KIWIVM_API_KEY",
-                    "is blank or more than one word: set it to the API key, and nothing else",
-                );
+        (Some(key), None) => match parse_key(key) {
+            Ok(key) => Some((Ok(key), KeySource::Inline)),
+            Err(fault) => {
+                reader.problem("KIWIVM_API_KEY", fault);
+                None
             }
-            key.map(|key| (key, KeySource::Inline))
-        }
-        (None, Some(path)) => key_file(reader, "KIWIVM_API_KEY_FILE", path, folders),
+        },
+        (None, Some(path)) => Some(key_file(reader, "KIWIVM_API_KEY_FILE", path, folders)),
         (None, None) => {
             reader.problem(
                 "KIWIVM_API_KEY",
@@ -222,39 +221,7 @@ fn vps(
     let vps_name = name(reader, &section, path, "name");
     // The key of a VPS that another shard polls need not be here.
     let here = veid.is_none_or(|veid| origin.shard.holds(Veid(veid)));
-    let key = match (has("api_key"), has("api_key_file")) {
-        (true, false) => {
-            if world_readable(origin.file) {
-                reader.warn(
-                    &join(path, "api_key"),
-                    "everyone on this machine can read the file with the key: chmod 600, or use api_key_file",
-                );
-            }
-            let key = reader.read(
-                &section,
-                path,
-                "api_key",
-                "the API key as text, one word",
-                |value| ApiKey::new(text(value)?),
-            );
-            key.map(|key| (key, KeySource::Inline))
-        }
-        (false, true) => reader
-            .read(&section, path, "api_key_file", "a path", text)
-            .filter(|_| here)
-            .and_then(|file| key_file(reader, &join(path, "api_key_file"), &file, origin.folders)),
-        (true, true) => {
-            reader.problem(path, "has api_key and api_key_file: leave one of them out");
-            None
-        }
-        (false, false) => {
-            reader.problem(
-                path,
-                "has no key: add api_key_file with the path of a file that holds it",
-            );
-            None
-        }
-    };
+    let key = key(reader, &section, path, here, origin);
     let expect = reader.read(
         &section,
         path,
@@ -340,41 +307,72 @@ fn labels(reader: &mut Reader, section: &Dict, path: &str) -> BTreeMap<String, S
     labels
 }
 
+/// A usable key or the reason why there is none, and its source.
+type Key = (Result<ApiKey, Problem>, KeySource);
+
+/// Reads the key of a VPS. `None` if it is of another shard, and together with a noted problem.
+fn key(
+    reader: &mut Reader,
+    section: &Dict,
+    path: &str,
+    here: bool,
+    origin: &Origin<'_>,
+) -> Option<Key> {
+    const SOURCES: [&str; 3] = ["api_key", "api_key_file", "api_key_env"];
+    let given = |key: &&str| {
+        let value = section.get(*key);
+        value.is_some_and(|value| !matches!(value, Value::Empty(..)))
+    };
+    let given: Vec<_> = SOURCES.into_iter().filter(given).collect();
+    let [source] = given[..] else {
+        let what = if given.is_empty() {
+            "has no key: add api_key_file with the path of a file that holds it".to_owned()
+        } else {
+            format!("has {}: leave one of them out", given.join(" and "))
+        };
+        reader.problem(path, what);
+        return None;
+    };
+    let at = join(path, source);
+    if source == "api_key" {
+        if world_readable(origin.file) {
+            let what = "everyone on this machine can read the file with the key: chmod 600, or use api_key_file";
+            reader.warn(&at, what);
+        }
+        let expected = "the API key as text, one word";
+        let key = reader.read(section, path, source, expected, |value| {
+            parse_key(&text(value)?).ok()
+        })?;
+        return Some((Ok(key), KeySource::Inline));
+    }
+    if source == "api_key_file" {
+        let file = reader.read(section, path, source, "a path", text)?;
+        return here.then(|| key_file(reader, &at, &file, origin.folders));
+    }
+    let expected = "the name of an environment variable";
+    let name = reader.read(section, path, source, expected, |value| {
+        text(value).filter(|name| !name.is_empty() && !name.contains(['=', '\0']))
+    })?;
+    let value = origin.environment.iter().find(|(known, _)| *known == name);
+    let key = key_of_variable(&name, value.map(|(_, value)| value.as_str()));
+    let key = key.map_err(|what| reader.at(&at, what));
+    here.then_some((key, KeySource::Variable(name)))
+}
+
 /// Relative paths are looked for among systemd's credentials first, then beside the configuration. Credentials have no
 /// folders: for the files of one systemd writes an underscore, so that `keys/a.key` is `keys_a.key` there.
-fn key_file(
-    reader: &mut Reader,
-    key: &str,
-    path: &str,
-    folders: &Folders,
-) -> Option<(ApiKey, KeySource)> {
+fn key_file(reader: &mut Reader, at: &str, path: &str, folders: &Folders) -> Key {
     let in_credentials = folders.credentials.as_ref().and_then(|folder| {
         [folder.join(path), folder.join(path.replace('/', "_"))]
             .into_iter()
             .find(|path| path.exists())
     });
     let path = in_credentials.unwrap_or_else(|| folders.config.join(path));
-    let source = KeySource::File(path.clone());
-    match source.read() {
-        Ok(read) => {
-            if world_readable(&path) {
-                reader.warn(
-                    key,
-                    "everyone on this machine can read the key file: chmod 600",
-                );
-            }
-            Some((read, source))
-        }
-        Err(error) => {
-            // A key written here in place of a path must not be shown.
-            let shown = path.to_string_lossy();
-            let shown = if shown.contains("private_") {
-                "path not shown"
-            } else {
-                &*shown
-            };
-            reader.problem(key, format!("{error} ({shown})"));
-            None
-        }
+    let key = read_key_file(&path);
+    if key.is_ok() && world_readable(&path) {
+        let what = "everyone on this machine can read the key file: chmod 600";
+        reader.warn(at, what);
     }
+    let key = key.map_err(|what| reader.at(at, what));
+    (key, KeySource::File(path))
 }

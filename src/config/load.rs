@@ -87,6 +87,7 @@ pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
         single: &single,
         folders: &folders,
         file: &source.file,
+        environment: &source.environment,
         shard: source.shard,
     };
     let config = validate::config(&mut reader, &merged, &origin);

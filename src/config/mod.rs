@@ -15,7 +15,7 @@ mod validate;
 mod yaml;
 
 pub(crate) use file::read;
-pub use key_source::{KeyFileError, KeySource};
+pub use key_source::{KeySource, read_key_file};
 pub(crate) use load::read_file;
 pub use load::{Source, load};
 pub(crate) use locate::join;
@@ -222,9 +222,9 @@ pub struct Vps {
     pub name: String,
     /// The `veid` label.
     pub veid: Veid,
-    /// The key as it was read.
-    pub key: ApiKey,
-    /// Where it can be read again.
+    /// The key as it was read, or why there is none.
+    pub key: Result<ApiKey, Problem>,
+    /// The source of the key.
     pub key_source: KeySource,
     /// Labels of `kiwivm_vps_labels`.
     pub labels: BTreeMap<String, String>,
@@ -270,7 +270,7 @@ impl Config {
         let simulated = |(name, veid, key): (String, Veid, ApiKey)| Vps {
             name,
             veid,
-            key,
+            key: Ok(key),
             key_source: KeySource::Inline,
             labels: BTreeMap::from([("env".to_owned(), "demo".to_owned())]),
             expect: Expect::Running,
@@ -310,6 +310,13 @@ impl Config {
         })
     }
 
+    /// The VPSes without a usable key, and why.
+    pub fn without_key(&self) -> impl Iterator<Item = (&Vps, &Problem)> {
+        self.vps
+            .iter()
+            .filter_map(|vps| Some((vps, vps.key.as_ref().err()?)))
+    }
+
     /// What was understood, for people. No secrets.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -336,7 +343,7 @@ impl Config {
             // Writing to a String does not fail.
             let _ = writeln!(
                 text,
-                "  {} (VEID {}): expected {}; live every {}, usage every {}, points every {}, inventory every {}{}; key {}",
+                "  {} (VEID {}): expected {}; live every {}, usage every {}, points every {}, inventory every {}{}; key {}{}",
                 vps.name,
                 vps.veid,
                 vps.expect.name(),
@@ -348,6 +355,7 @@ impl Config {
                     .as_ref()
                     .map_or_else(String::new, |group| format!("; quota group {group}")),
                 vps.key_source,
+                if vps.key.is_ok() { "" } else { ", UNUSABLE" },
             );
         }
         text

@@ -53,7 +53,8 @@ impl Reader {
         self.warnings.push(warning);
     }
 
-    fn at(&self, key: &str, what: impl Into<String>) -> Problem {
+    /// A problem of a key, with its place.
+    pub fn at(&self, key: &str, what: impl Into<String>) -> Problem {
         let what = what.into();
         match self.variables.get(key) {
             Some(variable) => Problem {

@@ -72,7 +72,79 @@ fn defaults() {
         (vps.name.as_str(), vps.veid, vps.expect),
         ("1", Veid(1), Expect::Running)
     );
-    assert_eq!(Some(&vps.key), ApiKey::new("private_a").as_ref());
+    assert_eq!(vps.key.as_ref().ok(), ApiKey::new("private_a").as_ref());
+}
+
+#[test]
+fn a_bad_key_costs_its_vps() {
+    let yaml = "\
+vps:
+  - {veid: 1, api_key_file: a.key}
+  - veid: 2
+    api_key_file: missing.key
+  - {veid: 3, api_key_file: .}
+  - {veid: 4, api_key_env: NOWHERE}
+  - {veid: 5, api_key_env: BLANK}
+  - {veid: 6, api_key_env: HERE}
+  - {veid: 7, api_key_env: ASSIGNED}
+";
+    let folder = folder(yaml);
+    let environment = [
+        ("BLANK", ""),
+        ("HERE", "private_b"),
+        ("ASSIGNED", "KEY=private_c"),
+    ];
+    let (config, warnings) = load_with(&folder, &environment).expect("it is right");
+    assert_eq!(warnings, []);
+    let place = format!("{}/", folder.path().display());
+    let problems: Vec<_> = config
+        .without_key()
+        .map(|(vps, problem)| (vps.veid.0, problem.to_string().replace(&place, "")))
+        .collect();
+    let said: Vec<_> = problems
+        .iter()
+        .map(|(veid, said)| (*veid, &**said))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (
+                2,
+                "config.yaml:4: vps[1].api_key_file: key file missing.key does not exist: put the API key in it"
+            ),
+            (
+                3,
+                "config.yaml:5: vps[2].api_key_file: key file . cannot be read: it is a folder; make it a file that the exporter can read"
+            ),
+            (
+                4,
+                "config.yaml:6: vps[3].api_key_env: variable NOWHERE is not set: put the API key in it"
+            ),
+            (
+                5,
+                "config.yaml:7: vps[4].api_key_env: variable BLANK is empty: put the API key in it"
+            ),
+            (
+                7,
+                "config.yaml:9: vps[6].api_key_env: variable ASSIGNED holds NAME=value: put only the API key in it, without a name"
+            ),
+        ]
+    );
+    let key = config.vps[5].key.as_ref();
+    assert_eq!(key.ok(), ApiKey::new("private_b").as_ref());
+    let summary = config.summary();
+    assert!(
+        summary.contains("key from the variable HERE\n"),
+        "{summary}"
+    );
+    assert_eq!(summary.matches("UNUSABLE").count(), 5, "{summary}");
+    assert_eq!(
+        errors("vps: [{veid: 1, api_key_env: A, api_key: b}, {veid: 2, api_key_env: ''}]\n"),
+        [
+            "config.yaml:1: vps[0]: has api_key and api_key_env: leave one of them out",
+            "config.yaml:1: vps[1].api_key_env: must be the name of an environment variable",
+        ]
+    );
 }
 
 /// The example is what users start from: it must be right, complete, and tell the truth about the defaults.
@@ -156,7 +228,6 @@ vps:
             "config.yaml:17: vps[1].labels.veid: is a label that metrics already have: choose another name",
             "config.yaml:19: vps[1].intervals.points: is shorter than 30s: the API is slow and counts calls; write 30s or more",
             "config.yaml:20: vps[2].veid: must be the VEID of the VPS, a number above 0",
-            "config.yaml:21: vps[2].api_key_file: the key file cannot be read: No such file or directory (os error 2) (missing.key)",
             "config.yaml:22: vps[2].expect: must be running, stopped or any",
             "config.yaml:23: vps[3].name: must be text of 1 to 100 characters without control characters",
             "config.yaml:25: vps[3].api_key: must be the API key as text, one word",
@@ -365,8 +436,8 @@ fn one_vps_needs_no_file() {
     let (config, _) =
         load(&[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY_FILE", &key_file)]).expect("it is enough");
     assert_eq!(
-        config.vps[0].key_source.read().ok(),
-        ApiKey::new("private_a")
+        config.vps[0].key.as_ref().ok(),
+        ApiKey::new("private_a").as_ref()
     );
     for environment in [
         &[][..],
@@ -392,7 +463,7 @@ fn credentials_of_systemd_come_first() {
     let path = credentials.path().display().to_string();
     let (config, _) = load_with(&yaml, &[("CREDENTIALS_DIRECTORY", &path)]).expect("it is right");
     assert_eq!(
-        Some(&config.vps[0].key),
+        config.vps[0].key.as_ref().ok(),
         ApiKey::new("private_credential").as_ref()
     );
 }
@@ -405,7 +476,7 @@ fn credentials_of_a_folder_have_its_name_in_front() {
     let path = credentials.path().display().to_string();
     let (config, _) = load_with(&folder, &[("CREDENTIALS_DIRECTORY", &path)]).expect("it is right");
     assert_eq!(
-        Some(&config.vps[0].key),
+        config.vps[0].key.as_ref().ok(),
         ApiKey::new("private_credential").as_ref()
     );
 }
@@ -453,6 +524,7 @@ fn a_key_is_never_said() {
         format!("vps: [{{veid: 1, api_key: [{CANARY}]}}]"),
         format!("vps: [{{veid: 1, api_key: {{x: {CANARY}}}}}]"),
         format!("vps: [{{veid: 1, api_key_file: {CANARY}}}]"),
+        format!("vps: [{{veid: 1, api_key_env: {CANARY}}}]"),
         format!("vps: [{{veid: {CANARY}, api_key: x}}]"),
         format!("vps: [{{veid: 1, {CANARY}: x}}]"),
         format!("vps: [{{veid: 1, api_key: x, expect: {CANARY}}}]"),
@@ -503,7 +575,14 @@ fn a_shard_has_its_own_vpses_and_reads_their_keys_only() {
         })
     };
     // Without keys the problems are those of the VPSes of the shard.
-    let missing = |ordinal| load(ordinal).expect_err("there are no keys").0.len();
+    let missing = |ordinal| {
+        let (config, _) = load(ordinal).expect("a missing key costs its VPS");
+        assert_eq!(
+            (config.vps.len(), config.vps_of_all_shards),
+            (config.without_key().count(), 20)
+        );
+        config.vps.len()
+    };
     let sizes = [0, 1, 2].map(missing);
     assert_eq!(sizes.iter().sum::<usize>(), 20);
     assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
@@ -513,8 +592,8 @@ fn a_shard_has_its_own_vpses_and_reads_their_keys_only() {
         }
     }
     let (config, _) = load(1).expect("its keys are there");
-    assert_eq!((config.vps.len(), config.vps_of_all_shards), (sizes[1], 20));
-    assert!(load(0).is_err());
+    assert_eq!(config.without_key().count(), 0);
+    assert_eq!(missing(0), sizes[0]);
 }
 
 #[test]

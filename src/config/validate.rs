@@ -58,6 +58,7 @@ pub struct Origin<'a> {
     pub single: &'a Single<'a>,
     pub folders: &'a Folders,
     pub file: &'a Path,
+    pub environment: &'a [(String, String)],
     pub shard: Shard,
 }
 

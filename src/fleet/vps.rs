@@ -67,8 +67,10 @@ pub struct VpsState {
     /// True from the first attempt of a call that tells the state of the VPS: live or service info, or any call once
     /// its key is refused.
     pub tried: bool,
-    /// Whether the API refused the key when it last said anything about it.
+    /// Whether the API refused the key when it last said anything about it, or there is no usable key.
     pub authentication_failed: Option<bool>,
+    /// True while there is no usable key.
+    pub without_key: bool,
     /// API points that the exporter allows itself, by window.
     pub allowed: Option<[f64; 2]>,
     /// Whether readings show no points left for it; `None` before the first reading.
@@ -116,6 +118,7 @@ impl VpsState {
             calls: Default::default(),
             tried: false,
             authentication_failed: None,
+            without_key: false,
             allowed: None,
             points_exhausted: None,
             allowance: None,
@@ -276,6 +279,7 @@ impl VpsState {
         self.tried |= tells_state(call);
         self.failures[call.index()] = None;
         self.authentication_failed = Some(false);
+        self.without_key = false;
         let still_locked = self
             .locked_call
             .is_some_and(|locked| locked != call && call != Call::LiveServiceInfo);
@@ -329,7 +333,10 @@ impl VpsState {
         let errors = &mut self.calls[call.index()].errors;
         errors.get_or_insert_default()[error.reason.index()] += 1;
         match error.reason {
-            Reason::Auth => self.authentication_failed = Some(true),
+            Reason::Auth => {
+                self.authentication_failed = Some(true);
+                self.without_key = error.without_key;
+            }
             Reason::Locked => {
                 self.authentication_failed = Some(false);
                 self.locked_call = Some(call);

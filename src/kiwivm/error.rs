@@ -115,6 +115,8 @@ pub struct CallError {
     pub silent: Option<Leg>,
     /// The time that the API asks to wait, from the header `Retry-After`; a day at most.
     pub retry_after: Option<Duration>,
+    /// True if there was no usable key, so that no request was sent.
+    pub without_key: bool,
 }
 
 impl CallError {
@@ -127,6 +129,15 @@ impl CallError {
             lock: None,
             silent: None,
             retry_after: None,
+            without_key: false,
+        }
+    }
+
+    /// Builds the error of a call that cannot be made for want of a key. `why` says what to do.
+    pub(crate) fn without_key(veid: Veid, call: Call, why: impl Into<String>) -> Self {
+        Self {
+            without_key: true,
+            ..Self::new(veid, call, Reason::Auth, why)
         }
     }
 
@@ -141,15 +152,14 @@ impl CallError {
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} of VPS {}: {} ({})",
-            self.call.name(),
-            self.veid,
-            self.detail,
-            self.silent
-                .map_or(self.reason.remedy(), |leg| leg.remedy(self.call))
-        )
+        let (call, veid, detail) = (self.call.name(), self.veid, &self.detail);
+        if self.without_key {
+            return write!(f, "no {call} of VPS {veid}: {detail}");
+        }
+        let remedy = self
+            .silent
+            .map_or(self.reason.remedy(), |leg| leg.remedy(self.call));
+        write!(f, "{call} of VPS {veid}: {detail} ({remedy})")
     }
 }
 

@@ -3,17 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{KeySource, Vps};
+use crate::config::{KeySource, Vps, read_key_file};
 use crate::kiwivm::{ApiKey, Veid};
 
 pub(super) struct Keys {
     by_veid: HashMap<Veid, Entry>,
 }
 
+/// A key, or why there is none.
+pub(super) type Key = Result<Arc<ApiKey>, String>;
+
 struct Entry {
     name: String,
     source: KeySource,
-    key: Arc<ApiKey>,
+    key: Key,
 }
 
 impl Keys {
@@ -21,15 +24,21 @@ impl Keys {
         let entry = |vps: &Vps| Entry {
             name: vps.name.clone(),
             source: vps.key_source.clone(),
-            key: Arc::new(vps.key.clone()),
+            key: match &vps.key {
+                Ok(key) => Ok(Arc::new(key.clone())),
+                Err(problem) => Err(problem.what.clone()),
+            },
         };
         Self {
             by_veid: fleet.iter().map(|vps| (vps.veid, entry(vps))).collect(),
         }
     }
 
-    pub(super) fn of(&self, veid: Veid) -> Option<Arc<ApiKey>> {
-        self.by_veid.get(&veid).map(|entry| entry.key.clone())
+    pub(super) fn of(&self, veid: Veid) -> Key {
+        match self.by_veid.get(&veid) {
+            Some(entry) => entry.key.clone(),
+            None => Err("it is no longer configured".to_owned()),
+        }
     }
 
     pub(super) fn name(&self, veid: Veid) -> &str {
@@ -38,17 +47,43 @@ impl Keys {
             .map_or("(no longer configured)", |entry| &entry.name)
     }
 
-    /// Reads the key file again. True when it holds another key than before; a file that cannot be read is no news.
+    /// The VPSes without a key.
+    pub(super) fn missing(&self) -> impl Iterator<Item = Veid> {
+        let entries = self.by_veid.iter();
+        entries.filter_map(|(veid, entry)| entry.key.is_err().then_some(*veid))
+    }
+
+    /// Reads the key file again. True if there is something to try: another key, or another reason why there is none.
+    /// A key in use stays when its file becomes unusable.
     pub(super) fn read_again(&mut self, veid: Veid) -> bool {
         let Some(entry) = self.by_veid.get_mut(&veid) else {
             return false;
         };
-        match entry.source.read() {
-            Ok(key) if key != *entry.key => {
-                entry.key = Arc::new(key);
-                true
+        let KeySource::File(path) = &entry.source else {
+            return false;
+        };
+        match (read_key_file(path), &entry.key) {
+            (Ok(new), old) if old.as_ref().is_ok_and(|old| **old == new) => return false,
+            (Ok(new), _) => {
+                tracing::info!(
+                    vps = entry.name,
+                    veid = veid.0,
+                    "the key file has another key: trying it now"
+                );
+                entry.key = Ok(Arc::new(new));
             }
-            _ => false,
+            (Err(_), Ok(_)) => return false,
+            (Err(new), Err(old)) if new == *old => return false,
+            (Err(new), Err(_)) => {
+                tracing::warn!(
+                    vps = entry.name,
+                    veid = veid.0,
+                    error = new,
+                    "the key is still unusable"
+                );
+                entry.key = Err(new);
+            }
         }
+        true
     }
 }

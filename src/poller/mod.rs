@@ -30,14 +30,14 @@ use crate::budget::{Due, Planner};
 use crate::clock::Clock;
 use crate::config::{Collect, Config};
 use crate::fleet::{Fleet, UsageReading};
-use crate::kiwivm::{ApiKey, Call, CallError, Client, Reason, Response, Veid};
+use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
 use keeper::Keeper;
-use keys::Keys;
+use keys::{Key, Keys};
 use notes::next_poll;
 use notices::Notices;
 use setup::identities;
 
-/// How often the key file of a VPS whose key was refused is looked at. Costs no points.
+/// How often the key file of a VPS is looked at that has no usable key, or one that was refused. Costs no points.
 const KEY_FILE_CHECK: Duration = Duration::from_secs(60);
 
 /// The fleet as the poller writes it and everyone else reads it. Held only for the time of a copy.
@@ -179,7 +179,7 @@ impl Poller {
         let usage = begin_usage(&self.fleet, due, self.clock);
         let (client, clock) = (self.client.clone(), self.clock);
         self.in_flight
-            .spawn(async move { make(&client, key.as_deref(), due, usage, clock).await });
+            .spawn(async move { make(&client, key, due, usage, clock).await });
     }
 
     /// Writes the state, and shows the counters that are in the file then.
@@ -259,7 +259,6 @@ impl Poller {
             .collect();
         for veid in &refused {
             if self.keys.read_again(*veid) {
-                tracing::info!(veid = veid.0, "the key file has another key: trying it now");
                 self.planner.resume(*veid, self.planner_now());
             }
         }
@@ -284,6 +283,10 @@ impl Poller {
         let (members, limits) = (members(&config), limits(&config, self.time_scale));
         self.planner
             .reconfigure(&members, limits, self.planner_now());
+        // What they showed with their last key is no longer true.
+        for veid in self.keys.missing() {
+            self.planner.resume(veid, self.planner_now());
+        }
         self.show_plan();
         // Nobody waiting for the reload is no reason not to do it.
         let _ = reload.done.send(());
@@ -303,7 +306,8 @@ fn forget_uncollected(fleet: &mut Fleet, collect: Collect) {
 fn log_outcome(keys: &Keys, veid: Veid, call: Call, response: &Response, failed_before: bool) {
     let (vps, call) = (keys.name(veid), call.name());
     match &response.result {
-        Err(error) if !failed_before => {
+        // The reason was logged when the key was read.
+        Err(error) if !failed_before && !error.without_key => {
             tracing::warn!(vps, veid = veid.0, call, reason = error.reason.name(), %error, "call failed");
         }
         Err(error) => {
@@ -335,7 +339,7 @@ fn begin_usage(fleet: &SharedFleet, due: Due, clock: Clock) -> Option<UsageReadi
 /// Makes a call.
 async fn make(
     client: &Client,
-    key: Option<&ApiKey>,
+    key: Key,
     due: Due,
     mut usage: Option<UsageReading>,
     clock: Clock,
@@ -347,8 +351,8 @@ async fn make(
         }
     };
     let response = match key {
-        Some(key) => or_failure(due, client.call(due.veid, key, due.call, &mut row)).await,
-        None => failure(due, Reason::Auth, "there is no key for it any more"),
+        Ok(key) => or_failure(due, client.call(due.veid, &key, due.call, &mut row)).await,
+        Err(why) => failed(CallError::without_key(due.veid, due.call, why)),
     };
     Answered {
         due,
@@ -363,13 +367,14 @@ async fn or_failure(due: Due, calling: impl Future<Output = Response>) -> Respon
     let caught = AssertUnwindSafe(calling).catch_unwind().await;
     caught.unwrap_or_else(|_| {
         let detail = "the answer made this program panic, which is a bug of it";
-        failure(due, Reason::BadShape, detail)
+        failed(CallError::new(due.veid, due.call, Reason::BadShape, detail))
     })
 }
 
-fn failure(due: Due, reason: Reason, detail: &str) -> Response {
+/// A failure without a request.
+fn failed(error: CallError) -> Response {
     Response {
-        result: Err(CallError::new(due.veid, due.call, reason, detail)),
+        result: Err(error),
         bytes: 0,
         requests: 0,
     }

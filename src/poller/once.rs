@@ -114,7 +114,7 @@ impl Shared {
         let _place = self.places.acquire().await.ok()?;
         let key = self.keys.of(due.veid);
         let usage = begin_usage(&self.fleet, due, self.clock);
-        let mut answered = make(&self.client, key.as_deref(), due, usage, self.clock).await;
+        let mut answered = make(&self.client, key, due, usage, self.clock).await;
         let finished = answered.finished();
         let reason = answered
             .response

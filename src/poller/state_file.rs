@@ -4,7 +4,7 @@
 //! holds it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Memory;
+use crate::files;
 use crate::fleet::VpsValues;
 
 /// The name of the format. Other files are not overwritten.
@@ -103,7 +104,7 @@ impl StateFile {
                 "state_file: {shown} cannot be read: {error}; make it readable for the exporter, or remove it"
             )
         };
-        let state = match open_regular(&real) {
+        let state = match files::open(&real) {
             Ok(file) => {
                 // Some file systems lock only files that are open for writing; the lock beside has to do there.
                 if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) || !is_at(&file, &real)
@@ -125,7 +126,7 @@ impl StateFile {
     /// Reads a state without holding the file, for a look at what was learned.
     #[must_use]
     pub fn peek(path: &Path) -> Option<State> {
-        let understood = read(&open_regular(path).ok()?).ok()?;
+        let understood = read(&files::open(path).ok()?).ok()?;
         Some(understood.ok()?.state)
     }
 
@@ -186,7 +187,7 @@ fn lock_path(real: &Path) -> PathBuf {
 
 fn lock_beside(real: &Path) -> Result<File, TryLockError> {
     let path = lock_path(real);
-    refuse_irregular(&path).map_err(TryLockError::Error)?;
+    files::refuse_irregular(&path).map_err(TryLockError::Error)?;
     let lock = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -217,22 +218,6 @@ fn write_new(path: &Path, text: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-fn open_regular(path: &Path) -> io::Result<File> {
-    refuse_irregular(path)?;
-    File::open(path)
-}
-
-/// Refuses files that are there and not regular: opening a FIFO would wait for its other end.
-fn refuse_irregular(path: &Path) -> io::Result<()> {
-    match fs::metadata(path) {
-        Ok(metadata) if !metadata.is_file() => Err(io::Error::other(format!(
-            "{} is not a regular file",
-            path.display()
-        ))),
-        _ => Ok(()),
-    }
-}
-
 /// True if `path` leads to this open file.
 fn is_at(file: &File, path: &Path) -> bool {
     let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
@@ -255,12 +240,10 @@ struct Understood {
 
 /// Reads a file. Inside is the reason why it is unusable.
 fn read(file: &File) -> io::Result<Result<Understood, String>> {
-    let mut text = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LARGEST {
-        return Ok(Err(format!("is larger than {} MiB", LARGEST >> 20)));
-    }
-    Ok(understand(&text))
+    Ok(match files::read_up_to(file, LARGEST)? {
+        Some(text) => understand(&text),
+        None => Err(format!("is larger than {} MiB", LARGEST >> 20)),
+    })
 }
 
 /// Takes the state, or sets an unusable file aside.

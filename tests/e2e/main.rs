@@ -27,6 +27,7 @@ mod grouping;
 mod hastened;
 mod inhibition;
 mod inventory;
+mod keys;
 mod lifecycle;
 mod limits;
 mod mock;

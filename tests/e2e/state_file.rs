@@ -151,7 +151,7 @@ async fn only_regular_files_are_used() {
     fifo("state.json.lock");
     let error = refused(&flag);
     assert!(
-        error.contains("state.json.lock is not a regular file"),
+        error.contains("state.json.lock cannot be written: it is not a regular file"),
         "{error}"
     );
     fs::remove_file(path("state.json.lock")).expect("it is there");

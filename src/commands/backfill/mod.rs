@@ -19,7 +19,7 @@ use crate::config::{Config, Vps};
 use crate::exposition::history::{self, Point};
 use crate::fleet::{UsageTotals, plausible};
 use crate::kiwivm::model::UsageRow;
-use crate::kiwivm::{Call, CallError, Client};
+use crate::kiwivm::{ApiKey, Call, CallError, Client};
 use output::Output;
 use points::Points;
 use progress::Progress;
@@ -62,8 +62,16 @@ async fn backfill(
     let mut points = Points::new(config.budget.share);
     for vps in chosen {
         progress.begin(&vps.name);
-        points.wait(&client, vps, &mut progress).await;
-        let fetched = fetch(&client, vps, now, &mut spool, &mut progress).await;
+        let key = match &vps.key {
+            Ok(key) => key,
+            Err(problem) => {
+                progress.say(&format!("{}: {problem}", vps.name));
+                progress.end();
+                continue;
+            }
+        };
+        points.wait(&client, vps, key, &mut progress).await;
+        let fetched = fetch(&client, vps, key, now, &mut spool, &mut progress).await;
         match fetched.map_err(|error| temporary(&error))? {
             Ok(stretches) => {
                 let labels = history::labels(&options.labels, vps.veid, &vps.name);
@@ -112,6 +120,7 @@ fn chosen<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a Vps>, Fail
 async fn fetch(
     client: &Client,
     vps: &Vps,
+    key: &ApiKey,
     now: f64,
     spool: &mut Spool,
     progress: &mut Progress,
@@ -124,7 +133,7 @@ async fn fetch(
         }
     };
     let response = client
-        .call(vps.veid, &vps.key, Call::RawUsageStats, &mut take)
+        .call(vps.veid, key, Call::RawUsageStats, &mut take)
         .await;
     spooled?;
     // The rows of a call that failed do not count, but are no part of the next history either.

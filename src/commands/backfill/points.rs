@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::progress::Progress;
 use crate::config::Vps;
 use crate::kiwivm::model::{Answer, Points as Remaining};
-use crate::kiwivm::{Call, Client};
+use crate::kiwivm::{ApiKey, Call, Client};
 
 /// Between two looks at an allowance that is used up.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -28,10 +28,16 @@ impl Points {
 
     /// Waits until less than the share of the short window is missing, a quarter of an hour at most. Where the points
     /// can not be read the history is asked for without.
-    pub(super) async fn wait(&mut self, client: &Client, vps: &Vps, progress: &mut Progress) {
+    pub(super) async fn wait(
+        &mut self,
+        client: &Client,
+        vps: &Vps,
+        key: &ApiKey,
+        progress: &mut Progress,
+    ) {
         for look in 0..LOOKS {
             let response = client
-                .call(vps.veid, &vps.key, Call::RateLimitStatus, &mut |_| {})
+                .call(vps.veid, key, Call::RateLimitStatus, &mut |_| {})
                 .await;
             let Ok(Answer::Points(Remaining {
                 remaining_15m: Some(left),

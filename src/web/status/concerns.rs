@@ -75,7 +75,11 @@ pub fn of_vps(
 ) -> Vec<Concern> {
     let mut concerns = Concerns::default();
     if told.state == State::KeyRefused {
-        let text = "The API refuses the key: nothing is known about this VPS.";
+        let text = if vps.without_key {
+            "There is no usable key: nothing is known about this VPS."
+        } else {
+            "The API refuses the key: nothing is known about this VPS."
+        };
         concerns.add(Warning, "KiwiVMAuthenticationFailed", text.to_owned());
     }
     if let Some(info) = service {

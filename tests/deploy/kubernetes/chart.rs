@@ -159,6 +159,7 @@ fn the_schema_has_the_keys_of_the_values_and_of_the_configuration() {
     assert_same_keys(&config, &example, "config", &[]);
     let mut whole = example["vps"][0].clone();
     whole["api_key"] = "is in the other one".into();
+    whole["api_key_env"] = "is in a comment".into();
     whole["intervals"] = example["intervals"].clone();
     let vps = &config["properties"]["vps"]["items"];
     assert_same_keys(vps, &whole, "config.vps", &[]);

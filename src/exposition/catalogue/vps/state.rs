@@ -39,7 +39,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_authentication_failed",
-        "1 after the API refused the key, 0 after it accepted it.",
+        "1 if the API refused the key or there is no usable key, 0 after the API accepted the key.",
         |view, series| series.value(view.vps.authentication_failed),
     ),
     labelled_gauge(
