@@ -43,6 +43,9 @@ pub fn load_config(cli: &Cli) -> Result<Config, Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    if let Some(file) = &config.vps_file {
+        tracing::info!("{file}");
+    }
     Ok(config)
 }
 

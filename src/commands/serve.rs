@@ -1,7 +1,8 @@
 //! `serve`: polls in the background and answers scrapes, until told to stop.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{Failure, block_on, client_for, load_config, log_missing_keys, service_manager};
 use crate::cli::Cli;
 use crate::clock::Clock;
-use crate::config::{Compatibility, Config};
+use crate::config::{Compatibility, Config, Fingerprint, VpsFile};
 use crate::exposition::format::Format;
 use crate::exposition::{Exposition, UnknownVps};
 use crate::kiwivm::is_loopback;
@@ -21,6 +22,9 @@ use crate::web::{self, Gate, Options, Site, Status};
 
 /// Not ready for longer than this would only hide the VPSes that do answer.
 const READY_AT_LAST: Duration = Duration::from_secs(60);
+
+/// How often the vendor's export is read, as key files are.
+const VPS_FILE_CHECK: Duration = Duration::from_secs(60);
 
 /// Where configurations come from: the first one, and those of reloads.
 pub type LoadConfig = Box<dyn Fn() -> Result<Config, Failure> + Send + Sync>;
@@ -90,6 +94,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         poller.keep_state(file, state);
     }
     let compatibility = config.compatibility.clone();
+    let vps_file = config.vps_file.clone();
     // The fleet and the poller have their copies of it; large fleets have large ones.
     drop(config);
     let (reloads, for_poller) = mpsc::channel(1);
@@ -104,9 +109,11 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         reloads,
         gate: gate.clone(),
         telemetry_path: cli.telemetry_path.clone(),
+        vps_file: Mutex::new(vps_file),
     });
     let polling = tokio::spawn(poller.run(for_poller, stopped.clone()));
     let waiting = tokio::spawn(signals.obey(exporter.clone(), stop));
+    let watching = tokio::spawn(watch_vps_file(exporter.clone()));
     let watchdog = service_manager::feed_watchdog(exporter.pulse.clone(), fleet.clone(), clock);
     let watchdog = tokio::spawn(watchdog);
     service_manager::ready(&fleet);
@@ -123,6 +130,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     );
     web::serve(listeners, exporter, options, stopping).await;
     waiting.abort();
+    watching.abort();
     watchdog.abort();
     if let Err(error) = polling.await {
         tracing::error!(%error, "the poller ended badly");
@@ -153,6 +161,20 @@ struct Exporter {
     reloads: mpsc::Sender<Reload>,
     gate: Option<Arc<Gate>>,
     telemetry_path: String,
+    /// The vendor's export as it was when it was last looked at.
+    vps_file: Mutex<Option<VpsFile>>,
+}
+
+/// Loads the configuration again when the vendor's export has changed.
+async fn watch_vps_file(exporter: Arc<Exporter>) {
+    loop {
+        tokio::time::sleep(VPS_FILE_CHECK).await;
+        if let Some(path) = exporter.changed_vps_file() {
+            tracing::info!(file = %path.display(), "vps_file has changed: reloading the configuration");
+            // What is wrong is in the log. The next change is another try.
+            let _ = exporter.reload_config().await;
+        }
+    }
 }
 
 impl Exporter {
@@ -174,6 +196,15 @@ impl Exporter {
         outcome.map(drop)
     }
 
+    /// The path of the vendor's export if its content is not what it was at the last look.
+    fn changed_vps_file(&self) -> Option<PathBuf> {
+        let mut file = self.vps_file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = file.as_mut()?;
+        let now = Fingerprint::of(&file.path);
+        let before = std::mem::replace(&mut file.fingerprint, now);
+        (before != now).then(|| file.path.clone())
+    }
+
     /// Whose names the new configuration asks for, once it is in force.
     async fn try_reload(&self) -> Result<Vec<Compatibility>, Failure> {
         if let Some(gate) = &self.gate {
@@ -181,6 +212,7 @@ impl Exporter {
         }
         let config = (self.load)()?;
         let compatibility = config.compatibility.clone();
+        let vps_file = config.vps_file.clone();
         let client = client_for(&config)?;
         let (done, taken_over) = oneshot::channel();
         let reload = Reload {
@@ -191,6 +223,7 @@ impl Exporter {
         let stopping = || Failure("the exporter is stopping".to_owned());
         self.reloads.send(reload).await.map_err(|_| stopping())?;
         taken_over.await.map_err(|_| stopping())?;
+        *self.vps_file.lock().unwrap_or_else(PoisonError::into_inner) = vps_file;
         Ok(compatibility)
     }
 }

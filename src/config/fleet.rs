@@ -1,14 +1,15 @@
 //! From the merged list of VPSes to [`Vps`]es.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use figment::value::{Dict, Value};
 
 use super::key_source::{KeySource, key_of_variable, parse_key, read_key_file, world_readable};
 use super::locate::join;
 use super::problem::Problem;
-use super::reader::{Reader, text, whole};
+use super::reader::{Reader, in_line, text, whole};
 use super::validate::{Folders, INTERVALS, Origin, Single, intervals};
+use super::vps_file::{Export, Row};
 use super::{Expect, Intervals, Vps};
 use crate::kiwivm::{ApiKey, Veid};
 
@@ -73,7 +74,7 @@ pub fn fleet(
     origin: &Origin<'_>,
 ) -> Vec<Option<Vps>> {
     let (single, shard) = (origin.single, origin.shard);
-    let entries = match value {
+    let listed = match value {
         None | Some(Value::Empty(..)) => &[][..],
         Some(Value::Array(_, entries)) => entries,
         Some(_) => {
@@ -81,16 +82,23 @@ pub fn fleet(
             return Vec::new();
         }
     };
-    if entries.is_empty() {
-        if single.is_empty() {
+    let rows = origin.vps_file.map_or(&[][..], |file| &file.rows);
+    if listed.is_empty() && rows.is_empty() {
+        if !single.is_empty() {
+            let vps = single_vps(reader, single, defaults, origin.folders);
+            return vec![vps.filter(|vps| shard.holds(vps.veid))];
+        }
+        if origin.vps_file.is_some() {
+            let what =
+                "no VPS is configured: the file has no row of a service that is not terminated";
+            reader.problem("vps_file", what);
+        } else {
             reader.problem(
                 "vps",
                 "no VPS is configured: add one with name, veid and api_key_file, or set KIWIVM_VEID and KIWIVM_API_KEY",
             );
-            return Vec::new();
         }
-        let vps = single_vps(reader, single, defaults, origin.folders);
-        return vec![vps.filter(|vps| shard.holds(vps.veid))];
+        return Vec::new();
     }
     if !single.is_empty() {
         reader.problem(
@@ -98,7 +106,7 @@ pub fn fleet(
             "the file has VPSes and KIWIVM_VEID, KIWIVM_API_KEY or KIWIVM_API_KEY_FILE is set: use one or the other",
         );
     }
-    let entries: Vec<Entry> = entries
+    let mut entries: Vec<Entry> = listed
         .iter()
         .enumerate()
         .filter_map(|(index, entry)| {
@@ -106,8 +114,46 @@ pub fn fleet(
             vps(reader, entry, path, defaults, origin)
         })
         .collect();
+    let named: HashSet<Veid> = entries.iter().map(|entry| entry.veid).collect();
+    let others = rows.iter().filter(|row| !named.contains(&row.veid));
+    let taken = entries.iter().map(|entry| entry.name.clone()).collect();
+    for (row, name) in named_by_hostname(others.collect(), &taken) {
+        let veid = Value::from(row.veid.to_string());
+        let entry = Dict::from([("veid".to_owned(), veid), ("name".to_owned(), name.into())]);
+        entries.extend(vps(
+            reader,
+            &entry.into(),
+            "vps_file".to_owned(),
+            defaults,
+            origin,
+        ));
+    }
     refuse_duplicates(reader, &entries);
     entries.into_iter().map(|entry| entry.vps).collect()
+}
+
+/// Gives each row a name: its hostname, with the VEID behind it if another VPS has that name, or the VEID alone. The order
+/// of the rows does not matter.
+fn named_by_hostname<'a>(rows: Vec<&'a Row>, taken: &HashSet<String>) -> Vec<(&'a Row, String)> {
+    let mut uses: HashMap<&str, usize> = HashMap::new();
+    for row in &rows {
+        *uses.entry(&row.hostname).or_default() += 1;
+    }
+    let name = |row: &Row| {
+        let hostname = &row.hostname;
+        let with_veid = format!("{hostname}-{}", row.veid);
+        let name = if uses[hostname.as_str()] == 1 && !taken.contains(hostname) {
+            hostname.clone()
+        } else {
+            with_veid
+        };
+        if !hostname.is_empty() && is_name(&name) {
+            name
+        } else {
+            row.veid.to_string()
+        }
+    };
+    rows.into_iter().map(|row| (row, name(row))).collect()
 }
 
 /// A VPS of the list.
@@ -219,9 +265,23 @@ fn vps(
         reader.problem(&join(path, "veid"), "is missing: KiwiVM shows it under API");
     }
     let vps_name = name(reader, &section, path, "name");
+    let is_terminated = |veid| {
+        let file = origin.vps_file?;
+        file.terminated.contains(&Veid(veid)).then_some(&file.path)
+    };
+    if let Some(file) = veid.and_then(is_terminated)
+        && !KEY_SOURCES.iter().any(|source| has(source))
+    {
+        let what = format!(
+            "is a terminated service in {}: it is skipped",
+            file.display()
+        );
+        reader.warn(&join(path, "veid"), what);
+        return None;
+    }
     // The key of a VPS that another shard polls need not be here.
     let here = veid.is_none_or(|veid| origin.shard.holds(Veid(veid)));
-    let key = key(reader, &section, path, here, origin);
+    let key = key(reader, &section, path, veid, origin).filter(|_| here);
     let expect = reader.read(
         &section,
         path,
@@ -243,7 +303,7 @@ fn vps(
     let quota_group = name(reader, &budget, &own, "group");
     let veid = Veid(veid?);
     let name = vps_name.unwrap_or_else(|| veid.to_string());
-    let vps = key.filter(|_| here).map(|(key, key_source)| Vps {
+    let vps = key.map(|(key, key_source)| Vps {
         name: name.clone(),
         veid,
         key,
@@ -265,12 +325,14 @@ fn vps(
 fn name(reader: &mut Reader, section: &Dict, path: &str, key: &str) -> Option<String> {
     let expected = format!("text of 1 to {LONGEST_NAME} characters without control characters");
     reader.read(section, path, key, &expected, |value| {
-        text(value).filter(|name| {
-            !name.trim().is_empty()
-                && name.chars().count() <= LONGEST_NAME
-                && !name.contains(char::is_control)
-        })
+        text(value).filter(|name| is_name(name))
     })
+}
+
+fn is_name(name: &str) -> bool {
+    !name.trim().is_empty()
+        && name.chars().count() <= LONGEST_NAME
+        && !name.contains(char::is_control)
 }
 
 fn labels(reader: &mut Reader, section: &Dict, path: &str) -> BTreeMap<String, String> {
@@ -310,20 +372,27 @@ fn labels(reader: &mut Reader, section: &Dict, path: &str) -> BTreeMap<String, S
 /// A usable key or the reason why there is none, and its source.
 type Key = (Result<ApiKey, Problem>, KeySource);
 
-/// Reads the key of a VPS. `None` if it is of another shard, and together with a noted problem.
+/// Keys of a VPS that tell its API key.
+const KEY_SOURCES: [&str; 3] = ["api_key", "api_key_file", "api_key_env"];
+
+/// Reads the key of a VPS. `None` if it is a file of another shard, and together with a noted problem.
 fn key(
     reader: &mut Reader,
     section: &Dict,
     path: &str,
-    here: bool,
+    veid: Option<u64>,
     origin: &Origin<'_>,
 ) -> Option<Key> {
-    const SOURCES: [&str; 3] = ["api_key", "api_key_file", "api_key_env"];
     let given = |key: &&str| {
         let value = section.get(*key);
         value.is_some_and(|value| !matches!(value, Value::Empty(..)))
     };
-    let given: Vec<_> = SOURCES.into_iter().filter(given).collect();
+    let given: Vec<_> = KEY_SOURCES.into_iter().filter(given).collect();
+    if given.is_empty()
+        && let (Some(veid), Some(file)) = (veid, origin.vps_file)
+    {
+        return Some(key_of_row(reader, path, Veid(veid), file));
+    }
     let [source] = given[..] else {
         let what = if given.is_empty() {
             "has no key: add api_key_file with the path of a file that holds it".to_owned()
@@ -335,7 +404,7 @@ fn key(
     };
     let at = join(path, source);
     if source == "api_key" {
-        if world_readable(origin.file) {
+        if !reader.is_set_by_variable("vps") && world_readable(origin.file) {
             let what = "everyone on this machine can read the file with the key: chmod 600, or use api_key_file";
             reader.warn(&at, what);
         }
@@ -347,6 +416,7 @@ fn key(
     }
     if source == "api_key_file" {
         let file = reader.read(section, path, source, "a path", text)?;
+        let here = veid.is_none_or(|veid| origin.shard.holds(Veid(veid)));
         return here.then(|| key_file(reader, &at, &file, origin.folders));
     }
     let expected = "the name of an environment variable";
@@ -356,18 +426,29 @@ fn key(
     let value = origin.environment.iter().find(|(known, _)| *known == name);
     let key = key_of_variable(&name, value.map(|(_, value)| value.as_str()));
     let key = key.map_err(|what| reader.at(&at, what));
-    here.then_some((key, KeySource::Variable(name)))
+    Some((key, KeySource::Variable(name)))
 }
 
-/// Relative paths are looked for among systemd's credentials first, then beside the configuration. Credentials have no
-/// folders: for the files of one systemd writes an underscore, so that `keys/a.key` is `keys_a.key` there.
+/// The key of a VPS in the vendor's export.
+fn key_of_row(reader: &Reader, path: &str, veid: Veid, file: &Export) -> Key {
+    let row = file.rows.iter().find(|row| row.veid == veid);
+    let key = match row.map(|row| (row.line, &row.key)) {
+        Some((_, Ok(key))) => Ok(key.clone()),
+        Some((line, Err(fault))) => {
+            let what = format!("API_KEY of VEID {veid} {fault}");
+            Err(in_line(&file.path, line, what))
+        }
+        None => {
+            let file = file.path.display();
+            let what = format!("has no key: add api_key_file, or a row with VEID {veid} to {file}");
+            Err(reader.at(path, what))
+        }
+    };
+    (key, KeySource::Row(file.path.clone()))
+}
+
 fn key_file(reader: &mut Reader, at: &str, path: &str, folders: &Folders) -> Key {
-    let in_credentials = folders.credentials.as_ref().and_then(|folder| {
-        [folder.join(path), folder.join(path.replace('/', "_"))]
-            .into_iter()
-            .find(|path| path.exists())
-    });
-    let path = in_credentials.unwrap_or_else(|| folders.config.join(path));
+    let path = folders.secret(path);
     let key = read_key_file(&path);
     if key.is_ok() && world_readable(&path) {
         let what = "everyone on this machine can read the key file: chmod 600";

@@ -22,6 +22,8 @@ pub enum KeySource {
     Variable(String),
     /// A file of its own.
     File(PathBuf),
+    /// A row of the vendor's export.
+    Row(PathBuf),
 }
 
 impl fmt::Display for KeySource {
@@ -29,7 +31,9 @@ impl fmt::Display for KeySource {
         match self {
             Self::Inline => f.write_str("given directly"),
             Self::Variable(name) => write!(f, "from the variable {}", shown(name)),
-            Self::File(path) => write!(f, "from {}", shown(&path.to_string_lossy())),
+            Self::File(path) | Self::Row(path) => {
+                write!(f, "from {}", shown(&path.to_string_lossy()))
+            }
         }
     }
 }

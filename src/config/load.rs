@@ -9,11 +9,13 @@ use super::file::read_text;
 use super::locate::Lines;
 use super::problem::{ConfigErrors, Problem, Warning};
 use super::reader::Reader;
-use super::yaml::Yaml;
+use super::yaml::{self, Yaml};
 use super::{Config, Shard, validate};
 
 /// Variables with this prefix set keys of the file; `__` stands between levels.
 const PREFIX: &str = "KIWIVM_EXPORTER_";
+/// The list of VPSes as YAML or JSON.
+const FLEET: &str = "KIWIVM_EXPORTER_VPS";
 
 /// Where to read from.
 #[derive(Clone, Debug)]
@@ -46,13 +48,16 @@ pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
         key: variable("KIWIVM_API_KEY"),
         key_file: variable("KIWIVM_API_KEY_FILE"),
     };
+    // Each of them configures several VPSes without a file.
+    let fleet = [FLEET, "KIWIVM_EXPORTER_VPS_FILE"];
+    let has_fleet = fleet.iter().any(|name| variable(name).is_some());
     let (yaml, mut reader) = match read_text(&source.file) {
         Ok(text) => parse(&source.file, &text)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !source.file_named => {
-            if single.is_empty() {
+            if single.is_empty() && !has_fleet {
                 return Err(ConfigErrors(vec![no_file(
                     &source.file,
-                    "there is no such file; name one with --config.file, or set KIWIVM_VEID and KIWIVM_API_KEY for a single VPS, or try --demo",
+                    "there is no such file; name one with --config.file, or set KIWIVM_VEID and KIWIVM_API_KEY for a single VPS or KIWIVM_EXPORTER_VPS for a list, or try --demo",
                 )]));
             }
             (Yaml(Dict::new()), Reader::default())
@@ -88,6 +93,7 @@ pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
         folders: &folders,
         file: &source.file,
         environment: &source.environment,
+        vps_file: None,
         shard: source.shard,
     };
     let config = validate::config(&mut reader, &merged, &origin);
@@ -99,6 +105,8 @@ pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
 
 /// What a YAML file holds, and a reader that knows its lines.
 fn parse(file: &Path, text: &str) -> Result<(Yaml, Reader), ConfigErrors> {
+    // Some editors write a byte order mark, which would be part of the first key.
+    let text = text.trim_start_matches('\u{feff}');
     let yaml = Yaml::parse(text).map_err(|error| {
         let mut problem = no_file(
             file,
@@ -158,6 +166,17 @@ fn nested(environment: &[(String, String)], reader: &mut Reader) -> Dict {
         };
         // A variable that is empty is not set: so compose files leave one out.
         if value.is_empty() || injected_by_kubernetes(rest) {
+            continue;
+        }
+        if name == FLEET {
+            reader.set_by("vps".to_owned(), name.clone());
+            match yaml::value(value) {
+                Ok(list @ Value::Array(..)) => insert(&mut nested, &["vps".to_owned()], list),
+                _ => reader.problem(
+                    "vps",
+                    "must be a YAML or JSON list of VPSes, such as [{veid: 1, api_key: private_x}]",
+                ),
+            }
             continue;
         }
         let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();

@@ -12,6 +12,7 @@ mod reader;
 mod shard;
 mod units;
 mod validate;
+mod vps_file;
 mod yaml;
 
 pub(crate) use file::read;
@@ -23,6 +24,7 @@ pub use problem::{ConfigErrors, Problem, Warning};
 pub(crate) use reader::{Reader, duration, nearest, shows_no_secret, text, whole};
 pub use shard::Shard;
 pub use units::parse_duration;
+pub use vps_file::{Fingerprint, VpsFile};
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -75,6 +77,8 @@ pub struct Config {
     pub shard: Shard,
     /// How many VPSes there are in all shards.
     pub vps_of_all_shards: usize,
+    /// The vendor's export of keys, if one is used.
+    pub vps_file: Option<VpsFile>,
     /// The VPSes of this shard; names and VEIDs unique. At least one, unless there are other shards.
     pub vps: Vec<Vps>,
 }
@@ -296,6 +300,7 @@ impl Config {
             compatibility: Vec::new(),
             shard: Shard::default(),
             vps_of_all_shards: vps.len(),
+            vps_file: None,
             vps,
         }
     }
@@ -332,6 +337,9 @@ impl Config {
         );
         if let Some(part) = self.part() {
             let _ = writeln!(text, "{part}.");
+        }
+        if let Some(file) = &self.vps_file {
+            let _ = writeln!(text, "{file}.");
         }
         for vps in &self.vps {
             let Intervals {

@@ -1,7 +1,7 @@
 //! Walks the merged values key by key and notes everything that is wrong, instead of ending at the first.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Num, Value};
 
@@ -36,6 +36,11 @@ impl Reader {
         self.hides_strangers = true;
     }
 
+    /// True if a variable sets this key.
+    pub fn is_set_by_variable(&self, key: &str) -> bool {
+        self.variables.contains_key(key)
+    }
+
     /// What is said of a key is said of this variable from now on.
     pub fn set_by(&mut self, key: String, variable: String) {
         self.variables.insert(key, variable);
@@ -53,14 +58,21 @@ impl Reader {
         self.warnings.push(warning);
     }
 
+    /// Notes something doubtful in a line of another file.
+    pub fn warn_in(&mut self, file: &Path, line: u64, what: impl Into<String>) {
+        self.warnings.push(in_line(file, line, what));
+    }
+
     /// A problem of a key, with its place.
     pub fn at(&self, key: &str, what: impl Into<String>) -> Problem {
         let what = what.into();
-        match self.variables.get(key) {
+        // A list in a variable has keys below it.
+        let (top, below) = key.split_at(key.find('[').unwrap_or(key.len()));
+        match self.variables.get(top) {
             Some(variable) => Problem {
                 file: None,
                 line: None,
-                key: variable.clone(),
+                key: format!("{variable}{below}"),
                 what,
             },
             None => Problem {
@@ -118,6 +130,16 @@ impl Reader {
             self.problem(&join(path, key), format!("must be {expected}"));
         }
         parsed
+    }
+}
+
+/// A problem in a line of a file without keys.
+pub fn in_line(file: &Path, line: u64, what: impl Into<String>) -> Problem {
+    Problem {
+        file: Some(file.to_owned()),
+        line: usize::try_from(line).ok(),
+        key: String::new(),
+        what: what.into(),
     }
 }
 

@@ -1,3 +1,7 @@
+//! Reading configurations from files and the environment.
+
+mod fleets;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -73,78 +77,6 @@ fn defaults() {
         ("1", Veid(1), Expect::Running)
     );
     assert_eq!(vps.key.as_ref().ok(), ApiKey::new("private_a").as_ref());
-}
-
-#[test]
-fn a_bad_key_costs_its_vps() {
-    let yaml = "\
-vps:
-  - {veid: 1, api_key_file: a.key}
-  - veid: 2
-    api_key_file: missing.key
-  - {veid: 3, api_key_file: .}
-  - {veid: 4, api_key_env: NOWHERE}
-  - {veid: 5, api_key_env: BLANK}
-  - {veid: 6, api_key_env: HERE}
-  - {veid: 7, api_key_env: ASSIGNED}
-";
-    let folder = folder(yaml);
-    let environment = [
-        ("BLANK", ""),
-        ("HERE", "private_b"),
-        ("ASSIGNED", "KEY=private_c"),
-    ];
-    let (config, warnings) = load_with(&folder, &environment).expect("it is right");
-    assert_eq!(warnings, []);
-    let place = format!("{}/", folder.path().display());
-    let problems: Vec<_> = config
-        .without_key()
-        .map(|(vps, problem)| (vps.veid.0, problem.to_string().replace(&place, "")))
-        .collect();
-    let said: Vec<_> = problems
-        .iter()
-        .map(|(veid, said)| (*veid, &**said))
-        .collect();
-    assert_eq!(
-        said,
-        [
-            (
-                2,
-                "config.yaml:4: vps[1].api_key_file: key file missing.key does not exist: put the API key in it"
-            ),
-            (
-                3,
-                "config.yaml:5: vps[2].api_key_file: key file . cannot be read: it is a folder; make it a file that the exporter can read"
-            ),
-            (
-                4,
-                "config.yaml:6: vps[3].api_key_env: variable NOWHERE is not set: put the API key in it"
-            ),
-            (
-                5,
-                "config.yaml:7: vps[4].api_key_env: variable BLANK is empty: put the API key in it"
-            ),
-            (
-                7,
-                "config.yaml:9: vps[6].api_key_env: variable ASSIGNED holds NAME=value: put only the API key in it, without a name"
-            ),
-        ]
-    );
-    let key = config.vps[5].key.as_ref();
-    assert_eq!(key.ok(), ApiKey::new("private_b").as_ref());
-    let summary = config.summary();
-    assert!(
-        summary.contains("key from the variable HERE\n"),
-        "{summary}"
-    );
-    assert_eq!(summary.matches("UNUSABLE").count(), 5, "{summary}");
-    assert_eq!(
-        errors("vps: [{veid: 1, api_key_env: A, api_key: b}, {veid: 2, api_key_env: ''}]\n"),
-        [
-            "config.yaml:1: vps[0]: has api_key and api_key_env: leave one of them out",
-            "config.yaml:1: vps[1].api_key_env: must be the name of an environment variable",
-        ]
-    );
 }
 
 /// The example is what users start from: it must be right, complete, and tell the truth about the defaults.

@@ -8,9 +8,11 @@ use figment::value::{Dict, Value};
 use reqwest::Url;
 
 use super::fleet::fleet;
+use super::key_source::world_readable;
 use super::locate::join;
 use super::reader::{Reader, duration, flag, real, size, text, whole};
 use super::units::show_duration;
+use super::vps_file::Export;
 use super::{
     Api, Budget, Collect, Compatibility, Concurrency, Config, DEFAULT_DOWNLOAD, DEFAULT_ENDPOINT,
     DEFAULT_INTERVALS, DEFAULT_SHARE, DEFAULT_STALENESS, Intervals, LONGEST_INTERVAL,
@@ -19,7 +21,7 @@ use super::{
 use crate::kiwivm::is_loopback;
 
 /// Keys of the top level that are no sections, but for `vps`.
-pub const PLAIN: &[&str] = &["staleness", "state_file", "compatibility"];
+pub const PLAIN: &[&str] = &["staleness", "state_file", "compatibility", "vps_file"];
 /// Sections of the top level and their keys.
 pub const SECTIONS: &[(&str, &[&str])] = &[
     ("api", &["endpoint", "concurrency", "proxy"]),
@@ -53,12 +55,29 @@ pub struct Folders {
     pub state: Option<PathBuf>,
 }
 
+impl Folders {
+    /// The path of a file with keys. Relative ones are looked for among systemd's credentials first, then beside the
+    /// configuration. Credentials have no folders: for the files of one systemd writes an underscore, so that `keys/a.key` is
+    /// `keys_a.key` there.
+    pub fn secret(&self, path: &str) -> PathBuf {
+        let in_credentials = self.credentials.as_ref().and_then(|folder| {
+            [folder.join(path), folder.join(path.replace('/', "_"))]
+                .into_iter()
+                .find(|path| path.exists())
+        });
+        in_credentials.unwrap_or_else(|| self.config.join(path))
+    }
+}
+
 /// Where the VPSes come from, and which of them are wanted.
+#[derive(Clone, Copy)]
 pub struct Origin<'a> {
     pub single: &'a Single<'a>,
     pub folders: &'a Folders,
     pub file: &'a Path,
     pub environment: &'a [(String, String)],
+    /// The vendor's export, once it was read.
+    pub vps_file: Option<&'a Export>,
     pub shard: Shard,
 }
 
@@ -90,6 +109,17 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
         .unwrap_or(DEFAULT_STALENESS);
     let state_file = state_file(reader, &top, folders);
     let compatibility = compatibility(reader, &top);
+    let vps_file = match vps_file(reader, &top, folders) {
+        Ok(file) => file,
+        Err(problem) => {
+            reader.problem("vps_file", problem);
+            return None;
+        }
+    };
+    let origin = &Origin {
+        vps_file: vps_file.as_ref(),
+        ..*origin
+    };
     let fleet = fleet(reader, top.get("vps"), intervals, origin);
     let vps_of_all_shards = fleet.len();
     Some(Config {
@@ -102,6 +132,7 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
         compatibility,
         shard: origin.shard,
         vps_of_all_shards,
+        vps_file: vps_file.map(Export::into_known),
         vps: fleet.into_iter().flatten().collect(),
     })
 }
@@ -130,6 +161,24 @@ fn state_file(reader: &mut Reader, top: &Dict, folders: &Folders) -> Option<Path
         );
     }
     Some(path)
+}
+
+/// Reads the vendor's export, if there is one.
+fn vps_file(reader: &mut Reader, top: &Dict, folders: &Folders) -> Result<Option<Export>, String> {
+    let named = |value: &Value| text(value).filter(|path| !path.trim().is_empty());
+    let Some(path) = reader.read(top, "", "vps_file", "the path of a CSV file", named) else {
+        return Ok(None);
+    };
+    let path = folders.secret(&path);
+    let export = Export::read(&path).map_err(|what| format!("{} {what}", path.display()))?;
+    for (line, what) in &export.warnings {
+        reader.warn_in(&path, *line, what);
+    }
+    if world_readable(&path) {
+        let what = "everyone on this machine can read the file with the keys: chmod 600";
+        reader.warn("vps_file", what);
+    }
+    Ok(Some(export))
 }
 
 fn api(reader: &mut Reader, section: &Dict) -> Option<Api> {

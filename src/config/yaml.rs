@@ -22,20 +22,24 @@ pub struct YamlError {
 impl Yaml {
     /// Reads one document; an empty one has no keys.
     pub fn parse(text: &str) -> Result<Self, YamlError> {
-        // The first reading tells scalars from the rest, the second reads scalars as text.
-        let read = || {
-            let shape: Shape = yaml_serde::from_str(text)?;
-            Node(&shape).deserialize(yaml_serde::Deserializer::from_str(text))
-        };
-        match read() {
-            Ok(Value::Empty(..)) => Ok(Self(Dict::new())),
-            Ok(Value::Dict(_, dict)) => Ok(Self(dict)),
-            Ok(_) => Err(YamlError { line: Some(1) }),
-            Err(error) => Err(YamlError {
-                line: error.location().map(|location| location.line()),
-            }),
+        match value(text)? {
+            Value::Empty(..) => Ok(Self(Dict::new())),
+            Value::Dict(_, dict) => Ok(Self(dict)),
+            _ => Err(YamlError { line: Some(1) }),
         }
     }
+}
+
+/// Reads one document that may be anything.
+pub fn value(text: &str) -> Result<Value, YamlError> {
+    // The first reading tells scalars from the rest, the second reads scalars as text.
+    let read = || {
+        let shape: Shape = yaml_serde::from_str(text)?;
+        Node(&shape).deserialize(yaml_serde::Deserializer::from_str(text))
+    };
+    read().map_err(|error: yaml_serde::Error| YamlError {
+        line: error.location().map(|location| location.line()),
+    })
 }
 
 /// A node of this shape.

@@ -53,6 +53,7 @@ mod status_page;
 mod systemd;
 mod tls;
 mod usage;
+mod vps_file;
 mod watched;
 mod web_config;
 mod webhook;

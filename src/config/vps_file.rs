@@ -1,0 +1,387 @@
+//! The vendor's export of keys: CSV with a row for each VPS of the account.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use csv::ByteRecord;
+use ring::digest::{SHA256, digest};
+use zeroize::Zeroizing;
+
+use super::key_source::parse_key;
+use crate::files;
+use crate::kiwivm::{ApiKey, Veid};
+
+/// A row has about 100 bytes. A larger file is something else, and is not read.
+const LARGEST: u64 = 16 << 20;
+
+/// The file as far as a configuration keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VpsFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Number of VPSes that it told about, terminated services not among them.
+    pub vps: usize,
+    /// Services that it says are terminated.
+    pub terminated: Vec<Veid>,
+    /// Its content when it was read.
+    pub fingerprint: Fingerprint,
+}
+
+impl fmt::Display for VpsFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            vps,
+            terminated,
+            ..
+        } = self;
+        let plural = if *vps == 1 { "" } else { "es" };
+        write!(f, "{} has {vps} VPS{plural}", path.display())?;
+        if !terminated.is_empty() {
+            let veids: Vec<String> = terminated.iter().map(Veid::to_string).collect();
+            write!(
+                f,
+                "; skipping terminated services: VEID {}",
+                veids.join(", ")
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The content of a file, to tell whether it has changed; `None` if it could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(Option<[u8; 32]>);
+
+impl Fingerprint {
+    /// That of a file now.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        Self(content(path).ok().map(|bytes| sha256(&bytes)))
+    }
+}
+
+/// A file as it was read.
+pub(super) struct Export {
+    pub path: PathBuf,
+    /// VPSes in the order of the file, each once.
+    pub rows: Vec<Row>,
+    /// The VEIDs of terminated services without another row.
+    pub terminated: Vec<Veid>,
+    /// Lines that were skipped or are doubtful, and why.
+    pub warnings: Vec<(u64, String)>,
+    fingerprint: Fingerprint,
+}
+
+/// A VPS that is not terminated.
+pub(super) struct Row {
+    /// Counted from 1.
+    pub line: u64,
+    pub veid: Veid,
+    /// Empty if the file has none.
+    pub hostname: String,
+    /// The key, or why there is none.
+    pub key: Result<ApiKey, &'static str>,
+}
+
+impl Export {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// In words: why none of it is usable, and what to do.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let bytes = content(path)?;
+        let mut export = Self {
+            path: path.to_owned(),
+            rows: Vec::new(),
+            terminated: Vec::new(),
+            warnings: Vec::new(),
+            fingerprint: Fingerprint(Some(sha256(&bytes))),
+        };
+        export.take(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes))?;
+        Ok(export)
+    }
+
+    fn take(&mut self, text: &[u8]) -> Result<(), String> {
+        if text.contains(&0) {
+            return Err("is not plain text: save it as CSV in UTF-8".to_owned());
+        }
+        let mut table = Table::open(text)?;
+        let mut lines: HashMap<Veid, u64> = HashMap::new();
+        while let Some(fields) = table.next()? {
+            let Some(veid) = fields.veid else {
+                let what = "VEID must be a number above 0; the row is skipped".to_owned();
+                self.warnings.push((fields.line, what));
+                continue;
+            };
+            if fields.terminated {
+                self.terminated.push(veid);
+                continue;
+            }
+            let first = *lines.entry(veid).or_insert(fields.line);
+            if first != fields.line {
+                let what = format!("VEID {veid} is in line {first} too; the row is skipped");
+                self.warnings.push((fields.line, what));
+                continue;
+            }
+            self.rows.push(Row {
+                line: fields.line,
+                veid,
+                hostname: fields.hostname,
+                key: fields.key,
+            });
+        }
+        self.terminated.retain(|veid| !lines.contains_key(veid));
+        self.terminated.sort_unstable();
+        self.terminated.dedup();
+        let quotes = text.split(|byte| *byte == b'"').count() - 1;
+        if quotes % 2 == 1 {
+            let what = "a quote is not closed: rows may be missing".to_owned();
+            self.warnings.push((table.place.1, what));
+        }
+        Ok(())
+    }
+
+    /// The part without keys.
+    pub fn into_known(self) -> VpsFile {
+        VpsFile {
+            path: self.path,
+            vps: self.rows.len(),
+            terminated: self.terminated,
+            fingerprint: self.fingerprint,
+        }
+    }
+}
+
+fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    let bytes = files::open(path).and_then(|file| files::read_up_to(&file, LARGEST));
+    match bytes {
+        Ok(Some(bytes)) => Ok(Zeroizing::new(bytes)),
+        Ok(None) => Err(format!("is larger than {} MiB", LARGEST >> 20)),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut sum = [0; 32];
+    sum.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    sum
+}
+
+/// The columns that count, by name in the first row.
+struct Table<'a> {
+    text: &'a [u8],
+    reader: csv::Reader<&'a [u8]>,
+    record: ByteRecord,
+    /// The offset of the last row and its line.
+    place: (usize, u64),
+    veid: usize,
+    key: usize,
+    hostname: Option<usize>,
+    terminated: Option<usize>,
+}
+
+/// What a row has in these columns.
+struct Fields {
+    line: u64,
+    veid: Option<Veid>,
+    key: Result<ApiKey, &'static str>,
+    hostname: String,
+    terminated: bool,
+}
+
+impl<'a> Table<'a> {
+    fn open(text: &'a [u8]) -> Result<Self, String> {
+        let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        // A spreadsheet may have saved it with another delimiter.
+        let count = |delimiter: u8| first.split(|byte| *byte == delimiter).count();
+        let delimiter = [b',', b';', b'\t']
+            .into_iter()
+            .rev()
+            .max_by_key(|delimiter| count(*delimiter))
+            .unwrap_or(b',');
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(delimiter)
+            .from_reader(text);
+        let mut record = ByteRecord::new();
+        let unreadable = |error: csv::Error| format!("is not CSV: {error}");
+        reader.read_byte_record(&mut record).map_err(unreadable)?;
+        let column = |name: &str| {
+            let is = |field: &[u8]| field.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+            let mut found = record.iter().enumerate().filter(|(_, field)| is(field));
+            let column = found.next().map(|(column, _)| column);
+            match found.next() {
+                Some(_) => Err(format!("has two columns {name}: leave one of them out")),
+                None => Ok(column),
+            }
+        };
+        let needed = |name: &str| {
+            column(name)?.ok_or_else(|| {
+                format!("has no column {name} in its first row: use the CSV that KiwiVM's client area exports, with VEID and API_KEY")
+            })
+        };
+        let (veid, key) = (needed("VEID")?, needed("API_KEY")?);
+        let (hostname, terminated) = (column("HOSTNAME")?, column("IS_TERMINATED")?);
+        Ok(Self {
+            text,
+            reader,
+            record,
+            place: (0, 1),
+            veid,
+            key,
+            hostname,
+            terminated,
+        })
+    }
+
+    fn next(&mut self) -> Result<Option<Fields>, String> {
+        let read = self.reader.read_byte_record(&mut self.record);
+        if !read.map_err(|error| format!("is not CSV: {error}"))? {
+            return Ok(None);
+        }
+        self.move_on();
+        let field = |column: usize| {
+            let field = String::from_utf8_lossy(self.record.get(column).unwrap_or_default());
+            field.trim().to_owned()
+        };
+        let veid = field(self.veid).parse().ok().filter(|veid| *veid > 0);
+        let key = Zeroizing::new(field(self.key));
+        let terminated = self.terminated.map(field).unwrap_or_default();
+        Ok(Some(Fields {
+            line: self.place.1,
+            veid: veid.map(Veid),
+            key: parse_key(&key),
+            hostname: self.hostname.map(field).unwrap_or_default(),
+            terminated: ["1", "true", "yes"]
+                .iter()
+                .any(|yes| terminated.eq_ignore_ascii_case(yes)),
+        }))
+    }
+
+    /// Counts the lines up to the row that was read. The reader itself counts from before the end of the row before.
+    fn move_on(&mut self) {
+        let (mut at, mut line) = self.place;
+        let begin = self.record.position().map_or(0, csv::Position::byte);
+        while let Some(byte) = self.text.get(at) {
+            let ends = matches!(byte, b'\r' | b'\n');
+            if at as u64 >= begin && !ends {
+                break;
+            }
+            at += 1;
+            let within = *byte == b'\r' && self.text.get(at) == Some(&b'\n');
+            line += u64::from(ends && !within);
+        }
+        self.place = (at, line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::NamedTempFile;
+
+    use super::*;
+
+    const HEAD: &str = "VEID,VM_TYPE,HOSTNAME,PRIMARY_IP,IS_TERMINATED,IS_2FA_ENABLED,API_KEY";
+
+    fn read_text(text: impl AsRef<[u8]>) -> Result<Export, String> {
+        let file = NamedTempFile::new().expect("there is room");
+        std::fs::write(file.path(), text).expect("there is room");
+        Export::read(file.path())
+    }
+
+    /// Line, VEID, hostname, and whether there is a key.
+    type Told = (u64, u64, String, bool);
+
+    /// What is read of a text that is right.
+    fn told(text: impl AsRef<[u8]>) -> (Vec<Told>, Vec<u64>, Vec<String>) {
+        let rows = read_text(text).expect("it is right");
+        let told = |row: Row| (row.line, row.veid.0, row.hostname, row.key.is_ok());
+        let warning = |(line, what)| format!("{line}: {what}");
+        (
+            rows.rows.into_iter().map(told).collect(),
+            rows.terminated.into_iter().map(|veid| veid.0).collect(),
+            rows.warnings.into_iter().map(warning).collect(),
+        )
+    }
+
+    #[test]
+    fn the_export_of_the_vendor() {
+        let text = format!(
+            "\u{feff}{HEAD}\r\n1,kvm,a.example.com,192.0.2.1,0,1,private_a\r\n2,kvm,b,192.0.2.2,1,0,private_b\r\n\r\n3,ovz,c,192.0.2.3,0,0,private_c"
+        );
+        let (rows, terminated, warnings) = told(&text);
+        let row = |line, veid, name: &str| (line, veid, name.to_owned(), true);
+        assert_eq!(rows, [row(2, 1, "a.example.com"), row(5, 3, "c")]);
+        assert_eq!((terminated, warnings), (vec![2], vec![]));
+        let rows = read_text(&text).expect("it is right").rows;
+        assert_eq!(rows[0].key.as_ref().ok(), ApiKey::new("private_a").as_ref());
+    }
+
+    #[test]
+    fn columns_go_by_name_and_fields_may_be_quoted() {
+        let text = "Api_Key; note ;VEID;hostname\nprivate_a;\"x;\n\"\"y\"\"\";\" 7 \";\"a; \"\"b\"\"\"\n\"private_b\";;8\n;;9;c\n'private_d';;10;d\n";
+        let (rows, terminated, warnings) = told(text);
+        let row = |line, veid, name: &str, key| (line, veid, name.to_owned(), key);
+        assert_eq!(
+            rows,
+            [
+                row(2, 7, "a; \"b\"", true),
+                row(4, 8, "", true),
+                row(5, 9, "c", false),
+                row(6, 10, "d", false),
+            ]
+        );
+        assert_eq!((terminated, warnings), (vec![], vec![]));
+    }
+
+    #[test]
+    fn odd_rows_are_named_and_cost_themselves() {
+        let text = format!(
+            "{HEAD}\nx,,,,,,private_a\n0,,,,,,private_a\n1,,a,,no,,private_a\n1,,b,,FALSE,,private_b\n2,,c,,TRUE,,private_c\n2,,d,,0,,private_d\n3,,e,,Yes,,\n3,,e,,1,,\n-4,,,,,,private_a\n"
+        );
+        let (rows, terminated, warnings) = told(text);
+        let rows: Vec<_> = rows.into_iter().map(|row| (row.1, row.2)).collect();
+        assert_eq!(rows, [(1, "a".to_owned()), (2, "d".to_owned())]);
+        assert_eq!(terminated, [3]);
+        let skipped =
+            |line: u64| format!("{line}: VEID must be a number above 0; the row is skipped");
+        assert_eq!(
+            warnings,
+            [
+                skipped(2),
+                skipped(3),
+                "5: VEID 1 is in line 4 too; the row is skipped".to_owned(),
+                skipped(10),
+            ]
+        );
+        let open = format!("{HEAD}\n1,,a,,,,private_a\n2,,\"b,,,,private_b\n3,,c,,,,private_c\n");
+        let (rows, _, warnings) = told(open);
+        assert_eq!(rows.len(), 2);
+        assert_eq!(warnings, ["3: a quote is not closed: rows may be missing"]);
+        let (rows, ..) = told([HEAD.as_bytes(), b"\n1,,caf\xe9,,,,private_a\n"].concat());
+        assert_eq!(rows[0].2, "caf\u{fffd}");
+    }
+
+    #[test]
+    fn what_is_no_export_is_refused() {
+        let utf16: Vec<u8> = HEAD.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (text, fault) in [
+            (b"".as_slice(), "has no column VEID"),
+            (b"VEID,HOSTNAME\n1,a\n", "has no column API_KEY"),
+            (b"VEID,API_KEY,veid\n", "has two columns VEID"),
+            (b"<html>", "has no column VEID"),
+            (&utf16, "is not plain text"),
+        ] {
+            let said = read_text(text).err().expect("it is refused");
+            assert!(said.starts_with(fault), "{said}");
+        }
+        let said = Export::read(Path::new("/nowhere.csv"))
+            .err()
+            .expect("it is not there");
+        assert!(said.starts_with("cannot be read: No such file"), "{said}");
+    }
+}
