@@ -152,8 +152,8 @@ impl Collector for ExporterCollector {
 /// Inventory that is not collected, and never was, has no series.
 fn in_use(fleet: &Fleet, call: Call) -> bool {
     !Call::INVENTORY.contains(&call)
-        || fleet.vps().iter().any(|vps| {
-            let record = &vps.calls[call.index()];
-            record.interval.is_some() || record.successes + record.failures() > 0
-        })
+        || fleet
+            .vps()
+            .iter()
+            .any(|vps| vps.calls[call.index()].is_counted())
 }

@@ -377,6 +377,30 @@ fn a_failure_counts_for_its_vps_and_call_only() {
     );
 }
 
+#[test]
+fn a_call_that_is_shed_before_it_was_made_keeps_its_counters() {
+    let call = Call::BackupList;
+    let exposition = exposition(fleet(vec![identity(1, "one")]));
+    let counters = |interval: Option<u64>| {
+        let interval = interval.map(Duration::from_secs);
+        lock(&exposition.fleet).set_interval(Veid(1), call, interval);
+        let page = openmetrics(&exposition, NOW);
+        let of_it = |line: &&str| line.contains("_total{") && line.contains("backup/list");
+        page.lines()
+            .filter(of_it)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let planned = counters(Some(60));
+    assert!(
+        planned
+            .iter()
+            .any(|line| line.starts_with("kiwivm_polls_total{")),
+        "{planned:?}"
+    );
+    assert_eq!(counters(None), planned);
+}
+
 /// The table of the README comes from the catalogue.
 #[test]
 fn the_readme_lists_every_metric() {

@@ -176,7 +176,7 @@ impl Fleet {
     /// The planned interval of a call from now on; `None` when the call is not made.
     pub fn set_interval(&mut self, veid: Veid, call: Call, interval: Option<Duration>) {
         if let Some(vps) = self.find(veid) {
-            vps.calls[call.index()].interval = interval;
+            vps.calls[call.index()].plan(interval);
         }
     }
 
@@ -184,7 +184,7 @@ impl Fleet {
     pub fn show_plan(&mut self, veid: Veid, planned: Planned) {
         if let Some(vps) = self.find(veid) {
             for (record, interval) in vps.calls.iter_mut().zip(planned.intervals) {
-                record.interval = interval;
+                record.plan(interval);
             }
             vps.allowed = planned.allowed;
             vps.points_exhausted = planned.points_exhausted;

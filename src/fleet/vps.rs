@@ -38,6 +38,7 @@ pub struct CallRecord {
     pub last_success: Option<f64>,
     /// The planned interval; `None` when the call is not made.
     pub interval: Option<Duration>,
+    was_planned: bool,
 }
 
 type Errors = [u64; Reason::ALL.len()];
@@ -47,6 +48,18 @@ impl CallRecord {
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.errors().iter().sum()
+    }
+
+    /// Plans the interval of the call.
+    pub(super) fn plan(&mut self, interval: Option<Duration>) {
+        self.interval = interval;
+        self.was_planned |= interval.is_some();
+    }
+
+    /// Whether the call is counted: it was planned once, or made. A call that is shed for a while keeps its counters.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.was_planned || self.successes + self.failures() > 0
     }
 
     /// Failed calls, by [`Reason::index`].

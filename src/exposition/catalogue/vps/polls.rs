@@ -12,8 +12,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
         |view, series| {
             for call in Call::ALL {
                 let record = &view.vps.calls[call.index()];
-                let made = record.successes + record.failures() > 0;
-                if record.interval.is_some() || made {
+                if record.is_counted() {
                     let outcome = |outcome| [("call", call.name()), ("outcome", outcome)];
                     series.labelled(&outcome("success"), Some(record.successes));
                     series.labelled(&outcome("failure"), Some(record.failures()));
