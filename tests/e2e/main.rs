@@ -23,6 +23,7 @@ mod descriptors;
 mod exporter;
 mod failures;
 mod fairness;
+mod fault_matrix;
 mod grouping;
 mod hastened;
 mod inhibition;
