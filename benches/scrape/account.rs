@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kiwivm_exporter::clock::Moment;
-use kiwivm_exporter::config::Expect;
+use kiwivm_exporter::config::{Expect, Multiplier};
 use kiwivm_exporter::fleet::{Fleet, Identity};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Veid, decode};
 use kiwivm_exporter::poller::SharedFleet;
@@ -37,6 +37,7 @@ pub fn fleet_of(count: u64, now: Moment) -> SharedFleet {
         name: format!("vps-{number}"),
         labels: vec![("env".to_owned(), "prod".to_owned())],
         expect: Expect::Running,
+        multiplier: Multiplier::Both,
     };
     let mut fleet = Fleet::new((1..=count).map(identity).collect(), 3.0);
     let others: Vec<_> = ANSWERS

@@ -8,9 +8,9 @@ use super::key_source::{KeySource, key_of_variable, parse_key, read_key_file, wo
 use super::locate::join;
 use super::problem::Problem;
 use super::reader::{Reader, in_line, text, whole};
-use super::validate::{Folders, INTERVALS, Origin, Single, intervals};
+use super::validate::{BANDWIDTH, Folders, INTERVALS, Origin, Single, intervals, multiplier};
 use super::vps_file::{Export, Row};
-use super::{Expect, Intervals, Vps};
+use super::{Expect, Intervals, Multiplier, Vps};
 use crate::kiwivm::{ApiKey, Veid};
 
 /// Keys of a VPS.
@@ -24,6 +24,7 @@ pub const KEYS: &[&str] = &[
     "expect",
     "intervals",
     "budget",
+    "bandwidth",
 ];
 
 /// Keys of `budget` of a VPS.
@@ -65,12 +66,19 @@ const RESERVED_LABELS: &[&str] = &[
 /// Names are labels and appear in log lines, where a longer one would hide the message.
 const LONGEST_NAME: usize = 100;
 
+/// What holds for a VPS that says nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    pub intervals: Intervals,
+    pub multiplier: Multiplier,
+}
+
 /// The VPSes of the list, or the single one of the environment; `None` for those of other shards, and together with a
 /// noted problem.
 pub fn fleet(
     reader: &mut Reader,
     value: Option<&Value>,
-    defaults: Intervals,
+    defaults: Defaults,
     origin: &Origin<'_>,
 ) -> Vec<Option<Vps>> {
     let (single, shard) = (origin.single, origin.shard);
@@ -190,7 +198,7 @@ fn refuse_duplicates(reader: &mut Reader, entries: &[Entry]) {
 fn single_vps(
     reader: &mut Reader,
     single: &Single<'_>,
-    intervals: Intervals,
+    defaults: Defaults,
     folders: &Folders,
 ) -> Option<Vps> {
     let veid = single
@@ -235,7 +243,8 @@ fn single_vps(
         key_source,
         labels: BTreeMap::new(),
         expect: Expect::Running,
-        intervals,
+        intervals: defaults.intervals,
+        multiplier: defaults.multiplier,
         quota_group: None,
     })
 }
@@ -244,7 +253,7 @@ fn vps(
     reader: &mut Reader,
     entry: &Value,
     at: String,
-    defaults: Intervals,
+    defaults: Defaults,
     origin: &Origin<'_>,
 ) -> Option<Entry> {
     let path = at.as_str();
@@ -297,7 +306,10 @@ fn vps(
     let labels = labels(reader, &section, path);
     let own = join(path, "intervals");
     let intervals_section = reader.section(section.get("intervals"), &own, INTERVALS);
-    let intervals = intervals(reader, &intervals_section, &own, defaults);
+    let intervals = intervals(reader, &intervals_section, &own, defaults.intervals);
+    let own = join(path, "bandwidth");
+    let bandwidth = reader.section(section.get("bandwidth"), &own, BANDWIDTH);
+    let multiplier = multiplier(reader, &bandwidth, &own).unwrap_or(defaults.multiplier);
     let own = join(path, "budget");
     let budget = reader.section(section.get("budget"), &own, BUDGET);
     let quota_group = name(reader, &budget, &own, "group");
@@ -311,6 +323,7 @@ fn vps(
         labels,
         expect: expect.unwrap_or(Expect::Running),
         intervals,
+        multiplier,
         quota_group,
     });
     Some(Entry {

@@ -71,6 +71,8 @@ pub struct Config {
     pub state_file: Option<PathBuf>,
     /// Which inventory is asked for.
     pub collect: Collect,
+    /// What the multiplier applies to for every VPS that has none of its own.
+    pub multiplier: Multiplier,
     /// Names of other exporters to serve too.
     pub compatibility: Vec<Compatibility>,
     /// Which part of the VPSes is here.
@@ -205,6 +207,18 @@ impl Default for Collect {
     }
 }
 
+/// What `monthly_data_multiplier` of the API is multiplied with. Clients read the field in three ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Multiplier {
+    /// Counter and allowance, as the vendor's documentation says.
+    #[default]
+    Both,
+    /// The allowance alone.
+    Allowance,
+    /// Nothing.
+    None,
+}
+
 /// Another exporter whose names can be served too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compatibility {
@@ -236,6 +250,8 @@ pub struct Vps {
     pub expect: Expect,
     /// Its own intervals where it has any, else those of the configuration.
     pub intervals: Intervals,
+    /// Its own choice, else that of the configuration.
+    pub multiplier: Multiplier,
     /// VPSes with the same name here share a quota of API points, and share it with no others, whatever
     /// [`Budget::scope`] says.
     pub quota_group: Option<String>,
@@ -279,6 +295,7 @@ impl Config {
             labels: BTreeMap::from([("env".to_owned(), "demo".to_owned())]),
             expect: Expect::Running,
             intervals,
+            multiplier: Multiplier::default(),
             quota_group: None,
         };
         let vps: Vec<Vps> = credentials.into_iter().map(simulated).collect();
@@ -297,6 +314,7 @@ impl Config {
             staleness,
             state_file: None,
             collect: Collect::EVERYTHING,
+            multiplier: Multiplier::default(),
             compatibility: Vec::new(),
             shard: Shard::default(),
             vps_of_all_shards: vps.len(),

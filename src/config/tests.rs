@@ -171,6 +171,28 @@ vps:
 }
 
 #[test]
+fn a_vps_has_the_multiplier_of_all_or_its_own() {
+    let yaml = "\
+bandwidth: {multiplier: allowance}
+vps:
+- {veid: 1, api_key_file: a.key}
+- {veid: 2, api_key_file: a.key, bandwidth: {multiplier: none}}
+";
+    let of = |yaml: &str| {
+        let (config, _) = load_yaml(yaml).expect("it is right");
+        let each = config.vps.iter().map(|vps| vps.multiplier);
+        each.collect::<Vec<_>>()
+    };
+    assert_eq!(of(yaml), [Multiplier::Allowance, Multiplier::None]);
+    assert_eq!(of(VPS), [Multiplier::Both]);
+    let wrong = yaml.replace("multiplier: none", "multiplier: 2");
+    assert_eq!(
+        errors(&wrong),
+        ["config.yaml:4: vps[1].bandwidth.multiplier: must be both, allowance or none"]
+    );
+}
+
+#[test]
 fn names_and_veids_are_unique() {
     let yaml = "vps:\n- {name: a, veid: 1, api_key_file: a.key}\n- {name: a, veid: 1, api_key_file: a.key}\n";
     assert_eq!(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use figment::value::{Dict, Value};
 use reqwest::Url;
 
-use super::fleet::fleet;
+use super::fleet::{Defaults, fleet};
 use super::key_source::world_readable;
 use super::locate::join;
 use super::reader::{Reader, duration, flag, real, size, text, whole};
@@ -15,7 +15,7 @@ use super::units::show_duration;
 use super::vps_file::Export;
 use super::{
     Api, Budget, Collect, Compatibility, Concurrency, Config, DEFAULT_DOWNLOAD, DEFAULT_ENDPOINT,
-    DEFAULT_INTERVALS, DEFAULT_SHARE, DEFAULT_STALENESS, Intervals, LONGEST_INTERVAL,
+    DEFAULT_INTERVALS, DEFAULT_SHARE, DEFAULT_STALENESS, Intervals, LONGEST_INTERVAL, Multiplier,
     SHORTEST_INTERVAL, Scope, Shard,
 };
 use crate::kiwivm::is_loopback;
@@ -31,7 +31,10 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
         "collect",
         &["snapshots", "backups", "policy", "audit", "locations"],
     ),
+    ("bandwidth", BANDWIDTH),
 ];
+/// Keys of a section of bandwidth.
+pub const BANDWIDTH: &[&str] = &["multiplier"];
 /// Keys of a section of intervals.
 pub const INTERVALS: &[&str] = &["live", "usage", "points", "inventory"];
 
@@ -97,6 +100,7 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
     };
     let (api_section, budget_section) = (section("api"), section("budget"));
     let (intervals_section, collect_section) = (section("intervals"), section("collect"));
+    let bandwidth_section = section("bandwidth");
 
     let api = api(reader, &api_section);
     let budget = budget(reader, &budget_section);
@@ -120,7 +124,11 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
         vps_file: vps_file.as_ref(),
         ..*origin
     };
-    let fleet = fleet(reader, top.get("vps"), intervals, origin);
+    let defaults = Defaults {
+        intervals,
+        multiplier: multiplier(reader, &bandwidth_section, "bandwidth").unwrap_or_default(),
+    };
+    let fleet = fleet(reader, top.get("vps"), defaults, origin);
     let vps_of_all_shards = fleet.len();
     Some(Config {
         api: api?,
@@ -129,6 +137,7 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
         staleness,
         state_file,
         collect,
+        multiplier: defaults.multiplier,
         compatibility,
         shard: origin.shard,
         vps_of_all_shards,
@@ -310,6 +319,19 @@ pub fn intervals(
         points: interval("points", defaults.points),
         inventory: interval("inventory", defaults.inventory),
     }
+}
+
+/// What the multiplier applies to, if the section says so.
+pub fn multiplier(reader: &mut Reader, section: &Dict, path: &str) -> Option<Multiplier> {
+    let expected = "both, allowance or none";
+    reader.read(section, path, "multiplier", expected, |value| {
+        match text(value)?.as_str() {
+            "both" => Some(Multiplier::Both),
+            "allowance" => Some(Multiplier::Allowance),
+            "none" => Some(Multiplier::None),
+            _ => None,
+        }
+    })
 }
 
 fn collect(reader: &mut Reader, section: &Dict) -> Collect {

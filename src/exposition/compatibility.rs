@@ -18,7 +18,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::catalogue::{Kind, Metric};
 use super::collectors::Shown;
 use super::series::{Family, Labels, Value, View};
-use crate::config::Compatibility;
+use crate::config::{Compatibility, Multiplier};
 use crate::fleet::bandwidth;
 use crate::kiwivm::model::{Hypervisor, ServiceInfo};
 use crate::poller::lock;
@@ -76,6 +76,9 @@ const fn labelled_gauge(
         samples,
     }
 }
+
+/// They multiply both, whatever the configuration says for our own names.
+const THEIRS: Multiplier = Multiplier::Both;
 
 const BANDWAGON_EXPORTER: &[ForeignMetric] = &[
     gauge(
@@ -180,7 +183,7 @@ const BANDWAGONHOST_CLOUD_EXPORTER: &[ForeignMetric] = &[
     gauge(
         "plan_monthly_data_gb",
         "GiB allowed until the next reset, times the multiplier.",
-        Samples::Addressed(|info| gib(bandwidth::allowance(info)?)),
+        Samples::Addressed(|info| gib(bandwidth::allowance(info, THEIRS)?)),
     ),
     gauge(
         "monthly_data_multiplier",
@@ -195,12 +198,14 @@ const BANDWAGONHOST_CLOUD_EXPORTER: &[ForeignMetric] = &[
     gauge(
         "data_counter_gb",
         "GiB transferred since the last reset, times the multiplier.",
-        Samples::Addressed(|info| gib(bandwidth::used(info)?)),
+        Samples::Addressed(|info| gib(bandwidth::used(info, THEIRS)?)),
     ),
     gauge(
         "available_traffic_gb",
         "GiB left until the next reset, times the multiplier. Below 0 when more was used than allowed.",
-        Samples::Addressed(|info| gib(bandwidth::allowance(info)? - bandwidth::used(info)?)),
+        Samples::Addressed(|info| {
+            gib(bandwidth::allowance(info, THEIRS)? - bandwidth::used(info, THEIRS)?)
+        }),
     ),
     gauge(
         "data_next_reset",

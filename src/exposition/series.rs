@@ -14,6 +14,7 @@ use super::catalogue::{Kind, Metric};
 use super::format::Format;
 use super::lines::{Lines, label};
 use crate::clock::Moment;
+use crate::config::Multiplier;
 use crate::fleet::{Forecast, UsageTotals, VpsState};
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Points, Processes, ServiceInfo, UsageRow};
@@ -57,6 +58,11 @@ impl<'a> View<'a> {
     /// What an inventory call told.
     pub(super) fn inventory(&self, call: Call) -> Option<&'a Inventory> {
         self.vps.inventory(call, self.staleness, self.now)
+    }
+
+    /// What the multiplier of the API applies to.
+    pub(super) fn multiplier(&self) -> Multiplier {
+        self.vps.identity.multiplier
     }
 
     /// One of the sums of usage rows.

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::*;
-use crate::config::Expect;
+use crate::config::{Expect, Multiplier};
 use crate::fleet::Identity;
 use crate::kiwivm::{ApiKey, Call, CallError, Reason, decode};
 
@@ -28,6 +28,7 @@ pub(super) fn identity(veid: u64, name: &str) -> Identity {
         name: name.to_owned(),
         labels: vec![("env".to_owned(), "prod".to_owned())],
         expect: Expect::Running,
+        multiplier: Multiplier::Both,
     }
 }
 

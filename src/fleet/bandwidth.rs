@@ -1,28 +1,40 @@
-//! The transfer allowance in the terms of the vendor's documentation: counter and allowance are both multiplied with
-//! the coefficient of the location. The used share is the same without it.
+//! The transfer allowance. The vendor's documentation multiplies counter and allowance with the coefficient of the location;
+//! the configuration may say otherwise.
 
 use time::{Date, OffsetDateTime};
 
 use super::CounterReading;
+use crate::config::Multiplier;
 use crate::kiwivm::model::ServiceInfo;
 
 /// Transfer used in bytes.
 #[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
-pub fn used(info: &ServiceInfo) -> Option<f64> {
-    multiplied(info.data_counter? as f64, info)
+pub fn used(info: &ServiceInfo, multiplier: Multiplier) -> Option<f64> {
+    of_counter(info.data_counter? as f64, info, multiplier)
 }
 
 /// Transfer allowed in bytes.
 #[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
-pub fn allowance(info: &ServiceInfo) -> Option<f64> {
-    multiplied(info.monthly_data? as f64, info)
+pub fn allowance(info: &ServiceInfo, multiplier: Multiplier) -> Option<f64> {
+    let bytes = info.monthly_data? as f64;
+    match multiplier {
+        Multiplier::Both | Multiplier::Allowance => Some(bytes * coefficient(info)?),
+        Multiplier::None => Some(bytes),
+    }
 }
 
-/// Bytes of the counter, times the multiplier. Responses before 2018 carry no multiplier: 1. With one that is not known,
-/// neither are the bytes.
-pub fn multiplied(bytes: f64, info: &ServiceInfo) -> Option<f64> {
+/// Bytes of the counter as they are shown.
+pub fn of_counter(bytes: f64, info: &ServiceInfo, multiplier: Multiplier) -> Option<f64> {
+    match multiplier {
+        Multiplier::Both => Some(bytes * coefficient(info)?),
+        Multiplier::Allowance | Multiplier::None => Some(bytes),
+    }
+}
+
+/// Responses before 2018 carry no multiplier: 1. One that cannot be read makes what it applies to unknown.
+fn coefficient(info: &ServiceInfo) -> Option<f64> {
     let known = !info.data_multiplier_unusable;
-    known.then(|| bytes * info.data_multiplier.unwrap_or(1.0))
+    known.then(|| info.data_multiplier.unwrap_or(1.0))
 }
 
 /// What the forecast takes from service info that arrived at `at`, Unix seconds.
@@ -30,14 +42,26 @@ pub fn multiplied(bytes: f64, info: &ServiceInfo) -> Option<f64> {
     clippy::cast_precision_loss,
     reason = "samples are 64-bit floats, and times are of this century"
 )]
-pub(super) fn reading(info: &ServiceInfo, at: f64) -> Option<CounterReading> {
+pub(super) fn reading(
+    info: &ServiceInfo,
+    multiplier: Multiplier,
+    at: f64,
+) -> Option<CounterReading> {
+    let bytes = info.data_counter? as f64;
+    // A counter that cannot be multiplied is not shown, so nothing is forecast of it.
+    of_counter(bytes, info, multiplier)?;
     let reset = info.data_next_reset?;
-    let known = !info.data_multiplier_unusable;
-    known.then_some(())?;
+    let allowance = info.monthly_data.map(|bytes| bytes as f64);
     Some(CounterReading {
         at,
-        bytes: info.data_counter? as f64,
-        allowance: info.monthly_data.map(|bytes| bytes as f64),
+        bytes,
+        allowance: match multiplier {
+            // Multiplied alike, so that the multiplier does not matter.
+            Multiplier::Both | Multiplier::None => allowance,
+            Multiplier::Allowance => allowance
+                .zip(coefficient(info))
+                .map(|(bytes, coefficient)| bytes * coefficient),
+        },
         start: period_start(reset)? as f64,
         reset: reset as f64,
     })
@@ -71,25 +95,62 @@ mod tests {
         }
     }
 
-    #[test]
-    fn both_are_multiplied() {
-        let info = info(318_203_948_576, Some(0.33));
-        assert_eq!(used(&info), Some(318_203_948_576.0 * 0.33));
-        assert_eq!(allowance(&info), Some(1_073_741_824_000.0 * 0.33));
+    const PLAN: f64 = 1_073_741_824_000.0;
+    const EACH: [Multiplier; 3] = [Multiplier::Both, Multiplier::Allowance, Multiplier::None];
+
+    fn shown(info: &ServiceInfo) -> [(Option<f64>, Option<f64>); 3] {
+        EACH.map(|multiplier| (used(info, multiplier), allowance(info, multiplier)))
     }
 
     #[test]
-    fn without_a_multiplier_bytes_are_bytes() {
-        assert_eq!(used(&info(7, None)), Some(7.0));
+    fn the_multiplier_applies_to_what_the_configuration_says() {
+        assert_eq!(
+            shown(&info(1000, Some(0.5))),
+            [
+                (Some(500.0), Some(PLAN / 2.0)),
+                (Some(1000.0), Some(PLAN / 2.0)),
+                (Some(1000.0), Some(PLAN)),
+            ]
+        );
+        assert_eq!(shown(&info(7, None)), [(Some(7.0), Some(PLAN)); 3]);
     }
 
     #[test]
-    fn with_a_multiplier_that_is_none_nothing_is_known() {
+    fn an_unusable_multiplier_hides_what_it_applies_to() {
         let info = ServiceInfo {
             data_multiplier_unusable: true,
             ..info(7, None)
         };
-        assert_eq!((used(&info), allowance(&info)), (None, None));
+        assert_eq!(
+            shown(&info),
+            [(None, None), (Some(7.0), None), (Some(7.0), Some(PLAN))]
+        );
+    }
+
+    #[test]
+    fn a_forecast_compares_what_is_shown() {
+        let info = ServiceInfo {
+            data_next_reset: Some(1_792_540_800),
+            ..info(1000, Some(0.5))
+        };
+        let compared = EACH.map(|multiplier| {
+            let reading = reading(&info, multiplier, 1_790_000_000.0).expect("all is known");
+            (reading.bytes, reading.allowance)
+        });
+        assert_eq!(
+            compared,
+            [
+                (1000.0, Some(PLAN)),
+                (1000.0, Some(PLAN / 2.0)),
+                (1000.0, Some(PLAN)),
+            ]
+        );
+        let odd = ServiceInfo {
+            data_multiplier_unusable: true,
+            ..info
+        };
+        let told = EACH.map(|multiplier| reading(&odd, multiplier, 0.0).map(|told| told.allowance));
+        assert_eq!(told, [None, Some(None), Some(Some(PLAN))]);
     }
 
     #[test]

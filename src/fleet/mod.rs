@@ -24,7 +24,7 @@ use std::time::Duration;
 use index::Index;
 
 use crate::clock::Moment;
-use crate::config::{Expect, Shard, Vps};
+use crate::config::{Expect, Multiplier, Shard, Vps};
 use crate::kiwivm::model::Answer;
 use crate::kiwivm::{Call, CallError, Decoded, Veid};
 
@@ -44,6 +44,8 @@ pub struct Identity {
     pub labels: Vec<(String, String)>,
     /// What the alerts take for normal.
     pub expect: Expect,
+    /// What the multiplier of the API applies to.
+    pub multiplier: Multiplier,
 }
 
 impl From<&Vps> for Identity {
@@ -57,6 +59,7 @@ impl From<&Vps> for Identity {
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
             expect: vps.expect,
+            multiplier: vps.multiplier,
         }
     }
 }
@@ -115,7 +118,7 @@ impl Fleet {
                 |identity| match known.iter().position(|v| v.identity.veid == identity.veid) {
                     Some(position) => {
                         let mut kept = known.swap_remove(position);
-                        kept.identity = identity;
+                        kept.reconfigure(identity);
                         kept
                     }
                     None => VpsState::new(identity),

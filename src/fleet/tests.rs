@@ -25,6 +25,7 @@ fn identity(veid: Veid) -> Identity {
         name: veid.to_string(),
         labels: Vec::new(),
         expect: Expect::Running,
+        multiplier: Multiplier::Both,
     }
 }
 
@@ -328,6 +329,7 @@ fn a_vps_is_found_by_number_and_name_also_after_a_reload() {
             name: (*name).to_owned(),
             labels: Vec::new(),
             expect: Expect::Any,
+            multiplier: Multiplier::Both,
         };
         names.iter().map(identity).collect::<Vec<_>>()
     };

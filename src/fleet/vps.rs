@@ -270,11 +270,18 @@ impl VpsState {
         self.update_forecast();
     }
 
+    /// Takes over what a new configuration says of it.
+    pub(super) fn reconfigure(&mut self, identity: Identity) {
+        self.identity = identity;
+        self.update_forecast();
+    }
+
     /// Makes the forecast anew from what is known now.
     fn update_forecast(&mut self) {
         let told_at = self.calls[Call::ServiceInfo.index()].last_success;
         let service = self.service.as_ref().zip(told_at);
-        let Some(reading) = service.and_then(|(known, at)| bandwidth::reading(&known.value, at))
+        let Some(reading) = service
+            .and_then(|(known, at)| bandwidth::reading(&known.value, self.identity.multiplier, at))
         else {
             self.forecast = None;
             return;

@@ -9,7 +9,7 @@ use super::facts::{
     State, Status, Summary, Vps,
 };
 use crate::clock::{BEFORE_START, Moment};
-use crate::config::Expect;
+use crate::config::{Expect, Multiplier};
 use crate::exposition::Reloads;
 use crate::fleet::{Fleet, VpsState, bandwidth};
 use crate::kiwivm::Call;
@@ -103,7 +103,9 @@ fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) ->
         plan: text(|info| &info.plan),
         location: text(|info| &info.location),
         vm_type: service.and_then(|info| Some(info.hypervisor?.name())),
-        bandwidth: service.map_or_else(Bandwidth::default, |info| bandwidth(info, now)),
+        bandwidth: service.map_or_else(Bandwidth::default, |info| {
+            bandwidth(info, vps.identity.multiplier, now)
+        }),
         cpu_throttled: live.and_then(|live| live.cpu_throttled),
         disk_throttled: live.and_then(|live| live.disk_throttled),
         disk: Disk {
@@ -165,8 +167,11 @@ fn state(
 }
 
 /// The transfer allowance, and where it goes.
-fn bandwidth(info: &ServiceInfo, now: Moment) -> Bandwidth {
-    let (used, allowance) = (bandwidth::used(info), bandwidth::allowance(info));
+fn bandwidth(info: &ServiceInfo, multiplier: Multiplier, now: Moment) -> Bandwidth {
+    let (used, allowance) = (
+        bandwidth::used(info, multiplier),
+        bandwidth::allowance(info, multiplier),
+    );
     let used_ratio = used
         .zip(allowance.filter(|allowance| *allowance > 0.0))
         .map(|(used, allowance)| used / allowance);

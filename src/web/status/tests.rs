@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::{BEFORE_START, Moment};
-use crate::config::Expect;
+use crate::config::{Expect, Multiplier};
 use crate::exposition::Reloads;
 use crate::fleet::{Fleet, Identity, Planned};
 use crate::kiwivm::model::{self, Answer, Hypervisor, LiveInfo, Points, ServiceInfo};
@@ -33,6 +33,7 @@ fn fleet(names: &[&str]) -> Fleet {
         name: (*name).to_owned(),
         labels: Vec::new(),
         expect: Expect::Running,
+        multiplier: Multiplier::Both,
     };
     let identities = names.iter().zip(1..).map(identity).collect();
     let mut fleet = Fleet::new(identities, 3.0);

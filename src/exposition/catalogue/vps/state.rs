@@ -155,17 +155,27 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_bandwidth_used_bytes",
-        "Transfer used since the last reset, times the multiplier of the location. May exceed the allowance.",
-        |view, series| series.value(view.service.and_then(bandwidth::used)),
+        "Transfer used since the last reset, times the multiplier of the location unless bandwidth.multiplier says otherwise. May exceed the allowance.",
+        |view, series| {
+            series.value(
+                view.service
+                    .and_then(|info| bandwidth::used(info, view.multiplier())),
+            );
+        },
     ),
     gauge(
         "kiwivm_bandwidth_allowance_bytes",
-        "Transfer allowed until the next reset, times the multiplier of the location.",
-        |view, series| series.value(view.service.and_then(bandwidth::allowance)),
+        "Transfer allowed until the next reset, times the multiplier of the location unless bandwidth.multiplier is none.",
+        |view, series| {
+            series.value(
+                view.service
+                    .and_then(|info| bandwidth::allowance(info, view.multiplier())),
+            );
+        },
     ),
     gauge(
         "kiwivm_bandwidth_multiplier",
-        "Accounting coefficient that used and allowance are multiplied with. If the API omits it, it is taken for 1; if it is unusable, both are absent.",
+        "Accounting coefficient of the location, which bandwidth.multiplier applies to used and allowance. If the API omits it, it is taken for 1; if it is unusable, what it applies to is absent.",
         |view, series| series.value(view.service.and_then(|info| info.data_multiplier)),
     ),
     gauge(
@@ -183,12 +193,15 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_bandwidth_forecast_bytes",
-        "Use of transfer at the next reset, forecast from the usage history and the counter, times the multiplier of the location. Absent in the first hours of a period.",
+        "Use of transfer at the next reset, forecast from the usage history and the counter, multiplied like the used bytes. Absent in the first hours of a period.",
         |view, series| {
-            let bytes = view.forecast.zip(view.service);
-            series.value(
-                bytes.and_then(|(forecast, info)| bandwidth::multiplied(forecast.bytes, info)),
-            );
+            let bytes = view
+                .forecast
+                .zip(view.service)
+                .and_then(|(forecast, info)| {
+                    bandwidth::of_counter(forecast.bytes, info, view.multiplier())
+                });
+            series.value(bytes);
         },
     ),
     gauge(
