@@ -18,7 +18,7 @@ use crate::exposition::format::Format;
 use crate::exposition::{Exposition, UnknownVps};
 use crate::kiwivm::is_loopback;
 use crate::poller::{Poller, Pulse, Reload, SharedFleet, StateFile, fleet_of, lock};
-use crate::web::{self, Gate, Options, Site, Status};
+use crate::web::{self, Discovery, Gate, Options, Site, Status};
 
 /// Not ready for longer than this would only hide the VPSes that do answer.
 const READY_AT_LAST: Duration = Duration::from_secs(60);
@@ -237,6 +237,10 @@ impl Site for Exporter {
         let reloads = self.exposition.reloads();
         let fleet = lock(&self.fleet);
         Status::new(&fleet, reloads, &self.telemetry_path, self.clock.now())
+    }
+
+    fn discovery(&self) -> Discovery {
+        Discovery::new(&lock(&self.fleet))
     }
 
     fn healthy(&self) -> bool {

@@ -172,6 +172,12 @@ impl VpsState {
         self.fresh(self.service.as_ref(), Call::ServiceInfo, staleness, now)
     }
 
+    /// The last service info, however old.
+    #[must_use]
+    pub fn last_service(&self) -> Option<&ServiceInfo> {
+        Some(&self.service.as_ref()?.value)
+    }
+
     /// Live info, while fresh.
     #[must_use]
     pub fn live(&self, staleness: f64, now: Moment) -> Option<&LiveInfo> {

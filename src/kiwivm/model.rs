@@ -85,6 +85,9 @@ pub struct ServiceInfo {
 pub struct IpAddresses {
     /// The first IPv4 address, else the first address; `None` when there is none.
     pub primary: Option<String>,
+    /// The first IPv6 address that is no base of a subnet.
+    #[serde(default)]
+    pub host_ipv6: Option<String>,
     /// Number of IPv4 addresses.
     pub ipv4: u64,
     /// Number of IPv6 addresses or subnets.

@@ -5,6 +5,7 @@ mod checks;
 mod client_certificate;
 mod config;
 mod connections;
+mod discovery;
 mod gate;
 mod guard;
 mod handshake;
@@ -20,6 +21,7 @@ mod status;
 mod throttle;
 mod turns;
 
+pub use discovery::Discovery;
 pub use gate::{Gate, validate};
 pub use healthcheck::healthcheck;
 pub use listen::{BindError, bind, inherited};
@@ -47,6 +49,11 @@ pub trait Site: Send + Sync + 'static {
 
     /// What the status page tells.
     fn status(&self) -> Status;
+
+    /// The targets for service discovery.
+    fn discovery(&self) -> Discovery {
+        Discovery::default()
+    }
 
     /// Whether the process works.
     fn healthy(&self) -> bool {

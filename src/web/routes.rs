@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::checks::is_cross_origin;
 use super::connections::{Connection, Connections, Responding};
+use super::discovery;
 use super::negotiation::{Form, header};
 use super::server::Shared;
 use super::status::CONTENT_SECURITY_POLICY as POLICY;
@@ -34,6 +35,8 @@ const REST: u32 = 3;
 
 /// The status for scripts.
 const STATUS_JSON: &str = "/status.json";
+/// Service discovery for Prometheus.
+const DISCOVERY: &str = "/sd";
 
 /// A body as one piece.
 pub struct Answer(Option<Piece>);
@@ -126,7 +129,7 @@ async fn route<S: Site>(
     let known = path == shared.options.telemetry_path
         || matches!(
             path,
-            "/" | STATUS_JSON | "/-/healthy" | "/-/ready" | "/-/reload"
+            "/" | STATUS_JSON | DISCOVERY | "/-/healthy" | "/-/ready" | "/-/reload"
         );
     if !known {
         return plain(
@@ -189,9 +192,9 @@ async fn limited<S: Site>(
     path: &str,
     request: &Request<impl Body>,
 ) -> Response<Answer> {
-    let status = matches!(path, "/" | STATUS_JSON);
+    let own = matches!(path, "/" | STATUS_JSON | DISCOVERY);
     let vps = request.uri().query().map(named_vps).unwrap_or_default();
-    let turn = if status || !vps.is_empty() {
+    let turn = if own || !vps.is_empty() {
         let turn = shared.turns.take(connection.client);
         let Ok(turn) = tokio::time::timeout(LONGEST_WAIT, turn).await else {
             return busy("Too many requests for pages of their own.\n");
@@ -210,10 +213,10 @@ async fn limited<S: Site>(
         }
     };
     let started = Instant::now();
-    let mut response = if status {
-        self::status(shared, path == STATUS_JSON, request)
-    } else {
-        metrics(shared, request, &vps)
+    let mut response = match path {
+        DISCOVERY => discovery(shared, request.uri().query().unwrap_or_default()),
+        "/" | STATUS_JSON => status(shared, path == STATUS_JSON, request),
+        _ => metrics(shared, request, &vps),
     };
     if let Some(turn) = turn {
         turn.end_after(started.elapsed() * REST);
@@ -264,15 +267,31 @@ fn metrics<S: Site>(
     }
 }
 
+/// The targets, once any is known: Prometheus keeps its last ones when a request fails, and drops those that a list lacks.
+fn discovery<S: Site>(shared: &Shared<S>, query: &str) -> Response<Answer> {
+    let query = match discovery::Query::parse(pairs(query).into_iter()) {
+        Ok(query) => query,
+        Err(error) => return plain(StatusCode::BAD_REQUEST, format!("{error}\n")),
+    };
+    let discovery = shared.site.discovery();
+    if !shared.site.ready() || discovery.is_empty() {
+        return busy("The addresses of the VPSes are not known yet.\n");
+    }
+    let headers = common_headers("application/json");
+    respond(StatusCode::OK, headers, discovery.json(&query).into())
+}
+
 /// The values of `vps` in a query.
 fn named_vps(query: &str) -> Vec<String> {
+    let pairs = pairs(query).into_iter();
+    let named = pairs.filter(|(name, _)| name == "vps");
+    named.map(|(_, value)| value).collect()
+}
+
+/// The names and values of a query.
+fn pairs(query: &str) -> Vec<(String, String)> {
     reqwest::Url::parse(&format!("http://query/?{query}"))
-        .map(|url| {
-            url.query_pairs()
-                .filter(|(name, _)| name == "vps")
-                .map(|(_, value)| value.into_owned())
-                .collect()
-        })
+        .map(|url| url.query_pairs().into_owned().collect())
         .unwrap_or_default()
 }
 

@@ -44,6 +44,7 @@ mod prometheus;
 mod requests;
 mod responses;
 mod server;
+mod service_discovery;
 mod shards;
 mod simulator;
 mod simulator_commands;

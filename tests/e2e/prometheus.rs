@@ -284,6 +284,14 @@ impl Prometheus {
         self.ask("query_range", &parameters).await
     }
 
+    /// The targets that it scrapes.
+    pub async fn active_targets(&self) -> Vec<Value> {
+        let url = format!("{}/api/v1/targets?state=active", self.process.url);
+        let response: Value = serde_json::from_str(&get(&url).await).expect("it is JSON");
+        let targets = response["data"]["activeTargets"].as_array();
+        targets.cloned().unwrap_or_default()
+    }
+
     async fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> Vec<Value> {
         let url = reqwest::Url::parse_with_params(
             &format!("{}/api/v1/{what}", self.process.url),

@@ -95,7 +95,13 @@ fn addresses(fields: &mut Fields) -> Option<IpAddresses> {
         let text = Loose::parse(item).and_then(|item| item.text());
         let address = text.ok().flatten().unwrap_or_default();
         match is_ipv6(&address) {
-            Some(true) => addresses.ipv6 += 1,
+            Some(true) => {
+                addresses.ipv6 += 1;
+                // A /64 is listed by its base, `2001:db8:12:34::`.
+                if !address.ends_with("::") && !address.contains('/') {
+                    addresses.host_ipv6.get_or_insert_with(|| address.clone());
+                }
+            }
             Some(false) => {
                 addresses.ipv4 += 1;
                 addresses.primary.get_or_insert_with(|| address.clone());

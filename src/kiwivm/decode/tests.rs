@@ -82,6 +82,7 @@ fn kvm() -> ServiceInfo {
         ipv6_subnets_limit: Some(3),
         ip_addresses: Some(IpAddresses {
             primary: text("192.0.2.10"),
+            host_ipv6: None,
             ipv4: 1,
             ipv6: 1,
         }),
@@ -117,6 +118,7 @@ fn ovz() -> ServiceInfo {
         ipv6_subnets_limit: Some(3),
         ip_addresses: Some(IpAddresses {
             primary: text("192.0.2.77"),
+            host_ipv6: text("2001:db8:77::5"),
             ipv4: 1,
             ipv6: 2,
         }),
@@ -143,6 +145,7 @@ fn service_info_variants() {
             ServiceInfo {
                 ip_addresses: Some(IpAddresses {
                     primary: text("192.0.2.10"),
+                    host_ipv6: None,
                     ipv4: 1,
                     ipv6: 0,
                 }),
