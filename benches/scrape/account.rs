@@ -38,6 +38,7 @@ pub fn fleet_of(count: u64, now: Moment) -> SharedFleet {
         labels: vec![("env".to_owned(), "prod".to_owned())],
         expect: Expect::Running,
         multiplier: Multiplier::Both,
+        thresholds: std::sync::Arc::default(),
     };
     let mut fleet = Fleet::new((1..=count).map(identity).collect(), 3.0);
     let others: Vec<_> = ANSWERS

@@ -1,6 +1,7 @@
 //! From the merged list of VPSes to [`Vps`]es.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use figment::value::{Dict, Value};
 
@@ -8,9 +9,10 @@ use super::key_source::{KeySource, key_of_variable, parse_key, read_key_file, wo
 use super::locate::join;
 use super::problem::Problem;
 use super::reader::{Reader, in_line, text, whole};
+use super::thresholds::THRESHOLDS;
 use super::validate::{BANDWIDTH, Folders, INTERVALS, Origin, Single, intervals, multiplier};
 use super::vps_file::{Export, Row};
-use super::{Expect, Intervals, Multiplier, Vps};
+use super::{Expect, Intervals, Multiplier, Thresholds, Vps};
 use crate::kiwivm::{ApiKey, Veid};
 
 /// Keys of a VPS.
@@ -25,6 +27,7 @@ pub const KEYS: &[&str] = &[
     "intervals",
     "budget",
     "bandwidth",
+    "thresholds",
 ];
 
 /// Keys of `budget` of a VPS.
@@ -67,10 +70,11 @@ const RESERVED_LABELS: &[&str] = &[
 const LONGEST_NAME: usize = 100;
 
 /// What holds for a VPS that says nothing else.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Defaults {
     pub intervals: Intervals,
     pub multiplier: Multiplier,
+    pub thresholds: Arc<Thresholds>,
 }
 
 /// The VPSes of the list, or the single one of the environment; `None` for those of other shards, and together with a
@@ -78,7 +82,7 @@ pub struct Defaults {
 pub fn fleet(
     reader: &mut Reader,
     value: Option<&Value>,
-    defaults: Defaults,
+    defaults: &Defaults,
     origin: &Origin<'_>,
 ) -> Vec<Option<Vps>> {
     let (single, shard) = (origin.single, origin.shard);
@@ -198,7 +202,7 @@ fn refuse_duplicates(reader: &mut Reader, entries: &[Entry]) {
 fn single_vps(
     reader: &mut Reader,
     single: &Single<'_>,
-    defaults: Defaults,
+    defaults: &Defaults,
     folders: &Folders,
 ) -> Option<Vps> {
     let veid = single
@@ -245,6 +249,7 @@ fn single_vps(
         expect: Expect::Running,
         intervals: defaults.intervals,
         multiplier: defaults.multiplier,
+        thresholds: Arc::clone(&defaults.thresholds),
         quota_group: None,
     })
 }
@@ -253,7 +258,7 @@ fn vps(
     reader: &mut Reader,
     entry: &Value,
     at: String,
-    defaults: Defaults,
+    defaults: &Defaults,
     origin: &Origin<'_>,
 ) -> Option<Entry> {
     let path = at.as_str();
@@ -310,6 +315,9 @@ fn vps(
     let own = join(path, "bandwidth");
     let bandwidth = reader.section(section.get("bandwidth"), &own, BANDWIDTH);
     let multiplier = multiplier(reader, &bandwidth, &own).unwrap_or(defaults.multiplier);
+    let own = join(path, "thresholds");
+    let thresholds_section = reader.section(section.get("thresholds"), &own, THRESHOLDS);
+    let thresholds = Thresholds::read_own(reader, &thresholds_section, &own, &defaults.thresholds);
     let own = join(path, "budget");
     let budget = reader.section(section.get("budget"), &own, BUDGET);
     let quota_group = name(reader, &budget, &own, "group");
@@ -324,6 +332,7 @@ fn vps(
         expect: expect.unwrap_or(Expect::Running),
         intervals,
         multiplier,
+        thresholds: Arc::clone(&thresholds),
         quota_group,
     });
     Some(Entry {

@@ -10,6 +10,7 @@ mod locate;
 mod problem;
 mod reader;
 mod shard;
+mod thresholds;
 mod units;
 mod validate;
 mod vps_file;
@@ -23,6 +24,7 @@ pub(crate) use locate::join;
 pub use problem::{ConfigErrors, Problem, Warning};
 pub(crate) use reader::{Reader, duration, nearest, shows_no_secret, text, whole};
 pub use shard::Shard;
+pub use thresholds::{Threshold, Thresholds};
 pub use units::parse_duration;
 pub use vps_file::{Fingerprint, VpsFile};
 
@@ -30,6 +32,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -73,6 +76,8 @@ pub struct Config {
     pub collect: Collect,
     /// What the multiplier applies to for every VPS that has none of its own.
     pub multiplier: Multiplier,
+    /// The limits of the alerts for every VPS that has none of its own.
+    pub thresholds: Arc<Thresholds>,
     /// Names of other exporters to serve too.
     pub compatibility: Vec<Compatibility>,
     /// Which part of the VPSes is here.
@@ -252,6 +257,8 @@ pub struct Vps {
     pub intervals: Intervals,
     /// Its own choice, else that of the configuration.
     pub multiplier: Multiplier,
+    /// Its own limits where it has any, else those of the configuration.
+    pub thresholds: Arc<Thresholds>,
     /// VPSes with the same name here share a quota of API points, and share it with no others, whatever
     /// [`Budget::scope`] says.
     pub quota_group: Option<String>,
@@ -287,6 +294,7 @@ impl Config {
         staleness: f64,
         credentials: impl IntoIterator<Item = (String, Veid, ApiKey)>,
     ) -> Self {
+        let thresholds = Arc::<Thresholds>::default();
         let simulated = |(name, veid, key): (String, Veid, ApiKey)| Vps {
             name,
             veid,
@@ -296,10 +304,12 @@ impl Config {
             expect: Expect::Running,
             intervals,
             multiplier: Multiplier::default(),
+            thresholds: Arc::clone(&thresholds),
             quota_group: None,
         };
         let vps: Vec<Vps> = credentials.into_iter().map(simulated).collect();
         Self {
+            thresholds,
             api: Api {
                 endpoint,
                 concurrency: Concurrency::Auto,

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use figment::value::{Dict, Value};
@@ -11,12 +12,13 @@ use super::fleet::{Defaults, fleet};
 use super::key_source::world_readable;
 use super::locate::join;
 use super::reader::{Reader, duration, flag, real, size, text, whole};
+use super::thresholds::THRESHOLDS;
 use super::units::show_duration;
 use super::vps_file::Export;
 use super::{
     Api, Budget, Collect, Compatibility, Concurrency, Config, DEFAULT_DOWNLOAD, DEFAULT_ENDPOINT,
     DEFAULT_INTERVALS, DEFAULT_SHARE, DEFAULT_STALENESS, Intervals, LONGEST_INTERVAL, Multiplier,
-    SHORTEST_INTERVAL, Scope, Shard,
+    SHORTEST_INTERVAL, Scope, Shard, Thresholds,
 };
 use crate::kiwivm::is_loopback;
 
@@ -32,6 +34,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
         &["snapshots", "backups", "policy", "audit", "locations"],
     ),
     ("bandwidth", BANDWIDTH),
+    ("thresholds", THRESHOLDS),
 ];
 /// Keys of a section of bandwidth.
 pub const BANDWIDTH: &[&str] = &["multiplier"];
@@ -100,7 +103,7 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
     };
     let (api_section, budget_section) = (section("api"), section("budget"));
     let (intervals_section, collect_section) = (section("intervals"), section("collect"));
-    let bandwidth_section = section("bandwidth");
+    let (bandwidth_section, thresholds_section) = (section("bandwidth"), section("thresholds"));
 
     let api = api(reader, &api_section);
     let budget = budget(reader, &budget_section);
@@ -127,8 +130,9 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
     let defaults = Defaults {
         intervals,
         multiplier: multiplier(reader, &bandwidth_section, "bandwidth").unwrap_or_default(),
+        thresholds: Thresholds::read(reader, &thresholds_section, "thresholds", &Arc::default()),
     };
-    let fleet = fleet(reader, top.get("vps"), defaults, origin);
+    let fleet = fleet(reader, top.get("vps"), &defaults, origin);
     let vps_of_all_shards = fleet.len();
     Some(Config {
         api: api?,
@@ -138,6 +142,7 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
         state_file,
         collect,
         multiplier: defaults.multiplier,
+        thresholds: defaults.thresholds,
         compatibility,
         shard: origin.shard,
         vps_of_all_shards,

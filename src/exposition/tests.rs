@@ -29,6 +29,7 @@ pub(super) fn identity(veid: u64, name: &str) -> Identity {
         labels: vec![("env".to_owned(), "prod".to_owned())],
         expect: Expect::Running,
         multiplier: Multiplier::Both,
+        thresholds: std::sync::Arc::default(),
     }
 }
 

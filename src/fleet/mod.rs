@@ -19,12 +19,13 @@ pub use totals::{Deferral, PointsUse, StateWrites, Totals};
 pub use usage::{LATE, UsageHistory, UsageReading, UsageTotals, plausible};
 pub use vps::{CallRecord, Known, VpsState};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use index::Index;
 
 use crate::clock::Moment;
-use crate::config::{Expect, Multiplier, Shard, Vps};
+use crate::config::{Expect, Multiplier, Shard, Thresholds, Vps};
 use crate::kiwivm::model::Answer;
 use crate::kiwivm::{Call, CallError, Decoded, Veid};
 
@@ -46,6 +47,8 @@ pub struct Identity {
     pub expect: Expect,
     /// What the multiplier of the API applies to.
     pub multiplier: Multiplier,
+    /// The limits of its alerts.
+    pub thresholds: Arc<Thresholds>,
 }
 
 impl From<&Vps> for Identity {
@@ -60,6 +63,7 @@ impl From<&Vps> for Identity {
                 .collect(),
             expect: vps.expect,
             multiplier: vps.multiplier,
+            thresholds: Arc::clone(&vps.thresholds),
         }
     }
 }

@@ -26,6 +26,7 @@ fn identity(veid: Veid) -> Identity {
         labels: Vec::new(),
         expect: Expect::Running,
         multiplier: Multiplier::Both,
+        thresholds: std::sync::Arc::default(),
     }
 }
 
@@ -330,6 +331,7 @@ fn a_vps_is_found_by_number_and_name_also_after_a_reload() {
             labels: Vec::new(),
             expect: Expect::Any,
             multiplier: Multiplier::Both,
+            thresholds: std::sync::Arc::default(),
         };
         names.iter().map(identity).collect::<Vec<_>>()
     };

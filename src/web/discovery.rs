@@ -175,6 +175,7 @@ mod tests {
                 .collect(),
             expect: Expect::Running,
             multiplier: crate::config::Multiplier::default(),
+            thresholds: std::sync::Arc::default(),
         }
     }
 

@@ -1,9 +1,10 @@
-//! Why somebody should look at a VPS: the alerts that need no history, with their default thresholds.
+//! Why somebody should look at a VPS: the alerts that need no history, with the thresholds of the configuration.
 
 use super::derive::whole;
 use super::facts::{Concern, Level, State, Vps};
 use super::words::{Count, Percent, Span, Utc};
 use crate::clock::Moment;
+use crate::config::{Threshold as T, Thresholds};
 use crate::exposition::Reloads;
 use crate::fleet::VpsState;
 use crate::kiwivm::Call;
@@ -12,28 +13,38 @@ use Level::{Critical, Info, Warning};
 
 /// So long into a period its pace is worth a warning.
 const TRUSTED_PACE: i64 = 7 * 86_400;
-/// A deadline so near is critical.
-const DEADLINE_NEAR: i64 = 86_400;
 
 /// Collects concerns.
-#[derive(Default)]
-struct Concerns(Vec<Concern>);
+struct Concerns<'a> {
+    thresholds: &'a Thresholds,
+    found: Vec<Concern>,
+}
 
-impl Concerns {
-    fn add(&mut self, level: Level, alert: &'static str, text: String) {
-        self.0.push(Concern { level, alert, text });
+impl<'a> Concerns<'a> {
+    const fn new(thresholds: &'a Thresholds) -> Self {
+        Self {
+            thresholds,
+            found: Vec::new(),
+        }
     }
 
-    /// Above the first threshold a warning, above the second critical.
+    fn add(&mut self, level: Level, alert: &'static str, text: String) {
+        self.found.push(Concern { level, alert, text });
+    }
+
+    /// Above the limit of the warning, or above the critical one.
     fn above(
         &mut self,
         value: Option<f64>,
-        thresholds: [f64; 2],
+        thresholds: [Option<T>; 2],
         alert: &'static str,
         text: impl Fn(Percent) -> String,
     ) {
         let Some(value) = value else { return };
-        let [warning, critical] = thresholds.map(|threshold| value >= threshold);
+        let [warning, critical] = thresholds.map(|threshold| {
+            let limit = threshold.and_then(|threshold| self.thresholds.get(threshold));
+            limit.is_some_and(|limit| value >= limit)
+        });
         if critical {
             self.add(Critical, alert, text(Percent(value)));
         } else if warning {
@@ -43,8 +54,8 @@ impl Concerns {
 }
 
 /// What concerns all VPSes, or the exporter.
-pub fn of_fleet(vps: &[Vps], reloads: Reloads) -> Vec<Concern> {
-    let mut concerns = Concerns::default();
+pub fn of_fleet(vps: &[Vps], thresholds: &Thresholds, reloads: Reloads) -> Vec<Concern> {
+    let mut concerns = Concerns::new(thresholds);
     let asked = |vps: &&Vps| {
         !matches!(
             vps.state,
@@ -53,7 +64,14 @@ pub fn of_fleet(vps: &[Vps], reloads: Reloads) -> Vec<Concern> {
     };
     let all = vps.iter().filter(asked).count();
     let silent = vps.iter().filter(asked).filter(|vps| !vps.up).count();
-    if all > 1 && 2 * silent >= all {
+    #[expect(clippy::cast_precision_loss, reason = "VPSes are few")]
+    let part = silent as f64 / all.max(1) as f64;
+    if all > 1
+        && silent > 0
+        && thresholds
+            .get(T::ApiFailing)
+            .is_some_and(|limit| part >= limit)
+    {
         let text =
             format!("{silent} of {all} VPSes give no answer: the API, or the way to it, fails.");
         concerns.add(Critical, "KiwiVMAPIFailing", text);
@@ -62,7 +80,7 @@ pub fn of_fleet(vps: &[Vps], reloads: Reloads) -> Vec<Concern> {
         let text = "The configuration could not be loaded again: the one from before stays in force. The log tells what is wrong.";
         concerns.add(Warning, "KiwiVMReloadFailed", text.to_owned());
     }
-    concerns.0
+    concerns.found
 }
 
 /// What concerns one VPS, worst first. `told` is what is told about it otherwise.
@@ -73,7 +91,7 @@ pub fn of_vps(
     staleness: f64,
     now: Moment,
 ) -> Vec<Concern> {
-    let mut concerns = Concerns::default();
+    let mut concerns = Concerns::new(&vps.identity.thresholds);
     if told.state == State::KeyRefused {
         let text = if vps.without_key {
             "There is no usable key: nothing is known about this VPS."
@@ -92,13 +110,13 @@ pub fn of_vps(
     }
     silence(&mut concerns, told, vps, staleness, now);
     concerns
-        .0
+        .found
         .sort_by_key(|concern| std::cmp::Reverse(concern.level));
-    concerns.0
+    concerns.found
 }
 
 /// Suspension, allowance, addresses, abuse.
-fn account(concerns: &mut Concerns, told: &Vps, info: &ServiceInfo, now: Moment) {
+fn account(concerns: &mut Concerns<'_>, told: &Vps, info: &ServiceInfo, now: Moment) {
     let bandwidth = &told.bandwidth;
     let reset = bandwidth.reset_timestamp_seconds;
     // What was used before a reset that is over says nothing.
@@ -113,9 +131,15 @@ fn account(concerns: &mut Concerns, told: &Vps, info: &ServiceInfo, now: Moment)
         };
         concerns.add(Critical, "KiwiVMSuspended", text.to_owned());
     } else {
-        concerns.above(used, [0.8, 0.95], "KiwiVMBandwidthNearlyUsed", |used| {
-            format!("{used} of the transfer allowance is used.")
-        });
+        concerns.above(
+            used,
+            [
+                Some(T::BandwidthUsedWarning),
+                Some(T::BandwidthUsedCritical),
+            ],
+            "KiwiVMBandwidthNearlyUsed",
+            |used| format!("{used} of the transfer allowance is used."),
+        );
         let trusted = bandwidth
             .period_start_timestamp_seconds
             .is_some_and(|start| whole(now.unix) - start >= TRUSTED_PACE);
@@ -137,12 +161,15 @@ fn account(concerns: &mut Concerns, told: &Vps, info: &ServiceInfo, now: Moment)
         concerns.add(Critical, "KiwiVMAddressNullRouted", text);
     }
     let abuse = ratio(info.abuse_points, info.abuse_points_limit);
-    concerns.above(abuse, [0.5, 0.8], "KiwiVMAbusePointsHigh", |abuse| {
-        format!("{abuse} of the abuse points of this year are reached.")
-    });
+    concerns.above(
+        abuse,
+        [Some(T::AbusePointsWarning), Some(T::AbusePointsCritical)],
+        "KiwiVMAbusePointsHigh",
+        |abuse| format!("{abuse} of the abuse points of this year are reached."),
+    );
 }
 
-fn policy(concerns: &mut Concerns, told: &Vps, service: Option<&ServiceInfo>, now: Moment) {
+fn policy(concerns: &mut Concerns<'_>, told: &Vps, service: Option<&ServiceInfo>, now: Moment) {
     let flagged = service.and_then(|info| info.policy_violation) == Some(true);
     let open = match told.policy_cases_open {
         Some(0) | None if !flagged => return,
@@ -164,7 +191,9 @@ fn policy(concerns: &mut Concerns, told: &Vps, service: Option<&ServiceInfo>, no
             } else {
                 format!("{open}, and its deadline has passed.")
             };
-            if left <= DEADLINE_NEAR {
+            let near = concerns.thresholds.get(T::PolicyDeadline);
+            #[expect(clippy::cast_precision_loss, reason = "seconds of years")]
+            if near.is_some_and(|near| left as f64 <= near) {
                 concerns.add(Critical, "KiwiVMPolicyDeadlineNear", text);
             } else {
                 concerns.add(Warning, "KiwiVMPolicyViolationOpen", text);
@@ -179,7 +208,7 @@ fn policy(concerns: &mut Concerns, told: &Vps, service: Option<&ServiceInfo>, no
 }
 
 /// Whether it is on, as it should be.
-fn power(concerns: &mut Concerns, told: &Vps) {
+fn power(concerns: &mut Concerns<'_>, told: &Vps) {
     match (told.expected_state, told.state) {
         (Some(State::Running), State::Stopped | State::Other) => concerns.add(
             Critical,
@@ -201,7 +230,7 @@ fn power(concerns: &mut Concerns, told: &Vps) {
 }
 
 /// Throttling, disk, memory.
-fn guest(concerns: &mut Concerns, told: &Vps, live: &LiveInfo, service: Option<&ServiceInfo>) {
+fn guest(concerns: &mut Concerns<'_>, told: &Vps, live: &LiveInfo, service: Option<&ServiceInfo>) {
     if live.cpu_throttled == Some(true) {
         let text = "The CPU is throttled for high usage. The vendor lifts it after two hours.";
         concerns.add(Warning, "KiwiVMCPUThrottled", text.to_owned());
@@ -213,12 +242,17 @@ fn guest(concerns: &mut Concerns, told: &Vps, live: &LiveInfo, service: Option<&
     let disk = ratio(told.disk.used_bytes, told.disk.size_bytes);
     match service.and_then(|info| info.hypervisor) {
         Some(Hypervisor::OpenVz) => {
-            concerns.above(disk, [0.85, 0.95], "KiwiVMDiskNearlyFull", |used| {
-                format!("{used} of the disk quota is used.")
-            });
+            concerns.above(
+                disk,
+                [Some(T::DiskUsedWarning), Some(T::DiskUsedCritical)],
+                "KiwiVMDiskNearlyFull",
+                |used| format!("{used} of the disk quota is used."),
+            );
         }
         Some(Hypervisor::Kvm) => {
-            if let Some(mapped) = disk.filter(|mapped| *mapped >= 0.9) {
+            let limit = concerns.thresholds.get(T::DiskMapped);
+            if let Some(mapped) = disk.filter(|mapped| limit.is_some_and(|limit| *mapped >= limit))
+            {
                 let text = format!(
                     "{} of the disk image is mapped: trim in the guest.",
                     Percent(mapped)
@@ -231,22 +265,35 @@ fn guest(concerns: &mut Concerns, told: &Vps, live: &LiveInfo, service: Option<&
     let inodes = ratio(live.inodes_used, live.inodes_limit);
     concerns.above(
         inodes,
-        [0.9, f64::INFINITY],
+        [Some(T::InodesUsed), None],
         "KiwiVMInodesNearlyUsed",
         |used| format!("{used} of the inodes are used."),
     );
     let memory = &told.memory;
     let available = ratio(memory.available_bytes, memory.total_bytes);
-    let used = available.map(|available| 1.0 - available);
-    concerns.above(used, [0.9, 0.95], "KiwiVMMemoryLow", |used| {
-        format!("Only {} of the memory is available.", Percent(1.0 - used.0))
-    });
+    let thresholds = concerns.thresholds;
+    let below = |threshold: T| {
+        let limit = thresholds.get(threshold);
+        available.filter(|available| limit.is_some_and(|limit| *available <= limit))
+    };
+    let critical = below(T::MemoryAvailableCritical);
+    if let Some(scarce) = critical.or(below(T::MemoryAvailableWarning)) {
+        let level = if critical.is_some() {
+            Critical
+        } else {
+            Warning
+        };
+        let text = format!("Only {} of the memory is available.", Percent(scarce));
+        concerns.add(level, "KiwiVMMemoryLow", text);
+    }
     let swap_used = memory.swap_total_bytes.zip(memory.swap_free_bytes);
     let swap = ratio(
         swap_used.map(|(total, free)| total.saturating_sub(free)),
         memory.swap_total_bytes,
     );
-    if let Some(swap) = swap.filter(|swap| *swap >= 0.8 && available.is_some_and(|a| a <= 0.2)) {
+    let limit = concerns.thresholds.get(T::SwapUsed);
+    let swap = swap.filter(|swap| limit.is_some_and(|limit| *swap >= limit));
+    if let Some(swap) = swap.filter(|_| below(T::SwapMemoryAvailable).is_some()) {
         let text = format!(
             "{} of the swap is used and memory is scarce.",
             Percent(swap)
@@ -256,7 +303,7 @@ fn guest(concerns: &mut Concerns, told: &Vps, live: &LiveInfo, service: Option<&
 }
 
 /// That no answer tells its state any more.
-fn silence(concerns: &mut Concerns, told: &Vps, vps: &VpsState, staleness: f64, now: Moment) {
+fn silence(concerns: &mut Concerns<'_>, told: &Vps, vps: &VpsState, staleness: f64, now: Moment) {
     if told.state != State::Unknown {
         return;
     }

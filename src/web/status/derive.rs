@@ -1,6 +1,7 @@
 //! From what is known to what is told. Freshness is that of the metrics.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::concerns::{of_fleet, of_vps};
@@ -9,7 +10,7 @@ use super::facts::{
     State, Status, Summary, Vps,
 };
 use crate::clock::{BEFORE_START, Moment};
-use crate::config::{Expect, Multiplier};
+use crate::config::{Expect, Multiplier, Thresholds};
 use crate::exposition::Reloads;
 use crate::fleet::{Fleet, VpsState, bandwidth};
 use crate::kiwivm::Call;
@@ -34,7 +35,7 @@ impl Status {
         Self {
             timestamp_seconds: whole(now.unix),
             summary: summary(&vps),
-            concerns: of_fleet(&vps, reloads),
+            concerns: of_fleet(&vps, &common_thresholds(fleet), reloads),
             vps,
             api_points: ApiPoints {
                 shared: fleet.totals().points.shared,
@@ -53,6 +54,12 @@ impl Status {
             },
         }
     }
+}
+
+/// The limits of what concerns all VPSes together, which all of them have.
+fn common_thresholds(fleet: &Fleet) -> Arc<Thresholds> {
+    let first = fleet.vps().first();
+    first.map_or_else(Arc::default, |vps| Arc::clone(&vps.identity.thresholds))
 }
 
 fn summary(vps: &[Vps]) -> Summary {

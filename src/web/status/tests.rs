@@ -34,6 +34,7 @@ fn fleet(names: &[&str]) -> Fleet {
         labels: Vec::new(),
         expect: Expect::Running,
         multiplier: Multiplier::Both,
+        thresholds: std::sync::Arc::default(),
     };
     let identities = names.iter().zip(1..).map(identity).collect();
     let mut fleet = Fleet::new(identities, 3.0);

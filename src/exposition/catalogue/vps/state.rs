@@ -1,7 +1,7 @@
 //! What a VPS is, what state it is in, and what its plan allows.
 
 use super::{VpsMetric, gauge, labelled_gauge};
-use crate::config::Expect;
+use crate::config::{Expect, Threshold};
 use crate::fleet::bandwidth;
 use crate::kiwivm::model::{Hypervisor, Status};
 
@@ -35,6 +35,17 @@ pub(super) const METRICS: &[VpsMetric] = &[
                 Expect::Stopped => Some(false),
                 Expect::Any => None,
             });
+        },
+    ),
+    labelled_gauge(
+        "kiwivm_threshold",
+        &["threshold"],
+        "Limit of an alert for this VPS, from the configuration. Absent while it is off.",
+        |view, series| {
+            for threshold in Threshold::ALL {
+                let limit = view.vps.identity.thresholds.get(threshold);
+                series.labelled(&[("threshold", threshold.name())], limit);
+            }
         },
     ),
     gauge(
