@@ -33,38 +33,45 @@ pub const KEYS: &[&str] = &[
 /// Keys of `budget` of a VPS.
 pub const BUDGET: &[&str] = &["group"];
 
-/// Labels that metrics of this exporter, or Prometheus itself, already have.
-const RESERVED_LABELS: &[&str] = &[
-    "veid",
-    "vps",
-    "job",
-    "instance",
-    "status",
-    "window",
+/// Labels that say which VPS a series is about, and from which exporter.
+const IDENTITY_LABELS: &[&str] = &["veid", "vps", "job", "instance"];
+
+/// Labels that metrics of this exporter already have, and those that Prometheus gives to histograms and alerts.
+const TAKEN_LABELS: &[&str] = &[
+    "alertname",
+    "alertstate",
     "call",
-    "reason",
-    "outcome",
-    "family",
-    "resource",
-    "location",
-    "location_id",
     "clearable",
+    "datacenter",
+    "family",
     "field",
     "hostname",
-    "vm_type",
-    "plan",
-    "os",
-    "node",
-    "datacenter",
     "ip_address",
-    "version",
+    "le",
+    "location",
+    "location_id",
+    "node",
+    "os",
+    "outcome",
+    "plan",
+    "quantile",
+    "reason",
+    "resource",
     "revision",
     "rustc",
-    "le",
-    "quantile",
-    "alertname",
     "severity",
+    "status",
+    "threshold",
+    "version",
+    "vm_type",
+    "window",
 ];
+
+/// True unless a VPS may have a label of this name.
+#[cfg(test)]
+pub(crate) fn is_taken_label(name: &str) -> bool {
+    IDENTITY_LABELS.contains(&name) || TAKEN_LABELS.contains(&name)
+}
 
 /// Names are labels and appear in log lines, where a longer one would hide the message.
 const LONGEST_NAME: usize = 100;
@@ -377,10 +384,15 @@ fn labels(reader: &mut Reader, section: &Dict, path: &str) -> BTreeMap<String, S
             && !name.starts_with("__");
         if !valid {
             reader.problem(&path, "a label name must be letters, digits and underscores, and not begin with a digit or two underscores");
-        } else if RESERVED_LABELS.contains(&name.as_str()) {
+        } else if IDENTITY_LABELS.contains(&name.as_str()) {
             reader.problem(
                 &join(&path, name),
-                "is a label that metrics already have: choose another name",
+                "tells the VPS and its exporter apart from others: choose another name",
+            );
+        } else if TAKEN_LABELS.contains(&name.as_str()) {
+            reader.problem(
+                &join(&path, name),
+                format!("metrics or alerts have a label {name} already: choose another name, such as my_{name}"),
             );
         } else if let Some(value) = text(value) {
             labels.insert(name.clone(), value);

@@ -17,6 +17,8 @@ mod vps_file;
 mod yaml;
 
 pub(crate) use file::read;
+#[cfg(test)]
+pub(crate) use fleet::is_taken_label;
 pub use key_source::{KeySource, read_key_file};
 pub(crate) use load::read_file;
 pub use load::{Source, load};
@@ -249,7 +251,7 @@ pub struct Vps {
     pub key: Result<ApiKey, Problem>,
     /// The source of the key.
     pub key_source: KeySource,
-    /// Labels of `kiwivm_vps_labels`.
+    /// Labels of every series of it, beside `veid` and `vps`.
     pub labels: BTreeMap<String, String>,
     /// What the alerts take for normal.
     pub expect: Expect,

@@ -157,7 +157,7 @@ vps:
             "config.yaml:7: intervals.usage: must be a duration such as 90s, 5m or 2h",
             "config.yaml:8: staleness: must be a number from 1 to 1000",
             "config.yaml:10: vps[0]: has api_key and api_key_file: leave one of them out",
-            "config.yaml:17: vps[1].labels.veid: is a label that metrics already have: choose another name",
+            "config.yaml:17: vps[1].labels.veid: tells the VPS and its exporter apart from others: choose another name",
             "config.yaml:19: vps[1].intervals.points: is shorter than 30s: the API is slow and counts calls; write 30s or more",
             "config.yaml:20: vps[2].veid: must be the VEID of the VPS, a number above 0",
             "config.yaml:22: vps[2].expect: must be running, stopped or any",
@@ -190,6 +190,42 @@ vps:
         errors(&wrong),
         ["config.yaml:4: vps[1].bandwidth.multiplier: must be both, allowance or none"]
     );
+}
+
+#[test]
+fn labels_are_for_every_series_and_must_not_be_in_the_way_of_others() {
+    let yaml =
+        |labels: &str| format!("vps:\n- {{veid: 1, api_key_file: a.key, labels: {labels}}}\n");
+    let (config, _) = load_yaml(&yaml("{env: prod, _team: 7}")).expect("it is right");
+    let labels: Vec<_> = config.vps[0].labels.iter().collect();
+    assert_eq!(
+        labels
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect::<Vec<_>>(),
+        [("_team", "7"), ("env", "prod")]
+    );
+    for (labels, words) in [
+        (
+            "{call: x}",
+            "vps[0].labels.call: metrics or alerts have a label call already: choose another name, such as my_call",
+        ),
+        ("{threshold: x}", "have a label threshold already"),
+        ("{reason: x}", "have a label reason already"),
+        ("{le: x}", "have a label le already"),
+        ("{job: x}", "tells the VPS and its exporter apart"),
+        ("{vps: x}", "tells the VPS and its exporter apart"),
+        ("{__name__: x}", "not begin with a digit or two underscores"),
+        ("{a-b: x}", "letters, digits and underscores"),
+        ("{env: [x]}", "must be text"),
+        ("[env]", "must be names with values"),
+    ] {
+        let errors = errors(&yaml(labels));
+        assert!(
+            errors.len() == 1 && errors[0].contains(words),
+            "{labels}: {errors:?}"
+        );
+    }
 }
 
 #[test]

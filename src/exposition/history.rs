@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::catalogue::{self, Kind};
-use crate::fleet::UsageTotals;
-use crate::kiwivm::Veid;
+use super::lines::label;
+use crate::fleet::{Identity, UsageTotals};
 use crate::kiwivm::model::UsageRow;
 
 /// A row and the sums up to it, that row included.
@@ -65,19 +65,22 @@ pub fn write_head(out: &mut impl Write, name: &str) -> io::Result<()> {
     writeln!(out, "# TYPE {family} {}", metric.kind.name())
 }
 
-/// The labels of the samples of a VPS: `more` as Prometheus adds them to what it scrapes, then our own.
+/// The labels of the samples of a VPS: `more` as Prometheus adds them to what it scrapes, then those of every series of it.
 #[must_use]
-pub fn labels(more: &[(String, String)], veid: Veid, name: &str) -> String {
-    let own = [
-        ("veid".to_owned(), veid.to_string()),
-        ("vps".to_owned(), name.to_owned()),
-    ];
-    let pairs: Vec<String> = more
-        .iter()
-        .chain(&own)
-        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
-        .collect();
-    pairs.join(",")
+pub fn labels(more: &[(String, String)], vps: &Identity) -> String {
+    let veid = vps.veid.to_string();
+    let own = [("veid", veid.as_str()), ("vps", vps.name.as_str())];
+    let mut labels = String::new();
+    for (name, value) in more {
+        label(&mut labels, name, value);
+    }
+    for (name, value) in own {
+        label(&mut labels, name, value);
+    }
+    for (name, value) in &vps.labels {
+        label(&mut labels, name, value);
+    }
+    labels
 }
 
 /// The sample of one metric at one point, if it has one there.
@@ -95,13 +98,6 @@ pub fn write_sample(
         Some(value) => writeln!(out, "{name}{{{labels}}} {value} {}", point.row.timestamp),
         None => Ok(()),
     }
-}
-
-fn escaped(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -124,7 +120,7 @@ mod tests {
             ..UsageTotals::default()
         };
         let more = [("job".to_owned(), "a\\\"b\nc".to_owned())];
-        let labels = labels(&more, Veid(5), "tokyo");
+        let labels = labels(&more, &crate::exposition::tests::identity(5, "tokyo"));
         for metric in METRICS {
             write_head(&mut page, metric.0).expect("it is known");
             write_sample(&mut page, metric, &labels, &Point { row, totals }).expect("it fits");
@@ -134,7 +130,7 @@ mod tests {
         let line = page
             .lines()
             .find(|line| line.starts_with("kiwivm_network_receive_bytes_total"));
-        let expected = r#"kiwivm_network_receive_bytes_total{job="a\\\"b\nc",veid="5",vps="tokyo"} 7 1790000000"#;
+        let expected = r#"kiwivm_network_receive_bytes_total{job="a\\\"b\nc",veid="5",vps="tokyo",env="prod"} 7 1790000000"#;
         assert_eq!(line, Some(expected));
         assert!(page.contains("# TYPE kiwivm_network_receive_bytes counter"));
         assert!(page.contains("} 0.045 1790000000"));

@@ -22,7 +22,7 @@ use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Points, Processes, Service
 /// A VPS as it is shown at one moment: only what is fresh then.
 pub struct View<'a> {
     pub(super) vps: &'a VpsState,
-    /// `veid` and `vps` as they stand in every sample.
+    /// `veid`, `vps` and the labels of the configuration as they stand in every sample.
     pub(super) labels: String,
     pub(super) up: bool,
     pub(super) service: Option<&'a ServiceInfo>,
@@ -40,6 +40,9 @@ impl<'a> View<'a> {
         let mut labels = String::new();
         label(&mut labels, "veid", &vps.identity.veid.to_string());
         label(&mut labels, "vps", &vps.identity.name);
+        for (name, value) in &vps.identity.labels {
+            label(&mut labels, name, value);
+        }
         Self {
             vps,
             labels,

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::*;
-use crate::config::{Expect, Multiplier};
+use crate::config::{Expect, Multiplier, is_taken_label};
 use crate::fleet::Identity;
 use crate::kiwivm::{ApiKey, Call, CallError, Reason, decode};
 
@@ -206,6 +206,10 @@ fn the_catalogue_is_well_formed() {
         );
         assert!(!metric.help.contains(['"', '\\', '\n']), "{name}");
         assert!(metric.help.ends_with('.'), "{name}");
+        // A label that an owner chooses is on every series of a VPS.
+        for label in metric.labels {
+            assert!(is_taken_label(label), "{name}: {label}");
+        }
     }
 }
 
@@ -305,7 +309,7 @@ fn a_body_that_has_had_its_time_is_rendered_anew() {
         body.served_until = Duration::ZERO;
     }
     let after = exposition.scrape(Format::Text004, true, &[]).unwrap();
-    let told = r#"kiwivm_authentication_failed{veid="1000005",vps="silent"} 0"#;
+    let told = r#"kiwivm_authentication_failed{veid="1000005",vps="silent",env="prod"} 0"#;
     assert!(!unpacked(&before).contains(told));
     assert!(unpacked(&after).contains(told));
 }
@@ -329,7 +333,7 @@ fn a_reload_is_seen_at_once() {
 #[test]
 fn what_goes_stale_leaves_the_page_without_any_new_answer() {
     let exposition = everything();
-    let running = r#"kiwivm_running{veid="1000001",vps="kvm"} 1"#;
+    let running = r#"kiwivm_running{veid="1000001",vps="kvm",env="prod"} 1"#;
     assert!(openmetrics(&exposition, NOW).contains(running));
     let later = Moment {
         elapsed: NOW.elapsed + Duration::from_secs(361),
@@ -337,8 +341,8 @@ fn what_goes_stale_leaves_the_page_without_any_new_answer() {
     };
     let page = openmetrics(&exposition, later);
     assert!(!page.contains(running));
-    assert!(page.contains(r#"kiwivm_up{veid="1000001",vps="kvm"} 0"#));
-    assert!(page.contains(r#"kiwivm_polls_total{veid="1000001",vps="kvm",call="getLiveServiceInfo",outcome="success"} 1"#));
+    assert!(page.contains(r#"kiwivm_up{veid="1000001",vps="kvm",env="prod"} 0"#));
+    assert!(page.contains(r#"kiwivm_polls_total{veid="1000001",vps="kvm",env="prod",call="getLiveServiceInfo",outcome="success"} 1"#));
 }
 
 #[test]
@@ -374,7 +378,7 @@ fn a_failure_counts_for_its_vps_and_call_only() {
     assert_eq!(
         errors,
         [
-            r#"kiwivm_poll_errors_total{veid="1",vps="one",call="getRawUsageStats",reason="http_status"} 1"#
+            r#"kiwivm_poll_errors_total{veid="1",vps="one",env="prod",call="getRawUsageStats",reason="http_status"} 1"#
         ]
     );
 }

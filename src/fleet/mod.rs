@@ -41,7 +41,7 @@ pub struct Identity {
     pub veid: Veid,
     /// The `vps` label.
     pub name: String,
-    /// The labels of `kiwivm_vps_labels`, by name.
+    /// More labels of every series of it.
     pub labels: Vec<(String, String)>,
     /// What the alerts take for normal.
     pub expect: Expect,

@@ -8,7 +8,7 @@ use crate::grafana::{
 use crate::names::{
     AUTHENTICATION_FAILED, BANDWIDTH_RESET, CPU_THROTTLED, CPU_USAGE, EXPECTED_RUNNING,
     LAST_SUCCESS, LOCKED, NETWORK_RECEIVE, NETWORK_TRANSMIT, POINTS_REMAINING, RUNNING, STATUS,
-    SUSPENDED, UP, VPS_LABELS, recorded,
+    SUSPENDED, THRESHOLD, UP, recorded,
 };
 use crate::problems::{CRITICAL, SEVERITIES, WARNING, problems, problems_of_vpses};
 use crate::promql::{
@@ -55,7 +55,7 @@ fn numbers() -> Vec<Panel> {
         every_vps(),
         each_vps(&format!("{} == 1", vps(UP)))
     );
-    let count = |series: &str| format!("count({series}) or 0 * count({})", vps(VPS_LABELS));
+    let count = |series: &str| format!("count({series}) or 0 * count({})", vps(THRESHOLD));
     let highest = format!("topk(1, {})", each_vps(&bandwidth_ratio()));
     let points = vps_where(POINTS_REMAINING, r#"window="24h""#);
     vec![

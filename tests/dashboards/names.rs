@@ -76,7 +76,8 @@ pub const SWAP_TOTAL: &str = named("kiwivm_swap_total_bytes");
 pub const UP: &str = named("kiwivm_up");
 pub const VPS_CONFIGURED: &str = named("kiwivm_exporter_vps_configured");
 pub const VPS_INFO: &str = named("kiwivm_vps_info");
-pub const VPS_LABELS: &str = named("kiwivm_vps_labels");
+/// There for every VPS that is configured, with all labels of its series.
+pub const THRESHOLD: &str = named("kiwivm_threshold");
 
 /// What Prometheus says about a scrape.
 pub const SCRAPE_UP: &str = "up";

@@ -2,7 +2,7 @@
 
 use crate::names::{
     BANDWIDTH_ALLOWANCE, BANDWIDTH_USED, BUILD_INFO, DISK_SIZE, DISK_USED, MEMORY_AVAILABLE,
-    MEMORY_TOTAL, SCRAPE_UP, VPS_LABELS,
+    MEMORY_TOTAL, SCRAPE_UP, THRESHOLD,
 };
 
 /// The least step of rates of usage rows, a quarter of their window: with two months of history an answer weighs 2.6 MB, and
@@ -50,7 +50,7 @@ pub fn exporters_down() -> String {
 
 /// 0 for every VPS chosen, also for those of which nothing is known, and those of an exporter that is down.
 pub fn every_vps() -> String {
-    let labels = vps(VPS_LABELS);
+    let labels = vps(THRESHOLD);
     let known = format!(
         "{labels} or last_over_time({labels}[1d]) and on (job, instance) ({})",
         exporters_down()

@@ -3,15 +3,15 @@
 use serde_json::Value;
 
 use crate::grafana::{datasource_variable, label_variable};
-use crate::names::VPS_LABELS;
+use crate::names::THRESHOLD;
 
 /// Data source, job, instance, VPS.
 pub fn variables() -> Vec<Value> {
-    let of_job = format!(r#"{VPS_LABELS}{{job=~"$job"}}"#);
-    let of_instance = format!(r#"{VPS_LABELS}{{job=~"$job", instance=~"$instance"}}"#);
+    let of_job = format!(r#"{THRESHOLD}{{job=~"$job"}}"#);
+    let of_instance = format!(r#"{THRESHOLD}{{job=~"$job", instance=~"$instance"}}"#);
     vec![
         datasource_variable(),
-        label_variable("job", "Job", VPS_LABELS),
+        label_variable("job", "Job", THRESHOLD),
         label_variable("instance", "Instance", &of_job),
         label_variable("vps", "VPS", &of_instance),
     ]

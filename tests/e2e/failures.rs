@@ -222,8 +222,8 @@ async fn when_everything_fails_values_go_counters_stay_and_all_comes_back() {
         "kiwivm_poll_errors_total",
         "kiwivm_poll_interval_seconds",
         "kiwivm_polls_total",
+        "kiwivm_threshold",
         "kiwivm_up",
-        "kiwivm_vps_labels",
     ];
     let goes = |metric: &&str| {
         !stay.contains(metric)

@@ -11,7 +11,7 @@ use crate::simulator::simulator;
 
 /// The VPSes that are shown, as series.
 fn polled(page: &Page) -> BTreeSet<String> {
-    page.series("kiwivm_vps_labels", &[])
+    page.series("kiwivm_expected_running", &[])
         .map(|(series, _)| series.to_owned())
         .collect()
 }

@@ -17,7 +17,7 @@ use crate::cli::{Backfill, Cli};
 use crate::clock::Clock;
 use crate::config::{Config, Vps};
 use crate::exposition::history::{self, Point};
-use crate::fleet::{UsageTotals, plausible};
+use crate::fleet::{Identity, UsageTotals, plausible};
 use crate::kiwivm::model::UsageRow;
 use crate::kiwivm::{ApiKey, Call, CallError, Client};
 use output::Output;
@@ -74,7 +74,7 @@ async fn backfill(
         let fetched = fetch(&client, vps, key, now, &mut spool, &mut progress).await;
         match fetched.map_err(|error| temporary(&error))? {
             Ok(stretches) => {
-                let labels = history::labels(&options.labels, vps.veid, &vps.name);
+                let labels = history::labels(&options.labels, &Identity::from(*vps));
                 histories.push((labels, stretches));
             }
             Err(error) => progress.say(&format!("{}: {error}", vps.name)),

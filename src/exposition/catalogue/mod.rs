@@ -17,7 +17,7 @@ pub struct Metric {
     pub name: &'static str,
     /// Its type.
     pub kind: Kind,
-    /// The labels beside `veid` and `vps` for per-VPS metrics, all labels for the others.
+    /// The labels beside `veid`, `vps` and those of the configuration for per-VPS metrics, all labels for the others.
     pub labels: &'static [&'static str],
     /// One line without quotes and backslashes, so that it needs no escaping in either format.
     pub help: &'static str,

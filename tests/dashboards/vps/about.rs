@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::grafana::{Column, NO_COLOUR, Panel};
-use crate::names::{LAST_SUCCESS, POLL_ERRORS, POLL_INTERVAL, POLLS, VPS_INFO, VPS_LABELS};
+use crate::names::{LAST_SUCCESS, POLL_ERRORS, POLL_INTERVAL, POLLS, THRESHOLD, VPS_INFO};
 use crate::promql::{VPS_KEY, vps, vps_where};
 
 pub fn panels() -> Vec<Panel> {
@@ -17,19 +17,15 @@ pub fn panels() -> Vec<Panel> {
 
 /// The labels of the owner follow the columns named here, whatever they are called.
 fn identity() -> Panel {
-    let (info, labels) = (vps(VPS_INFO), vps(VPS_LABELS));
+    let (info, labels) = (
+        vps(VPS_INFO),
+        format!("max without (threshold) ({})", vps(THRESHOLD)),
+    );
     Panel::table(
         "Plan and place",
         "What the API tells about the VPS, and the labels from the configuration.",
         vec![
-            Column::value(
-                "Known",
-                format!(
-                    "{labels} * on ({VPS_KEY}) group_left (hostname, vm_type, plan, os, node, location, ip_address) \
-                     {info} or on ({VPS_KEY}) {labels}"
-                ),
-            )
-            .hidden(),
+            Column::value("Known", format!("{info} or on ({VPS_KEY}) {labels}")).hidden(),
             Column::label("VPS", "vps").width(115),
             Column::label("VEID", "veid").width(80),
             Column::label("Host name", "hostname").width(190),

@@ -190,6 +190,9 @@ fn the_rules_join_the_series_of_two_pods() {
         let labels = format!(r#"job="kiwivm",instance="monitoring/kiwi"{pod}"#);
         let of = match of {
             "up" => format!("up{{{labels}}}"),
+            "kiwivm_threshold" => {
+                format!(r#"{of}{{{labels},veid="1",vps="tokyo-1",threshold="swap_used_ratio"}}"#)
+            }
             of => format!(r#"{of}{{{labels},veid="1",vps="tokyo-1"}}"#),
         };
         // A VPS that is off, for an alert to join it with what is expected.
@@ -200,7 +203,7 @@ fn the_rules_join_the_series_of_two_pods() {
     let tested = |pods: &[(&str, &str)]| {
         let names = [
             "up",
-            "kiwivm_vps_labels",
+            "kiwivm_threshold",
             "kiwivm_expected_running",
             "kiwivm_running",
         ];

@@ -11,21 +11,6 @@ pub(super) const METRICS: &[VpsMetric] = &[
         "1 while an answer of live or service info is fresh, else 0. From the first attempt on.",
         |view, series| series.value(view.vps.tried.then_some(view.up)),
     ),
-    labelled_gauge(
-        "kiwivm_vps_labels",
-        &["(configured)"],
-        "Always 1. The labels of this VPS from the configuration.",
-        |view, series| {
-            let labels: Vec<_> = view
-                .vps
-                .identity
-                .labels
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()))
-                .collect();
-            series.labelled(&labels, Some(1_u64));
-        },
-    ),
     gauge(
         "kiwivm_expected_running",
         "What the configuration expects: 1 running, 0 stopped, absent for any.",
