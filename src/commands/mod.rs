@@ -12,10 +12,12 @@ pub mod simulate;
 
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
+use std::sync::Once;
 
 use crate::cli::Cli;
 use crate::config::{self, Config};
-use crate::kiwivm::{Client, ClientOptions};
+use crate::kiwivm::{Client, ClientOptions, is_loopback};
 
 /// Why a command ended with exit code 1, for the person who started it.
 #[derive(Debug)]
@@ -67,10 +69,36 @@ pub fn log_missing_keys(config: &Config) {
 ///
 /// When the TLS set-up of this machine cannot be used.
 pub fn client_for(config: &Config) -> Result<Client, Failure> {
+    log_environment(config);
     Ok(Client::new(ClientOptions {
         endpoint: config.api.endpoint.clone(),
         proxy: config.api.proxy.clone(),
     })?)
+}
+
+/// Logs variables of the environment that do not do what their owner may expect: a proxy that other programs use, and
+/// certificates that are not there. Once a process.
+fn log_environment(config: &Config) {
+    static LOGGED: Once = Once::new();
+    const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    if is_loopback(&config.api.endpoint) {
+        return;
+    }
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    LOGGED.call_once(|| {
+        if config.api.proxy.is_none()
+            && let Some(variable) = PROXIES.into_iter().find(|name| is_set(name))
+        {
+            tracing::warn!(
+                "{variable} is set and not used: set api.proxy to reach the API through a proxy"
+            );
+        }
+        if let Some(file) = std::env::var_os("SSL_CERT_FILE")
+            && !Path::new(&file).is_file()
+        {
+            tracing::warn!(file = %Path::new(&file).display(), "SSL_CERT_FILE leads to no file: only Mozilla's certificates are trusted");
+        }
+    });
 }
 
 /// Threads for what cannot wait on an event: names looked up, passwords checked, files written. With the many that tokio

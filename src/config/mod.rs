@@ -8,6 +8,7 @@ mod key_source;
 mod load;
 mod locate;
 mod problem;
+mod proxy;
 mod reader;
 mod shard;
 mod thresholds;
@@ -39,7 +40,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::kiwivm::{ApiKey, Call, Veid};
+use crate::kiwivm::{ApiKey, Call, Proxy, Veid, is_loopback};
 
 /// Where the API is unless the configuration says otherwise.
 pub const DEFAULT_ENDPOINT: &str = "https://api.64clouds.com/v1";
@@ -100,7 +101,7 @@ pub struct Api {
     /// Calls in flight over all VPSes.
     pub concurrency: Concurrency,
     /// Not used for loopback.
-    pub proxy: Option<Url>,
+    pub proxy: Option<Proxy>,
 }
 
 /// Calls in flight over all VPSes.
@@ -367,6 +368,14 @@ impl Config {
         );
         if let Some(part) = self.part() {
             let _ = writeln!(text, "{part}.");
+        }
+        if let Some(proxy) = &self.api.proxy {
+            let unused = if is_loopback(&self.api.endpoint) {
+                ", which is not used for an API on this machine"
+            } else {
+                ""
+            };
+            let _ = writeln!(text, "The proxy is {proxy}{unused}.");
         }
         if let Some(file) = &self.vps_file {
             let _ = writeln!(text, "{file}.");

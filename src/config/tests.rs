@@ -1,6 +1,7 @@
 //! Reading configurations from files and the environment.
 
 mod fleets;
+mod proxy;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

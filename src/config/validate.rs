@@ -11,6 +11,7 @@ use reqwest::Url;
 use super::fleet::{Defaults, fleet};
 use super::key_source::world_readable;
 use super::locate::join;
+use super::proxy::proxy;
 use super::reader::{Reader, duration, flag, real, size, text, whole};
 use super::thresholds::THRESHOLDS;
 use super::units::show_duration;
@@ -26,7 +27,10 @@ use crate::kiwivm::is_loopback;
 pub const PLAIN: &[&str] = &["staleness", "state_file", "compatibility", "vps_file"];
 /// Sections of the top level and their keys.
 pub const SECTIONS: &[(&str, &[&str])] = &[
-    ("api", &["endpoint", "concurrency", "proxy"]),
+    (
+        "api",
+        &["endpoint", "concurrency", "proxy", "proxy_password_file"],
+    ),
     ("budget", &["share", "scope", "download"]),
     ("intervals", INTERVALS),
     (
@@ -105,7 +109,7 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
     let (intervals_section, collect_section) = (section("intervals"), section("collect"));
     let (bandwidth_section, thresholds_section) = (section("bandwidth"), section("thresholds"));
 
-    let api = api(reader, &api_section);
+    let api = api(reader, &api_section, origin);
     let budget = budget(reader, &budget_section);
     let intervals = intervals(reader, &intervals_section, "intervals", DEFAULT_INTERVALS);
     let collect = collect(reader, &collect_section);
@@ -195,7 +199,7 @@ fn vps_file(reader: &mut Reader, top: &Dict, folders: &Folders) -> Result<Option
     Ok(Some(export))
 }
 
-fn api(reader: &mut Reader, section: &Dict) -> Option<Api> {
+fn api(reader: &mut Reader, section: &Dict, origin: &Origin<'_>) -> Option<Api> {
     let url = |value: &Value| Url::parse(&text(value)?).ok().filter(Url::has_host);
     let endpoint = match reader.read(section, "api", "endpoint", "an https URL", url) {
         None if section
@@ -224,13 +228,7 @@ fn api(reader: &mut Reader, section: &Dict) -> Option<Api> {
             );
         }
     }
-    let proxy = reader.read(
-        section,
-        "api",
-        "proxy",
-        "the http or https URL of a proxy",
-        |value| url(value).filter(|url| matches!(url.scheme(), "http" | "https")),
-    );
+    let proxy = proxy(reader, section, origin);
     let concurrency = reader.read(
         section,
         "api",

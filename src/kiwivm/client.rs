@@ -13,7 +13,9 @@ use super::leg::{self, Connections, Leg, Names};
 use super::model::UsageRow;
 use super::outcome::Head;
 use super::transport::{causes, classify, is_closed};
-use super::{ApiKey, Call, CallError, DecodeError, Decoded, Reason, UsageStream, Veid, decode};
+use super::{
+    ApiKey, Call, CallError, DecodeError, Decoded, Proxy, Reason, UsageStream, Veid, decode,
+};
 
 /// Name, connection and TLS take a second around the world.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,7 +34,7 @@ pub struct ClientOptions {
     /// The URL below which the calls are, without or with a slash at the end.
     pub endpoint: Url,
     /// A proxy for everything but a loopback endpoint.
-    pub proxy: Option<Url>,
+    pub proxy: Option<Proxy>,
 }
 
 /// Why there is no client.
@@ -85,6 +87,7 @@ pub struct Client {
     /// Makes a new connection for each call.
     fresh: reqwest::Client,
     endpoint: Url,
+    proxy: Option<Proxy>,
 }
 
 /// True when a URL cannot leave this machine.
@@ -122,8 +125,9 @@ impl Client {
         }
         let proxy = proxy.filter(|_| !loopback);
         let begin = proxy.as_ref().map_or(Leg::Connection, |_| Leg::Proxy);
-        let proxy = proxy
-            .map(reqwest::Proxy::all)
+        let through = proxy
+            .as_ref()
+            .map(|proxy| reqwest::Proxy::all(proxy.url().clone()))
             .transpose()
             .map_err(|error| ClientError(format!("api.proxy: {}", causes(&error.without_url()))))?;
         let tls = leg::tls().map_err(|error| ClientError(format!("TLS: {error}")))?;
@@ -141,7 +145,7 @@ impl Client {
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .https_only(!loopback)
                 .tls_backend_preconfigured(tls.clone());
-            let builder = match &proxy {
+            let builder = match &through {
                 Some(proxy) => builder.proxy(proxy.clone()),
                 None => builder,
             };
@@ -152,6 +156,7 @@ impl Client {
             http: client(IDLE_CONNECTIONS)?,
             fresh: client(0)?,
             endpoint,
+            proxy,
         })
     }
 
@@ -219,13 +224,42 @@ impl Client {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_timeout() && error.is_connect() => {
                 let leg = leg::reached().unwrap_or(Leg::Connection);
-                Err(Failure::silent(leg, CONNECT_TIMEOUT))
+                Err(self.silent_at(leg))
             }
             Ok(Err(error)) if error.is_timeout() => Err(Failure::silent(first_byte, row.timeout)),
-            Ok(Err(error)) => Err(Failure::of(&error.without_url())),
+            Ok(Err(error)) => Err(self.failed(&error.without_url())),
             Err(_) => Err(Failure::silent(first_byte, row.silence)),
         };
         (sent, requests)
+    }
+
+    /// The failure of a connection of which a part was silent.
+    fn silent_at(&self, leg: Leg) -> Failure {
+        let mut failure = Failure::silent(leg, CONNECT_TIMEOUT);
+        let proxy = self.proxy.as_ref().filter(|proxy| proxy.speaks_tls());
+        // TLS within TLS: it cannot be told which of them.
+        if let Some(proxy) = proxy.filter(|_| leg == Leg::Tls) {
+            let seconds = CONNECT_TIMEOUT.as_secs();
+            failure.detail = format!(
+                "proxy {} gave no connection within {seconds} s, or the API did not speak TLS through it",
+                proxy.address()
+            );
+        }
+        failure
+    }
+
+    /// A failure before the response.
+    fn failed(&self, error: &reqwest::Error) -> Failure {
+        let mut failure = Failure::of(error);
+        let blamed = self
+            .proxy
+            .as_ref()
+            .filter(|_| error.is_connect())
+            .and_then(|proxy| proxy.blame(&failure.detail, leg::reached()));
+        if let Some(detail) = blamed {
+            failure.detail = detail;
+        }
+        failure
     }
 }
 

@@ -12,6 +12,7 @@ mod leg;
 mod lenient;
 pub mod model;
 mod outcome;
+mod proxy;
 mod redact;
 mod refusal;
 mod transport;
@@ -22,6 +23,7 @@ pub use decode::{DecodeError, Decoded, UsageStream, decode};
 pub use error::{CallError, Reason};
 pub use key::ApiKey;
 pub use leg::Leg;
+pub use proxy::Proxy;
 
 use std::fmt;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kiwivm_exporter::kiwivm::{
-    ApiKey, Call, CallError, Client, ClientOptions, Leg, Reason, Response, Veid,
+    ApiKey, Call, CallError, Client, ClientOptions, Leg, Proxy, Reason, Response, Veid,
 };
 use reqwest::Url;
 use socket2::{Domain, Socket, Type};
@@ -19,7 +19,7 @@ fn client(endpoint: &str, proxy: Option<&str>) -> Client {
     let url = |url: &str| Url::parse(url).expect("it is a URL");
     Client::new(ClientOptions {
         endpoint: url(endpoint),
-        proxy: proxy.map(url),
+        proxy: proxy.map(|proxy| Proxy::parse(proxy).expect("it is a proxy")),
     })
     .expect("the options are in order")
 }

@@ -41,6 +41,7 @@ mod page;
 mod panels;
 mod prefix;
 mod prometheus;
+mod proxies;
 mod requests;
 mod responses;
 mod server;
