@@ -4,6 +4,7 @@ mod account;
 mod account_run;
 mod alert_chain;
 mod alertmanager;
+mod api_tls;
 mod asked;
 mod backfill;
 mod backfill_prometheus;

@@ -1,7 +1,7 @@
 //! The rest of the web configuration through the port: passwords, headers, the rate limit, what is said of a wrong file.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, StatusCode};
 
@@ -47,6 +47,29 @@ async fn credentials_of_every_form() {
             "{header}"
         );
     }
+}
+
+/// The least time of a few, because a busy machine only makes them longer. Each password is new: those that were seen cost
+/// nothing.
+#[tokio::test]
+async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
+    let hash = bcrypt::hash("right", 9).expect("there is chance");
+    let site = Site::new(&format!("basic_auth_users: {{alice: {hash}}}\n"));
+    let url = format!("http://{}/", start(site.options(), 0).await);
+    let client = http();
+    let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
+    for number in 0..5 {
+        for (user, least) in [("alice", &mut known), ("nobody", &mut unknown)] {
+            let began = Instant::now();
+            let status = get(&client, &url, user, &number.to_string()).await;
+            assert_eq!(status, StatusCode::UNAUTHORIZED);
+            *least = (*least).min(began.elapsed());
+        }
+    }
+    assert!(
+        unknown >= known / 2 && known >= unknown / 2,
+        "{known:?}, {unknown:?}"
+    );
 }
 
 /// YAML would make numbers and flags of these.
