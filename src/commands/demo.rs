@@ -40,6 +40,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         let options = Options {
             time_scale: TIME_SCALE,
             live_latency: LATENCY,
+            real_time_transfer: true,
             ..Options::default()
         };
         let simulator = Simulator::demo(options, unix_now());

@@ -28,6 +28,7 @@ pub fn run(arguments: &Simulate) -> Result<(), Failure> {
         time_scale: arguments.time_scale,
         history: Duration::from_secs_f64(arguments.history * 86_400.0),
         past_days: 0,
+        real_time_transfer: false,
         faults,
         live_latency: Duration::from_secs_f64(arguments.live_latency),
         points: PointsOptions {

@@ -57,8 +57,11 @@ pub struct Options {
     /// How far back usage rows go at the start. They cost no memory.
     pub history: Duration,
     /// Days before the start that can be asked for with [`Simulator::answer`], 30 at most: what happened in them has led
-    /// to what is there at the start. Usage rows add up to the transfer used then, for which resets are at other times.
+    /// to what is there at the start.
     pub past_days: u32,
+    /// Transfer and its resets keep the pace of the wall clock, however much faster the rest goes: a forecast of what is
+    /// used days from now makes sense.
+    pub real_time_transfer: bool,
     /// What goes wrong from the start.
     pub faults: Vec<Fault>,
 }
@@ -78,6 +81,7 @@ impl Default for Options {
             points: PointsOptions::default(),
             history: DEFAULT_HISTORY,
             past_days: 0,
+            real_time_transfer: false,
             faults: Vec::new(),
         }
     }
@@ -168,7 +172,11 @@ impl Simulator {
         cast: impl IntoIterator<Item = (String, Character)>,
     ) -> Self {
         let past_days = options.past_days.min(past::MOST_DAYS);
-        let story = Story::new(now, options.time_scale).with_past(f64::from(past_days) * vps::DAY);
+        let mut story =
+            Story::new(now, options.time_scale).with_past(f64::from(past_days) * vps::DAY);
+        if options.real_time_transfer {
+            story = story.with_real_time_transfer();
+        }
         let past_rows = usage::rows_in(options.history.as_secs_f64());
         let vps = cast
             .into_iter()

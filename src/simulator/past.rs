@@ -1,8 +1,5 @@
 //! A VPS some days before the start of its story, so that in these days it becomes what it is at the start.
 //!
-//! Without a past the counters at the start are numbers of their own. With one they are what the usage rows since the
-//! last reset add up to, so traffic is at another pace and the reset at another time.
-
 use super::audit::AuditLog;
 use super::cases::Cases;
 use super::inventory::Snapshot;
@@ -13,13 +10,9 @@ use super::vps::{Character, DAY, MONTH, SUSPENDED_SINCE, Vps, WARNED_SINCE};
 
 /// More days would have more than one reset.
 pub const MOST_DAYS: u32 = 30;
-/// How long the VPS that is off is off.
-const STOPPED_SINCE: f64 = 6.0 * DAY;
 /// How long the VPS that is held by tasks is held: the sixth of them is half done.
 const LOCKED_SINCE: f64 = 5.5 * 3600.0;
-/// The period of one whose allowance is used up.
-const USED_UP_IN: f64 = 21.0 * DAY;
-/// Who uses less than this of the allowance a month at the pace of the present period stays below it in any other.
+/// Whoever uses more in the present period used this part of the allowance in the one before.
 const MOST_OF_A_MONTH: f64 = 0.7;
 /// One byte in so many that a growing disk writes stays.
 const GROWING: u64 = 40;
@@ -67,28 +60,14 @@ impl Vps {
     }
 
     fn take_back_traffic(&mut self, begins: f64) {
-        let used = to_float(self.data_counter);
-        let off = match self.character {
-            Character::Stopped => STOPPED_SINCE,
-            Character::UsedUp => SUSPENDED_SINCE,
-            _ => 0.0,
-        };
-        let since_reset = match self.character {
-            Character::NearAllowance => used / (self.usage.rate * MEAN_RHYTHM),
-            Character::UsedUp => USED_UP_IN + off,
-            _ => {
-                let modest = MONTH * used / (to_float(self.monthly_data) * MOST_OF_A_MONTH);
-                (MONTH - self.next_reset).max(modest + off)
-            }
-        };
-        let mean = used / (since_reset - off);
-        self.usage.rate = mean / MEAN_RHYTHM;
+        let off = self.character.off_since();
+        let since_reset = MONTH - self.next_reset;
+        let mean = self.usage.rate * MEAN_RHYTHM;
         let used = if begins < -since_reset {
             self.next_reset = -since_reset;
             let month = (mean * MONTH).min(MOST_OF_A_MONTH * to_float(self.monthly_data));
             (month - mean * (-since_reset - begins)).max(0.0)
         } else {
-            self.next_reset = MONTH - since_reset;
             mean * (begins.min(-off) + since_reset)
         };
         self.data_counter = scaled(1, used);

@@ -72,7 +72,7 @@ impl Moment<'_> {
             .text("os", vps.settings.os)
             .text("email", OWNER)
             .raw("data_counter", vps.data_counter)
-            .raw("data_next_reset", self.story.wall(vps.next_reset))
+            .raw("data_next_reset", self.story.transfer_wall(vps.next_reset))
             .raw("ip_addresses", addresses);
         if vps.openvz() {
             return Object::new()

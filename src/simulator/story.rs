@@ -12,6 +12,8 @@ pub const ROW_SECONDS: f64 = 300.0;
 pub struct Story {
     start: f64,
     scale: f64,
+    /// How much faster everything else goes than transfer and its resets do.
+    lag: f64,
     /// Seconds before the start that are part of the story.
     past: f64,
     /// Wall time that does not count, because the story was halted.
@@ -25,6 +27,7 @@ impl Story {
         Self {
             start: now.floor(),
             scale,
+            lag: 1.0,
             past: 0.0,
             halted: 0.0,
             halted_since: None,
@@ -34,6 +37,38 @@ impl Story {
     /// The story with so many seconds before its start.
     pub fn with_past(self, past: f64) -> Self {
         Self { past, ..self }
+    }
+
+    /// The story in which transfer and its resets keep the pace of the wall clock.
+    pub fn with_real_time_transfer(self) -> Self {
+        Self {
+            lag: self.scale,
+            ..self
+        }
+    }
+
+    /// The moment of transfer, in seconds since the start, at a moment of the story. In the past both are the same.
+    pub fn transfer(&self, story_seconds: f64) -> f64 {
+        if story_seconds < 0.0 {
+            story_seconds
+        } else {
+            story_seconds / self.lag
+        }
+    }
+
+    /// Seconds of transfer in a step.
+    pub fn transfer_seconds_of(&self, step: i64) -> f64 {
+        self.transfer(self.end_of(step)) - self.transfer(self.end_of(step - 1))
+    }
+
+    /// The wall time at which a moment of transfer is, in whole seconds.
+    pub fn transfer_wall(&self, transfer_seconds: f64) -> i64 {
+        let lag = if transfer_seconds < 0.0 {
+            1.0
+        } else {
+            self.lag
+        };
+        self.wall(transfer_seconds * lag)
     }
 
     /// Seconds of the story since its start, negative in its past.
@@ -117,9 +152,9 @@ impl Story {
         self.wall(self.end_of(step)) - i64::from(step < 0)
     }
 
-    /// The hour of the day at a step, 0 to 24.
+    /// The hour of the day of transfer at a step, 0 to 24.
     pub fn hour(&self, step: i64) -> f64 {
-        (self.end_of(step - 1) / 3600.0).rem_euclid(24.0)
+        (self.transfer(self.end_of(step - 1)) / 3600.0).rem_euclid(24.0)
     }
 }
 
@@ -135,6 +170,18 @@ mod tests {
         assert_eq!(story.row_time(0), 1_790_000_005);
         assert_eq!(story.row_time(-1), 1_789_999_999);
         assert_eq!(story.row_time(-2), 1_789_999_699);
+    }
+
+    #[test]
+    fn transfer_in_real_time_is_not_hastened() {
+        let story = Story::new(1_790_000_000.0, 60.0).with_real_time_transfer();
+        assert!((story.transfer_seconds_of(5) - 5.0).abs() < 1e-9);
+        assert!((story.transfer_seconds_of(-5) - 300.0).abs() < 1e-9);
+        assert!((story.transfer(7200.0) - 120.0).abs() < 1e-9);
+        assert_eq!(story.transfer_wall(86_400.0), 1_790_086_400);
+        assert_eq!(story.transfer_wall(-86_400.0), 1_789_913_600);
+        let hastened = Story::new(1_790_000_000.0, 60.0);
+        assert_eq!(hastened.transfer_wall(86_400.0), 1_790_001_440);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Moment<'_> {
             "data_counter": vps.data_counter,
             "plan_monthly_data": vps.monthly_data,
             "monthly_data_multiplier": vps.location.multiplier,
-            "data_next_reset": self.story.wall(vps.next_reset),
+            "data_next_reset": self.story.transfer_wall(vps.next_reset),
             "plan_ram": vps.ram,
             "memory_available": running.then(|| vps.memory_available()),
             "swap_total": running.then_some(vps.swap),

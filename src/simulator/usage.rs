@@ -120,15 +120,12 @@ pub struct Usage {
 
 impl Usage {
     /// Rows of the past and none of the present.
-    pub fn new(seed: u64, veid: u64, character: Character, past_rows: i64) -> Self {
+    pub fn new(seed: u64, veid: u64, character: Character, rate: f64, past_rows: i64) -> Self {
         Self {
             seed,
             veid,
             character,
-            rate: match character {
-                Character::NearAllowance => 700_000.0,
-                _ => 150_000.0,
-            },
+            rate,
             most: past_rows.max(MOST_ROWS),
             first: -past_rows,
             began: 0,
@@ -265,7 +262,7 @@ impl Usage {
             _ => self.rate,
         };
         let seconds = story.seconds_of(step);
-        let traffic = rate * rhythm * seconds;
+        let traffic = rate * rhythm * story.transfer_seconds_of(step);
         // Recorded rows of the past are a second off now and then.
         let jitter = i64::from(step < 0 && mix(self.seed, self.veid, step, 14).is_multiple_of(4));
         Row {
@@ -310,7 +307,7 @@ mod tests {
 
     fn usage(character: Character) -> (Usage, Story) {
         let story = Story::new(START, 300.0);
-        (Usage::new(7, 1_000_001, character, 4032), story)
+        (Usage::new(7, 1_000_001, character, 150_000.0, 4032), story)
     }
 
     #[test]

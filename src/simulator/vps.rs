@@ -10,13 +10,15 @@ use super::past::Planned;
 use super::settings::Settings;
 use super::story::Story;
 use super::task::{Lock, Task, Work};
-use super::usage::{Pace, Usage};
+use super::usage::{MEAN_RHYTHM, Pace, Usage};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 pub const DAY: f64 = 86_400.0;
 /// From reset to reset.
 pub const MONTH: f64 = 30.0 * DAY;
+/// How long ago the VPS was shut down that begins so.
+const STOPPED_SINCE: f64 = 6.0 * DAY;
 /// How long ago a VPS was suspended that begins so.
 pub const SUSPENDED_SINCE: f64 = 3.0 * DAY;
 /// How long ago the case was opened that waits for an owner at the start, and how long the owner has from the start on.
@@ -28,6 +30,7 @@ const THROTTLE_SECONDS: f64 = 2.0 * 3600.0;
 const HOT_ROWS: u32 = 6;
 /// Until when the throttle lasts that a busy hour before the start led to.
 const THROTTLED_AT_FIRST: f64 = 1.5 * 3600.0;
+const GOLDEN_RATIO: f64 = 1.618_033_988_749_895;
 const BOOT_SECONDS: f64 = 20.0;
 /// A disk with a fresh installation.
 const INSTALLED: u64 = 1600 * MIB;
@@ -37,7 +40,7 @@ const INSTALLED: u64 = 1600 * MIB;
 pub enum Character {
     /// A KVM without trouble.
     Healthy,
-    /// Its allowance will be used up in about two days, and a policy case waits for its owner.
+    /// Its allowance will be used up in less than two days, and a policy case waits for its owner.
     NearAllowance,
     /// A busy CPU: throttled, well for a while, throttled again.
     Throttled,
@@ -53,6 +56,51 @@ pub enum Character {
     WrongKey,
 }
 
+impl Character {
+    /// How long a VPS is off at the start.
+    pub const fn off_since(self) -> f64 {
+        match self {
+            Self::Stopped => STOPPED_SINCE,
+            Self::UsedUp => SUSPENDED_SINCE,
+            _ => 0.0,
+        }
+    }
+}
+
+/// Transfer at the start.
+struct Transfer {
+    /// The share of the allowance that is used.
+    used: f64,
+    since_reset: f64,
+}
+
+impl Transfer {
+    fn at_start(character: Character, seed: u64, veid: u64) -> Self {
+        // Multiples of the golden ratio spread any number of resets evenly over the month.
+        let spread = (to_float(veid) * GOLDEN_RATIO).fract();
+        match character {
+            // What is left lasts for less than two days, and the reset is five days or more away.
+            Character::NearAllowance => Self {
+                used: 0.93,
+                since_reset: (20.0 + 5.0 * spread) * DAY,
+            },
+            Character::UsedUp => Self {
+                used: 1.002,
+                since_reset: (18.0 + 8.0 * spread) * DAY,
+            },
+            _ => {
+                let off = character.off_since();
+                let since_reset = off + DAY + (MONTH - off - 2.0 * DAY) * spread;
+                let of_a_month = 0.15 + 0.5 * noise(seed, veid, 0, 1);
+                Self {
+                    used: of_a_month * (since_reset - off) / MONTH,
+                    since_reset,
+                }
+            }
+        }
+    }
+}
+
 /// A VPS and its state.
 #[derive(Clone, Debug)]
 pub struct Vps {
@@ -64,7 +112,7 @@ pub struct Vps {
     pub location: &'static Location,
     pub monthly_data: u64,
     pub data_counter: u64,
-    /// Story seconds.
+    /// Seconds of transfer, as [`Story::transfer`] tells them.
     pub next_reset: f64,
     pub ram: u64,
     pub swap: u64,
@@ -121,11 +169,9 @@ impl Vps {
         let disk = if openvz { 10 * GIB } else { 20 * GIB };
         let key = key_of(seed, veid);
         let monthly_data = 1000 * GIB;
-        let share = match character {
-            Character::NearAllowance => 0.93,
-            Character::UsedUp => 1.002,
-            _ => 0.1 + 0.4 * noise(seed, veid, 0, 1),
-        };
+        let transfer = Transfer::at_start(character, seed, veid);
+        let data_counter = scaled(monthly_data, transfer.used);
+        let mean_rate = to_float(data_counter) / (transfer.since_reset - character.off_since());
         let disk_used = scaled(disk, 0.2 + 0.5 * noise(seed, veid, 0, 3)) / 1024 * 1024;
         let settings = Settings::new(format!("{name}.example.com"), openvz);
         let copied = Disk {
@@ -144,8 +190,8 @@ impl Vps {
             // One of the demo is in a place where traffic counts half.
             location: &LOCATIONS[usize::from(veid % 8 == 2)],
             monthly_data,
-            data_counter: scaled(monthly_data, share),
-            next_reset: (5.0 + 20.0 * noise(seed, veid, 0, 2)) * DAY,
+            data_counter,
+            next_reset: MONTH - transfer.since_reset,
             ram: if openvz { 512 * MIB } else { 1024 * MIB },
             swap: if openvz { 64 * MIB } else { 256 * MIB },
             disk,
@@ -159,7 +205,7 @@ impl Vps {
                 f64::MIN
             },
             suspensions: u64::from(character == Character::UsedUp),
-            usage: Usage::new(seed, veid, character, past_rows),
+            usage: Usage::new(seed, veid, character, mean_rate / MEAN_RHYTHM, past_rows),
             network: Network::new(veid, (!openvz).then(|| settings.hostname.clone())),
             settings,
             inventory: Inventory::new(seed, veid, character, copied, story),
@@ -319,7 +365,7 @@ impl Vps {
     }
 
     fn step(&mut self, story: &Story, ends: f64) {
-        if ends >= self.next_reset {
+        if story.transfer(ends) >= self.next_reset {
             self.next_reset += MONTH;
             self.data_counter = 0;
             if self.used_up {
