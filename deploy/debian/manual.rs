@@ -6,10 +6,9 @@ use std::fs::{File, create_dir_all};
 use std::io::{Result, Write as _};
 use std::path::PathBuf;
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 use clap_mangen::Man;
-use kiwivm_exporter::cli::Cli;
+use kiwivm_exporter::cli;
 
 const NAME: &str = "kiwivm_exporter";
 
@@ -52,7 +51,7 @@ fn main() -> Result<()> {
         std::process::exit(2);
     };
     create_dir_all(&folder)?;
-    let mut command = Cli::command();
+    let mut command = cli::command();
     clap_mangen::generate_to(command.clone(), &folder)?;
     // What runs it is not a version of the manual.
     let page = Man::new(command.clone().version(env!("CARGO_PKG_VERSION")));

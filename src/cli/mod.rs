@@ -4,10 +4,12 @@ mod simulate;
 
 pub use simulate::Simulate;
 
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Clock;
@@ -43,7 +45,7 @@ pub struct Cli {
     #[arg(long = "config.check", global = true)]
     pub config_check: bool,
 
-    /// Serve a simulated account of eight VPSes; needs no configuration and no key.
+    /// Use a simulated account of eight VPSes; needs no configuration and no key.
     #[arg(long, global = true, conflicts_with_all = ["config_file", "config_check"])]
     pub demo: bool,
 
@@ -115,6 +117,55 @@ pub struct Cli {
         global = true
     )]
     pub log_format: LogFormat,
+}
+
+/// The flags of a command beside its own, by the names of their fields in [`Cli`].
+fn flags_of(command: &str) -> &'static [&'static str] {
+    match command {
+        "check" => &[
+            "config_file",
+            "config_check",
+            "demo",
+            "shard",
+            "total_shards",
+            "web_config_file",
+            "log_level",
+            "log_format",
+        ],
+        "healthcheck" => &[
+            "listen_address",
+            "web_config_file",
+            "external_url",
+            "route_prefix",
+            "log_level",
+            "log_format",
+        ],
+        "simulate" => &["log_level", "log_format"],
+        _ => &[
+            "config_file",
+            "config_check",
+            "demo",
+            "shard",
+            "total_shards",
+            "log_level",
+            "log_format",
+        ],
+    }
+}
+
+/// The command line, in which a flag exists only on the commands that use it.
+#[must_use]
+pub fn command() -> clap::Command {
+    let mut command = Cli::command().mut_args(|flag| flag.global(false));
+    let flags: Vec<clap::Arg> = command.get_arguments().cloned().collect();
+    let names = command.get_subcommands().map(clap::Command::get_name);
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    for name in names {
+        let used = |flag: &&clap::Arg| flags_of(&name).contains(&flag.get_id().as_str());
+        let flags: Vec<clap::Arg> = flags.iter().filter(used).cloned().collect();
+        command = command.mut_subcommand(&name, |command| command.args(flags));
+    }
+    command
 }
 
 /// The commands beside serving.
@@ -264,9 +315,29 @@ impl Cli {
     /// The command line of this process. Wrong usage ends the process with exit code 2.
     #[must_use]
     pub fn parse_arguments() -> Self {
-        Self::try_parse()
-            .and_then(Self::consistent)
-            .unwrap_or_else(|error| error.exit())
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        Self::from_arguments(&arguments).unwrap_or_else(|error| error.exit())
+    }
+
+    fn from_arguments(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let mut command = command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        if let Some((name, _)) = matches.subcommand() {
+            let stray = command
+                .get_arguments()
+                .filter(|flag| !flags_of(name).contains(&flag.get_id().as_str()))
+                .find(|flag| {
+                    let source = matches.value_source(flag.get_id().as_str());
+                    source == Some(ValueSource::CommandLine)
+                })
+                .and_then(clap::Arg::get_long);
+            if let Some(flag) = stray {
+                let text = format!("unexpected argument '--{flag}' found: {name} does not use it");
+                return Err(command.error(ErrorKind::UnknownArgument, text));
+            }
+        }
+        // Flags may stand on either side of the command.
+        Self::try_parse_from(arguments).and_then(Self::consistent)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
@@ -286,7 +357,7 @@ impl Cli {
             })
         });
         match contradiction {
-            Some(text) => Err(Self::command().error(ErrorKind::ValueValidation, text)),
+            Some(text) => Err(command().error(ErrorKind::ValueValidation, text)),
             None => Ok(self),
         }
     }
@@ -376,13 +447,80 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(std::iter::once(&"kiwivm_exporter").chain(arguments))
-            .and_then(Cli::consistent)
+        let program = std::iter::once(&"kiwivm_exporter");
+        let arguments: Vec<OsString> = program.chain(arguments).map(OsString::from).collect();
+        Cli::from_arguments(&arguments)
     }
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+        command().debug_assert();
+        let flags: Vec<String> = command()
+            .get_arguments()
+            .map(|flag| flag.get_id().to_string())
+            .collect();
+        for command in command().get_subcommands() {
+            for used in flags_of(command.get_name()) {
+                assert!(flags.iter().any(|flag| flag == used), "{used}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_flag_exists_only_on_the_commands_that_use_it() {
+        for (command_name, flag) in [
+            ("check", "--web.listen-address=:1"),
+            ("check", "--simulator.time-scale=2"),
+            ("once", "--web.config.file=x"),
+            ("once", "--web.enable-lifecycle"),
+            ("plan", "--web.max-requests=1"),
+            ("backfill", "--web.systemd-socket"),
+            ("healthcheck", "--config.file=x"),
+            ("healthcheck", "--demo"),
+            ("healthcheck", "--shard=0"),
+            ("simulate", "--config.check"),
+            ("simulate", "--config.file=x"),
+            ("simulate", "--demo"),
+            ("simulate", "--web.telemetry-path=/x"),
+        ] {
+            for arguments in [[command_name, flag], [flag, command_name]] {
+                let error = parse(&arguments).expect_err("it has no such flag");
+                assert_eq!(error.exit_code(), 2, "{arguments:?}");
+                let name = flag.split('=').next().unwrap_or_default();
+                assert!(error.to_string().contains(name), "{arguments:?}: {error}");
+            }
+            let mut command = command();
+            let command = command
+                .find_subcommand_mut(command_name)
+                .expect("it is there");
+            let name = flag.trim_start_matches("--").split('=').next();
+            let has = |flag: &clap::Arg| flag.get_long() == name;
+            assert!(!command.get_arguments().any(has), "{command_name} {flag}");
+        }
+        for arguments in [
+            &["check", "--demo"][..],
+            &["--demo", "once"],
+            &["plan", "--demo", "--log.level=error"],
+            &["backfill", "--demo"],
+            &["check", "--config.check", "--web.config.file=x"],
+            &["once", "--config.check", "--shard=0", "--total-shards=2"],
+            &[
+                "healthcheck",
+                "--web.route-prefix=/x",
+                "--web.config.file=x",
+            ],
+            &["--log.format=json", "simulate"],
+        ] {
+            let parsed = parse(arguments);
+            assert!(parsed.is_ok(), "{arguments:?}: {parsed:?}");
+        }
+        for arguments in [
+            &["plan", "--demo", "--config.file=x"][..],
+            &["once", "--demo", "--config.check"],
+        ] {
+            assert_eq!(parse(arguments).expect_err("they conflict").exit_code(), 2);
+        }
     }
 
     #[test]

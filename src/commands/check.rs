@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use futures_util::StreamExt as _;
 
-use super::{Failure, block_on, client_for, load_config};
+use super::{Failure, block_on, client_for, load_config, load_or_demo};
 use crate::cli::Cli;
 use crate::config::{Config, Vps};
 use crate::kiwivm::model::Answer;
@@ -21,7 +21,7 @@ const AT_A_TIME: usize = 8;
 ///
 /// Everything that is wrong with the configuration, or the VPSes without a usable key.
 pub fn config_only(cli: &Cli) -> Result<(), Failure> {
-    let config = load_all(cli)?;
+    let config = with_web_config(cli, load_config(cli))?;
     print(&config.summary())?;
     let problems: Vec<String> = config
         .without_key()
@@ -41,8 +41,7 @@ pub fn config_only(cli: &Cli) -> Result<(), Failure> {
 }
 
 /// Everything that is wrong with the configuration and with that of the web server, at once.
-fn load_all(cli: &Cli) -> Result<Config, Failure> {
-    let config = load_config(cli);
+fn with_web_config(cli: &Cli, config: Result<Config, Failure>) -> Result<Config, Failure> {
     let Some(file) = &cli.web_config_file else {
         return config;
     };
@@ -59,9 +58,9 @@ fn load_all(cli: &Cli) -> Result<Config, Failure> {
 ///
 /// A configuration that cannot be used, or how many VPSes did not answer.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
-    let config = load_all(cli)?;
-    print(&config.summary())?;
     let rows = block_on(async {
+        let config = with_web_config(cli, load_or_demo(cli).await)?;
+        print(&config.summary())?;
         let client = client_for(&config)?;
         let calls = config.vps.iter().map(|vps| ask(&client, vps));
         Ok(futures_util::stream::iter(calls)

@@ -51,6 +51,18 @@ pub fn load_config(cli: &Cli) -> Result<Config, Failure> {
     Ok(config)
 }
 
+/// The configuration of the demo, which then runs, or the one that the command line and the environment name.
+///
+/// # Errors
+///
+/// Everything that is wrong with it, at once.
+pub async fn load_or_demo(cli: &Cli) -> Result<Config, Failure> {
+    if cli.demo {
+        return Ok(demo::Demo::start().await?.config());
+    }
+    load_config(cli)
+}
+
 /// Logs the VPSes that cannot be polled for want of a key.
 pub fn log_missing_keys(config: &Config) {
     for (vps, problem) in config.without_key() {

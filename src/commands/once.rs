@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::{Failure, block_on, client_for, load_config, log_missing_keys};
+use super::{Failure, block_on, client_for, load_or_demo, log_missing_keys};
 use crate::cli::Cli;
 use crate::clock::Clock;
 use crate::exposition::Exposition;
@@ -17,9 +17,9 @@ use crate::poller::{fleet_of, lock, poll_once};
 /// A configuration that cannot be used, a standard output that cannot be written, or VPSes without data; the data of
 /// the others are printed.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
-    let config = load_config(cli)?;
-    log_missing_keys(&config);
     let (page, without_data) = block_on(async {
+        let config = load_or_demo(cli).await?;
+        log_missing_keys(&config);
         let clock = Clock::start();
         let fleet = fleet_of(&config);
         let client = client_for(&config)?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::{Failure, load_config};
+use super::{Failure, demo, load_config};
 use crate::budget::{
     Learned, Limits, PACED, Pace, Plan, Shed, USUAL_SIZES, WINDOW_LENGTHS, Window, plan, prudent,
 };
@@ -24,7 +24,11 @@ const MANY: usize = 100_000;
 ///
 /// A configuration that can not be used, or a standard output that can not be written.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
-    let config = load_config(cli)?;
+    let config = if cli.demo {
+        demo::unpolled()?
+    } else {
+        load_config(cli)?
+    };
     let learned = config
         .state_file
         .as_deref()

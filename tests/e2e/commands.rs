@@ -1,6 +1,6 @@
 //! `check`, `once`, `healthcheck` and `--config.check` as a user runs them.
 
-use crate::exporter::{Exporter, config, run, write};
+use crate::exporter::{Exporter, config, run, run_answered, write};
 use crate::mock::{Mock, Reply, sample};
 use crate::page::Page;
 
@@ -129,4 +129,57 @@ fn config_check_says_what_is_there_or_what_is_wrong() {
 fn wrong_usage_is_exit_code_2() {
     assert_eq!(run(&["--nope"]).status.code(), Some(2));
     assert_eq!(run(&["--version"]).status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn commands_ask_the_demo() {
+    // One VPS of the demo is locked, and the key of another is wrong: that is what they say.
+    for (command, code, words) in [
+        (
+            "check",
+            1,
+            "healthy         1000001  ok: healthy.example.com",
+        ),
+        ("once", 1, "kiwivm_up{veid=\"1000001\",vps=\"healthy\"} 1"),
+        ("plan", 0, "8 VPSes, "),
+        (
+            "backfill",
+            1,
+            "kiwivm_network_receive_bytes_total{veid=\"1000001\",vps=\"healthy\"} ",
+        ),
+    ] {
+        let output = run_answered(&[command, "--demo"]).await;
+        let (out, error) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert_eq!(output.status.code(), Some(code), "{command}: {error}");
+        assert!(out.contains(words), "{command}: {out}");
+        let polls = command != "plan";
+        assert_eq!(
+            error.contains("simulating an account"),
+            polls,
+            "{command}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_command_refuses_flags_that_it_does_not_use() {
+    for arguments in [
+        ["simulate", "--config.check"],
+        ["--config.check", "simulate"],
+        ["once", "--web.listen-address=:1"],
+        ["healthcheck", "--demo"],
+    ] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    let help = run(&["healthcheck", "--help"]);
+    let help = String::from_utf8_lossy(&help.stdout);
+    assert!(
+        help.contains("--web.listen-address") && !help.contains("--config.file"),
+        "{help}"
+    );
 }

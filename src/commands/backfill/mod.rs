@@ -12,7 +12,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::RangeInclusive;
 
 use super::serve::stop_signal;
-use super::{Failure, block_on, client_for, load_config};
+use super::{Failure, block_on, client_for, load_or_demo};
 use crate::cli::{Backfill, Cli};
 use crate::clock::Clock;
 use crate::config::{Config, Vps};
@@ -32,11 +32,11 @@ use spool::{Spool, Stretches};
 /// A configuration that cannot be used, an unknown VPS, an output that cannot be written, a signal to stop, or how many
 /// VPSes gave no history; the history of the others is written then.
 pub fn run(cli: &Cli, options: &Backfill) -> Result<(), Failure> {
-    let config = load_config(cli)?;
-    let chosen = chosen(&config, &options.vps)?;
-    let output = Output::open(options.output.as_deref());
-    let output = output.map_err(|error| unwritten(options, &error))?;
     block_on(async {
+        let config = load_or_demo(cli).await?;
+        let chosen = chosen(&config, &options.vps)?;
+        let output = Output::open(options.output.as_deref());
+        let output = output.map_err(|error| unwritten(options, &error))?;
         if !output.leaves_a_file() {
             return backfill(&config, &chosen, options, output).await;
         }
