@@ -48,7 +48,7 @@ pub fn fleet_of(count: u64, now: Moment) -> SharedFleet {
     for number in 1..=count {
         let veid = Veid(1_000_000 + number);
         for call in Call::ALL {
-            fleet.set_interval(veid, call, Some(INTERVAL));
+            fleet.set_interval(veid, call, Some(INTERVAL), now);
         }
         take(&mut fleet, veid, Call::LiveServiceInfo, &live(number), now);
         for (call, body) in &others {

@@ -15,7 +15,7 @@ use super::format::Format;
 use super::lines::{Lines, label};
 use crate::clock::Moment;
 use crate::config::Multiplier;
-use crate::fleet::{Forecast, UsageTotals, VpsState};
+use crate::fleet::{Forecast, SuspensionReason, UsageTotals, VpsState};
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Points, Processes, ServiceInfo, UsageRow};
 
@@ -61,6 +61,16 @@ impl<'a> View<'a> {
     /// What an inventory call told.
     pub(super) fn inventory(&self, call: Call) -> Option<&'a Inventory> {
         self.vps.inventory(call, self.staleness, self.now)
+    }
+
+    /// True if a planned call brings nothing.
+    pub(super) fn is_stale(&self, call: Call) -> Option<bool> {
+        self.vps.calls[call.index()].is_stale(self.staleness, self.now)
+    }
+
+    /// The reasons of the present suspension.
+    pub(super) fn suspension_reasons(&self) -> Option<Vec<SuspensionReason>> {
+        self.vps.suspension_reasons(self.staleness, self.now)
     }
 
     /// What the multiplier of the API applies to.

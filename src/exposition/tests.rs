@@ -51,7 +51,7 @@ pub(super) fn fleet(identities: Vec<Identity>) -> Fleet {
     let mut fleet = Fleet::new(identities, 3.0);
     for veid in veids {
         for call in Call::ALL {
-            fleet.set_interval(veid, call, Some(Duration::from_secs(120)));
+            fleet.set_interval(veid, call, Some(Duration::from_secs(120)), NOW);
         }
     }
     fleet
@@ -389,7 +389,7 @@ fn a_call_that_is_shed_before_it_was_made_keeps_its_counters() {
     let exposition = exposition(fleet(vec![identity(1, "one")]));
     let counters = |interval: Option<u64>| {
         let interval = interval.map(Duration::from_secs);
-        lock(&exposition.fleet).set_interval(Veid(1), call, interval);
+        lock(&exposition.fleet).set_interval(Veid(1), call, interval, NOW);
         let page = openmetrics(&exposition, NOW);
         let of_it = |line: &&str| line.contains("_total{") && line.contains("backup/list");
         page.lines()

@@ -35,6 +35,9 @@ pub struct VpsValues {
     /// Unix seconds, by [`Call::index`].
     #[serde(with = "by_name")]
     last_success: [Option<f64>; Call::ALL.len()],
+    /// Seconds for which each call has brought nothing, by [`Call::index`].
+    #[serde(with = "by_name", default)]
+    silent: [Option<f64>; Call::ALL.len()],
 }
 
 /// Reads a history. The first versions saved one before there was a row; nothing is counted in that.
@@ -141,6 +144,12 @@ impl Fleet {
             for (call, last_success) in vps.calls.iter_mut().zip(values.last_success) {
                 call.last_success = last_success.filter(|at| *at <= now.unix);
             }
+            // Nobody listened while no process ran.
+            for (call, silent) in vps.calls.iter_mut().zip(values.silent) {
+                let silent = silent.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                let since = silent.and_then(|silent| now.elapsed.checked_sub(silent));
+                call.silent_since = since.or(call.silent_since);
+            }
         }
     }
 }
@@ -157,6 +166,10 @@ fn remember(vps: &VpsState, now: Moment) -> VpsValues {
         inventory: std::array::from_fn(|call| age(vps.inventory[call].as_deref(), now)),
         authentication_failed: vps.authentication_failed,
         last_success: std::array::from_fn(|call| vps.calls[call].last_success),
+        silent: std::array::from_fn(|call| {
+            let since = vps.calls[call].silent_since?;
+            Some(now.elapsed.saturating_sub(since).as_secs_f64())
+        }),
     }
 }
 

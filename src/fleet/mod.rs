@@ -8,6 +8,7 @@ pub(crate) mod bandwidth;
 mod forecast;
 mod index;
 mod memory;
+mod suspension;
 mod times;
 mod totals;
 mod usage;
@@ -15,6 +16,7 @@ mod vps;
 
 pub use forecast::{Counter, CounterReading, Forecast, HOURS, HourlyUsage};
 pub use memory::VpsValues;
+pub use suspension::SuspensionReason;
 pub use totals::{Deferral, PointsUse, StateWrites, Totals};
 pub use usage::{LATE, UsageHistory, UsageReading, UsageTotals, plausible};
 pub use vps::{CallRecord, Known, VpsState};
@@ -181,17 +183,23 @@ impl Fleet {
     }
 
     /// The planned interval of a call from now on; `None` when the call is not made.
-    pub fn set_interval(&mut self, veid: Veid, call: Call, interval: Option<Duration>) {
+    pub fn set_interval(
+        &mut self,
+        veid: Veid,
+        call: Call,
+        interval: Option<Duration>,
+        now: Moment,
+    ) {
         if let Some(vps) = self.find(veid) {
-            vps.calls[call.index()].plan(interval);
+            vps.calls[call.index()].plan(interval, now);
         }
     }
 
     /// Shows the plan of a VPS.
-    pub fn show_plan(&mut self, veid: Veid, planned: Planned) {
+    pub fn show_plan(&mut self, veid: Veid, planned: Planned, now: Moment) {
         if let Some(vps) = self.find(veid) {
             for (record, interval) in vps.calls.iter_mut().zip(planned.intervals) {
-                record.plan(interval);
+                record.plan(interval, now);
             }
             vps.allowed = planned.allowed;
             vps.points_exhausted = planned.points_exhausted;

@@ -1,4 +1,6 @@
 mod forecast;
+mod silence;
+mod suspension;
 mod usage;
 
 use std::time::Duration;
@@ -34,7 +36,7 @@ fn identity(veid: Veid) -> Identity {
 fn fleet(seconds: u64) -> Fleet {
     let mut fleet = Fleet::new(vec![identity(VEID)], STALENESS);
     for call in Call::ALL {
-        fleet.set_interval(VEID, call, Some(Duration::from_secs(seconds)));
+        fleet.set_interval(VEID, call, Some(Duration::from_secs(seconds)), at(0));
     }
     fleet
 }

@@ -39,21 +39,47 @@ pub struct CallRecord {
     /// The planned interval; `None` when the call is not made.
     pub interval: Option<Duration>,
     was_planned: bool,
+    /// Since when it has brought nothing, on the clock that never steps: the last success, or when the call was first
+    /// planned, or later where an interval has become shorter since.
+    pub(super) silent_since: Option<Duration>,
 }
 
 type Errors = [u64; Reason::ALL.len()];
 
 impl CallRecord {
+    /// Plans the call from now on. The silence of before counts in intervals: after 5 of 12 hours, a call that is planned
+    /// every hour again has a part of an interval behind it, not five.
+    pub(super) fn plan(&mut self, interval: Option<Duration>, now: Moment) {
+        self.silent_since = match (self.interval, interval, self.silent_since) {
+            (_, None, _) => None,
+            (Some(before), Some(interval), Some(since)) if before > interval => {
+                let silent = now.elapsed.saturating_sub(since);
+                let part = interval.as_secs_f64() / before.as_secs_f64();
+                Some(now.elapsed.saturating_sub(silent.mul_f64(part)))
+            }
+            (_, Some(_), since) => since.or(Some(now.elapsed)),
+        };
+        self.interval = interval;
+        self.was_planned |= interval.is_some();
+    }
+
+    /// Begins the silence anew.
+    fn hear(&mut self, now: Moment) {
+        self.silent_since = self.interval.and(Some(now.elapsed));
+    }
+
+    /// True if the call has brought nothing for `staleness` planned intervals; `None` if it is not planned.
+    #[must_use]
+    pub fn is_stale(&self, staleness: f64, now: Moment) -> Option<bool> {
+        let (interval, since) = (self.interval?, self.silent_since?);
+        let silent = now.elapsed.saturating_sub(since).as_secs_f64();
+        Some(silent > interval.as_secs_f64() * staleness)
+    }
+
     /// Failed calls of every reason.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.errors().iter().sum()
-    }
-
-    /// Plans the interval of the call.
-    pub(super) fn plan(&mut self, interval: Option<Duration>) {
-        self.interval = interval;
-        self.was_planned |= interval.is_some();
     }
 
     /// Whether the call is counted: it was planned once, or made. A call that is shed for a while keeps its counters.
@@ -315,8 +341,10 @@ impl VpsState {
         }
         self.calls[call.index()].successes += 1;
         self.calls[call.index()].last_success = Some(now.unix);
+        self.calls[call.index()].hear(now);
         if carries_service_info(answer) {
             self.calls[Call::ServiceInfo.index()].last_success = Some(now.unix);
+            self.calls[Call::ServiceInfo.index()].hear(now);
             self.failures[Call::ServiceInfo.index()] = None;
         }
         self.show_last_error();
@@ -366,6 +394,10 @@ impl VpsState {
             Reason::Locked => {
                 self.authentication_failed = Some(false);
                 self.locked_call = Some(call);
+                // A task that holds the VPS is no silence, whichever calls are left out meanwhile.
+                for record in &mut self.calls {
+                    record.hear(now);
+                }
                 self.lock = Some(Known::new(
                     Some(error.lock.clone().unwrap_or_default()),
                     now,

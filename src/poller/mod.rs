@@ -206,7 +206,7 @@ impl Poller {
 
     fn show_plan(&mut self) {
         let fleet = &mut lock(&self.fleet);
-        show_plan(&mut self.planner, fleet, self.time_scale);
+        show_plan(&mut self.planner, fleet, self.time_scale, self.clock.now());
     }
 
     fn next_wake(&self) -> Option<Duration> {

@@ -122,7 +122,7 @@ impl Answered {
 
 /// Passes on to the fleet what the planner has decided and found out since this was last done. The planner lives in a
 /// time that runs `time_scale` times as fast.
-pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64) {
+pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64, now: Moment) {
     for (call, reason) in planner.take_deferrals() {
         fleet.totals_mut().count_deferral(call, reason);
     }
@@ -140,7 +140,7 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64) {
             allowance: planner.quota(veid),
             next_poll: next_poll(planner, veid, time_scale),
         };
-        fleet.show_plan(veid, plan);
+        fleet.show_plan(veid, plan, now);
     }
 }
 

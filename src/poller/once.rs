@@ -38,9 +38,9 @@ pub async fn poll_once(
     clock: Clock,
 ) -> Vec<LeftOut> {
     // Freshness is told by intervals.
-    let now = clock.now().elapsed;
-    let mut planner = Planner::new(&members(config), limits(config, 1.0), 0, now);
-    show_plan(&mut planner, &mut lock(&fleet), 1.0);
+    let now = clock.now();
+    let mut planner = Planner::new(&members(config), limits(config, 1.0), 0, now.elapsed);
+    show_plan(&mut planner, &mut lock(&fleet), 1.0, now);
     let shared = Arc::new(Shared {
         client,
         fleet,

@@ -217,6 +217,7 @@ async fn when_everything_fails_values_go_counters_stay_and_all_comes_back() {
     watched.mock.reply_to_everything(1, Reply::Drop);
     let stay = [
         "kiwivm_authentication_failed",
+        "kiwivm_data_stale",
         "kiwivm_expected_running",
         "kiwivm_last_success_timestamp_seconds",
         "kiwivm_poll_errors_total",

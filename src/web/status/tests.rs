@@ -46,7 +46,7 @@ fn fleet(names: &[&str]) -> Fleet {
         next_poll: Some(now().elapsed + Duration::from_secs(30)),
     };
     for (_, veid) in names.iter().zip(1..) {
-        fleet.show_plan(Veid(veid), planned);
+        fleet.show_plan(Veid(veid), planned, now());
     }
     fleet
 }

@@ -86,8 +86,8 @@ impl<'a> Exporter<'a> {
         }
         self.elapsed = until;
         // Nobody looks in between.
-        let fleet = &mut lock(&self.fleet);
-        show_plan(&mut self.planner, fleet, 1.0);
+        let now = self.at(until);
+        show_plan(&mut self.planner, &mut lock(&self.fleet), 1.0, now);
     }
 
     /// What a scrape reads now, without the end.

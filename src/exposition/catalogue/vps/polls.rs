@@ -59,6 +59,17 @@ pub(super) const METRICS: &[VpsMetric] = &[
         },
     ),
     labelled_gauge(
+        "kiwivm_data_stale",
+        &["call"],
+        "1 if a planned call has brought nothing for as many planned intervals as staleness says, else 0. A task that holds the VPS does not count. Absent while the call is not planned.",
+        |view, series| {
+            for call in Call::ALL {
+                let stale = view.is_stale(call);
+                series.labelled(&[("call", call.name())], stale);
+            }
+        },
+    ),
+    labelled_gauge(
         "kiwivm_api_points_remaining",
         &["window"],
         "API points left in the current window, as last read.",

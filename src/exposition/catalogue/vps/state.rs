@@ -2,7 +2,7 @@
 
 use super::{VpsMetric, gauge, labelled_gauge};
 use crate::config::{Expect, Threshold};
-use crate::fleet::bandwidth;
+use crate::fleet::{SuspensionReason, bandwidth};
 use crate::kiwivm::model::{Hypervisor, Status};
 
 pub(super) const METRICS: &[VpsMetric] = &[
@@ -118,6 +118,19 @@ pub(super) const METRICS: &[VpsMetric] = &[
         "kiwivm_suspended",
         "1 while the VPS is suspended, also when its transfer allowance is used up.",
         |view, series| series.value(view.service.and_then(|info| info.suspended)),
+    ),
+    labelled_gauge(
+        "kiwivm_suspension_reason",
+        &["reason"],
+        "1 for each known reason of the suspension, 0 for the others: the transfer allowance is used up, a policy case, or neither. Only while suspended.",
+        |view, series| {
+            if let Some(reasons) = view.suspension_reasons() {
+                for reason in SuspensionReason::ALL {
+                    let holds = reasons.contains(&reason);
+                    series.labelled(&[("reason", reason.name())], Some(holds));
+                }
+            }
+        },
     ),
     gauge(
         "kiwivm_policy_violation",

@@ -1,0 +1,84 @@
+//! Calls that bring nothing.
+
+use super::*;
+
+const CALL: Call = Call::SnapshotList;
+
+fn stale(fleet: &Fleet, seconds: u64) -> Option<bool> {
+    fleet.vps()[0].calls[CALL.index()].is_stale(STALENESS, at(seconds))
+}
+
+fn plan(fleet: &mut Fleet, interval: Option<u64>, seconds: u64) {
+    fleet.set_interval(VEID, CALL, interval.map(Duration::from_secs), at(seconds));
+}
+
+fn succeed(fleet: &mut Fleet, seconds: u64) {
+    let nothing = answer(Answer::Inventory(None));
+    fleet.apply(VEID, CALL, &nothing, at(seconds));
+}
+
+#[test]
+fn a_call_is_stale_after_staleness_intervals_whether_it_ever_succeeded_or_not() {
+    let mut fleet = fleet(100);
+    assert_eq!(
+        [300, 301].map(|at| stale(&fleet, at)),
+        [Some(false), Some(true)]
+    );
+    succeed(&mut fleet, 1000);
+    assert_eq!(
+        [1300, 1301].map(|at| stale(&fleet, at)),
+        [Some(false), Some(true)]
+    );
+    fleet.apply(VEID, CALL, &failure(CALL, Reason::Timeout), at(1200));
+    assert_eq!(stale(&fleet, 1301), Some(true));
+}
+
+#[test]
+fn a_call_that_is_not_planned_is_neither_and_begins_anew_when_it_comes_back() {
+    let mut fleet = fleet(100);
+    plan(&mut fleet, None, 50);
+    assert_eq!(stale(&fleet, 10_000), None);
+    plan(&mut fleet, Some(100), 10_000);
+    assert_eq!(
+        [10_300, 10_301].map(|at| stale(&fleet, at)),
+        [Some(false), Some(true)]
+    );
+}
+
+#[test]
+fn a_shorter_interval_is_no_reproach_for_the_time_before() {
+    let mut fleet = fleet(1000);
+    succeed(&mut fleet, 0);
+    // Half an interval is over, and stays half an interval.
+    plan(&mut fleet, Some(100), 500);
+    assert_eq!(
+        [750, 751].map(|at| stale(&fleet, at)),
+        [Some(false), Some(true)]
+    );
+    plan(&mut fleet, Some(1000), 700);
+    assert_eq!(stale(&fleet, 3000), Some(false));
+}
+
+#[test]
+fn a_task_that_holds_the_vps_is_no_silence() {
+    let mut fleet = fleet(100);
+    let live = Call::LiveServiceInfo;
+    fleet.apply(VEID, live, &failure(live, Reason::Locked), at(290));
+    assert_eq!(
+        [590, 591].map(|at| stale(&fleet, at)),
+        [Some(false), Some(true)]
+    );
+}
+
+#[test]
+fn a_restart_goes_on_counting_but_for_the_time_without_a_process() {
+    let mut before = fleet(100);
+    succeed(&mut before, 0);
+    let saved = before.remember(at(250));
+    let mut fleet = fleet(100);
+    fleet.recall(saved, Duration::from_secs(5000), at(10_000));
+    assert_eq!(
+        [10_050, 10_051].map(|at| stale(&fleet, at)),
+        [Some(false), Some(true)]
+    );
+}
