@@ -4,9 +4,11 @@ use std::fmt;
 
 use figment::value::{Dict, Empty, Map, Tag, Value};
 use figment::{Error, Metadata, Profile, Provider};
-use serde::de::{Deserialize as _, Error as _};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use yaml_serde::Value as Shape;
+use serde::de::Error as _;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, MapAccess, SeqAccess,
+    VariantAccess as _, Visitor,
+};
 
 /// YAML that was read. Scalars are text as it was written, in keys and in values: what number or flag they are is for
 /// those to say who read them, and `1e3` or `True` may be a name.
@@ -42,6 +44,101 @@ pub fn value(text: &str) -> Result<Value, YamlError> {
     })
 }
 
+/// Where scalars are in a node, and where more nodes. What the reader makes of scalars is of no interest: to it the keys
+/// `1.5` and `1.50` are the same.
+enum Shape {
+    Null,
+    Scalar,
+    /// The shapes of the values, in the order of their keys.
+    Mapping(Vec<Shape>),
+    Sequence(Vec<Shape>),
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(node: D) -> Result<Self, D::Error> {
+        node.deserialize_any(ShapeVisitor)
+    }
+}
+
+impl Shape {
+    /// The shapes of the values of a mapping, or of the items of a sequence.
+    fn children(&self) -> &[Self] {
+        match self {
+            Self::Mapping(shapes) | Self::Sequence(shapes) => shapes,
+            Self::Null | Self::Scalar => &[],
+        }
+    }
+}
+
+struct ShapeVisitor;
+
+impl<'de> Visitor<'de> for ShapeVisitor {
+    type Value = Shape;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any node")
+    }
+
+    /// A document without anything in it.
+    fn visit_none<E>(self) -> Result<Shape, E> {
+        Ok(Shape::Null)
+    }
+
+    fn visit_unit<E>(self) -> Result<Shape, E> {
+        Ok(Shape::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Shape, E> {
+        Ok(Shape::Scalar)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Shape, E> {
+        Ok(Shape::Scalar)
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Shape, E> {
+        Ok(Shape::Scalar)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Shape, E> {
+        Ok(Shape::Scalar)
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Shape, E> {
+        Ok(Shape::Scalar)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Shape, E> {
+        Ok(Shape::Scalar)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Shape, E> {
+        Ok(Shape::Scalar)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Shape, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Shape::Sequence(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
+        let mut values = Vec::new();
+        while let Some((IgnoredAny, value)) = map.next_entry()? {
+            values.push(value);
+        }
+        Ok(Shape::Mapping(values))
+    }
+
+    /// A tag does not change the shape of what it stands before.
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Shape, A::Error> {
+        let (IgnoredAny, node) = tagged.variant()?;
+        node.newtype_variant()
+    }
+}
+
 /// A node of this shape.
 struct Node<'a>(&'a Shape);
 
@@ -56,10 +153,7 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
             }
             Shape::Mapping(_) => node.deserialize_map(self),
             Shape::Sequence(_) => node.deserialize_seq(self),
-            Shape::Tagged(tagged) => Node(&tagged.value).deserialize(node),
-            Shape::Bool(_) | Shape::Number(_) | Shape::String(_) => {
-                String::deserialize(node).map(Value::from)
-            }
+            Shape::Scalar => String::deserialize(node).map(Value::from),
         }
     }
 }
@@ -72,7 +166,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut shapes = self.0.as_mapping().into_iter().flat_map(|map| map.values());
+        let mut shapes = self.0.children().iter();
         let mut dict = Dict::new();
         while let Some(key) = map.next_key::<String>()? {
             let value = map.next_value_seed(Node(shapes.next().unwrap_or(&Shape::Null)))?;
@@ -96,7 +190,7 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        for shape in self.0.as_sequence().into_iter().flatten() {
+        for shape in self.0.children() {
             items.extend(seq.next_element_seed(Node(shape))?);
         }
         Ok(items.into())
@@ -175,6 +269,21 @@ mod tests {
         assert!(matches!(read["neither"], Value::Empty(..)));
         assert_eq!(read[""].as_str(), Some(""));
         assert_eq!(read["tagged"].as_str(), Some("1"));
+    }
+
+    #[test]
+    fn keys_are_the_same_only_if_they_are_written_the_same() {
+        for (one, other) in [
+            ("1.5", "1.50"),
+            ("16", "0x10"),
+            ("true", "True"),
+            ("~", "null"),
+            ("1", "1.0"),
+        ] {
+            let read = read(&format!("{one}: a\n{other}: [b]\n"));
+            assert_eq!(read[one].as_str(), Some("a"));
+            assert!(read[other].as_array().is_some());
+        }
     }
 
     #[test]

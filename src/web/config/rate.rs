@@ -45,13 +45,15 @@ pub fn rate_limit(reader: &mut Reader, top: &Dict) -> Option<RateLimit> {
     };
     let expected = "a duration such as 1s or 100ms, 292 years at most, or 0 for no limit";
     let interval = reader.read(&section, SECTION, "interval", expected, interval);
-    let burst = reader
-        .read(&section, SECTION, "burst", "a whole number", |value| {
-            // A larger one makes no difference: so many requests do not come.
-            whole(value).map(|burst| u32::try_from(burst).unwrap_or(u32::MAX))
-        })
-        .unwrap_or_default();
+    let burst = reader.read(&section, SECTION, "burst", "a whole number", |value| {
+        // A larger one makes no difference: so many requests do not come.
+        whole(value).map(|burst| u32::try_from(burst).unwrap_or(u32::MAX))
+    });
     let interval = interval.filter(|interval| !interval.is_zero())?;
+    // One that cannot be read has been reported.
+    let burst = burst
+        .or(section.contains_key("burst").then_some(1))
+        .unwrap_or_default();
     if burst == 0 {
         reader.problem(
             "rate_limit.burst",

@@ -357,3 +357,13 @@ fn a_change_of_any_file_is_noticed() {
         loaded = load(&path("web.yml"));
     }
 }
+
+#[test]
+fn a_burst_that_is_no_number_is_one_problem() {
+    let folder = folder();
+    for burst in ["0x10", "1_0", "1e3", "-1", "many", "[]"] {
+        let yaml = format!("rate_limit: {{interval: 1s, burst: {burst}}}\n");
+        let error = load_text(folder.path(), &yaml).expect_err("it is wrong");
+        assert_eq!(error.0.len(), 1, "{burst}: {error}");
+    }
+}

@@ -116,7 +116,7 @@ pub fn users(reader: &mut Reader, top: &Dict) -> Users {
             }
             None => reader.problem(
                 &path,
-                "must be a bcrypt hash, which begins with $2, not the password itself: make one with htpasswd -nBC 10 \"\" | tr -d ':\\n'",
+                "must be a bcrypt hash, which begins with $2 and has a cost from 4 to 31, not the password itself: make one with htpasswd -nBC 10 \"\" | tr -d ':\\n'",
             ),
         }
     }
