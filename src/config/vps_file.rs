@@ -281,6 +281,7 @@ impl<'a> Table<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use tempfile::NamedTempFile;
 
     use super::*;
@@ -383,5 +384,19 @@ mod tests {
             .err()
             .expect("it is not there");
         assert!(said.starts_with("cannot be read: No such file"), "{said}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_lines_are_those_of_the_file(
+            text in "(VEID|API_KEY|HOSTNAME|IS_TERMINATED|1|2|x|[,;\t\"\r\n ]){0,60}"
+        ) {
+            let lines = text.split(['\r', '\n']).count() as u64;
+            if let Ok(export) = read_text(&text) {
+                let of_rows = export.rows.iter().map(|row| row.line);
+                let of_warnings = export.warnings.iter().map(|(line, _)| *line);
+                prop_assert!(of_rows.chain(of_warnings).all(|line| (1..=lines).contains(&line)));
+            }
+        }
     }
 }

@@ -133,6 +133,10 @@ impl Poller {
                 fleet.recall(state.vps, elapsed, now);
                 forget_uncollected(&mut fleet, self.collect);
             }
+            // A new key is a reason for a restart. Some services have no other way to it.
+            for veid in self.refused() {
+                self.planner.resume(veid, self.planner_now());
+            }
             tracing::info!(file = %file.path().display(), age_seconds = elapsed.as_secs(), "going on from the state file");
             self.show_plan();
         }
@@ -251,18 +255,23 @@ impl Poller {
         if self.next_key_check.is_none_or(|check| check > now) {
             return;
         }
-        let refused: Vec<Veid> = lock(&self.fleet)
-            .vps()
-            .iter()
-            .filter(|vps| vps.authentication_failed == Some(true))
-            .map(|vps| vps.identity.veid)
-            .collect();
+        let refused = self.refused();
         for veid in &refused {
             if self.keys.read_again(*veid) {
                 self.planner.resume(*veid, self.planner_now());
             }
         }
         self.next_key_check = (!refused.is_empty()).then(|| now + KEY_FILE_CHECK);
+    }
+
+    /// The VPSes whose key was refused, or that have none.
+    fn refused(&self) -> Vec<Veid> {
+        let fleet = lock(&self.fleet);
+        let refused = fleet
+            .vps()
+            .iter()
+            .filter(|vps| vps.authentication_failed == Some(true));
+        refused.map(|vps| vps.identity.veid).collect()
     }
 
     fn reload(&mut self, reload: Reload) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::exporter::{Exporter, PROGRAM, config, run_answered, write};
-use crate::mock::Mock;
+use crate::mock::{Mock, sample};
 use crate::page::Page;
 
 const CANARY: &str = "private_CanaryCanaryCanary0123";
@@ -282,4 +282,35 @@ async fn without_any_usable_key_the_exporter_runs_and_says_so() {
         error.contains("KIWIVM_API_KEY_FILE: key file nowhere does not exist"),
         "{error}"
     );
+}
+
+/// The pause after a refused key is in the state file. With a new key nobody waits for its end.
+#[tokio::test]
+async fn a_restart_ends_the_pause_after_a_refused_key() {
+    let mock = Mock::start([1, 2]).await;
+    mock.reply_to_everything(1, sample("error_auth.json"));
+    let keys = ["api_key_file: one.key", "api_key_file: two.key"];
+    let (folder, flag) = config(&format!("state_file: state.json\n{}", yaml(&mock, &keys)));
+    write(folder.path(), "one.key", "private_old");
+    let mut exporter = Exporter::start(&[&flag]);
+    exporter
+        .wait_for("both are refused", |page| {
+            refused(page, "vps-1") == Some(1.0) && refused(page, "vps-2") == Some(1.0)
+        })
+        .await;
+    exporter.signal("TERM");
+    assert_eq!(exporter.ended().0, Some(0));
+    mock.well(1);
+    for name in ["one.key", "two.key"] {
+        write(folder.path(), name, "private_new");
+    }
+    let exporter = Exporter::start(&[&flag]);
+    exporter
+        .wait_for("both are up", |page| {
+            ["vps-1", "vps-2"].iter().all(|vps| {
+                page.of(vps, "kiwivm_up") == Some(1.0) && refused(page, vps) == Some(0.0)
+            })
+        })
+        .await;
+    assert!(exporter.log().contains("going on from the state file"));
 }
