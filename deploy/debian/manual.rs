@@ -32,11 +32,17 @@ Where a relative \fBstate_file\fR of the configuration is, when the unit runs.
 \fBKIWIVM_VEID\fR, \fBKIWIVM_API_KEY\fR, \fBKIWIVM_API_KEY_FILE\fR
 A single VPS, which needs no file.
 .TP
+\fBKIWIVM_EXPORTER_VPS\fR
+A list of VPSes as YAML or JSON, which needs no file either.
+.TP
 \fBKIWIVM_EXPORTER_...\fR
 A key of the configuration, in capitals, with __ between levels, for example KIWIVM_EXPORTER_BUDGET__SHARE=0.3.
 .TP
 \fBCREDENTIALS_DIRECTORY\fR, \fBSTATE_DIRECTORY\fR
 Set by systemd: where key files are looked for first, and where the state file is.
+.TP
+\fBSSL_CERT_FILE\fR
+Certificates to trust instead of those of this machine. Mozilla's are trusted in any case.
 .SH SIGNALS
 SIGTERM and SIGINT stop it, answers in flight are finished. SIGHUP makes it read the configuration and the web configuration
 again; one that can not be used leaves the old one in force.

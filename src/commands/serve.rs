@@ -23,7 +23,7 @@ use crate::web::{self, Discovery, Gate, Options, Site, Status};
 /// Not ready for longer than this would only hide the VPSes that do answer.
 const READY_AT_LAST: Duration = Duration::from_secs(60);
 
-/// How often the vendor's export is read, as key files are.
+/// Interval at which the vendor's export is read, the same as of key files.
 const VPS_FILE_CHECK: Duration = Duration::from_secs(60);
 
 /// Where configurations come from: the first one, and those of reloads.
@@ -171,7 +171,7 @@ async fn watch_vps_file(exporter: Arc<Exporter>) {
         tokio::time::sleep(VPS_FILE_CHECK).await;
         if let Some(path) = exporter.changed_vps_file() {
             tracing::info!(file = %path.display(), "vps_file has changed: reloading the configuration");
-            // What is wrong is in the log. The next change is another try.
+            // A failure is in the log. The next change is another try.
             let _ = exporter.reload_config().await;
         }
     }

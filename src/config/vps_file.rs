@@ -183,7 +183,7 @@ struct Table<'a> {
     terminated: Option<usize>,
 }
 
-/// What a row has in these columns.
+/// The content of a row in these columns.
 struct Fields {
     line: u64,
     veid: Option<Veid>,
@@ -297,7 +297,7 @@ mod tests {
     /// Line, VEID, hostname, and whether there is a key.
     type Told = (u64, u64, String, bool);
 
-    /// What is read of a text that is right.
+    /// The rows, terminated services and warnings of a text that is right.
     fn told(text: impl AsRef<[u8]>) -> (Vec<Told>, Vec<u64>, Vec<String>) {
         let rows = read_text(text).expect("it is right");
         let told = |row: Row| (row.line, row.veid.0, row.hostname, row.key.is_ok());

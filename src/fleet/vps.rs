@@ -106,7 +106,7 @@ pub struct VpsState {
     /// True from the first attempt of a call that tells the state of the VPS: live or service info, or any call once
     /// its key is refused.
     pub tried: bool,
-    /// Whether the API refused the key when it last said anything about it, or there is no usable key.
+    /// True if the API refused the key when it last said anything about it, or there is no usable key.
     pub authentication_failed: Option<bool>,
     /// True while there is no usable key.
     pub without_key: bool,

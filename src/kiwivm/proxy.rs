@@ -13,7 +13,7 @@ const SCHEMES: [(&str, u16); 4] = [
     ("socks5", 1080),
     ("socks5h", 1080),
 ];
-/// What a SOCKS request has room for beside the name of the API.
+/// A SOCKS request has room for these bytes beside the name of the API.
 const LONGEST_SOCKS_CREDENTIALS: usize = 200;
 
 /// The URL of a proxy. User name and password are in it and are not shown.

@@ -37,7 +37,7 @@ use notes::next_poll;
 use notices::Notices;
 use setup::identities;
 
-/// How often the key file of a VPS is looked at that has no usable key, or one that was refused. Costs no points.
+/// Interval at which key files of VPSes are read whose key is unusable or refused. Costs no points.
 const KEY_FILE_CHECK: Duration = Duration::from_secs(60);
 
 /// The fleet as the poller writes it and everyone else reads it. Held only for the time of a copy.
@@ -292,7 +292,7 @@ impl Poller {
         let (members, limits) = (members(&config), limits(&config, self.time_scale));
         self.planner
             .reconfigure(&members, limits, self.planner_now());
-        // What they showed with their last key is no longer true.
+        // They still show the data of their last key.
         for veid in self.keys.missing() {
             self.planner.resume(veid, self.planner_now());
         }

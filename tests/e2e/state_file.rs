@@ -106,7 +106,7 @@ async fn a_link_stays_a_link() {
         folder.path().join("data/file.json"),
     );
     fs::create_dir(folder.path().join("data")).expect("there is room");
-    // What it leads to is not there yet.
+    // The link leads nowhere yet.
     symlink("data/file.json", &link).expect("links work");
     for _ in 0..2 {
         let exporter = Exporter::start(&[&flag]);
