@@ -57,7 +57,7 @@ fn of<'a>(
     metric: &str,
     vps: &str,
 ) -> &'a [(i64, f64)] {
-    let wanted = format!("vps=\"{vps}\"}}");
+    let wanted = format!("vps=\"{vps}\",env=\"demo\"}}");
     let found = samples
         .iter()
         .find(|(series, _)| series.split('{').next() == Some(metric) && series.ends_with(&wanted));
