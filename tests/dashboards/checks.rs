@@ -1,14 +1,15 @@
 //! What every dashboard is held to.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 
+use kiwivm_exporter::config::Threshold;
 use promql_parser::parser;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::generated;
 use crate::grafana::TAG;
+use crate::names::THRESHOLD;
 use crate::promql::USAGE_STEP;
-use crate::{generated, names, problems};
 
 /// The panels of a dashboard, those in folded rows too.
 fn panels_and_rows(dashboard: &Value) -> impl Iterator<Item = &Value> {
@@ -166,94 +167,145 @@ fn every_expression_parses() {
     }
 }
 
-/// A variable that may hold several values is a regular expression.
+/// A variable that may hold several values is a regular expression. Grafana escapes one that may not for a string.
 #[test]
-fn variables_are_matched_as_regular_expressions() {
-    for (expression, place) in expressions() {
-        for variable in ["$job", "$instance", "$vps"] {
-            let uses = expression.matches(&format!("\"{variable}\"")).count();
-            let matches = expression.matches(&format!("=~\"{variable}\"")).count();
-            assert_eq!(uses, matches, "{place}: {expression}");
+fn variables_are_matched_by_what_they_may_hold() {
+    for (file, dashboard) in generated() {
+        let variables = dashboard["templating"]["list"].as_array();
+        let variables = variables.expect("there are variables").iter();
+        let queried = variables.filter(|variable| variable["type"] == "query");
+        let matchers: Vec<_> = queried
+            .map(|variable| {
+                let name = variable["name"].as_str().expect("it is text");
+                let operator = if variable["multi"] == true { "=~" } else { "=" };
+                (
+                    format!("\"${name}\""),
+                    format!("{name}{operator}\"${name}\""),
+                )
+            })
+            .collect();
+        for target in panels(&dashboard).flat_map(targets) {
+            let expression = target["expr"].as_str().expect("it is text");
+            for (used, matcher) in &matchers {
+                let uses = expression.matches(used).count();
+                let matches = expression.matches(matcher).count();
+                assert_eq!(uses, matches, "{file}: {expression}");
+            }
         }
     }
 }
 
-/// The recording rules and the defaults of the thresholds in the rule file.
-fn rules() -> (HashSet<String>, BTreeMap<String, f64>) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules/kiwivm.yml");
-    let text = std::fs::read_to_string(path).expect("there are rules");
-    let file: Value = yaml_serde::from_str(&text).expect("it is YAML");
-    let groups = file["groups"].as_array().expect("there are groups");
-    let mut recorded = HashSet::new();
-    let mut thresholds = BTreeMap::new();
-    for rule in groups
-        .iter()
-        .filter_map(|group| group["rules"].as_array())
-        .flatten()
-    {
-        let Some(name) = rule["record"].as_str() else {
-            continue;
-        };
-        recorded.insert(name.to_owned());
-        if let Some(threshold) = rule["labels"]["threshold"].as_str() {
-            let expression = rule["expr"].as_str().expect("it has an expression");
-            thresholds.insert(threshold.to_owned(), product(expression));
+/// The dashboard of one VPS is unreadable with more; the others begin with everything.
+#[test]
+fn exactly_one_vps_is_chosen_in_its_dashboard_and_all_in_the_others() {
+    for (file, dashboard) in generated() {
+        let vps = &dashboard["templating"]["list"][3];
+        assert_eq!(vps["name"], "vps");
+        if file == "vps" {
+            // With no choice made, Grafana takes the first.
+            assert_eq!(
+                (&vps["multi"], &vps["includeAll"]),
+                (&json!(false), &json!(false))
+            );
+            assert_eq!((&vps["current"], vps.get("allValue")), (&json!({}), None));
+        } else {
+            assert_eq!(
+                (&vps["multi"], &vps["includeAll"]),
+                (&json!(true), &json!(true)),
+                "{file}"
+            );
+            assert_eq!(vps["current"]["value"], json!(["$__all"]), "{file}");
         }
     }
-    (recorded, thresholds)
 }
 
-/// The value of `vector(3 * 86400)`.
-fn product(expression: &str) -> f64 {
-    let inner = expression
-        .strip_prefix("vector(")
-        .and_then(|rest| rest.strip_suffix(')'));
-    let factors = inner.expect("a threshold is a constant vector").split('*');
-    factors
-        .map(|factor| factor.trim().parse::<f64>().expect("it is a number"))
-        .product()
-}
-
+/// Owners set limits in the configuration: steps of colours tell only whether there is something, and 100 % from less.
 #[test]
-fn recorded_series_are_recorded_and_in_use() {
-    let (recorded, _) = rules();
+fn limits_come_from_the_metric() {
+    fn steps<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
+        match value {
+            Value::Object(object) => {
+                if let Some(list) = object.get("steps").and_then(Value::as_array) {
+                    found.extend(list.iter().map(|step| &step["value"]));
+                }
+                object.values().for_each(|value| steps(value, found));
+            }
+            Value::Array(list) => list.iter().for_each(|value| steps(value, found)),
+            _ => {}
+        }
+    }
+    for (file, dashboard) in generated() {
+        let mut found = Vec::new();
+        steps(&dashboard, &mut found);
+        assert!(!found.is_empty(), "{file}");
+        for step in found {
+            let plain = step.is_null() || step == &json!(0.0) || step == &json!(1.0);
+            assert!(plain, "{file}: {step}");
+        }
+    }
+}
+
+/// Each threshold is compared with something in some dashboard, but those of what only alerts tell.
+#[test]
+fn thresholds_are_in_use() {
+    // What rules compute over time, and what alerts alone tell.
+    let alerts_only = [
+        Threshold::ThrottleStarts,
+        Threshold::DiskFullWarning,
+        Threshold::DiskFullCritical,
+        Threshold::DiskMapped,
+        Threshold::SnapshotPurge,
+        Threshold::ApiPointsRemaining,
+        Threshold::ApiPointsAllowance,
+    ];
     let used = expressions();
-    for name in names::recorded::ALL {
-        assert!(recorded.contains(*name), "no rule records {name}");
-        assert!(
-            used.keys().any(|expression| expression.contains(name)),
-            "{name}"
-        );
+    for threshold in Threshold::ALL {
+        let matcher = format!("threshold=\"{}\"", threshold.name());
+        let found = used
+            .keys()
+            .any(|expression| expression.contains(THRESHOLD) && expression.contains(&matcher));
+        assert_eq!(found, !alerts_only.contains(&threshold), "{matcher}");
+    }
+}
+
+/// Dashboards work where no rules are loaded. The names of recording rules have colons.
+#[test]
+fn series_are_those_of_the_exporter_and_of_scrapes() {
+    for (expression, place) in expressions() {
+        // Every other part stands in quotes.
+        for code in expression.split('"').step_by(2) {
+            assert!(!code.contains(':'), "{place}: {code}");
+        }
     }
 }
 
 #[test]
-fn thresholds_are_those_of_the_alerts() {
-    let (_, thresholds) = rules();
-    for (name, default) in problems::THRESHOLDS {
-        assert_eq!(thresholds.get(*name), Some(default), "{name}");
-    }
-}
-
-/// Where the rules are not loaded, their series are missing: who looks should be told why.
-#[test]
-fn panels_that_need_the_rules_say_so() {
+fn panels_without_data_say_why() {
     for (file, dashboard) in generated() {
         for panel in panels(&dashboard) {
-            let needs = targets(panel).any(|target| {
-                let expression = target["expr"].as_str().expect("it is text");
-                let needed = names::recorded::ALL
-                    .iter()
-                    .filter(|name| **name != names::recorded::THRESHOLD);
-                needed.into_iter().any(|name| expression.contains(name))
-            });
-            let says = panel["description"]
-                .as_str()
-                .expect("it is text")
-                .contains("recording rules");
-            assert_eq!(needs, says, "{file}: {}", panel["title"]);
+            let text = panel["fieldConfig"]["defaults"]["noValue"].as_str();
+            assert!(
+                text.is_some_and(|text| text.len() > 3),
+                "{file}: {}",
+                panel["title"]
+            );
         }
     }
+}
+
+/// With one VPS there is nothing to tell apart.
+#[test]
+fn names_of_vpses_stand_where_there_are_several() {
+    let mut named = 0;
+    for (file, dashboard) in generated() {
+        for target in panels(&dashboard).flat_map(targets) {
+            let legend = target["legendFormat"].as_str().unwrap_or_default();
+            let names = legend.contains("{{vps}}");
+            named += usize::from(names);
+            assert!(!names || file != "vps", "{legend}");
+        }
+    }
+    assert!(named > 0);
 }
 
 /// Set before there is a query it would do nothing.

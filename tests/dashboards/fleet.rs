@@ -3,17 +3,18 @@
 use serde_json::json;
 
 use crate::grafana::{
-    BLUE, Column, Dashboard, GREEN, Mapping, NEUTRAL, NO_COLOUR, ORANGE, Panel, RED, Range, Row,
+    BLUE, Choice, Column, Dashboard, GREEN, Mapping, NEUTRAL, NO_COLOUR, ORANGE, Panel, RED, Range,
+    Row,
 };
 use crate::names::{
-    AUTHENTICATION_FAILED, BANDWIDTH_RESET, CPU_THROTTLED, CPU_USAGE, EXPECTED_RUNNING,
-    LAST_SUCCESS, LOCKED, NETWORK_RECEIVE, NETWORK_TRANSMIT, POINTS_REMAINING, RUNNING, STATUS,
-    SUSPENDED, THRESHOLD, UP, recorded,
+    AUTHENTICATION_FAILED, BANDWIDTH_ALLOWANCE, BANDWIDTH_EXHAUSTION, BANDWIDTH_RESET,
+    BANDWIDTH_USED, CPU_USAGE, EXPECTED_RUNNING, LAST_SUCCESS, LOCKED, NETWORK_RECEIVE,
+    NETWORK_TRANSMIT, POINTS_REMAINING, RUNNING, STATUS, SUSPENDED, UP, VPS_INFO,
 };
 use crate::problems::{CRITICAL, SEVERITIES, WARNING, problems, problems_of_vpses};
 use crate::promql::{
-    USAGE_STEP, VPS_KEY, bandwidth_ratio, disk_ratio, each_vps, every_vps, memory_ratio, vps,
-    vps_where,
+    USAGE_STEP, VPS_KEY, bandwidth_ratio, disk_ratio, each_vps, every_vps, forecast_ratio,
+    memory_ratio, used_severity, vps, vps_where,
 };
 use crate::variables::variables;
 
@@ -24,16 +25,17 @@ const TO_VPS: &str = "/d/kiwivm-vps?var-vps=${__data.fields.VPS:percentencode}\
 const SERIES_TO_VPS: &str = "/d/kiwivm-vps?var-vps=${__field.labels.vps:percentencode}\
     &${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}";
 
-/// Of the problems.
-const NEEDS_RULES: &str = "What will be used up is known with the recording rules only.";
+/// Where there is nothing to count.
+const NO_VPS: &str = "No VPS";
 
 pub fn dashboard() -> Dashboard {
     Dashboard {
         uid: "kiwivm-fleet",
         title: "KiwiVM: Fleet",
-        description: "All VPSes at a glance, those first that need attention.",
+        description: "All VPSes at a glance, those that need attention first.",
         from: "now-24h",
-        variables: variables(),
+        variables: variables(Choice::Any),
+        vps: Choice::Any,
         rows: vec![
             Row::untitled(numbers()),
             Row::untitled(vec![attention(), problems_over_time(), fleet()]),
@@ -55,55 +57,70 @@ fn numbers() -> Vec<Panel> {
         every_vps(),
         each_vps(&format!("{} == 1", vps(UP)))
     );
-    let count = |series: &str| format!("count({series}) or 0 * count({})", vps(THRESHOLD));
-    let highest = format!("topk(1, {})", each_vps(&bandwidth_ratio()));
+    let running = format!("count({} == 1) or 0 * count({})", vps(RUNNING), every_vps());
+    let highest = format!("topk(1, {})", bandwidth_ratio());
     let points = vps_where(POINTS_REMAINING, r#"window="24h""#);
     vec![
-        Panel::stat("Critical", &format!("Problems that need action now, by the thresholds of the alerts. {NEEDS_RULES}"))
-            .instant(severity(CRITICAL), "Critical")
+        Panel::stat(
+            "Critical",
+            "Problems that need action now, by the thresholds of the alerts.",
+        )
+        .instant(severity(CRITICAL), "Critical")
+        .unit("none")
+        .thresholds(GREEN, &[(1.0, RED)])
+        .option("colorMode", json!("background"))
+        .no_value(NO_VPS)
+        .size(3, 4),
+        Panel::stat(
+            "Warnings",
+            "Problems that need action soon, by the thresholds of the alerts.",
+        )
+        .instant(severity(WARNING), "Warnings")
+        .unit("none")
+        .thresholds(GREEN, &[(1.0, ORANGE)])
+        .option("colorMode", json!("background"))
+        .no_value(NO_VPS)
+        .size(3, 4),
+        Panel::stat(
+            "VPSes",
+            "VPSes in the configuration of the chosen exporters.",
+        )
+        .instant(format!("count({})", every_vps()), "VPSes")
+        .unit("none")
+        .no_value(NO_VPS)
+        .size(3, 4),
+        Panel::stat("Running", "VPSes that run, by the newest API response.")
+            .instant(running, "Running")
             .unit("none")
-            .thresholds(GREEN, &[(1.0, RED)])
-            .option("colorMode", json!("background"))
-            .size(3, 4),
-        Panel::stat("Warnings", &format!("Problems that need action soon, by the thresholds of the alerts. {NEEDS_RULES}"))
-            .instant(severity(WARNING), "Warnings")
-            .unit("none")
-            .thresholds(GREEN, &[(1.0, ORANGE)])
-            .option("colorMode", json!("background"))
-            .size(3, 4),
-        Panel::stat("VPSes", "VPSes in the configuration of the exporters chosen.")
-            .instant(format!("count({})", every_vps()), "VPSes")
-            .unit("none")
-            .size(3, 4),
-        Panel::stat("Running", "VPSes that run, by the newest answer of the API.")
-            .instant(count(&format!("{} == 1", vps(RUNNING))), "Running")
-            .unit("none")
+            .no_value(NO_VPS)
             .size(3, 4),
         Panel::stat(
             "No data",
-            "VPSes about which nothing is known now: wrong key, locked, no answer, or the exporter is down.",
+            "VPSes about which nothing is known now: key refused, locked, no response, or the exporter is down.",
         )
         .instant(no_data, "No data")
         .unit("none")
         .thresholds(NEUTRAL, &[(1.0, ORANGE)])
+        .no_value(NO_VPS)
         .size(3, 4),
         Panel::stat(
             "Nearest to its allowance",
-            "The highest used share of a transfer allowance, and whose it is.",
+            "The highest used share of a transfer allowance, with the name of the VPS. Coloured by its thresholds.",
         )
-        .instant(highest, "{{vps}}")
+        .by_severity(&highest, &used_severity(), "{{vps}}")
         .unit("percentunit")
         .decimals(0)
-        .thresholds(NEUTRAL, &[(0.8, ORANGE), (0.95, RED)])
         .option("textMode", json!("value_and_name"))
+        .no_value("Not known yet")
         .size(5, 4),
         Panel::stat(
             "API points left",
-            "API points left in 24 hours, where they are fewest. The exporter's dashboard tells more.",
+            "API points left in 24 hours, where they are fewest. The dashboard of the exporter has more.",
         )
         .instant(format!("min({points})"), "24 hours")
         .unit("locale")
         .decimals(0)
+        .no_value("Not known yet")
         .size(4, 4),
     ]
 }
@@ -111,7 +128,7 @@ fn numbers() -> Vec<Panel> {
 fn attention() -> Panel {
     Panel::table(
         "Needs attention",
-        &format!("Every problem of every VPS now, by the thresholds of the alerts, without their patience. {NEEDS_RULES}"),
+        "Every problem of every VPS now, by the thresholds of the alerts. An alert fires later: when the problem lasts.",
         vec![
             Column::value("Severity", format!("sort_desc({})", problems()))
                 .words(SEVERITIES)
@@ -127,15 +144,22 @@ fn attention() -> Panel {
     .unit("none")
     .thresholds(NO_COLOUR, &[])
     .no_value("Nothing needs attention")
-    .size(14, 8)
+    .size(14, 9)
 }
 
 fn problems_over_time() -> Panel {
-    Panel::time_series("Problems", "How many VPSes had each problem. What will be used up is known with the recording rules only.")
+    let named = |series: &str, severity: u32, name: &str| {
+        format!(r#"label_replace({series}, "severity", "{name}", "severity", "{severity}")"#)
+    };
+    let counts = format!(r#"count_values by (problem) ("severity", {})"#, problems());
+    let counts = named(&counts, WARNING, "warning");
+    Panel::time_series("Problems", "How many VPSes had each problem.")
         .range(
-            format!("count by (problem) ({})", problems()),
-            "{{problem}}",
+            named(&counts, CRITICAL, "critical"),
+            "{{severity}}: {{problem}}",
         )
+        .shaded("^critical: ", RED)
+        .shaded("^warning: ", ORANGE)
         .unit("none")
         .decimals(0)
         .min(0.0)
@@ -144,7 +168,7 @@ fn problems_over_time() -> Panel {
         .stacked()
         .points(150)
         .no_value("No problems")
-        .size(10, 8)
+        .size(10, 9)
 }
 
 /// The states of a VPS in words.
@@ -161,7 +185,7 @@ pub const STATES: &[Mapping] = &[
     },
     Mapping {
         value: 6,
-        text: "Wrong key",
+        text: "Key refused",
         colour: ORANGE,
     },
     Mapping {
@@ -243,67 +267,74 @@ fn fleet() -> Panel {
         bandwidth_ratio(),
         every_vps()
     );
-    let throttled = [
-        Mapping {
-            value: 0,
-            text: "No",
-            colour: NO_COLOUR,
-        },
-        Mapping {
-            value: 1,
-            text: "Yes",
-            colour: ORANGE,
-        },
-    ];
+    let location = format!("max by ({VPS_KEY}, location) ({})", vps(VPS_INFO));
+    let left = format!(
+        "clamp_min({} - {}, 0)",
+        vps(BANDWIDTH_ALLOWANCE),
+        vps(BANDWIDTH_USED)
+    );
     let last_success = vps_where(LAST_SUCCESS, r#"call=~"getLiveServiceInfo|getServiceInfo""#);
-    let days_to_reset = format!("({} - time()) / 86400", vps(BANDWIDTH_RESET));
+    let when = |metric| format!("1000 * {}", each_vps(&vps(metric)));
     Panel::table(
         "Fleet",
-        "One row a VPS, those first that need attention; a name leads to the dashboard of the VPS. What the API did not \
-         tell is empty. At reset: the share of the transfer allowance that will be used at the pace of the last days; \
-         known with the recording rules only. Disk: on KVM what the image has mapped, which says little about file systems.",
+        "One row for each VPS, those that need attention first. A name links to the dashboard of the VPS. A cell is empty \
+         if the API did not send the value. At reset: share of the transfer allowance that will be used at the reset, as \
+         forecast. Runs out: when the allowance is used up, if that is before the reset. Disk: on KVM what the image has \
+         mapped, which says little about file systems.",
         vec![
-                        Column::label("VPS", "vps").link("Show this VPS", TO_VPS).width(170),
-            Column::value("State", state()).words(STATES).width(105),
+            Column::label("VPS", "vps")
+                .link("Show this VPS", TO_VPS)
+                .width(125),
+            Column::value("Located", location).hidden(),
+            Column::label("Location", "location").width(120),
+            Column::value("State", state()).words(STATES).width(95),
             Column::value("Attention", score)
                 .ranges(ATTENTION)
-                .width(100),
-            Column::value("Transfer used", each_vps(&bandwidth_ratio()))
-                .bar(GREEN, &[(0.8, ORANGE), (0.95, RED)]),
-            Column::value("At reset", each_vps(&vps(recorded::BANDWIDTH_PROJECTED)))
+                .width(90),
+            Column::value("Transfer used", each_vps(&bandwidth_ratio())).bar(),
+            Column::value("Left", each_vps(&left))
+                .unit("bytes")
+                .decimals(0)
+                .width(72),
+            Column::value("At reset", each_vps(&forecast_ratio()))
                 .unit("percentunit")
                 .decimals(0)
                 .colours(&[(1.0, ORANGE)])
-                .width(85),
-            Column::value("Reset in", each_vps(&days_to_reset))
-                .unit("suffix:days")
+                .width(80),
+            Column::value("Runs out", when(BANDWIDTH_EXHAUSTION))
+                .unit("dateTimeFromNow")
+                .width(100),
+            Column::value("Reset", when(BANDWIDTH_RESET))
+                .unit("time:YYYY-MM-DD")
+                .width(100),
+            Column::value("Disk", each_vps(&disk_ratio()))
+                .unit("percentunit")
                 .decimals(0)
-                .width(85),
-            Column::value("CPU throttled", each_vps(&vps(CPU_THROTTLED)))
-                .words(&throttled)
-                .width(125),
-            Column::value("Disk", each_vps(&disk_ratio())).bar(BLUE, &[(0.85, ORANGE)]),
+                .width(60),
             Column::value("Memory", each_vps(&memory_ratio()))
-                .bar(BLUE, &[(0.9, ORANGE), (0.95, RED)]),
+                .unit("percentunit")
+                .decimals(0)
+                .width(72),
             Column::value("Last success", format!("1000 * {}", each_vps(&last_success)))
                 .unit("dateTimeFromNow")
-                .width(140),
+                .width(130),
         ],
         &["job", "instance", "veid"],
         "Attention",
     )
     .thresholds(NO_COLOUR, &[])
+    .no_value("No VPS")
     .size(24, 12)
 }
 
 /// Bars of the ten VPSes with the highest values.
-fn top_ten(title: &str, description: &str, series: &str) -> Panel {
+fn top_ten(title: &str, description: &str) -> Panel {
     Panel::bar_gauge(title, description)
-        .instant(format!("topk(10, {})", each_vps(series)), "{{vps}}")
         .unit("percentunit")
         .decimals(0)
         .min(0.0)
         .max(1.0)
+        .no_value("Not known yet")
         .default(
             "links",
             json!([{"title": "Show this VPS", "url": SERIES_TO_VPS, "targetBlank": false}]),
@@ -312,19 +343,22 @@ fn top_ten(title: &str, description: &str, series: &str) -> Panel {
 }
 
 fn most_used() -> Panel {
+    let highest = format!("topk(10, {})", bandwidth_ratio());
     top_ten(
         "Transfer used, ten highest",
-        "Used share of the transfer allowance.",
-        &bandwidth_ratio(),
+        "Used share of the transfer allowance. Coloured by the thresholds of the VPS.",
     )
-    .thresholds(GREEN, &[(0.8, ORANGE), (0.95, RED)])
+    .by_severity(&highest, &used_severity(), "{{vps}}")
 }
 
 fn busiest() -> Panel {
     top_ten(
         "CPU usage, ten highest",
-        "Of the newest usage row, which covers five minutes. Whether 100 % is one core or all is not documented.",
-        &vps(CPU_USAGE),
+        "From the newest usage row, which covers five minutes. It is not documented whether 100 % is one core or all.",
+    )
+    .instant(
+        format!("topk(10, {})", each_vps(&vps(CPU_USAGE))),
+        "{{vps}}",
     )
     .thresholds(BLUE, &[])
 }
@@ -333,7 +367,7 @@ fn traffic() -> Panel {
     let rate = |metric| format!("sum(rate({}[$__rate_interval]))", vps(metric));
     Panel::time_series(
         "Traffic",
-        "Of all VPSes chosen together, from usage rows, over two hours: answers with a long history come seldom.",
+        "All chosen VPSes together, from usage rows, over two hours: responses with a long history are rare.",
     )
     .range(rate(NETWORK_RECEIVE), "in")
     .range(rate(NETWORK_TRANSMIT), "out")
@@ -342,5 +376,6 @@ fn traffic() -> Panel {
     .min(0.0)
     .coloured("in", BLUE)
     .coloured("out", GREEN)
+    .no_value("No usage rows yet")
     .size(8, 9)
 }

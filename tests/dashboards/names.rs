@@ -9,6 +9,8 @@ pub const BACKUPS: &str = named("kiwivm_backups");
 pub const BACKUP_NEWEST: &str = named("kiwivm_backup_newest_timestamp_seconds");
 pub const BACKUP_NEWEST_SIZE: &str = named("kiwivm_backup_newest_size_bytes");
 pub const BANDWIDTH_ALLOWANCE: &str = named("kiwivm_bandwidth_allowance_bytes");
+pub const BANDWIDTH_EXHAUSTION: &str = named("kiwivm_bandwidth_exhaustion_timestamp_seconds");
+pub const BANDWIDTH_FORECAST: &str = named("kiwivm_bandwidth_forecast_bytes");
 pub const BANDWIDTH_PERIOD_START: &str = named("kiwivm_bandwidth_period_start_timestamp_seconds");
 pub const BANDWIDTH_RESET: &str = named("kiwivm_bandwidth_reset_timestamp_seconds");
 pub const BANDWIDTH_USED: &str = named("kiwivm_bandwidth_used_bytes");
@@ -16,6 +18,7 @@ pub const BUILD_INFO: &str = named("kiwivm_exporter_build_info");
 pub const CALL_POINTS: &str = named("kiwivm_api_call_points");
 pub const CPU_THROTTLED: &str = named("kiwivm_cpu_throttled");
 pub const CPU_USAGE: &str = named("kiwivm_cpu_usage_ratio");
+pub const DATA_STALE: &str = named("kiwivm_data_stale");
 pub const DECODE_PROBLEMS: &str = named("kiwivm_decode_problems_total");
 pub const DISK_READ: &str = named("kiwivm_disk_read_bytes_total");
 pub const DISK_SIZE: &str = named("kiwivm_disk_size_bytes");
@@ -69,47 +72,18 @@ pub const SNAPSHOT_NEWEST: &str = named("kiwivm_snapshot_newest_timestamp_second
 pub const SNAPSHOT_NEXT_PURGE: &str = named("kiwivm_snapshot_next_purge_timestamp_seconds");
 pub const STATUS: &str = named("kiwivm_status");
 pub const SUSPENDED: &str = named("kiwivm_suspended");
+pub const SUSPENSION_REASON: &str = named("kiwivm_suspension_reason");
 pub const SUSPENSIONS: &str = named("kiwivm_suspensions");
 pub const SUSPENSION_CASES: &str = named("kiwivm_suspension_cases");
 pub const SWAP_FREE: &str = named("kiwivm_swap_free_bytes");
 pub const SWAP_TOTAL: &str = named("kiwivm_swap_total_bytes");
+/// Every configured VPS has it, with all labels of its series.
+pub const THRESHOLD: &str = named("kiwivm_threshold");
 pub const UP: &str = named("kiwivm_up");
 pub const VPS_CONFIGURED: &str = named("kiwivm_exporter_vps_configured");
 pub const VPS_INFO: &str = named("kiwivm_vps_info");
-/// There for every VPS that is configured, with all labels of its series.
-pub const THRESHOLD: &str = named("kiwivm_threshold");
 
 /// What Prometheus says about a scrape.
 pub const SCRAPE_UP: &str = "up";
 /// How long the scrape took.
 pub const SCRAPE_DURATION: &str = "scrape_duration_seconds";
-
-/// Series that the rules in `deploy/prometheus/rules` record.
-pub mod recorded {
-    /// Used share of the allowance.
-    pub const BANDWIDTH_RATIO: &str = "vps:kiwivm_bandwidth_used:ratio";
-
-    /// Share of the allowance that is used at the reset, at the pace of the last days.
-    pub const BANDWIDTH_PROJECTED: &str = "vps:kiwivm_bandwidth_used:projected";
-
-    /// The same in twelve hours, at the pace of the last hours.
-    pub const BANDWIDTH_PROJECTED_12H: &str = "vps:kiwivm_bandwidth_used:projected12h";
-
-    /// How long the allowance lasts at the pace of the last days.
-    pub const BANDWIDTH_LEFT: &str = "vps:kiwivm_bandwidth_left:seconds";
-
-    /// That pace: the share of the allowance used a day.
-    pub const BANDWIDTH_PACE: &str = "vps:kiwivm_bandwidth_used:pace1d";
-
-    /// The thresholds of the alerts, as the owner may have set them, by the label `threshold`.
-    pub const THRESHOLD: &str = "threshold:kiwivm_alert:effective";
-
-    pub const ALL: &[&str] = &[
-        BANDWIDTH_LEFT,
-        BANDWIDTH_PACE,
-        BANDWIDTH_RATIO,
-        BANDWIDTH_PROJECTED,
-        BANDWIDTH_PROJECTED_12H,
-        THRESHOLD,
-    ];
-}

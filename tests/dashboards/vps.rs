@@ -6,16 +6,17 @@ mod copies;
 mod resources;
 mod summary;
 
-use crate::grafana::{Dashboard, Row};
+use crate::grafana::{Choice, Dashboard, Row};
 use crate::variables::variables;
 
 pub fn dashboard() -> Dashboard {
     Dashboard {
         uid: "kiwivm-vps",
         title: "KiwiVM: VPS",
-        description: "One VPS in depth. It takes several, but is made for one.",
+        description: "One VPS in depth.",
         from: "now-24h",
-        variables: variables(),
+        variables: variables(Choice::One),
+        vps: Choice::One,
         rows: vec![
             Row::untitled(summary::panels()),
             Row::titled("Transfer allowance", bandwidth::panels()),

@@ -35,8 +35,7 @@ impl DemoPrometheus {
             std::fs::remove_file(&file).expect("it is ours");
         });
         written.await.expect("it does not panic");
-        // Its account is as at the end of the history, but its time is fast: a day is over in 24 minutes, and the resets
-        // are hours away, not days.
+        // Its account is as at the end of the history. Its time is fast, but for transfer and resets.
         let exporter = Exporter::start(&["--demo"]);
         exporter
             .wait_for("everything was asked for", everything_was_asked_for)
@@ -128,7 +127,7 @@ mod tests {
         assert!(past.len() > 280 && past.is_sorted(), "{past:?}");
         let last = past[past.len() - 1];
         assert!((0.92..0.94).contains(&last), "{last}");
-        // A minute of watching is an hour of the demo, in which it uses a five-hundredth.
+        // It uses a twenty-fifth in a day.
         let now = number(&prometheus.query(SHARE).await);
         assert!((last..last + 0.02).contains(&now), "{last} {now}");
 

@@ -3,12 +3,11 @@
 use serde_json::json;
 
 use super::hourly;
-use crate::grafana::{Column, NO_COLOUR, ORANGE, Panel, RED};
+use crate::grafana::{Column, NO_COLOUR, ORANGE, Panel};
 use crate::names::{
-    CALL_POINTS, DECODE_PROBLEMS, LAST_SUCCESS, POLL_DURATION, POLL_ERRORS, POLL_INTERVAL, POLLS,
-    POLLS_DEFERRED, RESPONSE_BYTES, VPS_CONFIGURED,
+    CALL_POINTS, DATA_STALE, DECODE_PROBLEMS, LAST_SUCCESS, POLL_DURATION, POLL_ERRORS,
+    POLL_INTERVAL, POLLS, POLLS_DEFERRED, RESPONSE_BYTES,
 };
-use crate::problems::threshold;
 use crate::promql::{exporter, vps, vps_where};
 
 fn age() -> String {
@@ -20,16 +19,9 @@ fn age_in_intervals() -> String {
     format!("{} / {}", age(), vps(POLL_INTERVAL))
 }
 
-/// How many calls of how many VPSes are late.
-pub fn late() -> String {
-    format!(
-        "count({} > {} and {} > {}) or 0 * sum({})",
-        age_in_intervals(),
-        threshold("data_age_intervals"),
-        age(),
-        threshold("data_age_seconds"),
-        exporter(VPS_CONFIGURED)
-    )
+/// How many planned calls of the VPSes are stale.
+pub fn stale() -> String {
+    format!("sum({})", vps(DATA_STALE))
 }
 
 pub fn panels() -> Vec<Panel> {
@@ -64,9 +56,9 @@ fn table() -> Panel {
     );
     Panel::table(
         "Calls",
-        "One row a call of the API, the latest first. Late: how many planned intervals ago the last success of the VPS \
-         is that has waited longest. Put off: for want of points or bytes, after a failure, or for want of a place. \
-         Slow: 95 % of the calls were quicker. Failed, put off, made and slow are of the last hour.",
+        "One row for each API call, the latest first. Late: age of the oldest last success in planned intervals. Stale: \
+         VPSes for which the call has brought nothing for too long. Put off: by reason budget, backoff or concurrency. \
+         Slow: 95 % of the calls were faster. Failed, put off, made and slow are of the last hour.",
         vec![
             Column::label("Call", "call").width(200),
             Column::value("VPSes", each("count", &vps(POLL_INTERVAL))).unit("none"),
@@ -76,13 +68,14 @@ fn table() -> Panel {
                 .decimals(0),
             Column::value("Late", each("max", &age_in_intervals()))
                 .unit("none")
-                .decimals(1)
-                .colours(&[(5.0, ORANGE)]),
+                .decimals(1),
+            Column::value("Stale", each("sum", &vps(DATA_STALE)))
+                .unit("none")
+                .colours(&[(1.0, ORANGE)]),
             Column::value("Made", hour(vps(POLLS))).unit("locale").decimals(0),
             Column::value("Failed", failed)
                 .unit("percentunit")
-                .decimals(1)
-                .colours(&[(0.1, ORANGE), (0.5, RED)]),
+                .decimals(1),
             Column::value("Put off", hour(exporter(POLLS_DEFERRED))).unit("locale").decimals(0),
             Column::value("Slow", slow("increase", "1h")).unit("s").decimals(2),
             Column::value("Points", each("max", &exporter(CALL_POINTS))).unit("none").decimals(1),
@@ -90,22 +83,24 @@ fn table() -> Panel {
         &[],
         "Late",
     )
-    .thresholds(NO_COLOUR, &[])
+    .no_value("No call was made yet")
+.thresholds(NO_COLOUR, &[])
     .size(24, 12)
 }
 
 fn late_over_time() -> Panel {
     Panel::time_series(
         "Age in planned intervals",
-        "How many planned intervals ago the last success is, of the VPS that has waited longest. Beyond 5 the alert KiwiVMDataStale is near.",
+        "How many planned intervals ago the last success is, of the VPS that has waited longest.",
     )
-    .range(format!("max by (call) ({})", age_in_intervals()), "{{call}}")
+    .range(
+        format!("max by (call) ({})", age_in_intervals()),
+        "{{call}}",
+    )
+    .no_value("No call succeeded yet")
     .unit("none")
     .decimals(1)
     .min(0.0)
-    .thresholds("transparent", &[(5.0, ORANGE)])
-    .default("color", json!({"mode": "palette-classic"}))
-    .custom("thresholdsStyle", json!({"mode": "dashed"}))
     .custom("fillOpacity", json!(0))
     .legend_right()
     .size(12, 8)
@@ -117,7 +112,8 @@ fn intervals() -> Panel {
         "The longest interval of each call as planned, which grows when points, bytes or the node do not allow more. Logarithmic.",
     )
     .range(format!("max by (call) ({})", vps(POLL_INTERVAL)), "{{call}}")
-    .unit("s")
+    .no_value("No call is planned")
+.unit("s")
     .decimals(0)
     .custom("scaleDistribution", json!({"type": "log", "log": 10}))
     .custom("lineInterpolation", json!("stepAfter"))
@@ -133,6 +129,7 @@ fn duration() -> Panel {
     )
     .range(slow("rate", "$__rate_interval"), "{{call}}")
     .interval("5m")
+    .no_value("No call was made")
     .unit("s")
     .min(0.0)
     .custom("fillOpacity", json!(0))
@@ -159,7 +156,8 @@ fn deferred() -> Panel {
         "Calls put off an hour, by reason",
         "budget: no points or bytes left for them; backoff: after a failure; concurrency: no place among the calls in flight.",
     )
-    .range(hourly("reason", POLLS_DEFERRED), "{{reason}}")
+    .no_value("No call was put off")
+.range(hourly("reason", POLLS_DEFERRED), "{{reason}}")
     .interval("5m")
 }
 
@@ -168,6 +166,7 @@ fn received() -> Panel {
         "Bytes received an hour, by call",
         "Answers of the API. Usage answers carry their whole history.",
     )
+    .no_value("No call was made")
     .range(hourly("call", RESPONSE_BYTES), "{{call}}")
     .interval("5m")
     .unit("bytes")
@@ -219,11 +218,11 @@ fn not_understood() -> Panel {
         vec![
             Column::label("Call", "call").width(200),
             Column::label("Field", "field"),
-            Column::value("Times", format!("{problems} > 0"))
+            Column::value("Times", format!("ceil({problems} > 0)"))
                 .unit("locale")
                 .decimals(0)
                 .width(100)
-                .colours(&[(0.5, ORANGE)]),
+                .colours(&[(1.0, ORANGE)]),
         ],
         &[],
         "Times",

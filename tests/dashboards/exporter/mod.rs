@@ -6,11 +6,11 @@ mod process;
 
 use serde_json::json;
 
-use crate::grafana::{Dashboard, GREEN, Mapping, NEUTRAL, ORANGE, Panel, RED, Row};
+use crate::grafana::{Choice, Dashboard, GREEN, Mapping, NEUTRAL, ORANGE, Panel, RED, Row};
 use crate::names::{
     BUILD_INFO, DECODE_PROBLEMS, POINTS_SPENT, POLLS, RELOAD_SUCCESSFUL, SCRAPE_UP, VPS_CONFIGURED,
 };
-use crate::promql::{exporter, exporter_where, vps, vps_where};
+use crate::promql::{exporter, exporter_where, threshold, vps, vps_where};
 use crate::variables::variables;
 
 pub fn dashboard() -> Dashboard {
@@ -19,7 +19,8 @@ pub fn dashboard() -> Dashboard {
         title: "KiwiVM: Exporter and API points",
         description: "What the exporter spends of the API points and leaves to the owner, what it is late with, what fails.",
         from: "now-24h",
-        variables: variables(),
+        variables: variables(Choice::Any),
+        vps: Choice::Any,
         rows: vec![
             Row::untitled(numbers()),
             Row::titled("API points", points::panels()),
@@ -40,6 +41,8 @@ fn numbers() -> Vec<Panel> {
         vps_where(POLLS, r#"outcome="failure""#),
         vps(POLLS)
     );
+    let failing = format!("({failed}) >= min({})", threshold("api_failing_ratio"));
+    let no_warning = format!("({failed}) > 1");
     vec![
         Panel::stat("Exporter", "Whether Prometheus can scrape all exporters chosen.")
             .instant(up, "Exporter")
@@ -47,7 +50,8 @@ fn numbers() -> Vec<Panel> {
                 Mapping { value: 0, text: "Down", colour: RED },
                 Mapping { value: 1, text: "Up", colour: GREEN },
             ])
-            .option("colorMode", json!("background"))
+            .no_value("No exporter")
+.option("colorMode", json!("background"))
             .size(3, 4),
         Panel::stat(
             "Config",
@@ -58,7 +62,8 @@ fn numbers() -> Vec<Panel> {
             Mapping { value: 0, text: "Rejected", colour: RED },
             Mapping { value: 1, text: "Loaded", colour: GREEN },
         ])
-        .option("colorMode", json!("background"))
+        .no_value("No exporter")
+.option("colorMode", json!("background"))
         .size(3, 4),
         Panel::stat(
             "Left for you",
@@ -66,7 +71,8 @@ fn numbers() -> Vec<Panel> {
              the exporter may still spend. Over all allowances.",
         )
         .instant(points::left_for_owner("24h"), "24 hours")
-        .unit("locale")
+        .no_value("Not known yet")
+.unit("locale")
         .decimals(0)
         .size(4, 4),
         Panel::stat(
@@ -75,19 +81,21 @@ fn numbers() -> Vec<Panel> {
              this below 100 %.",
         )
         .instant(points::spent_share("24h"), "24 hours")
-        .unit("percentunit")
+        .no_value("Not known yet")
+.unit("percentunit")
         .decimals(0)
         .size(4, 4),
-        Panel::stat("Late", "Calls whose last success is too long ago, by the thresholds of the alert KiwiVMDataStale.")
-            .instant(calls::late(), "Late")
-            .unit("none")
+        Panel::stat("Stale", "Planned calls of VPSes that have brought nothing for too long.")
+            .instant(calls::stale(), "Stale")
+            .no_value("No planned call")
+.unit("none")
             .thresholds(NEUTRAL, &[(1.0, ORANGE)])
             .size(3, 4),
-        Panel::stat("Failed calls", "Share of the calls of the last hour that failed.")
-            .instant(failed, "Failed")
+        Panel::stat("Failed calls", "Share of the calls of the last hour that failed. Red beyond the threshold `api_failing_ratio`.")
+            .by_severity(&failed, &[failing, no_warning], "Failed")
             .unit("percentunit")
             .decimals(1)
-            .thresholds(NEUTRAL, &[(0.1, ORANGE), (0.5, RED)])
+            .no_value("No calls")
             .size(3, 4),
         Panel::stat(
             "Not understood",
@@ -101,7 +109,8 @@ fn numbers() -> Vec<Panel> {
             ),
             "Not understood",
         )
-        .unit("locale")
+        .no_value("No exporter")
+.unit("locale")
         .decimals(0)
         .thresholds(NEUTRAL, &[(1.0, ORANGE)])
         .size(4, 4),

@@ -67,6 +67,7 @@ fn table() -> Panel {
         "VPSes",
     )
     .thresholds(NO_COLOUR, &[])
+    .no_value("No exporter")
     .size(24, 5)
 }
 
@@ -74,6 +75,7 @@ fn memory() -> Panel {
     Panel::time_series("Memory", "Resident memory of the process.")
         .range(exporter(PROCESS_MEMORY), "{{instance}}")
         .unit("bytes")
+        .no_value("No exporter")
         .min(0.0)
         .size(8, 7)
 }
@@ -85,6 +87,7 @@ fn cpu() -> Panel {
             "{{instance}}",
         )
         .unit("percentunit")
+        .no_value("No exporter")
         .min(0.0)
         .size(8, 7)
 }
@@ -101,6 +104,7 @@ fn scrapes() -> Panel {
     )
     .range(ours, "{{instance}}")
     .unit("s")
+    .no_value("No scrapes")
     .min(0.0)
     .size(8, 7)
 }

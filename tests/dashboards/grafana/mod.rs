@@ -5,7 +5,7 @@ mod table;
 
 use serde_json::{Value, json};
 
-pub use panel::{Mapping, Panel, Range, thresholds};
+pub use panel::{Mapping, Panel, Range};
 pub use table::Column;
 
 /// The tag by which the dashboards find each other.
@@ -35,6 +35,8 @@ pub struct Dashboard {
     /// What is shown at first, for example `now-24h`.
     pub from: &'static str,
     pub variables: Vec<Value>,
+    /// How many VPSes are shown.
+    pub vps: Choice,
     pub rows: Vec<Row>,
 }
 
@@ -102,7 +104,7 @@ impl Dashboard {
                 let (x, top) = highest_place(&edge, width);
                 edge[x..x + width as usize].fill(top + height);
                 let place = json!({"x": x, "y": top, "w": width, "h": height});
-                placed.push(panel.json(next_id(), &place));
+                placed.push(panel.json(next_id(), &place, self.vps));
             }
             let below = edge.into_iter().max().unwrap_or(y);
             match heading {
@@ -177,24 +179,37 @@ pub fn datasource_variable() -> Value {
     })
 }
 
-/// A choice of some or all values of a label of these series, read again when the time range changes.
-pub fn label_variable(label: &str, title: &str, series: &str) -> Value {
+/// How many values of a variable may be chosen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Exactly one; Grafana takes the first unless told otherwise.
+    One,
+    /// Some, or all.
+    Any,
+}
+
+/// A choice of values of a label of these series, read again when the time range changes.
+pub fn label_variable(label: &str, title: &str, series: &str, choice: Choice) -> Value {
     let query = format!("label_values({series}, {label})");
-    json!({
+    let mut variable = json!({
         "type": "query",
         "name": label,
         "label": title,
         "datasource": datasource(),
         "query": {"query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery", "qryType": 1},
         "regex": "",
-        "multi": true,
-        "includeAll": true,
-        // A name with a quirk in it needs no escaping this way, and 300 names are not sent with each query.
-        "allValue": ".+",
+        "multi": choice == Choice::Any,
+        "includeAll": choice == Choice::Any,
         "refresh": 2,
         "sort": 7,
         "hide": 0,
-        "current": {"selected": true, "text": ["All"], "value": ["$__all"]},
+        "current": {},
         "options": [],
-    })
+    });
+    if choice == Choice::Any {
+        // A name with a quirk in it needs no escaping this way, and 300 names are not sent with each query.
+        variable["allValue"] = json!(".+");
+        variable["current"] = json!({"selected": true, "text": ["All"], "value": ["$__all"]});
+    }
+    variable
 }

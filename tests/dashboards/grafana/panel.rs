@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::datasource;
+use super::{Choice, GREEN, ORANGE, RED, datasource};
 
 /// A panel before it has a number and a place.
 pub struct Panel {
@@ -108,6 +108,25 @@ impl Panel {
             .size(4, 4)
     }
 
+    /// A table of queries that transformations put together.
+    pub fn plain_table(title: &str, description: &str) -> Self {
+        Self::new("table", title, description)
+            .option("showHeader", json!(true))
+            .option("cellHeight", json!("sm"))
+            .custom("align", json!("auto"))
+            // Columns share what the widths of others leave, and fit into a small window.
+            .custom("minWidth", json!(70))
+            .custom("inspect", json!(false))
+    }
+
+    /// Bars over time, one a step.
+    pub fn bars(title: &str, description: &str) -> Self {
+        Self::time_series(title, description)
+            .custom("drawStyle", json!("bars"))
+            .custom("fillOpacity", json!(80))
+            .custom("barWidthFactor", json!(0.8))
+    }
+
     /// Bars side by side, one a series.
     pub fn bar_gauge(title: &str, description: &str) -> Self {
         Self::new("bargauge", title, description)
@@ -180,6 +199,36 @@ impl Panel {
         self.target(
             expression,
             json!({"instant": true, "range": false, "legendFormat": legend}),
+        )
+    }
+
+    /// A query at the end of the time range, coloured by conditions that are queries too, so that limits may differ from
+    /// VPS to VPS: red where `critical` has a series with the same labels, orange where `warning` has one, else green.
+    pub fn by_severity(self, value: &str, [critical, warning]: &[String; 2], legend: &str) -> Self {
+        let first = self.targets.len();
+        let red = format!("({value}) and ({critical})");
+        let orange = format!("({value}) and ({warning}) unless ({critical})");
+        let green = format!("({value}) unless ({warning}) unless ({critical})");
+        let mut panel = self;
+        for (index, (expression, colour)) in [(red, RED), (orange, ORANGE), (green, GREEN)]
+            .into_iter()
+            .enumerate()
+        {
+            panel = panel.instant(expression, legend);
+            let colour = json!({"mode": "fixed", "fixedColor": colour});
+            panel.overrides.push(json!({
+                "matcher": {"id": "byFrameRefID", "options": reference(first + index)},
+                "properties": [{"id": "color", "value": colour}],
+            }));
+        }
+        panel
+    }
+
+    /// A query over the time range as a table of times and values.
+    pub fn range_table(self, expression: String) -> Self {
+        self.target(
+            expression,
+            json!({"instant": false, "range": true, "format": "table"}),
         )
     }
 
@@ -274,7 +323,14 @@ impl Panel {
         self
     }
 
-    pub(super) fn json(self, id: usize, place: &Value) -> Value {
+    pub(super) fn json(mut self, id: usize, place: &Value, vps: Choice) -> Value {
+        if vps == Choice::One {
+            // Grafana escapes only what may be several as a regular expression.
+            for target in &mut self.targets {
+                let expression = target["expr"].as_str().unwrap_or_default();
+                target["expr"] = json!(expression.replace(r#"vps=~"$vps""#, r#"vps="$vps""#));
+            }
+        }
         let mut defaults = self.defaults;
         if !self.custom.is_empty() {
             defaults.insert("custom".to_owned(), Value::Object(self.custom));
@@ -321,7 +377,7 @@ impl Panel {
         self
     }
 
-    /// Shades of a colour for these series: they belong together, and each is told apart.
+    /// Shades of a colour for the series whose names match: they belong together, and each is told apart.
     pub fn shaded(self, expression: &str, colour: &str) -> Self {
         let colour = json!({"mode": "shades", "fixedColor": colour});
         self.matching(expression, &[("color", colour)])

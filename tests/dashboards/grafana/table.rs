@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::panel::{Panel, reference, thresholds};
-use super::{Mapping, NO_COLOUR, Range};
+use super::{BLUE, Mapping, NO_COLOUR, Range};
 
 /// A column.
 pub struct Column {
@@ -26,7 +26,8 @@ impl Column {
             title,
             content,
             shown: true,
-            properties: Vec::new(),
+            // A cell is empty for other reasons than the whole table.
+            properties: vec![("noValue", json!("\u{2013}"))],
         }
     }
 
@@ -84,10 +85,10 @@ impl Column {
         self.with("custom.cellOptions", cell)
     }
 
-    /// A bar from 0 to 1 beside the value.
-    pub fn bar(self, base: &str, steps: &[(f64, &str)]) -> Self {
+    /// A bar from 0 to 1 beside the value. Limits may differ from row to row, so its colour says nothing.
+    pub fn bar(self) -> Self {
         let cell = json!({"type": "gauge", "mode": "basic", "valueDisplayMode": "text"});
-        self.with("thresholds", thresholds(base, steps))
+        self.with("thresholds", thresholds(BLUE, &[]))
             .with("custom.cellOptions", cell)
             .with("unit", json!("percentunit"))
             .with("decimals", json!(0))
@@ -120,13 +121,7 @@ impl Panel {
         labels_left_out: &[&str],
         sort_by: &str,
     ) -> Self {
-        let mut panel = Self::new("table", title, description)
-            .option("showHeader", json!(true))
-            .option("cellHeight", json!("sm"))
-            .custom("align", json!("auto"))
-            // Columns share what the widths of others leave, and fit into a small window.
-            .custom("minWidth", json!(70))
-            .custom("inspect", json!(false));
+        let mut panel = Self::plain_table(title, description);
         let (mut rename, mut index, mut leave_out) = (Map::new(), Map::new(), Map::new());
         leave_out.insert("Time".to_owned(), json!(true));
         for label in labels_left_out {

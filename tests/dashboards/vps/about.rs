@@ -1,9 +1,11 @@
-//! What the VPS is, and how old what is told about it.
+//! Metadata of the VPS, and the age of its data.
 
 use serde_json::json;
 
-use crate::grafana::{Column, NO_COLOUR, Panel};
-use crate::names::{LAST_SUCCESS, POLL_ERRORS, POLL_INTERVAL, POLLS, THRESHOLD, VPS_INFO};
+use crate::grafana::{Column, Mapping, NO_COLOUR, ORANGE, Panel};
+use crate::names::{
+    DATA_STALE, LAST_SUCCESS, POLL_ERRORS, POLL_INTERVAL, POLLS, THRESHOLD, VPS_INFO,
+};
 use crate::promql::{VPS_KEY, vps, vps_where};
 
 pub fn panels() -> Vec<Panel> {
@@ -15,17 +17,18 @@ pub fn panels() -> Vec<Panel> {
     ]
 }
 
-/// The labels of the owner follow the columns named here, whatever they are called.
+/// The labels that the owner configured follow the columns named here, whatever they are called.
 fn identity() -> Panel {
-    let (info, labels) = (
+    let known = format!(
+        "{} or on ({VPS_KEY}) max without (threshold) ({})",
         vps(VPS_INFO),
-        format!("max without (threshold) ({})", vps(THRESHOLD)),
+        vps(THRESHOLD)
     );
     Panel::table(
         "Plan and place",
-        "What the API tells about the VPS, and the labels from the configuration.",
+        "VPS metadata from the API, and the labels from the configuration.",
         vec![
-            Column::value("Known", format!("{info} or on ({VPS_KEY}) {labels}")).hidden(),
+            Column::value("Known", known).hidden(),
             Column::label("VPS", "vps").width(115),
             Column::label("VEID", "veid").width(80),
             Column::label("Host name", "hostname").width(190),
@@ -36,11 +39,25 @@ fn identity() -> Panel {
             Column::label("Node", "node").width(75),
             Column::label("Location", "location").width(125),
         ],
-        &["job", "instance", "__name__"],
+        &["job", "instance", "__name__", "location_id", "datacenter"],
         "Known",
     )
     .thresholds(NO_COLOUR, &[])
+    .no_value("No such VPS")
 }
+
+const STALE: &[Mapping] = &[
+    Mapping {
+        value: 0,
+        text: "Fresh",
+        colour: NO_COLOUR,
+    },
+    Mapping {
+        value: 1,
+        text: "Stale",
+        colour: ORANGE,
+    },
+];
 
 fn calls() -> Panel {
     let (success, interval) = (vps(LAST_SUCCESS), vps(POLL_INTERVAL));
@@ -48,8 +65,8 @@ fn calls() -> Panel {
     let failures = vps_where(POLLS, r#"outcome="failure""#);
     Panel::table(
         "Calls",
-        "How old the answers of each call are, against the interval that is planned for it. A call without an interval \
-         is not made for want of points.",
+        "Age of the last success of each call, beside its planned interval. A call without an interval is not made, for \
+         lack of points.",
         vec![
             Column::label("Call", "call"),
             Column::value("Last success", each_call(&format!("1000 * {success}")))
@@ -66,37 +83,39 @@ fn calls() -> Panel {
             .unit("none")
             .decimals(0)
             .width(75),
-            Column::label("VPS", "vps").width(110),
+            Column::value("Data", each_call(&vps(DATA_STALE))).words(STALE).width(80),
         ],
-        &["job", "instance", "veid"],
+        &["job", "instance", "veid", "vps"],
         "Last success",
     )
     .thresholds(NO_COLOUR, &[])
+    .no_value("No call was made yet")
 }
 
 fn ages() -> Panel {
     Panel::time_series(
         "Age of the data by call",
-        "Time since the last success of each call, in planned intervals. From 5 on data are taken to be stale.",
+        "Time since the last success of each call, in planned intervals. Data are stale from `staleness` intervals on, 5 by default.",
     )
     .range(
         format!("(time() - {}) / {}", vps(LAST_SUCCESS), vps(POLL_INTERVAL)),
-        "{{vps}} {{call}}",
+        "{{call}}",
     )
     .unit("suffix: intervals")
     .decimals(1)
     .min(0.0)
+    .no_value("No call succeeded yet")
     .custom("fillOpacity", json!(0))
 }
 
 fn errors() -> Panel {
-    Panel::time_series("Failed calls", "Calls that brought nothing, by reason.")
+    Panel::time_series("Failed calls", "Failed calls, by reason.")
         .range(
             format!(
-                "sum by (vps, reason) (increase({}[$__rate_interval]))",
+                "sum by (reason) (increase({}[$__rate_interval]))",
                 vps(POLL_ERRORS)
             ),
-            "{{vps}} {{reason}}",
+            "{{reason}}",
         )
         .unit("none")
         .decimals(0)

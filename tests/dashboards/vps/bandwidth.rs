@@ -1,169 +1,189 @@
-//! The transfer allowance: what is left of it, how long it lasts, and where it goes.
+//! The transfer allowance: what is used of it, how long it lasts, and where it goes.
 
 use serde_json::{Value, json};
 
-use crate::grafana::{BLUE, GREEN, NEUTRAL, ORANGE, Panel, RED, thresholds};
+use crate::grafana::{BLUE, GREEN, NEUTRAL, NO_COLOUR, ORANGE, Panel, RED};
 use crate::names::{
-    BANDWIDTH_ALLOWANCE, BANDWIDTH_PERIOD_START, BANDWIDTH_RESET, BANDWIDTH_USED, NETWORK_RECEIVE,
-    NETWORK_TRANSMIT, recorded,
+    BANDWIDTH_ALLOWANCE, BANDWIDTH_FORECAST, BANDWIDTH_PERIOD_START, BANDWIDTH_RESET,
+    BANDWIDTH_USED, NETWORK_RECEIVE, NETWORK_TRANSMIT, SUSPENDED,
 };
-use crate::promql::{USAGE_STEP, bandwidth_ratio, vps};
+use crate::promql::{USAGE_STEP, bandwidth_ratio, each_vps, threshold, vps};
 
 pub fn panels() -> Vec<Panel> {
     vec![
-        burn_down().size(12, 9),
+        used().size(12, 9),
         forecast().size(12, 9),
-        shares().size(6, 7),
-        paces().size(6, 7),
-        traffic().size(12, 7),
+        days().size(9, 8),
+        periods().size(6, 8),
+        traffic().size(9, 8),
     ]
 }
 
-fn line(dash: &[u32]) -> Value {
-    json!({"fill": "dash", "dash": dash})
+fn line(colour: &str, dash: &[u32]) -> Vec<(&'static str, Value)> {
+    vec![
+        ("color", json!({"mode": "fixed", "fixedColor": colour})),
+        (
+            "custom.lineStyle",
+            json!({"fill": "dash", "dash": dash.to_vec()}),
+        ),
+        ("custom.lineWidth", json!(1)),
+        ("custom.fillOpacity", json!(0)),
+    ]
 }
 
 /// Shares of the allowance on a scale that past and future have in common.
-fn share_left(title: &str, description: &str) -> Panel {
+fn share_used(title: &str, description: &str) -> Panel {
     Panel::time_series(title, description)
         .unit("percentunit")
         .decimals(0)
         .min(0.0)
-        .max(1.0)
+        .custom("axisSoftMax", json!(1))
         .custom("lineWidth", json!(2))
-        .matching(
-            " even pace$",
-            &[
-                ("color", json!({"mode": "fixed", "fixedColor": NEUTRAL})),
-                ("custom.lineStyle", line(&[10, 8])),
-                ("custom.lineWidth", json!(1)),
-                ("custom.fillOpacity", json!(0)),
-            ],
-        )
+        .coloured("used", BLUE)
+        .coloured("forecast", BLUE)
+        .named("even pace", &line(NEUTRAL, &[10, 8]))
+        .named("warning", &line(ORANGE, &[2, 4]))
+        .named("critical", &line(RED, &[2, 4]))
 }
 
-fn burn_down() -> Panel {
+fn used() -> Panel {
     let (reset, start) = (vps(BANDWIDTH_RESET), vps(BANDWIDTH_PERIOD_START));
-    share_left(
-        "Allowance left, last 31 days",
-        "What is left of the transfer allowance, against the line of an even pace from the start of the period to the \
-         reset. Above the line it lasts; at 0 the VPS is suspended.",
+    share_used(
+        "Used, last 31 days",
+        "Used share of the transfer allowance, beside an even pace from the start of the period to the reset and the \
+         thresholds of the alerts. At 100 % the VPS is suspended.",
     )
-    .range(format!("1 - {}", bandwidth_ratio()), "{{vps}} left")
+    .range(bandwidth_ratio(), "used")
     .range(
-        format!("clamp_min({reset} - time(), 0) / ({reset} - {start})"),
-        "{{vps}} even pace",
+        format!("clamp_max((time() - {start}) / ({reset} - {start}), 1)"),
+        "even pace",
     )
+    .range(threshold("bandwidth_used_ratio_warning"), "warning")
+    .range(threshold("bandwidth_used_ratio_critical"), "critical")
     .custom("fillOpacity", json!(25))
+    .no_value("Not known yet")
     .time_from("31d")
 }
 
-/// The time range lies ahead, where nothing has a value yet: all lines come from the values known last within a day.
+/// The time range is in the future, which has no samples: all lines come from the values at its start.
 fn forecast() -> Panel {
-    let known = |metric| format!("last_over_time({}[32d] @ end())", vps(metric));
-    let reset = known(BANDWIDTH_RESET);
-    let length = format!("({reset} - {})", known(BANDWIDTH_PERIOD_START));
-    let (pace, projected) = (
-        known(recorded::BANDWIDTH_PACE),
-        known(recorded::BANDWIDTH_PROJECTED),
-    );
+    let now = |metric: &str| format!("last_over_time({metric}[1d] @ start())");
+    let [reset, start, used, forecast, allowance, suspended] = [
+        BANDWIDTH_RESET,
+        BANDWIDTH_PERIOD_START,
+        BANDWIDTH_USED,
+        BANDWIDTH_FORECAST,
+        BANDWIDTH_ALLOWANCE,
+        SUSPENDED,
+    ]
+    .map(|metric| now(&vps(metric)));
     let to_reset = format!("(({reset} > time()) - time())");
     let since_reset = format!("(time() - ({reset} <= time()))");
-    share_left(
-        "Allowance left, next 31 days",
-        "What will be left of the transfer allowance at the pace of the last days, until the reset and in the period \
-         after it, against the lines of an even pace. Needs the recording rules, and some days of data.",
+    let to_reset_now = format!("({reset} - timestamp({} @ start()))", vps(BANDWIDTH_RESET));
+    share_used(
+        "Forecast, next 31 days",
+        "Share of the transfer allowance that will be used, as forecast by the exporter from the usage history: until the \
+         reset, and in the period after it at the same pace. None while the VPS is suspended.",
     )
     .range(
         format!(
-            "clamp_min(1 - {projected} + {pace} * {to_reset} / 86400, 0) \
-             or clamp_min(1 - {pace} * {since_reset} / 86400, 0)"
+            "(({forecast} - ({forecast} - {used}) * {to_reset} / {to_reset_now}) / {allowance} \
+             or {forecast} * {since_reset} / ({reset} - {start}) / {allowance}) unless {suspended} == 1"
         ),
-        "{{vps}} left",
+        "forecast",
     )
     .range(
-        format!("clamp_min({to_reset} / {length} or 1 - {since_reset} / {length}, 0)"),
-        "{{vps}} even pace",
+        format!("1 - {to_reset} / ({reset} - {start}) or {since_reset} / ({reset} - {start})"),
+        "even pace",
     )
-    .custom("lineStyle", line(&[2, 6]))
+    .range(now(&threshold("bandwidth_used_ratio_warning")), "warning")
+    .range(now(&threshold("bandwidth_used_ratio_critical")), "critical")
     .custom("fillOpacity", json!(10))
+    .no_value("No forecast in the first hours of a period")
     .time_from("+31d")
 }
 
-fn shares() -> Panel {
-    let (reset, start) = (vps(BANDWIDTH_RESET), vps(BANDWIDTH_PERIOD_START));
-    Panel::bar_gauge(
-        "Share of the allowance",
-        "What is used, what an even pace would have used by now, and what will be used at the reset. The last needs \
-         the recording rules.",
+/// A bar stands at the beginning of its day, so that today has one too.
+fn days() -> Panel {
+    let period = format!(
+        "last_over_time({}[1d] @ end()) < time() + 86400",
+        vps(BANDWIDTH_PERIOD_START)
+    );
+    Panel::bars(
+        "By day, this period",
+        "Transfer used on each day since the last reset, as it counts against the allowance.",
     )
-    .instant(bandwidth_ratio(), "{{vps}} used")
-    .instant(
-        format!("(time() - {start}) / ({reset} - {start})"),
-        "{{vps}} even pace",
+    .range(
+        format!(
+            "increase({}[1d] offset -1d) and ({period})",
+            vps(BANDWIDTH_USED)
+        ),
+        "used",
     )
-    .instant(vps(recorded::BANDWIDTH_PROJECTED), "{{vps}} at reset")
-    .option("namePlacement", json!("top"))
-    .option("minVizHeight", json!(44))
-    .option("maxVizHeight", json!(52))
-    .unit("percentunit")
-    .decimals(0)
+    .interval("1d")
+    .unit("bytes")
     .min(0.0)
-    .max(1.0)
-    .thresholds(NEUTRAL, &[(0.0, GREEN), (0.8, ORANGE), (0.95, RED)])
-    .matching(
-        " even pace$",
-        &[("color", json!({"mode": "fixed", "fixedColor": "gray"}))],
-    )
-    .matching(
-        " at reset$",
-        &[("thresholds", thresholds(GREEN, &[(1.0, ORANGE)]))],
-    )
+    .coloured("used", BLUE)
+    .no_value("Not known yet")
+    .time_from("31d")
 }
 
-fn paces() -> Panel {
-    let allowance = vps(BANDWIDTH_ALLOWANCE);
-    Panel::bar_gauge(
-        "Bytes a day",
-        "What is used a day at the pace of the last days, and what may be used a day until the reset. The first needs \
-         the recording rules.",
+/// A period is told by its reset. The exporter knows the present one only; the others are in the memory of Prometheus.
+fn periods() -> Panel {
+    // What a reset is moved by within a day makes no period of its own.
+    let reset = format!("1000 * round({}, 86400)", vps(BANDWIDTH_RESET));
+    let of_query = |letter: &str| format!("Value #{letter}");
+    let [until, used, share] = ["A", "B", "C"].map(of_query);
+    let group = json!({"operation": "groupby", "aggregations": []});
+    let most = json!({"operation": "aggregate", "aggregations": ["max"]});
+    let (used_most, share_most) = (format!("{used} (max)"), format!("{share} (max)"));
+    Panel::plain_table(
+        "By period",
+        "Transfer used in each period of the last year, as far back as Prometheus has data.",
     )
-    .instant(
-        format!("{} * {allowance}", vps(recorded::BANDWIDTH_PACE)),
-        "{{vps}} uses",
+    .range_table(each_vps(&reset))
+    .range_table(each_vps(&vps(BANDWIDTH_USED)))
+    .range_table(each_vps(&bandwidth_ratio()))
+    // A year has 2,920 of these steps, and what is used in the last of a period is left out.
+    .interval("3h")
+    .points(3000)
+    .time_from("1y")
+    .transformation("joinByField", &json!({"byField": "Time", "mode": "outer"}))
+    .transformation(
+        "groupBy",
+        &json!({"fields": {&until: group, &used: most, &share: most}}),
     )
-    .instant(
-        format!(
-            "clamp_min({allowance} - {}, 0) / clamp_min(({} - time()) / 86400, 1)",
-            vps(BANDWIDTH_USED),
-            vps(BANDWIDTH_RESET),
-        ),
-        "{{vps}} may use",
+    .transformation("sortBy", &json!({"sort": [{"field": until, "desc": true}]}))
+    .transformation(
+        "organize",
+        &json!({
+            "renameByName": {&until: "Until", &used_most: "Used", &share_most: "Share"},
+            "indexByName": {&until: 0, &used_most: 1, &share_most: 2},
+            "excludeByName": {},
+        }),
     )
-    .option("namePlacement", json!("top"))
-    .option("minVizHeight", json!(44))
-    .option("maxVizHeight", json!(52))
-    .unit("bytes")
-    .decimals(1)
-    .min(0.0)
-    .thresholds(NEUTRAL, &[(0.0, BLUE)])
-    .matching(
-        " may use$",
-        &[("color", json!({"mode": "fixed", "fixedColor": "gray"}))],
+    .named("Until", &[("unit", json!("time:YYYY-MM-DD"))])
+    .named("Used", &[("unit", json!("bytes")), ("decimals", json!(0))])
+    .named(
+        "Share",
+        &[("unit", json!("percentunit")), ("decimals", json!(0))],
     )
+    .thresholds(NO_COLOUR, &[])
+    .no_value("Not known yet")
 }
 
 fn traffic() -> Panel {
     let rate = |metric| format!("rate({}[$__rate_interval])", vps(metric));
     Panel::time_series(
         "Traffic",
-        "From usage rows, over two hours: answers with a long history come seldom. Outgoing traffic is drawn downwards.",
+        "From usage rows, over two hours: responses with a long history are rare. Outgoing traffic is drawn downwards.",
     )
-    .range(rate(NETWORK_RECEIVE), "{{vps}} in")
-    .range(rate(NETWORK_TRANSMIT), "{{vps}} out")
+    .range(rate(NETWORK_RECEIVE), "in")
+    .range(rate(NETWORK_TRANSMIT), "out")
     .interval(USAGE_STEP)
     .unit("Bps")
-    .shaded(" in$", BLUE)
-    .shaded(" out$", GREEN)
-    .matching(" out$", &[("custom.transform", json!("negative-Y"))])
+    .coloured("in", BLUE)
+    .coloured("out", GREEN)
+    .matching("^out$", &[("custom.transform", json!("negative-Y"))])
+    .no_value("No usage rows yet")
 }

@@ -34,9 +34,8 @@ fn when(title: &'static str, metric: &str) -> Column {
 fn copies() -> Panel {
     Panel::table(
         "Snapshots and backups",
-        "What can be restored. A snapshot that is not sticky is deleted by the vendor at its purge.",
+        "Copies that can be restored. The vendor deletes a snapshot that is not sticky at its purge.",
         vec![
-            Column::label("VPS", "vps").width(125),
             count("Backups", BACKUPS),
             when("Newest backup", BACKUP_NEWEST),
             size("Size of it", BACKUP_NEWEST_SIZE),
@@ -46,10 +45,11 @@ fn copies() -> Panel {
             when("Newest snapshot", SNAPSHOT_NEWEST),
             when("Next purge", SNAPSHOT_NEXT_PURGE),
         ],
-        &["job", "instance", "veid"],
+        &["job", "instance", "veid", "vps"],
         "Backups",
     )
     .thresholds(NO_COLOUR, &[])
+    .no_value("Not known yet")
 }
 
 fn policy() -> Panel {
@@ -80,7 +80,6 @@ fn policy() -> Panel {
         "Cases that the vendor has opened, and what has added up this calendar year. A case that can be cleared is \
          settled by the owner in the control panel, another by the vendor.",
         vec![
-            Column::label("VPS", "vps").width(125),
             is("Suspended", SUSPENDED).words(&words(RED)).width(115),
             is("Policy violation", POLICY_VIOLATION)
                 .words(&words(ORANGE))
@@ -97,10 +96,11 @@ fn policy() -> Panel {
                 .colours(&[(1.0, RED)]),
             count("Suspensions this year", SUSPENSIONS).width(180),
             Column::value("Abuse points", each_vps(&abuse))
-                .bar("blue", &[(0.5, ORANGE), (0.8, RED)]),
+                .bar(),
         ],
-        &["job", "instance", "veid"],
+        &["job", "instance", "veid", "vps"],
         "Open violations",
     )
     .thresholds(NO_COLOUR, &[])
+    .no_value("Not known yet")
 }

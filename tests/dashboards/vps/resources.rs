@@ -8,7 +8,7 @@ use crate::names::{
     INODES_LIMIT, INODES_USED, LOAD1, LOAD5, LOAD15, MEMORY_AVAILABLE, MEMORY_TOTAL,
     OPENVZ_BARRIER, OPENVZ_HELD, PROCESSES, PROCESSES_RUNNABLE, SWAP_FREE, SWAP_TOTAL,
 };
-use crate::promql::{USAGE_STEP, share, vps};
+use crate::promql::{USAGE_STEP, share, threshold, vps};
 
 pub fn cpu_and_memory() -> Vec<Panel> {
     vec![
@@ -41,8 +41,8 @@ fn band(panel: Panel, metric: &str) -> Panel {
         ("custom.fillOpacity", json!(25)),
     ];
     panel
-        .range(vps(metric), "{{vps}} throttled")
-        .matching(" throttled$", &properties)
+        .range(vps(metric), "throttled")
+        .matching("^throttled$", &properties)
 }
 
 /// A dashed line for what there is at most.
@@ -53,30 +53,32 @@ fn limit(panel: Panel, metric: &str) -> Panel {
         ("custom.lineStyle", json!({"fill": "dash", "dash": [10, 8]})),
     ];
     panel
-        .range(vps(metric), "{{vps}} total")
-        .matching(" total$", &properties)
+        .range(vps(metric), "total")
+        .matching("^total$", &properties)
 }
 
 fn cpu() -> Panel {
     let panel = Panel::time_series(
         "CPU usage",
-        "From usage rows of five minutes. Whether 100 % is one core or all is not documented. Red: the vendor throttles.",
+        "From usage rows of five minutes. It is not documented whether 100 % is one core or all. Red: throttled by the vendor.",
     )
-    .range(vps(CPU_USAGE), "{{vps}} usage")
+    .range(vps(CPU_USAGE), "usage")
     .unit("percentunit")
     .min(0.0)
+    .no_value("No usage rows yet")
     .custom("axisSoftMax", json!(0.1));
     band(panel, CPU_THROTTLED)
 }
 
 fn load() -> Panel {
     Panel::time_series("Load", "Load averages over 1, 5 and 15 minutes.")
-        .range(vps(LOAD1), "{{vps}} 1 min")
-        .range(vps(LOAD5), "{{vps}} 5 min")
-        .range(vps(LOAD15), "{{vps}} 15 min")
+        .range(vps(LOAD1), "1 min")
+        .range(vps(LOAD5), "5 min")
+        .range(vps(LOAD15), "15 min")
         .unit("none")
         .decimals(2)
         .min(0.0)
+        .no_value("Not told by the API")
         .custom("fillOpacity", json!(0))
 }
 
@@ -87,10 +89,27 @@ fn memory() -> Panel {
     )
     .range(
         format!("{} - {}", vps(MEMORY_TOTAL), vps(MEMORY_AVAILABLE)),
-        "{{vps}} in use",
+        "in use",
+    )
+    .range(
+        format!(
+            "{} * ignoring (threshold) (1 - {})",
+            vps(MEMORY_TOTAL),
+            threshold("memory_available_ratio_warning")
+        ),
+        "warning",
+    )
+    .named(
+        "warning",
+        &[
+            ("color", json!({"mode": "fixed", "fixedColor": ORANGE})),
+            ("custom.fillOpacity", json!(0)),
+            ("custom.lineStyle", json!({"fill": "dash", "dash": [2, 4]})),
+        ],
     )
     .unit("bytes")
     .min(0.0)
+    .no_value("Known only while the VPS runs")
     .custom("fillOpacity", json!(25));
     limit(panel, MEMORY_TOTAL)
 }
@@ -102,34 +121,37 @@ fn swap() -> Panel {
     )
     .range(
         format!("{} - {}", vps(SWAP_TOTAL), vps(SWAP_FREE)),
-        "{{vps}} in use",
+        "in use",
     )
     .unit("bytes")
     .min(0.0)
+    .no_value("Known only while the VPS runs")
     .custom("fillOpacity", json!(25));
     limit(panel, SWAP_TOTAL)
 }
 
 fn processes() -> Panel {
     Panel::time_series("Processes", "All processes, and those that can run now.")
-        .range(vps(PROCESSES), "{{vps}} all")
-        .range(vps(PROCESSES_RUNNABLE), "{{vps}} runnable")
+        .range(vps(PROCESSES), "all")
+        .range(vps(PROCESSES_RUNNABLE), "runnable")
         .unit("none")
         .decimals(0)
         .min(0.0)
-        .shaded(" all$", BLUE)
-        .shaded(" runnable$", GREEN)
+        .coloured("all", BLUE)
+        .coloured("runnable", GREEN)
+        .no_value("Known only while the VPS runs")
 }
 
 fn disk_space() -> Panel {
     let panel = Panel::time_series(
         "Disk space",
-        "OpenVZ: what is used of the quota. KVM: the blocks that the disk image has mapped. They only grow until the \
-         guest trims, and say little about how full its file systems are.",
+        "OpenVZ: used part of the quota. KVM: blocks that the disk image has mapped. They only grow until the guest \
+         trims, and say little about how full its file systems are.",
     )
-    .range(vps(DISK_USED), "{{vps}} in use")
+    .range(vps(DISK_USED), "in use")
     .unit("bytes")
     .min(0.0)
+    .no_value("Not told by the API")
     .custom("fillOpacity", json!(25));
     limit(panel, DISK_SIZE)
 }
@@ -138,27 +160,28 @@ fn disk_io() -> Panel {
     let rate = |metric| format!("rate({}[$__rate_interval])", vps(metric));
     let panel = Panel::time_series(
         "Disk I/O",
-        "From usage rows, over two hours: answers with a long history come seldom. What is written is drawn downwards. Red: the vendor throttles.",
+        "From usage rows, over two hours: responses with a long history are rare. Writes are drawn downwards. Red: the vendor throttles.",
     )
-    .range(rate(DISK_READ), "{{vps}} read")
-    .range(rate(DISK_WRITTEN), "{{vps}} written")
+    .range(rate(DISK_READ), "read")
+    .range(rate(DISK_WRITTEN), "written")
     .interval(USAGE_STEP)
     .unit("Bps")
-    .shaded(" read$", BLUE)
-    .shaded(" written$", GREEN)
-    .matching(" written$", &[("custom.transform", json!("negative-Y"))]);
+    .coloured("read", BLUE)
+    .coloured("written", GREEN)
+    .no_value("No usage rows yet")
+    .matching("^written$", &[("custom.transform", json!("negative-Y"))]);
     band(panel, DISK_THROTTLED)
 }
 
 fn inodes() -> Panel {
     Panel::bar_gauge("Inodes", "Used share of the inodes. OpenVZ only.")
-        .instant(share(INODES_USED, INODES_LIMIT), "{{vps}}")
+        .instant(share(INODES_USED, INODES_LIMIT), "used")
         .unit("percentunit")
         .decimals(1)
         .min(0.0)
         .max(1.0)
-        .thresholds(GREEN, &[(0.9, ORANGE)])
-        .no_value("Not OpenVZ")
+        .thresholds(BLUE, &[])
+        .no_value("Only OpenVZ has it")
 }
 
 fn beancounters() -> Panel {
@@ -166,11 +189,11 @@ fn beancounters() -> Panel {
         "Resources held",
         "What is held of each resource, as a share of its barrier. OpenVZ only.",
     )
-    .instant(share(OPENVZ_HELD, OPENVZ_BARRIER), "{{vps}} {{resource}}")
+    .instant(share(OPENVZ_HELD, OPENVZ_BARRIER), "{{resource}}")
     .unit("percentunit")
     .decimals(0)
     .min(0.0)
     .max(1.0)
-    .thresholds(GREEN, &[(0.8, ORANGE), (0.95, RED)])
-    .no_value("Not OpenVZ")
+    .thresholds(BLUE, &[])
+    .no_value("Only OpenVZ has it")
 }

@@ -5,11 +5,15 @@ use serde_json::json;
 use crate::fleet::{STATES, state};
 use crate::grafana::{BLUE, Column, GREEN, Mapping, NEUTRAL, NO_COLOUR, ORANGE, Panel, RED};
 use crate::names::{
-    BACKUP_NEWEST, BANDWIDTH_RESET, CPU_THROTTLED, DISK_THROTTLED, LAST_SUCCESS, LOCK_PROGRESS,
-    LOCKED, NULLROUTED, POLICY_DEADLINE, POLICY_OPEN, POLICY_VIOLATION, SNAPSHOT_NEWEST, recorded,
+    BACKUP_NEWEST, BANDWIDTH_ALLOWANCE, BANDWIDTH_EXHAUSTION, BANDWIDTH_FORECAST, BANDWIDTH_RESET,
+    BANDWIDTH_USED, CPU_THROTTLED, DATA_STALE, DISK_THROTTLED, LAST_SUCCESS, LOCK_PROGRESS, LOCKED,
+    NULLROUTED, POLICY_DEADLINE, POLICY_OPEN, POLICY_VIOLATION, SNAPSHOT_NEWEST, UP,
 };
 use crate::problems::{SEVERITIES, problems};
-use crate::promql::{bandwidth_ratio, each_vps, vps, vps_where};
+use crate::promql::{
+    bandwidth_ratio, beyond, each_vps, exhaustion_severity, forecast_ratio, used_severity, vps,
+    vps_where,
+};
 
 /// The colour of a VPS that is stopped and may be.
 const GREY: &str = "#7b8087";
@@ -18,26 +22,31 @@ pub fn panels() -> Vec<Panel> {
     vec![
         state_now().size(4, 4),
         used().size(4, 4),
-        at_reset().size(4, 4),
-        reset_in().size(4, 4),
+        left().size(4, 4),
+        reset().size(4, 4),
         attention().size(8, 10),
-        cpu_throttled().size(4, 3),
-        disk_throttled().size(4, 3),
+        at_reset().size(4, 3),
+        runs_out().size(4, 3),
         policy_case().size(4, 3),
-        lasts().size(4, 3),
         newest_copy().size(4, 3),
+        throttled().size(4, 3),
         null_routed().size(4, 3),
         lock().size(4, 3),
         age().size(4, 3),
     ]
 }
 
-/// A number of each VPS chosen, with its name where there are several.
+/// A number, with the instance where several exporters poll the VPS.
 fn number(title: &str, description: &str, expression: String) -> Panel {
-    Panel::stat(title, description)
-        .instant(expression, "{{vps}}")
-        .option("textMode", json!("auto"))
+    stat(title, description).instant(expression, LEGEND)
 }
+
+fn stat(title: &str, description: &str) -> Panel {
+    Panel::stat(title, description).option("textMode", json!("auto"))
+}
+
+/// Stands beside a number where there are several.
+const LEGEND: &str = "{{instance}}";
 
 fn state_now() -> Panel {
     let states: Vec<_> = STATES
@@ -53,62 +62,86 @@ fn state_now() -> Panel {
         .collect();
     number(
         "State",
-        "By the newest answer of the API. Red: not as it should be.",
+        "By the newest API response. Red: not as it should be.",
         state(),
     )
     .mappings(&states)
+    .no_value("No such VPS")
     .option("colorMode", json!("background_solid"))
 }
 
 fn used() -> Panel {
-    number(
+    stat(
         "Transfer used",
-        "Used share of the transfer allowance of this period. When all of it is used, the VPS is suspended.",
-        each_vps(&bandwidth_ratio()),
+        "Used share of the transfer allowance of this period, coloured by its thresholds. At 100 % the VPS is suspended.",
     )
+    .by_severity(&bandwidth_ratio(), &used_severity(), LEGEND)
     .unit("percentunit")
     .decimals(1)
-    .thresholds(NEUTRAL, &[(0.0, GREEN), (0.8, ORANGE), (0.95, RED)])
-    .no_value("Not told")
+    .no_value("Not known yet")
+}
+
+fn left() -> Panel {
+    number(
+        "Transfer left",
+        "Bytes left of the transfer allowance until the reset.",
+        format!(
+            "clamp_min({} - {}, 0)",
+            vps(BANDWIDTH_ALLOWANCE),
+            vps(BANDWIDTH_USED)
+        ),
+    )
+    .unit("bytes")
+    .decimals(1)
+    .no_value("Not known yet")
+}
+
+fn reset() -> Panel {
+    number(
+        "Reset",
+        "Next reset of the transfer allowance.",
+        format!("1000 * {}", vps(BANDWIDTH_RESET)),
+    )
+    .unit("dateTimeFromNow")
+    .no_value("Not known yet")
 }
 
 fn at_reset() -> Panel {
-    number(
+    stat(
         "At the reset",
-        "Share of the allowance that will be used at the reset, at the pace of the last days. Above 100 % it does not \
-         last. Needs the recording rules, and some days of data.",
-        vps(recorded::BANDWIDTH_PROJECTED),
+        "Share of the allowance that will be used at the reset, as forecast from the usage history. Above 100 % it does \
+         not last.",
     )
+    .by_severity(&forecast_ratio(), &exhaustion_severity(), LEGEND)
     .unit("percentunit")
     .decimals(0)
-    .thresholds(NEUTRAL, &[(1.0, ORANGE)])
-    .no_value("Not known yet")
+    .no_value("No forecast")
 }
 
-fn reset_in() -> Panel {
-    number(
-        "Reset in",
-        "Time to the next reset of the transfer allowance.",
-        format!("({} - time()) / 86400", vps(BANDWIDTH_RESET)),
+fn runs_out() -> Panel {
+    let lasts = [Mapping {
+        value: -1,
+        text: "Lasts",
+        colour: GREEN,
+    }];
+    // Without a forecast it is not known that the allowance lasts.
+    let when = format!(
+        "1000 * {} or 0 * {} - 1",
+        vps(BANDWIDTH_EXHAUSTION),
+        vps(BANDWIDTH_FORECAST)
+    );
+    stat(
+        "Runs out",
+        "When the transfer allowance is used up, as forecast. Coloured by how soon that is.",
     )
-    .unit("suffix: days")
-    .decimals(1)
-    .no_value("Not told")
+    .by_severity(&when, &exhaustion_severity(), LEGEND)
+    .mappings(&lasts)
+    .unit("dateTimeFromNow")
+    .no_value("No forecast yet")
 }
 
-fn lasts() -> Panel {
-    number(
-        "Allowance lasts",
-        "How long the rest of the transfer allowance lasts at the pace of the last days, whether or not the reset comes \
-         first. Needs the recording rules.",
-        format!("{} / 86400", vps(recorded::BANDWIDTH_LEFT)),
-    )
-    .unit("suffix: days")
-    .decimals(1)
-    .no_value("Not known yet")
-}
-
-fn throttled(title: &str, description: &str, metric: &str) -> Panel {
+/// OpenVZ does not tell of the disk.
+fn throttled() -> Panel {
     let words = [
         Mapping {
             value: 0,
@@ -117,29 +150,20 @@ fn throttled(title: &str, description: &str, metric: &str) -> Panel {
         },
         Mapping {
             value: 1,
-            text: "Throttled",
-            colour: RED,
+            text: "Yes",
+            colour: ORANGE,
         },
     ];
-    number(title, description, vps(metric))
-        .mappings(&words)
-        .no_value("Not told")
-}
-
-fn cpu_throttled() -> Panel {
-    throttled(
-        "CPU throttled",
-        "Whether the vendor limits the CPU now, after long use.",
-        CPU_THROTTLED,
+    stat(
+        "Throttled",
+        "Whether the vendor limits the CPU or, on KVM, disk I/O now, after long use.",
     )
-}
-
-fn disk_throttled() -> Panel {
-    throttled(
-        "Disk I/O throttled",
-        "Whether the vendor limits disk I/O now, after long use. OpenVZ does not tell.",
-        DISK_THROTTLED,
-    )
+    .instant(vps(CPU_THROTTLED), "CPU")
+    .instant(vps(DISK_THROTTLED), "Disk I/O")
+    .option("textMode", json!("value_and_name"))
+    .option("text", json!({"titleSize": 14, "valueSize": 24}))
+    .mappings(&words)
+    .no_value("Known only while the VPS runs")
 }
 
 fn policy_case() -> Panel {
@@ -167,28 +191,34 @@ fn policy_case() -> Panel {
         vps(POLICY_VIOLATION),
         vps(POLICY_OPEN),
     );
-    number(
+    let near = beyond(
+        &format!("({} - time())", vps(POLICY_DEADLINE)),
+        "<=",
+        "policy_deadline_seconds",
+    );
+    let severity = [format!("{open} and ({near})"), open.clone()];
+    stat(
         "Policy deadline",
-        "Time until the VPS is suspended for an open policy violation, unless that is settled.",
-        case,
+        "Time until the VPS is suspended for an open policy violation, unless it is settled.",
     )
+    .by_severity(&case, &severity, LEGEND)
     .mappings(&words)
     .unit("s")
     .decimals(1)
-    .thresholds(NEUTRAL, &[(0.0, RED), (86_400.0, ORANGE)])
-    .no_value("Not told")
+    .no_value("Not known yet")
 }
 
 fn newest_copy() -> Panel {
     let (backup, snapshot) = (vps(BACKUP_NEWEST), vps(SNAPSHOT_NEWEST));
-    number(
+    let age = format!("(time() - ({backup} >= {snapshot} or {snapshot} or {backup}))");
+    let old = beyond(&age, ">=", "backup_age_seconds");
+    stat(
         "Newest backup",
-        "Age of the newest backup or snapshot.",
-        format!("time() - ({backup} >= {snapshot} or {snapshot} or {backup})"),
+        "Age of the newest backup or snapshot. Orange beyond the threshold `backup_age_seconds`, which is off by default.",
     )
+    .by_severity(&age, &[format!("{old} < 0"), old], LEGEND)
     .unit("s")
     .decimals(1)
-    .thresholds(NEUTRAL, &[(259_200.0, ORANGE)])
     .no_value("None known")
 }
 
@@ -200,7 +230,7 @@ fn null_routed() -> Panel {
     )
     .unit("none")
     .thresholds(NEUTRAL, &[(1.0, RED)])
-    .no_value("Not told")
+    .no_value("Not known yet")
 }
 
 fn lock() -> Panel {
@@ -229,30 +259,27 @@ fn lock() -> Panel {
     .unit("percentunit")
     .decimals(0)
     .thresholds(NEUTRAL, &[(0.0, BLUE)])
-    .no_value("Not told")
+    .no_value("Not known yet")
 }
 
 fn age() -> Panel {
-    let newest = each_vps(&vps_where(
-        LAST_SUCCESS,
-        r#"call=~"getLiveServiceInfo|getServiceInfo""#,
-    ));
-    number(
+    let calls = r#"call=~"getLiveServiceInfo|getServiceInfo""#;
+    let age = format!("time() - {}", each_vps(&vps_where(LAST_SUCCESS, calls)));
+    let stale = each_vps(&format!("{} == 1", vps_where(DATA_STALE, calls)));
+    stat(
         "Age of the data",
-        "Time since the API last told the state of the VPS.",
-        format!("time() - {newest}"),
+        "Time since the API last told the state of the VPS. Orange when a planned call is stale, red when nothing is known.",
     )
+    .by_severity(&age, &[each_vps(&format!("{} == 0", vps(UP))), stale], LEGEND)
     .unit("s")
     .decimals(0)
-    .thresholds(NEUTRAL, &[(900.0, ORANGE)])
     .no_value("Never told")
 }
 
 fn attention() -> Panel {
     Panel::table(
         "Needs attention",
-        "Every problem now, by the thresholds of the alerts, without their patience. What will be used up is known with \
-         the recording rules only.",
+        "Every problem now, by the thresholds of the alerts. An alert fires later: when the problem lasts.",
         vec![
             Column::value("Severity", problems())
                 .words(SEVERITIES)
@@ -262,9 +289,8 @@ fn attention() -> Panel {
                 json!({"type": "auto", "wrapText": true}),
             )
             .with("custom.wrapText", json!(true)),
-            Column::label("VPS", "vps").width(112),
         ],
-        &["job", "instance", "veid"],
+        &["job", "instance", "veid", "vps"],
         "Severity",
     )
     .unit("none")
