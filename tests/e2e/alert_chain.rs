@@ -74,8 +74,7 @@ async fn a_throttled_vps_is_told_once_and_so_is_its_recovery() {
         ),
     );
     // Rules were evaluated over both, and found nothing.
-    let both =
-        "vps:kiwivm_vps_labels:known and on (vps) count_over_time(kiwivm_cpu_throttled[1m]) > 3";
+    let both = "vps:kiwivm_up:last and on (vps) count_over_time(kiwivm_cpu_throttled[1m]) > 3";
     wait_for(&prometheus, both, 2).await;
     assert_eq!(firing(&prometheus).await, [Value::Null; 0]);
 
@@ -96,17 +95,19 @@ async fn a_throttled_vps_is_told_once_and_so_is_its_recovery() {
     );
     let annotation = |name: &str| alert["annotations"][name].as_str().unwrap_or_default();
     assert_eq!(annotation("summary"), "The CPU of the VPS is throttled.");
-    assert!(annotation("description").contains("VPS tokyo (1000001) is throttled"));
+    assert!(annotation("description").contains("the CPU of VPS tokyo (1000001)"));
     assert!(annotation("runbook_url").ends_with("/runbooks.md#kiwivmcputhrottled"));
-    // What Slack shows of it.
-    let slack = webhook.wait_for("Slack is told", |received| received.path == "/chat/slack");
-    let slack = slack.await.body;
-    let shown = &slack["attachments"][0];
+    // What Discord shows of it.
+    let discord = webhook.wait_for("Discord is told", |received| {
+        received.path == "/chat/discord"
+    });
+    let discord = discord.await.body;
+    let shown = &discord["embeds"][0];
     assert_eq!(
         shown["title"],
         "WARNING: tokyo: The CPU of the VPS is throttled."
     );
-    let text = shown["text"].as_str().unwrap_or_default();
+    let text = shown["description"].as_str().unwrap_or_default();
     assert!(
         text.contains(annotation("description")) && text.contains(annotation("runbook_url")),
         "{text}"
@@ -128,7 +129,7 @@ async fn a_throttled_vps_is_told_once_and_so_is_its_recovery() {
     let received = webhook.received();
     let told: Vec<_> = received
         .iter()
-        .filter(|received| received.path != "/chat/slack")
+        .filter(|received| received.path != "/chat/discord")
         .map(|received| (received.path.as_str(), received.body["status"].as_str()))
         .collect();
     assert_eq!(

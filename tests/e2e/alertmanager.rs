@@ -1,7 +1,6 @@
 //! The example for Alertmanager, judged by Alertmanager: it is valid, every alert has its receiver, and what a
 //! notification says can be read.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -20,7 +19,8 @@ fn read(path: &str) -> String {
 }
 
 const EXAMPLE: &str = "deploy/alertmanager/alertmanager.yml";
-const TEMPLATE: &str = "deploy/alertmanager/kiwivm.tmpl";
+/// In English, and in Chinese.
+const TEMPLATES: [&str; 2] = ["kiwivm.tmpl", "kiwivm.zh.tmpl"];
 pub const RULES: &str = "deploy/prometheus/rules/kiwivm.yml";
 
 /// An alerting rule as the rule file has it.
@@ -28,8 +28,6 @@ pub const RULES: &str = "deploy/prometheus/rules/kiwivm.yml";
 pub struct Rule {
     pub name: String,
     pub severity: String,
-    pub resource: Option<String>,
-    pub expr: String,
 }
 
 /// Every alerting rule that is shipped.
@@ -41,8 +39,6 @@ pub fn rules() -> Vec<Rule> {
         Some(Rule {
             name: text(&rule["alert"])?,
             severity: text(&rule["labels"]["severity"])?,
-            resource: text(&rule["labels"]["resource"]),
-            expr: text(&rule["expr"])?,
         })
     };
     groups
@@ -53,30 +49,27 @@ pub fn rules() -> Vec<Rule> {
         .collect()
 }
 
-/// The example as it is shipped, and its template beside it, but what is sent goes to `webhook`: below the receiver's
-/// name what Alertmanager tells, and below it and `/slack` what it would have told Slack.
+/// The example as it is shipped, and its templates beside it, but what is sent goes to `webhook`: below the receiver's name
+/// what Alertmanager tells. The chat is Discord as well, which is told below `/chat/discord`.
 pub fn example(webhook: &str) -> Value {
     let mut example: Value = yaml_serde::from_str(&read(EXAMPLE)).expect("it is YAML");
-    for receiver in example["receivers"].as_array_mut().expect("it is a list") {
-        let url = format!(
-            "{webhook}/{}",
-            receiver["name"].as_str().expect("it has a name")
-        );
-        let receiver = receiver.as_object_mut().expect("it is an object");
-        let mut slack = receiver.get("slack_configs").cloned();
-        receiver.retain(|key, _| key == "name");
-        receiver.insert(
-            "webhook_configs".to_owned(),
-            json!([{"url": url, "send_resolved": true}]),
-        );
-        if let Some(slack) = slack.as_mut().and_then(Value::as_array_mut) {
-            for slack in slack.iter_mut() {
-                let slack = slack.as_object_mut().expect("it is an object");
-                slack.remove("api_url_file");
-                slack.insert("api_url".to_owned(), json!(format!("{url}/slack")));
-            }
-            receiver.insert("slack_configs".to_owned(), json!(slack));
+    let receivers = example["receivers"].as_array_mut().expect("it is a list");
+    let discord = receivers
+        .iter()
+        .find(|receiver| receiver["name"] == "discord");
+    let mut discord = discord.expect("it is there")["discord_configs"].clone();
+    discord[0]["webhook_url"] = json!(format!("{webhook}/chat/discord"));
+    for receiver in receivers {
+        let name = receiver["name"].as_str().expect("it has a name");
+        let url = format!("{webhook}/{name}");
+        let mut replaced = json!({
+            "name": name,
+            "webhook_configs": [{"url": url, "send_resolved": true}],
+        });
+        if name == "chat" {
+            replaced["discord_configs"] = discord.clone();
         }
+        *receiver = replaced;
     }
     example
 }
@@ -108,7 +101,10 @@ impl Alertmanager {
         let folder = TempDir::new().expect("there is room");
         // JSON is YAML.
         let config = write(folder.path(), "alertmanager.yml", &config.to_string());
-        write(folder.path(), "kiwivm.tmpl", &read(TEMPLATE));
+        for name in TEMPLATES {
+            let template = read(&format!("deploy/alertmanager/{name}"));
+            write(folder.path(), name, &template);
+        }
         let mut command = Command::new("prometheus-alertmanager");
         command.stdout(Stdio::null()).args([
             format!("--config.file={config}"),
@@ -221,32 +217,6 @@ fn labels_of_the_owner_choose_the_receiver() {
     }
 }
 
-/// Every text in a part of the configuration.
-fn texts(value: &Value) -> Vec<&str> {
-    match value {
-        Value::String(text) => vec![text],
-        Value::Array(values) => values.iter().flat_map(texts).collect(),
-        Value::Object(members) => members.values().flat_map(texts).collect(),
-        _ => Vec::new(),
-    }
-}
-
-#[test]
-fn every_alert_that_the_example_names_exists() {
-    let example: Value = yaml_serde::from_str(&read(EXAMPLE)).expect("it is YAML");
-    let parts = [texts(&example["route"]), texts(&example["inhibit_rules"])].concat();
-    let named: BTreeSet<&str> = parts
-        .iter()
-        .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric()))
-        .filter(|word| word.starts_with("KiwiVM") && *word != "KiwiVM")
-        .collect();
-    assert!(named.len() > 15, "{named:?}");
-    let rules = rules();
-    let exist = rules.iter().map(|rule| rule.name.as_str()).collect();
-    let unknown: Vec<_> = named.difference(&exist).collect();
-    assert_eq!(unknown, [&""; 0]);
-}
-
 /// The data of a notification of these numbers of alerts, of which the first are firing.
 fn notification(firing: usize, resolved: usize) -> Value {
     let alert = |index: usize| {
@@ -275,7 +245,10 @@ fn rendered(name: &str, data: &Value) -> String {
     amtool(&[
         "template",
         "render",
-        &format!("--template.glob={}", shipped(TEMPLATE).display()),
+        &format!(
+            "--template.glob={}",
+            shipped("deploy/alertmanager/kiwivm*.tmpl").display()
+        ),
         &format!("--template.text={{{{ template \"{name}\" . }}}}"),
         &format!(
             "--template.data={}",
@@ -316,4 +289,34 @@ fn a_notification_of_many_alerts_has_an_end() {
     assert_eq!(text.matches("What to do").count(), 12, "{text}");
     assert!(text.contains("And: vps-10 vps-11 ") && text.contains(" vps-299\n"));
     assert!(text.len() < 5000, "{}", text.len());
+}
+
+#[test]
+fn every_alert_has_a_name_in_chinese() {
+    let mut data = notification(1, 0);
+    for rule in rules() {
+        data["commonLabels"]["alertname"] = json!(rule.name);
+        data["commonLabels"]["severity"] = json!(rule.severity);
+        let title = rendered("kiwivm.title.zh", &data);
+        let severities = ["严重：vps-0：", "警告：vps-0：", "提示：vps-0："];
+        assert!(
+            severities
+                .iter()
+                .any(|severity| title.starts_with(severity)),
+            "{title}"
+        );
+        assert!(
+            !title.contains("KiwiVM") && !title.contains("告警"),
+            "{title}"
+        );
+    }
+    let text = rendered("kiwivm.text.zh", &notification(1, 1));
+    assert!(
+        text.starts_with("可用内存不足\nVPS vps-0 has 8%.\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("已恢复\n可用内存不足\nVPS vps-1") && text.contains("处理方法："),
+        "{text}"
+    );
 }

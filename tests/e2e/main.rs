@@ -27,7 +27,6 @@ mod fairness;
 mod fault_matrix;
 mod grouping;
 mod hastened;
-mod inhibition;
 mod inventory;
 mod keys;
 mod lifecycle;

@@ -92,13 +92,10 @@ fn the_service_monitor_finds_the_service_and_its_port() {
         assert_eq!(of_container["containerPort"], 10064, "{name}");
         // KiwiVMExporterDown finds an exporter that never came up by this.
         let job = &service["metadata"]["labels"][spec["jobLabel"].as_str().expect("it is text")];
-        assert!(
-            job.as_str().is_some_and(|job| job.contains("kiwivm")),
-            "{name}: {job}"
-        );
+        assert_eq!(job, "kiwivm-exporter", "{name}");
     }
     let rules = fs::read_to_string(repository(RULES)).expect("it can be read");
-    assert!(rules.contains(r#"up{job=~".*kiwivm.*"}"#));
+    assert!(rules.contains(r#"up{job=~"kiwivm(-exporter)?"}"#));
 }
 
 /// Relabelings as Prometheus does them, as far as the chart has them.
@@ -190,9 +187,6 @@ fn the_rules_join_the_series_of_two_pods() {
         let labels = format!(r#"job="kiwivm",instance="monitoring/kiwi"{pod}"#);
         let of = match of {
             "up" => format!("up{{{labels}}}"),
-            "kiwivm_threshold" => {
-                format!(r#"{of}{{{labels},veid="1",vps="tokyo-1",threshold="swap_used_ratio"}}"#)
-            }
             of => format!(r#"{of}{{{labels},veid="1",vps="tokyo-1"}}"#),
         };
         // A VPS that is off, for an alert to join it with what is expected.
@@ -203,7 +197,7 @@ fn the_rules_join_the_series_of_two_pods() {
     let tested = |pods: &[(&str, &str)]| {
         let names = [
             "up",
-            "kiwivm_threshold",
+            "kiwivm_up",
             "kiwivm_expected_running",
             "kiwivm_running",
         ];
@@ -214,7 +208,7 @@ fn the_rules_join_the_series_of_two_pods() {
         let tests = json!({
             "rule_files": [repository(RULES)],
             "tests": [{"interval": "1m", "input_series": all, "promql_expr_test": [
-                {"expr": "count(vps:kiwivm_vps_labels:known)", "eval_time": "40m", "exp_samples": [{"labels": "{}", "value": 1}]},
+                {"expr": "count(vps:kiwivm_up:last)", "eval_time": "40m", "exp_samples": [{"labels": "{}", "value": 1}]},
                 {"expr": "count by (alertname) (ALERTS{alertstate='firing'})", "eval_time": "40m", "exp_samples": [
                     {"labels": "{alertname='KiwiVMNotAsExpected'}", "value": 1},
                     {"labels": "{alertname='KiwiVMExporterAbsent'}", "value": 1},
