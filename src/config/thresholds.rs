@@ -35,8 +35,6 @@ pub enum Threshold {
     BackupAge,
     SnapshotPurge,
     ApiFailing,
-    ApiPointsRemaining,
-    ApiPointsAllowance,
 }
 
 use Threshold as T;
@@ -46,7 +44,7 @@ const HOUR: f64 = 3600.0;
 
 impl Threshold {
     /// Every threshold, in the order of the exposition.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 21] = [
         T::BandwidthUsedWarning,
         T::BandwidthUsedCritical,
         T::BandwidthExhaustionWarning,
@@ -68,8 +66,6 @@ impl Threshold {
         T::BackupAge,
         T::SnapshotPurge,
         T::ApiFailing,
-        T::ApiPointsRemaining,
-        T::ApiPointsAllowance,
     ];
 
     /// The key in the configuration and the value of the `threshold` label.
@@ -97,8 +93,6 @@ impl Threshold {
             T::BackupAge => "backup_age_seconds",
             T::SnapshotPurge => "snapshot_purge_seconds",
             T::ApiFailing => "api_failing_ratio",
-            T::ApiPointsRemaining => "api_points_remaining_ratio",
-            T::ApiPointsAllowance => "api_points_allowance_ratio",
         }
     }
 
@@ -119,8 +113,7 @@ impl Threshold {
             T::MemoryAvailableCritical => 0.05,
             T::SwapMemoryAvailable => 0.2,
             T::PolicyDeadline => DAY,
-            T::AbusePointsWarning | T::ApiFailing | T::ApiPointsAllowance => 0.5,
-            T::ApiPointsRemaining => 0.25,
+            T::AbusePointsWarning | T::ApiFailing => 0.5,
             T::DiskMapped | T::BackupAge | T::SnapshotPurge => return None,
         })
     }

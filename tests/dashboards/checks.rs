@@ -255,8 +255,6 @@ fn thresholds_are_in_use() {
         Threshold::DiskFullCritical,
         Threshold::DiskMapped,
         Threshold::SnapshotPurge,
-        Threshold::ApiPointsRemaining,
-        Threshold::ApiPointsAllowance,
     ];
     let used = expressions();
     for threshold in Threshold::ALL {
