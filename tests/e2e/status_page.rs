@@ -289,6 +289,14 @@ async fn hostile_words_are_words() {
 #[tokio::test]
 async fn page_and_json_tell_the_same() {
     let (exporter, _mock, _folder) = watched().await;
+    exporter
+        .wait_for("there is a forecast", |page: &Page| {
+            let of_the_first = [("veid", "1")];
+            page.series("kiwivm_bandwidth_forecast_bytes", &of_the_first)
+                .count()
+                == 1
+        })
+        .await;
     let facts: Value =
         serde_json::from_str(&exporter.get("/status.json").await).expect("it is JSON");
     let browser = Browser::start().await;
@@ -330,8 +338,8 @@ async fn page_and_json_tell_the_same() {
             percent(&bandwidth["used_ratio"])
         ),
         &format!(
-            "At this pace {} at the reset",
-            percent(&bandwidth["projected_ratio"])
+            "Forecast: {} at the reset",
+            percent(&bandwidth["forecast_ratio"])
         ),
         "Reset in 9 days",
         &format!("of {}", gib(&vps["memory"]["total_bytes"])),

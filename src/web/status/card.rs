@@ -141,15 +141,13 @@ fn bandwidth(f: &mut fmt::Formatter<'_>, bandwidth: &Bandwidth, now: i64) -> fmt
             Span(now - reset)
         )?;
     }
-    let pace = match (bandwidth.used_ratio, bandwidth.projected_ratio) {
+    let forecast = match (bandwidth.used_ratio, bandwidth.forecast_ratio) {
         (Some(1.0..), _) => "Used up.".to_owned(),
-        (_, Some(projected)) => format!("At this pace {} at the reset.", Percent(projected)),
-        (Some(_), None) if bandwidth.even_pace_ratio.is_some() => {
-            "Too early to tell the pace.".to_owned()
-        }
+        (_, Some(forecast)) => format!("Forecast: {} at the reset.", Percent(forecast)),
+        (Some(_), None) if reset > now => "No forecast yet.".to_owned(),
         _ => return f.write_str("</div>\n"),
     };
-    writeln!(f, "<p class=\"more\">{pace}</p>\n</div>")
+    writeln!(f, "<p class=\"more\">{forecast}</p>\n</div>")
 }
 
 const fn fullness(used: f64) -> &'static str {

@@ -11,9 +11,6 @@ use crate::kiwivm::Call;
 use crate::kiwivm::model::{Hypervisor, LiveInfo, ServiceInfo};
 use Level::{Critical, Info, Warning};
 
-/// So long into a period its pace is worth a warning.
-const TRUSTED_PACE: i64 = 7 * 86_400;
-
 /// Collects concerns.
 struct Concerns<'a> {
     thresholds: &'a Thresholds,
@@ -30,6 +27,13 @@ impl<'a> Concerns<'a> {
 
     fn add(&mut self, level: Level, alert: &'static str, text: String) {
         self.found.push(Concern { level, alert, text });
+    }
+
+    /// True if so many seconds are within the limit.
+    #[expect(clippy::cast_precision_loss, reason = "seconds of years")]
+    fn is_near(&self, seconds: i64, threshold: T) -> bool {
+        let limit = self.thresholds.get(threshold);
+        limit.is_some_and(|limit| seconds as f64 <= limit)
     }
 
     /// Above the limit of the warning, or above the critical one.
@@ -140,18 +144,24 @@ fn account(concerns: &mut Concerns<'_>, told: &Vps, info: &ServiceInfo, now: Mom
             "KiwiVMBandwidthNearlyUsed",
             |used| format!("{used} of the transfer allowance is used."),
         );
-        let trusted = bandwidth
-            .period_start_timestamp_seconds
-            .is_some_and(|start| whole(now.unix) - start >= TRUSTED_PACE);
-        let projected = bandwidth
-            .projected_ratio
-            .filter(|projected| trusted && *projected >= 1.0 && used < Some(1.0));
-        if let Some(projected) = projected {
-            let text = format!(
-                "At this pace {} of the transfer allowance is used at the reset.",
-                Percent(projected)
-            );
-            concerns.add(Warning, "KiwiVMBandwidthWillRunOut", text);
+        let exhaustion = bandwidth.exhaustion_timestamp_seconds;
+        if let Some(exhaustion) = exhaustion.filter(|_| used < Some(1.0)) {
+            let left = exhaustion - whole(now.unix);
+            let near = |threshold| concerns.is_near(left, threshold);
+            let alert = if near(T::BandwidthExhaustionCritical) {
+                Some((Critical, "KiwiVMBandwidthRunsOutSoon"))
+            } else {
+                near(T::BandwidthExhaustionWarning)
+                    .then_some((Warning, "KiwiVMBandwidthWillRunOut"))
+            };
+            if let Some((level, alert)) = alert {
+                let text = format!(
+                    "The transfer allowance is expected to be used up in {}, {}, before its reset.",
+                    Span(left),
+                    Utc(exhaustion)
+                );
+                concerns.add(level, alert, text);
+            }
         }
     }
     if let Some(nullrouted @ 1..) = info.nullrouted_ip_addresses {
@@ -191,9 +201,7 @@ fn policy(concerns: &mut Concerns<'_>, told: &Vps, service: Option<&ServiceInfo>
             } else {
                 format!("{open}, and its deadline has passed.")
             };
-            let near = concerns.thresholds.get(T::PolicyDeadline);
-            #[expect(clippy::cast_precision_loss, reason = "seconds of years")]
-            if near.is_some_and(|near| left as f64 <= near) {
+            if concerns.is_near(left, T::PolicyDeadline) {
                 concerns.add(Critical, "KiwiVMPolicyDeadlineNear", text);
             } else {
                 concerns.add(Warning, "KiwiVMPolicyViolationOpen", text);

@@ -10,14 +10,11 @@ use super::facts::{
     State, Status, Summary, Vps,
 };
 use crate::clock::{BEFORE_START, Moment};
-use crate::config::{Expect, Multiplier, Thresholds};
+use crate::config::{Expect, Thresholds};
 use crate::exposition::Reloads;
 use crate::fleet::{Fleet, VpsState, bandwidth};
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{self, Inventory, LiveInfo, ServiceInfo};
-
-/// So early in a period a pace says nothing.
-const FIRST_DAY: i64 = 86_400;
 
 impl Status {
     /// What a fleet is like at one moment.
@@ -111,7 +108,7 @@ fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) ->
         location: text(|info| &info.location),
         vm_type: service.and_then(|info| Some(info.hypervisor?.name())),
         bandwidth: service.map_or_else(Bandwidth::default, |info| {
-            bandwidth(info, vps.identity.multiplier, now)
+            bandwidth(info, vps, staleness, now)
         }),
         cpu_throttled: live.and_then(|live| live.cpu_throttled),
         disk_throttled: live.and_then(|live| live.disk_throttled),
@@ -174,14 +171,19 @@ fn state(
 }
 
 /// The transfer allowance, and where it goes.
-fn bandwidth(info: &ServiceInfo, multiplier: Multiplier, now: Moment) -> Bandwidth {
+fn bandwidth(info: &ServiceInfo, vps: &VpsState, staleness: f64, now: Moment) -> Bandwidth {
+    let multiplier = vps.identity.multiplier;
     let (used, allowance) = (
         bandwidth::used(info, multiplier),
         bandwidth::allowance(info, multiplier),
     );
-    let used_ratio = used
-        .zip(allowance.filter(|allowance| *allowance > 0.0))
-        .map(|(used, allowance)| used / allowance);
+    let forecast = vps.forecast(staleness, now);
+    let forecast_bytes =
+        forecast.and_then(|forecast| bandwidth::of_counter(forecast.bytes, info, multiplier));
+    let of_allowance = |bytes: Option<f64>| {
+        let allowance = allowance.filter(|allowance| *allowance > 0.0)?;
+        Some(bytes? / allowance)
+    };
     let reset = info.data_next_reset;
     let start = reset.and_then(bandwidth::period_start);
     let over = start
@@ -200,14 +202,12 @@ fn bandwidth(info: &ServiceInfo, multiplier: Multiplier, now: Moment) -> Bandwid
         used_bytes: used.map(whole_bytes),
         allowance_bytes: allowance.map(whole_bytes),
         multiplier: info.data_multiplier,
-        used_ratio,
+        used_ratio: of_allowance(used),
         period_start_timestamp_seconds: start,
         reset_timestamp_seconds: reset,
         even_pace_ratio: over,
-        projected_ratio: used_ratio
-            .zip(over)
-            .filter(|_| start.is_some_and(|start| whole(now.unix) - start >= FIRST_DAY))
-            .map(|(used, over)| used / over),
+        forecast_ratio: of_allowance(forecast_bytes),
+        exhaustion_timestamp_seconds: forecast.and_then(|forecast| forecast.exhaustion).map(whole),
     }
 }
 

@@ -169,8 +169,10 @@ pub struct Bandwidth {
     pub reset_timestamp_seconds: Option<i64>,
     /// The share that an even pace would have used by now.
     pub even_pace_ratio: Option<f64>,
-    /// The share that is used at the reset if it goes on as since the last one. Not in the first day of a period.
-    pub projected_ratio: Option<f64>,
+    /// The share that is used at the reset, by the forecast.
+    pub forecast_ratio: Option<f64>,
+    /// When the allowance is used up before the reset, by the forecast; in the past once it is.
+    pub exhaustion_timestamp_seconds: Option<i64>,
 }
 
 /// The disk.

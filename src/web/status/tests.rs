@@ -5,7 +5,7 @@ use crate::clock::{BEFORE_START, Moment};
 use crate::config::{Expect, Multiplier};
 use crate::exposition::Reloads;
 use crate::fleet::{Fleet, Identity, Planned};
-use crate::kiwivm::model::{self, Answer, Hypervisor, LiveInfo, Points, ServiceInfo};
+use crate::kiwivm::model::{self, Answer, Hypervisor, LiveInfo, Points, ServiceInfo, UsageRow};
 use crate::kiwivm::{Call, CallError, Decoded, Reason, Veid};
 
 /// 2026-10-11 00:00, eleven days into a period of 31.
@@ -147,24 +147,20 @@ fn bytes_are_multiplied_and_the_share_is_that_of_both() {
 }
 
 #[test]
-fn the_pace_since_the_last_reset_goes_on() {
+fn an_even_pace_is_known_within_a_period() {
     // 2026-10-31 minus a month is 2026-09-30: a period of 31 days, of which 11 are over.
     let told = bandwidth(100, TODAY);
     let start = RESET - 31 * DAY;
     assert_eq!(told.period_start_timestamp_seconds, Some(start));
     assert!(near(told.even_pace_ratio, 11.0 / 31.0));
-    assert!(near(told.projected_ratio, 0.1 * 31.0 / 11.0));
-    for (unix, even, projected) in [
-        (start - 1, false, false),
-        (start, true, false),
-        (start + DAY - 1, true, false),
-        (start + DAY, true, true),
-        (RESET - 1, true, true),
-        (RESET, false, false),
+    for (unix, even) in [
+        (start - 1, false),
+        (start, true),
+        (RESET - 1, true),
+        (RESET, false),
     ] {
         let told = bandwidth(100, unix);
         assert_eq!(told.even_pace_ratio.is_some(), even, "{unix}");
-        assert_eq!(told.projected_ratio.is_some(), projected, "{unix}");
     }
 }
 
@@ -179,7 +175,7 @@ fn nothing_is_made_of_nothing() {
         LiveInfo::default(),
     );
     assert_eq!(told.bandwidth.used_ratio, None);
-    assert_eq!(told.bandwidth.projected_ratio, None);
+    assert_eq!(told.bandwidth.forecast_ratio, None);
     assert_eq!(told.state, State::Unknown);
     assert_eq!(told.load, None);
     let page = status(&fleet(&["silent"]), now());
@@ -192,24 +188,44 @@ fn nothing_is_made_of_nothing() {
 
 #[test]
 fn the_allowance_is_a_concern_when_much_of_it_is_used_or_will_be() {
+    // Five weeks in which as much was used each day as since the last reset.
     let gib = |used: u64| {
-        one(
-            ServiceInfo {
-                data_counter: Some(used << 30),
-                ..service()
-            },
-            live(),
-        )
+        let mut fleet = fleet(&["one"]);
+        let info = ServiceInfo {
+            data_counter: Some(used << 30),
+            ..service()
+        };
+        tell(&mut fleet, 1, info, live());
+        let mut usage = fleet.read_usage(Veid(1), now());
+        for hour in 0..35 * 24 {
+            usage.take(UsageRow {
+                timestamp: TODAY - hour * 3600,
+                cpu_percent: None,
+                network_in: Some((used << 30) / 11 / 24),
+                network_out: None,
+                disk_read: None,
+                disk_written: None,
+            });
+        }
+        fleet.take_usage(Veid(1), usage);
+        status(&fleet, now()).vps.remove(0)
     };
     assert_eq!(alerts(&gib(100)), []);
+    assert!(
+        gib(100)
+            .bandwidth
+            .forecast_ratio
+            .is_some_and(|ratio| (ratio - 0.1 * 31.0 / 11.0).abs() < 0.01)
+    );
     let runs_out = (Level::Warning, "KiwiVMBandwidthWillRunOut");
     assert_eq!(alerts(&gib(400)), [runs_out]);
     let nearly = "KiwiVMBandwidthNearlyUsed";
+    let soon = (Level::Critical, "KiwiVMBandwidthRunsOutSoon");
     assert_eq!(alerts(&gib(800)), [(Level::Warning, nearly), runs_out]);
-    assert_eq!(alerts(&gib(950)), [(Level::Critical, nearly), runs_out]);
+    assert_eq!(alerts(&gib(970)), [(Level::Critical, nearly), soon]);
     assert_eq!(alerts(&gib(1000)), [(Level::Critical, nearly)]);
     let text = &gib(400).concerns[0].text;
-    assert!(text.contains("112 %"), "{text}");
+    assert!(text.contains("used up in 16 days"), "{text}");
 }
 
 #[test]
