@@ -107,6 +107,8 @@ async fn paths_and_methods() {
         (Method::GET, "/status.json", 200),
         (Method::HEAD, "/status.json", 200),
         (Method::POST, "/status.json", 405),
+        (Method::GET, "/sd", 503),
+        (Method::POST, "/sd", 405),
         (Method::GET, "/metrics", 200),
         (Method::HEAD, "/metrics", 200),
         (Method::POST, "/metrics", 405),
