@@ -1,16 +1,17 @@
 //! Flags and commands. Flag names follow the Prometheus exporters.
 
+mod backfill;
 mod simulate;
 
+pub use backfill::{Backfill, Time};
 pub use simulate::Simulate;
 
 use std::ffi::OsString;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Clock;
 use crate::config::{Shard, Source};
@@ -184,107 +185,6 @@ pub enum Command {
     Healthcheck,
     /// Run the simulated API by itself and print a configuration for it.
     Simulate(Simulate),
-}
-
-/// Which history is written, and where.
-#[derive(Args, Clone, Debug)]
-pub struct Backfill {
-    /// Only this VPS, by its name in the configuration; repeatable.
-    #[arg(long = "vps", value_name = "NAME")]
-    pub vps: Vec<String>,
-    /// From this time on: RFC 3339, a date (UTC), Unix seconds, or a duration ago, for example 30d.
-    #[arg(long, value_name = "TIME", value_parser = Time::parse)]
-    pub since: Option<Time>,
-    /// Up to this time, which must not be after the start of the exporter that serves the same series.
-    /// [default: 3h, what Prometheus itself keeps in memory]
-    #[arg(long, value_name = "TIME", value_parser = Time::parse)]
-    pub until: Option<Time>,
-    /// The file to write; - is standard output.
-    #[arg(long, value_name = "PATH")]
-    pub output: Option<PathBuf>,
-    /// A label that Prometheus adds when it scrapes, for example job=kiwivm and instance=localhost:10064; repeatable.
-    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
-    pub labels: Vec<(String, String)>,
-}
-
-/// What Prometheus keeps in memory: blocks for it would overlap.
-const HEAD_BLOCK_SECONDS: i64 = 3 * 3600;
-
-impl Backfill {
-    /// The times to write, Unix seconds, both included; `now` is that too.
-    #[must_use]
-    pub fn range(&self, now: i64) -> RangeInclusive<i64> {
-        let since = self.since.map_or(0, |time| time.before(now));
-        let until = self
-            .until
-            .map_or(now - HEAD_BLOCK_SECONDS, |time| time.before(now));
-        since..=until
-    }
-
-    /// What is wrong with flags that are right one by one.
-    fn contradiction(&self, now: i64) -> Option<String> {
-        let mut names: Vec<_> = self.labels.iter().map(|(name, _)| name).collect();
-        names.sort_unstable();
-        if let Some([twice, _]) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Some(format!("--label: {twice} is there twice"));
-        }
-        self.range(now).is_empty().then(|| {
-            "--since is later than --until, which is three hours ago by default: nothing lies between them".to_owned()
-        })
-    }
-}
-
-/// A moment on a command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Time {
-    /// Unix seconds.
-    At(i64),
-    /// So many seconds ago.
-    Ago(i64),
-}
-
-impl Time {
-    /// Unix seconds, `now` being that too.
-    #[must_use]
-    pub const fn before(self, now: i64) -> i64 {
-        match self {
-            Self::At(seconds) => seconds,
-            Self::Ago(seconds) => now.saturating_sub(seconds),
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        use time::format_description::well_known::Rfc3339;
-        let midnight = || time::OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339);
-        // Prometheus shows times with a fraction.
-        let seconds = text.split_once('.').map_or(text, |(seconds, _)| seconds);
-        if let (Ok(seconds), Ok(_)) = (seconds.parse(), text.parse::<f64>()) {
-            return Ok(Self::At(seconds));
-        }
-        if let Ok(time) = time::OffsetDateTime::parse(text, &Rfc3339).or_else(|_| midnight()) {
-            return Ok(Self::At(time.unix_timestamp()));
-        }
-        crate::config::parse_duration(text)
-            .and_then(|ago| i64::try_from(ago.as_secs()).ok())
-            .map(Self::Ago)
-            .ok_or_else(|| {
-                "must be like 2026-11-01T00:00:00Z, 2026-11-01, 1793491200 or 30d".to_owned()
-            })
-    }
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
-    let letters = name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
-    if !letters || name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(
-            "the name must be letters, digits and _, and not begin with a digit".to_owned(),
-        );
-    }
-    if name.starts_with("__") || ["veid", "vps"].contains(&name) {
-        return Err("this name is taken".to_owned());
-    }
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// How much to log.
@@ -553,21 +453,6 @@ mod tests {
         }
         let cli = parse(&[]).expect("it is right");
         assert_eq!(cli.config_source().shard, Shard::default());
-    }
-
-    #[test]
-    fn times_as_people_write_them() {
-        for (text, time) in [
-            ("1793491200", Time::At(1_793_491_200)),
-            ("1793491200.75", Time::At(1_793_491_200)),
-            ("2026-11-01", Time::At(1_793_491_200)),
-            ("2026-11-01T01:00:00+01:00", Time::At(1_793_491_200)),
-            ("30d", Time::Ago(30 * 86_400)),
-            ("3h", Time::Ago(10_800)),
-        ] {
-            assert_eq!(Time::parse(text), Ok(time), "{text}");
-        }
-        assert_eq!(Time::Ago(10).before(100), 90);
     }
 
     #[test]

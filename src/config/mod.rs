@@ -15,6 +15,7 @@ mod thresholds;
 mod units;
 mod validate;
 mod vps_file;
+mod vps_key;
 mod yaml;
 
 pub(crate) use file::read;
