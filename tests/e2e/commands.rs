@@ -140,12 +140,12 @@ async fn commands_ask_the_demo() {
             1,
             "healthy         1000001  ok: healthy.example.com",
         ),
-        ("once", 1, "kiwivm_up{veid=\"1000001\",vps=\"healthy\"} 1"),
+        ("once", 1, "kiwivm_up{veid=\"1000001\",vps=\"healthy\""),
         ("plan", 0, "8 VPSes, "),
         (
             "backfill",
             1,
-            "kiwivm_network_receive_bytes_total{veid=\"1000001\",vps=\"healthy\"} ",
+            "kiwivm_network_receive_bytes_total{veid=\"1000001\",vps=\"healthy\"",
         ),
     ] {
         let output = run_answered(&[command, "--demo"]).await;
