@@ -317,14 +317,14 @@ fn fleet() -> Panel {
                 .width(72),
             Column::value("Last success", format!("1000 * {}", each_vps(&last_success)))
                 .unit("dateTimeFromNow")
-                .width(130),
+                .width(140),
         ],
         &["job", "instance", "veid"],
         "Attention",
     )
     .thresholds(NO_COLOUR, &[])
     .no_value("No VPS")
-    .size(24, 12)
+    .size(24, 14)
 }
 
 /// Bars of the ten VPSes with the highest values.

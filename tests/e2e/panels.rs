@@ -135,6 +135,7 @@ async fn every_query_of_every_panel_brings_data() {
         }
         waiting = empty;
         let names: Vec<_> = waiting.iter().map(|query| &query.name).collect();
-        assert!(Instant::now() < deadline, "no data: {names:#?}");
+        let late = Instant::now() >= deadline;
+        assert!(names.is_empty() || !late, "no data: {names:#?}");
     }
 }

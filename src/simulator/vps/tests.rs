@@ -149,3 +149,36 @@ fn no_backup_is_made_while_it_is_suspended() {
     let (before, after) = newest(Character::UsedUp);
     assert_eq!(before, after);
 }
+
+#[test]
+fn resets_are_spread_over_the_month() {
+    let story = Story::new(START, 1.0);
+    let mut per_week = [0; 4];
+    for veid in 1_000_001..=1_000_040 {
+        let name = "x".to_owned();
+        let vps = Vps::new(name, veid, Character::Healthy, 7, &story, 10);
+        let week = vps.next_reset / (MONTH / 4.0);
+        let at = (0..4).find(|at| week < f64::from(*at) + 1.0);
+        per_week[usize::try_from(at.expect("it is within a month")).expect("few weeks")] += 1;
+    }
+    assert!(per_week.iter().all(|count| *count >= 8), "{per_week:?}");
+}
+
+#[test]
+fn transfer_in_real_time_keeps_its_pace_while_the_rest_is_hastened() {
+    let hour = |story: Story| {
+        let name = "x".to_owned();
+        let mut vps = Vps::new(name, 1_000_001, Character::NearAllowance, 7, &story, 10);
+        let before = vps.data_counter;
+        vps.advance(&story, START + 3600.0);
+        let used = vps.data_counter - before;
+        (vps.usage.next_step(), used, vps.suspended())
+    };
+    let usual = hour(Story::new(START, 1.0));
+    let hastened = hour(Story::new(START, 60.0));
+    let real = hour(Story::new(START, 60.0).with_real_time_transfer());
+    assert_eq!((usual.0, hastened.0, real.0), (12, 720, 720));
+    assert!(hastened.1 > 20 * usual.1 && hastened.2, "{hastened:?}");
+    assert!(real.1.abs_diff(usual.1) < usual.1 / 3, "{real:?} {usual:?}");
+    assert!(!real.2);
+}
