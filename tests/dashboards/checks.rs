@@ -188,8 +188,8 @@ fn variables_are_matched_by_what_they_may_hold() {
             let expression = target["expr"].as_str().expect("it is text");
             for (used, matcher) in &matchers {
                 let uses = expression.matches(used).count();
-                let matches = expression.matches(matcher).count();
-                assert_eq!(uses, matches, "{file}: {expression}");
+                let matched = expression.matches(matcher).count();
+                assert_eq!(uses, matched, "{file}: {expression}");
             }
         }
     }
@@ -298,9 +298,9 @@ fn names_of_vpses_stand_where_there_are_several() {
     for (file, dashboard) in generated() {
         for target in panels(&dashboard).flat_map(targets) {
             let legend = target["legendFormat"].as_str().unwrap_or_default();
-            let names = legend.contains("{{vps}}");
-            named += usize::from(names);
-            assert!(!names || file != "vps", "{legend}");
+            let has_name = legend.contains("{{vps}}");
+            named += usize::from(has_name);
+            assert!(!has_name || file != "vps", "{legend}");
         }
     }
     assert!(named > 0);

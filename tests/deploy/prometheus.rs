@@ -245,7 +245,8 @@ fn snippets(language: &str) -> Vec<String> {
     let readme = fs::read_to_string(repository("README.md")).expect("it can be read");
     let section = readme.split("\n## Alerts\n").nth(1).expect("it is there");
     let section = section.split("\n## ").next().unwrap_or_default();
-    let blocks = section.split(&format!("```{language}\n")).skip(1);
+    let fence = format!("```{language}\n");
+    let blocks = section.split(&fence).skip(1);
     blocks
         .filter_map(|block| Some(block.split_once("```")?.0.to_owned()))
         .collect()

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::exporter::{Exporter, get, http, write};
+use crate::exporter::{Exporter, http, write};
 
 /// A file or folder of the project.
 pub fn shipped(path: &str) -> PathBuf {
@@ -124,11 +124,6 @@ impl Alertmanager {
 
     pub fn url(&self) -> &str {
         &self.process.url
-    }
-
-    pub async fn alerts(&self) -> Vec<Value> {
-        let alerts = get(&format!("{}/api/v2/alerts", self.url())).await;
-        serde_json::from_str(&alerts).expect("it is a list")
     }
 
     pub async fn post(&self, alerts: &[Value]) {
