@@ -69,6 +69,8 @@ async fn a_response_that_shows_no_call_ends_no_case_and_no_suspension() {
     ];
     let live = changed("live_kvm_running.json", &trouble);
     mock.reply(1, LIVE, Reply::Body(live.to_string()));
+    let service = changed("service_info_kvm.json", &trouble);
+    mock.reply(1, "getServiceInfo", Reply::Body(service.to_string()));
     let case = json!({"error": 0, "policy_violations": [{"record_id": 1, "suspend_at": unix_now() + 6 * 3600}]});
     mock.reply(1, VIOLATIONS, Reply::Body(case.to_string()));
     let exporter = start(&mock).await;
@@ -125,6 +127,7 @@ async fn a_response_that_shows_no_call_ends_no_case_and_no_suspension() {
         mock.well(1);
         mock.plenty_of_points(1);
         mock.reply(1, LIVE, Reply::Body(live.to_string()));
+        mock.reply(1, "getServiceInfo", Reply::Body(service.to_string()));
         mock.reply(1, VIOLATIONS, Reply::Body(case.to_string()));
         exporter.wait_for("it works again", known).await;
     }
