@@ -12,6 +12,7 @@ use super::call::Row;
 use super::leg::{self, Connections, Leg, Names};
 use super::model::UsageRow;
 use super::outcome::Head;
+use super::reuse::Responded;
 use super::transport::{causes, classify, is_closed};
 use super::{
     ApiKey, Call, CallError, DecodeError, Decoded, Proxy, Reason, UsageStream, Veid, decode,
@@ -86,6 +87,7 @@ pub struct Client {
     http: reqwest::Client,
     /// Makes a new connection for each call.
     fresh: reqwest::Client,
+    responded: Responded,
     endpoint: Url,
     proxy: Option<Proxy>,
 }
@@ -155,6 +157,7 @@ impl Client {
         Ok(Self {
             http: client(IDLE_CONNECTIONS)?,
             fresh: client(0)?,
+            responded: Responded::default(),
             endpoint,
             proxy,
         })
@@ -214,10 +217,15 @@ impl Client {
         };
         let (mut sent, mut requests) = (post(http).await, 1);
         if let Ok(Err(error)) = &sent
-            && leg::reached().is_none()
             && is_closed(error)
+            && self.responded.had_response(error)
         {
             (sent, requests) = (post(&self.fresh).await, 2);
+        }
+        if let Ok(Ok(response)) = &sent
+            && row.keeps_connection
+        {
+            self.responded.remember(response);
         }
         let first_byte = leg::reached().unwrap_or(Leg::FirstByte).max(Leg::FirstByte);
         let sent = match sent {

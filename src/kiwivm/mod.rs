@@ -15,6 +15,7 @@ mod outcome;
 mod proxy;
 mod redact;
 mod refusal;
+mod reuse;
 mod transport;
 
 pub use call::Call;

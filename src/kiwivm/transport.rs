@@ -41,7 +41,9 @@ const CLOSED: [ErrorKind; 5] = [
 ];
 
 /// The causes of an error. An I/O error's `source` passes over what it wraps, which is where errors of rustls are.
-fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+pub(super) fn chain(
+    error: &reqwest::Error,
+) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     let mut next = error.source();
     std::iter::from_fn(move || {
         let cause = next?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use kiwivm_exporter::kiwivm::{
     ApiKey, Call, CallError, Client, ClientOptions, Leg, Proxy, Reason, Response, Veid,
@@ -10,6 +11,7 @@ use reqwest::Url;
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::mock::{Reply, receive, sample};
 
@@ -96,6 +98,50 @@ async fn several_connections_that_the_server_closed_cost_one_request_each() {
         }
     }
     assert!(count.load(Ordering::Relaxed) > 12, "no connection was kept");
+}
+
+/// A call that begins a connection of its own takes over one that another call leaves meanwhile. The server is in another
+/// thread, so that this happens by chance, and closes what is idle after a while.
+#[tokio::test]
+async fn calls_that_take_over_the_connections_of_others_do_not_fail() {
+    let (sender, endpoint) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("there is a runtime").block_on(async {
+            let (listener, address) = listen().await;
+            sender
+                .send(format!("http://{address}/v1"))
+                .expect("somebody waits");
+            for number in 0_u64.. {
+                let Ok((mut stream, _)) = listener.accept().await else {
+                    return;
+                };
+                tokio::spawn(async move {
+                    if receive(&mut stream).await.is_some() {
+                        respond(&mut stream).await;
+                        tokio::time::sleep(Duration::from_millis(number % 7)).await;
+                    }
+                });
+            }
+        });
+    });
+    let client = client(&endpoint.await.expect("it starts"), None);
+    let mut calls = JoinSet::new();
+    for _ in 0..16 {
+        let client = client.clone();
+        calls.spawn(async move {
+            for number in 0..60 {
+                let response = call(&client, Call::ServiceInfo).await;
+                assert!(response.result.is_ok(), "{number}: {response:?}");
+                assert!(response.requests <= 2);
+            }
+        });
+    }
+    while let Some(ended) = calls.join_next().await {
+        ended.expect("every call succeeds");
+    }
 }
 
 #[tokio::test]
