@@ -75,7 +75,8 @@ impl Planner {
                     self.prices.refused(now);
                 }
             }
-            Outcome::Failure(Reason::Connect) => {
+            // Readings that never work are no sign that live calls are refused.
+            Outcome::Failure(Reason::Connect) if call != Call::RateLimitStatus => {
                 let alone = quota.members.len() == 1;
                 quota.brake.dropped(veid, alone, now);
             }
