@@ -149,7 +149,7 @@ fn account(concerns: &mut Concerns<'_>, told: &Vps, info: &ServiceInfo, now: Mom
             let left = exhaustion - whole(now.unix);
             let near = |threshold| concerns.is_near(left, threshold);
             let alert = if near(T::BandwidthExhaustionCritical) {
-                Some((Critical, "KiwiVMBandwidthRunsOutSoon"))
+                Some((Critical, "KiwiVMBandwidthWillRunOut"))
             } else {
                 near(T::BandwidthExhaustionWarning)
                     .then_some((Warning, "KiwiVMBandwidthWillRunOut"))

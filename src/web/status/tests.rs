@@ -220,7 +220,7 @@ fn the_allowance_is_a_concern_when_much_of_it_is_used_or_will_be() {
     let runs_out = (Level::Warning, "KiwiVMBandwidthWillRunOut");
     assert_eq!(alerts(&gib(400)), [runs_out]);
     let nearly = "KiwiVMBandwidthNearlyUsed";
-    let soon = (Level::Critical, "KiwiVMBandwidthRunsOutSoon");
+    let soon = (Level::Critical, "KiwiVMBandwidthWillRunOut");
     assert_eq!(alerts(&gib(800)), [(Level::Warning, nearly), runs_out]);
     assert_eq!(alerts(&gib(970)), [(Level::Critical, nearly), soon]);
     assert_eq!(alerts(&gib(1000)), [(Level::Critical, nearly)]);

@@ -57,5 +57,6 @@ fn without_points_a_hastened_call_waits_for_them() {
         simulation.run(f64::from(second));
     }
     let spent = simulation.most_spent(0, 0);
-    assert!(spent <= 0.75 * sizes[0], "{spent}");
+    // The share, the calls that always go on, and one more.
+    assert!(spent <= 0.75 * sizes[0] + 3.0, "{spent}");
 }
