@@ -13,7 +13,7 @@ const START: i64 = 1_790_000_000 / 3600 * 3600;
 /// Rows before the newest that the counter does not count yet.
 const LAG_ROWS: usize = 3;
 
-/// How a VPS came to be here.
+/// Circumstances of a VPS at the start of the month.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Circumstances {
     /// Days of rows before the period; with 0 the VPS is new.
@@ -30,7 +30,7 @@ pub struct Month {
     past: usize,
 }
 
-/// What came of a month.
+/// Results of a month.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// Part of the allowance at the reset.

@@ -8,7 +8,7 @@ pub const PAST: usize = 36;
 /// Hours of a period.
 pub const HOURS: usize = PERIOD * 24;
 
-/// What is wanted of the forecast.
+/// Result wanted of the forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// At most a tenth of the false hours that the rule has.

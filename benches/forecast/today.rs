@@ -10,7 +10,7 @@ pub struct Rule {
     since: Option<usize>,
 }
 
-/// What the rule says.
+/// Result of the rule.
 pub struct Said {
     pub projected: Option<f64>,
     pub firing: bool,

@@ -67,7 +67,7 @@ struct Samples {
     history: VecDeque<f64>,
     doubts: Vec<f64>,
     doubts_since: Duration,
-    /// Whether a sample ever joined the history.
+    /// True once a sample has joined the history.
     was_learned: bool,
 }
 
@@ -200,7 +200,7 @@ impl Prices {
         Some((fall - reading).clamp(LOWEST, HIGHEST))
     }
 
-    /// Whether the price of a call was ever learned.
+    /// True once the price of a call has been learned, also if its samples were forgotten since.
     #[must_use]
     pub fn was_learned(&self, call: Call) -> bool {
         self.samples[call.index()].was_learned

@@ -26,7 +26,7 @@ pub struct Backfill {
     pub labels: Vec<(String, String)>,
 }
 
-/// What Prometheus keeps in memory: blocks for it would overlap.
+/// The time that Prometheus keeps in memory: blocks for it would overlap.
 const HEAD_BLOCK_SECONDS: i64 = 3 * 3600;
 
 impl Backfill {

@@ -12,7 +12,7 @@ use super::vps::{Character, DAY, MONTH, SUSPENDED_SINCE, Vps, WARNED_SINCE};
 pub const MOST_DAYS: u32 = 30;
 /// How long the VPS that is held by tasks is held: the sixth of them is half done.
 const LOCKED_SINCE: f64 = 5.5 * 3600.0;
-/// Whoever uses more in the present period used this part of the allowance in the one before.
+/// Part of the allowance used in the period before, for a VPS that uses more in the present one.
 const MOST_OF_A_MONTH: f64 = 0.7;
 /// One byte in so many that a growing disk writes stays.
 const GROWING: u64 = 40;

@@ -175,7 +175,7 @@ impl Planner {
             return;
         }
         let united = quota.members.len() > 1;
-        // What was spent before the process began is not known; of its own spending nothing comes back for a day.
+        // Nothing of the own spending comes back for a day; spending of an earlier process is not known.
         let comes_back = quota.ledger.window(Window::Day).has_expired();
         let full = share * quota.size(Window::Day) / Window::Day.seconds();
         let rate = if comes_back { full } else { 0.0 };
