@@ -47,25 +47,26 @@ impl Brake {
     }
 
     /// A call of a VPS was refused. Unless the quota is `certain`, the pace waits for a refusal of another VPS: the
-    /// VPS may have a quota of its own.
+    /// VPS may have a quota of its own. Returns whether the refusal counts for the quota.
     pub fn refused(
         &mut self,
         veid: Veid,
         certain: bool,
         retry_after: Option<Duration>,
         now: Duration,
-    ) {
+    ) -> bool {
         let together = self
             .last
             .is_some_and(|(at, other)| other != veid && now.saturating_sub(at) < TOGETHER);
         self.last = Some((now, veid));
         if !certain && !together {
-            return;
+            return false;
         }
         if let Some(wait) = retry_after {
             self.stopped_until = self.stopped_until.max(now + wait.min(LONGEST_STOP));
         }
         self.halve(now);
+        true
     }
 
     fn halve(&mut self, now: Duration) {
@@ -136,10 +137,10 @@ mod tests {
     fn one_vps_alone_does_not_slow_those_that_may_have_their_own_quota() {
         let mut brake = Brake::default();
         let at = Duration::from_secs;
-        brake.refused(ONE, false, Some(at(60)), at(1000));
-        brake.refused(ONE, false, Some(at(60)), at(1001));
+        assert!(!brake.refused(ONE, false, Some(at(60)), at(1000)));
+        assert!(!brake.refused(ONE, false, Some(at(60)), at(1001)));
         assert!(brake.factor(at(1001)) >= 1.0 && !brake.stops(at(1001)));
-        brake.refused(Veid(2), false, Some(at(60)), at(1002));
+        assert!(brake.refused(Veid(2), false, Some(at(60)), at(1002)));
         assert!(brake.factor(at(1002)) < 0.51 && brake.stops(at(1002)));
         assert!(!brake.stops(at(1063)));
     }

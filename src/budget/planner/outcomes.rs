@@ -67,11 +67,12 @@ impl Planner {
             Outcome::Success => quota.brake.answered(now),
             Outcome::Failure(Reason::RateLimited) => {
                 let certain = quota.certain;
-                quota
+                let counts = quota
                     .brake
                     .refused(veid, certain, finished.retry_after, now);
                 quota.planned.until = now;
-                if !quota.is_known() || self.prices.are_assumed() {
+                // Prices are those of all VPSes: one that is always refused must not raise them.
+                if counts && (!quota.is_known() || self.prices.are_assumed()) {
                     self.prices.refused(now);
                 }
             }
