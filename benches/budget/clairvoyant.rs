@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kiwivm_exporter::budget::{Shed, plan};
-use kiwivm_exporter::kiwivm::Call;
+use kiwivm_exporter::kiwivm::{Call, PerCall};
 
 use crate::actors::{Actor, Dice};
 use crate::ours::PACE;
@@ -12,10 +12,10 @@ use crate::world::{Client, SHARE, WINDOWS, World};
 /// Knows all prices, quotas and spending of others, and yields its share of what others leave.
 pub struct Clairvoyant {
     vps: usize,
-    due: Vec<[f64; Call::ALL.len()]>,
-    intervals: Vec<[Option<Duration>; Call::ALL.len()]>,
+    due: Vec<PerCall<f64>>,
+    intervals: Vec<PerCall<Option<Duration>>>,
     next_plan: f64,
-    started: Vec<[bool; Call::ALL.len()]>,
+    started: Vec<PerCall<bool>>,
 }
 
 /// Seconds between the first calls of two VPSes.
@@ -28,25 +28,25 @@ impl Clairvoyant {
         let mut dice = Dice(seed);
         let due = (0..vps)
             .map(|vps| {
-                let mut due = [f64::MAX; Call::ALL.len()];
-                due[Call::LiveServiceInfo.index()] = vps as f64 * FIRST_ROUND_STEP;
-                due[Call::RateLimitStatus.index()] = dice.roll() * 600.0;
-                due[Call::RawUsageStats.index()] = dice.roll() * 600.0;
+                let mut due = PerCall::all(f64::MAX);
+                due[Call::LiveServiceInfo] = vps as f64 * FIRST_ROUND_STEP;
+                due[Call::RateLimitStatus] = dice.roll() * 600.0;
+                due[Call::RawUsageStats] = dice.roll() * 600.0;
                 due
             })
             .collect();
         Self {
             vps,
             due,
-            intervals: vec![[None; Call::ALL.len()]; vps],
+            intervals: vec![PerCall::default(); vps],
             next_plan: 0.0,
-            started: vec![[false; Call::ALL.len()]; vps],
+            started: vec![PerCall::all(false); vps],
         }
     }
 
     fn plan(&mut self, world: &mut World, now: f64) {
         let mut live_calls = 0.0;
-        let prices = Call::ALL.map(|call| world.true_cost(call, now));
+        let prices = PerCall::from_fn(|call| world.true_cost(call, now));
         for quota in 0..world.quotas() {
             let members: Vec<usize> = (0..self.vps)
                 .filter(|vps| world.quota(*vps) == quota)
@@ -60,7 +60,7 @@ impl Clairvoyant {
             let wanted = vec![PACE; members.len()];
             let planned = plan(&wanted, prices, rate, Shed::Nothing);
             for (vps, intervals) in members.into_iter().zip(planned.intervals) {
-                for call in 0..Call::ALL.len() {
+                for call in Call::ALL {
                     let (old, new) = (self.intervals[vps][call], intervals[call]);
                     let due = &mut self.due[vps][call];
                     match (old, new) {
@@ -74,7 +74,7 @@ impl Clairvoyant {
                         _ => {}
                     }
                 }
-                live_calls += intervals[Call::LiveServiceInfo.index()]
+                live_calls += intervals[Call::LiveServiceInfo]
                     .map_or(0.0, |interval| 1.0 / interval.as_secs_f64());
                 self.intervals[vps] = intervals;
             }
@@ -88,7 +88,7 @@ impl Actor for Clairvoyant {
     fn next(&self) -> f64 {
         self.due
             .iter()
-            .flatten()
+            .flat_map(PerCall::values)
             .copied()
             .fold(self.next_plan, f64::min)
     }
@@ -100,9 +100,8 @@ impl Actor for Clairvoyant {
         }
         for vps in 0..self.vps {
             for call in Call::ALL {
-                let due = self.due[vps][call.index()];
-                let Some(interval) = self.intervals[vps][call.index()].filter(|_| due <= now)
-                else {
+                let due = self.due[vps][call];
+                let Some(interval) = self.intervals[vps][call].filter(|_| due <= now) else {
                     continue;
                 };
                 let quota = world.quota(vps);
@@ -114,13 +113,13 @@ impl Actor for Clairvoyant {
                         <= world.size(window)
                 });
                 if !fits {
-                    self.due[vps][call.index()] = now + 5.0;
+                    self.due[vps][call] = now + 5.0;
                     continue;
                 }
                 world.call(Client::Measured, vps, call, now);
                 let interval = interval.as_secs_f64();
-                let started = &mut self.started[vps][call.index()];
-                self.due[vps][call.index()] = if std::mem::replace(started, true) {
+                let started = &mut self.started[vps][call];
+                self.due[vps][call] = if std::mem::replace(started, true) {
                     due.max(now - 1.0) + interval
                 } else {
                     now + interval * (vps as f64 * GOLDEN_RATIO).fract()

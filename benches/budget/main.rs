@@ -35,7 +35,7 @@ use std::time::Instant;
 use actors::{Actor, Bursts, Fixed};
 use clairvoyant::Clairvoyant;
 use kiwivm_exporter::budget::{Shed, plan};
-use kiwivm_exporter::kiwivm::Call;
+use kiwivm_exporter::kiwivm::{Call, PerCall};
 use kiwivm_exporter::simulator::PointsOptions;
 use measures::Figures;
 use ours::{Ours, Restarts};
@@ -218,8 +218,8 @@ fn main() {
 }
 
 fn time_planning() {
-    let mut prices = [1.0; Call::ALL.len()];
-    prices[Call::LiveServiceInfo.index()] = 20.0;
+    let mut prices = PerCall::all(1.0);
+    prices[Call::LiveServiceInfo] = 20.0;
     for vps in [1, 20, 2000] {
         let wanted = vec![ours::PACE; vps];
         let begun = Instant::now();

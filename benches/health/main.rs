@@ -151,7 +151,7 @@ fn poll() -> Polled {
 impl Polled {
     fn attempts(&self, call: Call) -> u64 {
         let fleet = lock(&self.fleet);
-        let record = &fleet.vps()[0].calls[call.index()];
+        let record = &fleet.vps()[0].calls[call];
         record.successes + record.failures()
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::pace::Pace;
 use super::window::{Entry, Trailing};
-use crate::kiwivm::Call;
+use crate::kiwivm::{Call, PerCall};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Usage is not put off for longer than this because of its size.
@@ -15,23 +15,23 @@ const OF_THE_REST: f64 = 0.9;
 /// The bytes of one VPS's responses.
 #[derive(Clone, Debug)]
 pub struct Downloads {
-    sizes: [u64; Call::ALL.len()],
+    sizes: PerCall<u64>,
     day: Trailing,
 }
 
 impl Default for Downloads {
     fn default() -> Self {
         Self {
-            sizes: [0; Call::ALL.len()],
+            sizes: PerCall::all(0),
             day: Trailing::new(DAY, 48),
         }
     }
 }
 
 impl Downloads {
-    /// Answers of these sizes, by [`Call::index`], were seen last.
+    /// Starts with the sizes of the last responses.
     #[must_use]
-    pub fn with_sizes(sizes: [u64; Call::ALL.len()]) -> Self {
+    pub fn with_sizes(sizes: PerCall<u64>) -> Self {
         Self {
             sizes,
             ..Self::default()
@@ -40,7 +40,7 @@ impl Downloads {
 
     /// An answer of so many bytes arrived.
     pub fn received(&mut self, call: Call, bytes: u64, now: Duration) {
-        self.sizes[call.index()] = bytes;
+        self.sizes[call] = bytes;
         self.day.expire(now);
         self.day.add(now, as_f64(bytes));
     }
@@ -49,14 +49,13 @@ impl Downloads {
     /// that: the others are too important, and too small.
     pub fn admits(&mut self, call: Call, limit: u64, now: Duration) -> bool {
         self.day.expire(now);
-        call != Call::RawUsageStats
-            || self.day.sum() + as_f64(self.sizes[call.index()]) <= as_f64(limit)
+        call != Call::RawUsageStats || self.day.sum() + as_f64(self.sizes[call]) <= as_f64(limit)
     }
 
     /// Intervals that keep the answers of a day within `limit` bytes: usage stretches first, then the rest.
     #[must_use]
     pub fn affordable(&self, wanted: Pace, limit: u64) -> Pace {
-        let size = |call: Call| as_f64(self.sizes[call.index()]);
+        let size = |call: Call| as_f64(self.sizes[call]);
         let limit = as_f64(limit);
         let a_day = |size: f64, interval: Duration| {
             size * DAY.as_secs_f64() / interval.as_secs_f64().max(1.0)
@@ -80,9 +79,9 @@ impl Downloads {
         pace
     }
 
-    /// The sizes last seen, by [`Call::index`].
+    /// The sizes last seen.
     #[must_use]
-    pub const fn sizes(&self) -> [u64; Call::ALL.len()] {
+    pub const fn sizes(&self) -> PerCall<u64> {
         self.sizes
     }
 
@@ -95,7 +94,7 @@ impl Downloads {
     /// Puts back what [`Self::sizes`] told, and what [`Self::save`] gave `elapsed` ago.
     pub fn restore(
         &mut self,
-        sizes: [u64; Call::ALL.len()],
+        sizes: PerCall<u64>,
         received: &[Entry],
         elapsed: Duration,
         now: Duration,
@@ -129,8 +128,10 @@ mod tests {
     const LIMIT: u64 = 50 * MIB;
 
     fn sizes(live: u64, points: u64, usage: u64) -> Downloads {
-        let mut sizes = [0; Call::ALL.len()];
-        sizes[..3].copy_from_slice(&[live, points, usage]);
+        let mut sizes = PerCall::all(0);
+        sizes[Call::LiveServiceInfo] = live;
+        sizes[Call::RateLimitStatus] = points;
+        sizes[Call::RawUsageStats] = usage;
         Downloads::with_sizes(sizes)
     }
 

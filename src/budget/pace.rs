@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::config::Collect;
-use crate::kiwivm::Call;
+use crate::kiwivm::{Call, PerCall};
 
-/// The intervals of one VPS, by [`Call::index`]; `None` for a call that is not planned.
-pub type Intervals = [Option<Duration>; Call::ALL.len()];
+/// The intervals of one VPS; `None` for a call that is not planned.
+pub type Intervals = PerCall<Option<Duration>>;
 
 /// The wanted intervals of one VPS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Pace {
     pub fn calls_a_second(&self) -> f64 {
         let intervals = self.intervals();
         intervals
-            .iter()
+            .values()
             .flatten()
             .map(|interval| 1.0 / interval.as_secs_f64())
             .sum()
@@ -45,11 +45,11 @@ impl Pace {
 
     pub(super) fn intervals(&self) -> Intervals {
         let mut intervals = Intervals::default();
-        intervals[Call::LiveServiceInfo.index()] = Some(self.live);
-        intervals[Call::RateLimitStatus.index()] = Some(self.points);
-        intervals[Call::RawUsageStats.index()] = Some(self.usage);
+        intervals[Call::LiveServiceInfo] = Some(self.live);
+        intervals[Call::RateLimitStatus] = Some(self.points);
+        intervals[Call::RawUsageStats] = Some(self.usage);
         for call in self.inventory_calls() {
-            intervals[call.index()] = Some(self.inventory);
+            intervals[call] = Some(self.inventory);
         }
         intervals
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::pace::{Intervals, Pace};
 use crate::fleet::{LIVE_LIMIT, SERVICE_LIMIT};
-use crate::kiwivm::Call;
+use crate::kiwivm::{Call, PerCall};
 
 /// The longest useful interval of live: a little more, and what it tells goes stale before it comes again.
 pub const LONGEST_LIVE: Duration = Duration::from_secs(LIVE_LIMIT.as_secs() * 14 / 15);
@@ -55,10 +55,10 @@ pub enum Shed {
     InventoryAndUsage,
 }
 
-/// Plans for the VPSes of one allowance: `prices` by [`Call::index`], `rate` in points a second. `shed_before` is what
+/// Plans for the VPSes of one allowance: `prices`, `rate` in points a second. `shed_before` is what
 /// the last plan shed: it comes back when there is a little more than it needs.
 #[must_use]
-pub fn plan(wanted: &[Pace], prices: [f64; Call::ALL.len()], rate: f64, shed_before: Shed) -> Plan {
+pub fn plan(wanted: &[Pace], prices: PerCall<f64>, rate: f64, shed_before: Shed) -> Plan {
     let mut classes = Classes {
         wanted,
         prices,
@@ -102,7 +102,7 @@ impl Class {
 
 struct Classes<'a> {
     wanted: &'a [Pace],
-    prices: [f64; Call::ALL.len()],
+    prices: PerCall<f64>,
     rate: f64,
     shed: Shed,
     stretch: [f64; 4],
@@ -123,7 +123,7 @@ impl Classes<'_> {
 
     /// The VPSes take turns in reading their quota.
     fn longest_points(&self) -> Duration {
-        let reading = self.prices[Call::RateLimitStatus.index()];
+        let reading = self.prices[Call::RateLimitStatus];
         let each = reading / (READING_PART * self.rate).max(1e-9);
         seconds(each.clamp(SHORTEST_POINTS, LONGEST_POINTS) * as_f64(self.wanted.len()))
     }
@@ -131,15 +131,12 @@ impl Classes<'_> {
     /// Points of one round of a class of one VPS.
     fn price(&self, class: Class, wanted: &Pace) -> f64 {
         match class {
-            Class::Live => self.prices[Call::LiveServiceInfo.index()],
-            Class::Points => self.prices[Call::RateLimitStatus.index()],
-            Class::Usage if self.shed < Shed::InventoryAndUsage => {
-                self.prices[Call::RawUsageStats.index()]
+            Class::Live => self.prices[Call::LiveServiceInfo],
+            Class::Points => self.prices[Call::RateLimitStatus],
+            Class::Usage if self.shed < Shed::InventoryAndUsage => self.prices[Call::RawUsageStats],
+            Class::Inventory if self.shed < Shed::Inventory => {
+                wanted.inventory_calls().map(|call| self.prices[call]).sum()
             }
-            Class::Inventory if self.shed < Shed::Inventory => wanted
-                .inventory_calls()
-                .map(|call| self.prices[call.index()])
-                .sum(),
             Class::Usage | Class::Inventory => 0.0,
         }
     }
@@ -203,14 +200,14 @@ impl Classes<'_> {
     fn intervals(&self, wanted: &Pace) -> Intervals {
         let interval = |class| Some(seconds(self.interval(class, wanted)));
         let mut intervals = Intervals::default();
-        intervals[Call::LiveServiceInfo.index()] = interval(Class::Live);
-        intervals[Call::RateLimitStatus.index()] = interval(Class::Points);
+        intervals[Call::LiveServiceInfo] = interval(Class::Live);
+        intervals[Call::RateLimitStatus] = interval(Class::Points);
         if self.shed < Shed::InventoryAndUsage {
-            intervals[Call::RawUsageStats.index()] = interval(Class::Usage);
+            intervals[Call::RawUsageStats] = interval(Class::Usage);
         }
         if self.shed < Shed::Inventory {
             for call in wanted.inventory_calls() {
-                intervals[call.index()] = interval(Class::Inventory);
+                intervals[call] = interval(Class::Inventory);
             }
         }
         intervals
@@ -224,8 +221,8 @@ impl Classes<'_> {
         let mut live_rate = left;
         let mut service = None;
         self.stretch_live(left);
-        let live_price = self.prices[Call::LiveServiceInfo.index()];
-        let service_price = self.prices[Call::ServiceInfo.index()];
+        let live_price = self.prices[Call::LiveServiceInfo];
+        let service_price = self.prices[Call::ServiceInfo];
         let too_long = self
             .wanted
             .iter()
@@ -245,9 +242,9 @@ impl Classes<'_> {
             .map(|wanted| {
                 let mut intervals = self.intervals(wanted);
                 let live = self.interval_beyond(wanted);
-                intervals[Call::LiveServiceInfo.index()] = Some(seconds(live));
+                intervals[Call::LiveServiceInfo] = Some(seconds(live));
                 // Where live comes often enough, nothing has to stand in for it.
-                intervals[Call::ServiceInfo.index()] =
+                intervals[Call::ServiceInfo] =
                     service.filter(|service| *service < live).map(seconds);
                 intervals
             })
@@ -272,7 +269,7 @@ impl Classes<'_> {
             .iter()
             .map(|wanted| 1.0 / wanted.live.as_secs_f64())
             .sum();
-        let stretch = calls * self.prices[Call::LiveServiceInfo.index()] / rate.max(1e-9);
+        let stretch = calls * self.prices[Call::LiveServiceInfo] / rate.max(1e-9);
         self.stretch[Class::Live as usize] = stretch.max(1.0);
     }
 }

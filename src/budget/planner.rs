@@ -27,7 +27,7 @@ use super::schedule::{Due, Schedule};
 use super::scope::{LastReading, Votes};
 use crate::config::Scope;
 use crate::fleet::Deferral;
-use crate::kiwivm::{Call, Veid, mix};
+use crate::kiwivm::{Call, PerCall, Veid, mix};
 
 /// The planner looks at everything again after this at the latest: the shortest wait for a reading is not much longer.
 const TICK: Duration = Duration::from_secs(5);
@@ -104,7 +104,7 @@ struct Sent {
 /// The changes since they were last asked for, and the points spent.
 #[derive(Debug, Default)]
 struct Report {
-    spent: [f64; Call::ALL.len()],
+    spent: PerCall<f64>,
     deferrals: Vec<(Call, Deferral)>,
     moved: HashSet<Veid>,
 }
@@ -220,7 +220,7 @@ impl Planner {
         let live = Call::LiveServiceInfo;
         let works = self.order.iter().filter_map(|veid| {
             let entry = self.schedule.of(*veid)?;
-            let works = entry.failures[live.index()] == 0 && entry.in_flight[0].is_none();
+            let works = entry.failures[live] == 0 && entry.in_flight[0].is_none();
             Some((entry.next(live).filter(|_| works)?, *veid))
         });
         if let Some((due, veid)) = works.min()
@@ -291,7 +291,7 @@ impl Planner {
         } else {
             self.last_call = now;
         }
-        let all = self.report.spent.iter().sum();
+        let all = self.report.spent.values().sum();
         let before = [quota.send(use_of(call), points, now), account.spent, all];
         account.spent += points;
         account.flights.push(Sent {
@@ -300,7 +300,7 @@ impl Planner {
             points,
             before,
         });
-        self.report.spent[call.index()] += points;
+        self.report.spent[call] += points;
         self.pacer.sent(now);
         self.schedule.start(veid, call, now);
         self.report.moved.insert(veid);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::quota::Remaining;
-use crate::kiwivm::Call;
+use crate::kiwivm::{Call, PerCall};
 
 /// So many samples of a call count.
 const SAMPLES: usize = 24;
@@ -152,7 +152,7 @@ impl Samples {
 /// The prices of all calls.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prices {
-    samples: [Samples; Call::ALL.len()],
+    samples: PerCall<Samples>,
     /// The factor on assumed prices.
     scale: f64,
     /// Whether each of the last samples was useless.
@@ -191,7 +191,7 @@ impl Prices {
     /// The price of a call from its samples.
     #[must_use]
     pub fn learned(&self, call: Call) -> Option<f64> {
-        let fall = self.samples[call.index()].price()?;
+        let fall = self.samples[call].price()?;
         let reading = if call == Call::RateLimitStatus {
             0.0
         } else {
@@ -203,13 +203,13 @@ impl Prices {
     /// True once the price of a call has been learned, also if its samples were forgotten since.
     #[must_use]
     pub fn was_learned(&self, call: Call) -> bool {
-        self.samples[call.index()].was_learned
+        self.samples[call].was_learned
     }
 
     /// The samples of a call that count.
     #[must_use]
     pub fn samples(&self, call: Call) -> usize {
-        self.samples[call.index()].history.len()
+        self.samples[call].history.len()
     }
 
     /// Whether samples show nothing, so that prices are assumed and scaled.
@@ -256,13 +256,13 @@ impl Prices {
         }
         if useless && self.verdicts.iter().filter(|useless| **useless).count() >= USELESS {
             self.useless_since = Some(now);
-            self.samples.iter_mut().for_each(Samples::forget);
+            self.samples.values_mut().for_each(Samples::forget);
         }
         if useless {
             return Some(Verdict::Useless);
         }
         let fall = fall.clamp(0.0, 2.0 * HIGHEST);
-        Some(self.samples[call.index()].add(fall, now))
+        Some(self.samples[call].add(fall, now))
     }
 
     /// Scales assumed prices by a span in which the exporter booked `own` points and a reading fell by `fall`. Prices
@@ -293,9 +293,9 @@ impl Prices {
     pub fn save(&self) -> SavedPrices {
         let samples = Call::ALL
             .into_iter()
-            .filter(|call| !self.samples[call.index()].history.is_empty())
+            .filter(|call| !self.samples[*call].history.is_empty())
             .map(|call| {
-                let history = self.samples[call.index()].history.iter().copied().collect();
+                let history = self.samples[call].history.iter().copied().collect();
                 (call.name().to_owned(), history)
             });
         SavedPrices {
@@ -312,7 +312,7 @@ impl Prices {
             let history = saved.samples.get(call.name()).into_iter().flatten();
             let believable = |sample: &&f64| (0.0..=2.0 * HIGHEST).contains(*sample);
             for sample in history.filter(believable).take(SAMPLES) {
-                prices.samples[call.index()].push(*sample);
+                prices.samples[call].push(*sample);
             }
         }
         if saved.scale.is_finite() && saved.scale > 0.0 {

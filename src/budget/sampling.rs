@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::quota::Remaining;
-use crate::kiwivm::{Call, Veid};
+use crate::kiwivm::{Call, PerCall, Veid};
 
 /// A sample ends after this, whatever it waits for: other calls must not wait longer for it.
 pub const LONGEST_HOLD: Duration = Duration::from_secs(10);
@@ -60,8 +60,8 @@ pub struct Complete {
 #[derive(Debug, Default)]
 pub struct Sampling {
     current: Option<Sample>,
-    next: [Duration; Call::ALL.len()],
-    abandoned: [u32; Call::ALL.len()],
+    next: PerCall<Duration>,
+    abandoned: PerCall<u32>,
     not_before: Duration,
     next_look: Duration,
     avoided: HashMap<Veid, Duration>,
@@ -73,7 +73,7 @@ impl Sampling {
         self.avoided.retain(|_, until| *until > now);
         if self.current.is_some()
             || now < self.not_before
-            || now < self.next[call.index()]
+            || now < self.next[call]
             || self.avoided.contains_key(&veid)
         {
             return false;
@@ -178,25 +178,25 @@ impl Sampling {
         let Some(sample) = self.current.take() else {
             return;
         };
-        let abandoned = &mut self.abandoned[sample.call.index()];
+        let abandoned = &mut self.abandoned[sample.call];
         *abandoned = (*abandoned + 1).min(MOST_DOUBLINGS);
-        self.next[sample.call.index()] = now + PAUSE * 2_u32.pow(*abandoned);
+        self.next[sample.call] = now + PAUSE * 2_u32.pow(*abandoned);
         self.not_before = now + PAUSE;
         self.avoided.insert(sample.veid, now + AVOIDED);
     }
 
     /// Plans the next sample of a call that has `samples`, each for `points`, at a pace of `rate` points a second.
     pub fn plan_next(&mut self, call: Call, samples: usize, points: f64, rate: f64, now: Duration) {
-        self.abandoned[call.index()] = 0;
+        self.abandoned[call] = 0;
         let confirmed = 1.0 + f64::from(u32::try_from(samples).unwrap_or(u32::MAX)) / CONFIRMED;
         let wait = confirmed * points / (PART * rate).max(1e-9);
-        self.next[call.index()] = now + Duration::from_secs_f64(wait.clamp(WAITS[0], WAITS[1]));
+        self.next[call] = now + Duration::from_secs_f64(wait.clamp(WAITS[0], WAITS[1]));
     }
 
     /// Repeats a doubtful sample of a call soon.
     pub fn repeat(&mut self, call: Call, now: Duration) {
         let wait = REPEATED;
-        self.next[call.index()] = now + wait;
+        self.next[call] = now + wait;
     }
 
     /// Has the price of a call looked at now, because points went that it does not explain. Bursts of others cause the
@@ -204,8 +204,8 @@ impl Sampling {
     pub fn look_now(&mut self, call: Call, now: Duration) {
         if now >= self.next_look {
             self.next_look = now + LOOKS;
-            self.next[call.index()] = self.next[call.index()].min(now);
-            self.abandoned[call.index()] = 0;
+            self.next[call] = self.next[call].min(now);
+            self.abandoned[call] = 0;
         }
     }
 

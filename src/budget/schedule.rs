@@ -15,7 +15,7 @@ use super::brake::LONGEST_STOP;
 use super::pace::{Intervals, Pace};
 use super::phases::{next_in_phase, next_on_grid, phase};
 use super::places::Places;
-use crate::kiwivm::{Call, Reason, Veid};
+use crate::kiwivm::{Call, PerCall, Reason, Veid};
 pub use entry::Entry;
 use entry::{FirstRound, Flight, slot};
 
@@ -83,8 +83,8 @@ impl Schedule {
             } else {
                 for call in Call::ALL {
                     let interval = entry.interval(call);
-                    let planned = entry.intervals[call.index()].is_some();
-                    let due = &mut entry.due[call.index()];
+                    let planned = entry.intervals[call].is_some();
+                    let due = &mut entry.due[call];
                     *due = due
                         .filter(|_| planned || call == Call::ServiceInfo)
                         .map(|due| due.min(now + interval))
@@ -97,7 +97,7 @@ impl Schedule {
         // A call of a VPS that left still takes its place until it returns.
         for (veid, mut entry) in before {
             if entry.in_flight.iter().any(Option::is_some) {
-                entry.due = [None; Call::ALL.len()];
+                entry.due = PerCall::default();
                 entry.leaving = true;
                 self.entries.insert(veid, entry);
             }
@@ -201,14 +201,14 @@ impl Schedule {
         }
         let retry_after = retry_after.map(|wait| wait.min(LONGEST_STOP));
         let interval = entry.interval(call);
-        let first = !std::mem::replace(&mut entry.tried[call.index()], true);
-        entry.slow[call.index()] = outcome == Outcome::Failure(Reason::Timeout);
+        let first = !std::mem::replace(&mut entry.tried[call], true);
+        entry.slow[call] = outcome == Outcome::Failure(Reason::Timeout);
         let mut backs_off = false;
         match outcome {
             Outcome::Success => {
-                entry.failures[call.index()] = 0;
-                let due = entry.due[call.index()];
-                let planned = call == Call::ServiceInfo || entry.intervals[call.index()].is_some();
+                entry.failures[call] = 0;
+                let due = entry.due[call];
+                let planned = call == Call::ServiceInfo || entry.intervals[call].is_some();
                 let next = if first {
                     // The second calls of a fleet are spread over the interval.
                     let started = flight.started.saturating_sub(interval * 3 / 8);
@@ -216,33 +216,33 @@ impl Schedule {
                 } else {
                     next_on_grid(due.unwrap_or(flight.started), interval, flight.started)
                 };
-                entry.due[call.index()] = planned.then_some(next);
+                entry.due[call] = planned.then_some(next);
                 if matches!(call, Call::LiveServiceInfo | Call::ServiceInfo) {
                     entry.last_data = Some(now);
                 }
                 if call == Call::LiveServiceInfo {
-                    let replaces = entry.intervals[Call::ServiceInfo.index()];
-                    entry.due[Call::ServiceInfo.index()] =
+                    let replaces = entry.intervals[Call::ServiceInfo];
+                    entry.due[Call::ServiceInfo] =
                         replaces.map(|interval| flight.started + interval);
                 } else if entry.is_paused() {
                     entry.begin(now, now);
                 }
             }
             Outcome::Failure(Reason::Auth) => {
-                entry.due = [None; Call::ALL.len()];
+                entry.due = PerCall::default();
                 let wait = backoff::wait(call, Reason::Auth, 1, interval, jitter);
-                entry.due[Call::ServiceInfo.index()] = Some(now + wait);
+                entry.due[Call::ServiceInfo] = Some(now + wait);
                 backs_off = true;
             }
             Outcome::Failure(reason) => {
-                let failures = &mut entry.failures[call.index()];
+                let failures = &mut entry.failures[call];
                 *failures = failures.saturating_add(1);
                 let wait = backoff::wait(call, reason, *failures, interval, jitter);
                 let retry_after = retry_after.unwrap_or_default();
                 let wait = wait.max(retry_after);
-                entry.due[call.index()] = Some(now + wait);
+                entry.due[call] = Some(now + wait);
                 backs_off = true;
-                let service = &mut entry.due[Call::ServiceInfo.index()];
+                let service = &mut entry.due[Call::ServiceInfo];
                 if call == Call::LiveServiceInfo && service.is_none() {
                     *service = Some(now + retry_after);
                 }
@@ -256,14 +256,14 @@ impl Schedule {
     /// due; a call that was not planned begins soon; one that is not planned any more is not due.
     pub fn set_intervals(&mut self, veid: Veid, intervals: Intervals, now: Duration) {
         self.edit(veid, |entry| {
-            let live_fails = entry.failures[Call::LiveServiceInfo.index()] > 0;
+            let live_fails = entry.failures[Call::LiveServiceInfo] > 0;
             let paused = entry.leaving || entry.is_paused();
             let rank = entry.rank;
             for call in Call::ALL {
-                let (old, new) = (entry.intervals[call.index()], intervals[call.index()]);
-                let fails = entry.failures[call.index()] > 0;
-                let tried = entry.tried[call.index()];
-                let due = &mut entry.due[call.index()];
+                let (old, new) = (entry.intervals[call], intervals[call]);
+                let fails = entry.failures[call] > 0;
+                let tried = entry.tried[call];
+                let due = &mut entry.due[call];
                 match (old, new) {
                     (Some(old), Some(new)) => {
                         let ratio = new.as_secs_f64() / old.as_secs_f64().max(1e-3);
@@ -294,7 +294,7 @@ impl Schedule {
     pub fn pull(&mut self, veid: Veid, call: Call, now: Duration) {
         self.edit(veid, |entry| {
             if !entry.leaving {
-                entry.due[call.index()] = Some(now);
+                entry.due[call] = Some(now);
             }
         });
     }

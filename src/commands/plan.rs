@@ -10,7 +10,7 @@ use crate::budget::{
 };
 use crate::cli::Cli;
 use crate::config::{Config, Scope};
-use crate::kiwivm::Call;
+use crate::kiwivm::{Call, PerCall};
 use crate::poller::{StateFile, limits, members};
 
 const DAY: f64 = 24.0 * 3600.0;
@@ -68,10 +68,9 @@ fn page(config: &Config, learned: Option<&Learned>) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{part}.");
     }
-    if let Some(learned) =
-        learned.filter(|learned| learned.prices[Call::LiveServiceInfo.index()].is_some())
+    if let Some(learned) = learned.filter(|learned| learned.prices[Call::LiveServiceInfo].is_some())
     {
-        let prices = Call::ALL.map(|call| learned.prices[call.index()].unwrap_or(prudent(call)));
+        let prices = PerCall::from_fn(|call| learned.prices[call].unwrap_or(prudent(call)));
         table(
             &mut text,
             config,
@@ -86,12 +85,12 @@ fn page(config: &Config, learned: Option<&Learned>) -> String {
             &mut text,
             config,
             "If every call costs 1 point",
-            [1.0; Call::ALL.len()],
+            PerCall::all(1.0),
             sizes,
             shared,
             learned,
         );
-        let prices = Call::ALL.map(prudent);
+        let prices = PerCall::from_fn(prudent);
         table(
             &mut text,
             config,
@@ -109,7 +108,7 @@ fn table(
     text: &mut String,
     config: &Config,
     title: &str,
-    prices: [f64; Call::ALL.len()],
+    prices: PerCall<f64>,
     sizes: [f64; 2],
     shared: bool,
     learned: Option<&Learned>,
@@ -144,19 +143,19 @@ fn table(
         let gets: Vec<Duration> = planned
             .intervals
             .iter()
-            .filter_map(|intervals| intervals[call.index()])
+            .filter_map(|intervals| intervals[call])
             .collect();
         let calls: f64 = gets
             .iter()
             .map(|interval| DAY / interval.as_secs_f64())
             .fold(0.0, |sum, calls| sum + calls);
-        let points = calls * prices[call.index()];
+        let points = calls * prices[call];
         in_all += points;
         let _ = writeln!(
             text,
             "{:<22}{:>8}{:>12}{:>14}{:>14.0}{:>14.0}{:>11.1}%{:>9.1}%",
             call.name(),
-            format!("{:.2}", prices[call.index()]),
+            format!("{:.2}", prices[call]),
             span(&wants, "in need"),
             span(&gets, if wants.is_empty() { "in need" } else { "shed" }),
             calls,
@@ -182,9 +181,9 @@ fn table(
         let bytes: f64 = planned
             .intervals
             .iter()
-            .flat_map(|intervals| Call::ALL.map(|call| (call, intervals[call.index()])))
+            .flat_map(|intervals| Call::ALL.map(|call| (call, intervals[call])))
             .filter_map(|(call, interval)| {
-                Some(learned.bytes[call.index()] * DAY / interval?.as_secs_f64())
+                Some(learned.bytes[call] * DAY / interval?.as_secs_f64())
             })
             .sum();
         let _ = writeln!(
@@ -201,7 +200,7 @@ fn table(
 fn thresholds(
     text: &mut String,
     wanted: &[Pace],
-    prices: [f64; Call::ALL.len()],
+    prices: PerCall<f64>,
     sizes: [f64; 2],
     share: f64,
     shared: bool,
@@ -247,7 +246,7 @@ fn thresholds(
 
 fn plan_of(
     wanted: &[Pace],
-    prices: [f64; Call::ALL.len()],
+    prices: PerCall<f64>,
     sizes: [f64; 2],
     share: f64,
     shared: bool,

@@ -41,7 +41,7 @@ pub async fn feed_watchdog(pulse: Pulse, fleet: SharedFleet, clock: Clock) {
 
 fn status(fleet: &SharedFleet) -> String {
     let fleet = lock(fleet);
-    let answered = |vps: &&VpsState| vps.calls.iter().any(|call| call.successes > 0);
+    let answered = |vps: &&VpsState| vps.calls.values().any(|call| call.successes > 0);
     let answered = fleet.vps().iter().filter(answered).count();
     format!("{answered} of {} VPSes have answered", fleet.vps().len())
 }

@@ -78,24 +78,24 @@ impl Collector for ExporterCollector {
         let mut family = Family::describe(&mut encoder, &catalogue::POLL_DURATION, format)?;
         for &call in &calls {
             let labels = [("call", call.name())];
-            family.histogram(&labels, &totals.durations[call.index()])?;
+            family.histogram(&labels, &totals.durations[call])?;
         }
 
         let mut family = Family::describe(&mut encoder, &catalogue::RESPONSE_BYTES, format)?;
         for &call in &calls {
-            let bytes = totals.response_bytes[call.index()];
+            let bytes = totals.response_bytes[call];
             family.labelled(&[("call", call.name())], bytes)?;
         }
 
         let mut family = Family::describe(&mut encoder, &catalogue::POINTS_SPENT, format)?;
         for &call in &calls {
-            let points = totals.points.spent[call.index()];
+            let points = totals.points.spent[call];
             family.labelled(&[("call", call.name())], points)?;
         }
 
         let mut family = Family::describe(&mut encoder, &catalogue::CALL_POINTS, format)?;
         for &call in &calls {
-            if let Some(points) = totals.points.costs[call.index()] {
+            if let Some(points) = totals.points.costs[call] {
                 family.labelled(&[("call", call.name())], points)?;
             }
         }
@@ -107,7 +107,7 @@ impl Collector for ExporterCollector {
         for &call in &calls {
             for reason in Deferral::ALL {
                 let labels = [("call", call.name()), ("reason", reason.name())];
-                let count = totals.deferred[call.index()][reason as usize];
+                let count = totals.deferred[call][reason as usize];
                 family.labelled(&labels, count)?;
             }
         }
@@ -151,9 +151,5 @@ impl Collector for ExporterCollector {
 
 /// Inventory that is not collected, and never was, has no series.
 fn in_use(fleet: &Fleet, call: Call) -> bool {
-    !Call::INVENTORY.contains(&call)
-        || fleet
-            .vps()
-            .iter()
-            .any(|vps| vps.calls[call.index()].is_counted())
+    !Call::INVENTORY.contains(&call) || fleet.vps().iter().any(|vps| vps.calls[call].is_counted())
 }

@@ -135,7 +135,7 @@ const BANDWAGON_EXPORTER: &[ForeignMetric] = &[
             help: "Calls that the API answered as asked. Refused and failed ones are not counted.",
         },
         samples: Samples::Numbered(|view| {
-            let calls = view.vps.calls.iter();
+            let calls = view.vps.calls.values();
             Some(calls.map(|call| call.successes).sum::<u64>().into())
         }),
     },

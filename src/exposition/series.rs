@@ -65,7 +65,7 @@ impl<'a> View<'a> {
 
     /// True if a planned call brings nothing.
     pub(super) fn is_stale(&self, call: Call) -> Option<bool> {
-        self.vps.calls[call.index()].is_stale(self.staleness, self.now)
+        self.vps.calls[call].is_stale(self.staleness, self.now)
     }
 
     /// The reasons of the present suspension.

@@ -10,7 +10,7 @@ use super::usage::UsageHistory;
 use super::vps::{Known, VpsState, tells_state};
 use crate::clock::Moment;
 use crate::kiwivm::model::{Inventory, LiveInfo, Points, ServiceInfo};
-use crate::kiwivm::{Call, Veid};
+use crate::kiwivm::{Call, PerCall, Veid};
 
 /// A value and its age in seconds.
 type Aged<T> = Option<(f64, T)>;
@@ -28,16 +28,13 @@ pub struct VpsValues {
     counter: Counter,
     #[serde(default)]
     forecast: Option<Forecast>,
-    /// By [`Call::index`].
-    #[serde(with = "by_name")]
-    inventory: [Aged<Inventory>; Call::ALL.len()],
+    inventory: PerCall<Aged<Inventory>>,
     authentication_failed: Option<bool>,
-    /// Unix seconds, by [`Call::index`].
-    #[serde(with = "by_name")]
-    last_success: [Option<f64>; Call::ALL.len()],
-    /// Seconds for which each call has brought nothing, by [`Call::index`].
-    #[serde(with = "by_name", default)]
-    silent: [Option<f64>; Call::ALL.len()],
+    /// Unix seconds.
+    last_success: PerCall<Option<f64>>,
+    /// Seconds for which each call has brought nothing.
+    #[serde(default)]
+    silent: PerCall<Option<f64>>,
 }
 
 /// Reads a history. The first versions saved one before there was a row; nothing is counted in that.
@@ -55,62 +52,6 @@ fn begun<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsageHisto
         Some(Saved::Begun(history)) => Some(history),
         Some(Saved::Empty { .. }) | None => None,
     })
-}
-
-/// Values of calls by the names of the calls, so that a saved state does not depend on their order. The first versions
-/// saved a list.
-mod by_name {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use crate::kiwivm::Call;
-
-    type Values<T> = [Option<T>; Call::ALL.len()];
-
-    /// The order of the lists in the first versions.
-    const FIRST_ORDER: [&str; 10] = [
-        "getLiveServiceInfo",
-        "getRateLimitStatus",
-        "getRawUsageStats",
-        "getServiceInfo",
-        "getPolicyViolations",
-        "getSuspensionDetails",
-        "backup/list",
-        "snapshot/list",
-        "getAuditLog",
-        "migrate/getLocations",
-    ];
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Saved<T> {
-        ByName(BTreeMap<String, T>),
-        ByPosition(Vec<Option<T>>),
-    }
-
-    pub fn serialize<T: Serialize, S: Serializer>(
-        values: &Values<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let named = |call: Call| Some((call.name(), values[call.index()].as_ref()?));
-        serializer.collect_map(Call::ALL.into_iter().filter_map(named))
-    }
-
-    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Values<T>, D::Error> {
-        let mut by_name = match Saved::deserialize(deserializer)? {
-            Saved::ByName(values) => values,
-            Saved::ByPosition(values) => {
-                let named = FIRST_ORDER.into_iter().zip(values);
-                named
-                    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-                    .collect()
-            }
-        };
-        Ok(Call::ALL.map(|call| by_name.remove(call.name())))
-    }
 }
 
 impl Fleet {
@@ -140,12 +81,12 @@ impl Fleet {
             vps.authentication_failed = values.authentication_failed;
             vps.tried = Call::ALL
                 .into_iter()
-                .any(|call| tells_state(call) && values.last_success[call.index()].is_some());
-            for (call, last_success) in vps.calls.iter_mut().zip(values.last_success) {
+                .any(|call| tells_state(call) && values.last_success[call].is_some());
+            for (call, last_success) in vps.calls.values_mut().zip(values.last_success.values()) {
                 call.last_success = last_success.filter(|at| *at <= now.unix);
             }
             // Nobody listened while no process ran.
-            for (call, silent) in vps.calls.iter_mut().zip(values.silent) {
+            for (call, silent) in vps.calls.values_mut().zip(values.silent.values()) {
                 let silent = silent.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 let since = silent.and_then(|silent| now.elapsed.checked_sub(silent));
                 call.silent_since = since.or(call.silent_since);
@@ -163,10 +104,10 @@ fn remember(vps: &VpsState, now: Moment) -> VpsValues {
         usage: vps.usage.clone(),
         counter: vps.counter,
         forecast: vps.forecast,
-        inventory: std::array::from_fn(|call| age(vps.inventory[call].as_deref(), now)),
+        inventory: PerCall::from_fn(|call| age(vps.inventory[call].as_deref(), now)),
         authentication_failed: vps.authentication_failed,
-        last_success: std::array::from_fn(|call| vps.calls[call].last_success),
-        silent: std::array::from_fn(|call| {
+        last_success: PerCall::from_fn(|call| vps.calls[call].last_success),
+        silent: PerCall::from_fn(|call| {
             let since = vps.calls[call].silent_since?;
             Some(now.elapsed.saturating_sub(since).as_secs_f64())
         }),

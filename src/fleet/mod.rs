@@ -29,7 +29,7 @@ use index::Index;
 use crate::clock::Moment;
 use crate::config::{Expect, Multiplier, Shard, Thresholds, Vps};
 use crate::kiwivm::model::Answer;
-use crate::kiwivm::{Call, CallError, Decoded, Veid};
+use crate::kiwivm::{Call, CallError, Decoded, PerCall, Veid};
 
 /// The longest that anything only the live call tells may be shown: state, throttling, load, memory, the lock.
 pub const LIVE_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -73,8 +73,8 @@ impl From<&Vps> for Identity {
 /// What is planned for a VPS.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Planned {
-    /// By [`Call::index`]; `None` for a call that is not made.
-    pub intervals: [Option<Duration>; Call::ALL.len()],
+    /// `None` for a call that is not made.
+    pub intervals: PerCall<Option<Duration>>,
     /// API points allowed, by window.
     pub allowed: Option<[f64; 2]>,
     /// See [`VpsState::points_exhausted`].
@@ -191,15 +191,15 @@ impl Fleet {
         now: Moment,
     ) {
         if let Some(vps) = self.find(veid) {
-            vps.calls[call.index()].plan(interval, now);
+            vps.calls[call].plan(interval, now);
         }
     }
 
     /// Shows the plan of a VPS.
     pub fn show_plan(&mut self, veid: Veid, planned: Planned, now: Moment) {
         if let Some(vps) = self.find(veid) {
-            for (record, interval) in vps.calls.iter_mut().zip(planned.intervals) {
-                record.plan(interval, now);
+            for (record, interval) in vps.calls.values_mut().zip(planned.intervals.values()) {
+                record.plan(*interval, now);
             }
             vps.allowed = planned.allowed;
             vps.points_exhausted = planned.points_exhausted;
@@ -245,7 +245,7 @@ impl Fleet {
     /// Forgets what a call told about every VPS, because it is not wanted any more.
     pub fn forget(&mut self, call: Call) {
         for vps in &mut self.vps {
-            vps.inventory[call.index()] = None;
+            vps.inventory[call] = None;
         }
     }
 

@@ -111,7 +111,7 @@ fn failures_do_not_keep_values_alive() {
         fleet.apply(VEID, Call::LiveServiceInfo, &failure, at(seconds));
     }
     assert!(!up(&fleet, 181));
-    let record = &fleet.vps()[0].calls[Call::LiveServiceInfo.index()];
+    let record = &fleet.vps()[0].calls[Call::LiveServiceInfo];
     assert_eq!((record.successes, record.failures()), (1, 3));
 }
 
@@ -119,7 +119,7 @@ fn failures_do_not_keep_values_alive() {
 fn a_live_answer_is_a_success_of_service_info_too() {
     let mut fleet = fleet(60);
     fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(7));
-    let record = &fleet.vps()[0].calls[Call::ServiceInfo.index()];
+    let record = &fleet.vps()[0].calls[Call::ServiceInfo];
     assert_eq!(record.last_success, Some(at(7).unix));
     assert_eq!(record.successes, 0, "but it was not a call of its own");
 }

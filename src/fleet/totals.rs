@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::kiwivm::Call;
+use crate::kiwivm::{Call, PerCall};
 
 /// Upper bounds of the call durations in seconds: a call may take 15 s and is given 30.
 const DURATION_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0];
@@ -35,28 +35,28 @@ impl Deferral {
     }
 }
 
-/// How API points are spent. Arrays are indexed by [`Call::index`].
+/// How API points are spent. Arrays are indexed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PointsUse {
     /// Points spent, by the costs learned at the time.
-    pub spent: [f64; Call::ALL.len()],
+    pub spent: PerCall<f64>,
     /// What calls cost in points, once measured.
-    pub costs: [Option<f64>; Call::ALL.len()],
+    pub costs: PerCall<Option<f64>>,
     /// Whether VPSes are taken to share an allowance.
     pub shared: bool,
 }
 
-/// Counters without VPS labels. Arrays are indexed by [`Call::index`].
+/// Counters without VPS labels. Arrays are indexed.
 #[derive(Debug)]
 pub struct Totals {
     /// Durations of calls in seconds.
-    pub durations: [Histogram; Call::ALL.len()],
+    pub durations: PerCall<Histogram>,
     /// Bytes of answers, as received after decompression.
-    pub response_bytes: [u64; Call::ALL.len()],
+    pub response_bytes: PerCall<u64>,
     /// What is known of the API points.
     pub points: PointsUse,
     /// Calls made later than due, by [`Deferral`].
-    pub deferred: [[u64; Deferral::ALL.len()]; Call::ALL.len()],
+    pub deferred: PerCall<[u64; Deferral::ALL.len()]>,
     /// Fields that arrived in no known form.
     pub decode_problems: BTreeMap<(Call, &'static str), u64>,
     /// Writes of the state file; `None` without one.
@@ -75,7 +75,7 @@ pub struct StateWrites {
 impl Default for Totals {
     fn default() -> Self {
         Self {
-            durations: std::array::from_fn(|_| Histogram::new(DURATION_BUCKETS)),
+            durations: PerCall::from_fn(|_| Histogram::new(DURATION_BUCKETS)),
             response_bytes: Default::default(),
             points: PointsUse::default(),
             deferred: Default::default(),
@@ -88,7 +88,7 @@ impl Default for Totals {
 impl Totals {
     /// Counts a call that was not made when it was due.
     pub fn count_deferral(&mut self, call: Call, reason: Deferral) {
-        self.deferred[call.index()][reason as usize] += 1;
+        self.deferred[call][reason as usize] += 1;
     }
 
     /// Counts a field that arrived in no known form.

@@ -7,7 +7,7 @@ use super::usage::{UsageHistory, UsageReading, UsageTotals};
 use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, bandwidth, carries_service_info};
 use crate::clock::Moment;
 use crate::kiwivm::model::{Answer, Inventory, LiveInfo, Lock, Points, ServiceInfo, UsageRow};
-use crate::kiwivm::{Call, CallError, Reason};
+use crate::kiwivm::{Call, CallError, PerCall, Reason};
 
 /// A value and the moment it was learnt.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,8 +101,8 @@ impl CallRecord {
 pub struct VpsState {
     /// Who it is.
     pub identity: Identity,
-    /// Outcomes by [`Call::index`].
-    pub calls: [CallRecord; Call::ALL.len()],
+    /// Outcomes.
+    pub calls: PerCall<CallRecord>,
     /// True from the first attempt of a call that tells the state of the VPS: live or service info, or any call once
     /// its key is refused.
     pub tried: bool,
@@ -131,13 +131,13 @@ pub struct VpsState {
     pub(super) counter: Counter,
     /// Of the newest responses; after a start that of before until there are rows.
     pub(super) forecast: Option<Forecast>,
-    pub(super) inventory: [Option<Box<Known<Inventory>>>; Call::ALL.len()],
+    pub(super) inventory: PerCall<Option<Box<Known<Inventory>>>>,
     pub(super) points: Option<Known<Points>>,
     lock: Option<Known<Option<Lock>>>,
     /// The call that was answered with the lock. During some tasks others are answered as ever.
     locked_call: Option<Call>,
     /// The last failure of each call that has not succeeded since.
-    failures: [Option<Box<Known<String>>>; Call::ALL.len()],
+    failures: PerCall<Option<Box<Known<String>>>>,
     /// By the position in [`FLAGGED`], whether the flag was raised when it last arrived. Unknown after a restart: a case
     /// that turned up just before it may not be in the list that was saved.
     flags: [bool; FLAGGED.len()],
@@ -249,7 +249,7 @@ impl VpsState {
     /// What one of [`Call::INVENTORY`] told, while fresh.
     #[must_use]
     pub fn inventory(&self, call: Call, staleness: f64, now: Moment) -> Option<&Inventory> {
-        let known = self.inventory[call.index()].as_deref();
+        let known = self.inventory[call].as_deref();
         self.fresh(known, call, staleness, now)
     }
 
@@ -272,7 +272,7 @@ impl VpsState {
     /// True while the last attempt of a call failed.
     #[must_use]
     pub fn failing(&self, call: Call) -> bool {
-        self.failures[call.index()].is_some()
+        self.failures[call].is_some()
     }
 
     /// True while the last answer of some call said that a task holds the VPS.
@@ -310,7 +310,7 @@ impl VpsState {
 
     /// Makes the forecast anew from what is known now.
     fn update_forecast(&mut self) {
-        let told_at = self.calls[Call::ServiceInfo.index()].last_success;
+        let told_at = self.calls[Call::ServiceInfo].last_success;
         let service = self.service.as_ref().zip(told_at);
         let Some(reading) = service
             .and_then(|(known, at)| bandwidth::reading(&known.value, self.identity.multiplier, at))
@@ -329,7 +329,7 @@ impl VpsState {
 
     pub(super) fn succeed(&mut self, call: Call, answer: &Answer, now: Moment) {
         self.tried |= tells_state(call);
-        self.failures[call.index()] = None;
+        self.failures[call] = None;
         self.authentication_failed = Some(false);
         self.without_key = false;
         let still_locked = self
@@ -339,13 +339,13 @@ impl VpsState {
             self.locked_call = None;
             self.lock = Some(Known::new(None, now));
         }
-        self.calls[call.index()].successes += 1;
-        self.calls[call.index()].last_success = Some(now.unix);
-        self.calls[call.index()].hear(now);
+        self.calls[call].successes += 1;
+        self.calls[call].last_success = Some(now.unix);
+        self.calls[call].hear(now);
         if carries_service_info(answer) {
-            self.calls[Call::ServiceInfo.index()].last_success = Some(now.unix);
-            self.calls[Call::ServiceInfo.index()].hear(now);
-            self.failures[Call::ServiceInfo.index()] = None;
+            self.calls[Call::ServiceInfo].last_success = Some(now.unix);
+            self.calls[Call::ServiceInfo].hear(now);
+            self.failures[Call::ServiceInfo] = None;
         }
         self.show_last_error();
         self.note_flags(answer);
@@ -358,7 +358,7 @@ impl VpsState {
             Answer::Points(points) => self.points = Some(Known::new(*points, now)),
             Answer::Usage => {}
             Answer::Inventory(inventory) => {
-                let known = &mut self.inventory[call.index()];
+                let known = &mut self.inventory[call];
                 match inventory {
                     Some(value) => *known = Some(Box::new(Known::new(value.clone(), now))),
                     // A case is not settled because a list could not be read: it stays until it is stale.
@@ -384,7 +384,7 @@ impl VpsState {
     pub(super) fn fail(&mut self, call: Call, error: &CallError, now: Moment) {
         // A VPS whose key is refused gets no other call.
         self.tried |= tells_state(call) || error.reason == Reason::Auth;
-        let errors = &mut self.calls[call.index()].errors;
+        let errors = &mut self.calls[call].errors;
         errors.get_or_insert_default()[error.reason.index()] += 1;
         match error.reason {
             Reason::Auth => {
@@ -395,7 +395,7 @@ impl VpsState {
                 self.authentication_failed = Some(false);
                 self.locked_call = Some(call);
                 // A task that holds the VPS is no silence, whichever calls are left out meanwhile.
-                for record in &mut self.calls {
+                for record in self.calls.values_mut() {
                     record.hear(now);
                 }
                 self.lock = Some(Known::new(
@@ -406,12 +406,12 @@ impl VpsState {
             _ => {}
         }
         let failure = Known::new(error.to_string(), now);
-        self.failures[call.index()] = Some(Box::new(failure));
+        self.failures[call] = Some(Box::new(failure));
         self.show_last_error();
     }
 
     fn show_last_error(&mut self) {
-        let failure = |call: Call| Some((call, (**self.failures[call.index()].as_ref()?).clone()));
+        let failure = |call: Call| Some((call, (**self.failures[call].as_ref()?).clone()));
         self.last_error = Call::ALL.into_iter().find_map(failure);
     }
 
@@ -433,7 +433,7 @@ impl VpsState {
             Call::LiveServiceInfo => LIVE_LIMIT,
             _ => SERVICE_LIMIT,
         };
-        self.calls[call.index()]
+        self.calls[call]
             .interval
             .and_then(|interval| {
                 Duration::try_from_secs_f64(interval.as_secs_f64() * staleness).ok()

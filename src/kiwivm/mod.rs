@@ -12,6 +12,7 @@ mod leg;
 mod lenient;
 pub mod model;
 mod outcome;
+mod per_call;
 mod proxy;
 mod redact;
 mod refusal;
@@ -24,6 +25,7 @@ pub use decode::{DecodeError, Decoded, UsageStream, decode};
 pub use error::{CallError, Reason};
 pub use key::ApiKey;
 pub use leg::Leg;
+pub use per_call::PerCall;
 pub use proxy::Proxy;
 
 use std::fmt;

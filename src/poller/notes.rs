@@ -6,7 +6,7 @@ use crate::budget::{Due, Finished, Outcome, Planner};
 use crate::clock::Moment;
 use crate::fleet::{Fleet, Planned, PointsUse, UsageReading, VpsState};
 use crate::kiwivm::model::{Answer, Points};
-use crate::kiwivm::{Call, Reason, Response, Veid};
+use crate::kiwivm::{Call, PerCall, Reason, Response, Veid};
 
 /// A call that was made.
 #[derive(Debug)]
@@ -90,8 +90,8 @@ impl Answered {
     fn count(&self, fleet: &mut Fleet) -> bool {
         let Due { veid, call } = self.due;
         let totals = fleet.totals_mut();
-        totals.durations[call.index()].observe(self.took.as_secs_f64());
-        totals.response_bytes[call.index()] += self.response.bytes;
+        totals.durations[call].observe(self.took.as_secs_f64());
+        totals.response_bytes[call] += self.response.bytes;
         let locked = matches!(&self.response.result, Err(error) if error.reason == Reason::Locked);
         fleet
             .of(veid)
@@ -128,7 +128,7 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64, now:
     }
     fleet.show_points(PointsUse {
         spent: planner.spent(),
-        costs: Call::ALL.map(|call| planner.learned_price(call)),
+        costs: PerCall::from_fn(|call| planner.learned_price(call)),
         shared: planner.shared(),
     });
     for veid in planner.take_moved() {

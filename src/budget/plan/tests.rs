@@ -10,14 +10,14 @@ const PACE: Pace = Pace {
     inventory: Duration::from_secs(3600),
     collect: Collect::NOTHING,
 };
-/// Of live, readings, usage and service info, in the order of [`Call::index`].
-const PRICES: [f64; Call::ALL.len()] = {
+/// Of live, readings, usage and service info.
+const PRICES: PerCall<f64> = {
     let mut prices = [0.0; Call::ALL.len()];
     prices[Call::LiveServiceInfo.index()] = 20.0;
     prices[Call::RateLimitStatus.index()] = 1.0;
     prices[Call::RawUsageStats.index()] = 10.0;
     prices[Call::ServiceInfo.index()] = 2.0;
-    prices
+    PerCall::new(prices)
 };
 
 fn fleet(vps: usize) -> Vec<Pace> {
@@ -25,21 +25,21 @@ fn fleet(vps: usize) -> Vec<Pace> {
 }
 
 /// Points a second of a plan at the prices.
-fn cost(plan: &Plan, prices: [f64; Call::ALL.len()]) -> f64 {
+fn cost(plan: &Plan, prices: PerCall<f64>) -> f64 {
     plan.intervals
         .iter()
-        .flat_map(|intervals| intervals.iter().zip(prices))
-        .filter_map(|(interval, price)| Some(price / interval.as_ref()?.as_secs_f64()))
+        .flat_map(|intervals| Call::ALL.map(|call| (intervals[call], prices[call])))
+        .filter_map(|(interval, price)| Some(price / interval?.as_secs_f64()))
         .sum()
 }
 
 fn of(plan: &Plan, call: Call) -> Option<Duration> {
-    plan.intervals[0][call.index()]
+    plan.intervals[0][call]
 }
 
 /// The stage that a plan of one VPS has reached, in the order of the sacrifices.
 fn stage(plan: &Plan, rate: f64) -> usize {
-    let each = PRICES[Call::RateLimitStatus.index()] / (READING_PART * rate);
+    let each = PRICES[Call::RateLimitStatus] / (READING_PART * rate);
     let longest_points = seconds(each.clamp(SHORTEST_POINTS, LONGEST_POINTS));
     let longer = |call, than: Duration| of(plan, call).is_none_or(|interval| interval > than);
     let longest = |call, longest: Duration| {
@@ -207,7 +207,7 @@ fn service_info_stands_in_only_where_it_is_cheaper_and_live_comes_too_seldom() {
     let service = of(&poor, Call::ServiceInfo).expect("it is ten times cheaper");
     assert!(service < of(&poor, Call::LiveServiceInfo).expect("live is never shed"));
     let mut dear = PRICES;
-    dear[Call::ServiceInfo.index()] = 20.0;
+    dear[Call::ServiceInfo] = 20.0;
     assert_eq!(
         of(&plan(&wanted, dear, 0.1, Shed::Nothing), Call::ServiceInfo),
         None
@@ -225,7 +225,7 @@ fn service_info_stands_in_only_where_it_is_cheaper_and_live_comes_too_seldom() {
 fn readings_take_a_small_part_of_the_pace_within_half_an_hour_and_five_minutes() {
     let interval = |vps: usize, price: f64, rate: f64| {
         let mut prices = PRICES;
-        prices[Call::RateLimitStatus.index()] = price;
+        prices[Call::RateLimitStatus] = price;
         let plan = plan(&fleet(vps), prices, rate, Shed::Nothing);
         let interval = of(&plan, Call::RateLimitStatus).expect("readings are never shed");
         interval.as_secs_f64() / as_f64(vps)
@@ -245,7 +245,7 @@ proptest! {
         vps in 1_u32..60,
         live in 30_u64..900,
         usage in 60_u64..7200,
-        prices in prop::array::uniform10(0.0_f64..25.0),
+        prices in prop::array::uniform10(0.0_f64..25.0).prop_map(PerCall::new),
         inventory in any::<bool>(),
         rate in 0.001_f64..5.0,
     ) {
@@ -262,28 +262,28 @@ proptest! {
             .intervals
             .iter()
             .map(|intervals| {
-                let interval = intervals[Call::RateLimitStatus.index()].expect("never shed");
-                prices[Call::RateLimitStatus.index()] / interval.as_secs_f64()
+                let interval = intervals[Call::RateLimitStatus].expect("never shed");
+                prices[Call::RateLimitStatus] / interval.as_secs_f64()
             })
             .sum();
         // Nor is anything planned less often than daily.
-        let daily = prices.iter().sum::<f64>() * f64::from(vps) / 86_400.0;
+        let daily = prices.values().sum::<f64>() * f64::from(vps) / 86_400.0;
         prop_assert!(cost(&plan, prices) <= rate.max(readings + 0.1 * rate) * 1.001 + daily);
         let wanted_cost: f64 = wanted
             .iter()
             .map(|wanted| {
-                prices[Call::LiveServiceInfo.index()] / wanted.live.as_secs_f64()
-                    + prices[Call::RateLimitStatus.index()] / wanted.points.as_secs_f64()
-                    + prices[Call::RawUsageStats.index()] / wanted.usage.as_secs_f64()
-                    + wanted.inventory_calls().map(|call| prices[call.index()]).sum::<f64>()
+                prices[Call::LiveServiceInfo] / wanted.live.as_secs_f64()
+                    + prices[Call::RateLimitStatus] / wanted.points.as_secs_f64()
+                    + prices[Call::RawUsageStats] / wanted.usage.as_secs_f64()
+                    + wanted.inventory_calls().map(|call| prices[call]).sum::<f64>()
                         / wanted.inventory.as_secs_f64()
             })
             .sum();
         prop_assert_eq!(plan.stretched, wanted_cost > rate);
         if !plan.stretched {
             for intervals in &plan.intervals[1..] {
-                prop_assert_eq!(intervals[Call::LiveServiceInfo.index()], Some(pace.live));
-                prop_assert_eq!(intervals[Call::RawUsageStats.index()], Some(pace.usage));
+                prop_assert_eq!(intervals[Call::LiveServiceInfo], Some(pace.live));
+                prop_assert_eq!(intervals[Call::RawUsageStats], Some(pace.usage));
             }
         }
     }

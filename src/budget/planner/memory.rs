@@ -1,7 +1,6 @@
 //! The part of the planner that survives a restart. Times are seconds before or after the moment of saving, and calls
 //! go by name.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,14 +13,11 @@ use crate::budget::prices::{Prices, SavedPrices};
 use crate::budget::quota::{Quota, Reading, Remaining, Sizes, USUAL_SIZES};
 use crate::budget::window::Entry;
 use crate::config::Scope;
-use crate::kiwivm::{Call, Veid};
+use crate::kiwivm::{Call, PerCall, Veid};
 
 /// Waits in a saved state are not longer, nor than two intervals or the pause after a refused key: a damaged number
 /// must not silence a call.
 const LONGEST_WAIT: f64 = 24.0 * 3600.0;
-
-/// Values by name of the call; calls without a value are missing.
-type ByName<T> = BTreeMap<String, T>;
 
 /// The saved state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,12 +46,12 @@ struct SavedQuota {
 struct SavedVps {
     veid: u64,
     /// Seconds from now, below 0 when overdue.
-    due: ByName<f64>,
+    due: PerCall<Option<f64>>,
     /// Seconds.
-    intervals: ByName<f64>,
-    failures: ByName<u32>,
+    intervals: PerCall<Option<f64>>,
+    failures: PerCall<Option<u32>>,
     /// Bytes of the last response.
-    bytes: ByName<u64>,
+    bytes: PerCall<Option<u64>>,
     /// Bytes of the trailing day.
     received: Vec<Entry>,
 }
@@ -63,15 +59,15 @@ struct SavedVps {
 /// The knowledge in a saved state, for people.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Learned {
-    /// Prices in points, by [`Call::index`], of calls that were sampled.
-    pub prices: [Option<f64>; Call::ALL.len()],
+    /// Prices in points, of calls that were sampled.
+    pub prices: PerCall<Option<f64>>,
     /// The largest confirmed readings, by window.
     pub sizes: Remaining,
     /// Whether any VPSes are taken to share a quota.
     pub shared: bool,
-    /// Bytes of a response by [`Call::index`], on average over the VPSes.
-    pub bytes: [f64; Call::ALL.len()],
-    bytes_of: Vec<(Veid, [u64; Call::ALL.len()])>,
+    /// Bytes of a response, on average over the VPSes.
+    pub bytes: PerCall<f64>,
+    bytes_of: Vec<(Veid, PerCall<u64>)>,
 }
 
 impl Learned {
@@ -104,22 +100,17 @@ impl Memory {
         let bytes_of: Vec<_> = self
             .vps
             .iter()
-            .map(|vps| {
-                (
-                    Veid(vps.veid),
-                    by_index(&vps.bytes).map(Option::unwrap_or_default),
-                )
-            })
+            .map(|vps| (Veid(vps.veid), vps.bytes.map(Option::unwrap_or_default)))
             .collect();
-        let mean = |call: usize| {
+        let mean = |call: Call| {
             let sum: u64 = bytes_of.iter().map(|(_, bytes)| bytes[call]).sum();
             sum as f64 / bytes_of.len().max(1) as f64
         };
         Learned {
-            prices: Call::ALL.map(|call| prices.learned(call)),
+            prices: PerCall::from_fn(|call| prices.learned(call)),
             sizes: sizes.unwrap_or(USUAL_SIZES),
             shared: self.quotas.iter().any(|quota| quota.members.len() > 1),
-            bytes: std::array::from_fn(mean),
+            bytes: PerCall::from_fn(mean),
             bytes_of,
         }
     }
@@ -156,24 +147,20 @@ impl Planner {
         let mut due = entry.due;
         for flight in entry.in_flight.iter().flatten() {
             // It is on its way, and is repeated after an interval whatever its result.
-            due[flight.call.index()] = Some(flight.started + entry.interval(flight.call));
+            due[flight.call] = Some(flight.started + entry.interval(flight.call));
         }
         let seconds = |time: Duration| time.as_secs_f64() - now.as_secs_f64();
         Some(SavedVps {
             veid: veid.0,
-            due: by_name(due.map(|due| due.map(seconds))),
-            intervals: by_name(
-                entry
-                    .intervals
-                    .map(|interval| Some(interval?.as_secs_f64())),
-            ),
-            failures: by_name(entry.failures.map(|count| (count > 0).then_some(count))),
-            bytes: by_name(
-                account
-                    .downloads
-                    .sizes()
-                    .map(|size| (size > 0).then_some(size)),
-            ),
+            due: due.map(|due| due.map(seconds)),
+            intervals: entry
+                .intervals
+                .map(|interval| Some(interval?.as_secs_f64())),
+            failures: entry.failures.map(|count| (count > 0).then_some(count)),
+            bytes: account
+                .downloads
+                .sizes()
+                .map(|size| (size > 0).then_some(size)),
             received: account.downloads.save(now),
         })
     }
@@ -215,22 +202,21 @@ impl Planner {
         let Some(account) = self.accounts.get_mut(&veid) else {
             return;
         };
-        let bytes = by_index(&saved.bytes).map(Option::unwrap_or_default);
+        let bytes = saved.bytes.map(Option::unwrap_or_default);
         account
             .downloads
             .restore(bytes, &saved.received, elapsed, now);
-        let (due, intervals) = (by_index(&saved.due), by_index(&saved.intervals));
+        let (due, intervals) = (saved.due, saved.intervals);
         self.schedule.edit(veid, |entry| {
-            let paused = due[Call::LiveServiceInfo.index()].is_none();
+            let paused = due[Call::LiveServiceInfo].is_none();
             for call in Call::ALL {
-                let index = call.index();
                 // Overdue calls keep the place that the first round gives them.
-                let first = entry.due[index];
-                let longest = intervals[index].map_or(0.0, |interval| 2.0 * interval);
+                let first = entry.due[call];
+                let longest = intervals[call].map_or(0.0, |interval| 2.0 * interval);
                 let longest = longest.clamp(AUTHENTICATION_PAUSE.as_secs_f64(), LONGEST_WAIT);
-                let wait = due[index].map(|due| (due - elapsed.as_secs_f64()).min(longest));
-                entry.tried[index] = wait.is_some_and(|wait| wait > 0.0);
-                entry.due[index] = match wait {
+                let wait = due[call].map(|due| (due - elapsed.as_secs_f64()).min(longest));
+                entry.tried[call] = wait.is_some_and(|wait| wait > 0.0);
+                entry.due[call] = match wait {
                     Some(wait) if wait > 0.0 => {
                         Some(now + Duration::try_from_secs_f64(wait).unwrap_or_default())
                     }
@@ -238,19 +224,18 @@ impl Planner {
                     None if paused => None,
                     None => first,
                 };
-                if call != Call::ServiceInfo && entry.intervals[index].is_none() {
-                    entry.due[index] = None;
+                if call != Call::ServiceInfo && entry.intervals[call].is_none() {
+                    entry.due[call] = None;
                 }
                 // The waits belong to these intervals; the next plan rescales them.
-                if let (Some(interval), Some(saved)) =
-                    (&mut entry.intervals[index], intervals[index])
+                if let (Some(interval), Some(saved)) = (&mut entry.intervals[call], intervals[call])
                     && let Ok(saved) =
                         Duration::try_from_secs_f64(saved.clamp(0.01, 30.0 * LONGEST_WAIT))
                 {
                     *interval = saved;
                 }
             }
-            entry.failures = by_index(&saved.failures).map(Option::unwrap_or_default);
+            entry.failures = saved.failures.map(Option::unwrap_or_default);
         });
     }
 }
@@ -301,15 +286,6 @@ fn age(at: Duration, now: Duration) -> f64 {
 fn before(now: Duration, elapsed: Duration, age: f64) -> Option<Duration> {
     let age = Duration::try_from_secs_f64(age).ok()?;
     now.checked_sub(elapsed)?.checked_sub(age)
-}
-
-fn by_name<T: Copy>(values: [Option<T>; Call::ALL.len()]) -> ByName<T> {
-    let named = |call: Call| Some((call.name().to_owned(), values[call.index()]?));
-    Call::ALL.into_iter().filter_map(named).collect()
-}
-
-fn by_index<T: Copy>(values: &ByName<T>) -> [Option<T>; Call::ALL.len()] {
-    Call::ALL.map(|call| values.get(call.name()).copied())
 }
 
 #[cfg(test)]

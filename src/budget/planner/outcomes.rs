@@ -136,7 +136,7 @@ impl Planner {
         let price = self.prices.price(call);
         if !known && self.prices.was_learned(call) {
             // All calls of the kind were booked at the price that was assumed, and every VPS made about as many.
-            let booked = self.report.spent[call.index()] * (price / assumed - 1.0);
+            let booked = self.report.spent[call] * (price / assumed - 1.0);
             for quota in &mut self.quotas {
                 let part = as_f64(quota.members.len()) / as_f64(self.order.len().max(1));
                 quota.ledger.correct(now, booked * part);

@@ -6,7 +6,7 @@ use super::Planner;
 use crate::budget::pace::{Intervals, Pace};
 use crate::budget::plan::plan;
 use crate::budget::quota::Planned;
-use crate::kiwivm::{Call, Veid};
+use crate::kiwivm::{Call, PerCall, Veid};
 
 /// Every quota is planned at least this often, because spending leaves its windows.
 const REPLAN: Duration = Duration::from_secs(60);
@@ -24,11 +24,11 @@ impl Planner {
     }
 
     fn replan_quota(&mut self, index: usize, now: Duration) {
-        let prices = Call::ALL.map(|call| self.prices.price(call));
+        let prices = PerCall::from_fn(|call| self.prices.price(call));
         let members = self.quotas[index].members.clone();
         let wanted: Vec<Pace> = members.iter().map(|veid| self.wanted(*veid)).collect();
         let quota = &mut self.quotas[index];
-        let live = Call::LiveServiceInfo.index();
+        let live = Call::LiveServiceInfo;
         let rate = quota.rate(self.limits.share, prices[live], now);
         let plan = plan(&wanted, prices, rate, quota.planned.shed);
         // Assumed prices are no reason to complain.
@@ -59,7 +59,7 @@ impl Planner {
 }
 
 fn are_similar(before: &Intervals, after: &Intervals) -> bool {
-    before.iter().zip(after).all(|pair| match pair {
+    before.values().zip(after.values()).all(|pair| match pair {
         (Some(old), Some(new)) => old.abs_diff(*new).as_secs_f64() <= SAME * old.as_secs_f64(),
         (None, None) => true,
         _ => false,

@@ -8,7 +8,7 @@ use crate::budget::pace::Intervals;
 use crate::budget::quota::Remaining;
 use crate::budget::window::Window;
 use crate::fleet::Deferral;
-use crate::kiwivm::{Call, Veid};
+use crate::kiwivm::{Call, PerCall, Veid};
 
 impl Planner {
     /// The deferrals since this was last asked for.
@@ -27,8 +27,8 @@ impl Planner {
     pub fn intervals(&self, veid: Veid) -> Intervals {
         let entry = self.schedule.of(veid);
         let mut intervals = entry.map_or_else(Intervals::default, |entry| entry.intervals);
-        let live = intervals[Call::LiveServiceInfo.index()];
-        let service = &mut intervals[Call::ServiceInfo.index()];
+        let live = intervals[Call::LiveServiceInfo];
+        let service = &mut intervals[Call::ServiceInfo];
         *service = service.iter().copied().chain(live).min();
         intervals
     }
@@ -38,7 +38,7 @@ impl Planner {
     #[must_use]
     pub fn next_poll(&self, veid: Veid) -> Option<Duration> {
         let due = self.schedule.of(veid)?.due;
-        let of = |call: Call| due[call.index()];
+        let of = |call: Call| due[call];
         let live = of(Call::LiveServiceInfo);
         live.into_iter().chain(of(Call::ServiceInfo)).min()
     }
@@ -90,7 +90,7 @@ impl Planner {
 
     /// Points spent by call, at the prices of the time.
     #[must_use]
-    pub const fn spent(&self) -> [f64; Call::ALL.len()] {
+    pub const fn spent(&self) -> PerCall<f64> {
         self.report.spent
     }
 

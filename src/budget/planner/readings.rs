@@ -103,19 +103,17 @@ impl Planner {
             .filter(|veid| self.schedule.is_ready(*veid));
         ready.min_by_key(|veid| {
             let entry = self.schedule.of(*veid);
-            let failures = entry.map_or(0, |entry| entry.failures[call.index()]);
+            let failures = entry.map_or(0, |entry| entry.failures[call]);
             (
                 failures,
-                entry
-                    .and_then(|entry| entry.due[call.index()])
-                    .unwrap_or(now),
+                entry.and_then(|entry| entry.due[call]).unwrap_or(now),
             )
         })
     }
 
     /// VPSes whose next reading shows whether they see the spending of the others.
     fn witnesses(&self, quota: &Quota, now: Duration) -> Vec<Veid> {
-        let all: f64 = self.report.spent.iter().sum();
+        let all: f64 = self.report.spent.values().sum();
         let enough = telling(self.prices.price(Call::LiveServiceInfo)) + 2.0;
         let tells = |veid: &Veid| {
             let account = &self.accounts[veid];
@@ -129,7 +127,7 @@ impl Planner {
                 && self
                     .schedule
                     .of(**veid)
-                    .is_some_and(|entry| entry.failures[Call::RateLimitStatus.index()] == 0)
+                    .is_some_and(|entry| entry.failures[Call::RateLimitStatus] == 0)
         };
         if quota.members.len() < 2 {
             return Vec::new();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::budget::pace::{Intervals, Pace};
-use crate::kiwivm::{Call, Veid};
+use crate::kiwivm::{Call, PerCall, Veid};
 
 /// The longest step between two VPSes of a first round: a fleet of 50 is asked within 6 seconds.
 const STEP: Duration = Duration::from_millis(125);
@@ -12,19 +12,19 @@ const STEP_OF_REST: Duration = Duration::from_millis(50);
 /// at least that of live, and at most this: at 3 seconds they take about half of a usual quota's share of 15 minutes.
 const LONGEST_STEP_OF_REST: Duration = Duration::from_secs(3);
 
-/// The due times of one VPS. Arrays are indexed by [`Call::index`].
+/// The due times of one VPS. Arrays are indexed.
 #[derive(Debug, Default)]
 pub struct Entry {
     /// The planned intervals.
     pub intervals: Intervals,
     /// When each call is due.
-    pub due: [Option<Duration>; Call::ALL.len()],
+    pub due: PerCall<Option<Duration>>,
     /// Failures in a row.
-    pub failures: [u32; Call::ALL.len()],
+    pub failures: PerCall<u32>,
     /// Whether the last attempt timed out: the call takes one of the places for slow calls until it succeeds.
-    pub(super) slow: [bool; Call::ALL.len()],
+    pub(super) slow: PerCall<bool>,
     /// Whether the call was ever made.
-    pub tried: [bool; Call::ALL.len()],
+    pub tried: PerCall<bool>,
     /// The last success of live or service info.
     pub last_data: Option<Duration>,
     /// The call in flight, and beside it the history or the reading in flight.
@@ -58,19 +58,19 @@ impl Entry {
                 Call::LiveServiceInfo | Call::ServiceInfo => first,
                 _ => rest,
             };
-            self.due[call.index()] = self.intervals[call.index()].map(|_| when);
+            self.due[call] = self.intervals[call].map(|_| when);
         }
     }
 
     /// Whether a new configuration makes the VPS begin like a new one.
     pub(super) fn begins_again(&self) -> bool {
-        self.leaving || self.is_paused() || self.failures.iter().any(|count| *count > 0)
+        self.leaving || self.is_paused() || self.failures.values().any(|count| *count > 0)
     }
 
     /// When a call is due, unless one in flight has to return first.
     #[must_use]
     pub fn next(&self, call: Call) -> Option<Duration> {
-        self.due[call.index()].filter(|_| self.in_flight[slot(call)].is_none())
+        self.due[call].filter(|_| self.in_flight[slot(call)].is_none())
     }
 
     /// The time of the next call.
@@ -83,21 +83,21 @@ impl Entry {
     }
 
     /// Whether the call takes a place for slow calls: it timed out last, or brings megabytes.
-    pub(super) const fn is_slow(&self, call: Call) -> bool {
-        self.slow[call.index()] || matches!(call, Call::RawUsageStats)
+    pub(super) fn is_slow(&self, call: Call) -> bool {
+        self.slow[call] || matches!(call, Call::RawUsageStats)
     }
 
     /// Whether the VPS is not asked because its key was refused.
     #[must_use]
-    pub const fn is_paused(&self) -> bool {
-        self.due[Call::LiveServiceInfo as usize].is_none()
+    pub fn is_paused(&self) -> bool {
+        self.due[Call::LiveServiceInfo].is_none()
     }
 
     /// The interval of a call that is planned, or of service info that stands in for live.
     #[must_use]
     pub fn interval(&self, call: Call) -> Duration {
-        let live = self.intervals[Call::LiveServiceInfo.index()];
-        self.intervals[call.index()]
+        let live = self.intervals[Call::LiveServiceInfo];
+        self.intervals[call]
             .or(live)
             .unwrap_or(Duration::from_secs(3600))
     }
@@ -142,7 +142,7 @@ impl FirstRound {
         self.live += self.step;
         self.usage += self.step_of_rest;
         for call in Call::INVENTORY {
-            if let Some(due) = &mut entry.due[call.index()] {
+            if let Some(due) = &mut entry.due[call] {
                 *due = self.inventory;
                 self.inventory += self.step_of_rest;
             }

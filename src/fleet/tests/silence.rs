@@ -5,7 +5,7 @@ use super::*;
 const CALL: Call = Call::SnapshotList;
 
 fn stale(fleet: &Fleet, seconds: u64) -> Option<bool> {
-    fleet.vps()[0].calls[CALL.index()].is_stale(STALENESS, at(seconds))
+    fleet.vps()[0].calls[CALL].is_stale(STALENESS, at(seconds))
 }
 
 fn plan(fleet: &mut Fleet, interval: Option<u64>, seconds: u64) {

@@ -317,7 +317,7 @@ fn silence(concerns: &mut Concerns<'_>, told: &Vps, vps: &VpsState, staleness: f
     }
     let since = |at: Option<i64>| at.map(|at| Span(whole(now.unix) - at));
     let interval = told.poll_interval_seconds.unwrap_or_default();
-    let overdue = vps.calls[Call::LiveServiceInfo.index()]
+    let overdue = vps.calls[Call::LiveServiceInfo]
         .last_success
         .is_some_and(|at| now.unix - at > staleness * interval);
     let failing = [Call::LiveServiceInfo, Call::ServiceInfo].map(|call| vps.failing(call));

@@ -82,7 +82,7 @@ fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) ->
     let service = vps.service(staleness, now);
     let lock = vps.lock(staleness, now).and_then(Option::as_ref);
     let text = |of: fn(&ServiceInfo) -> &Option<String>| service.and_then(|info| of(info).clone());
-    let last_success = |call: Call| vps.calls[call.index()].last_success.map(whole);
+    let last_success = |call: Call| vps.calls[call].last_success.map(whole);
     let policy = match vps.inventory(Call::PolicyViolations, staleness, now) {
         Some(Inventory::PolicyViolations(policy)) => Some(policy),
         _ => None,
@@ -130,7 +130,7 @@ fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) ->
         last_answer_timestamp_seconds: last_success(Call::ServiceInfo),
         last_live_answer_timestamp_seconds: last_success(Call::LiveServiceInfo),
         next_poll_timestamp_seconds: vps.next_poll.map(|next| wall(next, now)),
-        poll_interval_seconds: vps.calls[Call::ServiceInfo.index()]
+        poll_interval_seconds: vps.calls[Call::ServiceInfo]
             .interval
             .map(|interval| interval.as_secs_f64()),
         last_error: vps.last_error.as_ref().map(|(call, error)| LastError {
@@ -233,7 +233,7 @@ fn allowances(fleet: &Fleet, now: Moment) -> (Vec<Allowance>, Vec<Option<usize>>
             allowance.allowed_15m = Some(quarter);
             allowance.allowed_24h = Some(day);
         }
-        let read = vps.calls[Call::RateLimitStatus.index()].last_success;
+        let read = vps.calls[Call::RateLimitStatus].last_success;
         // Of several readings of one number the newest holds.
         if let Some((points, read)) = vps.points(fleet.staleness(), now).zip(read.map(whole))
             && allowance.read_timestamp_seconds.is_none_or(|at| at <= read)
@@ -253,14 +253,14 @@ fn calls(fleet: &Fleet) -> BTreeMap<&'static str, PlannedCall> {
         let intervals = fleet
             .vps()
             .iter()
-            .filter_map(|vps| vps.calls[call.index()].interval);
+            .filter_map(|vps| vps.calls[call].interval);
         let (shortest, longest) = intervals.fold((Duration::MAX, None), |(short, long), next| {
             (short.min(next), long.max(Some(next)))
         });
         let planned = PlannedCall {
             shortest_interval_seconds: shortest.as_secs_f64(),
             longest_interval_seconds: longest?.as_secs_f64(),
-            points: fleet.totals().points.costs[call.index()],
+            points: fleet.totals().points.costs[call],
         };
         Some((call.name(), planned))
     };

@@ -6,7 +6,7 @@ use crate::config::{Expect, Multiplier};
 use crate::exposition::Reloads;
 use crate::fleet::{Fleet, Identity, Planned};
 use crate::kiwivm::model::{self, Answer, Hypervisor, LiveInfo, Points, ServiceInfo, UsageRow};
-use crate::kiwivm::{Call, CallError, Decoded, Reason, Veid};
+use crate::kiwivm::{Call, CallError, Decoded, PerCall, Reason, Veid};
 
 /// 2026-10-11 00:00, eleven days into a period of 31.
 const TODAY: i64 = 1_791_676_800;
@@ -40,7 +40,7 @@ fn fleet(names: &[&str]) -> Fleet {
     let mut fleet = Fleet::new(identities, 3.0);
     let planned = Planned {
         points_exhausted: Some(false),
-        intervals: [Some(Duration::from_secs(120)); Call::ALL.len()],
+        intervals: PerCall::all(Some(Duration::from_secs(120))),
         allowed: Some([500.0, 10_000.0]),
         allowance: Some(7),
         next_poll: Some(now().elapsed + Duration::from_secs(30)),

@@ -144,7 +144,7 @@ fn a_restart_goes_on_where_the_last_process_ended() {
         let entries = [&before, &after].map(|of| of.schedule.of(Veid(veid)).expect("configured"));
         assert_eq!(entries[0].failures, entries[1].failures);
         for call in Call::ALL {
-            let [old, new] = entries.map(|entry| entry.due[call.index()]);
+            let [old, new] = entries.map(|entry| entry.due[call]);
             assert_eq!(old.is_some(), new.is_some(), "{call:?}");
             if let Some(old) = old.filter(|old| *old > ended + elapsed) {
                 let (old, new) = (old - ended - elapsed, new.expect("both") - now);
@@ -155,7 +155,7 @@ fn a_restart_goes_on_where_the_last_process_ended() {
     }
     assert!(waiting >= 6, "{waiting} calls were waiting");
     let failures = after.schedule.of(Veid(3)).expect("configured").failures;
-    assert!(failures[Call::RawUsageStats.index()] > 1);
+    assert!(failures[Call::RawUsageStats] > 1);
 }
 
 #[test]
@@ -175,9 +175,9 @@ fn a_saved_state_tells_people_what_was_learned() {
     let (planner, ended) = lived();
     let learned = planner.remember(ended).learned();
     let live = Call::LiveServiceInfo;
-    assert_eq!(learned.prices[live.index()], planner.learned_price(live));
+    assert_eq!(learned.prices[live], planner.learned_price(live));
     assert!(learned.shared);
-    assert!((learned.bytes[live.index()] - 1000.0).abs() < 1e-9);
+    assert!((learned.bytes[live] - 1000.0).abs() < 1e-9);
     assert!((learned.sizes[1] - USUAL_SIZES[1]).abs() < 0.05 * USUAL_SIZES[1]);
     let nothing = Memory::default().learned();
     assert_eq!((nothing.sizes, nothing.shared), (USUAL_SIZES, false));
@@ -200,13 +200,13 @@ fn a_refused_key_stays_paused_over_a_restart_and_is_tried_again() {
 fn calls_that_were_not_planned_come_back_with_the_plan() {
     let (mut before, ended) = lived();
     before.schedule.edit(Veid(1), |entry| {
-        entry.due[Call::RawUsageStats.index()] = None;
-        entry.intervals[Call::RawUsageStats.index()] = None;
+        entry.due[Call::RawUsageStats] = None;
+        entry.intervals[Call::RawUsageStats] = None;
     });
     let mut after = planner(3, BEGIN);
     let memory = through_json(&before.remember(ended));
     after.recall(&memory, Duration::from_secs(1), BEGIN);
-    let due = after.schedule.of(Veid(1)).expect("configured").due[Call::RawUsageStats.index()];
+    let due = after.schedule.of(Veid(1)).expect("configured").due[Call::RawUsageStats];
     assert!(due.is_some_and(|due| due < BEGIN + PACE.usage), "{due:?}");
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::budget::quota::Remaining;
-use crate::kiwivm::{Call, Reason, mix};
+use crate::kiwivm::{Call, PerCall, Reason, mix};
 
 pub const LENGTHS: [f64; 2] = [900.0, 86_400.0];
 
@@ -51,8 +51,7 @@ pub struct Setup {
     pub quotas: usize,
     pub sizes: Remaining,
     pub sliding: bool,
-    /// By [`Call::index`].
-    pub prices: [f64; Call::ALL.len()],
+    pub prices: PerCall<f64>,
     pub others: Option<Others>,
     pub readings: Readings,
     pub faults: Vec<(usize, Fault)>,
@@ -69,7 +68,7 @@ impl Setup {
             quotas: 1,
             sizes: [1000.0, 20_000.0],
             sliding: true,
-            prices: [1.0; Call::ALL.len()],
+            prices: PerCall::all(1.0),
             others: None,
             readings: Readings::Truth,
             faults: Vec::new(),
@@ -79,7 +78,7 @@ impl Setup {
     }
 
     pub fn with_live(mut self, points: f64) -> Self {
-        self.prices[Call::LiveServiceInfo.index()] = points;
+        self.prices[Call::LiveServiceInfo] = points;
         self
     }
 
@@ -230,7 +229,7 @@ impl Account {
         if let Some((_, _, reason)) = self.setup.outage.filter(|_| !self.answers(now)) {
             return failed(reason);
         }
-        let points = self.setup.prices[call.index()];
+        let points = self.setup.prices[call];
         let quota = vps % self.setup.quotas;
         // A proxy's error costs nothing, the API's own one does.
         match fault {

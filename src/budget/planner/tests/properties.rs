@@ -12,11 +12,10 @@ use super::simulation::{PACE, Simulation, fleet, limits};
 use crate::budget::pace::Pace;
 use crate::budget::quota::Share;
 use crate::config::{Collect, Scope};
-use crate::kiwivm::{Call, Reason};
+use crate::kiwivm::{Call, PerCall, Reason};
 
 /// VPS-hours of a simulation: large fleets are looked at for hours, small ones for more than a day.
 const VPS_HOURS: usize = 30;
-const CALLS: usize = Call::ALL.len();
 
 fn hours(vps: usize) -> f64 {
     let hours = u32::try_from((VPS_HOURS / vps).clamp(2, 28)).expect("a few");
@@ -63,14 +62,14 @@ fn paces() -> impl Strategy<Value = Pace> {
 }
 
 /// Prices by call: of live, of usage, and of inventory. Readings cost one point.
-fn prices() -> impl Strategy<Value = [f64; CALLS]> {
+fn prices() -> impl Strategy<Value = PerCall<f64>> {
     let points = || select(vec![1.0, 1.0, 2.0, 5.0, 12.0]);
     (points(), points(), select(vec![1.0, 2.0])).prop_map(|(live, usage, inventory)| {
-        let mut prices = [inventory; CALLS];
-        prices[Call::LiveServiceInfo.index()] = live;
-        prices[Call::RateLimitStatus.index()] = 1.0;
-        prices[Call::RawUsageStats.index()] = usage;
-        prices[Call::ServiceInfo.index()] = 1.0;
+        let mut prices = PerCall::all(inventory);
+        prices[Call::LiveServiceInfo] = live;
+        prices[Call::RateLimitStatus] = 1.0;
+        prices[Call::RawUsageStats] = usage;
+        prices[Call::ServiceInfo] = 1.0;
         prices
     })
 }
@@ -199,7 +198,7 @@ proptest! {
         // large part of what a window has, and silences of some minutes remain.
         let [quarter, day] = [setup.sizes[0] / 900.0, setup.sizes[1] / 86_400.0];
         prop_assume!(quarter >= 2.0 * day);
-        prop_assume!(0.5 * day / setup.prices[Call::LiveServiceInfo.index()] >= 1.0 / 120.0);
+        prop_assume!(0.5 * day / setup.prices[Call::LiveServiceInfo] >= 1.0 / 120.0);
         let (beyond, when) = worst_silence(&simulation);
         prop_assert!(beyond <= SLACK, "{beyond} s too long at {when}");
         prop_assert_eq!(hasty_reading(&simulation, vps), None);
@@ -262,7 +261,7 @@ proptest! {
         };
         let scope = if setup.quotas == 1 { Scope::Account } else { Scope::Vps };
         let each = if setup.quotas == 1 { vps } else { 1 };
-        let dearest = setup.prices.iter().copied().fold(0.0, f64::max);
+        let dearest = setup.prices.values().copied().fold(0.0, f64::max);
         let count = f64::from(u32::try_from(each).expect("few"));
         // The share pays for a first round and for the readings that go on whatever happens.
         let sizes = setup.sizes;

@@ -314,5 +314,5 @@ impl Simulation {
 /// The planned interval of live or service info in seconds.
 pub fn interval(planner: &Planner, vps: usize) -> f64 {
     let intervals = planner.intervals(veid(vps));
-    intervals[Call::ServiceInfo.index()].map_or(f64::MAX, |interval| interval.as_secs_f64())
+    intervals[Call::ServiceInfo].map_or(f64::MAX, |interval| interval.as_secs_f64())
 }

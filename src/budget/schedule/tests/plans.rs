@@ -8,7 +8,7 @@ const READING: Call = Call::RateLimitStatus;
 const SERVICE: Call = Call::ServiceInfo;
 
 fn due(schedule: &Unlimited, veid: u64, call: Call) -> Option<Duration> {
-    schedule.0.of(Veid(veid)).expect("it is configured").due[call.index()]
+    schedule.0.of(Veid(veid)).expect("it is configured").due[call]
 }
 
 /// Makes a call due, sends it and takes in its result.
@@ -106,7 +106,7 @@ fn waits_grow_and_shrink_with_the_interval() {
         call(&mut schedule, 1, LIVE, Outcome::Success, seconds(0));
         let before = due(&schedule, 1, LIVE).expect("planned");
         let now = before.saturating_sub(seconds(60));
-        let other = intervals(|of| of[LIVE.index()] = Some(seconds(interval)));
+        let other = intervals(|of| of[LIVE] = Some(seconds(interval)));
         schedule.0.set_intervals(Veid(1), other, now);
         let wait = due(&schedule, 1, LIVE).map(|due| due.saturating_sub(now));
         let off = wait.map(|wait| wait.abs_diff(seconds(wanted)));
@@ -121,7 +121,7 @@ fn a_backoff_shrinks_with_the_interval_and_does_not_grow_with_it() {
         let refused = Outcome::Failure(Reason::RateLimited);
         call(&mut schedule, 1, LIVE, refused, seconds(0));
         assert_eq!(due(&schedule, 1, LIVE), Some(PACE.live));
-        let other = intervals(|of| of[LIVE.index()] = Some(seconds(interval)));
+        let other = intervals(|of| of[LIVE] = Some(seconds(interval)));
         schedule.0.set_intervals(Veid(1), other, seconds(0));
         assert_eq!(due(&schedule, 1, LIVE), Some(seconds(wanted)));
     }
@@ -130,7 +130,7 @@ fn a_backoff_shrinks_with_the_interval_and_does_not_grow_with_it() {
 #[test]
 fn a_call_that_is_due_stays_due_whatever_the_plan() {
     let mut schedule = schedule(1, 4);
-    let other = intervals(|of| of[LIVE.index()] = Some(seconds(3600)));
+    let other = intervals(|of| of[LIVE] = Some(seconds(3600)));
     schedule.0.set_intervals(Veid(1), other, seconds(10));
     assert!(
         schedule
@@ -144,10 +144,10 @@ fn a_call_that_is_due_stays_due_whatever_the_plan() {
 #[test]
 fn a_call_that_is_planned_again_comes_soon() {
     let mut schedule = schedule(1, 4);
-    let without = intervals(|of| of[USAGE.index()] = None);
+    let without = intervals(|of| of[USAGE] = None);
     schedule.0.set_intervals(Veid(1), without, seconds(10));
     assert_eq!(due(&schedule, 1, USAGE), None);
-    let rare = intervals(|of| of[USAGE.index()] = Some(seconds(7200)));
+    let rare = intervals(|of| of[USAGE] = Some(seconds(7200)));
     schedule.0.set_intervals(Veid(1), rare, seconds(1000));
     let back = due(&schedule, 1, USAGE).expect("planned");
     assert!(back >= seconds(1000) && back <= seconds(1000) + RETURNS_WITHIN);

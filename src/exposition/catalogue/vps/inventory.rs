@@ -28,7 +28,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
         "kiwivm_snapshot_next_purge_timestamp_seconds",
         "When the next snapshot will be deleted, Unix time.",
         |view, series| {
-            let asked = view.vps.calls[Call::SnapshotList.index()].last_success;
+            let asked = view.vps.calls[Call::SnapshotList].last_success;
             let purges_in = snapshots(view).and_then(|all| all.purges_in);
             let purged = asked.zip(purges_in).map(|(asked, seconds)| {
                 asked.round() + std::time::Duration::from_secs(seconds).as_secs_f64()

@@ -11,7 +11,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
         "Calls made, by outcome.",
         |view, series| {
             for call in Call::ALL {
-                let record = &view.vps.calls[call.index()];
+                let record = &view.vps.calls[call];
                 if record.is_counted() {
                     let outcome = |outcome| [("call", call.name()), ("outcome", outcome)];
                     series.labelled(&outcome("success"), Some(record.successes));
@@ -26,7 +26,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
         "Calls that failed, by reason. A series appears with its first error.",
         |view, series| {
             for call in Call::ALL {
-                let errors = view.vps.calls[call.index()].errors();
+                let errors = view.vps.calls[call].errors();
                 for reason in Reason::ALL {
                     let count = errors[reason.index()];
                     let labels = [("call", call.name()), ("reason", reason.name())];
@@ -41,7 +41,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
         "When a call last succeeded, Unix time. A live answer is a success of getServiceInfo too.",
         |view, series| {
             for call in Call::ALL {
-                let last = view.vps.calls[call.index()].last_success;
+                let last = view.vps.calls[call].last_success;
                 series.labelled(&[("call", call.name())], last);
             }
         },
@@ -52,7 +52,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
         "The interval of a call as planned now; absent while the call is not made.",
         |view, series| {
             for call in Call::ALL {
-                let interval = view.vps.calls[call.index()].interval;
+                let interval = view.vps.calls[call].interval;
                 let seconds = interval.map(|interval| interval.as_secs_f64());
                 series.labelled(&[("call", call.name())], seconds);
             }
