@@ -35,7 +35,6 @@ pub use pace::Pace;
 pub use places::Places;
 pub use plan::{Plan, Shed, plan};
 pub use planner::{Finished, Learned, Limits, Member, Memory, Planner};
-pub use prices::prudent;
 pub use quota::{PACED, Share, USUAL_SIZES};
 pub use round::Round;
 pub use schedule::{Due, Outcome};

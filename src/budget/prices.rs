@@ -41,15 +41,6 @@ const LOWEST: f64 = 1.0;
 /// No call is believed to cost more: ten of these would take a usual quota of 15 minutes.
 const HIGHEST: f64 = 100.0;
 
-/// The price that is assumed until it is learned: the slow call and the large one may cost more than the others.
-#[must_use]
-pub const fn prudent(call: Call) -> f64 {
-    match call {
-        Call::LiveServiceInfo | Call::RawUsageStats => 3.0,
-        _ => 1.0,
-    }
-}
-
 /// The result of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -185,7 +176,7 @@ impl Prices {
             self.scale
         };
         self.learned(call)
-            .unwrap_or_else(|| (prudent(call) * scale).clamp(LOWEST, HIGHEST))
+            .unwrap_or_else(|| (call.first_price() * scale).clamp(LOWEST, HIGHEST))
     }
 
     /// The price of a call from its samples.

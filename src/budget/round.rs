@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::prices::prudent;
 use super::quota::Remaining;
 use crate::kiwivm::{Call, Veid};
 
@@ -56,7 +55,7 @@ impl Round {
         if self.refused.contains(&veid) {
             return Err("the API refused a call for lack of points".to_owned());
         }
-        let points = prudent(call);
+        let points = call.first_price();
         let Some(left) = self.left.get_mut(&veid) else {
             return Ok(());
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Failure, demo, load_config};
 use crate::budget::{
-    Learned, Limits, PACED, Pace, Plan, Shed, USUAL_SIZES, WINDOW_LENGTHS, Window, plan, prudent,
+    Learned, Limits, PACED, Pace, Plan, Shed, USUAL_SIZES, WINDOW_LENGTHS, Window, plan,
 };
 use crate::cli::Cli;
 use crate::config::{Config, Scope};
@@ -70,7 +70,7 @@ fn page(config: &Config, learned: Option<&Learned>) -> String {
     }
     if let Some(learned) = learned.filter(|learned| learned.prices[Call::LiveServiceInfo].is_some())
     {
-        let prices = PerCall::from_fn(|call| learned.prices[call].unwrap_or(prudent(call)));
+        let prices = PerCall::from_fn(|call| learned.prices[call].unwrap_or(call.first_price()));
         table(
             &mut text,
             config,
@@ -90,7 +90,7 @@ fn page(config: &Config, learned: Option<&Learned>) -> String {
             shared,
             learned,
         );
-        let prices = PerCall::from_fn(prudent);
+        let prices = PerCall::from_fn(Call::first_price);
         table(
             &mut text,
             config,

@@ -41,7 +41,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::kiwivm::{ApiKey, Call, Proxy, Veid, is_loopback};
+use crate::kiwivm::{ApiKey, Call, PerCall, Proxy, Veid, is_loopback};
 
 /// Where the API is unless the configuration says otherwise.
 pub const DEFAULT_ENDPOINT: &str = "https://api.64clouds.com/v1";
@@ -53,10 +53,10 @@ pub const DEFAULT_DOWNLOAD: u64 = 100 << 20;
 pub const DEFAULT_STALENESS: f64 = 3.0;
 /// The wanted intervals.
 pub const DEFAULT_INTERVALS: Intervals = Intervals {
-    live: Duration::from_secs(2 * 60),
-    usage: Duration::from_secs(10 * 60),
-    points: Duration::from_secs(10 * 60),
-    inventory: Duration::from_secs(60 * 60),
+    live: Call::LiveServiceInfo.default_interval(),
+    usage: Call::RawUsageStats.default_interval(),
+    points: Call::RateLimitStatus.default_interval(),
+    inventory: Call::INVENTORY[0].default_interval(),
 };
 /// A shorter interval asks more of the API than its answers change.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
@@ -149,70 +149,39 @@ pub struct Intervals {
     pub inventory: Duration,
 }
 
-/// Which inventory is asked for.
+/// The inventory calls that are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "they are independent switches"
-)]
-pub struct Collect {
-    /// `snapshot/list`.
-    pub snapshots: bool,
-    /// `backup/list`.
-    pub backups: bool,
-    /// `getSuspensionDetails` and `getPolicyViolations`.
-    pub policy: bool,
-    /// `getAuditLog`.
-    pub audit: bool,
-    /// `migrate/getLocations`.
-    pub locations: bool,
-}
+pub struct Collect(PerCall<bool>);
 
 impl Collect {
     /// All inventory.
-    pub const EVERYTHING: Self = Self {
-        snapshots: true,
-        backups: true,
-        policy: true,
-        audit: true,
-        locations: true,
-    };
+    pub const EVERYTHING: Self = Self(PerCall::all(true));
 
     /// No inventory at all.
-    pub const NOTHING: Self = Self {
-        snapshots: false,
-        backups: false,
-        policy: false,
-        audit: false,
-        locations: false,
-    };
+    pub const NOTHING: Self = Self(PerCall::all(false));
+
+    /// The inventory whose keys are true.
+    pub fn new(mut key_is_true: impl FnMut(&'static str, bool) -> bool) -> Self {
+        let mut read = BTreeMap::new();
+        Self(PerCall::from_fn(|call| {
+            call.collect().is_some_and(|(key, by_default)| {
+                *read
+                    .entry(key)
+                    .or_insert_with(|| key_is_true(key, by_default))
+            })
+        }))
+    }
 
     /// Whether a call is made at all; what is no inventory always is.
     #[must_use]
-    pub const fn wants(self, call: Call) -> bool {
-        match call {
-            Call::SnapshotList => self.snapshots,
-            Call::BackupList => self.backups,
-            Call::SuspensionDetails | Call::PolicyViolations => self.policy,
-            Call::AuditLog => self.audit,
-            Call::MigrateLocations => self.locations,
-            Call::LiveServiceInfo
-            | Call::RateLimitStatus
-            | Call::RawUsageStats
-            | Call::ServiceInfo => true,
-        }
+    pub fn wants(self, call: Call) -> bool {
+        call.collect().is_none() || self.0[call]
     }
 }
 
 impl Default for Collect {
     fn default() -> Self {
-        Self {
-            snapshots: true,
-            backups: true,
-            policy: true,
-            audit: false,
-            locations: false,
-        }
+        Self::new(|_, by_default| by_default)
     }
 }
 

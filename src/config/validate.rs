@@ -21,7 +21,7 @@ use super::{
     DEFAULT_INTERVALS, DEFAULT_SHARE, DEFAULT_STALENESS, Intervals, LONGEST_INTERVAL, Multiplier,
     SHORTEST_INTERVAL, Scope, Shard, Thresholds,
 };
-use crate::kiwivm::is_loopback;
+use crate::kiwivm::{Call, is_loopback};
 
 /// Keys of the top level that are no sections, but for `vps`.
 pub const PLAIN: &[&str] = &["staleness", "state_file", "compatibility", "vps_file"];
@@ -33,10 +33,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ),
     ("budget", &["share", "scope", "download"]),
     ("intervals", INTERVALS),
-    (
-        "collect",
-        &["snapshots", "backups", "policy", "audit", "locations"],
-    ),
+    ("collect", &Call::COLLECT_KEYS),
     ("bandwidth", BANDWIDTH),
     ("thresholds", THRESHOLDS),
 ];
@@ -338,19 +335,11 @@ pub fn multiplier(reader: &mut Reader, section: &Dict, path: &str) -> Option<Mul
 }
 
 fn collect(reader: &mut Reader, section: &Dict) -> Collect {
-    let defaults = Collect::default();
-    let mut switch = |key: &str, default: bool| {
+    Collect::new(|key, by_default| {
         reader
             .read(section, "collect", key, "true or false", flag)
-            .unwrap_or(default)
-    };
-    Collect {
-        snapshots: switch("snapshots", defaults.snapshots),
-        backups: switch("backups", defaults.backups),
-        policy: switch("policy", defaults.policy),
-        audit: switch("audit", defaults.audit),
-        locations: switch("locations", defaults.locations),
-    }
+            .unwrap_or(by_default)
+    })
 }
 
 fn compatibility(reader: &mut Reader, top: &Dict) -> Vec<Compatibility> {

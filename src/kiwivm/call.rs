@@ -44,6 +44,13 @@ pub(super) struct Row {
     pub(super) body_limit: usize,
     /// True if the connection may carry other calls. Its buffer grows with what it carries, and an idle one would keep it.
     pub(super) keeps_connection: bool,
+    /// The wanted interval unless one is configured.
+    interval: Duration,
+    /// The key of `collect` in the configuration, and its default. `None` for a call that is always made.
+    collect: Option<(&'static str, bool)>,
+    /// Points that a call is taken to cost until its price is learned: the slow call and the large one may cost more than
+    /// the others.
+    first_price: f64,
 }
 
 /// Fast calls. No figures are published; clients that work wait 10 to 45 s.
@@ -59,6 +66,13 @@ const SMALL: usize = 4 << 20;
 /// Two years of usage rows at five minutes are about 30 MB.
 const LARGE: usize = 64 << 20;
 
+/// Data that change within minutes; a live call takes up to 15 s.
+const MINUTES: Duration = Duration::from_secs(2 * 60);
+/// Usage rows are five minutes long, and points are enough for a reading as often.
+const OFTEN: Duration = Duration::from_secs(10 * 60);
+/// Inventory changes daily.
+const HOURLY: Duration = Duration::from_secs(60 * 60);
+
 impl Row {
     const fn new(call: Call, name: &'static str, identified_by: &'static [&'static str]) -> Self {
         Self {
@@ -69,6 +83,16 @@ impl Row {
             silence: SHORT,
             body_limit: SMALL,
             keeps_connection: true,
+            interval: HOURLY,
+            collect: None,
+            first_price: 1.0,
+        }
+    }
+
+    const fn collected(self, key: &'static str, by_default: bool) -> Self {
+        Self {
+            collect: Some((key, by_default)),
+            ..self
         }
     }
 }
@@ -77,21 +101,31 @@ const TABLE: [Row; 10] = [
     Row {
         timeout: LIVE,
         silence: LIVE,
+        interval: MINUTES,
+        first_price: 3.0,
         ..Row::new(Call::LiveServiceInfo, "getLiveServiceInfo", live::FIELDS)
     },
-    Row::new(
-        Call::RateLimitStatus,
-        "getRateLimitStatus",
-        &["remaining_points_15min", "remaining_points_24h"],
-    ),
+    Row {
+        interval: OFTEN,
+        ..Row::new(
+            Call::RateLimitStatus,
+            "getRateLimitStatus",
+            &["remaining_points_15min", "remaining_points_24h"],
+        )
+    },
     Row {
         timeout: USAGE,
         silence: USAGE_SILENCE,
         body_limit: LARGE,
         keeps_connection: false,
+        interval: OFTEN,
+        first_price: 3.0,
         ..Row::new(Call::RawUsageStats, "getRawUsageStats", &[usage::ROWS])
     },
-    Row::new(Call::ServiceInfo, "getServiceInfo", service::FIELDS),
+    Row {
+        interval: MINUTES,
+        ..Row::new(Call::ServiceInfo, "getServiceInfo", service::FIELDS)
+    },
     // With nothing outstanding the lists of cases are absent, and abuse points are all that a response has.
     Row::new(
         Call::PolicyViolations,
@@ -101,7 +135,8 @@ const TABLE: [Row; 10] = [
             "total_abuse_points",
             "max_abuse_points",
         ],
-    ),
+    )
+    .collected("policy", true),
     Row::new(
         Call::SuspensionDetails,
         "getSuspensionDetails",
@@ -111,15 +146,18 @@ const TABLE: [Row; 10] = [
             "total_abuse_points",
             "max_abuse_points",
         ],
-    ),
-    Row::new(Call::BackupList, "backup/list", &[inventory::BACKUPS]),
-    Row::new(Call::SnapshotList, "snapshot/list", &[inventory::SNAPSHOTS]),
-    Row::new(Call::AuditLog, "getAuditLog", &[inventory::LOG_ENTRIES]),
+    )
+    .collected("policy", true),
+    Row::new(Call::BackupList, "backup/list", &[inventory::BACKUPS]).collected("backups", true),
+    Row::new(Call::SnapshotList, "snapshot/list", &[inventory::SNAPSHOTS])
+        .collected("snapshots", true),
+    Row::new(Call::AuditLog, "getAuditLog", &[inventory::LOG_ENTRIES]).collected("audit", false),
     Row::new(
         Call::MigrateLocations,
         "migrate/getLocations",
         &[inventory::MULTIPLIERS, "locations", "currentLocation"],
-    ),
+    )
+    .collected("locations", false),
 ];
 
 impl Call {
@@ -144,6 +182,9 @@ impl Call {
         Self::MigrateLocations,
     ];
 
+    /// The keys of `collect` in the configuration. Each switches the calls on and off that name it in the table.
+    pub const COLLECT_KEYS: [&str; 5] = ["snapshots", "backups", "policy", "audit", "locations"];
+
     pub(super) const fn row(self) -> &'static Row {
         const ROWS: &[Row; TABLE.len()] = &TABLE;
         &ROWS[self.index()]
@@ -153,6 +194,25 @@ impl Call {
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().name
+    }
+
+    /// The wanted interval unless one is configured.
+    #[must_use]
+    pub const fn default_interval(self) -> Duration {
+        self.row().interval
+    }
+
+    /// The key of `collect` in the configuration that switches the call on and off, and its default. `None` for a call
+    /// that is always made.
+    #[must_use]
+    pub const fn collect(self) -> Option<(&'static str, bool)> {
+        self.row().collect
+    }
+
+    /// Points that the call is taken to cost until its price is learned.
+    #[must_use]
+    pub const fn first_price(self) -> f64 {
+        self.row().first_price
     }
 
     /// The position in [`Call::ALL`], for arrays indexed by call.
@@ -171,5 +231,24 @@ mod tests {
         for (index, call) in Call::ALL.into_iter().enumerate() {
             assert_eq!(call.index(), index, "{}", call.name());
         }
+    }
+    #[test]
+    fn each_key_of_the_configuration_switches_a_call_that_is_inventory() {
+        let collected = |call: &Call| call.collect().is_some();
+        assert!(Call::INVENTORY.iter().all(collected));
+        assert_eq!(
+            Call::ALL.iter().filter(|call| collected(call)).count(),
+            Call::INVENTORY.len()
+        );
+        let mut keys: Vec<_> = Call::ALL
+            .into_iter()
+            .filter_map(Call::collect)
+            .map(|(key, _)| key)
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut known = Call::COLLECT_KEYS.to_vec();
+        known.sort_unstable();
+        assert_eq!(keys, known);
     }
 }

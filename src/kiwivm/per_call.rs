@@ -9,7 +9,7 @@ use super::call::Call;
 
 /// A value for each call, indexed by [`Call`]. Optional values serialise as a map from the vendor's name of the call, so
 /// a saved state does not depend on the order of the calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerCall<T>([T; Call::ALL.len()]);
 
 /// The order of the calls in the lists that the first versions saved.

@@ -32,13 +32,13 @@ fn is(price: f64, wanted: f64) -> bool {
 #[test]
 fn the_first_sample_replaces_the_assumed_price() {
     let mut prices = Prices::default();
-    assert!(is(prices.price(LIVE), prudent(LIVE)) && prices.learned(LIVE).is_none());
+    assert!(is(prices.price(LIVE), LIVE.first_price()) && prices.learned(LIVE).is_none());
     add(&mut prices, LIVE, 9.0, seconds(0));
     assert!(is(prices.price(LIVE), 8.0), "a reading costs 1 of it");
     assert_eq!(prices.learned(Call::RawUsageStats), None);
     assert!(is(
         prices.price(Call::RawUsageStats),
-        prudent(Call::RawUsageStats)
+        Call::RawUsageStats.first_price()
     ));
 }
 
@@ -177,7 +177,7 @@ fn late_readings_and_noise_lead_to_assumed_prices() {
         }
         assert!(prices.are_assumed());
         assert!(!prices.wants_samples(seconds(1000)));
-        assert!(is(prices.price(LIVE), prudent(LIVE)));
+        assert!(is(prices.price(LIVE), LIVE.first_price()));
         assert_eq!(prices.learned(READING), None);
         let again = seconds(1000) + TRIED_AGAIN;
         assert!(!prices.wants_samples(again.saturating_sub(seconds(1))));
@@ -291,7 +291,7 @@ fn numbers_that_no_saved_state_holds_are_passed_over() {
         let prices = Prices::restore(&saved);
         assert!(is(prices.price(LIVE), 4.0));
         let assumed = Call::RawUsageStats;
-        assert!(is(prices.price(assumed), prudent(assumed)), "{scale}");
+        assert!(is(prices.price(assumed), assumed.first_price()), "{scale}");
     }
     let nothing = Prices::restore(&SavedPrices::default());
     assert_eq!(nothing, Prices::default());

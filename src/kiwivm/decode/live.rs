@@ -47,6 +47,9 @@ pub(super) fn read(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
     } else {
         kvm(fields)
     };
+    if live.status == Some(Status::Other) {
+        fields.problem(if is_openvz { "vz_status" } else { "ve_status" });
+    }
     live.cpu_throttled = fields.read("is_cpu_throttled", Loose::flag);
     live.disk_throttled = fields.read("is_disk_throttled", Loose::flag);
     // Of a guest that is off, nulls and zeros may arrive; a 0 would read as "no memory available". What the guest tells

@@ -5,74 +5,83 @@ use crate::kiwivm::ApiKey;
 use crate::kiwivm::lenient::{Loose, Odd, is_ipv6};
 use crate::kiwivm::model::{Hypervisor, IpAddresses, ServiceInfo};
 
-pub const FIELDS: &[&str] = &[
-    "vm_type",
-    "vz_status",
-    "hostname",
-    "node_alias",
-    "node_location_id",
-    "node_location",
-    "node_datacenter",
-    "plan",
-    "os",
-    "plan_monthly_data",
-    "data_counter",
-    "monthly_data_multiplier",
-    "data_next_reset",
-    "plan_disk",
-    "plan_ram",
-    "plan_swap",
-    "plan_max_ipv6s",
-    "ip_addresses",
-    "private_ip_addresses",
-    "ip_nullroutes",
-    "suspended",
-    "policy_violation",
-    "suspension_count",
-    "total_abuse_points",
-    "max_abuse_points",
-];
+/// The table of fields: the slot in [`ServiceInfo`], the vendor's name and the rule. A field that is not in it cannot be
+/// read, and the names identify the response.
+macro_rules! fields {
+    ($($slot:ident: $rule:ident($name:literal),)*) => {
+        pub const FIELDS: &[&str] = &[$($name,)* "vz_status"];
+
+        pub(super) fn read(fields: &mut Fields, key: &ApiKey) -> ServiceInfo {
+            let data_multiplier_unusable = is_unusable_multiplier(fields);
+            ServiceInfo {
+                $($slot: $rule(fields, $name, key),)*
+                data_multiplier_unusable,
+            }
+        }
+    };
+}
+
+fields! {
+    hypervisor: hypervisor("vm_type"),
+    hostname: text("hostname"),
+    node: text("node_alias"),
+    location_id: text("node_location_id"),
+    location: text("node_location"),
+    datacenter: text("node_datacenter"),
+    plan: text("plan"),
+    os: text("os"),
+    monthly_data: count("plan_monthly_data"),
+    data_counter: count("data_counter"),
+    data_multiplier: multiplier("monthly_data_multiplier"),
+    data_next_reset: timestamp("data_next_reset"),
+    plan_disk: count("plan_disk"),
+    plan_ram: count("plan_ram"),
+    plan_swap: count("plan_swap"),
+    ipv6_subnets_limit: count("plan_max_ipv6s"),
+    ip_addresses: addresses("ip_addresses"),
+    private_ip_addresses: length("private_ip_addresses"),
+    nullrouted_ip_addresses: length("ip_nullroutes"),
+    suspended: flag("suspended"),
+    policy_violation: flag("policy_violation"),
+    suspensions: count("suspension_count"),
+    abuse_points: count("total_abuse_points"),
+    abuse_points_limit: count("max_abuse_points"),
+}
+
+fn text(fields: &mut Fields, name: &'static str, key: &ApiKey) -> Option<String> {
+    fields.text(name, key)
+}
+
+fn count(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<u64> {
+    fields.read(name, Loose::count)
+}
+
+fn timestamp(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<i64> {
+    fields.read(name, Loose::timestamp)
+}
+
+fn flag(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<bool> {
+    fields.read(name, Loose::flag)
+}
 
 const MULTIPLIER: &str = "monthly_data_multiplier";
 
-pub(super) fn read(fields: &mut Fields, key: &ApiKey) -> ServiceInfo {
-    let data_multiplier = fields.read(MULTIPLIER, Loose::multiplier);
-    let data_multiplier_unusable = data_multiplier.is_none() && fields.has(MULTIPLIER);
-    if data_multiplier_unusable {
+fn multiplier(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<f64> {
+    fields.read(name, Loose::multiplier)
+}
+
+/// True if a multiplier arrived that cannot be used, which leaves the allowance unknown; one that is absent counts as 1.
+fn is_unusable_multiplier(fields: &mut Fields) -> bool {
+    let unusable = fields.has(MULTIPLIER) && fields.read(MULTIPLIER, Loose::multiplier).is_none();
+    if unusable {
         fields.problem(MULTIPLIER);
     }
-    ServiceInfo {
-        hypervisor: hypervisor(fields),
-        hostname: fields.text("hostname", key),
-        node: fields.text("node_alias", key),
-        location_id: fields.text("node_location_id", key),
-        location: fields.text("node_location", key),
-        datacenter: fields.text("node_datacenter", key),
-        plan: fields.text("plan", key),
-        os: fields.text("os", key),
-        monthly_data: fields.read("plan_monthly_data", Loose::count),
-        data_counter: fields.read("data_counter", Loose::count),
-        data_multiplier,
-        data_multiplier_unusable,
-        data_next_reset: fields.read("data_next_reset", Loose::timestamp),
-        plan_disk: fields.read("plan_disk", Loose::count),
-        plan_ram: fields.read("plan_ram", Loose::count),
-        plan_swap: fields.read("plan_swap", Loose::count),
-        ipv6_subnets_limit: fields.read("plan_max_ipv6s", Loose::count),
-        ip_addresses: addresses(fields),
-        private_ip_addresses: length(fields, "private_ip_addresses"),
-        nullrouted_ip_addresses: length(fields, "ip_nullroutes"),
-        suspended: fields.read("suspended", Loose::flag),
-        policy_violation: fields.read("policy_violation", Loose::flag),
-        suspensions: fields.read("suspension_count", Loose::count),
-        abuse_points: fields.read("total_abuse_points", Loose::count),
-        abuse_points_limit: fields.read("max_abuse_points", Loose::count),
-    }
+    unusable
 }
 
 /// Samples from before 2016 have no `vm_type`; what has `vz_status` is OpenVZ.
-fn hypervisor(fields: &mut Fields) -> Option<Hypervisor> {
-    let named = fields.read("vm_type", |value| {
+fn hypervisor(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<Hypervisor> {
+    let named = fields.read(name, |value| {
         let Some(name) = value.text()? else {
             return Ok(None);
         };
@@ -86,12 +95,11 @@ fn hypervisor(fields: &mut Fields) -> Option<Hypervisor> {
 }
 
 /// One that is no address could be of either family, so none is counted.
-fn addresses(fields: &mut Fields) -> Option<IpAddresses> {
-    const NAME: &str = "ip_addresses";
+fn addresses(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<IpAddresses> {
     let mut addresses = IpAddresses::default();
     let mut first = None;
     let mut odd = false;
-    let arrived = fields.items(NAME, &[], &mut |item| {
+    let arrived = fields.items(name, &[], &mut |item| {
         let text = Loose::parse(item).and_then(|item| item.text());
         let address = text.ok().flatten().unwrap_or_default();
         match is_ipv6(&address) {
@@ -114,14 +122,14 @@ fn addresses(fields: &mut Fields) -> Option<IpAddresses> {
         first.get_or_insert(address);
     });
     if odd {
-        fields.problem(NAME);
+        fields.problem(name);
     }
     addresses.primary = addresses.primary.or(first);
     (arrived == Ok(true) && !odd).then_some(addresses)
 }
 
 /// Number of entries of a list or map, those included that cannot be read.
-fn length(fields: &mut Fields, name: &'static str) -> Option<u64> {
+fn length(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<u64> {
     const OF_ONE_NULLROUTE: &[&str] = &["nullroute_timestamp", "nullroute_duration_s", "log"];
     let mut count = 0;
     let mut odd = false;

@@ -81,13 +81,15 @@ pub(super) const METRICS: &[VpsMetric] = &[
             series.labelled(&labels, Some(1_u64));
         },
     ),
-    gauge("kiwivm_running", "1 when the VPS runs.", |view, series| {
-        series.value(
-            view.live
-                .and_then(|live| live.status)
-                .map(|status| status == Status::Running),
-        );
-    }),
+    gauge(
+        "kiwivm_running",
+        "1 if the VPS is running, else 0. Absent if the API reported an unknown state.",
+        |view, series| {
+            let status = view.live.and_then(|live| live.status);
+            let known = status.filter(|status| *status != Status::Other);
+            series.value(known.map(|status| status == Status::Running));
+        },
+    ),
     labelled_gauge(
         "kiwivm_status",
         &["status"],
