@@ -20,7 +20,7 @@ pub fn manual() -> &'static Path {
     })
 }
 
-/// The package, built once by the script that README.md names.
+/// The package, built once by the script that docs/installation.md names.
 fn package() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -79,6 +79,11 @@ fn the_package_has_what_it_should() {
             "usr/share/fish/vendor_completions.d/kiwivm_exporter.fish",
         ),
         ("-rw-r--r--", "usr/share/doc/kiwivm-exporter/copyright"),
+        ("-rw-r--r--", "usr/share/doc/kiwivm-exporter/README.md"),
+        (
+            "-rw-r--r--",
+            "usr/share/doc/kiwivm-exporter/docs/configuration.md",
+        ),
         (
             "-rw-r--r--",
             "usr/share/doc/kiwivm-exporter/examples/config.example.yaml",

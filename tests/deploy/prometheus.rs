@@ -240,36 +240,37 @@ fn compose_finds_everything_that_it_mounts() {
     );
 }
 
-/// The fenced blocks of a language in README's section on alerts.
-fn snippets(language: &str) -> Vec<String> {
-    let readme = fs::read_to_string(repository("README.md")).expect("it can be read");
-    let section = readme.split("\n## Alerts\n").nth(1).expect("it is there");
-    let section = section.split("\n## ").next().unwrap_or_default();
+/// The fenced blocks of a language in a document.
+fn snippets(document: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(repository(document)).expect("it can be read");
     let fence = format!("```{language}\n");
-    let blocks = section.split(&fence).skip(1);
+    let blocks = text.split(&fence).skip(1);
     blocks
         .filter_map(|block| Some(block.split_once("```")?.0.to_owned()))
         .collect()
 }
 
-/// As a reader does it: the files where README says, then the commands that it has.
+/// The block of YAML in a document that begins with a key.
+fn snippet(document: &str, key: &str) -> String {
+    let mut blocks = snippets(document, "yaml").into_iter();
+    blocks
+        .find(|text| text.starts_with(key))
+        .unwrap_or_else(|| panic!("{document} has no {key}"))
+}
+
+/// As a reader does it: the files where docs/alerts.md says, then the commands that it has.
 #[test]
-fn what_readme_says_about_rules_works_as_written() {
+fn the_guide_to_alerts_works_as_written() {
+    const GUIDE: &str = "docs/alerts.md";
     let folder = Folder::of("deploy/prometheus/prometheus.yml");
-    let configurations = snippets("yaml");
-    let prometheus = configurations
-        .iter()
-        .find(|text| text.starts_with("rule_files:"));
-    fs::write(
-        folder.path("prometheus.yml"),
-        prometheus.expect("it is there"),
-    )
-    .expect("there is room");
+    let prometheus = snippet(GUIDE, "rule_files:");
+    assert_eq!(prometheus, snippet("README.md", "rule_files:"));
+    fs::write(folder.path("prometheus.yml"), prometheus).expect("there is room");
     for name in ["alertmanager.yml", "kiwivm.tmpl", "kiwivm.zh.tmpl"] {
         let shipped = repository(&format!("deploy/alertmanager/{name}"));
         fs::copy(shipped, folder.path(name)).expect("there is room");
     }
-    let commands = snippets("sh").concat();
+    let commands = snippets(GUIDE, "sh").concat();
     let checks: Vec<_> = commands
         .lines()
         .filter(|line| line.contains("/etc/prometheus/"))
@@ -281,13 +282,16 @@ fn what_readme_says_about_rules_works_as_written() {
         let (program, arguments) = check.split_once(' ').expect("it has arguments");
         run(tool(program).args(arguments.split(' ')));
     }
+    // The receivers, in a configuration without others.
+    let receivers = snippet(GUIDE, "receivers:");
+    let alone = format!("templates: ['kiwivm*.tmpl']\nroute: {{receiver: chat}}\n{receivers}");
+    let file = folder.path("receivers.yml");
+    fs::write(&file, alone).expect("there is room");
+    run(tool("amtool").arg("check-config").arg(&file));
     // The route, above the one that pages.
-    let route = configurations
-        .iter()
-        .find(|text| text.starts_with("routes:"));
     let added = format!(
         "receivers: [{{name: chat}}, {{name: page}}]\nroute:\n  receiver: page\n  {}",
-        route.expect("it is there").replace('\n', "\n  ")
+        snippet(GUIDE, "routes:").replace('\n', "\n  ")
     );
     let file = folder.path("routes.yml");
     fs::write(&file, added).expect("there is room");

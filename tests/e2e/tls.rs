@@ -257,7 +257,7 @@ async fn healthcheck_needs_no_password_and_no_certificate() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// As the README says it.
+/// As docs/tls.md has it.
 #[tokio::test]
 async fn prometheus_scrapes_over_tls_with_a_password_and_a_certificate() {
     let site = Site::new(SERVER);

@@ -302,10 +302,10 @@ fn config_check_reads_it_too() {
 }
 
 #[test]
-fn the_example_of_the_readme_is_valid() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(readme).expect("it is there");
-    let example = readme
+fn the_example_of_the_documentation_is_valid() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tls.md");
+    let document = std::fs::read_to_string(document).expect("it is there");
+    let example = document
         .split("```yaml\n")
         .find(|block| block.starts_with("# web.yml"))
         .and_then(|block| block.split("```").next());

@@ -1,6 +1,6 @@
 //! Every metric of this program: name, type, labels, help and where its samples come from, in one place.
 //!
-//! Dashboards, rules and the README refer to these names. Absent data give no sample.
+//! Dashboards, rules and docs/metrics.md refer to these names. Absent data give no sample.
 
 mod exporter;
 mod vps;

@@ -479,9 +479,9 @@ fn assert_names(example: &serde_json::Value, real: &serde_json::Value) {
 }
 
 #[test]
-fn the_readme_has_the_names_of_the_json() {
-    let readme = include_str!("../../../README.md");
-    let example = readme
+fn the_documentation_has_the_names_of_the_json() {
+    let document = include_str!("../../../docs/http-api.md");
+    let example = document
         .split("```json\n")
         .nth(1)
         .unwrap()

@@ -15,7 +15,7 @@ use super::render::{
 };
 use crate::tools::{PROGRAM, repository, run};
 
-/// A password file as README.md has it.
+/// A password file as docs/tls.md has it.
 const WEB_CONFIG: &str = "basic_auth_users:\n  prometheus: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG\n";
 
 /// A folder in the place of the pod's root, with what is mounted in it.
@@ -146,7 +146,7 @@ fn the_exporter_takes_configuration_arguments_and_environment() {
 
 #[test]
 fn the_examples_of_the_documents_work() {
-    for document in ["README.md", "deploy/kubernetes/README.md"] {
+    for document in ["docs/installation.md", "deploy/kubernetes/README.md"] {
         let text = fs::read_to_string(repository(document)).expect("it can be read");
         let first = file(&block(document, "# values.yaml\n"));
         let mut examples = 0;
