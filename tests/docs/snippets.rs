@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::generated::keys;
 use crate::markdown::Document;
 
-/// Runs a command and returns its output, which must be a success.
+/// Runs a command, which must succeed.
 fn run(origin: &str, command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| {
         panic!("{command:?} cannot be run, tests/run installs it: {error}")
@@ -117,7 +117,6 @@ fn commands_exist() {
             .collect();
         texts.extend(document.spans());
         for words in texts.iter().flat_map(|text| commands(text)) {
-            // A word that is no command, as in `kiwivm_exporter` and other programs.
             let result = cli::command().try_get_matches_from(&words);
             let is_help = |error: &clap::Error| {
                 matches!(
