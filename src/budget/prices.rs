@@ -156,7 +156,7 @@ pub struct Prices {
 impl Default for Prices {
     fn default() -> Self {
         Self {
-            samples: Default::default(),
+            samples: PerCall::default(),
             scale: 1.0,
             verdicts: VecDeque::new(),
             useless_since: None,

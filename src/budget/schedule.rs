@@ -78,7 +78,7 @@ impl Schedule {
             entry.leaving = false;
             entry.intervals = pace.intervals();
             if begins {
-                entry.failures = Default::default();
+                entry.failures = PerCall::default();
                 round.begin(&mut entry);
             } else {
                 for call in Call::ALL {
@@ -302,7 +302,7 @@ impl Schedule {
     /// Ends the pause of a VPS whose key was refused, because it has another key now.
     pub fn resume(&mut self, veid: Veid, now: Duration) {
         self.edit(veid, |entry| {
-            entry.failures = Default::default();
+            entry.failures = PerCall::default();
             entry.begin(now, now);
         });
     }

@@ -76,9 +76,9 @@ impl Default for Totals {
     fn default() -> Self {
         Self {
             durations: PerCall::from_fn(|_| Histogram::new(DURATION_BUCKETS)),
-            response_bytes: Default::default(),
+            response_bytes: PerCall::default(),
             points: PointsUse::default(),
-            deferred: Default::default(),
+            deferred: PerCall::default(),
             decode_problems: BTreeMap::new(),
             state_writes: None,
         }

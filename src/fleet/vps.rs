@@ -154,7 +154,7 @@ impl VpsState {
     pub(super) fn new(identity: Identity) -> Self {
         Self {
             identity,
-            calls: Default::default(),
+            calls: PerCall::default(),
             tried: false,
             authentication_failed: None,
             without_key: false,
@@ -170,11 +170,11 @@ impl VpsState {
             hours: None,
             counter: Counter::default(),
             forecast: None,
-            inventory: Default::default(),
+            inventory: PerCall::default(),
             points: None,
             lock: None,
             locked_call: None,
-            failures: Default::default(),
+            failures: PerCall::default(),
             flags: Default::default(),
         }
     }
