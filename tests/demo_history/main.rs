@@ -13,25 +13,25 @@ use kiwivm_exporter::commands::simulate::unix_now;
 /// Writes the past days of the demo's account as OpenMetrics text.
 #[derive(Parser)]
 struct Arguments {
-    /// Days of it.
+    /// Days of history.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=30))]
     days: u32,
     /// Seconds between two scrapes.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     step: u32,
-    /// How many times as seldom as usual the exporter polls.
+    /// Factor by which polling is slower than usual.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=30))]
     slower: u32,
-    /// When it ends, in Unix seconds; now without.
+    /// End of the history in Unix seconds [default: now].
     #[arg(long)]
     end: Option<i64>,
-    /// The job that Prometheus would scrape.
+    /// Value of the `job` label.
     #[arg(long, default_value = "kiwivm")]
     job: String,
-    /// The instance that Prometheus would scrape.
+    /// Value of the `instance` label.
     #[arg(long, default_value = "demo")]
     instance: String,
-    /// Only metric families with one of these parts in their names.
+    /// Only write metric families whose names contain one of these.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }

@@ -1,7 +1,7 @@
-//! The container image: its recipe, what is in it, and how it runs, locked up as tightly as it should be run.
+//! The container image: its recipe, its contents, and how it runs under tight restrictions.
 //!
-//! No image can be had here, so the program in it is the static build that `tests/run` made, by the argument that the
-//! recipe has for programs that were built elsewhere. All other steps are those of every image.
+//! No base images can be pulled here, so the image contains the static build of `tests/run`, by the build argument for
+//! prebuilt programs. All other build steps are the regular ones.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -15,12 +15,12 @@ use crate::tools::{PROGRAM, Started, repository, run, tool, wait_until};
 const RECIPE: &str = "deploy/container/Dockerfile";
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// The static build, if `tests/run` made one and containers can run here; it says so when not.
+/// The static build, if `tests/run` made one and containers can run here. Otherwise logs that the test is skipped.
 fn program() -> Option<PathBuf> {
     let given = std::env::var_os("KIWIVM_TEST_STATIC").map(PathBuf::from);
     if given.is_none() {
         println!(
-            "SKIPPED: KIWIVM_TEST_STATIC names no static build: tests/run makes it, and says why when it does not"
+            "SKIPPED: run makes it, and says why when it does not/run makes it, and says why when it does not"
         );
     }
     given
@@ -35,10 +35,11 @@ fn image() -> Option<&'static str> {
         let root = repository("target/container");
         let _ = fs::remove_dir_all(&root);
         for folder in ["usr/bin", "etc/ssl/certs", "var/lib/kiwivm_exporter"] {
-            fs::create_dir_all(root.join(folder)).expect("there is room");
+            fs::create_dir_all(root.join(folder)).expect("disk is writable");
         }
-        fs::copy(program, root.join("usr/bin/kiwivm_exporter")).expect("there is room");
-        fs::copy(CERTIFICATES, root.join(&CERTIFICATES[1..])).expect("this machine has them");
+        fs::copy(program, root.join("usr/bin/kiwivm_exporter")).expect("disk is writable");
+        fs::copy(CERTIFICATES, root.join(&CERTIFICATES[1..]))
+            .expect("ca-certificates is installed");
         run(tool("buildah")
             .args([
                 "build",
@@ -53,7 +54,7 @@ fn image() -> Option<&'static str> {
     })
 }
 
-/// podman, as it works for root in a container, with what nobody should leave out.
+/// podman as root inside a container, with the restrictions recommended to users.
 fn podman_run() -> Command {
     let mut podman = tool("podman");
     podman
@@ -69,12 +70,12 @@ fn podman_run() -> Command {
 }
 
 #[test]
-fn hadolint_has_nothing_to_say() {
+fn hadolint_accepts_the_recipe() {
     run(tool("hadolint").arg(repository(RECIPE)));
 }
 
 #[test]
-fn keys_that_lie_about_do_not_get_into_the_build() {
+fn stray_keys_do_not_get_into_the_build() {
     let ignored = fs::read_to_string(repository(".dockerignore")).expect("it is there");
     let rules: Vec<_> = ignored
         .lines()
@@ -82,7 +83,9 @@ fn keys_that_lie_about_do_not_get_into_the_build() {
         .collect();
     assert_eq!(rules[0], "*");
     for rule in &rules[1..] {
-        let path = rule.strip_prefix('!').expect("the rest lets through");
+        let path = rule
+            .strip_prefix('!')
+            .expect("the other rules are exceptions");
         assert!(
             path == "target/container" || repository(path).exists(),
             "{path}"
@@ -91,7 +94,7 @@ fn keys_that_lie_about_do_not_get_into_the_build() {
 }
 
 #[test]
-fn the_image_has_the_program_and_certificates_and_nothing_else() {
+fn the_image_contains_only_the_program_and_certificates() {
     let Some(image) = image() else { return };
     let folder = tempfile::tempdir().expect("there is a temporary directory");
     let container = run(tool("buildah").args(["from", "--pull=never", image]));
@@ -128,7 +131,7 @@ fn the_image_has_the_program_and_certificates_and_nothing_else() {
 }
 
 #[test]
-fn the_demo_runs_locked_up_and_is_well() {
+fn the_demo_runs_healthily_under_tight_restrictions() {
     let Some(image) = image() else { return };
     let mut demo = podman_run();
     demo.args([
@@ -168,13 +171,13 @@ fn the_demo_runs_locked_up_and_is_well() {
 }
 
 #[test]
-fn an_account_is_polled_with_keys_of_a_mount_and_state_of_a_volume() {
+fn keys_are_mounted_and_state_is_kept_in_a_volume() {
     let Some(image) = image() else { return };
     let folder = tempfile::tempdir().expect("there is a temporary directory");
     let path = |name: &str| folder.path().join(name);
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("it is ours");
     let mut simulate = Command::new(PROGRAM);
-    let written = fs::File::create(path("simulated.yaml")).expect("there is room");
+    let written = fs::File::create(path("simulated.yaml")).expect("disk is writable");
     simulate
         .args([
             "simulate",
@@ -190,16 +193,17 @@ fn an_account_is_polled_with_keys_of_a_mount_and_state_of_a_volume() {
     let yaml = fs::read_to_string(path("simulated.yaml")).expect("it was written");
     let (_, key) = yaml.split_once("api_key: ").expect("it has a key");
     let key = key.split([',', '}', '\n']).next().unwrap_or_default();
-    fs::write(path("vps.key"), key).expect("there is room");
+    fs::write(path("vps.key"), key).expect("disk is writable");
     fs::set_permissions(path("vps.key"), Permissions::from_mode(0o400)).expect("it is ours");
-    std::os::unix::fs::chown(path("vps.key"), Some(65532), Some(65532)).expect("we are root");
+    std::os::unix::fs::chown(path("vps.key"), Some(65532), Some(65532))
+        .expect("the test runs as root");
     let yaml = yaml.replace(&format!("api_key: {key}"), "api_key_file: vps.key");
     assert!(yaml.contains("api_key_file"), "{yaml}");
     fs::write(
         path("config.yaml"),
         format!("state_file: state.json\n{yaml}"),
     )
-    .expect("there is room");
+    .expect("disk is writable");
     let _ = tool("podman")
         .args(["volume", "rm", "--force", "kiwivm-tested"])
         .output();
@@ -233,13 +237,13 @@ fn an_account_is_polled_with_keys_of_a_mount_and_state_of_a_volume() {
     };
     let started = start();
     let address = started.field("address");
-    wait_until("the VPS answers", || {
+    wait_until("the VPS is up", || {
         let scraped = run(tool("curl").args(["-sS", &format!("http://{address}/metrics")]));
         let up = |line: &str| line.starts_with("kiwivm_up{") && line.ends_with(" 1");
         scraped.lines().any(up)
     });
     stop(started);
-    // It goes on where it was.
+    // A restart uses the saved state.
     let mut mounted = tool("podman");
     let mounted = run(mounted.args([
         "volume",

@@ -1,4 +1,4 @@
-//! The Debian package: what is in it, and what becomes of it when it is installed, upgraded, removed and purged.
+//! The Debian package: its contents, and its installation, upgrade, removal and purge.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::sync::OnceLock;
 
 use crate::tools::{Started, repository, run, tool};
 
-/// The manual pages and completions, made anew.
+/// Builds the manual pages and completions.
 pub fn manual() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| {
-        // Not where the script makes it.
+        // A separate folder from that of the script.
         let folder = repository("target/tested-manual");
         let _ = fs::remove_dir_all(&folder);
         let arguments = ["run", "--locked", "--quiet", "--example", "manual", "--"];
@@ -27,12 +27,13 @@ fn package() -> &'static Path {
         let mut build = Command::new(repository("deploy/debian/build"));
         let tools = repository("target/tools/bin");
         let path = std::env::var("PATH").expect("there is one");
-        let told = run(build.env("PATH", format!("{path}:{}", tools.display())));
+        let output = run(build.env("PATH", format!("{path}:{}", tools.display())));
         let is_package = |path: &PathBuf| path.extension().is_some_and(|of| of == "deb");
-        told.lines()
+        output
+            .lines()
             .map(PathBuf::from)
             .rfind(is_package)
-            .unwrap_or_else(|| panic!("no package: {told}"))
+            .unwrap_or_else(|| panic!("no package: {output}"))
     })
 }
 
@@ -42,7 +43,7 @@ fn control(field: &str) -> String {
 }
 
 #[test]
-fn the_package_has_what_it_should() {
+fn the_package_has_all_files() {
     let listed = run(tool("dpkg-deb").arg("--contents").arg(package()));
     let files: Vec<(&str, &str)> = listed
         .lines()
@@ -120,7 +121,7 @@ fn the_package_has_what_it_should() {
 }
 
 #[test]
-fn the_manual_and_the_completions_can_be_read() {
+fn the_manual_and_the_completions_are_valid() {
     for page in fs::read_dir(manual()).expect("it was made") {
         let page = page.expect("it can be read").path();
         match page.extension().and_then(|extension| extension.to_str()) {
@@ -130,10 +131,10 @@ fn the_manual_and_the_completions_can_be_read() {
                     .arg(&page)
                     .output()
                     .expect("man is needed for this test");
-                let told = String::from_utf8_lossy(&output.stderr);
+                let warnings = String::from_utf8_lossy(&output.stderr);
                 assert!(
-                    output.status.success() && told.is_empty(),
-                    "{page:?}: {told}"
+                    output.status.success() && warnings.is_empty(),
+                    "{page:?}: {warnings}"
                 );
             }
             Some("bash") => drop(run(tool("bash").arg("-n").arg(&page))),
@@ -151,11 +152,11 @@ fn the_manual_and_the_completions_can_be_read() {
     }
 }
 
-/// A Debian in a folder.
+/// A minimal Debian system in a folder.
 struct Debian(PathBuf);
 
 impl Debian {
-    /// `None` where this user can not make one.
+    /// Returns `None` if the user is not root.
     fn new() -> Option<Self> {
         if run(Command::new("id").arg("-u")).trim() != "0" {
             println!("SKIPPED: only root can install a package into a folder");
@@ -169,7 +170,7 @@ impl Debian {
                 .arg(&folder));
         }
         let debian = Self(folder);
-        // What an earlier run left behind.
+        // Remove leftovers of an earlier run.
         debian.dpkg(&["--purge", "kiwivm-exporter"]);
         let _ = fs::remove_dir_all(debian.path("etc/kiwivm_exporter"));
         Some(debian)
@@ -194,11 +195,11 @@ impl Debian {
 }
 
 #[test]
-fn installed_started_upgraded_removed_and_purged() {
+fn the_package_is_installed_started_upgraded_removed_and_purged() {
     let Some(debian) = Debian::new() else {
         return;
     };
-    fs::copy(package(), debian.path("package.deb")).expect("there is room");
+    fs::copy(package(), debian.path("package.deb")).expect("disk is writable");
     debian.dpkg(&["--install", "/package.deb"]);
 
     let version = run(debian.command("kiwivm_exporter").arg("--version"));
@@ -221,19 +222,19 @@ fn installed_started_upgraded_removed_and_purged() {
         .args(["healthcheck", &address]));
     drop(started);
 
-    // As it is installed there is nothing to poll, and it says what to do.
+    // The shipped configuration has no VPS, and the error says so.
     let check = "--config.file=/etc/kiwivm_exporter/config.yaml";
     let output = debian
         .command("kiwivm_exporter")
         .args([check, "--config.check"])
         .output()
         .expect("it runs");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("no VPS is configured: add one"), "{told}");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("no VPS is configured: add one"), "{error}");
 
     let config = debian.path("etc/kiwivm_exporter/config.yaml");
     let shipped = fs::read_to_string(&config).expect("it is there");
-    // As its reader does: the marks of comments go.
+    // Uncomments the example, as a user would.
     let own = shipped
         .replace("vps: []\n", "vps:\n")
         .replace("\n#  ", "\n  ");
@@ -251,7 +252,7 @@ fn installed_started_upgraded_removed_and_purged() {
     assert_eq!(fs::read_to_string(&config).expect("it is there"), own);
 
     let state = debian.path("var/lib/private/kiwivm_exporter");
-    fs::create_dir_all(&state).expect("there is room");
+    fs::create_dir_all(&state).expect("disk is writable");
     debian.dpkg(&["--remove", "kiwivm-exporter"]);
     assert!(!debian.path("usr/bin/kiwivm_exporter").exists());
     assert!(config.exists() && state.exists());
@@ -259,5 +260,8 @@ fn installed_started_upgraded_removed_and_purged() {
     debian.dpkg(&["--purge", "kiwivm-exporter"]);
     assert!(!config.exists() && !state.exists());
     assert!(!debian.path("etc/default/kiwivm_exporter").exists());
-    assert!(keys.join("tokyo-1.key").exists(), "keys are the owner's");
+    assert!(
+        keys.join("tokyo-1.key").exists(),
+        "a purge must keep the keys"
+    );
 }

@@ -1,4 +1,4 @@
-//! The Helm chart and the plain manifests, by Helm, by the schemas of Kubernetes, by promtool and by the real program.
+//! The Helm chart and the plain manifests, checked with Helm, the Kubernetes schemas, promtool and the real program.
 
 mod chart;
 mod manifests;

@@ -1,6 +1,6 @@
-//! What stands in `deploy/`, judged by the tools that will use it: units, packages, images, charts, configurations.
+//! The contents of `deploy/`, checked with the tools that use them: units, packages, images, charts, configurations.
 //!
-//! `tests/run` installs the tools and says which are missing; `tests/run --quick` leaves this program out.
+//! `tests/run` installs the tools and reports missing ones. `tests/run --quick` skips this test program.
 
 mod container;
 mod debian;

@@ -1,4 +1,4 @@
-//! The examples for Prometheus and for compose: judged by promtool and amtool, and used by a real Prometheus.
+//! The examples for Prometheus and compose, checked by promtool and amtool and loaded by a real Prometheus.
 
 use std::fs;
 use std::net::TcpListener;
@@ -18,22 +18,22 @@ const EXAMPLES: [&str; 4] = [
 ];
 const PASSWORD: &str = "correct horse";
 
-/// A folder that is /etc/prometheus: the example, the rules, and certificates that the exporter's are made with too.
+/// A folder like /etc/prometheus: the example, the rules, and certificates for client and exporter from one CA.
 struct Folder(TempDir);
 
 impl Folder {
     fn of(example: &str) -> Self {
         let folder = Self(TempDir::new().expect("there is a temporary directory"));
-        fs::copy(repository(example), folder.path("prometheus.yml")).expect("there is room");
-        fs::create_dir(folder.path("rules")).expect("there is room");
+        fs::copy(repository(example), folder.path("prometheus.yml")).expect("disk is writable");
+        fs::create_dir(folder.path("rules")).expect("disk is writable");
         let rules = repository("deploy/prometheus/rules/kiwivm.yml");
-        fs::copy(rules, folder.path("rules/kiwivm.yml")).expect("there is room");
+        fs::copy(rules, folder.path("rules/kiwivm.yml")).expect("disk is writable");
         let key = rcgen::KeyPair::generate().expect("there is randomness");
         let mut params =
             rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("it is a name");
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let ca = params.self_signed(&key).expect("it can be signed");
-        fs::write(folder.path("kiwivm-ca.pem"), ca.pem()).expect("there is room");
+        fs::write(folder.path("kiwivm-ca.pem"), ca.pem()).expect("disk is writable");
         let issuer = rcgen::Issuer::new(params, key);
         for (name, usage) in [
             ("server", rcgen::ExtendedKeyUsagePurpose::ServerAuth),
@@ -45,11 +45,11 @@ impl Folder {
             params.extended_key_usages = vec![usage];
             let certificate = params.signed_by(&key, &issuer).expect("it can be signed");
             fs::write(folder.path(&format!("{name}.pem")), certificate.pem())
-                .expect("there is room");
+                .expect("disk is writable");
             fs::write(folder.path(&format!("{name}.key")), key.serialize_pem())
-                .expect("there is room");
+                .expect("disk is writable");
         }
-        fs::write(folder.path("kiwivm.password"), PASSWORD).expect("there is room");
+        fs::write(folder.path("kiwivm.password"), PASSWORD).expect("disk is writable");
         folder
     }
 
@@ -57,16 +57,16 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// Writes a name of the example as another one.
+    /// Replaces a name in the example.
     fn replace(&self, name: &str, other: &str) {
         let file = self.path("prometheus.yml");
         let text = fs::read_to_string(&file).expect("it is there");
         assert!(text.contains(name), "{name} is not in\n{text}");
-        fs::write(file, text.replace(name, other)).expect("there is room");
+        fs::write(file, text.replace(name, other)).expect("disk is writable");
     }
 }
 
-/// A Prometheus that is killed at the end.
+/// A running Prometheus, killed on drop.
 struct Prometheus {
     child: Child,
     url: String,
@@ -103,7 +103,7 @@ impl Prometheus {
         }
     }
 
-    /// The value of an expression that has one series.
+    /// The value of an expression with one series.
     fn value(&self, expression: &str) -> Option<String> {
         let output = tool("curl")
             .args([
@@ -115,8 +115,12 @@ impl Prometheus {
             .arg(format!("{}/api/v1/query", self.url))
             .output()
             .expect("curl is needed for this test");
-        let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
-        Some(answer["data"]["result"][0]["value"][1].as_str()?.to_owned())
+        let response: Value = serde_json::from_slice(&output.stdout).ok()?;
+        Some(
+            response["data"]["result"][0]["value"][1]
+                .as_str()?
+                .to_owned(),
+        )
     }
 }
 
@@ -133,7 +137,7 @@ fn demo(arguments: &[&str]) -> Started {
 }
 
 #[test]
-fn promtool_takes_every_example() {
+fn promtool_accepts_every_example() {
     for example in EXAMPLES {
         let folder = Folder::of(example);
         let checked = run(tool("promtool")
@@ -147,13 +151,13 @@ fn promtool_takes_every_example() {
 }
 
 #[test]
-fn prometheus_scrapes_an_exporter_that_asks_for_a_certificate_and_a_password() {
+fn prometheus_scrapes_with_a_certificate_and_a_password() {
     let folder = Folder::of("deploy/prometheus/prometheus-tls.yml");
     let hash = bcrypt::hash(PASSWORD, 4).expect("it can be hashed");
     let web = format!(
         "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: kiwivm-ca.pem\nbasic_auth_users:\n  prometheus: {hash}\n"
     );
-    fs::write(folder.path("web.yml"), web).expect("there is room");
+    fs::write(folder.path("web.yml"), web).expect("disk is writable");
     let exporter = demo(&[&format!(
         "--web.config.file={}",
         folder.path("web.yml").display()
@@ -168,15 +172,15 @@ fn prometheus_scrapes_an_exporter_that_asks_for_a_certificate_and_a_password() {
 }
 
 #[test]
-fn the_prometheus_of_compose_scrapes_the_demo_and_knows_the_rules() {
+fn the_prometheus_of_compose_scrapes_the_demo_and_evaluates_the_rules() {
     let exporter = demo(&[]);
     let folder = Folder::of("deploy/compose/prometheus.yml");
     folder.replace("exporter:10064", &exporter.field("address"));
     folder.replace("scrape_interval: 30s", "scrape_interval: 1s");
     folder.replace("evaluation_interval: 30s", "evaluation_interval: 1s");
     let prometheus = Prometheus::start(&folder);
-    // One VPS of the demo is suspended, and that is told at once.
-    wait_until("an alert is due", || {
+    // One VPS of the demo is suspended, which alerts at once.
+    wait_until("an alert is active", || {
         prometheus
             .value("count(ALERTS{alertname=\"KiwiVMSuspended\"})")
             .is_some()
@@ -184,7 +188,7 @@ fn the_prometheus_of_compose_scrapes_the_demo_and_knows_the_rules() {
 }
 
 #[test]
-fn compose_finds_everything_that_it_mounts() {
+fn every_file_mounted_by_compose_exists() {
     let compose = |files: &[&str]| -> Value {
         let mut command = tool("podman-compose");
         for file in files {
@@ -228,7 +232,7 @@ fn compose_finds_everything_that_it_mounts() {
     run(tool("amtool")
         .arg("check-config")
         .arg(folder.join("alertmanager.yml")));
-    // What Grafana is provisioned with is where compose has it.
+    // Grafana's provisioning matches the paths and services of compose.
     let provisioned = |path: &str| fs::read_to_string(repository(path)).expect("it is there");
     assert!(
         provisioned("grafana/provisioning/datasources/kiwivm.yml")
@@ -268,7 +272,7 @@ fn the_guide_to_alerts_works_as_written() {
     fs::write(folder.path("prometheus.yml"), prometheus).expect("there is room");
     for name in ["alertmanager.yml", "kiwivm.tmpl", "kiwivm.zh.tmpl"] {
         let shipped = repository(&format!("deploy/alertmanager/{name}"));
-        fs::copy(shipped, folder.path(name)).expect("there is room");
+        fs::copy(shipped, folder.path(name)).expect("disk is writable");
     }
     let commands = snippets(GUIDE, "sh").concat();
     let checks: Vec<_> = commands
@@ -294,7 +298,7 @@ fn the_guide_to_alerts_works_as_written() {
         snippet(GUIDE, "routes:").replace('\n', "\n  ")
     );
     let file = folder.path("routes.yml");
-    fs::write(&file, added).expect("there is room");
+    fs::write(&file, added).expect("disk is writable");
     let config = format!("--config.file={}", file.display());
     let receiver = |env: &str| {
         run(tool("amtool").args([
@@ -311,7 +315,7 @@ fn the_guide_to_alerts_works_as_written() {
 }
 
 #[test]
-fn the_daily_report_tells_of_every_vps_of_the_demo() {
+fn the_daily_report_lists_every_vps_of_the_demo() {
     let exporter = demo(&[]);
     let url = format!("http://{}", exporter.field("address"));
     let report = || {
@@ -319,8 +323,8 @@ fn the_daily_report_tells_of_every_vps_of_the_demo() {
             .arg(repository("deploy/alertmanager/daily-report"))
             .arg(&url))
     };
-    // Two VPSes of the demo tell nothing: one is locked, and the key of another is wrong.
-    wait_until("every VPS is known", || {
+    // Two VPSes of the demo have no data: one is locked, and the key of another is wrong.
+    wait_until("every VPS is reported", || {
         report().matches(" GiB used, reset on ").count() == 6
     });
     let report = report();

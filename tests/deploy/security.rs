@@ -1,11 +1,11 @@
-//! `deploy/security.md` claims nothing that no test shows.
+//! Every claim of `deploy/security.md` names an existing test.
 
 use std::fs;
 use std::path::Path;
 
 use crate::tools::repository;
 
-/// All sources below a folder.
+/// Collects all source files below a folder.
 fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).expect("it is there") {
         let path = entry.expect("it can be read").path();
@@ -19,7 +19,7 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
 }
 
 #[test]
-fn every_claim_names_tests_that_there_are() {
+fn every_claim_names_existing_tests() {
     let mut files = Vec::new();
     sources(&repository("src"), &mut files);
     sources(&repository("tests"), &mut files);
@@ -31,15 +31,15 @@ fn every_claim_names_tests_that_there_are() {
         let test = parts.pop().expect("it has parts");
         let module: Vec<&str> = parts.into_iter().filter(|part| *part != "tests").collect();
         let declared = format!("fn {test}(");
-        let there = files.iter().any(|(path, text)| {
+        let exists = files.iter().any(|(path, text)| {
             let place = text.find(&declared);
             place.is_some_and(|place| {
-                // The attribute is within the lines before.
+                // The test attribute is on one of the lines before.
                 let before = &text[place.saturating_sub(120)..place];
                 let is_test = before.contains("#[test]") || before.contains("#[tokio::test");
                 is_test && module.iter().all(|module| path.contains(module))
             })
         });
-        assert!(there, "{name} is no test");
+        assert!(exists, "{name} is not a test");
     }
 }

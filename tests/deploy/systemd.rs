@@ -1,4 +1,4 @@
-//! The units for systemd: what its tools say of them, and whether the program can live in their sandbox.
+//! The systemd units: checked with systemd's tools, and against the system calls of the running program.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::tools::{PROGRAM, Started, repository, run, tool, wait_until};
 const SERVICE: &str = "deploy/systemd/kiwivm_exporter.service";
 const SOCKET: &str = "deploy/systemd/kiwivm_exporter.socket";
 
-/// The values of a setting of the unit.
+/// All values of a setting in the service unit.
 fn settings(name: &str) -> Vec<String> {
     let unit = fs::read_to_string(repository(SERVICE)).expect("it is there");
     let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned());
@@ -19,28 +19,29 @@ fn settings(name: &str) -> Vec<String> {
 }
 
 #[test]
-fn little_is_exposed() {
-    let judged = run(tool("systemd-analyze")
+fn the_exposure_level_is_low() {
+    let report = run(tool("systemd-analyze")
         .args(["security", "--offline=true", "--threshold=15"])
         .arg(repository(SERVICE)));
-    let level = judged.lines().last().expect("it says something");
-    assert!(level.contains("Overall exposure level"), "{judged}");
+    let level = report.lines().last().expect("the report has lines");
+    assert!(level.contains("Overall exposure level"), "{report}");
 }
 
 #[test]
-fn systemd_has_nothing_to_say_about_the_units() {
+fn systemd_accepts_the_units() {
     let folder = tempfile::tempdir().expect("there is a temporary directory");
-    // Where nothing is installed, the program and its manual are elsewhere.
+    // Nothing is installed, so the units must refer to the built program and manual.
     let units = [SERVICE, SOCKET].map(|unit| {
         let text = fs::read_to_string(repository(unit)).expect("it is there");
         let path = folder
             .path()
             .join(Path::new(unit).file_name().expect("it has one"));
-        fs::write(&path, text.replace("/usr/bin/kiwivm_exporter", PROGRAM)).expect("there is room");
+        fs::write(&path, text.replace("/usr/bin/kiwivm_exporter", PROGRAM))
+            .expect("disk is writable");
         path
     });
     let section = folder.path().join("man/man1");
-    fs::create_dir_all(&section).expect("there is room");
+    fs::create_dir_all(&section).expect("disk is writable");
     fs::copy(
         manual().join("kiwivm_exporter.1"),
         section.join("kiwivm_exporter.1"),
@@ -52,12 +53,12 @@ fn systemd_has_nothing_to_say_about_the_units() {
         .env("MANPATH", folder.path().join("man"))
         .output()
         .expect("systemd-analyze is needed for this test");
-    let told = [output.stdout, output.stderr].concat();
-    assert_eq!(String::from_utf8_lossy(&told), "");
+    let output_text = [output.stdout, output.stderr].concat();
+    assert_eq!(String::from_utf8_lossy(&output_text), "");
     assert!(output.status.success());
 }
 
-/// Names of system calls, those in groups included.
+/// The system calls of a filter, with groups expanded.
 fn calls_of(filter: &str) -> BTreeSet<String> {
     let listed = run(tool("systemd-analyze").args(["syscall-filter", filter]));
     let entry = |line: &str| {
@@ -77,7 +78,7 @@ fn calls_of(filter: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What the unit's filter lets through.
+/// The system calls that the unit allows.
 fn allowed() -> BTreeSet<String> {
     let mut allowed = BTreeSet::new();
     for filter in settings("SystemCallFilter") {
@@ -97,12 +98,12 @@ fn allowed() -> BTreeSet<String> {
     allowed
 }
 
-/// The lines of `strace` while the program serves over TLS with a state file, polls, reloads, is scraped and ends.
+/// Traces the program with `strace` while it serves over TLS with a state file, polls, reloads, is scraped and exits.
 fn traced() -> String {
     let folder = tempfile::tempdir().expect("there is a temporary directory");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let yaml = path("config.yaml");
-    let written = fs::File::create(&yaml).expect("there is room");
+    let written = fs::File::create(&yaml).expect("disk is writable");
     let mut simulate = Command::new(PROGRAM);
     simulate
         .args([
@@ -115,10 +116,10 @@ fn traced() -> String {
     let _simulator = Started::when(simulate, "simulating");
     let names = vec!["localhost".to_owned()];
     let certified = rcgen::generate_simple_self_signed(names).expect("there is randomness");
-    fs::write(path("server.pem"), certified.cert.pem()).expect("there is room");
-    fs::write(path("server.key"), certified.signing_key.serialize_pem()).expect("there is room");
+    fs::write(path("server.pem"), certified.cert.pem()).expect("disk is writable");
+    fs::write(path("server.key"), certified.signing_key.serialize_pem()).expect("disk is writable");
     let web = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n";
-    fs::write(path("web.yml"), web).expect("there is room");
+    fs::write(path("web.yml"), web).expect("disk is writable");
 
     let trace = path("trace");
     let mut strace = tool("strace");
@@ -138,7 +139,7 @@ fn traced() -> String {
             &format!("https://{address}/metrics"),
         ]))
     };
-    wait_until("everything was asked for", || {
+    wait_until("the first polls", || {
         scrape().contains("kiwivm_usage_timestamp_seconds{")
     });
     signal(&exporter.child, "HUP");
@@ -146,17 +147,17 @@ fn traced() -> String {
     assert!(!scrape().is_empty());
     signal(&exporter.child, "TERM");
     assert!(exporter.child.wait().expect("it ends").success());
-    assert!(fs::exists(path("state.json")).expect("it can be told"));
+    assert!(fs::exists(path("state.json")).expect("the folder can be read"));
     fs::read_to_string(trace).expect("it was written")
 }
 
-/// Signals the program that strace runs.
+/// Sends a signal to the program under strace.
 fn signal(strace: &Child, name: &str) {
     run(Command::new("pkill").args([&format!("-{name}"), "-P", &strace.id().to_string()]));
 }
 
 #[test]
-fn the_program_lives_in_the_sandbox() {
+fn the_program_runs_within_the_sandbox() {
     let trace = traced();
     let begun: Vec<(&str, &str)> = trace
         .lines()
@@ -176,7 +177,7 @@ fn the_program_lives_in_the_sandbox() {
     let families = settings("RestrictAddressFamilies").join(" ");
     for (_, arguments) in begun.iter().filter(|(name, _)| name.starts_with("socket")) {
         let family = arguments.split(',').next().unwrap_or_default();
-        // The C library asks the kernel for its addresses, and does without an answer.
+        // The C library lists addresses over netlink, but works without it.
         assert!(
             family == "AF_NETLINK" || families.split(' ').any(|known| known == family),
             "{arguments}"

@@ -1,4 +1,4 @@
-//! Running what judges, and the program that is judged.
+//! Helpers to run tools and the program.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The program, not optimised.
+/// The program, built without optimisation.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kiwivm_exporter");
-/// Longer than anything that is waited for takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Deadline for anything a test waits for. Long enough for a slow machine.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A path in the repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A command that `tests/run` installs below `target/tools`, or one that is in PATH.
+/// A tool from `target/tools`, where `tests/run` installs some, or else from PATH.
 pub fn tool(name: &str) -> Command {
     let installed = repository("target/tools/bin").join(name);
     if installed.exists() {
@@ -28,11 +28,11 @@ pub fn tool(name: &str) -> Command {
     }
 }
 
-/// What it prints on standard output.
+/// Runs a command and returns its standard output.
 ///
 /// # Panics
 ///
-/// When it cannot be run or does not succeed, with all that it printed.
+/// Panics with all output if the command cannot be run or fails.
 pub fn run(command: &mut Command) -> String {
     let Output {
         status,
@@ -47,12 +47,12 @@ pub fn run(command: &mut Command) -> String {
     stdout
 }
 
-/// The program while it runs, with a log in JSON. It is killed at the end.
+/// A running program with a JSON log, killed on drop.
 pub struct Started {
     pub child: Child,
     lines: Receiver<String>,
     log: String,
-    /// The line that was waited for last.
+    /// The log line that was waited for last.
     line: Value,
 }
 
@@ -64,7 +64,7 @@ impl Drop for Started {
 }
 
 impl Started {
-    /// Starts it and waits until it logs a message that begins so.
+    /// Starts a program and waits for a log message with this prefix.
     pub fn when(mut command: Command, message: &str) -> Self {
         let mut child = command
             .stdin(Stdio::null())
@@ -75,7 +75,7 @@ impl Started {
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                // Nobody listens any more when the test is over.
+                // The receiver is gone once the test is over.
                 let _ = sender.send(line);
             }
         });
@@ -89,20 +89,20 @@ impl Started {
         started
     }
 
-    /// Waits until it logs a message that begins so.
+    /// Waits for a log message with this prefix.
     pub fn wait_for(&mut self, message: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!("it never said {message}:\n{}", self.log);
+                panic!("{message} was not logged:\n{}", self.log);
             };
             self.log += &line;
             self.log.push('\n');
             let line: Value = serde_json::from_str(&line).unwrap_or_default();
             if line["message"]
                 .as_str()
-                .is_some_and(|said| said.starts_with(message))
+                .is_some_and(|logged| logged.starts_with(message))
             {
                 self.line = line;
                 return;
@@ -110,15 +110,18 @@ impl Started {
         }
     }
 
-    /// A field of the line that was waited for.
+    /// A field of the log line that was waited for last.
     pub fn field(&self, name: &str) -> String {
-        self.line[name].as_str().expect("it has it").to_owned()
+        self.line[name]
+            .as_str()
+            .expect("the field is logged")
+            .to_owned()
     }
 }
 
-/// Waits for something that nobody tells.
+/// Polls a condition until it holds.
 pub fn wait_until(what: &str, is: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is() {
         assert!(Instant::now() < deadline, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(100));

@@ -1,6 +1,6 @@
-//! A stand-in for an account that counts API points in two sliding windows, for tests of polling over time. A script
-//! decides which calls go wrong, and every call is recorded with the time at which it arrived. It shares no code with
-//! the simulator, so that a misunderstanding cannot be on both sides.
+//! A fake account that counts API points in two sliding windows, for tests of polling over time. A script decides which
+//! calls fail. Every call is recorded with its time of arrival. It shares no code with the simulator, so that one
+//! misunderstanding cannot hide in both.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Display, Write as _};
@@ -19,10 +19,10 @@ pub const SERVICE: &str = "getServiceInfo";
 pub const USAGE: &str = "getRawUsageStats";
 pub const READING: &str = "getRateLimitStatus";
 
-/// A quarter of an hour and a day in seconds.
+/// The two windows: 15 minutes and 24 hours, in seconds.
 const WINDOWS: [f64; 2] = [900.0, 86_400.0];
 
-/// How many VPSes share a quota.
+/// Which VPSes share a quota.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scope {
     Vps,
@@ -34,7 +34,7 @@ pub enum Scope {
 pub struct Arrival {
     pub veid: u64,
     pub call: String,
-    /// How many times this VPS got this call before.
+    /// Number of earlier requests for this call by this VPS.
     pub number: u64,
     /// Time since the account opened.
     pub since: Duration,
@@ -44,21 +44,21 @@ pub struct Arrival {
 
 type Script<T> = Box<dyn Fn(&Arrival) -> T + Send + Sync>;
 
-/// How the account behaves.
-pub struct Terms {
+/// Behaviour of the account.
+pub struct Behaviour {
     pub sizes: [u64; 2],
     pub scope: Scope,
     pub cost: fn(&str) -> u64,
-    /// How much faster than the clock its windows move, as the exporter's `--simulator.time-scale`.
+    /// Speed of its windows relative to the clock, as the exporter's `--simulator.time-scale`.
     pub time_scale: f64,
-    /// By how much readings lag behind.
+    /// Delay until a call shows up in `getRateLimitStatus`.
     pub lag: Duration,
     pub latency: Script<Duration>,
-    /// Responses other than the usual ones.
+    /// Overrides the default response.
     pub reply: Script<Option<Reply>>,
 }
 
-impl Default for Terms {
+impl Default for Behaviour {
     fn default() -> Self {
         Self {
             sizes: [1000, 20_000],
@@ -72,7 +72,7 @@ impl Default for Terms {
     }
 }
 
-/// The response to a reading; numbers, or any other JSON.
+/// A response to `getRateLimitStatus`. Takes numbers or any other JSON.
 pub fn reading(quarter: impl Display, day: impl Display) -> Reply {
     Reply::Body(format!(
         "{{\"error\":0,\"remaining_points_15min\":{quarter},\"remaining_points_24h\":{day}}}"
@@ -81,25 +81,25 @@ pub fn reading(quarter: impl Display, day: impl Display) -> Reply {
 
 /// A call that was made.
 #[derive(Clone, Debug)]
-pub struct Made {
+pub struct RecordedCall {
     pub veid: u64,
     pub call: String,
     pub at: Instant,
-    /// When a usual response had been sent, if there was one.
+    /// Time at which the default response was sent, if it was.
     pub succeeded: Option<Instant>,
 }
 
 #[derive(Default)]
-struct Book {
-    made: Mutex<Vec<Made>>,
+struct Record {
+    made: Mutex<Vec<RecordedCall>>,
     changed: Condvar,
 }
 
-/// An account with VPSes 1 to N. It closes when it is dropped.
+/// An account with VPSes 1 to N, closed on drop.
 pub struct Account {
     pub endpoint: String,
     pub vps: u64,
-    book: Arc<Book>,
+    record: Arc<Record>,
     socket: socket2::Socket,
     stop: Option<oneshot::Sender<()>>,
 }
@@ -114,7 +114,7 @@ impl Drop for Account {
 }
 
 impl Account {
-    /// Reserves an address at which connections are refused until it opens.
+    /// Reserves an address that refuses connections until `listen`.
     pub fn closed(vps: u64) -> Self {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
             .expect("there are sockets");
@@ -125,24 +125,24 @@ impl Account {
         Self {
             endpoint: format!("http://{address}/v1"),
             vps,
-            book: Arc::default(),
+            record: Arc::default(),
             socket,
             stop: None,
         }
     }
 
-    pub fn open(vps: u64, terms: Terms) -> Self {
+    pub fn open(vps: u64, behaviour: Behaviour) -> Self {
         let mut account = Self::closed(vps);
-        account.listen(terms, HashMap::new());
+        account.listen(behaviour, HashMap::new());
         account
     }
 
-    /// Opens it on a thread of its own, so that a test may block. `spent` are points already used by VPS.
-    pub fn listen(&mut self, terms: Terms, spent: HashMap<u64, u64>) {
+    /// Starts listening on its own thread, so that a test may block. `spent` holds points already used, by VPS.
+    pub fn listen(&mut self, behaviour: Behaviour, spent: HashMap<u64, u64>) {
         self.socket.listen(1024).expect("it is bound");
         self.socket.set_nonblocking(true).expect("it is a socket");
         let listener = self.socket.try_clone().expect("there are descriptors");
-        let book = self.book.clone();
+        let record = self.record.clone();
         let (stop, stopped) = oneshot::channel::<()>();
         self.stop = Some(stop);
         std::thread::spawn(move || {
@@ -151,10 +151,10 @@ impl Account {
                 .build();
             runtime.expect("there is a runtime").block_on(async {
                 let listener = TcpListener::from_std(listener.into()).expect("it listens");
-                let ledger = Arc::new(Ledger::new(terms, spent));
+                let ledger = Arc::new(Ledger::new(behaviour, spent));
                 let accept = async {
                     while let Ok((stream, _)) = listener.accept().await {
-                        tokio::spawn(answer(stream, ledger.clone(), book.clone()));
+                        tokio::spawn(respond(stream, ledger.clone(), record.clone()));
                     }
                 };
                 tokio::select! {
@@ -178,29 +178,29 @@ impl Account {
         yaml
     }
 
-    pub fn made(&self) -> Vec<Made> {
-        self.book.made.lock().unwrap().clone()
+    pub fn made(&self) -> Vec<RecordedCall> {
+        self.record.made.lock().unwrap().clone()
     }
 
-    /// Waits until the calls made so far are as they should be; `Err` describes them when they are not in time.
+    /// Waits until the recorded calls satisfy `is`. On timeout, `Err` describes the calls.
     pub fn wait_for(
         &self,
         what: &str,
         deadline: Instant,
-        is: impl Fn(&[Made]) -> bool,
+        is: impl Fn(&[RecordedCall]) -> bool,
     ) -> Result<(), String> {
-        let mut made = self.book.made.lock().unwrap();
+        let mut made = self.record.made.lock().unwrap();
         while !is(&made) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(format!("{what} did not happen in time; {}", summary(&made)));
             }
-            made = self.book.changed.wait_timeout(made, left).unwrap().0;
+            made = self.record.changed.wait_timeout(made, left).unwrap().0;
         }
         Ok(())
     }
 
-    /// Waits until each of these VPSes was told live or service info so many times.
+    /// Waits until each of these VPSes got live or service info so many times.
     pub fn wait_for_state(
         &self,
         veids: &RangeInclusive<u64>,
@@ -211,33 +211,33 @@ impl Account {
         self.wait_for(&what, deadline, |made| {
             veids
                 .clone()
-                .all(|veid| states(made, veid).count() >= times)
+                .all(|veid| state_times(made, veid).count() >= times)
         })
     }
 }
 
-/// The name of a VPS in the configuration; none is a part of another.
+/// The name of a VPS in the configuration. No name is a prefix of another.
 pub fn name(veid: u64) -> String {
     format!("vps-{veid:03}")
 }
 
-/// When a VPS was told live or service info.
-pub fn states(made: &[Made], veid: u64) -> impl Iterator<Item = Instant> {
+/// Times at which a VPS got live or service info.
+pub fn state_times(made: &[RecordedCall], veid: u64) -> impl Iterator<Item = Instant> {
     made.iter()
         .filter(move |made| made.veid == veid && [LIVE, SERVICE].contains(&made.call.as_str()))
         .filter_map(|made| made.succeeded)
 }
 
-/// When a VPS got a call.
-pub fn times(made: &[Made], veid: u64, call: &str) -> Vec<Instant> {
+/// Times of arrival of a call of a VPS.
+pub fn times(made: &[RecordedCall], veid: u64, call: &str) -> Vec<Instant> {
     let of = made
         .iter()
         .filter(|made| made.veid == veid && made.call == call);
     of.map(|made| made.at).collect()
 }
 
-/// Calls by name, and the time of the last.
-pub fn summary(made: &[Made]) -> String {
+/// Number of calls by name, and the age of the last.
+pub fn summary(made: &[RecordedCall]) -> String {
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for made in made {
         let count = counts.entry(&made.call).or_default();
@@ -247,7 +247,7 @@ pub fn summary(made: &[Made]) -> String {
     let last = made.last().map(|made| made.at.elapsed());
     let kinds: Vec<_> = counts
         .iter()
-        .map(|(call, (made, well))| format!("{made} {call} ({well} well)"))
+        .map(|(call, (made, succeeded))| format!("{made} {call} ({succeeded} succeeded)"))
         .collect();
     format!(
         "calls: [{}], the last {} s ago",
@@ -256,18 +256,18 @@ pub fn summary(made: &[Made]) -> String {
     )
 }
 
-/// What was spent, and how calls are answered.
+/// Points spent, and the behaviour of the account.
 struct Ledger {
-    terms: Terms,
+    behaviour: Behaviour,
     opened: Instant,
     spent: Mutex<HashMap<u64, Vec<(Instant, u64)>>>,
     numbers: Mutex<HashMap<(u64, String), u64>>,
 }
 
 impl Ledger {
-    fn new(terms: Terms, spent: HashMap<u64, u64>) -> Self {
+    fn new(behaviour: Behaviour, spent: HashMap<u64, u64>) -> Self {
         let opened = Instant::now();
-        let quota = |veid| match terms.scope {
+        let quota = |veid| match behaviour.scope {
             Scope::Vps => veid,
             Scope::Account => 0,
         };
@@ -276,15 +276,15 @@ impl Ledger {
             .map(|(veid, points)| (quota(veid), vec![(opened, points)]));
         Self {
             spent: Mutex::new(spent.collect()),
-            terms,
+            behaviour,
             opened,
             numbers: Mutex::default(),
         }
     }
 
-    /// Spends the points of a call; `Err` when there are not enough of them.
+    /// Spends the points of a call. Returns `Err` if too few are left.
     fn arrive(&self, veid: u64, call: &str, now: Instant) -> Result<Arrival, ()> {
-        let quota = match self.terms.scope {
+        let quota = match self.behaviour.scope {
             Scope::Vps => veid,
             Scope::Account => 0,
         };
@@ -292,16 +292,16 @@ impl Ledger {
         let spent = spent.entry(quota).or_default();
         let left = |spent: &[(Instant, u64)], lag: Duration| {
             [0, 1].map(|window| {
-                let length = Duration::from_secs_f64(WINDOWS[window] / self.terms.time_scale);
+                let length = Duration::from_secs_f64(WINDOWS[window] / self.behaviour.time_scale);
                 let counted = spent.iter().filter(|(at, _)| {
                     let age = now.duration_since(*at);
                     age < length && age >= lag
                 });
                 let sum: u64 = counted.map(|(_, points)| points).sum();
-                self.terms.sizes[window].saturating_sub(sum)
+                self.behaviour.sizes[window].saturating_sub(sum)
             })
         };
-        let cost = (self.terms.cost)(call);
+        let cost = (self.behaviour.cost)(call);
         if left(spent, Duration::ZERO).iter().any(|left| *left < cost) {
             return Err(());
         }
@@ -314,7 +314,7 @@ impl Ledger {
             call: call.to_owned(),
             number: *number - 1,
             since: now - self.opened,
-            left: left(spent, self.terms.lag),
+            left: left(spent, self.behaviour.lag),
         })
     }
 }
@@ -334,7 +334,7 @@ fn usual(arrival: &Arrival) -> Reply {
     }
 }
 
-async fn answer(mut stream: TcpStream, ledger: Arc<Ledger>, book: Arc<Book>) {
+async fn respond(mut stream: TcpStream, ledger: Arc<Ledger>, record: Arc<Record>) {
     let Some((line, body)) = receive(&mut stream).await else {
         return;
     };
@@ -347,21 +347,21 @@ async fn answer(mut stream: TcpStream, ledger: Arc<Ledger>, book: Arc<Book>) {
         .unwrap_or_default();
     let arrival = ledger.arrive(veid, call, now);
     let number = {
-        let mut made = book.made.lock().unwrap();
-        made.push(Made {
+        let mut made = record.made.lock().unwrap();
+        made.push(RecordedCall {
             veid,
             call: call.to_owned(),
             at: now,
             succeeded: None,
         });
-        book.changed.notify_all();
+        record.changed.notify_all();
         made.len() - 1
     };
     let (reply, usual) = match &arrival {
         Err(()) => (Reply::Status(429, ""), false),
         Ok(arrival) => {
-            tokio::time::sleep((ledger.terms.latency)(arrival)).await;
-            match (ledger.terms.reply)(arrival) {
+            tokio::time::sleep((ledger.behaviour.latency)(arrival)).await;
+            match (ledger.behaviour.reply)(arrival) {
                 Some(reply) => (reply, false),
                 None => (usual(arrival), true),
             }
@@ -384,7 +384,7 @@ async fn answer(mut stream: TcpStream, ledger: Arc<Ledger>, book: Arc<Book>) {
     );
     let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
     if usual {
-        book.made.lock().unwrap()[number].succeeded = Some(Instant::now());
-        book.changed.notify_all();
+        record.made.lock().unwrap()[number].succeeded = Some(Instant::now());
+        record.changed.notify_all();
     }
 }

@@ -1,4 +1,4 @@
-//! The program before an account, and what tests of silence ask about the calls that it makes.
+//! The exporter polling a fake account, and helpers for tests that polling never stops.
 
 use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
@@ -6,33 +6,33 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::account::{Account, Arrival, Made, READING, Terms};
+use crate::account::{Account, Arrival, Behaviour, READING, RecordedCall};
 use crate::exporter::{Exporter, config};
 use crate::mock::Reply;
 
 /// All VPSes have live data this soon after the start.
 pub const FIRST_LIVE: Duration = Duration::from_secs(20);
-/// What a busy machine may add to a deadline.
+/// Extra time for a slow machine.
 pub const SLACK: Duration = Duration::from_secs(4);
 
-/// A failed reading is repeated after this, then after twice this, and so on.
+/// Wait after the first failed reading. It doubles with each further failure.
 const READING_BACKOFF: Duration = Duration::from_secs(30);
-/// What waits come to at least when they are varied, so that exporters do not fall into step.
+/// Lower bound of the jitter, as a part of the wait.
 const SHORTEST_PART: f64 = 0.5;
 
-/// What goes wrong with a call; `None` leaves the call alone.
+/// Returns the failure for a call; `None` leaves the call alone.
 pub type Fault = Box<dyn Fn(&Arrival) -> Option<Reply> + Send + Sync>;
 
-/// Terms of an account whose only fault is this.
-pub fn faulty(time_scale: f64, fault: Fault) -> Terms {
-    Terms {
+/// An account with this fault and no other.
+pub fn faulty(time_scale: f64, fault: Fault) -> Behaviour {
+    Behaviour {
         time_scale,
         reply: fault,
-        ..Terms::default()
+        ..Behaviour::default()
     }
 }
 
-/// The exporter before an account.
+/// The exporter polling a fake account.
 pub struct Run {
     pub what: String,
     pub account: Account,
@@ -43,12 +43,12 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn start(what: impl Display, vps: u64, terms: Terms) -> Self {
-        let time_scale = terms.time_scale;
-        Self::before(what, Account::open(vps, terms), time_scale)
+    pub fn start(what: impl Display, vps: u64, behaviour: Behaviour) -> Self {
+        let time_scale = behaviour.time_scale;
+        Self::before(what, Account::open(vps, behaviour), time_scale)
     }
 
-    /// Starts the exporter before an account that is there already.
+    /// Starts the exporter for an existing account.
     pub fn before(what: impl Display, account: Account, time_scale: f64) -> Self {
         let (folder, flag) = config(&account.configuration(""));
         let started = Instant::now();
@@ -64,12 +64,12 @@ impl Run {
         }
     }
 
-    /// Seconds of the account as time of the clock.
+    /// Converts seconds of the account to wall-clock time.
     pub fn scaled(&self, seconds: u64) -> Duration {
         Duration::from_secs(seconds).div_f64(self.time_scale)
     }
 
-    /// Waits until each of these VPSes was told live or service info so many times, until a time after the start.
+    /// Waits until each of these VPSes got live or service info so many times. `within` counts from the start.
     pub fn state(
         &self,
         veids: &RangeInclusive<u64>,
@@ -89,8 +89,8 @@ impl Run {
     }
 }
 
-/// Every account is judged before the test fails, so that one failure does not hide another.
-pub fn all_well(results: impl IntoIterator<Item = Result<(), String>>) {
+/// Reports all failures at once, so that one does not hide another.
+pub fn assert_all_ok(results: impl IntoIterator<Item = Result<(), String>>) {
     let failures: Vec<_> = results.into_iter().filter_map(Result::err).collect();
     assert!(failures.is_empty(), "{failures:#?}");
 }
@@ -99,8 +99,8 @@ pub fn check(what: impl Debug, is: bool) -> Result<(), String> {
     if is { Ok(()) } else { Err(format!("{what:?}")) }
 }
 
-/// The longest time until or between calls other than readings.
-pub fn longest_silence(made: &[Made], from: Instant) -> Duration {
+/// The longest gap before or between calls, not counting readings.
+pub fn longest_silence(made: &[RecordedCall], from: Instant) -> Duration {
     let calls = made
         .iter()
         .filter(|made| made.call != READING)
@@ -110,10 +110,10 @@ pub fn longest_silence(made: &[Made], from: Instant) -> Duration {
     gaps.max().unwrap_or(Duration::MAX)
 }
 
-/// True when waits between readings grow as those after failures do, from 30 s and by factors of two.
+/// Reports whether the gaps between readings double from 30 s on, as after failures.
 pub fn backs_off(readings: &[Instant], time_scale: f64) -> bool {
     let gaps = readings.windows(2).map(|pair| pair[1] - pair[0]);
-    // The waits end at some length, which no test lasts long enough to see.
+    // The backoff has a limit, but no test lasts long enough to reach it.
     let least = |number: u32| READING_BACKOFF.div_f64(time_scale) * 2_u32.pow(number.min(3));
     gaps.zip(0..)
         .all(|(gap, number)| gap >= least(number).mul_f64(SHORTEST_PART))

@@ -1,5 +1,5 @@
-//! The example for Alertmanager, judged by Alertmanager: it is valid, every alert has its receiver, and what a
-//! notification says can be read.
+//! Checks the example configuration with Alertmanager itself: it is valid, every alert has a receiver, and
+//! notifications are readable.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,14 +23,14 @@ const EXAMPLE: &str = "deploy/alertmanager/alertmanager.yml";
 const TEMPLATES: [&str; 2] = ["kiwivm.tmpl", "kiwivm.zh.tmpl"];
 pub const RULES: &str = "deploy/prometheus/rules/kiwivm.yml";
 
-/// An alerting rule as the rule file has it.
+/// An alerting rule of the rule file.
 #[derive(Clone)]
 pub struct Rule {
     pub name: String,
     pub severity: String,
 }
 
-/// Every alerting rule that is shipped.
+/// All shipped alerting rules.
 pub fn rules() -> Vec<Rule> {
     let rules: Value = yaml_serde::from_str(&read(RULES)).expect("it is YAML");
     let groups = rules["groups"].as_array().expect("it is a list");
@@ -49,8 +49,8 @@ pub fn rules() -> Vec<Rule> {
         .collect()
 }
 
-/// The example as it is shipped, and its templates beside it, but what is sent goes to `webhook`: below the receiver's name
-/// what Alertmanager tells. The chat is Discord as well, which is told below `/chat/discord`.
+/// The shipped example, with each receiver replaced by a webhook at `webhook` plus the receiver's name. The chat
+/// receiver also keeps its Discord configuration, with URL `webhook` plus `/chat/discord`.
 pub fn example(webhook: &str) -> Value {
     let mut example: Value = yaml_serde::from_str(&read(EXAMPLE)).expect("it is YAML");
     let receivers = example["receivers"].as_array_mut().expect("it is a list");
@@ -74,23 +74,23 @@ pub fn example(webhook: &str) -> Value {
     example
 }
 
-/// The same, but routes wait a second at most, and not for the morning.
-pub fn hasty_example(webhook: &str) -> Value {
-    fn hasten(route: &mut Value) {
+/// The same, but routes wait at most one second and ignore active times.
+pub fn fast_example(webhook: &str) -> Value {
+    fn shorten_waits(route: &mut Value) {
         let members = route.as_object_mut().expect("it is an object");
         members.insert("group_wait".to_owned(), json!("1s"));
         members.insert("group_interval".to_owned(), json!("1s"));
         members.remove("active_time_intervals");
         if let Some(routes) = members.get_mut("routes").and_then(Value::as_array_mut) {
-            routes.iter_mut().for_each(hasten);
+            routes.iter_mut().for_each(shorten_waits);
         }
     }
     let mut example = example(webhook);
-    hasten(&mut example["route"]);
+    shorten_waits(&mut example["route"]);
     example
 }
 
-/// A running Alertmanager. It is killed when the test is over.
+/// A running Alertmanager, killed on drop.
 pub struct Alertmanager {
     process: Exporter,
     _folder: TempDir,
@@ -98,7 +98,7 @@ pub struct Alertmanager {
 
 impl Alertmanager {
     pub fn start(config: &Value) -> Self {
-        let folder = TempDir::new().expect("there is room");
+        let folder = TempDir::new().expect("disk is writable");
         // JSON is YAML.
         let config = write(folder.path(), "alertmanager.yml", &config.to_string());
         for name in TEMPLATES {
@@ -127,18 +127,22 @@ impl Alertmanager {
     }
 
     pub async fn post(&self, alerts: &[Value]) {
-        let answer = http()
+        let response = http()
             .post(format!("{}/api/v2/alerts", self.url()))
             .header("content-type", "application/json")
             .body(json!(alerts).to_string())
             .send()
             .await
-            .expect("it answers");
-        assert!(answer.status().is_success(), "{:?}", answer.text().await);
+            .expect("it responds");
+        assert!(
+            response.status().is_success(),
+            "{:?}",
+            response.text().await
+        );
     }
 }
 
-/// What amtool says; it must be content.
+/// Output of amtool. Panics if amtool reports an error.
 fn amtool(arguments: &[&str]) -> String {
     let output = Command::new("amtool").args(arguments).output();
     let output = output.expect("amtool, of prometheus-alertmanager, is needed for this test");
@@ -163,7 +167,7 @@ fn amtool_accepts_the_example() {
 }
 
 #[test]
-fn every_alert_reaches_whom_its_severity_calls_for() {
+fn every_alert_is_routed_by_its_severity() {
     for rule in rules() {
         let wanted = match rule.severity.as_str() {
             "critical" => "page",
@@ -181,7 +185,7 @@ fn every_alert_reaches_whom_its_severity_calls_for() {
 }
 
 #[test]
-fn labels_of_the_owner_choose_the_receiver() {
+fn labels_of_the_owner_select_the_receiver() {
     let suspended = "alertname=KiwiVMSuspended";
     let of_vps = ["job=kiwivm", "instance=localhost:10064", "vps=one"];
     for (labels, wanted) in [
@@ -200,7 +204,7 @@ fn labels_of_the_owner_choose_the_receiver() {
             ],
             "digest",
         ),
-        // Of a severity that nobody thought of, and of somebody else.
+        // An unknown severity, and an alert of another exporter.
         (&[suspended, "severity=page"], "chat"),
         (&["alertname=NodeDown", "severity=critical"], "chat"),
     ] {
@@ -212,7 +216,7 @@ fn labels_of_the_owner_choose_the_receiver() {
     }
 }
 
-/// The data of a notification of these numbers of alerts, of which the first are firing.
+/// Template data of a notification with `firing` firing alerts, followed by `resolved` resolved ones.
 fn notification(firing: usize, resolved: usize) -> Value {
     let alert = |index: usize| {
         json!({
@@ -236,7 +240,7 @@ fn notification(firing: usize, resolved: usize) -> Value {
 }
 
 fn rendered(name: &str, data: &Value) -> String {
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("disk is writable");
     amtool(&[
         "template",
         "render",
@@ -255,7 +259,7 @@ fn rendered(name: &str, data: &Value) -> String {
 }
 
 #[test]
-fn a_notification_says_what_happened_and_what_to_do() {
+fn a_notification_states_the_problem_and_the_remedy() {
     let one = notification(1, 0);
     assert_eq!(
         rendered("kiwivm.title", &one),
@@ -274,7 +278,7 @@ fn a_notification_says_what_happened_and_what_to_do() {
 }
 
 #[test]
-fn a_notification_of_many_alerts_has_an_end() {
+fn a_notification_of_many_alerts_is_truncated() {
     let many = notification(300, 2);
     assert_eq!(
         rendered("kiwivm.title", &many),

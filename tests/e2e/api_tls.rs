@@ -1,4 +1,4 @@
-//! TLS on the way to the API: the key goes to a server with a trusted certificate of its name, and to no other.
+//! TLS to the API: the exporter sends the key only to a server with a trusted certificate for its name.
 
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -17,14 +17,14 @@ use crate::exporter::{PROGRAM, config, write};
 
 const KEY: &str = "private_CanaryCanaryCanary012345";
 
-/// A server with this certificate; everything that it receives is in the text.
+/// A server with this certificate. The string collects everything that it receives.
 async fn server(pair: &Pair) -> (u16, Arc<Mutex<String>>) {
     let certificate =
         CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("it is PEM");
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("it is PEM");
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .expect("they fit")
+        .expect("they are compatible")
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .expect("they belong together");
@@ -57,14 +57,14 @@ async fn server(pair: &Pair) -> (u16, Arc<Mutex<String>>) {
     (port, received)
 }
 
-/// Polls the server once, trusting these certificates, and returns what was logged and what the server received.
+/// Polls the server once, trusting these certificates. Returns the log and the bytes that the server received.
 async fn poll(pair: &Pair, trusted: &str) -> (String, String) {
     let (port, received) = server(pair).await;
     let yaml = format!(
         "api: {{endpoint: \"https://127.0.0.1:{port}/v1\"}}\nvps: [{{veid: 1, api_key: {KEY}}}]\n"
     );
     let (_configuration, flag) = config(&yaml);
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("disk is writable");
     let trusted = write(folder.path(), "trusted.pem", trusted);
     let polling = tokio::task::spawn_blocking(move || {
         Command::new(PROGRAM)
@@ -83,20 +83,20 @@ async fn poll(pair: &Pair, trusted: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn only_a_trusted_certificate_of_the_name_gets_the_key() {
+async fn the_key_is_only_sent_to_a_server_with_a_trusted_certificate() {
     let (authority, other) = (Authority::new(), Authority::new());
     let right = authority.issue(&["127.0.0.1"]);
     let (log, received) = poll(&right, &authority.pem()).await;
     assert!(received.contains("POST /v1/get"), "{log}\n{received}");
     for (what, pair, trusted) in [
-        ("of another CA", &right, other.pem()),
+        ("from another CA", &right, other.pem()),
         (
-            "of another name",
+            "for another name",
             &authority.issue(&["api.64clouds.com"]),
             authority.pem(),
         ),
         (
-            "that signed itself",
+            "that is self-signed",
             &self_signed(&["127.0.0.1"]),
             authority.pem(),
         ),

@@ -1,4 +1,4 @@
-//! `backfill` as a user runs it: what the file holds, what the flags choose, and what happens when something fails.
+//! `backfill` as a user runs it: the contents of the file, the flags, and failures.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -8,13 +8,13 @@ use std::time::Instant;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::exporter::{Exporter, PATIENCE, PROGRAM, config, get, http, run};
-use crate::prometheus::{judge, python};
+use crate::exporter::{Exporter, PROGRAM, TIMEOUT, config, get, http, run};
+use crate::prometheus::{check_with, python};
 use crate::simulator::{set_key, simulator};
 
 const KEY: &str = "private_test";
 
-/// Two VPSes with three days of history whose story stands still.
+/// Two VPSes with three days of history, and a halted clock.
 pub struct Account {
     pub simulator: Exporter,
     pub folder: TempDir,
@@ -29,7 +29,7 @@ impl Account {
         for veid in [1_000_001, 1_000_002] {
             assert_eq!(set_key(&simulator, veid).await, KEY);
         }
-        // A halted story brings no new rows: the newest must not grow too old to be seen where the machine is busy.
+        // No new rows arrive while the account is halted. The newest must stay fresh even on a slow machine.
         let (folder, flag) = config(&format!(
             "api: {{endpoint: {}/v1}}\nintervals: {{live: 30s, usage: 30s, points: 30s}}\nstaleness: 1000\nvps:\n\
             - {{name: vps-0001, veid: 1000001, api_key: {KEY}}}\n\
@@ -48,17 +48,17 @@ impl Account {
     pub async fn control(&self, route: &str, body: &str) {
         let url = format!("{}/_simulator/{route}", self.simulator.url);
         let sent = http().post(url).body(body.to_owned()).send().await;
-        assert!(sent.expect("it answers").status().is_success());
+        assert!(sent.expect("it responds").status().is_success());
     }
 
-    /// Usage rows as the API tells them.
+    /// Usage rows as the API returns them.
     pub async fn rows(&self, veid: u64) -> Vec<Value> {
         let url = format!(
             "{}/v1/getRawUsageStats?veid={veid}&api_key={KEY}",
             self.simulator.url
         );
-        let answer: Value = serde_json::from_str(&get(&url).await).expect("it is JSON");
-        answer["data"].as_array().expect("it is a list").clone()
+        let response: Value = serde_json::from_str(&get(&url).await).expect("it is JSON");
+        response["data"].as_array().expect("it is a list").clone()
     }
 
     async fn calls(&self) -> usize {
@@ -77,7 +77,7 @@ impl Account {
         all
     }
 
-    /// Runs it, whatever comes of it: the exit code, and both outputs.
+    /// Runs it. Returns the exit code and both outputs.
     fn run(&self, more: &[&str]) -> (Option<i32>, String, String) {
         let Output {
             status,
@@ -90,14 +90,14 @@ impl Account {
         (status.code(), stdout, stderr)
     }
 
-    /// What it writes when all is well: not a word beside it.
+    /// Runs it and returns stdout. Panics if it fails or writes to stderr.
     pub fn text(&self, more: &[&str]) -> String {
         let (code, text, error) = self.run(more);
         assert_eq!((code, error.as_str()), (Some(0), ""));
         text
     }
 
-    /// It must fail with exit code 1, and these words and no more.
+    /// Expects exit code 1 and exactly this on stderr.
     fn fails(&self, more: &[&str], expected: &str) -> String {
         let (code, text, error) = self.run(more);
         assert_eq!((code, error.as_str()), (Some(1), expected));
@@ -113,13 +113,13 @@ impl Account {
     }
 }
 
-/// The time of a sample.
+/// The timestamp of a sample.
 fn time(line: &str) -> i64 {
     let time = line.rsplit(' ').next().and_then(|time| time.parse().ok());
     time.unwrap_or_else(|| panic!("{line}"))
 }
 
-/// The text with the samples that are wanted.
+/// Keeps the comments and the wanted samples.
 fn only(text: &str, wanted: impl Fn(&str) -> bool) -> String {
     text.lines()
         .filter(|line| line.starts_with('#') || wanted(line))
@@ -143,10 +143,10 @@ assert all(len(f.samples) > 1600 and f.documentation for f in families)
 ";
 
 #[tokio::test]
-async fn the_file_is_openmetrics_whole_families_ascending_and_the_same_in_any_order_of_rows() {
+async fn the_output_is_ordered_openmetrics_for_any_order_of_rows() {
     let account = Account::halted(&[]).await;
     let all = account.text(&["--until=0s", "--label=job=kiwivm"]);
-    judge(&python(), &["-c", PARSE], &all);
+    check_with(&python(), &["-c", PARSE], &all);
     assert!(all.ends_with("\n# EOF\n"));
 
     let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
@@ -177,7 +177,7 @@ async fn the_file_is_openmetrics_whole_families_ascending_and_the_same_in_any_or
 }
 
 #[tokio::test]
-async fn flags_choose_vpses_and_times_and_change_no_value() {
+async fn flags_select_vpses_and_times_without_changing_values() {
     let account = Account::halted(&[]).await;
     let all = account.text(&["--until=0s"]);
     let both = account.text(&["--until=0s", "--vps=vps-0002", "--vps=vps-0001"]);
@@ -211,16 +211,16 @@ async fn flags_choose_vpses_and_times_and_change_no_value() {
 }
 
 #[tokio::test]
-async fn the_output_is_a_file_when_it_is_complete_or_what_is_there() {
+async fn output_goes_to_a_new_file_stdout_or_an_existing_pipe() {
     let account = Account::halted(&[]).await;
     let all = account.text(&[]);
     let path = account.folder.path().join("history.om");
     let output = format!("--output={}", path.display());
-    std::fs::write(&path, "of an earlier run").expect("there is room");
+    std::fs::write(&path, "of an earlier run").expect("disk is writable");
     assert_eq!(account.text(&[&output]), "");
     assert!(std::fs::read_to_string(&path).expect("it is there") == all);
     assert!(account.text(&["--output=-"]) == all);
-    // A pipe here; nothing must take its place.
+    // A pipe in this test. It must not be replaced by a file.
     assert!(account.text(&["--output=/dev/stdout"]) == all);
 
     let mut command = Command::new(PROGRAM);
@@ -240,7 +240,7 @@ async fn the_output_is_a_file_when_it_is_complete_or_what_is_there() {
 }
 
 #[tokio::test]
-async fn on_a_terminal_a_bar_shows_how_far_it_is() {
+async fn a_terminal_shows_a_progress_bar() {
     let account = Account::halted(&[]).await;
     let path = account.folder.path().join("history.om");
     let output = format!("--output={}", path.display());
@@ -256,11 +256,11 @@ async fn on_a_terminal_a_bar_shows_how_far_it_is() {
     assert!(shown.contains("[------------------------] 0 of 2  vps-0001  0 rows"));
     assert!(shown.contains("[############------------] 1 of 2  vps-0002  0 rows"));
     assert!(shown.contains("[########################] 2 of 2  vps-0002  864 rows"));
-    assert!(shown.ends_with("\r\x1b[K"), "it goes away: {shown:?}");
+    assert!(shown.ends_with("\r\x1b[K"), "the bar is erased: {shown:?}");
 }
 
 #[tokio::test]
-async fn a_vps_that_fails_costs_its_own_history_and_the_exit_code() {
+async fn a_failing_vps_loses_only_its_own_history_and_sets_the_exit_code() {
     let account = Account::halted(&[]).await;
     let second = account.text(&["--until=1d", "--vps=vps-0002"]);
     let wrong = "getRawUsageStats of VPS 1000001: the API answered 700005: ";
@@ -305,7 +305,7 @@ async fn a_vps_that_fails_costs_its_own_history_and_the_exit_code() {
 }
 
 #[tokio::test]
-async fn mistakes_are_told_before_any_call() {
+async fn usage_errors_are_reported_before_any_call() {
     let account = Account::halted(&[]).await;
     let calls = account.calls().await;
     account.fails(
@@ -340,7 +340,7 @@ async fn mistakes_are_told_before_any_call() {
 }
 
 #[tokio::test]
-async fn a_signal_leaves_nothing_behind() {
+async fn a_signal_leaves_no_file_behind() {
     let account = Account::halted(&[]).await;
     account
         .control(
@@ -357,18 +357,18 @@ async fn a_signal_leaves_nothing_behind() {
             .stderr(Stdio::piped())
             .spawn()
             .expect("it starts");
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while account.calls().await < calls + 2 {
-            assert!(Instant::now() < deadline, "it asks for a history");
+            assert!(Instant::now() < deadline, "it requests a history");
         }
         let sent = Command::new("kill")
             .args(["-s", signal, &child.id().to_string()])
             .status();
-        assert!(sent.expect("there is kill").success());
+        assert!(sent.expect("kill is installed").success());
         let ended = child.wait_with_output().expect("it ends");
         assert_eq!(ended.status.code(), Some(1));
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(said, "kiwivm_exporter: stopped: nothing was written\n");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(stderr, "kiwivm_exporter: stopped: nothing was written\n");
         assert_eq!(account.names_in_folder(), ["config.yaml"]);
     }
 }

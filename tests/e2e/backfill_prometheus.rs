@@ -1,4 +1,4 @@
-//! History in a real Prometheus: blocks made by promtool, then the live exporter that goes on with the same series.
+//! Backfilled history in a real Prometheus: promtool makes the blocks, then the live exporter continues the series.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::backfill::{Account, unix_now};
-use crate::exporter::{Exporter, PATIENCE, get, write};
+use crate::exporter::{Exporter, TIMEOUT, get, write};
 use crate::prometheus::{Prometheus, create_blocks};
 
 const VEIDS: [u64; 2] = [1_000_001, 1_000_002];
@@ -31,7 +31,7 @@ const COUNTERS: [(&str, &str, &str); 4] = [
     ),
 ];
 
-/// The number of a field of a row or of the truth.
+/// The number in a field of a row or of the simulator's account.
 fn number(value: &Value, field: &str) -> f64 {
     let number = value[field].as_f64();
     number.unwrap_or_else(|| panic!("{field} of {value}"))
@@ -41,7 +41,7 @@ fn at(row: &Value) -> i64 {
     row["timestamp"].as_i64().expect("it is a number")
 }
 
-/// The only value of a query of one series.
+/// The only value of a query that returns one series.
 fn value(result: &[Value]) -> f64 {
     let [series] = result else {
         panic!("one series is expected: {result:?}")
@@ -50,7 +50,7 @@ fn value(result: &[Value]) -> f64 {
     value.parse().expect("it is a number")
 }
 
-/// The samples of a range query of one series.
+/// The samples of a range query that returns one series.
 fn samples(result: &[Value]) -> Vec<(f64, f64)> {
     let [series] = result else {
         panic!("one series is expected: {result:?}")
@@ -66,7 +66,7 @@ fn samples(result: &[Value]) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// What `increase()` makes of samples before it extrapolates: a counter that falls began anew at 0.
+/// `increase()` before extrapolation: a counter that falls was reset to 0.
 #[expect(clippy::float_cmp, reason = "bytes are whole numbers below 2^53")]
 fn increase(samples: &[(f64, f64)]) -> (f64, usize) {
     let steps = samples.windows(2).map(|pair| (pair[0].1, pair[1].1));
@@ -83,11 +83,11 @@ fn increase(samples: &[(f64, f64)]) -> (f64, usize) {
     (sum, resets)
 }
 
-/// Every backfilled sample is the row it was made of, and a day is what the rows of that day add up to.
+/// Every backfilled sample equals its row, and each daily increase equals the sum of the day's rows.
 #[expect(clippy::float_cmp, reason = "bytes are whole numbers below 2^53")]
-async fn the_past_is_that_of_the_rows(prometheus: &Prometheus, rows: &[Value], labels: &str) {
+async fn assert_past_matches_rows(prometheus: &Prometheus, rows: &[Value], labels: &str) {
     let newest = at(rows.last().expect("there are rows"));
-    let told = async |metric: &str| {
+    let stored = async |metric: &str| {
         let range = format!("{metric}{{{labels}}}[5d]");
         samples(&prometheus.query_at(&range, newest).await)
     };
@@ -96,9 +96,9 @@ async fn the_past_is_that_of_the_rows(prometheus: &Prometheus, rows: &[Value], l
         rows.iter().map(sample).collect()
     };
     let cpu = expected(&|row| number(row, "cpu_usage") / 100.0);
-    assert_eq!(told("kiwivm_cpu_usage_ratio").await, cpu);
+    assert_eq!(stored("kiwivm_cpu_usage_ratio").await, cpu);
     let times = expected(&|row| number(row, "timestamp"));
-    assert_eq!(told("kiwivm_usage_timestamp_seconds").await, times);
+    assert_eq!(stored("kiwivm_usage_timestamp_seconds").await, times);
 
     for (metric, field, _) in COUNTERS {
         let mut sum = 0.0;
@@ -107,13 +107,13 @@ async fn the_past_is_that_of_the_rows(prometheus: &Prometheus, rows: &[Value], l
             sum += *value;
             *value = sum;
         }
-        assert_eq!(told(metric).await, sums, "{metric}");
+        assert_eq!(stored(metric).await, sums, "{metric}");
 
         for end in [newest - DAY - 7, newest - DAY / 2, newest] {
             let mut day = rows
                 .iter()
                 .filter(|row| (end - DAY..=end).contains(&at(row)));
-            // The first sample of a range is where its increase begins.
+            // The increase begins after the first sample of the range.
             day.next();
             let rows: f64 = day.map(|row| number(row, field)).sum();
             let over = async |function: &str| {
@@ -124,7 +124,7 @@ async fn the_past_is_that_of_the_rows(prometheus: &Prometheus, rows: &[Value], l
                 over("max_over_time").await - over("min_over_time").await,
                 rows
             );
-            // Extrapolated to the ends of the day, which are less than a row and its jitter away.
+            // Extrapolated to the ends of the day, which are less than one row interval plus jitter away.
             let increase = over("increase").await;
             let most = rows * 86_400.0 / (86_400.0 - 2.0 * 302.0);
             assert!((rows..=most).contains(&increase), "{increase} {rows}");
@@ -132,11 +132,11 @@ async fn the_past_is_that_of_the_rows(prometheus: &Prometheus, rows: &[Value], l
     }
 }
 
-/// The live exporter begins to count at 0, with the rows after the newest that it found. In between there is one reset
-/// of the counters, which `increase()` knows how to take, and no row is missing.
+/// The live exporter starts counting at 0, with the rows after the newest that it found. This makes one counter reset,
+/// which `increase()` handles, and no row is missing.
 #[tokio::test]
 #[expect(clippy::float_cmp, reason = "bytes are whole numbers below 2^53")]
-async fn history_becomes_blocks_and_the_live_exporter_goes_on_with_the_series() {
+async fn the_live_exporter_continues_the_backfilled_series() {
     let account = Account::halted(&["--time-scale=100"]).await;
     let exporter = Exporter::start(&[account.config(), "--simulator.time-scale=100"]);
     exporter
@@ -150,7 +150,7 @@ async fn history_becomes_blocks_and_the_live_exporter_goes_on_with_the_series() 
 
     let label = format!("--label=instance={instance}");
     let history = account.text(&["--until=0s", "--label=job=kiwivm", &label]);
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("disk is writable");
     let file = write(folder.path(), "history.om", &history);
     create_blocks(Path::new(&file), &folder.path().join("data"));
     let prometheus = Prometheus::start_in(folder, &exporter.url);
@@ -158,16 +158,16 @@ async fn history_becomes_blocks_and_the_live_exporter_goes_on_with_the_series() 
         let labels = format!(
             "job=\"kiwivm\",instance=\"{instance}\",veid=\"{veid}\",vps=\"vps-000{number}\""
         );
-        the_past_is_that_of_the_rows(&prometheus, &account.rows(veid).await, &labels).await;
+        assert_past_matches_rows(&prometheus, &account.rows(veid).await, &labels).await;
     }
 
     let before = account.rows(VEIDS[0]).await.len();
     account.control("halt", "false").await;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     while account.rows(VEIDS[0]).await.len() < before + 3 {
         tick.tick().await;
-        assert!(Instant::now() < deadline, "rows follow");
+        assert!(Instant::now() < deadline, "no new rows");
     }
     account.control("halt", "true").await;
     for veid in VEIDS {
@@ -175,13 +175,13 @@ async fn history_becomes_blocks_and_the_live_exporter_goes_on_with_the_series() 
         let newest = number(&truth, "usage_timestamp");
         let query = format!("kiwivm_usage_timestamp_seconds{{veid=\"{veid}\"}}");
         loop {
-            // The last row of the history may be too old to be shown, and the first scrape still to come.
+            // The last row of the history may be too old to be shown, and the first scrape may not have happened yet.
             let shown = prometheus.query_at(&query, unix_now()).await;
             if !shown.is_empty() && value(&shown) >= newest {
                 break;
             }
             tick.tick().await;
-            assert!(Instant::now() < deadline, "the last row arrives");
+            assert!(Instant::now() < deadline, "the last row did not arrive");
         }
         let now = unix_now();
         let first = &account.rows(veid).await[0];

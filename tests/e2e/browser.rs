@@ -1,4 +1,4 @@
-//! A real Chromium without a window, driven over the `WebDriver` protocol.
+//! A headless Chromium, driven over the `WebDriver` protocol.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::exporter::{Exporter, http};
 
-/// Nothing that a test does not ask for: no sandbox, because tests may run as root, and no calls home.
+/// Tests may run as root, hence no sandbox. The browser must not make requests of its own.
 const FLAGS: [&str; 8] = [
     "--headless=new",
     "--no-sandbox",
@@ -19,11 +19,11 @@ const FLAGS: [&str; 8] = [
     "--disable-sync",
 ];
 
-/// A browser with a profile of its own. It is killed when the test is over.
+/// A browser with its own profile, killed on drop.
 pub struct Browser {
     session: String,
     process: Option<u64>,
-    // The driver goes before the profile.
+    // Declared before the profile, so that the driver is dropped first.
     _driver: Exporter,
     _profile: TempDir,
 }
@@ -31,18 +31,18 @@ pub struct Browser {
 impl Browser {
     pub async fn start() -> Self {
         let mut command = Command::new("sh");
-        // It says on standard output where it listens.
+        // It prints its port on standard output.
         command.args(["-c", "exec chromedriver --port=0 >&2"]);
-        let there = Command::new("chromedriver").arg("--version").output();
+        let version = Command::new("chromedriver").arg("--version").output();
         assert!(
-            there.is_ok_and(|output| output.status.success()),
+            version.is_ok_and(|output| output.status.success()),
             "the packages chromium and chromium-driver are needed for this test: there is no chromedriver"
         );
         let driver = Exporter::wait_for_line(command, |line| {
             let port = line.split("successfully on port ").nth(1)?;
             Some(format!("http://127.0.0.1:{}", port.trim_end_matches('.')))
         });
-        let profile = TempDir::new().expect("there is room");
+        let profile = TempDir::new().expect("disk is writable");
         let profile_flag = format!("--user-data-dir={}", profile.path().display());
         let flags: Vec<&str> = FLAGS.into_iter().chain([profile_flag.as_str()]).collect();
         let wanted = json!({"capabilities": {"alwaysMatch": {
@@ -66,19 +66,19 @@ impl Browser {
         self.command("url", &json!({"url": url})).await;
     }
 
-    /// What the body of a function returns.
+    /// Runs a script as the body of a function. Returns its result.
     pub async fn run(&self, script: &str) -> Value {
         let call = json!({"script": script, "args": []});
         self.command("execute/sync", &call).await
     }
 
-    /// A command of the developer tools.
+    /// Runs a command of the developer tools.
     pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
         let call = json!({"cmd": command, "params": parameters});
         self.command("goog/cdp/execute", &call).await
     }
 
-    /// What was logged since this was last asked: of the console (`browser`) or of the network (`performance`).
+    /// Log entries of the console (`browser`) or the network (`performance`) since the last call.
     pub async fn log(&self, kind: &str) -> Vec<Value> {
         let entries = self.command("se/log", &json!({"type": kind})).await;
         entries.as_array().expect("it is a list").clone()
@@ -91,7 +91,7 @@ impl Browser {
             .await;
     }
 
-    /// Shows the page on a medium, `screen` or `print`, to somebody who prefers `light` or `dark`.
+    /// Emulates a medium, `screen` or `print`, and a preferred color scheme, `light` or `dark`.
     pub async fn media(&self, medium: &str, scheme: &str) {
         let preferred = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         let media = json!({"media": medium, "features": preferred});
@@ -105,7 +105,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver alone would leave it behind.
+        // The driver alone would leave the browser running.
         if let Some(process) = self.process {
             let _ = Command::new("kill")
                 .args(["-s", "KILL", &process.to_string()])
@@ -116,10 +116,10 @@ impl Drop for Browser {
 
 async fn post(url: &str, body: &Value) -> Value {
     let request = http().post(url).body(body.to_string());
-    let response = request.send().await.expect("the driver answers");
+    let response = request.send().await.expect("the driver responds");
     let status = response.status();
     let text = response.text().await.expect("it is text");
     assert!(status.is_success(), "{url} {body}: {text}");
-    let mut answer: Value = serde_json::from_str(&text).expect("it is JSON");
-    answer["value"].take()
+    let mut response: Value = serde_json::from_str(&text).expect("it is JSON");
+    response["value"].take()
 }

@@ -1,4 +1,4 @@
-//! Points and state: the real exporter before the real simulator with time running fast, and over restarts.
+//! Budget and state: the real exporter polling the simulator at high speed, and after restarts.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::simulator::simulator;
 
 const LIVE: &str = "getLiveServiceInfo";
 
-/// A configuration for the VPSes of a simulator, who get keys known here.
+/// A configuration for all VPSes of a simulator. Their keys are set to a known one.
 pub async fn configuration(simulator: &Exporter, more: &str) -> String {
     let account: Value =
         serde_json::from_str(&get(&format!("{}/_simulator/account", simulator.url)).await)
@@ -25,7 +25,7 @@ pub async fn configuration(simulator: &Exporter, more: &str) -> String {
             .body(json!({"veid": veid, "api_key": "private_test"}).to_string())
             .send()
             .await;
-        assert!(set.expect("it answers").status().is_success());
+        assert!(set.expect("it responds").status().is_success());
         let _ = writeln!(
             yaml,
             "- {{name: vps-{veid}, veid: {veid}, api_key: private_test}}"
@@ -34,7 +34,7 @@ pub async fn configuration(simulator: &Exporter, more: &str) -> String {
     yaml
 }
 
-/// The least points left in 15 minutes and 24 hours, over the VPSes, as the simulator itself counts.
+/// The fewest points left in 15 minutes and 24 hours over all VPSes, by the simulator's own count.
 pub async fn left(simulator: &Exporter) -> [f64; 2] {
     let account: Value =
         serde_json::from_str(&get(&format!("{}/_simulator/account", simulator.url)).await)
@@ -50,9 +50,9 @@ pub async fn left(simulator: &Exporter) -> [f64; 2] {
     [of(0), of(1)]
 }
 
-/// 20 points a live call, one allowance for all: a day's worth in a few minutes, seen from the account's side.
+/// A live call costs 20 points and all VPSes share one quota. A few minutes cover a day, measured by the account.
 #[tokio::test]
-async fn dear_calls_on_a_shared_account_leave_the_owner_half_of_the_points() {
+async fn expensive_calls_on_a_shared_quota_leave_half_of_the_points() {
     for sliding in [true, false] {
         let mut arguments = vec![
             "--vps=4",
@@ -75,7 +75,7 @@ async fn dear_calls_on_a_shared_account_leave_the_owner_half_of_the_points() {
             .wait_for("the cost is learned and the plan follows", |page| {
                 (points(page, LIVE) - 20.0).abs() < 1.5
                     && page.of("vps-1000001", "kiwivm_running") == Some(1.0)
-                    // Wanted are 2 minutes of the story, 0.4 s.
+                    // The wanted interval of 2 minutes is 0.4 s here.
                     && page
                         .one("kiwivm_poll_interval_seconds", &[("vps", "vps-1000001"), ("call", LIVE)])
                         .is_some_and(|interval| interval > 1.2)
@@ -109,12 +109,12 @@ async fn dear_calls_on_a_shared_account_leave_the_owner_half_of_the_points() {
 }
 
 #[tokio::test]
-async fn allowances_of_their_own_are_found_out() {
+async fn separate_quotas_are_detected() {
     let simulator = simulator(&["--vps=12", "--live.latency=0.01", "--time-scale=60"]);
     let (_folder, flag) = config(&configuration(&simulator, "").await);
     let exporter = Exporter::start(&["--simulator.time-scale=60", &flag]);
     exporter
-        .wait_for("each has its own", |page| {
+        .wait_for("separate quotas are detected", |page| {
             page.one("kiwivm_api_points_shared", &[]) == Some(0.0)
         })
         .await;
@@ -128,7 +128,7 @@ fn calls(mock: &Mock) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_was_known_survives_a_kill_and_nothing_is_asked_twice() {
+async fn data_survive_a_kill_and_are_not_polled_twice() {
     let mock = Mock::start([1]).await;
     let yaml = format!(
         "api: {{endpoint: \"{}\"}}\nstate_file: state.json\nvps:\n- {{name: one, veid: 1, api_key: private_x}}\n",
@@ -137,12 +137,12 @@ async fn what_was_known_survives_a_kill_and_nothing_is_asked_twice() {
     let (folder, flag) = config(&yaml);
     let exporter = Exporter::start(&[&flag]);
     let before = exporter
-        .wait_for("all is known", |page| {
+        .wait_for("all data arrive", |page| {
             page.of("one", "kiwivm_running") == Some(1.0)
                 && page.of("one", "kiwivm_cpu_usage_ratio").is_some()
         })
         .await;
-    // What came after the last write may be lost; the next call brings the next write.
+    // The last write may lack the newest data. The next call triggers the next write.
     let written = || std::fs::read_to_string(folder.path().join("state.json")).unwrap_or_default();
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     while !written().contains("\"memory_available\":") {
@@ -151,8 +151,8 @@ async fn what_was_known_survives_a_kill_and_nothing_is_asked_twice() {
     assert!(!written().contains("private_x"), "no key is in the file");
     exporter.signal("KILL");
     drop(exporter);
-    let asked = calls(&mock).len();
-    // From here on the API says nothing: whatever is shown was remembered.
+    let count = calls(&mock).len();
+    // From here on the API is silent, so all data shown come from the state file.
     mock.reply_to_everything(1, Reply::Hang);
     let exporter = Exporter::start(&[&flag]);
     let after = exporter.scrape().await;
@@ -171,18 +171,18 @@ async fn what_was_known_survives_a_kill_and_nothing_is_asked_twice() {
     let log = exporter.log();
     assert!(log.contains("going on from the state file"), "{log}");
     let mut tick = tokio::time::interval(Duration::from_millis(50));
-    while calls(&mock).len() == asked {
+    while calls(&mock).len() == count {
         tick.tick().await;
     }
-    let repeated = calls(&mock)[asked..].to_vec();
+    let repeated = calls(&mock)[count..].to_vec();
     assert!(
         !repeated.iter().any(|call| call == LIVE),
-        "live data of before are not asked for again at once: {repeated:?}"
+        "live data of the state file are not polled again at once: {repeated:?}"
     );
 }
 
 #[tokio::test]
-async fn plan_shows_calls_points_and_thresholds() {
+async fn plan_prints_calls_points_and_thresholds() {
     let mut yaml = "vps:\n".to_owned();
     for veid in 1..=12 {
         let _ = writeln!(
@@ -201,7 +201,7 @@ async fn plan_shows_calls_points_and_thresholds() {
         text.contains("12 VPSes, taken to share one allowance"),
         "{text}"
     );
-    // At one point a call a VPS wants 720 + 144 + 144 + 96 calls a day; 9500 points are spent of the share of 10000.
+    // At one point a call a VPS wants 720 + 144 + 144 + 96 calls a day. 9500 points of the 10000 can be spent on these.
     assert!(
         text.contains("Wanted intervals are stretched from 9 VPSes on."),
         "{text}"

@@ -1,4 +1,4 @@
-//! Certificates made for a test, and clients that trust them.
+//! Certificates for tests, and clients that trust them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use x509_parser::asn1_rs::{Any, Class, FromDer as _, Tag, ToDer as _};
 
 use crate::exporter::write;
 
-/// One that signed itself and calls itself a CA, as `openssl req -x509` makes them.
+/// A self-signed certificate marked as a CA, like those of `openssl req -x509`.
 pub fn self_signed(names: &[&str]) -> Pair {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).expect("they are names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("there is chance");
+    let key = KeyPair::generate().expect("there is randomness");
     let certificate = params.self_signed(&key).expect("it is complete");
     Pair {
         certificate: certificate.pem(),
@@ -34,13 +34,13 @@ pub fn self_signed(names: &[&str]) -> Pair {
     }
 }
 
-/// A CA of a test.
+/// A CA for tests.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     key: KeyPair,
 }
 
-/// Who the server of a test is.
+/// Server name of the server under test.
 pub fn local() -> ServerName<'static> {
     ServerName::try_from("127.0.0.1").expect("it is an address")
 }
@@ -80,7 +80,7 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.distinguished_name = called(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("there is chance");
+        let key = KeyPair::generate().expect("there is randomness");
         let same = KeyPair::from_pem(&key.serialize_pem()).expect("it is PEM");
         let issuer = CertifiedIssuer::self_signed(params, same).expect("it is complete");
         Self { issuer, key }
@@ -90,7 +90,7 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// For a server or a client of these names.
+    /// A certificate with these names, for a server or a client.
     pub fn issue(&self, names: &[&str]) -> Pair {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).expect("they are names");
@@ -99,7 +99,7 @@ impl Authority {
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
-        let key = KeyPair::generate().expect("there is chance");
+        let key = KeyPair::generate().expect("there is randomness");
         let certificate = params
             .signed_by(&key, &self.issuer)
             .expect("it is complete");
@@ -109,7 +109,7 @@ impl Authority {
         }
     }
 
-    /// The same as version 1, which has no extensions, and so no names: `openssl x509 -req` made them until its version 3.2.
+    /// The same as X.509 version 1, which has no extensions and so no names. `openssl x509 -req` made these before 3.2.
     pub fn issue_version_1(&self) -> Pair {
         let pair = self.issue(&["a.example"]);
         let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes());
@@ -120,7 +120,7 @@ impl Authority {
         let mut fields = signed.data;
         let mut kept = Vec::new();
         while let Ok((rest, field)) = Any::from_der(fields) {
-            // Without the version, [0], and the extensions, [3].
+            // Drop the version, [0], and the extensions, [3].
             if field.class() == Class::Universal {
                 kept.extend_from_slice(&fields[..fields.len() - rest.len()]);
             }
@@ -131,7 +131,7 @@ impl Authority {
             element.to_der_vec().expect("it fits")
         };
         let signed = element(Tag::Sequence, kept);
-        let signature = self.key.sign(&signed).expect("there is chance");
+        let signature = self.key.sign(&signed).expect("there is randomness");
         let algorithm = element(Tag::Sequence, algorithm.data.to_vec());
         let signature = element(Tag::BitString, [vec![0], signature].concat());
         let certificate = element(Tag::Sequence, [signed, algorithm, signature].concat());
@@ -144,7 +144,7 @@ impl Authority {
         }
     }
 
-    /// The same below HTTP, with these versions and suites.
+    /// A TLS connector with these versions and suites.
     pub fn connector(
         &self,
         provider: CryptoProvider,
@@ -154,13 +154,13 @@ impl Authority {
         roots.add(self.issuer.der().clone()).expect("it is a CA");
         let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)
-            .expect("they fit")
+            .expect("they are compatible")
             .with_root_certificates(roots)
             .with_no_client_auth();
         TlsConnector::from(Arc::new(config))
     }
 
-    /// Shakes hands with 127.0.0.1.
+    /// Does a TLS handshake with 127.0.0.1.
     pub async fn connect(&self, address: &str) -> TlsStream<TcpStream> {
         let connector = self.connector(ring::default_provider(), ALL_VERSIONS);
         let stream = TcpStream::connect(address).await.expect("it accepts");
@@ -170,7 +170,7 @@ impl Authority {
             .expect("it speaks TLS")
     }
 
-    /// A client that trusts nobody else.
+    /// A client that trusts only this CA.
     pub fn client(&self) -> ClientBuilder {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let root = Certificate::from_pem(self.pem().as_bytes()).expect("it is PEM");

@@ -1,4 +1,4 @@
-//! The API client against answers of every kind.
+//! The API client with every kind of response.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ async fn call(mock: &Mock, call: Call) -> Response {
 }
 
 #[tokio::test]
-async fn credentials_travel_in_the_body_and_nowhere_else() {
+async fn credentials_are_only_sent_in_the_body() {
     let mock = Mock::start([VEID]).await;
     for each in Call::ALL {
         let response = call(&mock, each).await;
@@ -52,7 +52,7 @@ async fn credentials_travel_in_the_body_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn every_kind_of_bad_answer_has_its_reason_and_its_words() {
+async fn every_kind_of_bad_response_has_its_reason_and_message() {
     let mock = Mock::start([VEID]).await;
     let huge = format!("{{\"x\":\"{}\"}}", "x".repeat(5 << 20));
     let repeats_the_key = format!("{{\"error\":5,\"message\":\"not for {KEY}\"}}");
@@ -102,7 +102,7 @@ async fn every_kind_of_bad_answer_has_its_reason_and_its_words() {
         let error = call(&mock, Call::ServiceInfo)
             .await
             .result
-            .expect_err("it is no answer");
+            .expect_err("it is no usable response");
         assert_eq!(error.reason, reason, "{error}");
         let text = error.to_string();
         assert!(text.contains(words), "{reply:?}: {text}");
@@ -114,7 +114,7 @@ async fn every_kind_of_bad_answer_has_its_reason_and_its_words() {
 }
 
 #[tokio::test]
-async fn a_refusal_tells_when_to_come_again() {
+async fn a_refusal_reports_retry_after() {
     const REFUSED: &str = r#"{"error":429000,"message":"quota exceeded"}"#;
     let mock = Mock::start([VEID]).await;
     for (status, headers, body, reason, seconds) in [
@@ -167,7 +167,7 @@ async fn a_refusal_tells_when_to_come_again() {
             "{error}"
         );
     }
-    // With the status of a refusal it is one, whatever becomes of its body.
+    // A 429 is a refusal even with an unreadable body.
     let cut_off = Reply::Whole(429, "Content-Encoding: gzip\r\n", b"no gzip".to_vec());
     mock.reply(VEID, "getServiceInfo", cut_off);
     let error = call(&mock, Call::ServiceInfo)
@@ -178,7 +178,7 @@ async fn a_refusal_tells_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_a_failed_connection() {
+async fn a_refused_connection_is_a_connect_error() {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
         .expect("there is a port");
@@ -188,18 +188,18 @@ async fn nobody_there_is_a_failed_connection() {
     let response = client(&endpoint)
         .call(Veid(VEID), &key, Call::ServiceInfo, &mut |_| {})
         .await;
-    let error = response.result.expect_err("nobody is there");
+    let error = response.result.expect_err("the connection is refused");
     assert_eq!(error.reason, Reason::Connect, "{error}");
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_speak_tls_is_told_from_one_that_is_not_there() {
+async fn a_peer_that_does_not_speak_tls_is_a_tls_error() {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
         .expect("there is a port");
     let endpoint = format!("https://{}", listener.local_addr().expect("it is bound"));
     tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.expect("somebody comes");
+        let (mut stream, _) = listener.accept().await.expect("a client connects");
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         let _ = stream.read(&mut [0; 4096]).await;
     });
@@ -211,27 +211,27 @@ async fn a_peer_that_does_not_speak_tls_is_told_from_one_that_is_not_there() {
     assert_eq!(error.reason, Reason::Tls, "{error}");
 }
 
-/// A day of rows, one a second, in an order that has nothing to do with their times, compressed.
+/// A day of rows, one a second, in shuffled order, compressed.
 fn shuffled_day() -> Vec<u8> {
     const ROWS: u64 = 86_400;
-    // Steps of a number that shares no factor with the length visit all of them.
+    // A step that shares no factor with the length visits every row.
     let row = |at| format!("{{\"timestamp\":{}}}", 1_790_000_000 + at * 52_711 % ROWS);
     let rows: Vec<_> = (0..ROWS).map(row).collect();
     let body = format!("{{\"data\":[{}],\"error\":0}}", rows.join(","));
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(body.as_bytes())
-        .expect("memory can be written");
-    gzip.finish().expect("memory can be written")
+        .expect("writes to memory succeed");
+    gzip.finish().expect("writes to memory succeed")
 }
 
 #[tokio::test]
-async fn others_have_their_turns_while_a_long_response_is_decoded() {
+async fn decoding_a_long_response_yields_to_other_tasks() {
     let mock = Mock::start([VEID]).await;
     let reply = Reply::Whole(200, "Content-Encoding: gzip\r\n", shuffled_day());
     mock.reply(VEID, "getRawUsageStats", reply);
     let turns = Arc::new(AtomicUsize::new(0));
     let counted = turns.clone();
-    // Test and client share a thread.
+    // The test and the client share a thread, so this loop counts how often the client yields.
     tokio::spawn(async move {
         loop {
             counted.fetch_add(1, Ordering::Relaxed);
@@ -239,7 +239,7 @@ async fn others_have_their_turns_while_a_long_response_is_decoded() {
         }
     });
     let mut reading = UsageReading::new(None, 1_790_100_000.0);
-    // A first response, and one to which all of it is known.
+    // A first response, and one whose rows are all known.
     for _ in 0..2 {
         let (mut rows, mut turn, mut at_a_time, mut most) = (0, 0, 0, 0);
         let key = ApiKey::new(KEY).expect("it is a key");
@@ -255,7 +255,7 @@ async fn others_have_their_turns_while_a_long_response_is_decoded() {
             .await;
         assert!(response.result.is_ok(), "{response:?}");
         assert_eq!(rows, 86_400);
-        // They are 25 bytes each.
+        // The client yields every 16 KiB. A row is 25 bytes.
         assert!(most <= (16 << 10) / 25 + 1, "{most} rows in one turn");
         let history = reading.finish().expect("there are rows");
         assert_eq!(history.totals.rows_ignored, 0);
@@ -264,7 +264,7 @@ async fn others_have_their_turns_while_a_long_response_is_decoded() {
 }
 
 #[test]
-fn only_https_or_loopback() {
+fn the_endpoint_must_be_https_or_loopback() {
     for (endpoint, allowed) in [
         ("https://api.64clouds.com/v1", true),
         ("http://127.0.0.1:1/v1", true),

@@ -1,4 +1,4 @@
-//! Certificates of clients: which are let in, and what is said of the others.
+//! Client certificates: which are accepted, and the log line for the others.
 
 use std::process::Command;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use crate::exporter::{Exporter, write};
 use crate::server::start;
 use crate::tls::{SERVER, Site};
 
-/// Tells whether a client with this certificate is answered.
-pub async fn comes_in(site: &Site, address: &str, pair: Option<&Pair>) -> bool {
+/// Reports whether a client with this certificate gets a response.
+pub async fn is_accepted(site: &Site, address: &str, pair: Option<&Pair>) -> bool {
     let mut client = site.authority.client();
     if let Some(pair) = pair {
         client = client.identity(pair.identity());
     }
     let client = client.build().expect("it is complete");
-    let answer = client.get(format!("https://{address}/")).send().await;
-    answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    let response = client.get(format!("https://{address}/")).send().await;
+    response.is_ok_and(|response| response.status() == StatusCode::OK)
 }
 
 #[tokio::test]
-async fn certificates_of_clients() {
+async fn client_certificates_are_checked_by_policy() {
     let foreign = Authority::new().issue(&["a.example"]);
     let own = self_signed(&["a.example"]);
     for (policy, none, ours, foreigners, self_made) in [
@@ -51,14 +51,14 @@ async fn certificates_of_clients() {
             (Some(&foreign), foreigners),
             (Some(&own), self_made),
         ] {
-            let came = comes_in(&site, &address, pair).await;
-            assert_eq!(came, expected, "{policy}, {}", pair.is_some());
+            let accepted = is_accepted(&site, &address, pair).await;
+            assert_eq!(accepted, expected, "{policy}, {}", pair.is_some());
         }
     }
 }
 
-/// The same by curl, which shows any certificate.
-fn curl_comes_in_with(site: &Site, exporter: &Exporter, pair: &Pair) -> bool {
+/// The same with curl, which sends any certificate.
+fn curl_is_accepted_with(site: &Site, exporter: &Exporter, pair: &Pair) -> bool {
     pair.write(site.path(), "client");
     let output = Command::new("curl")
         .args(["--silent", "--fail", "--noproxy", "*", "--cacert", "ca.pem"])
@@ -66,12 +66,12 @@ fn curl_comes_in_with(site: &Site, exporter: &Exporter, pair: &Pair) -> bool {
         .arg(&exporter.url)
         .current_dir(site.path())
         .output();
-    output.expect("the package curl has it").status.success()
+    output.expect("curl is installed").status.success()
 }
 
-/// A client is told little. The owner finds the reason in the log.
+/// Clients get no details. The owner finds the reason in the log.
 #[tokio::test]
-async fn a_certificate_that_is_refused_is_logged_with_the_reason() {
+async fn a_refused_certificate_is_logged_with_the_reason() {
     let demands = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n";
     let named = format!("{demands}  client_allowed_sans: [b.example]\n");
     let version = "X.509 version 1, and only version 3 is supported";
@@ -116,13 +116,13 @@ async fn a_certificate_that_is_refused_is_logged_with_the_reason() {
         let pair = pair(&site.authority);
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         for _ in 0..3 {
-            assert!(!curl_comes_in_with(&site, &exporter, &pair), "{yaml}");
+            assert!(!curl_is_accepted_with(&site, &exporter, &pair), "{yaml}");
         }
         while !exporter.log().contains("client certificate refused") {
             tick.tick().await;
         }
         let good = site.authority.issue(&["b.example"]);
-        assert!(curl_comes_in_with(&site, &exporter, &good), "{yaml}");
+        assert!(curl_is_accepted_with(&site, &exporter, &good), "{yaml}");
         let log = exporter.log();
         assert!(log.contains(reason), "{yaml}{log}");
         let lines = log.matches("client certificate refused").count();
@@ -131,7 +131,7 @@ async fn a_certificate_that_is_refused_is_logged_with_the_reason() {
 }
 
 #[tokio::test]
-async fn only_clients_with_an_allowed_name() {
+async fn only_clients_with_an_allowed_name_are_accepted() {
     let site = Site::new(&format!(
         "{SERVER}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n  client_allowed_sans: [scraper.example, 192.0.2.7]\n"
     ));
@@ -144,7 +144,7 @@ async fn only_clients_with_an_allowed_name() {
     ] {
         let pair = site.authority.issue(names);
         assert_eq!(
-            comes_in(&site, &address, Some(&pair)).await,
+            is_accepted(&site, &address, Some(&pair)).await,
             expected,
             "{names:?}"
         );

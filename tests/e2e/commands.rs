@@ -1,6 +1,6 @@
-//! `check`, `once`, `healthcheck` and `--config.check` as a user runs them.
+//! The commands `check`, `once`, `healthcheck` and `--config.check` as a user runs them.
 
-use crate::exporter::{Exporter, config, run, run_answered, write};
+use crate::exporter::{Exporter, config, run, run_without_blocking, write};
 use crate::mock::{Mock, Reply, sample};
 use crate::page::Page;
 
@@ -11,8 +11,8 @@ fn yaml(mock: &Mock) -> String {
     )
 }
 
-/// Runs a command while the mock goes on answering on this thread's runtime.
-async fn run_beside(arguments: &[&str]) -> (Option<i32>, String, String) {
+/// Runs a command while the mock keeps responding on this thread's runtime.
+async fn run_with_mock(arguments: &[&str]) -> (Option<i32>, String, String) {
     let arguments: Vec<String> = arguments
         .iter()
         .map(|argument| (*argument).to_owned())
@@ -32,16 +32,16 @@ async fn run_beside(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[tokio::test]
-async fn check_asks_each_vps_once_and_says_which_failed() {
+async fn check_polls_each_vps_once_and_reports_failures() {
     let mock = Mock::start([1, 2]).await;
     let (_folder, flag) = config(&yaml(&mock));
-    let (code, table, _) = run_beside(&["check", &flag]).await;
+    let (code, table, _) = run_with_mock(&["check", &flag]).await;
     assert_eq!(code, Some(0), "{table}");
     assert!(table.contains("vps1.example.com"), "{table}");
     assert_eq!(mock.requests().len(), 2);
 
     mock.reply_to_everything(2, sample("error_auth.json"));
-    let (code, table, error) = run_beside(&[&flag, "check"]).await;
+    let (code, table, error) = run_with_mock(&[&flag, "check"]).await;
     assert_eq!(code, Some(1));
     let row = table
         .lines()
@@ -55,18 +55,18 @@ async fn check_asks_each_vps_once_and_says_which_failed() {
 }
 
 #[tokio::test]
-async fn once_prints_everything_it_could_learn_and_nothing_of_the_process() {
+async fn once_prints_all_data_and_no_process_metrics() {
     let mock = Mock::start([1, 2]).await;
     mock.reply_to_everything(2, Reply::Status(500, ""));
     let (_folder, flag) = config(&yaml(&mock));
-    let (code, text, error) = run_beside(&["once", &flag]).await;
+    let (code, text, error) = run_with_mock(&["once", &flag]).await;
     assert_eq!(code, Some(1), "VPS two has no data: {error}");
     let page = Page::parse(&text);
     assert_eq!(page.of("one", "kiwivm_up"), Some(1.0));
     assert_eq!(page.of("two", "kiwivm_up"), Some(0.0));
     assert!(
         page.of("one", "kiwivm_cpu_usage_ratio").is_some(),
-        "usage was asked for"
+        "usage was polled"
     );
     assert!(
         page.one(
@@ -93,24 +93,24 @@ async fn once_prints_everything_it_could_learn_and_nothing_of_the_process() {
     assert_eq!(
         page.of("one", "kiwivm_network_receive_bytes_total"),
         None,
-        "0 at every run would read as no traffic"
+        "a counter of 0 at every run would look like no traffic"
     );
 }
 
 #[tokio::test]
-async fn healthcheck_follows_the_exporter() {
+async fn healthcheck_reports_the_state_of_the_exporter() {
     let exporter = Exporter::start(&["--demo"]);
     let flag = exporter.url.replace("http://", "--web.listen-address=");
-    let (code, ..) = run_beside(&["healthcheck", &flag]).await;
+    let (code, ..) = run_with_mock(&["healthcheck", &flag]).await;
     assert_eq!(code, Some(0));
     drop(exporter);
-    let (code, _, error) = run_beside(&["healthcheck", &flag]).await;
+    let (code, _, error) = run_with_mock(&["healthcheck", &flag]).await;
     assert_eq!(code, Some(1));
     assert!(error.starts_with("kiwivm_exporter: 127.0.0.1:"), "{error}");
 }
 
 #[test]
-fn config_check_says_what_is_there_or_what_is_wrong() {
+fn config_check_prints_a_summary_or_the_error() {
     let (folder, flag) = config("vps: [{name: one, veid: 1, api_key_file: one.key}]\n");
     let wrong = run(&["--config.check", &flag]);
     assert_eq!(wrong.status.code(), Some(1));
@@ -126,14 +126,14 @@ fn config_check_says_what_is_there_or_what_is_wrong() {
 }
 
 #[test]
-fn wrong_usage_is_exit_code_2() {
+fn usage_errors_exit_with_code_2() {
     assert_eq!(run(&["--nope"]).status.code(), Some(2));
     assert_eq!(run(&["--version"]).status.code(), Some(0));
 }
 
 #[tokio::test]
-async fn commands_ask_the_demo() {
-    // One VPS of the demo is locked, and the key of another is wrong: that is what they say.
+async fn commands_poll_the_demo() {
+    // Each fails, because one VPS of the demo is locked and the key of another is wrong.
     for (command, code, words) in [
         (
             "check",
@@ -148,7 +148,7 @@ async fn commands_ask_the_demo() {
             "kiwivm_network_receive_bytes_total{veid=\"1000001\",vps=\"healthy\"",
         ),
     ] {
-        let output = run_answered(&[command, "--demo"]).await;
+        let output = run_without_blocking(&[command, "--demo"]).await;
         let (out, error) = (
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),

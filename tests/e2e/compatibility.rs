@@ -1,4 +1,4 @@
-//! The names of other exporters, as they are asked for, scraped and judged.
+//! Compatibility names of other exporters: configured, scraped and validated.
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use kiwivm_exporter::exposition::compatibility::metrics_of;
 use crate::exporter::{Exporter, config, write};
 use crate::mock::Mock;
 use crate::page::Page;
-use crate::prometheus::{judge, page_as, python};
+use crate::prometheus::{check_with, page_as, python};
 
 const PARSE_OPENMETRICS: &str = "\
 import sys
@@ -40,7 +40,7 @@ fn is_foreign(series: &str) -> bool {
     foreign().any(|foreign| foreign == name)
 }
 
-/// promtool must be able to read the page. It may find fault with names only that are not ours to choose.
+/// Checks that promtool can parse the page. It may only report names that other exporters chose.
 fn assert_readable(page: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -53,11 +53,11 @@ fn assert_readable(page: &str) {
     stdin.write_all(page.as_bytes()).expect("it reads");
     drop(stdin);
     let output = promtool.wait_with_output().expect("it ends");
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).expect("it is text");
-    for line in said.lines() {
+    let report = String::from_utf8([output.stdout, output.stderr].concat()).expect("it is text");
+    for line in report.lines() {
         assert!(line.split(' ').next().is_some_and(is_foreign), "{line}");
     }
-    // It does not mind a series that is there twice; Prometheus does.
+    // promtool accepts duplicate series; Prometheus does not.
     let mut series = HashSet::new();
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let (name, _) = line.rsplit_once(' ').expect("it is a sample");
@@ -66,9 +66,9 @@ fn assert_readable(page: &str) {
 }
 
 #[tokio::test]
-async fn other_names_come_and_go_with_the_configuration() {
+async fn compatibility_names_follow_the_configuration() {
     let mock = Mock::start([1, 2]).await;
-    // Both are the same machine by host name and address: their series must not be the same.
+    // Both VPSes have the same host name and address. Their series must still differ.
     let (folder, flag) = config(&yaml(&mock, "[]"));
     let exporter = Exporter::start(&[&flag]);
     let page = exporter
@@ -94,7 +94,7 @@ async fn other_names_come_and_go_with_the_configuration() {
     let text = page_as(&exporter, "text/plain").await;
     assert_readable(&text);
     let openmetrics = page_as(&exporter, "application/openmetrics-text").await;
-    judge(&python(), &["-c", PARSE_OPENMETRICS], &openmetrics);
+    check_with(&python(), &["-c", PARSE_OPENMETRICS], &openmetrics);
 
     let second = Page::parse(&exporter.get("/metrics?vps=two").await);
     let requests = |veid| [("veid", veid)];
@@ -124,7 +124,7 @@ fn promtool_reads_the_golden_page() {
 }
 
 #[tokio::test]
-async fn once_prints_them_too() {
+async fn once_prints_compatibility_names() {
     let mock = Mock::start([1, 2]).await;
     let (_folder, flag) = config(&yaml(&mock, "[bandwagonhost_cloud_exporter]"));
     let arguments = ["once".to_owned(), flag];

@@ -1,5 +1,5 @@
-//! Every page that the exposition is held to, read by those who read it: Python's parsers and Prometheus. And each
-//! client gets a format that it can read.
+//! Golden pages parsed by their consumers, Python's parsers and Prometheus, and the content negotiation with common
+//! clients.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,15 +10,15 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-use crate::exporter::{Exporter, PATIENCE, http};
+use crate::exporter::{Exporter, TIMEOUT, http};
 use crate::mock::receive;
 use crate::page::Page;
-use crate::prometheus::{Prometheus, judge, python};
+use crate::prometheus::{Prometheus, check_with, python};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Ends well when the parser finds as many samples as the page has lines with samples.
+/// Succeeds if the parser finds as many samples as the page has sample lines.
 const PARSE: &str = "\
 import sys
 from prometheus_client.PARSER import text_string_to_metric_families
@@ -27,13 +27,13 @@ lines = [line for line in page.splitlines() if not line.startswith('#')]
 assert sum(len(f.samples) for f in text_string_to_metric_families(page)) == len(lines) > 10
 ";
 
-/// Python's parser of a format has nothing to say about a page.
+/// Parses a page with Python's parser for its format.
 fn parse(content_type: &str, page: &str) {
     let parser = match content_type {
         OPENMETRICS => "openmetrics.parser",
         _ => "parser",
     };
-    judge(&python(), &["-c", &PARSE.replace("PARSER", parser)], page);
+    check_with(&python(), &["-c", &PARSE.replace("PARSER", parser)], page);
 }
 
 /// Every golden page with its content type.
@@ -51,7 +51,7 @@ fn golden_pages() -> Vec<(&'static str, String)> {
     pages
 }
 
-/// Serves one page to whoever asks; its address.
+/// Serves one page to every client. Returns the address.
 async fn serve(content_type: &'static str, page: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -60,11 +60,11 @@ async fn serve(content_type: &'static str, page: String) -> String {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             if receive(&mut stream).await.is_some() {
-                let answer = format!(
+                let response = format!(
                     "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
                     page.len()
                 );
-                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.write_all(response.as_bytes()).await;
             }
         }
     });
@@ -78,7 +78,7 @@ fn python_reads_every_golden_page() {
     }
 }
 
-/// Names and values: labels are written otherwise by Prometheus.
+/// Sorted names and values. Labels are left out, because Prometheus writes them differently.
 fn sorted(mut samples: Vec<(String, String)>) -> Vec<(String, String)> {
     samples.sort_unstable();
     samples
@@ -105,7 +105,7 @@ fn of_prometheus(samples: &[Value]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn prometheus_holds_every_sample_of_every_golden_page() {
+async fn prometheus_stores_every_sample_of_every_golden_page() {
     let mut jobs = String::new();
     let mut pages = Vec::new();
     for (index, (content_type, page)) in golden_pages().into_iter().enumerate() {
@@ -116,10 +116,10 @@ async fn prometheus_holds_every_sample_of_every_golden_page() {
         );
         pages.push(page);
     }
-    let nobody = serve(TEXT, String::new()).await;
-    let folder = TempDir::new().expect("there is room");
-    let prometheus = Prometheus::start_with(folder, &nobody, &jobs);
-    let deadline = Instant::now() + PATIENCE;
+    let empty = serve(TEXT, String::new()).await;
+    let folder = TempDir::new().expect("disk is writable");
+    let prometheus = Prometheus::start_with(folder, &empty, &jobs);
+    let deadline = Instant::now() + TIMEOUT;
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     for (index, page) in pages.iter().enumerate() {
         let up = format!("up{{job=\"golden-{index}\"}} == 1");
@@ -127,7 +127,7 @@ async fn prometheus_holds_every_sample_of_every_golden_page() {
             assert!(Instant::now() < deadline, "{index} is not scraped");
             tick.tick().await;
         }
-        // What Prometheus adds to each target of its own.
+        // Without the series that Prometheus adds to each target.
         let held = prometheus
             .query(&format!(
                 "{{job=\"golden-{index}\", __name__!~\"up|scrape_.*\"}}"
@@ -137,7 +137,7 @@ async fn prometheus_holds_every_sample_of_every_golden_page() {
     }
 }
 
-/// Who asks how, and what it gets.
+/// Client, its Accept header, and the expected content type.
 const CLIENTS: [(&str, Option<&str>, &str); 9] = [
     (
         "Prometheus 2.42",
@@ -166,7 +166,7 @@ const CLIENTS: [(&str, Option<&str>, &str); 9] = [
         OPENMETRICS,
     ),
     (
-        "Grafana Alloy, which scrapes with the code of Prometheus and asks for names it knows",
+        "Grafana Alloy, which scrapes with the code of Prometheus and requests legacy names",
         Some(
             "application/openmetrics-text;version=1.0.0;escaping=underscores;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=underscores;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
         ),
@@ -189,10 +189,10 @@ const CLIENTS: [(&str, Option<&str>, &str); 9] = [
 ];
 
 #[tokio::test]
-async fn each_client_gets_what_it_can_read() {
+async fn each_client_gets_a_supported_format() {
     let exporter = Exporter::start(&["--demo"]);
     for (client, accept, content_type) in CLIENTS {
-        // Neither a browser nor curl --compressed may get a page whose encoding is not told.
+        // Compressed responses must be labelled: browsers and curl --compressed rely on it.
         for encoding in ["identity", "gzip, deflate, br, zstd"] {
             let mut request = http()
                 .get(format!("{}/metrics", exporter.url))
@@ -200,7 +200,7 @@ async fn each_client_gets_what_it_can_read() {
             if let Some(accept) = accept {
                 request = request.header("accept", accept);
             }
-            let response = request.send().await.expect("it answers");
+            let response = request.send().await.expect("it responds");
             let header = |name| {
                 let value = response.headers().get(name)?;
                 Some(value.to_str().expect("it is text").to_owned())
@@ -211,8 +211,12 @@ async fn each_client_gets_what_it_can_read() {
                 "{client}"
             );
             let gzip = encoding != "identity";
-            let told = header("content-encoding");
-            assert_eq!(told.as_deref(), gzip.then_some("gzip"), "{client}");
+            let content_encoding = header("content-encoding");
+            assert_eq!(
+                content_encoding.as_deref(),
+                gzip.then_some("gzip"),
+                "{client}"
+            );
             assert!(header("vary").is_some_and(|vary| vary.contains("Accept-Encoding")));
             let body = response.bytes().await.expect("it ends");
             let page = if gzip {

@@ -1,4 +1,4 @@
-//! The API client against peers that close connections or fall silent.
+//! The API client against peers that close connections or go silent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,7 +48,7 @@ async fn respond(stream: &mut TcpStream) {
     stream.write_all(&response).await.expect("the client reads");
 }
 
-/// Serves so many requests on each connection, and closes it when it has read one more.
+/// Serves so many requests on each connection. Closes it after reading one more.
 async fn closes_after(requests: usize) -> (String, Arc<AtomicUsize>) {
     let (listener, address) = listen().await;
     let count = Arc::new(AtomicUsize::new(0));
@@ -73,7 +73,7 @@ async fn closes_after(requests: usize) -> (String, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_closed_is_no_failure() {
+async fn a_closed_idle_connection_is_not_a_failure() {
     let (endpoint, count) = closes_after(2).await;
     let client = client(&endpoint, None);
     let mut sent = 0;
@@ -87,7 +87,7 @@ async fn a_connection_that_the_server_closed_is_no_failure() {
 }
 
 #[tokio::test]
-async fn several_connections_that_the_server_closed_cost_one_request_each() {
+async fn each_closed_idle_connection_costs_one_request() {
     let (endpoint, count) = closes_after(1).await;
     let client = client(&endpoint, None);
     for _ in 0..3 {
@@ -100,10 +100,10 @@ async fn several_connections_that_the_server_closed_cost_one_request_each() {
     assert!(count.load(Ordering::Relaxed) > 12, "no connection was kept");
 }
 
-/// A call that begins a connection of its own takes over one that another call leaves meanwhile. The server is in another
-/// thread, so that this happens by chance, and closes what is idle after a while.
+/// A call that opens a connection may take over one that another call frees meanwhile. The server runs in another
+/// thread to make this likely, and closes idle connections after a while.
 #[tokio::test]
-async fn calls_that_take_over_the_connections_of_others_do_not_fail() {
+async fn calls_on_reused_connections_do_not_fail() {
     let (sender, endpoint) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -113,7 +113,7 @@ async fn calls_that_take_over_the_connections_of_others_do_not_fail() {
             let (listener, address) = listen().await;
             sender
                 .send(format!("http://{address}/v1"))
-                .expect("somebody waits");
+                .expect("the receiver exists");
             for number in 0_u64.. {
                 let Ok((mut stream, _)) = listener.accept().await else {
                     return;
@@ -145,7 +145,7 @@ async fn calls_that_take_over_the_connections_of_others_do_not_fail() {
 }
 
 #[tokio::test]
-async fn a_new_connection_that_the_server_closes_is_a_failure() {
+async fn a_closed_new_connection_is_a_failure() {
     let (endpoint, count) = closes_after(0).await;
     let response = call(&client(&endpoint, None), Call::ServiceInfo).await;
     assert_eq!((response.requests, count.load(Ordering::Relaxed)), (1, 1));
@@ -154,7 +154,7 @@ async fn a_new_connection_that_the_server_closes_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_history_leaves_no_connection_behind() {
+async fn a_usage_call_closes_its_connection() {
     let (listener, address) = listen().await;
     let client = client(&format!("http://{address}/v1"), None);
     let server = async {
@@ -169,7 +169,7 @@ async fn a_history_leaves_no_connection_behind() {
     assert_eq!(closed.expect("it ends"), 0);
 }
 
-/// Accepts connections, and says `words` after the first bytes on each.
+/// Accepts connections and sends `words` after the first bytes on each, then nothing.
 async fn silent_after(words: &'static str) -> String {
     let (listener, address) = listen().await;
     tokio::spawn(async move {
@@ -189,15 +189,15 @@ async fn silent_after(words: &'static str) -> String {
     address
 }
 
-/// A port that answers no more connections, because those that nobody accepts are too many.
-fn deaf() -> (Socket, Vec<Socket>, String) {
+/// A port that accepts no more connections because its backlog is full.
+fn port_with_full_backlog() -> (Socket, Vec<Socket>, String) {
     let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("there is a socket");
     let listener = socket();
     let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
     listener.bind(&any.into()).expect("there is a port");
     listener.listen(BACKLOG).expect("it is bound");
     let address = listener.local_addr().expect("it is bound");
-    // One more than the backlog is taken, and some systems round it up.
+    // The kernel queues one more than the backlog, and some systems round it up.
     let waiting = (0..8).map(|_| {
         let waiting = socket();
         waiting.set_nonblocking(true).expect("it can be set");
@@ -210,18 +210,18 @@ fn deaf() -> (Socket, Vec<Socket>, String) {
 }
 
 #[tokio::test]
-async fn a_time_out_says_what_was_silent_and_blames_the_node_for_nothing_else() {
+async fn a_timeout_names_the_silent_leg_and_the_node_only_if_it_may_be_at_fault() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{";
-    let (_listener, _waiting, deaf) = deaf();
+    let (_listener, _waiting, port_with_full_backlog) = port_with_full_backlog();
     let silent = silent_after("").await;
-    let begins = silent_after(HEAD).await;
+    let partial = silent_after(HEAD).await;
     let tunnel = silent_after("HTTP/1.1 200 OK\r\n\r\n").await;
     let behind = |proxy: &str| client("https://api.invalid/v1", Some(&format!("http://{proxy}")));
     let direct = |scheme: &str, address: &str| client(&format!("{scheme}://{address}/v1"), None);
     let (live, info) = (Call::LiveServiceInfo, Call::ServiceInfo);
     let cases = [
         (
-            direct("http", &deaf),
+            direct("http", &port_with_full_backlog),
             live,
             Leg::Connection,
             "no connection to the API within 5 s",
@@ -239,7 +239,7 @@ async fn a_time_out_says_what_was_silent_and_blames_the_node_for_nothing_else() 
             "proxy gave no connection within 5 s (check api.proxy)",
         ),
         (
-            behind(&deaf),
+            behind(&port_with_full_backlog),
             live,
             Leg::Proxy,
             "proxy gave no connection within 5 s (check api.proxy)",
@@ -263,7 +263,7 @@ async fn a_time_out_says_what_was_silent_and_blames_the_node_for_nothing_else() 
             "no byte of a response within 30 s (the node may be busy)",
         ),
         (
-            direct("http", &begins),
+            direct("http", &partial),
             info,
             Leg::Body,
             "did not end, within 15 s (the line is slow",
@@ -272,7 +272,7 @@ async fn a_time_out_says_what_was_silent_and_blames_the_node_for_nothing_else() 
     let calls = cases.iter().map(|(client, which, ..)| call(client, *which));
     let responses = futures_util::future::join_all(calls).await;
     for ((_, _, leg, words), response) in cases.iter().zip(responses) {
-        let error: CallError = response.result.expect_err("nothing came");
+        let error: CallError = response.result.expect_err("the peer is silent");
         assert_eq!(
             (error.reason, error.silent),
             (Reason::Timeout, Some(*leg)),

@@ -1,4 +1,4 @@
-//! The written past of the demo's account: in order, and the truth of the account.
+//! The generated history of the demo's account: ordered, and consistent with the account.
 
 #[path = "../demo_history/history/mod.rs"]
 pub mod history;
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use kiwivm_exporter::simulator::Simulator;
 use serde_json::Value;
 
-use crate::prometheus::{judge, python};
+use crate::prometheus::{check_with, python};
 use history::History;
 
 const END: i64 = 1_790_000_000;
@@ -34,11 +34,11 @@ fn written() -> (String, Simulator) {
         only: Vec::new(),
     };
     let mut text = Vec::new();
-    let account = history.write(&mut text).expect("memory takes it");
+    let account = history.write(&mut text).expect("writes to memory succeed");
     (String::from_utf8(text).expect("it is text"), account)
 }
 
-/// The samples by series, in the order in which they stand there.
+/// The samples by series, in file order.
 fn samples(text: &str) -> HashMap<&str, Vec<(i64, f64)>> {
     let mut samples = HashMap::<_, Vec<_>>::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -65,12 +65,12 @@ fn of<'a>(
 }
 
 #[test]
-fn the_past_is_in_order_and_ends_as_the_account_is() {
+fn the_history_is_ordered_and_ends_at_the_state_of_the_account() {
     let (text, account) = written();
-    // The parser takes the second sample of a bucket for a repetition of the first.
+    // The parser takes the second sample of a bucket for a duplicate of the first.
     let parsed = |line: &&str| !line.contains("kiwivm_poll_duration_seconds");
     let parsed: Vec<_> = text.lines().filter(parsed).collect();
-    judge(&python(), &["-c", PARSE], &(parsed.join("\n") + "\n"));
+    check_with(&python(), &["-c", PARSE], &(parsed.join("\n") + "\n"));
     let samples = samples(&text);
     for (series, samples) in &samples {
         let times = samples.iter().map(|(time, _)| time);
@@ -91,15 +91,19 @@ fn the_past_is_in_order_and_ends_as_the_account_is() {
         if ["locked", "wrong-key"].contains(&of.name.as_str()) {
             continue;
         }
-        let answer = account.answer(of.veid, &of.api_key, "getServiceInfo", END_SECONDS);
-        let truth: Value = serde_json::from_str(&answer.expect("it answers")).expect("it is JSON");
+        let response = account.answer(of.veid, &of.api_key, "getServiceInfo", END_SECONDS);
+        let truth: Value =
+            serde_json::from_str(&response.expect("it responds")).expect("it is JSON");
         let name = of.name.as_str();
         let number = |field: &str| truth[field].as_f64().expect("it is a number");
         let multiplier = number("monthly_data_multiplier");
-        let used = last("kiwivm_bandwidth_used_bytes", name).expect("it is told");
-        // What was polled last is up to 20 minutes old.
-        let is = number("data_counter") * multiplier;
-        assert!(used <= is && used > is * 0.99, "{name}: {used} {is}");
+        let used = last("kiwivm_bandwidth_used_bytes", name).expect("it is reported");
+        // The last poll was up to 20 minutes ago.
+        let actual = number("data_counter") * multiplier;
+        assert!(
+            used <= actual && used > actual * 0.99,
+            "{name}: {used} {actual}"
+        );
         let reset = last("kiwivm_bandwidth_reset_timestamp_seconds", name);
         assert_eq!(reset, Some(number("data_next_reset")), "{name}");
         let suspended = truth["suspended"]
@@ -134,7 +138,7 @@ fn the_past_is_in_order_and_ends_as_the_account_is() {
             .filter(|pair| pair[0].1.to_bits() != pair[1].1.to_bits())
             .count()
     };
-    // Throttled six times a day.
+    // The demo throttles it six times a day.
     assert!(changes("kiwivm_cpu_throttled", "throttled") >= 4 * 10);
     assert_eq!(changes("kiwivm_suspended", "suspended"), 1);
     assert!(changes("kiwivm_disk_used_bytes", "openvz") > 80);

@@ -1,4 +1,4 @@
-//! A Prometheus that knows the past days of the demo's account, and scrapes the demo, which goes on with the series.
+//! A Prometheus with the past days of the demo's account. It scrapes the demo, which continues the series.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -9,10 +9,10 @@ use kiwivm_exporter::commands::simulate::unix_now;
 use tempfile::TempDir;
 
 use crate::demo_history::history::History;
-use crate::exporter::{Exporter, PATIENCE};
-use crate::prometheus::{Prometheus, create_blocks, everything_was_asked_for};
+use crate::exporter::{Exporter, TIMEOUT};
+use crate::prometheus::{Prometheus, create_blocks, every_call_was_made};
 
-/// Job `kiwivm`, instance `demo`, past and present.
+/// Series of job `kiwivm` and instance `demo`, past and present.
 pub struct DemoPrometheus {
     pub prometheus: Prometheus,
     _exporter: Exporter,
@@ -21,10 +21,10 @@ pub struct DemoPrometheus {
 }
 
 impl DemoPrometheus {
-    /// So many days of past in steps of 5 minutes, and these rule files, evaluated every second. Comes back when
-    /// everything was asked for and scraped once. A day takes seconds.
+    /// Loads so many days of history in steps of 5 minutes and evaluates these rule files every second. Returns once
+    /// every call was made and scraped. A day takes seconds.
     pub async fn start(days: u32, rules: &[PathBuf]) -> Self {
-        let folder = TempDir::new().expect("there is room");
+        let folder = TempDir::new().expect("disk is writable");
         #[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
         let end = unix_now() as i64;
         let file = folder.path().join("history.om");
@@ -35,10 +35,10 @@ impl DemoPrometheus {
             std::fs::remove_file(&file).expect("it is ours");
         });
         written.await.expect("it does not panic");
-        // Its account is as at the end of the history. Its time is fast, but for transfer and resets.
+        // The demo's account starts where the history ends. Its time is fast, except for transfer and resets.
         let exporter = Exporter::start(&["--demo"]);
         exporter
-            .wait_for("everything was asked for", everything_was_asked_for)
+            .wait_for("every call was made", every_call_was_made)
             .await;
         let prometheus = Prometheus::start_with(folder, &exporter.url, &more(rules));
         let demo = Self {
@@ -52,11 +52,11 @@ impl DemoPrometheus {
 
     async fn is_scraped(&self) {
         let query = format!("timestamp(up{{instance=\"demo\"}}) > {}", self.end);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         while self.prometheus.query(&query).await.is_empty() {
             tick.tick().await;
-            assert!(Instant::now() < deadline, "the exporter is scraped");
+            assert!(Instant::now() < deadline, "the exporter was not scraped");
         }
     }
 }
@@ -72,11 +72,11 @@ fn write_history(days: u32, end: i64, file: &Path) {
         only: Vec::new(),
     };
     let mut out = BufWriter::new(File::create_new(file).expect("it is not there"));
-    history.write(&mut out).expect("there is room");
-    out.flush().expect("there is room");
+    history.write(&mut out).expect("disk is writable");
+    out.flush().expect("disk is writable");
 }
 
-/// The name of the instance, which follows the target of the only job, and the rules.
+/// Relabels the instance of the only target, and adds the rule files.
 fn more(rules: &[PathBuf]) -> String {
     let rules: Vec<_> = rules
         .iter()
@@ -93,10 +93,10 @@ mod tests {
     use crate::exporter::write;
     use serde_json::Value;
 
-    /// The number of the only series of an answer.
-    fn number(answer: &[Value]) -> f64 {
-        let [series] = answer else {
-            panic!("one series is expected: {answer:?}")
+    /// The value of a response with one series.
+    fn number(result: &[Value]) -> f64 {
+        let [series] = result else {
+            panic!("one series is expected: {result:?}")
         };
         let number = series["value"][1]
             .as_str()
@@ -108,8 +108,8 @@ mod tests {
         "kiwivm_bandwidth_used_bytes{vps=\"nearly-used-up\"} / kiwivm_bandwidth_allowance_bytes";
 
     #[tokio::test]
-    async fn the_demo_goes_on_with_its_past() {
-        let folder = TempDir::new().expect("there is room");
+    async fn the_demo_continues_its_history() {
+        let folder = TempDir::new().expect("disk is writable");
         let rules = "groups: [{name: a, rules: [{record: \"vps:up:sum\", expr: \"sum by (vps) (kiwivm_up)\"}]}]";
         let rules = write(folder.path(), "rules.yml", rules);
         let demo = DemoPrometheus::start(1, &[rules.into()]).await;
@@ -127,7 +127,7 @@ mod tests {
         assert!(past.len() > 280 && past.is_sorted(), "{past:?}");
         let last = past[past.len() - 1];
         assert!((0.92..0.94).contains(&last), "{last}");
-        // It uses a twenty-fifth in a day.
+        // It uses 4 % a day.
         let now = number(&prometheus.query(SHARE).await);
         assert!((last..last + 0.02).contains(&now), "{last} {now}");
 
@@ -143,11 +143,11 @@ mod tests {
             16.0_f64.to_bits()
         );
         let recorded = "count(vps:up:sum)";
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         while prometheus.query(recorded).await.is_empty() {
             tick.tick().await;
-            assert!(Instant::now() < deadline, "the rule is evaluated");
+            assert!(Instant::now() < deadline, "the rule was not evaluated");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Few file descriptors, and clients that want more connections than there are.
+//! Low file descriptor limits, and clients that want more connections than that.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::exporter::{Exporter, PROGRAM, config, listening};
 use crate::mock::Mock;
 
-/// Starts the program with so many descriptors.
+/// Starts the program with this descriptor limit.
 fn start(descriptors: u32, config: &str) -> Exporter {
     let mut command = Command::new("sh");
     command
@@ -22,7 +22,7 @@ fn start(descriptors: u32, config: &str) -> Exporter {
     Exporter::wait_for_line(command, listening)
 }
 
-/// Opens connections, some of which have sent a request, and keeps them.
+/// Opens connections and keeps them idle. Every second one has sent a request.
 async fn idle(exporter: &Exporter, count: usize) -> Vec<TcpStream> {
     let address = exporter.url.trim_start_matches("http://");
     let mut kept = Vec::new();
@@ -30,8 +30,8 @@ async fn idle(exporter: &Exporter, count: usize) -> Vec<TcpStream> {
         let mut stream = TcpStream::connect(address).await.expect("it accepts");
         if number % 2 == 0 {
             let request = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
-            stream.write_all(request).await.expect("it takes bytes");
-            assert_ne!(stream.read(&mut [0; 1024]).await.expect("it answers"), 0);
+            stream.write_all(request).await.expect("the server reads");
+            assert_ne!(stream.read(&mut [0; 1024]).await.expect("it responds"), 0);
         }
         kept.push(stream);
     }
@@ -39,7 +39,7 @@ async fn idle(exporter: &Exporter, count: usize) -> Vec<TcpStream> {
 }
 
 #[tokio::test]
-async fn few_descriptors_mean_few_connections_and_polls_go_on() {
+async fn few_descriptors_limit_connections_but_not_polls() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
     let (_folder, flag) = config(&format!(
@@ -63,9 +63,9 @@ async fn few_descriptors_mean_few_connections_and_polls_go_on() {
     );
 }
 
-/// So few that not even the connections within the limit fit in.
+/// The descriptors do not even suffice for the connection limit.
 #[tokio::test]
-async fn without_descriptors_idle_connections_give_way() {
+async fn idle_connections_are_evicted_if_descriptors_run_out() {
     let (_folder, flag) = config(
         "api: {endpoint: \"http://127.0.0.1:1\"}\nvps: [{name: one, veid: 1, api_key: private_x}]\n",
     );

@@ -1,4 +1,4 @@
-//! Starting the real program and talking to it.
+//! Starts the real program and talks to it.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
@@ -14,12 +14,12 @@ use tempfile::TempDir;
 
 use crate::page::Page;
 
-/// Longer than anything that is waited for takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+/// Deadline for anything a test waits for. Long enough for a slow machine.
+pub const TIMEOUT: Duration = Duration::from_secs(90);
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kiwivm_exporter");
 
-/// A running exporter, or any other command of it. It is killed when the test is over.
+/// A running exporter, or another of its commands, killed on drop.
 pub struct Exporter {
     child: Child,
     /// `http://127.0.0.1:PORT`, for those that serve.
@@ -31,7 +31,7 @@ pub struct Exporter {
 impl Exporter {
     /// Starts the program on port 0 and waits until it listens.
     pub fn start(arguments: &[&str]) -> Self {
-        // A long test may want the program as it is released.
+        // A long test may use a release build.
         let program = std::env::var_os("KIWIVM_TEST_PROGRAM");
         let mut command = Command::new(program.unwrap_or_else(|| PROGRAM.into()));
         command
@@ -41,7 +41,7 @@ impl Exporter {
         Self::wait_for_line(command, listening)
     }
 
-    /// Starts a program and waits for the line on standard error from which `found` can tell its URL.
+    /// Starts a program and waits for the line on standard error from which `found` extracts its URL.
     pub fn wait_for_line(mut command: Command, found: impl Fn(&str) -> Option<String>) -> Self {
         let mut child = command
             .env_remove("KIWIVM_VEID")
@@ -60,7 +60,7 @@ impl Exporter {
                 let _ = sender.send(());
             }
         });
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let url = loop {
             if let Some(url) = log.lock().unwrap().lines().find_map(&found) {
                 break url;
@@ -79,7 +79,7 @@ impl Exporter {
         }
     }
 
-    /// The number of its process.
+    /// The process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -88,7 +88,7 @@ impl Exporter {
         self.log.lock().unwrap().clone()
     }
 
-    /// The text below a path.
+    /// The body at a path.
     pub async fn get(&self, path: &str) -> String {
         get(&format!("{}{path}", self.url)).await
     }
@@ -97,9 +97,9 @@ impl Exporter {
         Page::parse(&self.get("/metrics").await)
     }
 
-    /// Scrapes until the page is as it should be.
+    /// Scrapes until the page satisfies `is`.
     pub async fn wait_for(&self, what: &str, is: impl Fn(&Page) -> bool) -> Page {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut tick = tokio::time::interval(Duration::from_millis(50));
         loop {
             tick.tick().await;
@@ -115,24 +115,24 @@ impl Exporter {
         }
     }
 
-    /// Sends a signal by its name.
+    /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
         let killed = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
             .status();
-        assert!(killed.expect("there is kill").success());
+        assert!(killed.expect("kill is installed").success());
     }
 
-    /// Lifts a limit, by its name of prlimit.
+    /// Lifts a resource limit, by its prlimit name.
     pub fn without_limit(&self, resource: &str) {
         let lifted = Command::new("prlimit")
             .args(["--pid", &self.child.id().to_string()])
             .arg(format!("--{resource}=unlimited"))
             .status();
-        assert!(lifted.expect("there is prlimit").success());
+        assert!(lifted.expect("prlimit is installed").success());
     }
 
-    /// Waits for the end and gives the exit code and how long it took.
+    /// Waits for the exit. Returns the exit code and the time it took.
     pub fn ended(&mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();
         let status = self.child.wait().expect("it is ours");
@@ -140,7 +140,7 @@ impl Exporter {
     }
 }
 
-/// The URL of an exporter from the line of its log, as JSON, that says where it listens.
+/// Extracts the URL from the JSON log line `listening`.
 pub fn listening(line: &str) -> Option<String> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
     let listens = line["message"] == "listening";
@@ -170,7 +170,7 @@ pub fn http() -> reqwest::Client {
     http_from(None)
 }
 
-/// The same from another address of loopback: a machine of its own, as far as the server can tell.
+/// The same with another loopback address, which the server takes for another machine.
 pub fn http_from(address: Option<[u8; 4]>) -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -181,7 +181,7 @@ pub fn http_from(address: Option<[u8; 4]>) -> reqwest::Client {
         .expect("there is no TLS in it")
 }
 
-/// Runs a command of the program to its end.
+/// Runs a command of the program to completion.
 pub fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM)
         .args(arguments)
@@ -189,17 +189,17 @@ pub fn run(arguments: &[&str]) -> Output {
         .expect("it starts")
 }
 
-/// The same for a test that answers the program while it runs.
-pub async fn run_answered(arguments: &[&str]) -> Output {
+/// The same without blocking the runtime, for tests that respond to the program while it runs.
+pub async fn run_without_blocking(arguments: &[&str]) -> Output {
     let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
     let run = move || run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let output = tokio::task::spawn_blocking(run).await;
     output.expect("it does not panic")
 }
 
-/// A folder with a configuration that only its owner can read.
+/// A folder with a configuration that only its owner can read, and the flag for it.
 pub fn config(yaml: &str) -> (TempDir, String) {
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("disk is writable");
     let flag = format!(
         "--config.file={}",
         write(folder.path(), "config.yaml", yaml)

@@ -1,5 +1,5 @@
-//! VPSes that fail while others do not, and come back. The parts of the exporter run in the test's process, so that
-//! intervals can be shorter than a configuration allows.
+//! VPSes that fail while others do not, and recover. The exporter's components run in the test's process, because the
+//! intervals are shorter than a configuration allows.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,14 @@ use kiwivm_exporter::poller::{Poller, fleet_of};
 use reqwest::Url;
 use tokio::sync::{mpsc, watch};
 
-use crate::exporter::{PATIENCE, config, run_answered};
+use crate::exporter::{TIMEOUT, config, run_without_blocking};
 use crate::mock::{Mock, Reply, sample};
 use crate::page::Page;
 
-/// A live value is dropped after three of these.
+/// Live values are dropped after three intervals.
 const INTERVAL: Duration = Duration::from_millis(400);
 
-/// The windows of points shrink with the intervals: these are the two minutes of the default.
+/// The quota windows shrink with the intervals: an interval stands for the default of two minutes.
 const TIME_SCALE: f64 = 300.0;
 
 struct Watched {
@@ -28,7 +28,7 @@ struct Watched {
     _stop: watch::Sender<bool>,
 }
 
-/// VPSes 1 to `count`, named by their number, polled until the test is over.
+/// Polls VPSes 1 to `count`, named by their number, until the test ends.
 async fn watch_vps(count: u64) -> Watched {
     let mock = Mock::start(1..=count).await;
     watch_mock(mock, count)
@@ -78,7 +78,7 @@ impl Watched {
     }
 
     async fn wait_for(&self, what: &str, is: impl Fn(&Page) -> bool) -> Page {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         loop {
             tick.tick().await;
@@ -109,7 +109,7 @@ fn errors(page: &Page, vps: &str, call: &str, reason: &str) -> f64 {
 const LIVE: &str = "getLiveServiceInfo";
 
 #[tokio::test]
-async fn each_failure_is_seen_at_its_vps_by_its_reason_and_nowhere_else() {
+async fn each_failure_is_counted_by_reason_and_only_for_its_vps() {
     let watched = watch_vps(8).await;
     watched.all_up(8).await;
     let broken = [
@@ -125,9 +125,9 @@ async fn each_failure_is_seen_at_its_vps_by_its_reason_and_nowhere_else() {
             .mock
             .reply_to_everything(vps.parse().expect("it is a number"), reply.clone());
     }
-    // On a busy machine an answer may be late at one that is well: it has to be seen up beside those that are down.
+    // On a slow machine a response of a healthy VPS may be late, so wait until the healthy ones are up as well.
     let page = watched
-        .wait_for("all that are broken are down, and no other", |page| {
+        .wait_for("exactly the broken VPSes are down", |page| {
             let down = |(vps, ..): &(&str, Reply, &str)| page.of(vps, "kiwivm_up") == Some(0.0);
             let runs = |vps: &&str| page.of(vps, "kiwivm_running") == Some(1.0);
             broken.iter().all(down) && ["7", "8"].iter().all(runs)
@@ -153,7 +153,7 @@ async fn each_failure_is_seen_at_its_vps_by_its_reason_and_nowhere_else() {
     }
 }
 
-/// What only the live call tells.
+/// Metrics that only the live call provides.
 const LIVE_ONLY: [&str; 6] = [
     "kiwivm_running",
     "kiwivm_cpu_throttled",
@@ -162,7 +162,7 @@ const LIVE_ONLY: [&str; 6] = [
     "kiwivm_load1",
     "kiwivm_processes",
 ];
-/// What service info tells too.
+/// Metrics that service info provides as well.
 const SERVICE: [&str; 4] = [
     "kiwivm_bandwidth_used_bytes",
     "kiwivm_vps_info",
@@ -171,7 +171,7 @@ const SERVICE: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn when_only_live_fails_service_info_takes_over_until_live_is_back() {
+async fn service_info_replaces_a_failing_live_call() {
     let watched = watch_vps(1).await;
     let before = watched.all_up(1).await;
     for metric in LIVE_ONLY.iter().chain(&SERVICE) {
@@ -179,7 +179,7 @@ async fn when_only_live_fails_service_info_takes_over_until_live_is_back() {
     }
     watched.mock.reply(1, LIVE, Reply::Status(502, ""));
     let during = watched
-        .wait_for("live values go and service info stays", |page| {
+        .wait_for("live values disappear and service info stays", |page| {
             page.of("1", "kiwivm_running").is_none()
                 && SERVICE.iter().all(|metric| page.of("1", metric).is_some())
         })
@@ -188,7 +188,7 @@ async fn when_only_live_fails_service_info_takes_over_until_live_is_back() {
         assert_eq!(during.of("1", metric), None, "{metric}");
     }
     assert_eq!(during.of("1", "kiwivm_up"), Some(1.0));
-    watched.mock.well(1);
+    watched.mock.recover(1);
     let after = watched
         .wait_for("live values come back", |page| {
             page.of("1", "kiwivm_running").is_some()
@@ -200,7 +200,7 @@ async fn when_only_live_fails_service_info_takes_over_until_live_is_back() {
 }
 
 #[tokio::test]
-async fn when_everything_fails_values_go_counters_stay_and_all_comes_back() {
+async fn values_expire_counters_stay_and_all_recover_if_every_call_fails() {
     let watched = watch_vps(1).await;
     let polls = |page: &Page, outcome| {
         page.one(
@@ -212,7 +212,7 @@ async fn when_everything_fails_values_go_counters_stay_and_all_comes_back() {
     let before = watched.all_up(1).await;
     assert!(
         (-0.5..0.5).contains(&polls(&before, "failure")),
-        "counters begin at 0"
+        "counters start at 0"
     );
     watched.mock.reply_to_everything(1, Reply::Drop);
     let stay = [
@@ -233,15 +233,15 @@ async fn when_everything_fails_values_go_counters_stay_and_all_comes_back() {
             && !metric.starts_with("kiwivm_cpu_usage")
             && !metric.starts_with("kiwivm_api_points")
     };
-    // What several calls tell, such as the lock, goes with the last of them.
+    // A value that several calls provide, such as the lock, disappears with the last of them.
     let during = watched
-        .wait_for("everything goes", |page| {
+        .wait_for("all values disappear", |page| {
             page.of("1", "kiwivm_up") == Some(0.0) && !page.metrics_of("1").iter().any(goes)
         })
         .await;
     assert!(polls(&during, "success") >= polls(&before, "success"));
     assert!(polls(&during, "failure") >= 1.0);
-    watched.mock.well(1);
+    watched.mock.recover(1);
     watched
         .wait_for("live is back", |page| {
             polls(page, "success") > polls(&during, "success")
@@ -251,19 +251,19 @@ async fn when_everything_fails_values_go_counters_stay_and_all_comes_back() {
 }
 
 #[tokio::test]
-async fn a_locked_vps_is_a_state_with_progress() {
+async fn a_lock_is_reported_with_its_progress() {
     let watched = watch_vps(1).await;
     watched
         .mock
         .reply_to_everything(1, sample("error_locked.json"));
     let page = watched
-        .wait_for("the lock is seen", |page| {
-            // Another call may be the first to be answered so.
+        .wait_for("the lock is reported", |page| {
+            // Another call may be the first to get this error.
             page.of("1", "kiwivm_locked") == Some(1.0) && errors(page, "1", LIVE, "locked") >= 1.0
         })
         .await;
     assert_eq!(page.of("1", "kiwivm_lock_progress_ratio"), Some(0.45));
-    watched.mock.well(1);
+    watched.mock.recover(1);
     let page = watched
         .wait_for("the lock ends", |page| {
             page.of("1", "kiwivm_locked") == Some(0.0)
@@ -272,9 +272,9 @@ async fn a_locked_vps_is_a_state_with_progress() {
     assert_eq!(page.of("1", "kiwivm_lock_progress_ratio"), None);
 }
 
-/// One that hangs holds a place for half a minute each time; nine of them must not hold all places.
+/// A hanging call occupies a slot for half a minute each time. Nine of them must not occupy all slots.
 #[tokio::test]
-async fn nine_that_hang_do_not_make_the_others_old() {
+async fn nine_hanging_vpses_do_not_make_the_others_stale() {
     let mock = Mock::start(1..=20).await;
     for veid in 1..=9 {
         mock.reply_to_everything(veid, Reply::Hang);
@@ -283,19 +283,18 @@ async fn nine_that_hang_do_not_make_the_others_old() {
     let tried = |page: &Page| {
         (10..=20).all(|veid: u64| page.of(&veid.to_string(), "kiwivm_up") == Some(1.0))
     };
-    watched.wait_for("those that answer are up", tried).await;
+    watched.wait_for("the responding VPSes are up", tried).await;
     let hung =
         |page: &Page| (1..=9).all(|veid: u64| page.of(&veid.to_string(), "kiwivm_up") == Some(0.0));
     let watching = Instant::now();
     let page = watched
-        .wait_for(
-            "those that hang are given up beside those that answer",
-            |page| hung(page) && tried(page),
-        )
+        .wait_for("the hanging VPSes are down and the others up", |page| {
+            hung(page) && tried(page)
+        })
         .await;
-    assert!(watching.elapsed() < PATIENCE);
+    assert!(watching.elapsed() < TIMEOUT);
     for veid in 1..=9 {
-        // The points of one of them may have been asked for first.
+        // A VPS may have polled its points first.
         let calls = [LIVE, "getRateLimitStatus"];
         let errors = calls.map(|call| errors(&page, &veid.to_string(), call, "timeout"));
         assert!(errors.iter().sum::<f64>() >= 1.0, "{veid}");
@@ -303,18 +302,18 @@ async fn nine_that_hang_do_not_make_the_others_old() {
 }
 
 #[tokio::test]
-async fn words_of_the_api_can_not_forge_lines_of_the_log() {
+async fn api_messages_cannot_forge_log_lines() {
     let mock = Mock::start([1]).await;
     let words = "no\nts=2026-01-01T00:00:00Z level=info message=\"forged\"\r\n\u{1b}[2Kforged";
-    let answer = serde_json::json!({"error": 5, "message": words}).to_string();
-    mock.reply_to_everything(1, Reply::Body(answer));
+    let response = serde_json::json!({"error": 5, "message": words}).to_string();
+    mock.reply_to_everything(1, Reply::Body(response));
     let yaml = format!(
         "api: {{endpoint: \"{}\"}}\nvps: [{{veid: 1, api_key: private_x}}]\n",
         mock.endpoint
     );
     let (_folder, flag) = config(&yaml);
     for format in ["json", "logfmt"] {
-        let output = run_answered(&[
+        let output = run_without_blocking(&[
             "once",
             &flag,
             &format!("--log.format={format}"),
@@ -323,11 +322,11 @@ async fn words_of_the_api_can_not_forge_lines_of_the_log() {
         .await;
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(log.contains("forged"), "{log}");
-        let begins = if format == "json" { "{\"" } else { "ts=20" };
+        let prefix = if format == "json" { "{\"" } else { "ts=20" };
         let last = "kiwivm_exporter: no data of 1: the lines above say why";
         for line in log.lines().filter(|line| *line != last) {
             assert!(
-                line.starts_with(begins) && !line.starts_with("ts=2026-01-01"),
+                line.starts_with(prefix) && !line.starts_with("ts=2026-01-01"),
                 "{line}"
             );
             assert!(!line.contains('\u{1b}'), "{line}");

@@ -1,4 +1,4 @@
-//! Requests that cost something: those who make many of them wait for each other, and nobody else waits for them.
+//! Expensive requests: clients that make many of them wait for each other, and nobody else waits for them.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::tls::Site;
 
 async fn get(client: &Client, url: &str, password: &str) -> StatusCode {
     let request = client.get(url).basic_auth("alice", Some(password));
-    request.send().await.expect("it answers").status()
+    request.send().await.expect("it responds").status()
 }
 
-/// Clients that try one new password after the other, and how many they have tried.
+/// Clients that try one password after another, with a count of the attempts.
 struct Guessers {
     tried: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
@@ -60,44 +60,44 @@ impl Guessers {
     }
 }
 
-/// A server that asks for a password whose check takes a while, also here, where nothing is optimised.
-async fn guarded() -> (Site, String) {
-    let hash = bcrypt::hash("right", 7).expect("there is chance");
+/// A server whose password check takes a while even in unoptimised builds.
+async fn password_protected() -> (Site, String) {
+    let hash = bcrypt::hash("right", 7).expect("there is randomness");
     let site = Site::new(&format!("basic_auth_users: {{alice: {hash}}}\n"));
     let url = format!("http://{}/", start(site.options(), 0).await);
     (site, url)
 }
 
 #[tokio::test]
-async fn wrong_passwords_delay_neither_known_ones_nor_new_ones_of_another_client() {
-    let (_site, url) = guarded().await;
+async fn wrong_passwords_do_not_delay_other_clients() {
+    let (_site, url) = password_protected().await;
     let guessers = Guessers::start(24, [127, 0, 0, 2], &url).await;
     let client = http();
     let before = guessers.tried();
     assert_eq!(get(&client, &url, "right").await, StatusCode::OK);
-    // One that was being checked, one whose turn came first, and some slack for when it is counted.
+    // One check in progress, one queued ahead, and some slack for the counter.
     let waited = guessers.tried() - before;
-    assert!(waited <= 4, "{waited} wrong ones came first");
+    assert!(waited <= 4, "{waited} wrong ones were checked first");
     guessers.wait_for_more(1).await;
     let before = guessers.tried();
     for _ in 0..10 {
         assert_eq!(get(&client, &url, "right").await, StatusCode::OK);
     }
     let waited = guessers.tried() - before;
-    assert!(waited <= 4, "{waited} wrong ones came first");
+    assert!(waited <= 4, "{waited} wrong ones were checked first");
 }
 
-/// A proxy makes all clients one. They wait, but are not turned away.
+/// All clients behind a proxy share an address. They wait, but are not rejected.
 #[tokio::test]
-async fn a_right_password_waits_behind_wrong_ones_of_the_same_client() {
-    let (_site, url) = guarded().await;
+async fn a_right_password_is_checked_despite_wrong_ones_of_the_same_client() {
+    let (_site, url) = password_protected().await;
     let _guessers = Guessers::start(24, [127, 0, 0, 1], &url).await;
     assert_eq!(get(&http(), &url, "right").await, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn equal_passwords_are_checked_once() {
-    let (_site, url) = guarded().await;
+    let (_site, url) = password_protected().await;
     let guessers = Guessers::start(5, [127, 0, 0, 2], &url).await;
     let client = http();
     let before = guessers.tried();
@@ -109,14 +109,14 @@ async fn equal_passwords_are_checked_once() {
     for status in first.join_all().await {
         assert_eq!(status, StatusCode::OK);
     }
-    // Were each to take its turn, one wrong password would be checked in between.
+    // If each were checked in turn, one wrong password would be checked in between.
     let waited = guessers.tried() - before;
     assert!(waited <= 10, "{waited} wrong ones were checked meanwhile");
 }
 
-/// Pages that are rendered for one request take a quarter of the time, whatever the client.
+/// Pages rendered for a single request may use a quarter of the time, over all clients.
 #[tokio::test]
-async fn pages_of_their_own_leave_time_for_scrapes_and_clients_take_turns_with_them() {
+async fn filtered_pages_leave_time_for_scrapes_and_clients_take_turns() {
     let rendering = Duration::from_millis(20);
     let echo = Arc::new(Echo {
         rendering,
@@ -131,8 +131,8 @@ async fn pages_of_their_own_leave_time_for_scrapes_and_clients_take_turns_with_t
         let (client, url) = (flood.clone(), url.clone());
         tasks.spawn(async move {
             loop {
-                let answer = client.get(format!("{url}?vps=v{number}")).send().await;
-                assert_eq!(answer.expect("it answers").status(), StatusCode::OK);
+                let response = client.get(format!("{url}?vps=v{number}")).send().await;
+                assert_eq!(response.expect("it responds").status(), StatusCode::OK);
             }
         });
     }
@@ -140,17 +140,17 @@ async fn pages_of_their_own_leave_time_for_scrapes_and_clients_take_turns_with_t
     let client = http();
     while rendered() < first + 30 {
         let before = rendered();
-        let scrape = client.get(&url).send().await.expect("it answers");
+        let scrape = client.get(&url).send().await.expect("it responds");
         assert_eq!(scrape.status(), StatusCode::OK);
         let waited = rendered() - before;
-        assert!(waited <= 3, "{waited} pages came first");
+        assert!(waited <= 3, "{waited} pages were rendered first");
     }
     let took = started.elapsed();
     assert!(took >= rendering * 29 * 4, "30 pages took {took:?}");
 
     let before = rendered();
     let page = client.get(format!("{url}?vps=mine")).send().await;
-    assert_eq!(page.expect("it answers").status(), StatusCode::OK);
+    assert_eq!(page.expect("it responds").status(), StatusCode::OK);
     let waited = rendered() - before;
-    assert!(waited <= 4, "{waited} pages came first");
+    assert!(waited <= 4, "{waited} pages were rendered first");
 }

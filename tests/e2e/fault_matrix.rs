@@ -1,5 +1,5 @@
-//! Every fault of the simulator, at the first VPS, at one in the middle and at all: at the start, later, and after it has
-//! ended. Each cell of the matrix is an exporter of its own before three VPSes of one simulated account.
+//! Every fault of the simulator at the first VPS, a middle one and all: at the start, later, and after it has ended.
+//! Each cell of the matrix is a separate exporter for three VPSes of one simulated account.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,19 +15,19 @@ use crate::exporter::{Exporter, config, http};
 use crate::page::Page;
 use crate::simulator::{set_key, simulator};
 
-/// A live interval is 2.4 seconds, and values are dropped after three of them. The pause after a refused key is 18.
+/// Makes the live interval 2.4 s, with values dropped after three of them, and the pause after a refused key 18 s.
 const TIME_SCALE: u32 = 200;
 const INTERVALS: &str = "{live: 8m, usage: 10m, points: 10m, inventory: 1h}";
-/// The longest step is a call that hangs until its time is over, half a minute, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(80);
-/// Exporters at a time: more would make each other late.
+/// The longest step is a hanging call, which times out after 30 s. A slow machine takes longer.
+const TIMEOUT: Duration = Duration::from_secs(80);
+/// Number of exporters at a time. More of them would delay each other.
 const AT_A_TIME: usize = 35;
-/// VPSes of an exporter.
+/// VPSes per exporter.
 const VPS: usize = 3;
-/// The simulated fleet: enough for every cell, with its stopped and odd VPSes left out.
+/// Size of the simulated fleet: enough for every cell without its stopped and odd VPSes.
 const FLEET: u64 = 300;
 const FIRST: u64 = 1_000_001;
-/// The places in 20 that the simulator gives to VPSes that are not simply well.
+/// Positions in each 20 at which the simulator puts VPSes that are not healthy.
 const ODD: [u64; 4] = [3, 7, 11, 17];
 
 const LIVE: &str = "getLiveServiceInfo";
@@ -35,71 +35,71 @@ const READING: &str = "getRateLimitStatus";
 const USAGE: &str = "getRawUsageStats";
 const SOURCES: [&str; 2] = ["kiwivm_bandwidth_used_bytes", "kiwivm_vps_info"];
 
-/// The signs of a fault.
+/// Symptom of a fault.
 #[derive(Clone, Copy, Debug)]
-enum Sign {
-    /// Calls fail for this reason, and nothing is known any more.
+enum Symptom {
+    /// Calls fail for this reason, and all values disappear.
     Fails(&'static str),
-    /// Calls are refused. The planner slows down, so that what is known stays fresh for longer.
+    /// Calls are refused. The planner slows down, so values stay fresh for longer.
     Refused,
-    /// Calls succeed, and a field is counted as a problem.
+    /// Calls succeed, and a field is counted as a decode problem.
     Problem(&'static str, &'static str),
     /// Only readings fail, for this reason.
     ReadingsFail(&'static str),
-    /// Nothing but what was read.
+    /// No error at all.
     None,
 }
 
-const KINDS: [(&str, Sign); 23] = [
-    // Those that hang take longest, so they begin first.
-    ("hang", Sign::Fails("timeout")),
-    ("auth", Sign::Fails("auth")),
-    ("locked", Sign::Fails("locked")),
-    ("reset", Sign::Fails("connect")),
-    ("truncated", Sign::Fails("connect")),
-    ("html", Sign::Fails("not_json")),
-    ("empty", Sign::Fails("not_json")),
-    ("rate_limited", Sign::Refused),
-    ("http500", Sign::Fails("http_status")),
-    ("slow", Sign::None),
-    ("wrong_types", Sign::None),
-    ("odd_field", Sign::Problem(LIVE, "plan_max_ipv6s")),
-    ("missing_error", Sign::Problem(LIVE, "error")),
-    ("shuffled_rows", Sign::None),
-    ("late_rows", Sign::None),
-    ("constant_points", Sign::None),
+const KINDS: [(&str, Symptom); 23] = [
+    // The hanging ones take longest, so they start first.
+    ("hang", Symptom::Fails("timeout")),
+    ("auth", Symptom::Fails("auth")),
+    ("locked", Symptom::Fails("locked")),
+    ("reset", Symptom::Fails("connect")),
+    ("truncated", Symptom::Fails("connect")),
+    ("html", Symptom::Fails("not_json")),
+    ("empty", Symptom::Fails("not_json")),
+    ("rate_limited", Symptom::Refused),
+    ("http500", Symptom::Fails("http_status")),
+    ("slow", Symptom::None),
+    ("wrong_types", Symptom::None),
+    ("odd_field", Symptom::Problem(LIVE, "plan_max_ipv6s")),
+    ("missing_error", Symptom::Problem(LIVE, "error")),
+    ("shuffled_rows", Symptom::None),
+    ("late_rows", Symptom::None),
+    ("constant_points", Symptom::None),
     (
         "null_points",
-        Sign::Problem(READING, "remaining_points_15min"),
+        Symptom::Problem(READING, "remaining_points_15min"),
     ),
     (
         "text_points",
-        Sign::Problem(READING, "remaining_points_15min"),
+        Symptom::Problem(READING, "remaining_points_15min"),
     ),
     (
         "negative_points",
-        Sign::Problem(READING, "remaining_points_15min"),
+        Symptom::Problem(READING, "remaining_points_15min"),
     ),
     (
         "fractional_points",
-        Sign::Problem(READING, "remaining_points_15min"),
+        Symptom::Problem(READING, "remaining_points_15min"),
     ),
-    ("missing_points", Sign::ReadingsFail("bad_shape")),
-    ("noisy_points", Sign::None),
-    ("jumping_points", Sign::None),
+    ("missing_points", Symptom::ReadingsFail("bad_shape")),
+    ("noisy_points", Symptom::None),
+    ("jumping_points", Symptom::None),
 ];
 
 /// Which of the three VPSes a fault concerns.
 const PLACES: [(&str, &[usize]); 3] = [("first", &[0]), ("middle", &[1]), ("all", &[0, 1, 2])];
 
-/// The faults in force of all cells.
+/// The active faults of all cells.
 struct Faults {
     account: Exporter,
     of: Mutex<BTreeMap<u64, String>>,
 }
 
 impl Faults {
-    /// Sets the fault of some VPSes, or ends it.
+    /// Sets or clears the fault of some VPSes.
     async fn set(&self, veids: &[u64], kind: Option<&str>) {
         let mut of = self.of.lock().await;
         for veid in veids {
@@ -127,13 +127,13 @@ impl Faults {
 struct Cell {
     what: String,
     kind: &'static str,
-    sign: Sign,
+    symptom: Symptom,
     veids: Vec<u64>,
-    /// Those with the fault.
-    hit: Vec<u64>,
+    /// The VPSes with the fault.
+    affected: Vec<u64>,
 }
 
-/// The exporter of a cell, and what it has shown.
+/// The exporter of a cell, and the counters seen so far.
 struct Watch<'a> {
     cell: &'a Cell,
     exporter: Exporter,
@@ -171,10 +171,10 @@ impl<'a> Watch<'a> {
         (status, response.text().await.expect("it is text"))
     }
 
-    /// Waits until a page is as it should be. On the way the exporter stays healthy, counters never fall, and the VPSes
-    /// without the fault have no failures.
+    /// Waits until a page satisfies `is`. Meanwhile the exporter must stay healthy, counters must not fall, and the
+    /// VPSes without the fault must have no errors.
     async fn wait_for(&mut self, what: &str, is: impl Fn(&Page) -> bool) -> Page {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         loop {
             tick.tick().await;
@@ -217,11 +217,13 @@ impl<'a> Watch<'a> {
 
     fn others(&self) -> impl Iterator<Item = &u64> {
         let cell = self.cell;
-        cell.veids.iter().filter(|veid| !cell.hit.contains(veid))
+        cell.veids
+            .iter()
+            .filter(|veid| !cell.affected.contains(veid))
     }
 
-    /// Waits until all are up and have been polled once more.
-    async fn all_well(&mut self, what: &str) -> Page {
+    /// Waits until all are up and were polled once more.
+    async fn all_healthy(&mut self, what: &str) -> Page {
         let cell = self.cell;
         let seen = self.counters.clone();
         let page = self
@@ -253,32 +255,32 @@ impl<'a> Watch<'a> {
         page
     }
 
-    /// Waits until the fault shows, and those that it leaves alone were polled twice meanwhile.
-    async fn shows(&mut self, what: &str, later: bool) {
+    /// Waits for the symptom, and until the VPSes without it were polled twice.
+    async fn wait_for_symptom(&mut self, what: &str, later: bool) {
         let cell = self.cell;
         let others: Vec<u64> = self.others().copied().collect();
-        match cell.sign {
-            Sign::Fails(reason) => self.fails(what, reason, later, &others).await,
-            Sign::Refused => drop(self.has_errors(what, "rate_limited", &others).await),
-            Sign::ReadingsFail(reason) => drop(self.has_errors(what, reason, &cell.veids).await),
-            Sign::Problem(of_call, field) => self.has_problems(what, of_call, field).await,
-            Sign::None => self.has_no_errors(what).await,
+        match cell.symptom {
+            Symptom::Fails(reason) => self.fails(what, reason, later, &others).await,
+            Symptom::Refused => drop(self.has_errors(what, "rate_limited", &others).await),
+            Symptom::ReadingsFail(reason) => drop(self.has_errors(what, reason, &cell.veids).await),
+            Symptom::Problem(of_call, field) => self.has_problems(what, of_call, field).await,
+            Symptom::None => self.has_no_errors(what).await,
         }
-        if later && !matches!(cell.sign, Sign::Fails(_)) {
+        if later && !matches!(cell.symptom, Symptom::Fails(_)) {
             let page = Page::parse(&self.get("/metrics").await.1);
             let all_up = cell.veids.iter().all(|veid| is_up(&page, *veid));
             assert!(all_up, "{}: {what}\n{page:#?}", cell.what);
         }
     }
 
-    /// Waits for errors of those with the fault, until the others were polled twice.
+    /// Waits for errors of the affected VPSes, and until the others were polled twice.
     async fn has_errors(&mut self, what: &str, reason: &str, others: &[u64]) -> Page {
         let cell = self.cell;
         let seen = self.counters.clone();
         self.wait_for(what, |page| {
             let more =
                 |veid: &u64| errors(page, *veid, Some(reason)) > of_errors(&seen, *veid, reason);
-            cell.hit.iter().all(more) && polled_on(&seen, page, others, LIVE, 2.0)
+            cell.affected.iter().all(more) && polled_more(&seen, page, others, LIVE, 2.0)
         })
         .await
     }
@@ -291,7 +293,7 @@ impl<'a> Watch<'a> {
             sum(samples, "kiwivm_decode_problems_total", None, &labels)
         };
         self.wait_for(what, |page| {
-            problems(&page.samples) > problems(&seen) && polled_on(&seen, page, veids, LIVE, 2.0)
+            problems(&page.samples) > problems(&seen) && polled_more(&seen, page, veids, LIVE, 2.0)
         })
         .await;
     }
@@ -301,12 +303,12 @@ impl<'a> Watch<'a> {
         let seen = self.counters.clone();
         let page = self
             .wait_for(what, |page| {
-                polled_on(&seen, page, &cell.veids, LIVE, 3.0)
-                    && polled_on(&seen, page, &cell.hit, USAGE, 2.0)
-                    && polled_on(&seen, page, &cell.hit, READING, 1.0)
+                polled_more(&seen, page, &cell.veids, LIVE, 3.0)
+                    && polled_more(&seen, page, &cell.affected, USAGE, 2.0)
+                    && polled_more(&seen, page, &cell.affected, READING, 1.0)
             })
             .await;
-        for veid in &cell.hit {
+        for veid in &cell.affected {
             assert!(
                 errors(&page, *veid, None) < 0.5,
                 "{}: {what}: {veid} fails\n{page:#?}",
@@ -315,13 +317,13 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Waits for errors, and until what is known of those with the fault is gone.
+    /// Waits for errors, and until the values of the affected VPSes have disappeared.
     async fn fails(&mut self, what: &str, reason: &str, later: bool, others: &[u64]) {
         let cell = self.cell;
         let seen = self.counters.clone();
         let page = self.has_errors(what, reason, &[]).await;
-        for veid in &cell.hit {
-            // A failure takes nothing away that is known. One that takes half a minute comes too late for that.
+        for veid in &cell.affected {
+            // A failure does not remove fresh values. A hanging call fails too late for them to be fresh still.
             if later && cell.kind != "hang" {
                 assert!(
                     is_up(&page, *veid),
@@ -331,12 +333,12 @@ impl<'a> Watch<'a> {
             }
         }
         let page = self
-            .wait_for(&format!("{what}, and data are gone"), |page| {
+            .wait_for(&format!("{what}, and values are gone"), |page| {
                 let down = |veid: &u64| page.of(&veid.to_string(), "kiwivm_up") == Some(0.0);
-                cell.hit.iter().all(down) && polled_on(&seen, page, others, LIVE, 2.0)
+                cell.affected.iter().all(down) && polled_more(&seen, page, others, LIVE, 2.0)
             })
             .await;
-        for veid in &cell.hit {
+        for veid in &cell.affected {
             let vps = veid.to_string();
             for metric in SOURCES.iter().chain(&["kiwivm_running", "kiwivm_load1"]) {
                 let known = page.series(metric, &[("vps", &vps)]).count();
@@ -358,8 +360,8 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Whether each of these VPSes has so many more successful calls of this kind than were seen before.
-fn polled_on(
+/// Reports whether each of these VPSes has at least `times` more successful calls of this kind than before.
+fn polled_more(
     seen: &BTreeMap<String, f64>,
     page: &Page,
     veids: &[u64],
@@ -377,7 +379,7 @@ fn is_up(page: &Page, veid: u64) -> bool {
         && page.of(&vps, "kiwivm_bandwidth_used_bytes").is_some()
 }
 
-/// Failures of a VPS, of every reason or of one.
+/// Errors of a VPS, for all reasons or one.
 fn errors(page: &Page, veid: u64, reason: Option<&str>) -> f64 {
     sum(
         &page.samples,
@@ -423,21 +425,21 @@ fn sum(
         .sum()
 }
 
-async fn run(cell: Cell, faults: Rc<Faults>, places: Rc<Semaphore>) {
-    let _place = places.acquire().await.expect("it stays open");
-    faults.set(&cell.hit, Some(cell.kind)).await;
+async fn run(cell: Cell, faults: Rc<Faults>, slots: Rc<Semaphore>) {
+    let _slot = slots.acquire().await.expect("it stays open");
+    faults.set(&cell.affected, Some(cell.kind)).await;
     let mut watch = Watch::start(&cell, &faults.account.url);
-    watch.shows("at the start", false).await;
-    faults.set(&cell.hit, None).await;
-    watch.all_well("after the first end").await;
-    faults.set(&cell.hit, Some(cell.kind)).await;
-    watch.shows("later", true).await;
-    faults.set(&cell.hit, None).await;
-    watch.all_well("after the second end").await;
+    watch.wait_for_symptom("at the start", false).await;
+    faults.set(&cell.affected, None).await;
+    watch.all_healthy("after the first end").await;
+    faults.set(&cell.affected, Some(cell.kind)).await;
+    watch.wait_for_symptom("later", true).await;
+    faults.set(&cell.affected, None).await;
+    watch.all_healthy("after the second end").await;
 }
 
 #[tokio::test]
-async fn every_fault_at_the_first_a_middle_and_every_vps() {
+async fn every_fault_at_the_first_the_middle_and_all_vpses() {
     let scale = format!("--time-scale={TIME_SCALE}");
     let vps = format!("--vps={FLEET}");
     let account = simulator(&[
@@ -447,13 +449,13 @@ async fn every_fault_at_the_first_a_middle_and_every_vps() {
         "--live.latency=0.01",
         "--points.scope=vps",
     ]);
-    let mut well = (0..FLEET)
+    let mut healthy = (0..FLEET)
         .filter(|index| !ODD.contains(&(index % 20)))
         .map(|index| FIRST + index);
     let mut cells = Vec::new();
-    for (kind, sign) in KINDS {
-        for (place, hit) in PLACES {
-            let veids: Vec<u64> = well.by_ref().take(VPS).collect();
+    for (kind, symptom) in KINDS {
+        for (place, affected) in PLACES {
+            let veids: Vec<u64> = healthy.by_ref().take(VPS).collect();
             assert_eq!(veids.len(), VPS, "the fleet is too small");
             for veid in &veids {
                 set_key(&account, *veid).await;
@@ -461,8 +463,8 @@ async fn every_fault_at_the_first_a_middle_and_every_vps() {
             cells.push(Cell {
                 what: format!("{kind} at {place}"),
                 kind,
-                sign,
-                hit: hit.iter().map(|position| veids[*position]).collect(),
+                symptom,
+                affected: affected.iter().map(|position| veids[*position]).collect(),
                 veids,
             });
         }
@@ -471,13 +473,13 @@ async fn every_fault_at_the_first_a_middle_and_every_vps() {
         account,
         of: Mutex::default(),
     });
-    let places = Rc::new(Semaphore::new(AT_A_TIME));
-    // All in this thread: the work is done in the processes.
+    let slots = Rc::new(Semaphore::new(AT_A_TIME));
+    // One thread is enough, because the exporters do the work.
     let local = LocalSet::new();
     let running = async {
         let mut running = JoinSet::new();
         for cell in cells {
-            running.spawn_local(run(cell, faults.clone(), places.clone()));
+            running.spawn_local(run(cell, faults.clone(), slots.clone()));
         }
         let mut failures = Vec::new();
         while let Some(ended) = running.join_next().await {
@@ -489,10 +491,11 @@ async fn every_fault_at_the_first_a_middle_and_every_vps() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// A fault that the simulator learns has to be learned here.
+/// Keeps the matrix complete when the simulator gets a new fault.
 #[test]
-fn the_matrix_has_every_kind() {
-    let error = kiwivm_exporter::simulator::parse_faults("[{kind: nope}]").expect_err("it is none");
+fn the_matrix_has_every_fault() {
+    let error = kiwivm_exporter::simulator::parse_faults("[{kind: nope}]")
+        .expect_err("there is no such fault");
     let known: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
     let mut listed: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
     assert!(known.len() > 20, "{error}");

@@ -1,11 +1,11 @@
-//! Keys that are missing or unusable: each costs its VPS and nothing else, and is tried as soon as it is right.
+//! Missing or unusable keys: each affects only its own VPS and is picked up once it is fixed.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::exporter::{Exporter, PROGRAM, config, run_answered, write};
+use crate::exporter::{Exporter, PROGRAM, config, run_without_blocking, write};
 use crate::mock::{Mock, sample};
 use crate::page::Page;
 
@@ -24,7 +24,7 @@ fn refused(page: &Page, vps: &str) -> Option<f64> {
     page.of(vps, "kiwivm_authentication_failed")
 }
 
-/// Names of files that are no key files, and what is said of them.
+/// Unusable key files by name, with the expected error.
 fn bad_files(folder: &Path) -> Vec<(&'static str, &'static str)> {
     for (name, text) in [
         ("empty", ""),
@@ -52,10 +52,10 @@ fn bad_files(folder: &Path) -> Vec<(&'static str, &'static str)> {
         )
     })
     .and_then(|()| fs::create_dir(folder.join("folder")))
-    .expect("there is room");
+    .expect("disk is writable");
     std::os::unix::fs::symlink("loop", folder.join("loop")).expect("links work");
     let made = Command::new("mkfifo").arg(folder.join("fifo")).status();
-    assert!(made.expect("there is mkfifo").success());
+    assert!(made.expect("mkfifo is installed").success());
     vec![
         ("missing", "does not exist: put the API key in it"),
         ("empty", "is empty: put the API key in it"),
@@ -93,7 +93,7 @@ fn bad_files(folder: &Path) -> Vec<(&'static str, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_bad_key_file_costs_its_vps_and_is_used_when_it_is_right() {
+async fn a_bad_key_file_only_affects_its_vps_until_it_is_fixed() {
     let mock = Mock::start(1..=16).await;
     let (folder, flag) = config("");
     let bad = bad_files(folder.path());
@@ -107,8 +107,8 @@ async fn a_bad_key_file_costs_its_vps_and_is_used_when_it_is_right() {
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     write(folder.path(), "config.yaml", &yaml(&mock, &keys));
 
-    // Without a poll: the files and the reasons are named.
-    let checked = run_answered(&["--config.check", &flag]).await;
+    // The check without polling names each file and the reason.
+    let checked = run_without_blocking(&["--config.check", &flag]).await;
     assert_eq!(checked.status.code(), Some(1));
     let error = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert!(
@@ -117,18 +117,18 @@ async fn a_bad_key_file_costs_its_vps_and_is_used_when_it_is_right() {
     );
     let summary = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(summary.contains("16 VPSes at"), "{summary}");
-    let checked = run_answered(&["check", &flag]).await;
+    let checked = run_without_blocking(&["check", &flag]).await;
     assert_eq!(checked.status.code(), Some(1));
     let table = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(table.contains("\nvps-15  15    ok: "), "{table}");
-    for (index, (name, why)) in bad.iter().enumerate() {
+    for (index, (name, reason)) in bad.iter().enumerate() {
         let path = folder.path().join(name);
-        let said = format!(
-            "vps[{index}].api_key_file: key file {} {why}",
+        let expected = format!(
+            "vps[{index}].api_key_file: key file {} {reason}",
             path.display()
         );
-        assert!(error.contains(&said), "{said}: {error}");
-        assert!(table.contains(&said), "{said}: {table}");
+        assert!(error.contains(&expected), "{expected}: {error}");
+        assert!(table.contains(&expected), "{expected}: {table}");
     }
     assert!(
         error.contains("variable KIWIVM_TEST_NO_SUCH_KEY is not set"),
@@ -137,7 +137,7 @@ async fn a_bad_key_file_costs_its_vps_and_is_used_when_it_is_right() {
 
     let exporter = Exporter::start(&[&flag]);
     let page = exporter
-        .wait_for("all were tried", |page| {
+        .wait_for("all were polled", |page| {
             (1..=16).all(|veid| refused(page, &format!("vps-{veid}")).is_some())
         })
         .await;
@@ -158,9 +158,9 @@ async fn a_bad_key_file_costs_its_vps_and_is_used_when_it_is_right() {
         assert_eq!(errors > 0.0, !is_good, "{name}");
     }
     let log = exporter.log();
-    for (name, why) in &bad {
-        let said = format!("key file {} {why}", folder.path().join(name).display());
-        assert_eq!(log.matches(&said).count(), 1, "{said}: {log}");
+    for (name, reason) in &bad {
+        let expected = format!("key file {} {reason}", folder.path().join(name).display());
+        assert_eq!(log.matches(&expected).count(), 1, "{expected}: {log}");
     }
     let status = exporter.get("/status.json").await;
     assert!(
@@ -170,15 +170,15 @@ async fn a_bad_key_file_costs_its_vps_and_is_used_when_it_is_right() {
     for text in [&error, &summary, &table, &log, &status] {
         assert!(!text.contains("Canary"), "{text}");
     }
-    let asked = |mock: &Mock| {
+    let calls = |mock: &Mock| {
         mock.requests()
             .iter()
             .filter(|request| request.veid() != 15)
             .count()
     };
-    assert_eq!(asked(&mock), 0, "without a key there is no call");
+    assert_eq!(calls(&mock), 0, "without a key there is no call");
 
-    // Each of them is looked at every minute.
+    // The exporter checks each file every minute.
     for (index, (name, _)) in bad.iter().enumerate() {
         let path = folder.path().join(name);
         let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
@@ -196,12 +196,12 @@ async fn a_bad_key_file_costs_its_vps_and_is_used_when_it_is_right() {
     assert_eq!(
         refused(&page, "vps-16"),
         Some(1.0),
-        "a variable stays as it is"
+        "an environment variable cannot change"
     );
 }
 
 #[tokio::test]
-async fn a_removed_key_file_counts_from_the_next_reload_on() {
+async fn a_removed_key_file_takes_effect_on_reload() {
     let mock = Mock::start([1, 2]).await;
     let (folder, flag) = config(&yaml(
         &mock,
@@ -222,7 +222,7 @@ async fn a_removed_key_file_counts_from_the_next_reload_on() {
     assert!(is_up(&page, "vps-1"));
     exporter.signal("HUP");
     exporter
-        .wait_for("the removal counts", |page| {
+        .wait_for("the removal takes effect", |page| {
             refused(page, "vps-1") == Some(1.0)
         })
         .await;
@@ -236,7 +236,7 @@ async fn a_removed_key_file_counts_from_the_next_reload_on() {
 }
 
 #[tokio::test]
-async fn without_any_usable_key_the_exporter_runs_and_says_so() {
+async fn without_any_usable_key_the_exporter_runs_and_reports_it() {
     let mock = Mock::start([1, 2]).await;
     let (folder, flag) = config(&yaml(
         &mock,
@@ -252,13 +252,13 @@ async fn without_any_usable_key_the_exporter_runs_and_says_so() {
         exporter.get("/-/healthy").await,
         "kiwivm_exporter is healthy.\n"
     );
-    let once = run_answered(&["once", &flag]).await;
+    let once = run_without_blocking(&["once", &flag]).await;
     assert_eq!(once.status.code(), Some(1));
     assert!(
         String::from_utf8_lossy(&once.stdout)
             .contains("kiwivm_authentication_failed{veid=\"1\",vps=\"vps-1\"} 1")
     );
-    let backfill = run_answered(&["backfill", &flag]).await;
+    let backfill = run_without_blocking(&["backfill", &flag]).await;
     assert_eq!(backfill.status.code(), Some(1));
     for output in [&once, &backfill] {
         let error = String::from_utf8_lossy(&output.stderr);
@@ -267,7 +267,7 @@ async fn without_any_usable_key_the_exporter_runs_and_says_so() {
             "{error}"
         );
     }
-    // A single VPS of the environment too.
+    // The same for a single VPS from the environment.
     let mut single = Command::new(PROGRAM);
     single
         .current_dir(folder.path())
@@ -284,7 +284,7 @@ async fn without_any_usable_key_the_exporter_runs_and_says_so() {
     );
 }
 
-/// The pause after a refused key is in the state file. With a new key nobody waits for its end.
+/// The state file keeps the pause after a refused key. A new key ends it.
 #[tokio::test]
 async fn a_restart_ends_the_pause_after_a_refused_key() {
     let mock = Mock::start([1, 2]).await;
@@ -300,7 +300,7 @@ async fn a_restart_ends_the_pause_after_a_refused_key() {
         .await;
     exporter.signal("TERM");
     assert_eq!(exporter.ended().0, Some(0));
-    mock.well(1);
+    mock.recover(1);
     for name in ["one.key", "two.key"] {
         write(folder.path(), name, "private_new");
     }

@@ -1,4 +1,4 @@
-//! Starting, reloading, stopping.
+//! Start, reload and shutdown.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const ONE: &str = "  - {name: one, veid: 1, api_key: private_x}\n";
 const TWO: &str = "  - {name: two, veid: 2, api_key: private_x}\n";
 
 #[tokio::test]
-async fn metrics_are_there_within_two_seconds_of_the_start_of_the_demo() {
+async fn the_demo_has_metrics_within_two_seconds() {
     let exporter = Exporter::start(&["--demo"]);
     let started = std::time::Instant::now();
     exporter
@@ -34,7 +34,7 @@ async fn metrics_are_there_within_two_seconds_of_the_start_of_the_demo() {
 }
 
 #[tokio::test]
-async fn it_stops_with_calls_in_flight() {
+async fn shutdown_does_not_wait_for_calls_in_flight() {
     for signal in ["TERM", "INT"] {
         let mock = Mock::start([1]).await;
         mock.reply_to_everything(1, Reply::Hang);
@@ -52,13 +52,13 @@ async fn it_stops_with_calls_in_flight() {
 }
 
 #[tokio::test]
-async fn ready_comes_after_every_vps_was_tried() {
+async fn the_exporter_is_ready_after_polling_every_vps() {
     let mock = Mock::start([1, 2]).await;
     let (_folder, flag) = config(&yaml(&mock, &format!("{ONE}{TWO}")));
     let exporter = Exporter::start(&[&flag]);
     let ready = async || {
         let response = http().get(format!("{}/-/ready", exporter.url)).send().await;
-        response.expect("it answers").status() == StatusCode::OK
+        response.expect("it responds").status() == StatusCode::OK
     };
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     while !ready().await {
@@ -74,7 +74,7 @@ async fn ready_comes_after_every_vps_was_tried() {
 }
 
 #[tokio::test]
-async fn a_reload_takes_over_what_is_right_and_refuses_what_is_wrong() {
+async fn a_reload_applies_a_valid_configuration_and_rejects_an_invalid_one() {
     let mock = Mock::start([1, 2]).await;
     let (folder, flag) = config(&yaml(&mock, ONE));
     let exporter = Exporter::start(&[&flag, "--web.enable-lifecycle"]);
@@ -89,7 +89,7 @@ async fn a_reload_takes_over_what_is_right_and_refuses_what_is_wrong() {
             .post(format!("{}/-/reload", exporter.url))
             .send()
             .await
-            .expect("it answers");
+            .expect("it responds");
         (
             response.status(),
             response.text().await.expect("it is text"),
@@ -110,7 +110,7 @@ async fn a_reload_takes_over_what_is_right_and_refuses_what_is_wrong() {
     assert_eq!(
         page.of("one", "kiwivm_up"),
         Some(1.0),
-        "the first was not forgotten"
+        "the first kept its state"
     );
     let timestamp = "kiwivm_exporter_config_last_reload_success_timestamp_seconds";
     let loaded = page.one(timestamp, &[]);
@@ -132,7 +132,7 @@ async fn a_reload_takes_over_what_is_right_and_refuses_what_is_wrong() {
     assert_eq!(
         page.of("two", "kiwivm_up"),
         Some(1.0),
-        "the old configuration is in force"
+        "the old configuration stays active"
     );
 
     write(folder.path(), "config.yaml", &yaml(&mock, TWO));
@@ -147,13 +147,13 @@ async fn a_reload_takes_over_what_is_right_and_refuses_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_reload_switches_inventory_off_and_on() {
+async fn a_reload_disables_and_enables_collectors() {
     let mock = Mock::start([1]).await;
     let with = |collect: &str| format!("{}collect: {collect}\n", yaml(&mock, ONE));
     let (folder, flag) = config(&with("{backups: false}"));
     let exporter = Exporter::start(&[&flag]);
     let page = exporter
-        .wait_for("snapshots are known", |page| {
+        .wait_for("snapshots are reported", |page| {
             page.of("one", "kiwivm_snapshots").is_some()
         })
         .await;
@@ -161,7 +161,7 @@ async fn a_reload_switches_inventory_off_and_on() {
     write(folder.path(), "config.yaml", &with("{snapshots: false}"));
     exporter.signal("HUP");
     exporter
-        .wait_for("backups are known, snapshots are not", |page| {
+        .wait_for("backups are reported, snapshots are not", |page| {
             page.of("one", "kiwivm_snapshots").is_none()
                 && page.of("one", "kiwivm_backups").is_some()
         })
@@ -179,7 +179,7 @@ async fn a_reload_ends_the_pause_after_a_refused_key() {
             page.of("one", "kiwivm_authentication_failed") == Some(1.0)
         })
         .await;
-    mock.well(1);
+    mock.recover(1);
     exporter.signal("HUP");
     exporter
         .wait_for("the key is accepted", |page| {
@@ -203,7 +203,7 @@ async fn a_new_key_in_the_file_is_tried_without_a_reload() {
             page.of("one", "kiwivm_authentication_failed") == Some(1.0)
         })
         .await;
-    mock.well(1);
+    mock.recover(1);
     write(folder.path(), "one.key", "private_new");
     exporter
         .wait_for("the key is accepted", |page| {
@@ -220,7 +220,7 @@ async fn a_new_key_in_the_file_is_tried_without_a_reload() {
 }
 
 #[test]
-fn an_address_in_use_is_one_clear_line() {
+fn an_address_in_use_is_reported_in_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
     let address = taken.local_addr().expect("it is bound");
     let output = crate::exporter::run(&[

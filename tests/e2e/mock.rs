@@ -1,5 +1,5 @@
-//! A stand-in for the API that answers what a test tells it to, byte for byte. It knows nothing of KiwiVM but the
-//! form of a request, so that it cannot share a misunderstanding with the exporter or its simulator.
+//! A mock of the API that sends the responses a test sets, byte for byte. All it knows of KiwiVM is the form of a
+//! request, so that one misunderstanding cannot hide in it and in the exporter or simulator.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,24 +8,24 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How a call is answered.
+/// Response to a call.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// Status 200 and this body.
     Body(String),
-    /// Another status, with a body; with that of a redirect the body is where to go.
+    /// Another status with a body. For a redirect, the body is the location.
     Status(u16, &'static str),
-    /// A status, header lines with their ends, and a body.
+    /// A status, header lines with their line ends, and a body.
     Whole(u16, &'static str, Vec<u8>),
-    /// Half of the body, then the end.
+    /// Half of the body, then the connection closes.
     Truncated(String),
-    /// Nothing, for as long as the client waits.
+    /// No response while the client waits.
     Hang,
-    /// The connection ends without a word.
+    /// The connection closes without a response.
     Drop,
 }
 
-/// One request as it arrived.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub line: String,
@@ -40,7 +40,7 @@ impl Request {
             .unwrap_or_default()
     }
 
-    /// The last part of the path.
+    /// The path without the version.
     pub fn call(&self) -> &str {
         let path = self.line.split(' ').nth(1).unwrap_or_default();
         path.strip_prefix("/v1/").unwrap_or(path)
@@ -54,7 +54,7 @@ struct State {
     requests: Vec<Request>,
 }
 
-/// A running mock; it ends with the test's runtime.
+/// A running mock. It ends with the test's runtime.
 #[derive(Clone)]
 pub struct Mock {
     pub endpoint: String,
@@ -70,7 +70,7 @@ pub fn sample(name: &str) -> Reply {
 }
 
 impl Mock {
-    /// Knows VPSes that run: a KVM each, with points and usage.
+    /// Starts with these VPSes: running KVM guests with points and usage.
     pub async fn start(veids: impl IntoIterator<Item = u64>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -81,25 +81,25 @@ impl Mock {
             state: Arc::default(),
         };
         for veid in veids {
-            mock.well(veid);
+            mock.recover(veid);
         }
         let state = mock.state.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, state.clone()));
+                tokio::spawn(respond(stream, state.clone()));
             }
         });
         mock
     }
 
-    /// Every call of a VPS is answered as a running KVM does.
-    pub fn well(&self, veid: u64) {
+    /// Resets every call of a VPS to the response of a running KVM guest.
+    pub fn recover(&self, veid: u64) {
         let mut state = self.state.lock().unwrap();
         state.everything.remove(&veid);
         let Reply::Body(usage) = sample("raw_usage_stats_kvm.json") else {
             unreachable!("samples are bodies")
         };
-        // The newest row of the sample moves to now, else it would be old from the start.
+        // The newest row of the sample moves to now, or it would be stale from the start.
         let usage = usage.replace("1790820301", &unix_now().to_string());
         for (call, reply) in [
             ("getLiveServiceInfo", sample("live_kvm_running.wire.json")),
@@ -120,20 +120,20 @@ impl Mock {
         }
     }
 
-    /// From now on this call of this VPS is answered so.
+    /// Sets the response to a call of a VPS.
     pub fn reply(&self, veid: u64, call: &str, reply: Reply) {
         let mut state = self.state.lock().unwrap();
         state.replies.insert((veid, call.to_owned()), reply);
     }
 
-    /// Points that suffice for calls many times a second.
+    /// Sets a reading with enough points for many calls a second.
     pub fn plenty_of_points(&self, veid: u64) {
         let points =
             "{\"error\":0,\"remaining_points_15min\":1000000,\"remaining_points_24h\":100000000}";
         self.reply(veid, "getRateLimitStatus", Reply::Body(points.to_owned()));
     }
 
-    /// From now on every call of this VPS is answered so.
+    /// Sets the response to all calls of a VPS.
     pub fn reply_to_everything(&self, veid: u64, reply: Reply) {
         self.state.lock().unwrap().everything.insert(veid, reply);
     }
@@ -149,7 +149,7 @@ fn unix_now() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
+async fn respond(mut stream: TcpStream, state: Arc<Mutex<State>>) {
     let Some(request) = read_request(&mut stream).await else {
         return;
     };

@@ -1,13 +1,13 @@
-//! The owner of a VPS of a simulated account: makes calls, and knows what the account truly holds.
+//! The owner of a VPS of a simulated account, who makes calls and sees the account's true state.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::exporter::{Exporter, PATIENCE, get, http};
+use crate::exporter::{Exporter, TIMEOUT, get, http};
 use crate::simulator::{post, set_key, simulator};
 
-/// A VPS of a simulated account and the key to it.
+/// A VPS of a simulated account and its key.
 pub struct Owner {
     pub simulator: Exporter,
     pub veid: u64,
@@ -15,7 +15,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// A VPS of the demo's account. With a `--time-scale` that is fast enough tasks take seconds.
+    /// Starts a simulator. Use a high `--time-scale` for tasks to take seconds.
     pub async fn of(veid: u64, arguments: &[&str]) -> Self {
         let mut all = vec!["--live.latency=0.01"];
         all.extend(arguments);
@@ -28,14 +28,15 @@ impl Owner {
         }
     }
 
-    /// The answer to a call with more parameters, by POST.
+    /// Makes a call by POST. Returns the response.
     pub async fn call(&self, call: &str, parameters: &str) -> Value {
         let form = format!("{}&{parameters}", self.form);
-        let answer = post(&self.simulator, call, &form).await;
-        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{call}: {error}: {answer}"))
+        let response = post(&self.simulator, call, &form).await;
+        serde_json::from_str(&response)
+            .unwrap_or_else(|error| panic!("{call}: {error}: {response}"))
     }
 
-    /// The answer to a call with more parameters, by GET.
+    /// Makes a call by GET. Returns the response.
     pub async fn get(&self, call: &str, parameters: &str) -> Value {
         let url = format!(
             "{}/v1/{call}?{}&{parameters}",
@@ -44,28 +45,28 @@ impl Owner {
         serde_json::from_str(&get(&url).await).expect("it is JSON")
     }
 
-    /// Calls that must succeed.
+    /// Makes a call that must succeed.
     pub async fn done(&self, call: &str, parameters: &str) -> Value {
-        let answer = self.call(call, parameters).await;
-        assert_eq!(answer["error"], 0, "{call}: {answer}");
-        answer
+        let response = self.call(call, parameters).await;
+        assert_eq!(response["error"], 0, "{call}: {response}");
+        response
     }
 
-    /// Calls until the answer is as it should be.
+    /// Repeats a call until the response satisfies `is`.
     pub async fn until(&self, call: &str, is: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         loop {
             tick.tick().await;
-            let answer = self.call(call, "").await;
-            if is(&answer) {
-                return answer;
+            let response = self.call(call, "").await;
+            if is(&response) {
+                return response;
             }
-            assert!(Instant::now() < deadline, "{call}: {answer}");
+            assert!(Instant::now() < deadline, "{call}: {response}");
         }
     }
 
-    /// What the account truly holds.
+    /// The true state of the VPS.
     pub async fn truth(&self) -> Value {
         let url = format!(
             "{}/_simulator/account?veid={}",
@@ -76,7 +77,7 @@ impl Owner {
         account["vps"][0].clone()
     }
 
-    /// Makes something happen that no call of the owner does.
+    /// Causes a change that no call can make.
     pub async fn set(&self, name: &str, value: Value) {
         self.control("vps", json!({"veid": self.veid, name: value}).to_string())
             .await;
@@ -84,12 +85,16 @@ impl Owner {
 
     pub async fn control(&self, route: &str, body: String) {
         let url = format!("{}/_simulator/{route}", self.simulator.url);
-        let answer = http()
+        let response = http()
             .post(url)
             .body(body)
             .send()
             .await
-            .expect("it answers");
-        assert!(answer.status().is_success(), "{:?}", answer.text().await);
+            .expect("it responds");
+        assert!(
+            response.status().is_success(),
+            "{:?}",
+            response.text().await
+        );
     }
 }

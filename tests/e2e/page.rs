@@ -1,8 +1,8 @@
-//! Reading an exposition in a test.
+//! Parses an exposition for tests.
 
 use std::collections::BTreeMap;
 
-/// The samples of a page by series, as they stand there: name and labels in one text.
+/// The samples of a page by series, with name and labels as written.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     pub samples: BTreeMap<String, f64>,
@@ -23,12 +23,12 @@ impl Page {
         }
     }
 
-    /// The value of a per-VPS metric without more labels.
+    /// The value of a per-VPS metric without further labels.
     pub fn of(&self, vps: &str, metric: &str) -> Option<f64> {
         self.one(metric, &[("vps", vps)])
     }
 
-    /// The only series of a metric that has these labels.
+    /// The only series of a metric with these labels.
     pub fn one(&self, metric: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let mut found = self.series(metric, labels);
         let value = found.next().map(|(_, value)| value);
@@ -39,7 +39,7 @@ impl Page {
         value
     }
 
-    /// The series of a metric that have these labels.
+    /// The series of a metric with these labels.
     pub fn series<'a>(
         &'a self,
         metric: &'a str,
@@ -58,7 +58,7 @@ impl Page {
             .map(|(series, value)| (series.as_str(), *value))
     }
 
-    /// Every metric that has a series of this VPS.
+    /// Every metric with a series of this VPS.
     pub fn metrics_of(&self, vps: &str) -> Vec<&str> {
         let label = format!("vps=\"{vps}\"");
         let mut names: Vec<_> = self

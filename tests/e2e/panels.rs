@@ -1,4 +1,4 @@
-//! The dashboards on a real Prometheus that knows the past days of the demo and scrapes it: every query brings data.
+//! Every query of every dashboard returns data from a real Prometheus with a day of the demo's history.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::backfill::unix_now;
 use crate::demo_prometheus::DemoPrometheus;
-use crate::exporter::PATIENCE;
+use crate::exporter::TIMEOUT;
 
-/// Days of past, for what looks back a day.
+/// Days of history, enough for queries that look back a day.
 const DAYS: u32 = 1;
 /// Seconds between two points of a graph.
 const STEP: u32 = 1800;
@@ -20,7 +20,7 @@ struct Query {
     name: String,
     expression: String,
     instant: bool,
-    /// Whether the panel shows days to come.
+    /// True if the panel shows days to come.
     future: bool,
 }
 
@@ -28,7 +28,7 @@ fn folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The query as Grafana sends it, with all VPSes chosen, also where that is not possible: what one lacks, another has.
+/// The query as Grafana sends it, with all VPSes selected, even for single-select variables: some VPS has the data.
 fn expanded(expression: &str) -> String {
     [
         ("$__rate_interval", "20m"),
@@ -45,8 +45,8 @@ fn expanded(expression: &str) -> String {
     })
 }
 
-/// Whether the query has a colour of its own: the value is brought by one of three queries, by its severity.
-fn is_one_of_three(panel: &Value, letter: &str) -> bool {
+/// Reports whether the query is one of a panel's three queries by severity, of which only one returns data.
+fn is_one_per_severity(panel: &Value, letter: &str) -> bool {
     let overrides = panel["fieldConfig"]["overrides"].as_array();
     overrides
         .into_iter()
@@ -66,7 +66,7 @@ fn queries_of(dashboard: &str, panels: &[Value], queries: &mut Vec<Query>) {
             let letter = target["refId"].as_str().expect("it has a letter");
             let expression = expanded(target["expr"].as_str().expect("it has an expression"));
             assert!(!expression.contains('$'), "{expression}");
-            if is_one_of_three(panel, letter) {
+            if is_one_per_severity(panel, letter) {
                 by_severity.push(format!("({expression})"));
                 continue;
             }
@@ -104,12 +104,12 @@ fn queries() -> Vec<Query> {
 }
 
 #[tokio::test]
-async fn every_query_of_every_panel_brings_data() {
+async fn every_query_of_every_panel_returns_data() {
     let demo = DemoPrometheus::start(DAYS, &[]).await;
     let mut waiting = queries();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut tick = tokio::time::interval(Duration::from_secs(1));
-    // Some calls fail only now and then.
+    // Some calls fail only occasionally.
     while !waiting.is_empty() {
         tick.tick().await;
         let mut empty = Vec::new();
@@ -118,7 +118,7 @@ async fn every_query_of_every_panel_brings_data() {
             let brought = if query.instant {
                 prometheus.query(&query.expression).await
             } else {
-                // Both have a point at the present.
+                // Both ranges include the present.
                 let now = unix_now();
                 let (start, end) = if query.future {
                     (now, now + 31 * DAY)

@@ -1,4 +1,4 @@
-//! What the demo serves, judged by those it is made for: promtool, Python's parser of OpenMetrics, and Prometheus.
+//! The demo's pages as seen by their consumers: promtool, Python's OpenMetrics parser, and Prometheus.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -11,11 +11,11 @@ use kiwivm_exporter::exposition::catalogue::{EXPORTER_METRICS, Kind, Metric, vps
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::exporter::{Exporter, PATIENCE, get, http, write};
+use crate::exporter::{Exporter, TIMEOUT, get, http, write};
 use crate::page::Page;
 
-/// Runs a judge with a page on its standard input; it must have nothing to say.
-pub fn judge(program: &str, arguments: &[&str], page: &str) {
+/// Runs a checker with a page on standard input. It must print nothing.
+pub fn check_with(program: &str, arguments: &[&str], page: &str) {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -30,11 +30,11 @@ pub fn judge(program: &str, arguments: &[&str], page: &str) {
         .write_all(page.as_bytes())
         .expect("it reads");
     let output = child.wait_with_output().expect("it ends");
-    let said = [output.stdout, output.stderr].concat();
+    let printed = [output.stdout, output.stderr].concat();
     assert!(
-        output.status.success() && said.is_empty(),
+        output.status.success() && printed.is_empty(),
         "{program}: {}",
-        String::from_utf8_lossy(&said)
+        String::from_utf8_lossy(&printed)
     );
 }
 
@@ -44,7 +44,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 assert sum(len(f.samples) for f in text_string_to_metric_families(sys.stdin.read())) > 100
 ";
 
-/// A python that has the parser.
+/// A python with the parser installed.
 pub fn python() -> String {
     std::env::var("KIWIVM_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
@@ -56,28 +56,28 @@ pub async fn page_as(exporter: &Exporter, accept: &str) -> String {
     request
         .send()
         .await
-        .expect("it answers")
+        .expect("it responds")
         .text()
         .await
         .expect("it is text")
 }
 
-/// The demo once every VPS was asked for everything.
+/// The demo after every call to every VPS was made.
 async fn demo() -> Exporter {
     let exporter = Exporter::start(&["--demo"]);
     exporter
-        .wait_for("everything was asked for", everything_was_asked_for)
+        .wait_for("every call was made", every_call_was_made)
         .await;
     exporter
 }
 
-/// Halts the story of a demo's account; where that is.
+/// Halts the clock of a demo's account. Returns the simulator's URL.
 pub async fn halt(exporter: &Exporter) -> String {
     let log = exporter.log();
     let line = log
         .lines()
         .find(|line| line.contains("simulating"))
-        .expect("it says where");
+        .expect("the simulator is logged");
     let line: Value = serde_json::from_str(line).expect("it is JSON");
     let simulator = line["endpoint"]
         .as_str()
@@ -89,23 +89,23 @@ pub async fn halt(exporter: &Exporter) -> String {
         .body("true")
         .send()
         .await;
-    assert!(halt.expect("it answers").status().is_success());
+    assert!(halt.expect("it responds").status().is_success());
     simulator
 }
 
-/// True once a page of the demo's account has something of everything.
-pub fn everything_was_asked_for(page: &Page) -> bool {
+/// Reports whether the demo's page has data of every call.
+pub fn every_call_was_made(page: &Page) -> bool {
     let has = |metric| page.series(metric, &[]).count();
     has("kiwivm_up") == 8
         && has("kiwivm_usage_timestamp_seconds") >= 6
         && has("kiwivm_lock_progress_ratio") == 1
 }
 
-/// Makes blocks in a data folder of OpenMetrics text with timestamps.
+/// Makes blocks from OpenMetrics text with timestamps, in a data folder.
 pub fn create_blocks(history: &Path, data: &Path) {
     let promtool = Command::new("promtool")
         .args(["tsdb", "create-blocks-from", "openmetrics"])
-        // It reads all of the text again for each block.
+        // promtool reads the whole text again for each block, so make few.
         .arg("--max-block-duration=1000h")
         .args([history, data])
         .output()
@@ -114,27 +114,27 @@ pub fn create_blocks(history: &Path, data: &Path) {
 }
 
 #[tokio::test]
-async fn both_formats_pass_their_judges() {
+async fn both_formats_pass_their_checkers() {
     let exporter = demo().await;
-    judge(
+    check_with(
         "promtool",
         &["check", "metrics"],
         &page_as(&exporter, "text/plain").await,
     );
     let openmetrics = page_as(&exporter, "application/openmetrics-text").await;
     assert!(openmetrics.ends_with("# EOF\n"));
-    judge(&python(), &["-c", PARSE_OPENMETRICS], &openmetrics);
+    check_with(&python(), &["-c", PARSE_OPENMETRICS], &openmetrics);
 }
 
-/// The page that the unit tests hold the exposition to, with VPSes in every state.
+/// The page of the unit tests, with VPSes in every state.
 #[test]
 fn the_golden_page_passes_promtool() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/exposition.txt");
     let golden = std::fs::read_to_string(golden).expect("it is there");
-    judge("promtool", &["check", "metrics"], &golden);
+    check_with("promtool", &["check", "metrics"], &golden);
 }
 
-/// What the metrics of a VPS must be by what its simulator says.
+/// Expected metrics of a VPS from the simulator's account.
 fn expected(truth: &Value) -> Vec<(&'static str, Option<f64>)> {
     let number = |field: &str| match &truth[field] {
         Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
@@ -181,7 +181,7 @@ fn expected(truth: &Value) -> Vec<(&'static str, Option<f64>)> {
     ]
 }
 
-/// What of the page is not as the simulator says.
+/// Metrics that differ from the simulator's account.
 fn differences(account: &Value, page: &Page) -> Vec<String> {
     let mut differences = Vec::new();
     for truth in account["vps"].as_array().expect("it is a list") {
@@ -193,14 +193,16 @@ fn differences(account: &Value, page: &Page) -> Vec<String> {
             }
             continue;
         }
-        for (metric, should) in expected(truth) {
-            let is = page.of(name, metric);
-            let equal = match (is, should) {
-                (Some(is), Some(should)) => (is - should).abs() <= should.abs() * 1e-9,
-                (is, should) => is.is_none() && should.is_none(),
+        for (metric, expected_value) in expected(truth) {
+            let value = page.of(name, metric);
+            let equal = match (value, expected_value) {
+                (Some(value), Some(expected)) => (value - expected).abs() <= expected.abs() * 1e-9,
+                (value, expected) => value.is_none() && expected.is_none(),
             };
             if !equal {
-                differences.push(format!("{name} {metric}: {is:?}, should be {should:?}"));
+                differences.push(format!(
+                    "{name} {metric}: {value:?}, expected {expected_value:?}"
+                ));
             }
         }
     }
@@ -215,15 +217,15 @@ pub struct Prometheus {
 
 impl Prometheus {
     fn start(target: &str) -> Self {
-        Self::start_in(TempDir::new().expect("there is room"), target)
+        Self::start_in(TempDir::new().expect("disk is writable"), target)
     }
 
-    /// Keeps its data in `data` of a folder, where there may be blocks already.
+    /// Keeps its data in `data` of a folder, which may already have blocks.
     pub fn start_in(folder: TempDir, target: &str) -> Self {
         Self::start_with(folder, target, "")
     }
 
-    /// The same with more of a configuration: rule files, an Alertmanager.
+    /// The same with additional configuration, such as rule files or an Alertmanager.
     pub fn start_with(folder: TempDir, target: &str, more: &str) -> Self {
         let target = target.trim_start_matches("http://");
         let config = format!(
@@ -235,7 +237,7 @@ impl Prometheus {
     /// The same with this configuration.
     pub fn start_configured(folder: TempDir, config: &str) -> Self {
         let config = write(folder.path(), "prometheus.yml", config);
-        // Prometheus does not tell which port it got for 0.
+        // Prometheus does not report the port that it got for 0.
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("there is a port")
@@ -247,7 +249,7 @@ impl Prometheus {
                 "--storage.tsdb.path={}",
                 folder.path().join("data").display()
             ),
-            // However old what there is may be.
+            // Keep data of any age.
             "--storage.tsdb.retention.time=10y".to_owned(),
             format!("--web.listen-address=127.0.0.1:{port}"),
         ]);
@@ -263,12 +265,12 @@ impl Prometheus {
 
     /// The samples of an instant query.
     pub async fn query(&self, query: &str) -> Vec<Value> {
-        self.ask("query", &[("query", query)]).await
+        self.query_api("query", &[("query", query)]).await
     }
 
     /// The result of an instant query at a time, Unix seconds.
     pub async fn query_at(&self, query: &str, time: i64) -> Vec<Value> {
-        self.ask("query", &[("query", query), ("time", &time.to_string())])
+        self.query_api("query", &[("query", query), ("time", &time.to_string())])
             .await
     }
 
@@ -281,10 +283,10 @@ impl Prometheus {
             ("end", &end),
             ("step", &step),
         ];
-        self.ask("query_range", &parameters).await
+        self.query_api("query_range", &parameters).await
     }
 
-    /// The targets that it scrapes.
+    /// The active targets.
     pub async fn active_targets(&self) -> Vec<Value> {
         let url = format!("{}/api/v1/targets?state=active", self.process.url);
         let response: Value = serde_json::from_str(&get(&url).await).expect("it is JSON");
@@ -292,21 +294,21 @@ impl Prometheus {
         targets.cloned().unwrap_or_default()
     }
 
-    async fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> Vec<Value> {
+    async fn query_api(&self, what: &str, parameters: &[(&str, &str)]) -> Vec<Value> {
         let url = reqwest::Url::parse_with_params(
             &format!("{}/api/v1/{what}", self.process.url),
             parameters,
         );
-        let answer = get(url.expect("it is a URL").as_str()).await;
-        let answer: Value = serde_json::from_str(&answer).expect("it is JSON");
-        assert_eq!(answer["status"], "success", "{answer}");
-        answer["data"]["result"]
+        let response = get(url.expect("it is a URL").as_str()).await;
+        let response: Value = serde_json::from_str(&response).expect("it is JSON");
+        assert_eq!(response["status"], "success", "{response}");
+        response["data"]["result"]
             .as_array()
             .expect("it is a vector")
             .clone()
     }
 
-    /// Everything that it last scraped, as a page.
+    /// The last scrape of the job, as a page.
     async fn page(&self) -> Page {
         let mut page = Page::default();
         for sample in self.query("{job=\"kiwivm\"}").await {
@@ -330,7 +332,7 @@ impl Prometheus {
 }
 
 #[tokio::test]
-async fn prometheus_holds_what_the_simulated_account_holds() {
+async fn prometheus_stores_the_values_of_the_simulated_account() {
     let exporter = demo().await;
     let simulator = halt(&exporter).await;
     let account: Value =
@@ -338,7 +340,7 @@ async fn prometheus_holds_what_the_simulated_account_holds() {
             .expect("it is JSON");
 
     let prometheus = Prometheus::start(&exporter.url);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     let page = loop {
         tick.tick().await;

@@ -1,6 +1,6 @@
-//! The API behind a proxy: real ones, and sick ones that each have to be named as the culprit.
+//! The API behind a proxy: real proxies, and broken ones that the error must name.
 //!
-//! The API is at 0.0.0.0, which is this machine as well, but not loopback: for that no proxy is used.
+//! The API listens on 0.0.0.0, which reaches this machine, because loopback addresses bypass the proxy.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -20,10 +20,10 @@ use crate::exporter::{Exporter, PROGRAM, listening, write};
 use crate::mock::Mock;
 
 const PASSWORD: &str = "Canary: 100%41 p@ss/word";
-/// The same in a URL.
+/// The same, percent-encoded for a URL.
 const ENCODED: &str = "Canary%3A%20100%2541%20p%40ss%2Fword";
 
-/// An API with a certificate of a CA of its own.
+/// An API with a certificate from a private CA.
 struct Api {
     mock: Mock,
     folder: TempDir,
@@ -40,12 +40,12 @@ impl Api {
             .trim_start_matches("http://")
             .trim_end_matches("/v1");
         let port = tls_before(behind.to_owned(), &pair).await;
-        let folder = TempDir::new().expect("there is room");
+        let folder = TempDir::new().expect("disk is writable");
         write(folder.path(), "ca.pem", &authority.pem());
         (Self { mock, folder, port }, pair)
     }
 
-    /// The program with the API behind this proxy.
+    /// The program configured with this proxy.
     fn program(&self, proxy: &str) -> Command {
         let yaml = format!(
             "api: {{endpoint: \"https://0.0.0.0:{}/v1\", {proxy}}}\nvps: [{{name: one, veid: 1, api_key: private_x}}]\n",
@@ -64,33 +64,33 @@ impl Api {
         command
     }
 
-    /// Asks the VPS once. Returns the exit code and all that was said.
+    /// Polls the VPS once. Returns the exit code and all output.
     async fn check(&self, proxy: &str) -> (Option<i32>, String) {
         let mut command = self.program(proxy);
         command.arg("check");
         let output = tokio::task::spawn_blocking(move || command.output());
-        said(&output.await.expect("it does not panic").expect("it starts"))
+        exit_code_and_output(&output.await.expect("it does not panic").expect("it starts"))
     }
 
     async fn works(&self, proxy: &str) {
         let before = self.mock.requests().len();
-        let (code, said) = self.check(proxy).await;
-        assert_eq!(code, Some(0), "{proxy}: {said}");
+        let (code, output) = self.check(proxy).await;
+        assert_eq!(code, Some(0), "{proxy}: {output}");
         assert_eq!(self.mock.requests().len(), before + 1, "{proxy}");
     }
 
-    async fn fails(&self, proxy: &str, why: &str) {
-        let (code, said) = self.check(proxy).await;
-        assert_eq!(code, Some(1), "{proxy}: {said}");
-        assert!(said.contains(why), "{proxy}: {why}: {said}");
+    async fn fails(&self, proxy: &str, reason: &str) {
+        let (code, output) = self.check(proxy).await;
+        assert_eq!(code, Some(1), "{proxy}: {output}");
+        assert!(output.contains(reason), "{proxy}: {reason}: {output}");
         assert!(
-            !said.contains("Canary") && !said.contains(ENCODED),
-            "{proxy}: {said}"
+            !output.contains("Canary") && !output.contains(ENCODED),
+            "{proxy}: {output}"
         );
     }
 }
 
-fn said(output: &Output) -> (Option<i32>, String) {
+fn exit_code_and_output(output: &Output) -> (Option<i32>, String) {
     let text = [output.stdout.as_slice(), &output.stderr].concat();
     (
         output.status.code(),
@@ -98,14 +98,14 @@ fn said(output: &Output) -> (Option<i32>, String) {
     )
 }
 
-/// Ends TLS before an address, at all addresses of this machine.
+/// Terminates TLS in front of an address, on all addresses of this machine.
 async fn tls_before(address: String, pair: &Pair) -> u16 {
     let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes());
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("it is PEM");
     let provider = rustls::crypto::ring::default_provider();
     let config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
-        .expect("they fit")
+        .expect("they are compatible")
         .with_no_client_auth()
         .with_single_cert(vec![certificate.expect("it is PEM")], key)
         .expect("they belong together");
@@ -129,7 +129,7 @@ async fn tls_before(address: String, pair: &Pair) -> u16 {
     port
 }
 
-/// A proxy of Debian. It ends with the test.
+/// A proxy from Debian, killed on drop.
 struct Proxy {
     child: Child,
     address: String,
@@ -150,7 +150,7 @@ impl Proxy {
             .expect("there is a port");
         let port = free.local_addr().expect("it is bound").port();
         drop(free);
-        let folder = TempDir::new().expect("there is room");
+        let folder = TempDir::new().expect("disk is writable");
         let mut command = command(folder.path(), port);
         command
             .stdin(Stdio::null())
@@ -194,12 +194,12 @@ impl Proxy {
 }
 
 #[tokio::test]
-async fn http_proxies() {
+async fn the_api_is_reached_through_http_proxies() {
     let (api, pair) = Api::start().await;
     let open = Proxy::tinyproxy("").await;
     api.works(&format!("proxy: \"http://{}\"", open.address))
         .await;
-    // The same with TLS between here and the proxy.
+    // The same with TLS to the proxy.
     let tls = tls_before(open.address.clone(), &pair).await;
     api.works(&format!("proxy: \"https://127.0.0.1:{tls}/\""))
         .await;
@@ -231,7 +231,7 @@ async fn http_proxies() {
 }
 
 #[tokio::test]
-async fn socks_proxies() {
+async fn the_api_is_reached_through_socks_proxies() {
     let (api, _) = Api::start().await;
     let open = Proxy::microsocks(&[]).await;
     for scheme in ["socks5", "socks5h"] {
@@ -269,11 +269,11 @@ async fn socks_proxies() {
         &format!("proxy {at} refused the user name or the password of api.proxy"),
     )
     .await;
-    // The proxy can be reached, and the API cannot.
+    // The proxy can be reached, but the API cannot.
     let nowhere = Api {
         port: 1,
         mock: api.mock.clone(),
-        folder: TempDir::new().expect("there is room"),
+        folder: TempDir::new().expect("disk is writable"),
     };
     write(nowhere.folder.path(), "ca.pem", "");
     nowhere
@@ -286,8 +286,8 @@ async fn socks_proxies() {
         .await;
 }
 
-/// A peer that reads what it gets, says this, and falls silent or closes.
-async fn sick(says: &'static [u8], closes: bool) -> String {
+/// A peer that reads some bytes, sends `reply`, and then goes silent or closes.
+async fn broken_proxy(reply: &'static [u8], closes: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
         .expect("there is a port");
@@ -297,7 +297,7 @@ async fn sick(says: &'static [u8], closes: bool) -> String {
             tokio::spawn(async move {
                 let mut bytes = [0; 1024];
                 let _ = stream.read(&mut bytes).await;
-                let _ = stream.write_all(says).await;
+                let _ = stream.write_all(reply).await;
                 while !closes && stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
             });
         }
@@ -306,7 +306,7 @@ async fn sick(says: &'static [u8], closes: bool) -> String {
 }
 
 #[tokio::test]
-async fn a_sick_proxy_is_named_as_the_culprit() {
+async fn a_broken_proxy_is_named_in_the_error() {
     let (api, _) = Api::start().await;
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0")
@@ -314,17 +314,17 @@ async fn a_sick_proxy_is_named_as_the_culprit() {
             .expect("there is a port");
         listener.local_addr().expect("it is bound").to_string()
     };
-    let silent = sick(b"", false).await;
-    let hangs_up = sick(b"", true).await;
-    let error = sick(
+    let silent = broken_proxy(b"", false).await;
+    let hangs_up = broken_proxy(b"", true).await;
+    let error = broken_proxy(
         b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
         true,
     )
     .await;
-    let page = sick(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", true).await;
-    let junk = sick(b"SSH-2.0-OpenSSH_9.2\r\n", false).await;
-    let tunnel = sick(b"HTTP/1.1 200 OK\r\n\r\n", false).await;
-    for (scheme, at, why) in [
+    let page = broken_proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", true).await;
+    let junk = broken_proxy(b"SSH-2.0-OpenSSH_9.2\r\n", false).await;
+    let tunnel = broken_proxy(b"HTTP/1.1 200 OK\r\n\r\n", false).await;
+    for (scheme, at, reason) in [
         ("http", &closed, format!("proxy {closed}: ")),
         ("https", &closed, format!("proxy {closed}: ")),
         ("socks5h", &closed, format!("proxy {closed}: ")),
@@ -371,7 +371,7 @@ async fn a_sick_proxy_is_named_as_the_culprit() {
                 .to_owned(),
         ),
     ] {
-        api.fails(&format!("proxy: \"{scheme}://user:Canary@{at}\""), &why)
+        api.fails(&format!("proxy: \"{scheme}://user:Canary@{at}\""), &reason)
             .await;
     }
     api.fails(
@@ -382,14 +382,14 @@ async fn a_sick_proxy_is_named_as_the_culprit() {
     assert!(api.mock.requests().is_empty());
 }
 
-/// A SOCKS proxy that notes the address it is asked for, and refuses it.
-async fn noting() -> (String, Arc<Mutex<Vec<u8>>>) {
+/// A SOCKS proxy that records the requested address and refuses it.
+async fn recording_proxy() -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
         .expect("there is a port");
     let address = listener.local_addr().expect("it is bound").to_string();
-    let noted = Arc::new(Mutex::new(Vec::new()));
-    let written = noted.clone();
+    let recorded = Arc::new(Mutex::new(Vec::new()));
+    let written = recorded.clone();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut bytes = [0; 512];
@@ -400,14 +400,14 @@ async fn noting() -> (String, Arc<Mutex<Vec<u8>>>) {
             let _ = stream.write_all(&[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]).await;
         }
     });
-    (address, noted)
+    (address, recorded)
 }
 
 #[tokio::test]
 async fn with_socks5h_the_proxy_resolves_the_name() {
-    let (at, noted) = noting().await;
+    let (at, recorded) = recording_proxy().await;
     let check = async |scheme: &str| {
-        let folder = TempDir::new().expect("there is room");
+        let folder = TempDir::new().expect("disk is writable");
         let yaml = format!(
             "api: {{endpoint: \"https://api.invalid/v1\", proxy: \"{scheme}://{at}\"}}\nvps: [{{veid: 1, api_key: private_x}}]\n"
         );
@@ -415,7 +415,7 @@ async fn with_socks5h_the_proxy_resolves_the_name() {
             "--config.file={}",
             write(folder.path(), "config.yaml", &yaml)
         );
-        said(&crate::exporter::run_answered(&["check", &flag]).await).1
+        exit_code_and_output(&crate::exporter::run_without_blocking(&["check", &flag]).await).1
     };
     let error = check("socks5h").await;
     assert!(
@@ -424,9 +424,9 @@ async fn with_socks5h_the_proxy_resolves_the_name() {
         )),
         "{error}"
     );
-    let asked = noted.lock().unwrap().clone();
-    assert_eq!(asked, b"\x05\x01\x00\x03\x0bapi.invalid\x01\xbb");
-    noted.lock().unwrap().clear();
+    let requested = recorded.lock().unwrap().clone();
+    assert_eq!(requested, b"\x05\x01\x00\x03\x0bapi.invalid\x01\xbb");
+    recorded.lock().unwrap().clear();
     let error = check("socks5").await;
     assert!(
         error.contains(
@@ -434,11 +434,14 @@ async fn with_socks5h_the_proxy_resolves_the_name() {
         ),
         "{error}"
     );
-    assert!(noted.lock().unwrap().is_empty(), "the proxy was not asked");
+    assert!(
+        recorded.lock().unwrap().is_empty(),
+        "the proxy got no request"
+    );
 }
 
 #[tokio::test]
-async fn credentials_of_a_proxy_are_never_shown() {
+async fn proxy_credentials_are_never_shown() {
     let (api, _) = Api::start().await;
     let proxy = Proxy::microsocks(&["-u", "owner", "-P", PASSWORD]).await;
     let urls = [
@@ -459,7 +462,7 @@ async fn credentials_of_a_proxy_are_never_shown() {
             .stdout(Stdio::null());
         let exporter = Exporter::wait_for_line(command, listening);
         exporter
-            .wait_for("it was asked", |page| {
+            .wait_for("the VPS was polled", |page| {
                 page.of("one", "kiwivm_up") == Some(up)
             })
             .await;
@@ -471,7 +474,8 @@ async fn credentials_of_a_proxy_are_never_shown() {
         assert!(!log.contains("Canary") && !log.contains(PASSWORD), "{log}");
     }
     let mut command = api.program(&urls[1]);
-    let (_, summary) = said(&command.arg("--config.check").output().expect("it starts"));
+    let (_, summary) =
+        exit_code_and_output(&command.arg("--config.check").output().expect("it starts"));
     assert!(
         summary.contains(&format!("The proxy is socks5h://{}.", proxy.address)),
         "{summary}"
@@ -480,7 +484,7 @@ async fn credentials_of_a_proxy_are_never_shown() {
 }
 
 #[tokio::test]
-async fn a_private_ca_is_trusted_and_a_proxy_of_the_environment_is_named() {
+async fn a_private_ca_is_trusted_and_a_proxy_from_the_environment_is_ignored() {
     let (api, _) = Api::start().await;
     api.works("proxy: null").await;
     let run = async |set: &[(&str, &str)], unset: &str| {
@@ -490,7 +494,7 @@ async fn a_private_ca_is_trusted_and_a_proxy_of_the_environment_is_named() {
             .envs(set.iter().copied())
             .env_remove(unset);
         let output = tokio::task::spawn_blocking(move || command.output());
-        said(&output.await.expect("it does not panic").expect("it starts"))
+        exit_code_and_output(&output.await.expect("it does not panic").expect("it starts"))
     };
     let (code, text) = run(&[], "SSL_CERT_FILE").await;
     assert_eq!(code, Some(1), "{text}");
@@ -501,7 +505,7 @@ async fn a_private_ca_is_trusted_and_a_proxy_of_the_environment_is_named() {
     let proxy = "http://user:Canary@127.0.0.1:9";
     for variable in ["HTTPS_PROXY", "all_proxy"] {
         let (code, text) = run(&[(variable, proxy)], "NOTHING").await;
-        assert_eq!(code, Some(0), "it is not used: {text}");
+        assert_eq!(code, Some(0), "the proxy must not be used: {text}");
         let line = format!("{variable} is set and not used: set api.proxy");
         assert_eq!(text.matches(&line).count(), 1, "{text}");
         assert!(!text.contains("Canary"), "{text}");

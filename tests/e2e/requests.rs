@@ -1,4 +1,4 @@
-//! Requests by the letter of HTTP: clients that close their side, `Host`, and requests that other sites make browsers send.
+//! HTTP details: half-closed connections, the `Host` header, and cross-site requests.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -10,22 +10,22 @@ use crate::exporter::{Exporter, http};
 use crate::server::{options, read_to_end, start};
 use crate::tls::{SERVER, Site};
 
-/// Sends a request as it is and closes the writing side; gives everything that comes back.
+/// Sends a raw request and closes the writing side. Returns the response.
 async fn half_closed(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
     stream
         .write_all(request.as_bytes())
         .await
-        .expect("it takes bytes");
+        .expect("the server reads");
     stream.shutdown().await.expect("it is open");
     read_to_end(&mut stream).await
 }
 
-/// The same without a pause in between: the end is there before the server looks.
+/// The same without a pause, so that the end arrives before the server reads.
 fn half_closed_at_once(address: &str, request: &str) -> String {
     let mut stream = std::net::TcpStream::connect(address).expect("it accepts");
     stream
         .write_all(request.as_bytes())
-        .expect("it takes bytes");
+        .expect("the server reads");
     stream.shutdown(Shutdown::Write).expect("it is open");
     let mut response = String::new();
     let _ = stream.read_to_string(&mut response);
@@ -36,9 +36,9 @@ async fn connect(address: &str) -> TcpStream {
     TcpStream::connect(address).await.expect("it accepts")
 }
 
-/// `nc -N` and socat do so. Whether the end arrives with the request or after it is up to chance, so there are many.
+/// `nc -N` and socat do this. Chance decides if the end arrives together with the request, hence many attempts.
 #[tokio::test]
-async fn a_client_that_closes_its_side_gets_its_response() {
+async fn a_half_closed_connection_gets_its_response() {
     let exporter = Exporter::start(&["--demo"]);
     let address = exporter.url.trim_start_matches("http://");
     for _ in 0..100 {
@@ -54,20 +54,20 @@ async fn a_client_that_closes_its_side_gets_its_response() {
     let form = "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nxx";
     let response = half_closed(connect(address).await, form).await;
     assert!(response.contains(" 403 "), "{response}");
-    // Half a request has none.
+    // Half a request gets no response.
     let half = "GET /metrics HTTP/1.1\r\nHost:";
     assert_eq!(half_closed(connect(address).await, half).await, "");
 }
 
 #[tokio::test]
-async fn a_client_that_closes_its_side_gets_a_large_response_and_one_that_takes_its_time() {
+async fn a_half_closed_connection_gets_large_and_slow_responses() {
     let body = 8 << 20;
     let request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
     let address = start(options(), body).await;
     let response = half_closed(connect(&address).await, request).await;
     assert!(response.len() > body, "{} bytes", response.len());
 
-    let slow = bcrypt::hash("right", 8).expect("there is chance");
+    let slow = bcrypt::hash("right", 8).expect("there is randomness");
     let site = Site::new(&format!("basic_auth_users: {{alice: {slow}}}\n"));
     let address = start(site.options(), 0).await;
     let request =
@@ -77,7 +77,7 @@ async fn a_client_that_closes_its_side_gets_a_large_response_and_one_that_takes_
 }
 
 #[tokio::test]
-async fn a_client_over_tls_that_closes_its_side_gets_its_response() {
+async fn a_half_closed_tls_connection_gets_its_response() {
     let site = Site::new(SERVER);
     let address = start(site.options(), 0).await;
     let request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -95,7 +95,7 @@ async fn a_client_over_tls_that_closes_its_side_gets_its_response() {
 }
 
 #[tokio::test]
-async fn a_request_names_one_host() {
+async fn requests_need_exactly_one_valid_host() {
     let address = start(options(), 0).await;
     for (version, headers, status) in [
         ("1.1", "Host: x\r\n", "200"),
@@ -139,9 +139,9 @@ async fn a_request_names_one_host() {
     }
 }
 
-/// Any site could have the browser of an owner post a form.
+/// Guards against forms on other sites that a browser posts with the owner's credentials.
 #[tokio::test]
-async fn another_site_cannot_have_a_browser_reload() {
+async fn cross_site_reloads_are_refused() {
     let exporter = Exporter::start(&["--demo", "--web.enable-lifecycle"]);
     let host = exporter.url.trim_start_matches("http://");
     let reload = async |headers: &[(&str, &str)]| {
@@ -159,7 +159,7 @@ async fn another_site_cannot_have_a_browser_reload() {
         (&[("sec-fetch-site", "none")], 200),
         (&[("origin", &own)], 200),
         (&[("origin", &secure)], 200),
-        // A browser that sends the first can be trusted about it, whatever the proxy did to Host.
+        // Sec-Fetch-Site takes precedence, because a proxy may have changed Host.
         (
             &[
                 ("sec-fetch-site", "same-origin"),
@@ -178,7 +178,7 @@ async fn another_site_cannot_have_a_browser_reload() {
     ] {
         assert_eq!(reload(headers).await, status, "{headers:?}");
     }
-    // To look is not to change: links from other pages work.
+    // Reading changes nothing, so links from other pages work.
     let page = http()
         .get(&exporter.url)
         .header("sec-fetch-site", "cross-site");

@@ -1,16 +1,16 @@
-//! Odd responses, and what metrics and page make of them: a value is true or absent, and nothing turns well by itself.
+//! Odd responses: every metric is correct or absent, and no problem disappears without a valid response.
 
 use serde_json::{Value, json};
 
 use crate::exporter::{Exporter, config};
 use crate::mock::{Mock, Reply, sample};
 use crate::page::Page;
-use crate::watched::{answered, yaml};
+use crate::polled_vps::{successes, yaml};
 
 const LIVE: &str = "getLiveServiceInfo";
 const VIOLATIONS: &str = "getPolicyViolations";
 const REFUSED: &str = r#"{"error":700005,"message":"no"}"#;
-/// The shortest intervals that a configuration allows, in a time that runs fast.
+/// Short intervals, made shorter still by the fast clock.
 const OFTEN: &str = "intervals: {live: 60s, usage: 5m, points: 60s, inventory: 10m}\n";
 const FAST: &str = "--simulator.time-scale=300";
 
@@ -54,12 +54,12 @@ fn changed(name: &str, changes: &[(&str, Value)]) -> Value {
 fn unix_now() -> u64 {
     std::time::UNIX_EPOCH
         .elapsed()
-        .expect("it is long after 1970")
+        .expect("the clock is later than 1970")
         .as_secs()
 }
 
 #[tokio::test]
-async fn a_response_that_shows_no_call_ends_no_case_and_no_suspension() {
+async fn an_invalid_response_ends_no_case_or_suspension() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
     let trouble = [
@@ -84,7 +84,7 @@ async fn a_response_that_shows_no_call_ends_no_case_and_no_suspension() {
         let holds = |(metric, value): &(&str, f64)| page.of("one", metric) == Some(*value);
         gauges.iter().all(holds)
     };
-    exporter.wait_for("the trouble is known", known).await;
+    exporter.wait_for("the problems are reported", known).await;
     assert_eq!(status(&exporter).await["summary"]["critical"], 1);
     for body in [
         r#"{"status":"maintenance"}"#,
@@ -97,14 +97,14 @@ async fn a_response_that_shows_no_call_ends_no_case_and_no_suspension() {
     ] {
         let before = exporter.scrape().await;
         mock.reply_to_everything(1, Reply::Body(body.to_owned()));
-        // One call may be on its way with the response before.
+        // One call may be in flight with the previous response.
         let failed = |page: &Page| {
             let more =
                 |call| errors(page, call, "bad_shape") >= errors(&before, call, "bad_shape") + 1.0;
             more(LIVE) && more("getServiceInfo")
         };
-        let page = exporter.wait_for("it is not believed", failed).await;
-        // The live call is older than anything else by now, and nothing it said is contradicted.
+        let page = exporter.wait_for("the response is rejected", failed).await;
+        // By now the live call is older than the odd responses, and nothing contradicts it.
         for (metric, value) in gauges {
             let now = page.of("one", metric);
             assert!(
@@ -124,18 +124,18 @@ async fn a_response_that_shows_no_call_ends_no_case_and_no_suspension() {
             reason.is_some_and(|reason| reason.contains("response")),
             "{body}: {status}"
         );
-        mock.well(1);
+        mock.recover(1);
         mock.plenty_of_points(1);
         mock.reply(1, LIVE, Reply::Body(live.to_string()));
         mock.reply(1, "getServiceInfo", Reply::Body(service.to_string()));
         mock.reply(1, VIOLATIONS, Reply::Body(case.to_string()));
-        exporter.wait_for("it works again", known).await;
+        exporter.wait_for("the VPS recovers", known).await;
     }
     assert!(exporter.log().contains("bad_shape"));
 }
 
 #[tokio::test]
-async fn no_list_of_cases_seems_shorter_than_it_is() {
+async fn odd_list_items_are_still_counted() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
     let exporter = start(&mock).await;
@@ -154,9 +154,11 @@ async fn no_list_of_cases_seems_shorter_than_it_is() {
     ] {
         let body = format!(r#"{{"error":0,"policy_violations":{list}}}"#);
         mock.reply(1, VIOLATIONS, Reply::Body(body));
-        let wanted = answered(&exporter.scrape().await, VIOLATIONS) + 2.0;
+        let wanted = successes(&exporter.scrape().await, VIOLATIONS) + 2.0;
         let page = exporter
-            .wait_for("it is read", |page| answered(page, VIOLATIONS) >= wanted)
+            .wait_for("the list is polled", |page| {
+                successes(page, VIOLATIONS) >= wanted
+            })
             .await;
         assert_eq!(open(&page), expected, "{list}");
     }
@@ -165,8 +167,8 @@ async fn no_list_of_cases_seems_shorter_than_it_is() {
     assert!(problems(&page, VIOLATIONS, "suspend_at") >= Some(1.0));
 }
 
-/// A field, its value in the sample, one that cannot be true, and the metrics that it costs.
-const UNTRUE: [(&str, &str, &str, &[&str]); 6] = [
+/// A field, its value in the sample, an impossible value, and the metrics that are dropped for it.
+const IMPOSSIBLE: [(&str, &str, &str, &[&str]); 6] = [
     (
         "data_counter",
         "318203948576",
@@ -209,7 +211,7 @@ const BANDWIDTH: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn a_value_that_cannot_be_true_costs_its_samples_and_no_other() {
+async fn an_impossible_value_only_drops_its_own_metrics() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
     let exporter = start(&mock).await;
@@ -221,7 +223,7 @@ async fn a_value_that_cannot_be_true_costs_its_samples_and_no_other() {
             .iter()
             .all(|metric| page.of("one", metric).is_none())
     };
-    for (field, from, to, metrics) in UNTRUE {
+    for (field, from, to, metrics) in IMPOSSIBLE {
         let (from, to) = (format!("\"{field}\":{from}"), format!("\"{field}\":{to}"));
         let odd = good.replace(&from, &to);
         assert_ne!(odd, good, "{from} is in the sample");
@@ -243,7 +245,7 @@ async fn a_value_that_cannot_be_true_costs_its_samples_and_no_other() {
         }
         mock.reply(1, LIVE, Reply::Body(good.clone()));
         exporter
-            .wait_for("it comes back", |page| {
+            .wait_for("the metrics come back", |page| {
                 metrics
                     .iter()
                     .all(|metric| page.of("one", metric).is_some())
@@ -254,7 +256,7 @@ async fn a_value_that_cannot_be_true_costs_its_samples_and_no_other() {
     assert_ne!(surrogate, good);
     mock.reply(1, LIVE, Reply::Body(surrogate));
     let page = exporter
-        .wait_for("the name is gone", |page| {
+        .wait_for("the host name is empty", |page| {
             page.one("kiwivm_vps_info", &[("vps", "one"), ("hostname", "")])
                 .is_some()
         })
@@ -263,7 +265,7 @@ async fn a_value_that_cannot_be_true_costs_its_samples_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_multiplier_that_is_missing_is_one_and_said_once() {
+async fn a_missing_multiplier_counts_as_one_and_is_logged_once() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
     let mut live = changed("live_kvm_running.json", &[]);
@@ -273,7 +275,9 @@ async fn a_multiplier_that_is_missing_is_one_and_said_once() {
     mock.reply(1, LIVE, Reply::Body(live.to_string()));
     let exporter = start(&mock).await;
     let page = exporter
-        .wait_for("it was polled often", |page| answered(page, LIVE) >= 4.0)
+        .wait_for("it was polled several times", |page| {
+            successes(page, LIVE) >= 4.0
+        })
         .await;
     assert_eq!(
         page.of("one", "kiwivm_bandwidth_used_bytes"),
@@ -284,7 +288,7 @@ async fn a_multiplier_that_is_missing_is_one_and_said_once() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_no_refused_key_and_the_reason_of_a_failure_stays() {
+async fn a_rate_limit_is_not_an_auth_failure_and_the_last_error_stays() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
     mock.reply(1, LIVE, Reply::Status(429, REFUSED));
@@ -295,14 +299,14 @@ async fn a_refusal_is_no_refused_key_and_the_reason_of_a_failure_stays() {
         .wait_for("both calls fail, and others do not", |page| {
             errors(page, LIVE, "rate_limited") >= 1.0
                 && errors(page, "getServiceInfo", "http_status") >= 1.0
-                && answered(page, points) >= 1.0
+                && successes(page, points) >= 1.0
         })
         .await;
     assert_ne!(page.of("one", "kiwivm_authentication_failed"), Some(1.0));
-    let wanted = answered(&page, points) + 1.0;
+    let wanted = successes(&page, points) + 1.0;
     exporter
         .wait_for("another call succeeds", |page| {
-            answered(page, points) >= wanted
+            successes(page, points) >= wanted
         })
         .await;
     let status = status(&exporter).await;
@@ -311,10 +315,10 @@ async fn a_refusal_is_no_refused_key_and_the_reason_of_a_failure_stays() {
     let text = error["text"].as_str().unwrap_or_default();
     assert!(text.contains("HTTP status 429"), "{status}");
     assert!(exporter.get("/").await.contains("HTTP status 429"));
-    mock.well(1);
+    mock.recover(1);
     mock.plenty_of_points(1);
     exporter
-        .wait_for("it works again", |page| answered(page, LIVE) >= 1.0)
+        .wait_for("the VPS recovers", |page| successes(page, LIVE) >= 1.0)
         .await;
     let status = self::status(&exporter).await;
     assert_eq!(status["vps"][0]["last_error"], Value::Null, "{status}");

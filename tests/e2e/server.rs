@@ -1,4 +1,4 @@
-//! The HTTP server as clients meet it, good ones and bad ones.
+//! The HTTP server with well-behaved and misbehaving clients.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use tokio::task::JoinHandle;
 
 use crate::exporter::http;
 
-/// Says what it was asked for.
+/// A site whose metrics page shows the request.
 #[derive(Default)]
 pub struct Echo {
-    /// Or sends so many bytes instead.
+    /// If not zero, the metrics page has so many bytes instead.
     pub body: usize,
-    /// A reload takes until it is told to end.
+    /// A reload lasts until this is notified.
     pub reload: Notify,
-    /// Pages of some VPSes take so long to render, and are counted.
+    /// Time to render a page filtered by VPS. These pages are counted.
     pub rendering: Duration,
     pub rendered: AtomicU32,
 }
@@ -84,7 +84,7 @@ pub async fn start(options: Options, body: usize) -> String {
     start_site(Arc::new(site), options, pending()).await.0
 }
 
-/// The address, and what ends when the server has stopped.
+/// Returns the address and the handle of the server task.
 pub async fn start_site(
     site: Arc<Echo>,
     options: Options,
@@ -99,7 +99,7 @@ pub async fn start_site(
 }
 
 #[tokio::test]
-async fn paths_and_methods() {
+async fn routes_respond_with_the_expected_status() {
     let address = start(options(), 0).await;
     for (method, path, status) in [
         (Method::GET, "/", 200),
@@ -126,7 +126,7 @@ async fn paths_and_methods() {
             .request(method.clone(), format!("http://{address}{path}"))
             .send()
             .await
-            .expect("it answers");
+            .expect("it responds");
         assert_eq!(response.status().as_u16(), status, "{method} {path}");
         assert_eq!(
             response.headers().contains_key("allow"),
@@ -139,14 +139,14 @@ async fn paths_and_methods() {
                 .to_str()
                 .expect("it is text")
                 .to_owned();
-            assert_ne!(length, "0", "HEAD tells what GET would send");
+            assert_ne!(length, "0", "HEAD has the length of the GET response");
             assert_eq!(response.bytes().await.expect("it ends").len(), 0);
         }
     }
 }
 
 #[tokio::test]
-async fn a_reload_over_http_has_to_be_allowed() {
+async fn a_reload_over_http_must_be_enabled() {
     let closed = Options {
         enable_lifecycle: false,
         ..options()
@@ -156,7 +156,7 @@ async fn a_reload_over_http_has_to_be_allowed() {
         .post(format!("http://{address}/-/reload"))
         .send()
         .await
-        .expect("it answers");
+        .expect("it responds");
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert!(
         response
@@ -168,7 +168,7 @@ async fn a_reload_over_http_has_to_be_allowed() {
 }
 
 #[tokio::test]
-async fn a_scrape_gets_the_format_and_the_vpses_it_asks_for() {
+async fn a_scrape_gets_the_requested_format_and_vpses() {
     let address = start(options(), 0).await;
     let get = async |query: &str, accept: &str| {
         let request = http()
@@ -178,7 +178,7 @@ async fn a_scrape_gets_the_format_and_the_vpses_it_asks_for() {
             .header("accept-encoding", "identity")
             .send()
             .await
-            .expect("it answers");
+            .expect("it responds");
         let content_type = response.headers()["content-type"]
             .to_str()
             .expect("it is text")
@@ -209,36 +209,36 @@ async fn a_scrape_gets_the_format_and_the_vpses_it_asks_for() {
 }
 
 #[tokio::test]
-async fn what_is_too_long_is_refused() {
+async fn oversized_requests_are_refused() {
     let address = start(options(), 0).await;
     let long = "x".repeat(10 << 10);
     let response = http()
         .get(format!("http://{address}/metrics?vps={long}"))
         .send()
         .await
-        .expect("it answers");
+        .expect("it responds");
     assert_eq!(response.status(), StatusCode::URI_TOO_LONG);
     let response = http()
         .get(format!("http://{address}/"))
         .header("x", "x".repeat(20 << 10))
         .send()
         .await
-        .expect("it answers");
+        .expect("it responds");
     assert_eq!(
         response.status(),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
     );
 }
 
-/// What a connection gets until it is closed.
+/// Everything that a connection receives until it is closed.
 pub async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response).await;
+    String::from_utf8_lossy(&response).into_owned()
 }
 
 #[tokio::test]
-async fn half_a_request_is_cut_off_and_an_idle_connection_is_not() {
+async fn an_incomplete_request_times_out_before_an_idle_connection() {
     let patience = Patience {
         request: Duration::from_millis(300),
         idle: Duration::from_secs(60),
@@ -256,20 +256,20 @@ async fn half_a_request_is_cut_off_and_an_idle_connection_is_not() {
     let mut slow = TcpStream::connect(&address).await.expect("it accepts");
     slow.write_all(b"GET /metrics HT")
         .await
-        .expect("it takes bytes");
+        .expect("the server reads");
     let mut kept = TcpStream::connect(&address).await.expect("it accepts");
     let request = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
-    kept.write_all(request).await.expect("it takes bytes");
-    assert_ne!(kept.read(&mut [0; 1024]).await.expect("it answers"), 0);
-    // Both of these end only because the server ends them; the third is used after that.
+    kept.write_all(request).await.expect("the server reads");
+    assert_ne!(kept.read(&mut [0; 1024]).await.expect("it responds"), 0);
+    // The first two end only because the server closes them. The third stays usable.
     assert_eq!(read_to_end(&mut silent).await, "");
     assert!(!read_to_end(&mut slow).await.contains("200 OK"));
     kept.write_all(request).await.expect("it is still open");
-    assert_ne!(kept.read(&mut [0; 1024]).await.expect("it answers"), 0);
+    assert_ne!(kept.read(&mut [0; 1024]).await.expect("it responds"), 0);
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_gives_way_to_the_next_request() {
+async fn a_stalled_reader_is_evicted_for_the_next_request() {
     let most = Options {
         max_requests: 1,
         ..options()
@@ -279,21 +279,21 @@ async fn a_reader_that_stalls_gives_way_to_the_next_request() {
     stalled
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         .await
-        .expect("it takes bytes");
+        .expect("the server reads");
     stalled
         .read_exact(&mut [0; 64])
         .await
-        .expect("it begins to answer");
-    // Health is not limited; a page is, and the one that stalls makes room for it.
+        .expect("the response begins");
+    // Health checks are not limited. A page is, and the stalled response gives way to it.
     for path in ["/-/healthy", "/"] {
-        let answer = http().get(format!("http://{address}{path}")).send().await;
-        assert_eq!(answer.expect("it answers").status(), StatusCode::OK);
+        let response = http().get(format!("http://{address}{path}")).send().await;
+        assert_eq!(response.expect("it responds").status(), StatusCode::OK);
     }
     assert!(read_to_end(&mut stalled).await.len() < 64 << 20);
 }
 
 #[tokio::test]
-async fn an_answer_in_flight_is_finished_when_the_server_stops() {
+async fn a_response_in_flight_is_finished_on_shutdown() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let body = 8 << 20;
     let site = Arc::new(Echo {
@@ -308,17 +308,17 @@ async fn an_answer_in_flight_is_finished_when_the_server_stops() {
     reader
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         .await
-        .expect("it takes bytes");
+        .expect("the server reads");
     reader
         .read_exact(&mut [0; 64])
         .await
-        .expect("it begins to answer");
+        .expect("the response begins");
     stop.send(()).expect("it is serving");
     let rest = read_to_end(&mut reader).await;
     assert!(rest.len() > body - 64, "{} bytes", rest.len());
     serving.await.expect("it ends by itself");
     assert!(
         TcpStream::connect(&address).await.is_err(),
-        "nobody listens any more"
+        "the server still listens"
     );
 }

@@ -10,20 +10,20 @@ use crate::exporter::{Exporter, config, http};
 use crate::mock::{Mock, Reply};
 use crate::prometheus::Prometheus;
 
-async fn ask(exporter: &Exporter, query: &str) -> (StatusCode, String) {
+async fn discover(exporter: &Exporter, query: &str) -> (StatusCode, String) {
     let url = format!("{}/sd{query}", exporter.url);
     let response = http().get(url).send().await.expect("it responds");
     (response.status(), response.text().await.expect("text"))
 }
 
 #[tokio::test]
-async fn a_prometheus_discovers_the_vpses() {
+async fn prometheus_discovers_the_vpses() {
     let exporter = Exporter::start(&["--demo"]);
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(50));
-    while ask(&exporter, "").await.0 != StatusCode::OK {
+    while discover(&exporter, "").await.0 != StatusCode::OK {
         tick.tick().await;
     }
-    let (_, list) = ask(&exporter, "?port=9100&port=9256").await;
+    let (_, list) = discover(&exporter, "?port=9100&port=9256").await;
     let list: Value = serde_json::from_str(&list).expect("JSON");
     let wanted: BTreeSet<String> = list
         .as_array()
@@ -33,12 +33,12 @@ async fn a_prometheus_discovers_the_vpses() {
         .map(|target| target.as_str().expect("text").to_owned())
         .collect();
     assert!(wanted.len() >= 12, "{wanted:?}");
-    // Nothing is sent to those addresses: the first scrape is an hour away at least.
+    // Prometheus scrapes none of these addresses during the test, since the interval is a day.
     let more = format!(
         "- job_name: node\n  scrape_interval: 24h\n  scrape_timeout: 1s\n  http_sd_configs: [{{url: \"{}/sd?port=9100&port=9256\", refresh_interval: 1s}}]\n  relabel_configs:\n  - {{source_labels: [__meta_kiwivm_vps], target_label: vps}}\n",
         exporter.url
     );
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("disk is writable");
     let prometheus = Prometheus::start_with(folder, &exporter.url, &more);
     loop {
         let targets = prometheus.active_targets().await;
@@ -62,7 +62,7 @@ async fn a_prometheus_discovers_the_vpses() {
 }
 
 #[tokio::test]
-async fn targets_are_there_once_addresses_are_known_and_stay_when_the_api_fails() {
+async fn targets_need_known_addresses_and_survive_api_failures() {
     let mock = Mock::start([1]).await;
     mock.reply_to_everything(1, Reply::Status(500, "sick"));
     let yaml = format!(
@@ -72,25 +72,25 @@ async fn targets_are_there_once_addresses_are_known_and_stay_when_the_api_fails(
     let (_folder, flag) = config(&yaml);
     let exporter = Exporter::start(&[&flag]);
     exporter
-        .wait_for("the VPS was tried", |page| {
+        .wait_for("the VPS was polled", |page| {
             page.of("one", "kiwivm_up") == Some(0.0)
         })
         .await;
-    let (status, text) = ask(&exporter, "").await;
+    let (status, text) = discover(&exporter, "").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
     for query in ["?port=http", "?family=inet", "?port=0"] {
-        let (status, text) = ask(&exporter, query).await;
+        let (status, text) = discover(&exporter, query).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{text}");
     }
-    mock.well(1);
-    // A reload tries what failed at once.
+    mock.recover(1);
+    // A reload retries failed calls at once.
     exporter.signal("HUP");
     exporter
         .wait_for("the VPS is up", |page| {
             page.of("one", "kiwivm_up") == Some(1.0)
         })
         .await;
-    let (status, list) = ask(&exporter, "").await;
+    let (status, list) = discover(&exporter, "").await;
     assert_eq!(status, StatusCode::OK, "{list}");
     let list: Value = serde_json::from_str(&list).expect("JSON");
     assert_eq!(list[0]["labels"]["customer"], "acme");
@@ -106,5 +106,5 @@ async fn targets_are_there_once_addresses_are_known_and_stay_when_the_api_fails(
             page.one("kiwivm_poll_errors_total", &live) >= Some(2.0)
         })
         .await;
-    assert_eq!(ask(&exporter, "").await.0, StatusCode::OK);
+    assert_eq!(discover(&exporter, "").await.0, StatusCode::OK);
 }

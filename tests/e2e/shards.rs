@@ -1,4 +1,4 @@
-//! Several exporters that share the VPSes of a configuration.
+//! Several exporters that share the VPSes of one configuration.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use crate::exporter::{Exporter, config, get, run};
 use crate::page::Page;
 use crate::simulator::simulator;
 
-/// The VPSes that are shown, as series.
+/// The VPSes on a page, as series.
 fn polled(page: &Page) -> BTreeSet<String> {
     page.series("kiwivm_expected_running", &[])
         .map(|(series, _)| series.to_owned())
@@ -42,12 +42,12 @@ fn every_vps_belongs_to_exactly_one_of_up_to_sixteen_shards() {
     }
 }
 
-/// Calls cost 20 points and all VPSes share one allowance, which nobody but the account can see.
+/// Calls cost 20 points, and all VPSes share one quota that only the account can see.
 ///
-/// With time running fast, others fit into what a shard measures more often than they would, so it may take its calls
-/// for dearer than they are: only what is too cheap would endanger the account.
+/// With a fast clock a shard often measures points that others spent, so it may overestimate the cost of its calls.
+/// Only an underestimate would endanger the quota.
 #[tokio::test]
-async fn shards_together_keep_to_the_share_and_show_every_vps_once() {
+async fn shards_share_the_budget_and_show_every_vps_once() {
     let simulator = simulator(&[
         "--vps=12",
         "--live.latency=0.01",
@@ -61,7 +61,7 @@ async fn shards_together_keep_to_the_share_and_show_every_vps_once() {
             Exporter::start(&[
                 "--simulator.time-scale=100",
                 &flag,
-                // As Kubernetes tells it to a pod.
+                // The name of a pod, as Kubernetes sets it.
                 &format!("--shard=kiwivm-exporter-{shard}"),
                 "--total-shards=3",
             ])
@@ -88,16 +88,16 @@ async fn shards_together_keep_to_the_share_and_show_every_vps_once() {
     assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
     assert_eq!((union.len(), sizes.iter().sum::<usize>()), (12, 12));
 
-    // Half an hour of the account, and as long as it takes until every shard has had another answer.
-    let answers = |page: &Page| -> f64 {
+    // Half an hour of the account's time, and until every shard got another response.
+    let successes = |page: &Page| -> f64 {
         let live = [("call", "getLiveServiceInfo"), ("outcome", "success")];
         let counts = page.series("kiwivm_polls_total", &live);
         counts.map(|(_, count)| count).sum()
     };
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     let mut waits_for: Vec<_> = shards.iter().zip(&pages).collect();
-    while !waits_for.is_empty() || begun.elapsed() < Duration::from_secs(18) {
+    while !waits_for.is_empty() || started.elapsed() < Duration::from_secs(18) {
         tick.tick().await;
         let [quarter, day] = left(&simulator).await;
         assert!(
@@ -106,11 +106,11 @@ async fn shards_together_keep_to_the_share_and_show_every_vps_once() {
         );
         if let Some((shard, before)) = waits_for.last() {
             assert!(
-                begun.elapsed() < Duration::from_secs(120),
+                started.elapsed() < Duration::from_secs(120),
                 "{}",
                 shard.log()
             );
-            if answers(&shard.scrape().await) > answers(before) {
+            if successes(&shard.scrape().await) > successes(before) {
                 waits_for.pop();
             }
         }
@@ -118,7 +118,7 @@ async fn shards_together_keep_to_the_share_and_show_every_vps_once() {
 }
 
 #[tokio::test]
-async fn a_shard_without_a_vps_says_so_and_is_ready() {
+async fn a_shard_without_a_vps_reports_it_and_is_ready() {
     let (_folder, flag) = config(
         "api: {endpoint: \"http://127.0.0.1:9/v1\"}\nvps: [{veid: 1200000, api_key: private_test}]\n",
     );
@@ -130,8 +130,8 @@ async fn a_shard_without_a_vps_says_so_and_is_ready() {
             continue;
         }
         empty += 1;
-        let says = "No VPS of 1 belongs to shard";
-        assert!(exporter.log().contains(says), "{}", exporter.log());
+        let message = "No VPS of 1 belongs to shard";
+        assert!(exporter.log().contains(message), "{}", exporter.log());
         assert_eq!(page.one("kiwivm_exporter_vps_configured", &[]), Some(0.0));
         get(&format!("{}/-/ready", exporter.url)).await;
         let status = get(&exporter.url).await;

@@ -1,4 +1,4 @@
-//! The simulator as a client of the API meets it: forms, faults, points.
+//! The simulator's API: response formats, faults and points.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::exporter::{Exporter, PROGRAM, get, http, run, write};
 
-/// A simulator with the demo's account, and the endpoint of its API.
+/// A simulator with the demo's account. The URL is that of the API without its path.
 pub fn simulator(arguments: &[&str]) -> Exporter {
     let mut command = Command::new(PROGRAM);
     command
@@ -23,7 +23,7 @@ pub fn simulator(arguments: &[&str]) -> Exporter {
     })
 }
 
-/// A key that the simulator accepts: set by the test, since the true ones are on its standard output.
+/// Sets a key that the simulator accepts. The generated ones are only on its standard output.
 pub async fn set_key(simulator: &Exporter, veid: u64) -> &'static str {
     let body = format!("{{\"veid\":{veid},\"api_key\":\"private_test\"}}");
     let set = http()
@@ -31,7 +31,7 @@ pub async fn set_key(simulator: &Exporter, veid: u64) -> &'static str {
         .body(body)
         .send()
         .await;
-    assert!(set.expect("it answers").status().is_success());
+    assert!(set.expect("it responds").status().is_success());
     "private_test"
 }
 
@@ -42,14 +42,14 @@ pub async fn post(simulator: &Exporter, call: &str, form: &str) -> String {
         .body(form.to_owned())
         .send()
         .await
-        .expect("it answers")
+        .expect("it responds")
         .text()
         .await
         .expect("it is text")
 }
 
 #[tokio::test]
-async fn get_and_post_answer_alike_in_the_documented_shape() {
+async fn get_and_post_return_the_same_documented_format() {
     let simulator = simulator(&[]);
     let key = set_key(&simulator, 1_000_001).await;
     let form = format!("veid=1000001&api_key={key}");
@@ -91,7 +91,7 @@ async fn get_and_post_answer_alike_in_the_documented_shape() {
 }
 
 #[tokio::test]
-async fn every_read_call_of_the_api_has_an_answer() {
+async fn every_read_call_of_the_api_has_a_response() {
     let simulator = simulator(&[]);
     let key = set_key(&simulator, 1_000_001).await;
     let form = format!("veid=1000001&api_key={key}");
@@ -112,13 +112,14 @@ async fn every_read_call_of_the_api_has_an_answer() {
         "privateIp/getAvailableIps",
         "kiwivm/getNotificationPreferences",
     ] {
-        let answer: Value = serde_json::from_str(&post(&simulator, call, &form).await).expect(call);
-        assert_eq!(answer["error"], 0, "{call}");
+        let response: Value =
+            serde_json::from_str(&post(&simulator, call, &form).await).expect(call);
+        assert_eq!(response["error"], 0, "{call}");
     }
 }
 
 #[tokio::test]
-async fn credentials_are_judged_as_the_api_does() {
+async fn wrong_credentials_get_the_errors_of_the_api() {
     let simulator = simulator(&[]);
     for (form, code) in [
         ("veid=1000001&api_key=wrong", "700005"),
@@ -147,7 +148,7 @@ async fn credentials_are_judged_as_the_api_does() {
 }
 
 #[tokio::test]
-async fn a_stop_and_a_start_are_seen() {
+async fn a_stop_and_a_start_change_the_status() {
     let simulator = simulator(&["--time-scale=100"]);
     let key = set_key(&simulator, 1_000_001).await;
     let form = format!("veid=1000001&api_key={key}");
@@ -166,8 +167,8 @@ async fn a_stop_and_a_start_are_seen() {
 }
 
 #[tokio::test]
-async fn faults_come_on_demand() {
-    let folder = tempfile::TempDir::new().expect("there is room");
+async fn faults_are_injected_on_demand() {
+    let folder = tempfile::TempDir::new().expect("disk is writable");
     let file = crate::exporter::write(
         folder.path(),
         "faults.yaml",
@@ -192,7 +193,7 @@ async fn faults_come_on_demand() {
     );
 }
 
-/// The remaining points as shown to a VPS.
+/// The reading of a VPS.
 async fn reading(simulator: &Exporter, veid: u64) -> Value {
     let form = format!("veid={veid}&api_key=private_test");
     let text = post(simulator, "getRateLimitStatus", &form).await;
@@ -205,36 +206,36 @@ async fn set_faults(simulator: &Exporter, faults: &str) {
         .body(faults.to_owned())
         .send()
         .await;
-    assert!(set.expect("it answers").status().is_success());
+    assert!(set.expect("it responds").status().is_success());
 }
 
 #[tokio::test]
-async fn remaining_points_misbehave_on_demand() {
+async fn faulty_readings_are_injected_on_demand() {
     let simulator = simulator(&["--points.sizes=60,5000", "--vps=2"]);
     for veid in [1_000_001, 1_000_002] {
         set_key(&simulator, veid).await;
     }
-    let shown = |quarter: Value, day: Value| json!({"error": 0, "remaining_points_15min": quarter, "remaining_points_24h": day});
+    let expected_reading = |quarter: Value, day: Value| json!({"error": 0, "remaining_points_15min": quarter, "remaining_points_24h": day});
     set_faults(
         &simulator,
         "[{kind: constant_points, points: [1, 20000], first: 1}]",
     )
     .await;
     for (veid, expected) in [
-        (1_000_001, shown(json!(1), json!(20_000))),
-        (1_000_002, shown(json!(1), json!(20_000))),
-        // Two readings have cost a point each.
-        (1_000_001, shown(json!(58), json!(4998))),
+        (1_000_001, expected_reading(json!(1), json!(20_000))),
+        (1_000_002, expected_reading(json!(1), json!(20_000))),
+        // Each of the two readings cost a point.
+        (1_000_001, expected_reading(json!(58), json!(4998))),
     ] {
         assert_eq!(reading(&simulator, veid).await, expected);
     }
-    // Every reading costs a point, whatever it shows.
+    // Every reading costs a point, whatever it reports.
     for (kind, expected) in [
-        ("constant", shown(json!(60), json!(5000))),
-        ("null", shown(Value::Null, Value::Null)),
-        ("text", shown(json!("plenty"), json!("plenty"))),
-        ("negative", shown(json!(-1), json!(-1))),
-        ("fractional", shown(json!(53.5), json!(4993.5))),
+        ("constant", expected_reading(json!(60), json!(5000))),
+        ("null", expected_reading(Value::Null, Value::Null)),
+        ("text", expected_reading(json!("plenty"), json!("plenty"))),
+        ("negative", expected_reading(json!(-1), json!(-1))),
+        ("fractional", expected_reading(json!(53.5), json!(4993.5))),
         ("missing", json!({"error": 0})),
     ] {
         set_faults(&simulator, &format!("[{{\"kind\": \"{kind}_points\"}}]")).await;
@@ -243,8 +244,8 @@ async fn remaining_points_misbehave_on_demand() {
 }
 
 #[tokio::test]
-async fn random_points_are_those_of_the_seed() {
-    let folder = tempfile::TempDir::new().expect("there is room");
+async fn random_readings_depend_on_the_seed() {
+    let folder = tempfile::TempDir::new().expect("disk is writable");
     let file = write(
         folder.path(),
         "faults.yaml",
@@ -281,11 +282,14 @@ async fn random_points_are_those_of_the_seed() {
     let distances = (1..=20)
         .zip(&runs[0])
         .map(|(number, (quarter, _))| quarter + number);
-    assert!(distances.collect::<BTreeSet<_>>().len() > 3, "it is noise");
+    assert!(
+        distances.collect::<BTreeSet<_>>().len() > 3,
+        "the readings are not noisy"
+    );
 }
 
 #[tokio::test]
-async fn points_spent_by_somebody_else_are_gone() {
+async fn points_spent_elsewhere_are_deducted() {
     let simulator = simulator(&["--vps=2", "--points.scope=account"]);
     set_key(&simulator, 1_000_002).await;
     let spend = |points: u64| {
@@ -294,7 +298,7 @@ async fn points_spent_by_somebody_else_are_gone() {
             .body(json!({"veid": 1_000_001, "spent_points": points}).to_string())
             .send()
     };
-    let status = |sent: Result<reqwest::Response, _>| sent.expect("it answers").status();
+    let status = |sent: Result<reqwest::Response, _>| sent.expect("it responds").status();
     assert_eq!(status(spend(900).await), 200);
     assert_eq!(status(spend(900).await), 400);
     let left = reading(&simulator, 1_000_002).await;
@@ -302,22 +306,22 @@ async fn points_spent_by_somebody_else_are_gone() {
 }
 
 #[tokio::test]
-async fn a_truncated_answer_begins_and_does_not_end() {
+async fn a_truncated_response_breaks_off() {
     let simulator = simulator(&[]);
     set_faults(&simulator, "[{\"kind\": \"truncated\"}]").await;
-    let mut answer = http()
+    let mut response = http()
         .get(format!("{}/v1/getServiceInfo", simulator.url))
         .send()
         .await
         .expect("it begins");
-    let begun = answer.chunk().await.expect("something comes");
-    assert!(begun.is_some_and(|begun| begun.starts_with(b"{\"error\":")));
-    assert!(answer.chunk().await.is_err());
+    let first = response.chunk().await.expect("bytes arrive");
+    assert!(first.is_some_and(|first| first.starts_with(b"{\"error\":")));
+    assert!(response.chunk().await.is_err());
 }
 
 #[test]
-fn the_configuration_it_prints_is_that_of_its_account() {
-    let folder = tempfile::TempDir::new().expect("there is room");
+fn the_printed_configuration_matches_the_account() {
+    let folder = tempfile::TempDir::new().expect("disk is writable");
     let file = write(folder.path(), "config.yaml", "");
     let mut command = Command::new(PROGRAM);
     command
@@ -326,8 +330,8 @@ fn the_configuration_it_prints_is_that_of_its_account() {
     let _simulator =
         Exporter::wait_for_line(command, |line| line.contains("endpoint=").then(String::new));
     let flag = format!("--config.file={file}");
-    // The configuration is printed right after the line that was waited for.
-    let deadline = std::time::Instant::now() + crate::exporter::PATIENCE;
+    // The configuration is printed right after this line.
+    let deadline = std::time::Instant::now() + crate::exporter::TIMEOUT;
     while !std::fs::read_to_string(&file)
         .expect("it is there")
         .contains("vps-0003")

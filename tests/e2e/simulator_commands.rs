@@ -1,4 +1,4 @@
-//! The calls that change something, and the reads that show it.
+//! Simulator calls that change something, and the read calls that show the change.
 
 use serde_json::{Value, json};
 
@@ -8,12 +8,12 @@ use crate::simulator::{post, set_key};
 
 const LOCKED: u64 = 788_888;
 
-fn is_open(answer: &Value) -> bool {
-    answer["error"] == 0
+fn is_open(response: &Value) -> bool {
+    response["error"] == 0
 }
 
 #[tokio::test]
-async fn a_stop_is_a_state_an_entry_and_no_second_stop() {
+async fn a_stop_changes_status_and_audit_log_and_cannot_be_repeated() {
     let owner = Owner::of(1_000_001, &["--time-scale=20"]).await;
     let entries = async || {
         let log = owner.done("getAuditLog", "").await;
@@ -51,18 +51,18 @@ async fn a_stop_is_a_state_an_entry_and_no_second_stop() {
 
     owner.done("start", "").await;
     assert_eq!(owner.call("start", "").await["error"], 700_003);
-    let running = |answer: &Value| answer["ve_status"] == "running";
+    let running = |response: &Value| response["ve_status"] == "running";
     owner.until("getLiveServiceInfo", running).await;
 }
 
 #[tokio::test]
-async fn a_snapshot_is_made_kept_restored_and_deleted() {
+async fn a_snapshot_is_created_made_sticky_restored_and_deleted() {
     let owner = Owner::of(1_000_001, &["--time-scale=200"]).await;
     let before = owner.truth().await["snapshots"].clone();
-    let answer = owner
+    let response = owner
         .get("snapshot/create", "description=before%20it")
         .await;
-    assert_eq!(answer["notificationEmail"], "owner@example.com");
+    assert_eq!(response["notificationEmail"], "owner@example.com");
     let locked = owner.call("getServiceInfo", "").await;
     assert_eq!(locked["error"], LOCKED);
     assert_eq!(locked["additionalErrorInfo"], "Snapshot: before it");
@@ -76,7 +76,7 @@ async fn a_snapshot_is_made_kept_restored_and_deleted() {
     assert_eq!(made["description"], "before it");
     assert_eq!(made["sticky"], false);
     let purges_in = made["purgesIn"].as_i64().expect("it is a number");
-    // Thirty days of the story on the wall clock.
+    // Thirty simulated days in wall-clock time.
     assert!((12_900..=12_960).contains(&purges_in), "{purges_in}");
     let truth = owner.truth().await;
     let sizes = list.iter().map(|snapshot| {
@@ -127,7 +127,7 @@ async fn a_snapshot_is_made_kept_restored_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_snapshot_travels_with_its_token() {
+async fn a_snapshot_is_exported_and_imported_by_token() {
     let owner = Owner::of(1_000_001, &["--time-scale=200"]).await;
     let other = 1_000_007;
     let key = set_key(&owner.simulator, other).await;
@@ -166,7 +166,7 @@ async fn a_snapshot_travels_with_its_token() {
 }
 
 #[tokio::test]
-async fn a_migration_changes_the_place_and_every_address() {
+async fn a_migration_changes_the_location_and_every_address() {
     let owner = Owner::of(1_000_002, &["--time-scale=300"]).await;
     let before = owner.done("getServiceInfo", "").await;
     assert_eq!(before["node_location_id"], "USCA_9");
@@ -175,21 +175,21 @@ async fn a_migration_changes_the_place_and_every_address() {
     assert_eq!(locations["dataTransferMultipliers"]["USCA_9"], 0.5);
     owner.set("nullrouted", json!(true)).await;
 
-    let answer = owner.done("migrate/start", "location=EUNL_3").await;
+    let response = owner.done("migrate/start", "location=EUNL_3").await;
     let locked = owner.call("migrate/getLocations", "").await;
     assert_eq!(locked["error"], LOCKED);
     assert_eq!(locked["additionalErrorInfo"], "Migration: EUNL_3");
     let after = owner.until("getServiceInfo", is_open).await;
     assert_eq!(after["node_location_id"], "EUNL_3");
     assert_eq!(after["monthly_data_multiplier"], 1);
-    assert_eq!(after["ip_addresses"], answer["newIps"]);
+    assert_eq!(after["ip_addresses"], response["newIps"]);
     assert_ne!(after["ip_addresses"][0], before["ip_addresses"][0]);
     assert_eq!(after["ip_nullroutes"], json!([]));
     assert_eq!(owner.truth().await["location"], "EUNL_3");
 }
 
 #[tokio::test]
-async fn a_suspension_is_listed_and_cleared_if_it_is_soft() {
+async fn a_suspension_is_listed_and_a_soft_one_can_be_cleared() {
     let owner = Owner::of(1_000_001, &["--time-scale=20"]).await;
     let none = owner.done("getSuspensionDetails", "").await;
     assert!(none["suspensions"].is_null() && none["evidence"].is_null());
@@ -230,7 +230,7 @@ async fn a_suspension_is_listed_and_cleared_if_it_is_soft() {
 }
 
 #[tokio::test]
-async fn a_vps_whose_transfer_is_used_up_has_no_case() {
+async fn a_vps_suspended_for_bandwidth_has_no_case() {
     let owner = Owner::of(1_000_005, &[]).await;
     assert_eq!(owner.done("getServiceInfo", "").await["suspended"], true);
     let details = owner.done("getSuspensionDetails", "").await;
@@ -261,7 +261,7 @@ async fn a_policy_violation_is_resolved_or_ends_in_a_suspension() {
         false
     );
 
-    // So that the deadline does not pass before it was seen.
+    // Halt, so that the deadline does not pass before the assertions.
     owner.control("halt", "true".to_owned()).await;
     owner.set("policy_violation", json!(1)).await;
     let truth = owner.truth().await;
@@ -278,14 +278,14 @@ async fn a_policy_violation_is_resolved_or_ends_in_a_suspension() {
 }
 
 #[tokio::test]
-async fn a_reinstallation_brings_another_system() {
+async fn a_reinstallation_changes_the_operating_system() {
     let owner = Owner::of(1_000_001, &["--time-scale=300"]).await;
     let available = owner.done("getAvailableOS", "").await;
     assert_eq!(available["installed"], "debian-12-x86_64");
     let templates = available["templates"].as_array().expect("it is a list");
     assert!(templates.contains(&json!("debian-13-x86_64")));
-    let answer = owner.done("reinstallOS", "os=debian-13-x86_64").await;
-    assert!(answer["rootPassword"].is_string() && answer["sshPort"].is_u64());
+    let response = owner.done("reinstallOS", "os=debian-13-x86_64").await;
+    assert!(response["rootPassword"].is_string() && response["sshPort"].is_u64());
     assert_eq!(owner.call("getAvailableOS", "").await["error"], LOCKED);
     let service = owner.until("getServiceInfo", is_open).await;
     assert_eq!(service["os"], "debian-13-x86_64");
@@ -295,7 +295,7 @@ async fn a_reinstallation_brings_another_system() {
 }
 
 #[tokio::test]
-async fn a_missing_parameter_is_told_in_both_forms() {
+async fn a_missing_parameter_is_an_error_for_get_and_post() {
     let owner = Owner::of(1_000_001, &[]).await;
     for call in [
         "snapshot/delete",
@@ -309,14 +309,14 @@ async fn a_missing_parameter_is_told_in_both_forms() {
 }
 
 #[tokio::test]
-async fn a_null_route_comes_and_goes() {
+async fn a_nullroute_is_added_and_removed() {
     let owner = Owner::of(1_000_001, &[]).await;
     let service = async || owner.done("getServiceInfo", "").await;
     assert_eq!(service().await["ip_nullroutes"], json!([]));
     owner.set("nullrouted", json!(true)).await;
-    let answer = service().await;
-    let address = answer["ip_addresses"][0].as_str().expect("there is one");
-    let route = &answer["ip_nullroutes"][address];
+    let response = service().await;
+    let address = response["ip_addresses"][0].as_str().expect("there is one");
+    let route = &response["ip_nullroutes"][address];
     assert!(route["nullroute_timestamp"].is_i64() && route["nullroute_duration_s"].is_i64());
     assert!(
         route["log"]
@@ -329,7 +329,7 @@ async fn a_null_route_comes_and_goes() {
 }
 
 #[tokio::test]
-async fn shells_answer_to_get_post_and_multipart() {
+async fn shells_accept_get_post_and_multipart() {
     let owner = Owner::of(1_000_001, &[]).await;
     let posted = owner.call("basicShell/exec", "command=echo+a%26b").await;
     assert_eq!(
@@ -350,25 +350,25 @@ async fn shells_answer_to_get_post_and_multipart() {
         part("api_key", "private_test"),
         part("script", "ls --all\nexit 0"),
     ];
-    let answer = http()
+    let response = http()
         .post(format!("{}/v1/shellScript/exec", owner.simulator.url))
         .header("content-type", "multipart/form-data; boundary=B")
         .body(format!("{}--B--\r\n", parts.concat()))
         .send()
         .await
-        .expect("it answers");
-    let answer: Value =
-        serde_json::from_str(&answer.text().await.expect("it is text")).expect("it is JSON");
+        .expect("it responds");
+    let response: Value =
+        serde_json::from_str(&response.text().await.expect("it is text")).expect("it is JSON");
     assert!(
-        answer["log"]
+        response["log"]
             .as_str()
             .is_some_and(|log| log.starts_with("shellscript-")),
-        "{answer}"
+        "{response}"
     );
 }
 
 #[tokio::test]
-async fn settings_are_read_as_they_were_set() {
+async fn settings_can_be_changed_and_read_back() {
     let owner = Owner::of(1_000_001, &[]).await;
     let service = async || owner.done("getServiceInfo", "").await;
     let address = service().await["ip_addresses"][0].clone();
@@ -421,7 +421,7 @@ async fn settings_are_read_as_they_were_set() {
 }
 
 #[tokio::test]
-async fn backups_are_a_map_and_become_snapshots() {
+async fn backups_are_a_map_and_can_become_snapshots() {
     let owner = Owner::of(1_000_002, &["--time-scale=200"]).await;
     let backups = owner.done("backup/list", "").await;
     let backups = backups["backups"].as_object().expect("it is a map");

@@ -1,4 +1,4 @@
-//! Usage rows over HTTP: weeks of a past, sums that tests can trust, and the faults that rows have.
+//! Usage rows over HTTP: weeks of history, totals that match the rows, and faults of rows.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ const FIELDS: [(&str, &str); 4] = [
 ];
 
 async fn rows(owner: &Owner) -> Vec<Value> {
-    let answer = owner.call("getRawUsageStats", "").await;
-    answer["data"].as_array().expect("it is a list").clone()
+    let response = owner.call("getRawUsageStats", "").await;
+    response["data"].as_array().expect("it is a list").clone()
 }
 
 fn timestamps(rows: &[Value]) -> Vec<i64> {
@@ -23,7 +23,7 @@ fn timestamps(rows: &[Value]) -> Vec<i64> {
     timestamps.collect::<Option<_>>().expect("they are numbers")
 }
 
-/// A VPS whose story stands still, so that two answers can be compared.
+/// A VPS of a halted account, so that two responses can be compared.
 async fn halted(arguments: &[&str]) -> Owner {
     let owner = Owner::of(1_000_001, arguments).await;
     owner.control("halt", "true".to_owned()).await;
@@ -31,7 +31,7 @@ async fn halted(arguments: &[&str]) -> Owner {
 }
 
 #[tokio::test]
-async fn two_weeks_are_there_at_the_start_and_add_up_to_the_truth() {
+async fn two_weeks_of_rows_exist_at_startup_and_match_the_totals() {
     let owner = halted(&["--time-scale=60"]).await;
     let (rows, truth) = (rows(&owner).await, owner.truth().await);
     let times = timestamps(&rows);
@@ -46,19 +46,19 @@ async fn two_weeks_are_there_at_the_start_and_add_up_to_the_truth() {
     }
     let day = truth["usage_rows"].as_array().expect("it is a list");
     assert!((287..400).contains(&day.len()), "{}", day.len());
-    for (told, row) in day.iter().rev().zip(rows.iter().rev()) {
+    for (expected, row) in day.iter().rev().zip(rows.iter().rev()) {
         let fields = ["timestamp"]
             .into_iter()
             .chain(FIELDS.map(|(field, _)| field));
         let row: Vec<_> = fields.map(|field| row[field].clone()).collect();
-        assert_eq!(told, &json!(row));
+        assert_eq!(expected, &json!(row));
     }
 }
 
 #[tokio::test]
-async fn the_past_is_as_long_as_was_asked_for_and_rows_follow_it() {
+async fn the_history_has_the_requested_length_and_continues() {
     let owner = Owner::of(1_000_001, &["--time-scale=3000", "--history=0.5"]).await;
-    let deadline = std::time::Instant::now() + crate::exporter::PATIENCE;
+    let deadline = std::time::Instant::now() + crate::exporter::TIMEOUT;
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(20));
     loop {
         tick.tick().await;

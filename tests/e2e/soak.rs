@@ -1,5 +1,5 @@
-//! Hours of faults, and a hundred kills: nothing grows, nothing stops, and no byte is counted twice or lost. Only on
-//! demand; docs/testing.md tells how.
+//! Soak tests: hours of faults, and a hundred kills. Nothing leaks or stalls, and no byte is counted twice or lost.
+//! They only run on demand, see docs/testing.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -15,13 +15,13 @@ use crate::simulator::simulator;
 
 const VPS: u64 = 12;
 const FIRST: u64 = 1_000_001;
-/// A row a second, a live call of each VPS every 0.4 seconds.
+/// Makes a usage row every second and a live call of each VPS every 0.4 seconds.
 const TIME_SCALE: u32 = 300;
-/// The longest wait for what comes back after faults. A refused key pauses a VPS for twelve seconds of this time.
+/// Deadline for recovery after faults. A refused key pauses a VPS for twelve seconds at this time scale.
 const RECOVERY: Duration = Duration::from_secs(120);
-/// The poller, the listener and the rest of the runtime have this long to take what they need.
+/// Part of the measurements to skip, while the runtime still allocates what it needs.
 const WARM_UP: f64 = 0.2;
-/// Faults change after so long.
+/// Time until the faults change.
 const FAULTS_LAST: Duration = Duration::from_secs(4);
 
 const KINDS: [&str; 14] = [
@@ -52,14 +52,14 @@ fn number(variable: &str, default: u64) -> u64 {
     value.map_or(default, |value| value.parse().expect("it is a number"))
 }
 
-/// Numbers that differ from run to run, and are printed.
+/// Random numbers from a seed, which is printed.
 struct Dice(u64);
 
 impl Dice {
     fn new() -> Self {
         let now = std::time::UNIX_EPOCH
             .elapsed()
-            .expect("it is long after 1970");
+            .expect("the clock is later than 1970");
         let seed = number("KIWIVM_SOAK_SEED", now.as_secs());
         println!("KIWIVM_SOAK_SEED={seed}");
         Self(seed)
@@ -75,7 +75,7 @@ impl Dice {
     }
 }
 
-/// A simulated account, the exporter before it, and its configuration.
+/// A simulated account and the exporter polling it, with its configuration.
 struct Soak {
     account: Exporter,
     exporter: Exporter,
@@ -87,7 +87,7 @@ impl Soak {
     async fn start(more: &str) -> Self {
         let scale = format!("--time-scale={TIME_SCALE}");
         let vps = format!("--vps={VPS}");
-        // Points are not the subject, and a day of history is enough.
+        // Points are plentiful, because these tests are not about the quota.
         let points = "--points.sizes=1000000,100000000";
         let account = simulator(&[&scale, &vps, points, "--history=1", "--live.latency=0.02"]);
         let mut yaml = format!(
@@ -106,7 +106,7 @@ impl Soak {
         }
         control(&account, "halt", "true").await;
         Self {
-            exporter: begin(&flag),
+            exporter: start_exporter(&flag),
             account,
             flag,
             folder,
@@ -119,12 +119,12 @@ impl Soak {
         account["vps"].as_array().expect("it is a list").clone()
     }
 
-    /// Waits until every VPS has begun to count, and returns the rows that counting begins with.
-    async fn begins(&self) -> BTreeSet<(u64, i64)> {
-        let begun = |page: &Page| {
+    /// Waits until every VPS has started counting. Returns the rows that the counters exclude.
+    async fn wait_for_counters(&self) -> BTreeSet<(u64, i64)> {
+        let counting = |page: &Page| {
             page.series(COUNTERS[0], &[]).count() == usize::try_from(VPS).unwrap_or_default()
         };
-        self.wait_for("counting begins", begun).await;
+        self.wait_for("all counters exist", counting).await;
         let truth = self.truth().await;
         let rows = |vps: &Value| {
             let veid = vps["veid"].as_u64().expect("it is a number");
@@ -135,7 +135,7 @@ impl Soak {
         truth.iter().flat_map(rows).collect()
     }
 
-    /// The counters that must come out.
+    /// Expected counters from the account.
     async fn expected(&self, first: &BTreeSet<(u64, i64)>) -> BTreeMap<(u64, usize), f64> {
         let mut expected = BTreeMap::new();
         for vps in self.truth().await {
@@ -175,7 +175,7 @@ impl Soak {
     }
 }
 
-fn begin(flag: &str) -> Exporter {
+fn start_exporter(flag: &str) -> Exporter {
     Exporter::start(&[&format!("--simulator.time-scale={TIME_SCALE}"), flag])
 }
 
@@ -194,7 +194,7 @@ async fn control(account: &Exporter, route: &str, body: &str) {
     );
 }
 
-/// The counters by VPS and number.
+/// The counters by VPS and index.
 fn counters(page: &Page) -> BTreeMap<(u64, usize), f64> {
     let mut found = BTreeMap::new();
     for veid in FIRST..FIRST + VPS {
@@ -207,7 +207,7 @@ fn counters(page: &Page) -> BTreeMap<(u64, usize), f64> {
     found
 }
 
-/// Series that are lower than before, or gone.
+/// Series that fell or disappeared.
 fn fallen<K: Ord + std::fmt::Debug + Clone>(
     before: &BTreeMap<K, f64>,
     after: &BTreeMap<K, f64>,
@@ -220,15 +220,15 @@ fn fallen<K: Ord + std::fmt::Debug + Clone>(
         .collect()
 }
 
-/// What the process takes: KiB of memory, descriptors, threads.
+/// Resources of the process. Memory is in KiB.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Taken {
+struct Resources {
     resident: u64,
     descriptors: u64,
     threads: u64,
 }
 
-fn taken(process: u32) -> Taken {
+fn resources(process: u32) -> Resources {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
     let field = |name: &str| {
         let line = status.lines().find(|line| line.starts_with(name));
@@ -236,38 +236,38 @@ fn taken(process: u32) -> Taken {
         value.expect("it is a number")
     };
     let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).expect("it runs");
-    Taken {
+    Resources {
         resident: field("VmRSS:"),
         descriptors: descriptors.count() as u64,
         threads: field("Threads:"),
     }
 }
 
-fn median(taken: &[Taken], of: impl Fn(&Taken) -> u64) -> u64 {
-    let mut values: Vec<u64> = taken.iter().map(of).collect();
+fn median(resources: &[Resources], of: impl Fn(&Resources) -> u64) -> u64 {
+    let mut values: Vec<u64> = resources.iter().map(of).collect();
     values.sort_unstable();
     values[values.len() / 2]
 }
 
-/// Asks for a page, and returns how long it took.
-async fn ask(url: &str) -> Duration {
-    let asked = Instant::now();
+/// Requests a page. Returns the response time.
+async fn timed_get(url: &str) -> Duration {
+    let started = Instant::now();
     let response = http().get(url).send().await.expect("it responds");
     assert_eq!(response.status(), 200, "{url}");
     let _ = response.bytes().await;
-    asked.elapsed()
+    started.elapsed()
 }
 
 #[tokio::test]
-#[ignore = "takes as long as KIWIVM_SOAK_SECONDS says"]
-async fn hours_of_faults() {
-    let lasts = Duration::from_secs(number("KIWIVM_SOAK_SECONDS", 60));
+#[ignore = "runs for KIWIVM_SOAK_SECONDS"]
+async fn survives_hours_of_faults() {
+    let duration = Duration::from_secs(number("KIWIVM_SOAK_SECONDS", 60));
     let mut dice = Dice::new();
     let soak = Soak::start(
         "intervals: {live: 2m, usage: 10m, points: 10m, inventory: 1h}\nstate_file: state.json",
     )
     .await;
-    let first = soak.begins().await;
+    let first = soak.wait_for_counters().await;
     control(&soak.account, "halt", "false").await;
     let process = soak.exporter.id();
     let started = Instant::now();
@@ -276,7 +276,7 @@ async fn hours_of_faults() {
     let mut faults_end = Instant::now();
     let mut rounds = 0_u32;
     let mut tick = tokio::time::interval(Duration::from_millis(250));
-    while started.elapsed() < lasts {
+    while started.elapsed() < duration {
         tick.tick().await;
         if Instant::now() >= faults_end {
             faults_end = Instant::now() + FAULTS_LAST;
@@ -295,11 +295,11 @@ async fn hours_of_faults() {
         assert_eq!(fallen(&totals, &now), [""; 0], "counters fell");
         totals = now;
         let path = dice.pick(&["/", "/status.json", "/metrics?vps=1000003", "/-/ready"]);
-        ask(&format!("{}{path}", soak.exporter.url)).await;
-        slowest = slowest.max(ask(&format!("{}/-/healthy", soak.exporter.url)).await);
+        timed_get(&format!("{}{path}", soak.exporter.url)).await;
+        slowest = slowest.max(timed_get(&format!("{}/-/healthy", soak.exporter.url)).await);
         rounds += 1;
         if rounds.is_multiple_of(20) {
-            measured.push(taken(process));
+            measured.push(resources(process));
         }
     }
     control(&soak.account, "faults", "[]").await;
@@ -308,7 +308,7 @@ async fn hours_of_faults() {
         up.count() == usize::try_from(VPS).unwrap_or_default()
     };
     soak.wait_for("every VPS is up again", all_up).await;
-    at_rest(&soak, &first).await;
+    assert_all_counted(&soak, &first).await;
 
     #[expect(
         clippy::cast_precision_loss,
@@ -324,11 +324,14 @@ async fn hours_of_faults() {
         "{rounds} rounds in {:?}; /-/healthy took {slowest:?} at most",
         started.elapsed()
     );
-    println!("            begin     end    most");
+    println!("            start     end     max");
     for (what, of) in [
-        ("memory KiB", (|taken| taken.resident) as fn(&Taken) -> u64),
-        ("descriptors", |taken| taken.descriptors),
-        ("threads", |taken| taken.threads),
+        (
+            "memory KiB",
+            (|resources| resources.resident) as fn(&Resources) -> u64,
+        ),
+        ("descriptors", |resources| resources.descriptors),
+        ("threads", |resources| resources.threads),
     ] {
         let most = measured.iter().map(of).max().unwrap_or_default();
         println!(
@@ -337,18 +340,18 @@ async fn hours_of_faults() {
             median(end, of)
         );
     }
-    let resident = |part: &[Taken]| median(part, |taken| taken.resident);
+    let resident = |part: &[Resources]| median(part, |resources| resources.resident);
     assert!(
         resident(end) <= resident(begin) * 11 / 10 + 1024,
         "memory grows"
     );
-    // The simulator's connections come and go.
-    let descriptors = |part: &[Taken]| median(part, |taken| taken.descriptors);
+    // The number of connections to the simulator varies.
+    let descriptors = |part: &[Resources]| median(part, |resources| resources.descriptors);
     assert!(
         descriptors(end) <= descriptors(begin) + 10,
         "descriptors leak"
     );
-    let threads = |part: &[Taken]| median(part, |taken| taken.threads);
+    let threads = |part: &[Resources]| median(part, |resources| resources.threads);
     assert!(threads(end) <= threads(begin) + 1, "threads leak");
 }
 
@@ -377,7 +380,7 @@ fn fault(dice: &mut Dice) -> String {
             ])
         ),
     };
-    // Without a limit one that hangs or refuses the key would hold up its VPS until the end of the soak.
+    // Without a limit, a hang or a refused key would block the VPS for the rest of the soak.
     let first = if kind == "auth" || kind == "hang" || veid.is_empty() {
         "\"first\": 1, "
     } else {
@@ -386,8 +389,8 @@ fn fault(dice: &mut Dice) -> String {
     format!("{{{veid}{call}{first}\"seconds\": 1, \"kind\": \"{kind}\"}}")
 }
 
-/// Halts the story and checks that all that happened was counted, to the byte.
-async fn at_rest(soak: &Soak, first: &BTreeSet<(u64, i64)>) {
+/// Halts the account and checks that everything was counted, to the byte.
+async fn assert_all_counted(soak: &Soak, first: &BTreeSet<(u64, i64)>) {
     control(&soak.account, "halt", "true").await;
     let expected = soak.expected(first).await;
     let page = soak
@@ -409,16 +412,16 @@ async fn at_rest(soak: &Soak, first: &BTreeSet<(u64, i64)>) {
 }
 
 #[tokio::test]
-#[ignore = "takes seconds for each of KIWIVM_SOAK_KILLS"]
-async fn a_hundred_kills() {
+#[ignore = "takes seconds for each of KIWIVM_SOAK_KILLS kills"]
+async fn survives_a_hundred_kills() {
     let kills = number("KIWIVM_SOAK_KILLS", 100);
     let mut dice = Dice::new();
     let mut soak = Soak::start("intervals: {live: 1h, usage: 150s, points: 1h, inventory: 1h}\nstaleness: 1000\nstate_file: state.json").await;
-    let first = soak.begins().await;
+    let first = soak.wait_for_counters().await;
     control(&soak.account, "halt", "false").await;
     let mut seen = counters(&soak.exporter.scrape().await);
     for kill in 1..=kills {
-        // The moment of the kill: some time after the last start or the last increase of a counter.
+        // Kills come some time after the last start or the last increase of a counter.
         if dice.below(2) == 0 {
             let before = seen.clone();
             soak.wait_for("more is counted", |page| counters(page) != before)
@@ -432,12 +435,12 @@ async fn a_hundred_kills() {
         }
         soak.exporter.signal("KILL");
         soak.exporter.ended();
-        soak.exporter = begin(&soak.flag);
+        soak.exporter = start_exporter(&soak.flag);
         let now = counters(&soak.exporter.scrape().await);
         assert_eq!(fallen(&seen, &now), [], "after kill {kill}");
         seen = now;
     }
-    at_rest(&soak, &first).await;
+    assert_all_counted(&soak, &first).await;
     let left: Vec<_> = std::fs::read_dir(soak.folder.path())
         .expect("it is there")
         .filter_map(|entry| Some(entry.ok()?.file_name()))

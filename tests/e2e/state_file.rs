@@ -1,4 +1,4 @@
-//! The state file: who may use it, what is taken from it, and files that are odd, damaged or cannot be written.
+//! The state file: locking, restored values, and files that are odd, damaged or not writable.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use crate::exporter::{Exporter, PROGRAM, config, listening, write};
 use crate::mock::{Mock, Reply};
 use crate::page::Page;
-use crate::watched::answered;
+use crate::polled_vps::successes;
 
 const WRITTEN: &str = "kiwivm_exporter_state_last_write_successful";
 const WRITTEN_AT: &str = "kiwivm_exporter_state_last_write_success_timestamp_seconds";
 const USAGE: &str = "getRawUsageStats";
-/// Each usage response is followed by a write, and time runs 300 times as fast.
+/// Short intervals, because each usage response is followed by a write. The clock is 300 times as fast.
 const OFTEN: &str = "intervals: {live: 10m, usage: 30s, points: 10m, inventory: 1h}\n";
 
 fn yaml(mock: &Mock, state_file: &str) -> String {
@@ -29,13 +29,13 @@ fn is_written(page: &Page) -> bool {
     page.one(WRITTEN, &[]) == Some(1.0)
 }
 
-/// Runs the exporter where it must refuse to start, and returns its error. A start that hangs ends with another exit code.
+/// Expects a refusal to start. Returns the error. A start that hangs ends with another exit code.
 fn refused(flag: &str) -> String {
     let output = Command::new("timeout")
         .args(["60", PROGRAM, "--web.listen-address=127.0.0.1:0", flag])
         .arg("--log.level=error")
         .output()
-        .expect("there is timeout");
+        .expect("timeout is installed");
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
@@ -43,7 +43,7 @@ fn refused(flag: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_second_process_is_refused_whatever_happens_to_the_lock_file() {
+async fn a_second_process_is_refused_even_without_the_lock_file() {
     let mock = Mock::start([1]).await;
     let (folder, flag) = config(&yaml(&mock, "state.json"));
     let path = |name: &str| folder.path().join(name);
@@ -65,24 +65,27 @@ async fn a_second_process_is_refused_whatever_happens_to_the_lock_file() {
     assert!(refused(&flag).contains(in_use), "the lock file was deleted");
     fs::remove_file(&lock).expect("the attempt made one");
     fs::write(&lock, "").expect("it can be written");
-    assert!(refused(&flag).contains(in_use), "there is another one");
+    assert!(
+        refused(&flag).contains(in_use),
+        "a new lock file does not help"
+    );
     let page = exporter.scrape().await;
-    assert!(is_written(&page), "the first one was not disturbed");
+    assert!(is_written(&page), "the first process is not affected");
     drop(exporter);
     let exporter = Exporter::start(&[&flag]);
     exporter.wait_for("it is written", is_written).await;
     assert!(exporter.log().contains("going on from the state file"));
 }
 
-/// With both files gone nothing is left to refuse another process by. The first one finds out at its next write.
+/// Without the state and lock files, a second process starts. The first one notices at its next write.
 #[tokio::test]
-async fn two_processes_do_not_write_in_turns() {
+async fn a_process_stops_writing_once_another_uses_the_file() {
     let mock = Mock::start([1]).await;
     let (folder, flag) = config(&yaml(&mock, "state.json"));
     let state = folder.path().join("state.json");
     let mut first = Exporter::start(&[&flag]);
     let mut tick = tokio::time::interval(Duration::from_millis(20));
-    // After that nothing is written for a while.
+    // Wait for the usage data, after which nothing is written for a while.
     while !fs::read_to_string(&state).is_ok_and(|text| text.contains("\"usage\":{")) {
         tick.tick().await;
     }
@@ -98,39 +101,39 @@ async fn two_processes_do_not_write_in_turns() {
 }
 
 #[tokio::test]
-async fn a_link_stays_a_link() {
+async fn a_symlinked_state_file_stays_a_symlink() {
     let mock = Mock::start([1]).await;
     let (folder, flag) = config(&yaml(&mock, "state.json"));
     let (link, file) = (
         folder.path().join("state.json"),
         folder.path().join("data/file.json"),
     );
-    fs::create_dir(folder.path().join("data")).expect("there is room");
-    // The link leads nowhere yet.
+    fs::create_dir(folder.path().join("data")).expect("disk is writable");
+    // The target of the link does not exist yet.
     symlink("data/file.json", &link).expect("links work");
     for _ in 0..2 {
         let exporter = Exporter::start(&[&flag]);
         exporter.wait_for("it is written", is_written).await;
         exporter
-            .wait_for("it is known", |page| {
+            .wait_for("the VPS is up", |page| {
                 page.of("one", "kiwivm_up") == Some(1.0)
             })
             .await;
         let is_link = fs::symlink_metadata(&link).is_ok_and(|metadata| metadata.is_symlink());
         assert!(is_link && file.is_file());
         let beside = fs::read_dir(folder.path().join("data")).expect("it is there");
-        assert_eq!(beside.count(), 2, "the state and its lock");
+        assert_eq!(beside.count(), 2, "the folder has the state and its lock");
     }
 }
 
 #[tokio::test]
-async fn only_regular_files_are_used() {
+async fn only_regular_state_files_are_accepted() {
     let mock = Mock::start([1]).await;
     let (folder, flag) = config(&yaml(&mock, "state.json"));
     let path = |name: &str| folder.path().join(name);
     let fifo = |name: &str| {
         let made = Command::new("mkfifo").arg(path(name)).status();
-        assert!(made.expect("there is mkfifo").success());
+        assert!(made.expect("mkfifo is installed").success());
     };
     let state = path("state.json");
     fifo("state.json");
@@ -155,19 +158,19 @@ async fn only_regular_files_are_used() {
         "{error}"
     );
     fs::remove_file(path("state.json.lock")).expect("it is there");
-    // A file that only a write uses stops no start and no write.
+    // A leftover of another type at the temporary path blocks neither the start nor a write.
     fifo("state.json.new");
     let exporter = Exporter::start(&[&flag]);
     exporter.wait_for("it is written", is_written).await;
 }
 
 #[tokio::test]
-async fn a_folder_that_is_gone_is_logged_when_it_begins_and_when_it_ends() {
+async fn a_missing_folder_is_logged_once_and_its_return_too() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
     let (folder, flag) = config(&yaml(&mock, "data/state.json"));
     let data = folder.path().join("data");
-    fs::create_dir(&data).expect("there is room");
+    fs::create_dir(&data).expect("disk is writable");
     let exporter = Exporter::start(&[&flag, "--simulator.time-scale=300"]);
     let page = exporter.wait_for("it is written", is_written).await;
     let at = page.one(WRITTEN_AT, &[]).expect("it was written");
@@ -178,26 +181,31 @@ async fn a_folder_that_is_gone_is_logged_when_it_begins_and_when_it_ends() {
         .await;
     let last = page.one(WRITTEN_AT, &[]).expect("it was written");
     assert!(last >= at, "the time of the last success stays");
-    // The polling goes on, and each response is a reason to write.
-    let seen = answered(&page, USAGE);
+    // Each response triggers another attempt to write.
+    let seen = successes(&page, USAGE);
     let page = exporter
-        .wait_for("polls go on", |page| answered(page, USAGE) >= seen + 5.0)
+        .wait_for("polling continues", |page| {
+            successes(page, USAGE) >= seen + 5.0
+        })
         .await;
     assert_eq!(page.one(WRITTEN_AT, &[]), Some(last));
     fs::remove_file(&data).expect("it is there");
-    fs::create_dir(&data).expect("there is room");
+    fs::create_dir(&data).expect("disk is writable");
     let page = exporter.wait_for("it is written again", is_written).await;
     assert!(page.one(WRITTEN_AT, &[]) > Some(last));
     let log = exporter.log();
     let count = |words: &str| log.matches(words).count();
     assert_eq!(count("the state file cannot be written"), 1, "{log}");
     assert_eq!(count("the state file is written again"), 1, "{log}");
-    assert!(data.join("state.json.lock").exists(), "it is locked again");
+    assert!(
+        data.join("state.json.lock").exists(),
+        "the lock file is back"
+    );
 }
 
-/// A limit on the size of files stands for a full disk: files can be made and have no room.
+/// A file size limit simulates a full disk: files can be created but not written.
 #[tokio::test]
-async fn a_start_without_room_for_the_state_polls_and_writes_when_there_is_room() {
+async fn a_full_disk_does_not_stop_polling_and_writes_resume_later() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
     let (folder, flag) = config(&yaml(&mock, "state.json"));
@@ -208,14 +216,14 @@ async fn a_start_without_room_for_the_state_polls_and_writes_when_there_is_room(
         .args(["--log.format=json", "--simulator.time-scale=300", &flag]);
     let exporter = Exporter::wait_for_line(command, listening);
     let page = exporter
-        .wait_for("it is known", |page| {
+        .wait_for("the VPS is up", |page| {
             page.of("one", "kiwivm_up") == Some(1.0) && page.one(WRITTEN, &[]).is_some()
         })
         .await;
     assert_eq!(page.one(WRITTEN, &[]), Some(0.0));
     assert_eq!(page.one(WRITTEN_AT, &[]), None);
     let new = folder.path().join("state.json.new");
-    assert!(!new.exists(), "half a file takes no room");
+    assert!(!new.exists(), "the partial file is removed");
     exporter.without_limit("fsize");
     exporter.wait_for("it is written", is_written).await;
     let log = exporter.log();
@@ -223,12 +231,12 @@ async fn a_start_without_room_for_the_state_polls_and_writes_when_there_is_room(
 }
 
 #[tokio::test]
-async fn without_a_state_file_there_is_nothing_to_tell_about_it() {
+async fn without_a_state_file_there_are_no_state_metrics() {
     let mock = Mock::start([1]).await;
     let (_folder, flag) = config(&yaml(&mock, "null"));
     let exporter = Exporter::start(&[&flag]);
     let page = exporter
-        .wait_for("it is known", |page| {
+        .wait_for("the VPS is up", |page| {
             page.of("one", "kiwivm_up") == Some(1.0)
         })
         .await;
@@ -245,7 +253,7 @@ fn set_aside(folder: &Path) -> Option<std::path::PathBuf> {
 }
 
 #[tokio::test]
-async fn an_unusable_file_is_set_aside_and_kept() {
+async fn an_unusable_state_file_is_set_aside() {
     let mock = Mock::start([1]).await;
     let header = "{\"format\": \"kiwivm_exporter state\", \"version\":";
     let whole = include_str!("state_version_2.json");
@@ -265,7 +273,9 @@ async fn an_unusable_file_is_set_aside_and_kept() {
         write(folder.path(), "state.json", text);
         let exporter = Exporter::start(&[&flag]);
         let runs = |page: &Page| page.of("one", "kiwivm_up") == Some(1.0) && is_written(page);
-        exporter.wait_for("it works without", runs).await;
+        exporter
+            .wait_for("the exporter runs without it", runs)
+            .await;
         assert!(exporter.log().contains(problem), "{}", exporter.log());
         let kept = set_aside(folder.path()).expect("it was moved");
         assert_eq!(fs::read_to_string(kept).expect("it can be read"), text);
@@ -273,18 +283,20 @@ async fn an_unusable_file_is_set_aside_and_kept() {
     let (folder, flag) = config(&yaml(&mock, "state.json"));
     let path = write(folder.path(), "state.json", "");
     let file = fs::File::options().write(true).open(path);
-    // A file with a hole takes no room.
+    // A sparse file takes no disk space.
     let grown = file.and_then(|file| file.set_len(1 << 33));
     grown.expect("it can grow");
     let exporter = Exporter::start(&[&flag]);
-    exporter.wait_for("it works without", is_written).await;
+    exporter
+        .wait_for("the exporter runs without it", is_written)
+        .await;
     assert!(exporter.log().contains("is larger than 256 MiB"));
     assert!(set_aside(folder.path()).is_some());
 }
 
-/// A file of the version before the planner that runs on feedback. One of its VPSes had no usage row yet.
+/// State of version 2, from before the feedback planner. One of its VPSes has no usage row yet.
 #[tokio::test]
-async fn values_and_counters_of_version_2_go_on() {
+async fn state_of_version_2_is_restored() {
     let mock = Mock::start([]).await;
     for veid in [1, 2] {
         mock.reply_to_everything(veid, Reply::Hang);
@@ -293,7 +305,7 @@ async fn values_and_counters_of_version_2_go_on() {
     let (folder, flag) = config(&vps);
     let now = std::time::UNIX_EPOCH
         .elapsed()
-        .expect("it is long after 1970")
+        .expect("the clock is later than 1970")
         .as_secs();
     let old = include_str!("state_version_2.json")
         .replace("1795946661.939564", &format!("{}.5", now - 60));

@@ -1,45 +1,45 @@
-// Returns what is wrong with the page for those who do not see it, or see it badly: a list of sentences.
-const wrong = [];
+// Returns a list of accessibility problems of the page.
+const problems = [];
 const all = (selector) => [...document.querySelectorAll(selector)];
-const check = (good, what) => { if (!good) wrong.push(what); };
+const check = (good, problem) => { if (!good) problems.push(problem); };
 
-check(document.documentElement.lang === "en", "the language is not told");
-check(document.title.trim() !== "", "there is no title");
+check(document.documentElement.lang === "en", "the page has no language");
+check(document.title.trim() !== "", "the page has no title");
 for (const one of ["h1", "main", "body > header", "body > footer", "nav[aria-label]"]) {
-  check(all(one).length === 1, `there is not one ${one}`);
+  check(all(one).length === 1, `there is not exactly one ${one}`);
 }
 let level = 0;
 for (const heading of all("h1, h2, h3, h4, h5, h6")) {
   const next = Number(heading.tagName[1]);
-  check(next <= level + 1, `${heading.textContent} leaves out a level`);
+  check(next <= level + 1, `${heading.textContent} skips a level`);
   check(heading.textContent.trim() !== "", "a heading is empty");
   level = next;
 }
 for (const part of all("body > *")) {
-  check(part.matches("header, main, footer"), `${part.tagName} is outside of all landmarks`);
+  check(part.matches("header, main, footer"), `${part.tagName} is outside all landmarks`);
 }
 for (const cell of all("th")) check(cell.scope !== "", `${cell.textContent} has no scope`);
 for (const table of all("table")) check(table.caption !== null, "a table has no caption");
 for (const bar of all("svg, meter, progress")) {
   check((bar.getAttribute("aria-label") || "") !== "", "a bar has no label");
-  check(bar.getAttribute("role") === "img", "a bar is no picture");
+  check(bar.getAttribute("role") === "img", "a bar has not the role of an image");
 }
 for (const article of all("article")) check(article.querySelector("h3") !== null, "a card has no name");
 for (const list of all("dl")) {
-  check(list.querySelectorAll("dt").length === list.querySelectorAll("dd").length, "a fact has no name or no value");
+  check(list.querySelectorAll("dt").length === list.querySelectorAll("dd").length, "a list has a term without a description");
 }
 for (const link of all("a")) {
   check(link.textContent.trim() !== "", "a link has no text");
-  if (link.getClientRects().length === 0) continue; // Not on paper.
+  if (link.getClientRects().length === 0) continue; // Hidden in print.
   link.focus({focusVisible: true});
   const style = getComputedStyle(link);
-  check(document.activeElement === link, `${link.textContent} can not be focused`);
-  check(style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2, `the focus on ${link.textContent} is not seen`);
+  check(document.activeElement === link, `${link.textContent} cannot be focused`);
+  check(style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2, `the focus on ${link.textContent} is not visible`);
 }
 document.activeElement.blur();
 const ids = all("[id]").map((element) => element.id);
-check(new Set(ids).size === ids.length, "an id is there twice");
-check(all("script, style ~ style, [style], img, iframe, object, embed, form, link").length === 0, "there is more than text and one style");
+check(new Set(ids).size === ids.length, "an id is used twice");
+check(all("script, style ~ style, [style], img, iframe, object, embed, form, link").length === 0, "the page has elements besides text and one style");
 
 const colour = (text) => {
   const [r, g, b, a = 1] = text.match(/[\d.]+/g).map(Number);
@@ -53,9 +53,9 @@ const behind = (element) => {
   for (let at = element; at !== null; at = at.parentElement) {
     const found = colour(getComputedStyle(at).backgroundColor);
     if (found.a === 1) return found;
-    check(found.a === 0, `what is behind ${element.textContent} is half transparent`);
+    check(found.a === 0, `the background of ${element.textContent} is translucent`);
   }
-  wrong.push("the page has no background");
+  problems.push("the page has no background");
   return colour("rgb(255, 255, 255)");
 };
 const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -68,5 +68,5 @@ while (texts.nextNode()) {
   const contrast = (light + 0.05) / (dark + 0.05);
   check(contrast >= 4.5, `"${texts.currentNode.data.trim()}" has a contrast of ${contrast.toFixed(2)}`);
 }
-check(seen > 20, "there is hardly any text");
-return wrong;
+check(seen > 20, "the page has hardly any text");
+return problems;

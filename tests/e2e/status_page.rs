@@ -1,4 +1,4 @@
-//! The status page as people meet it, in a real browser, and what it tells scripts.
+//! The status page in a real browser, and its JSON.
 
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
@@ -7,27 +7,26 @@ use crate::browser::Browser;
 use crate::exporter::{Exporter, config, http};
 use crate::mock::{Mock, Reply, sample};
 use crate::page::Page;
-use crate::prometheus::{everything_was_asked_for, halt};
+use crate::prometheus::{every_call_was_made, halt};
 
-/// The demo once every VPS was asked for everything, each in the state that it has its name from.
+/// The demo after every call to every VPS was made, with each VPS in the state that it is named after.
 async fn demo() -> Exporter {
     let exporter = Exporter::start(&["--demo"]);
     exporter
-        .wait_for("everything was asked for", |page| {
-            everything_was_asked_for(page)
-                && page.of("throttled", "kiwivm_cpu_throttled") == Some(1.0)
+        .wait_for("every call was made", |page| {
+            every_call_was_made(page) && page.of("throttled", "kiwivm_cpu_throttled") == Some(1.0)
         })
         .await;
     halt(&exporter).await;
     exporter
 }
 
-/// Everything of the page that hangs together below an element, as a reader has it.
+/// A script that returns the visible text below an element.
 fn text_of(selector: &str) -> String {
     format!("return document.querySelector({selector:?}).innerText")
 }
 
-/// What is wider than the screen, but for what only screen readers are to meet.
+/// A script that finds elements wider than the screen, except those for screen readers only.
 const TOO_WIDE: &str = "\
 const wide = [...document.querySelectorAll('body *')].filter((element) =>
   !element.matches('.unseen') && element.getBoundingClientRect().right > innerWidth + 0.5);
@@ -38,8 +37,8 @@ async fn assert_fits(browser: &Browser, width: u32) {
     assert_eq!(browser.run(TOO_WIDE).await, json!([true, width, []]));
 }
 
-/// What was asked for over the network, wherever it is.
-async fn asked_for(browser: &Browser) -> Vec<String> {
+/// URLs of all network requests of the browser.
+async fn requested_urls(browser: &Browser) -> Vec<String> {
     browser
         .log("performance")
         .await
@@ -55,7 +54,7 @@ async fn asked_for(browser: &Browser) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_page_of_the_demo_in_a_browser() {
+async fn the_demo_page_is_complete_accessible_and_fits_any_screen() {
     let exporter = demo().await;
     let browser = Browser::start().await;
     browser.open(&exporter.url).await;
@@ -114,13 +113,13 @@ async fn the_page_of_the_demo_in_a_browser() {
     assert!(bars.len() >= 6, "{bars:?}");
     for bar in bars {
         let label = bar[0].as_str().expect("it is text");
-        let told: f64 = label
+        let value: f64 = label
             .split(' ')
             .next()
-            .and_then(|told| told.parse().ok())
+            .and_then(|value| value.parse().ok())
             .expect("it begins with a number");
         let drawn = bar[1].as_f64().expect("it is a number");
-        assert!((drawn - told.min(100.0)).abs() < 1.5, "{label}: {drawn}");
+        assert!((drawn - value.min(100.0)).abs() < 1.5, "{label}: {drawn}");
     }
 
     for (medium, scheme) in [
@@ -130,8 +129,8 @@ async fn the_page_of_the_demo_in_a_browser() {
         ("print", "dark"),
     ] {
         browser.media(medium, scheme).await;
-        let wrong = browser.run(include_str!("status_page.js")).await;
-        assert_eq!(wrong, json!([]), "{medium}, {scheme}");
+        let problems = browser.run(include_str!("status_page.js")).await;
+        assert_eq!(problems, json!([]), "{medium}, {scheme}");
         let background = browser
             .run("return getComputedStyle(document.body).backgroundColor")
             .await;
@@ -147,13 +146,16 @@ async fn the_page_of_the_demo_in_a_browser() {
         assert_fits(&browser, width).await;
     }
 
-    let complaints = browser.log("browser").await;
-    assert!(complaints.is_empty(), "{complaints:?}");
-    assert_eq!(asked_for(&browser).await, [format!("{}/", exporter.url)]);
+    let errors = browser.log("browser").await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(
+        requested_urls(&browser).await,
+        [format!("{}/", exporter.url)]
+    );
 }
 
 #[tokio::test]
-async fn without_scripts_the_page_is_the_same_and_none_can_be_brought_in() {
+async fn the_page_needs_no_scripts_and_blocks_injected_ones() {
     let exporter = demo().await;
     let browser = Browser::start().await;
     let off = |off: bool| json!({"value": off});
@@ -191,7 +193,7 @@ async fn without_scripts_the_page_is_the_same_and_none_can_be_brought_in() {
         .await;
     browser.open(&exporter.url).await;
     browser.log("browser").await;
-    let came_of_it = browser
+    let result = browser
         .run(
             "document.head.insertAdjacentHTML('beforeend', '<style>h1 { color: rgb(1, 2, 3) }</style>');
              document.querySelector('h1').setAttribute('style', 'color: rgb(1, 2, 3)');
@@ -203,42 +205,42 @@ async fn without_scripts_the_page_is_the_same_and_none_can_be_brought_in() {
              return [window.ran || window.clicked || null, getComputedStyle(document.querySelector('h1')).color]",
         )
         .await;
-    assert_eq!(came_of_it[0], Value::Null, "a script ran");
-    assert_ne!(came_of_it[1], "rgb(1, 2, 3)", "a style was applied");
-    let complaints = browser.log("browser").await;
-    assert!(complaints.len() >= 4, "{complaints:?}");
-    for complaint in complaints {
+    assert_eq!(result[0], Value::Null, "a script ran");
+    assert_ne!(result[1], "rgb(1, 2, 3)", "a style was applied");
+    let errors = browser.log("browser").await;
+    assert!(errors.len() >= 4, "{errors:?}");
+    for error in errors {
         assert!(
-            complaint.to_string().contains("Content Security Policy"),
-            "{complaint}"
+            error.to_string().contains("Content Security Policy"),
+            "{error}"
         );
     }
 }
 
 const HOSTILE: &str = "<script>document.title = 1</script>\"'&\u{202e}<b>";
 
-/// A VPS that is well, one with hostile names, one that fails with hostile words; and when their allowance is reset.
+/// A healthy VPS, one with hostile names, and one whose errors have hostile messages.
 async fn watched() -> (Exporter, Mock, tempfile::TempDir) {
     let mock = Mock::start(1..=3).await;
     let live = |change: &dyn Fn(&mut Value)| {
         let Reply::Body(text) = sample("live_kvm_running.json") else {
             unreachable!("samples are bodies")
         };
-        let mut answer: Value = serde_json::from_str(&text).expect("it is JSON");
+        let mut response: Value = serde_json::from_str(&text).expect("it is JSON");
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .expect("it is later")
             .as_secs();
-        answer["data_next_reset"] = json!(now + 10 * 86_400);
-        answer["monthly_data_multiplier"] = json!(0.5);
-        change(&mut answer);
-        Reply::Body(answer.to_string())
+        response["data_next_reset"] = json!(now + 10 * 86_400);
+        response["monthly_data_multiplier"] = json!(0.5);
+        change(&mut response);
+        Reply::Body(response.to_string())
     };
     mock.reply(1, "getLiveServiceInfo", live(&|_| {}));
-    let hostile = live(&|answer| {
-        answer["hostname"] = json!(HOSTILE.repeat(3));
-        answer["plan"] = json!("x".repeat(1000));
-        answer["node_location"] = json!("</style></title>");
+    let hostile = live(&|response| {
+        response["hostname"] = json!(HOSTILE.repeat(3));
+        response["plan"] = json!("x".repeat(1000));
+        response["node_location"] = json!("</style></title>");
     });
     mock.reply(2, "getLiveServiceInfo", hostile);
     let refusal = json!({"error": 5, "message": HOSTILE}).to_string();
@@ -252,7 +254,7 @@ async fn watched() -> (Exporter, Mock, tempfile::TempDir) {
     let (folder, flag) = config(&yaml);
     let exporter = Exporter::start(&[&flag]);
     exporter
-        .wait_for("all were asked for their state", |page: &Page| {
+        .wait_for("all are polled", |page: &Page| {
             page.series("kiwivm_running", &[]).count() == 2
                 && page
                     .series(
@@ -267,7 +269,7 @@ async fn watched() -> (Exporter, Mock, tempfile::TempDir) {
 }
 
 #[tokio::test]
-async fn hostile_words_are_words() {
+async fn hostile_text_is_escaped() {
     let (exporter, _mock, _folder) = watched().await;
     let browser = Browser::start().await;
     browser.open(&exporter.url).await;
@@ -282,12 +284,12 @@ async fn hostile_words_are_words() {
     );
     assert_eq!(browser.run(include_str!("status_page.js")).await, json!([]));
     assert_fits(&browser, 320).await;
-    let complaints = browser.log("browser").await;
-    assert!(complaints.is_empty(), "{complaints:?}");
+    let errors = browser.log("browser").await;
+    assert!(errors.is_empty(), "{errors:?}");
 }
 
 #[tokio::test]
-async fn page_and_json_tell_the_same() {
+async fn page_and_json_agree() {
     let (exporter, _mock, _folder) = watched().await;
     exporter
         .wait_for("there is a forecast", |page: &Page| {
@@ -367,14 +369,14 @@ async fn page_and_json_tell_the_same() {
 }
 
 #[tokio::test]
-async fn who_prefers_json_gets_it() {
+async fn clients_that_prefer_json_get_it() {
     let exporter = Exporter::start(&["--demo"]);
-    let ask = async |path: &str, accept: &str, encoding: &str| {
+    let request = async |path: &str, accept: &str, encoding: &str| {
         let request = http()
             .get(format!("{}{path}", exporter.url))
             .header("accept", accept)
             .header("accept-encoding", encoding);
-        let response = request.send().await.expect("it answers");
+        let response = request.send().await.expect("it responds");
         let headers: HeaderMap = response.headers().clone();
         (headers, response.bytes().await.expect("it ends"))
     };
@@ -416,7 +418,7 @@ async fn who_prefers_json_gets_it() {
             "Accept-Encoding",
         ),
     ] {
-        let (headers, body) = ask(path, accept, "identity").await;
+        let (headers, body) = request(path, accept, "identity").await;
         assert_eq!(
             of(&headers, "content-type"),
             content_type,
@@ -434,7 +436,7 @@ async fn who_prefers_json_gets_it() {
         );
         assert_eq!(body.starts_with(b"{"), content_type == "application/json");
     }
-    let (headers, small) = ask("/", "*/*", "gzip").await;
+    let (headers, small) = request("/", "*/*", "gzip").await;
     assert_eq!(of(&headers, "content-encoding"), "gzip");
     assert!(small.starts_with(&[0x1f, 0x8b]));
 }

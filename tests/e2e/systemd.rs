@@ -1,12 +1,12 @@
-//! What passes between systemd and the program: sockets that are bound already, and notifications.
+//! The systemd interface: socket activation and notifications.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output, Stdio};
 
-use crate::exporter::{Exporter, PATIENCE, PROGRAM};
+use crate::exporter::{Exporter, PROGRAM, TIMEOUT};
 use crate::prometheus::python;
 
-/// Makes sockets, puts them where systemd does, and becomes the program. Each argument up to `--` is a kind of socket.
+/// Creates sockets, passes them like systemd, and execs the program. Each argument up to `--` is a kind of socket.
 const PARENT: &str = "\
 import os, socket, sys
 kinds = sys.argv[1:sys.argv.index('--')]
@@ -44,7 +44,7 @@ fn fails(sockets: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn every_socket_is_served_and_an_address_is_not() {
+async fn passed_sockets_are_served_instead_of_the_listen_address() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
     let taken = taken.local_addr().expect("it is bound");
     let mut command = command(
@@ -74,7 +74,7 @@ async fn every_socket_is_served_and_an_address_is_not() {
 }
 
 #[test]
-fn what_is_no_tcp_listener_is_refused() {
+fn sockets_that_are_no_tcp_listener_are_refused() {
     let none = fails(&[]);
     assert!(
         none.contains("systemd passed no socket: start the service by its .socket unit"),
@@ -99,7 +99,7 @@ fn what_is_no_tcp_listener_is_refused() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// The place of systemd: receives notifications.
+/// Stands in for systemd and receives its notifications.
 struct Manager {
     socket: UnixDatagram,
     folder: tempfile::TempDir,
@@ -109,11 +109,11 @@ impl Manager {
     fn new() -> Self {
         let folder = tempfile::TempDir::new().expect("there is a temporary directory");
         let socket = UnixDatagram::bind(folder.path().join("notify")).expect("it is free");
-        socket.set_read_timeout(Some(PATIENCE)).expect("it is one");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("it is one");
         Self { socket, folder }
     }
 
-    /// Starts the demo so that it tells this manager what happens.
+    /// Starts the demo with this manager as its notification socket.
     fn start(&self, watchdog_usec: Option<&str>) -> Exporter {
         let mut command = Command::new(PROGRAM);
         command
@@ -136,13 +136,16 @@ impl Manager {
 
     fn next(&self) -> String {
         let mut buffer = [0; 1024];
-        let length = self.socket.recv(&mut buffer).expect("something comes");
+        let length = self
+            .socket
+            .recv(&mut buffer)
+            .expect("a notification arrives");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     }
 }
 
 #[test]
-fn the_service_manager_knows_what_happens() {
+fn the_service_manager_is_notified_of_state_changes() {
     let manager = Manager::new();
     let mut exporter = manager.start(None);
     let ready = manager.next();
@@ -163,23 +166,26 @@ fn the_service_manager_knows_what_happens() {
 }
 
 #[test]
-fn a_watchdog_is_fed_while_the_poller_goes_round() {
+fn the_watchdog_is_notified_while_the_poller_runs() {
     let manager = Manager::new();
     let _exporter = manager.start(Some("400000"));
     assert!(manager.next().starts_with("READY=1\n"));
     for _ in 0..3 {
-        let fed = manager.next();
-        assert!(fed.starts_with("WATCHDOG=1\nSTATUS="), "{fed}");
+        let notification = manager.next();
+        assert!(
+            notification.starts_with("WATCHDOG=1\nSTATUS="),
+            "{notification}"
+        );
     }
 }
 
 #[test]
-fn a_service_manager_that_is_gone_is_no_reason_to_end() {
+fn a_missing_service_manager_does_not_stop_the_exporter() {
     let manager = Manager::new();
     std::fs::remove_file(manager.folder.path().join("notify")).expect("it is there");
     let mut exporter = manager.start(None);
     exporter.signal("TERM");
     assert_eq!(exporter.ended().0, Some(0));
-    let says = "the service manager could not be told";
-    assert!(exporter.log().contains(says), "{}", exporter.log());
+    let message = "the service manager could not be told";
+    assert!(exporter.log().contains(message), "{}", exporter.log());
 }

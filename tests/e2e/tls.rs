@@ -1,4 +1,4 @@
-//! TLS through the port: versions and suites, certificates of the server, passwords behind it.
+//! TLS on the listening port: versions and cipher suites, server certificates, and passwords.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,14 +14,14 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::certificates::{Authority, local};
-use crate::client_certificates::comes_in;
-use crate::exporter::{Exporter, PATIENCE, run_answered, write};
+use crate::client_certificates::is_accepted;
+use crate::exporter::{Exporter, TIMEOUT, run_without_blocking, write};
 use crate::prometheus::Prometheus;
 use crate::server::{options, read_to_end, start};
 
-/// A hash of `right`, of the least cost.
+/// A bcrypt hash of `right` with the lowest cost.
 pub fn hash() -> String {
-    bcrypt::hash("right", 4).expect("there is chance")
+    bcrypt::hash("right", 4).expect("there is randomness")
 }
 
 const ONLY_12: [&SupportedProtocolVersion; 1] = [&version::TLS12];
@@ -29,7 +29,7 @@ const ONLY_13: [&SupportedProtocolVersion; 1] = [&version::TLS13];
 
 pub const SERVER: &str = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n";
 
-/// A folder with a CA, a certificate of 127.0.0.1 and a web configuration, and the flag for it.
+/// A folder with a CA, a certificate for 127.0.0.1 and a web configuration, and the flag for it.
 pub struct Site {
     folder: TempDir,
     pub authority: Authority,
@@ -38,7 +38,7 @@ pub struct Site {
 
 impl Site {
     pub fn new(yaml: &str) -> Self {
-        let folder = TempDir::new().expect("there is room");
+        let folder = TempDir::new().expect("disk is writable");
         let authority = Authority::new();
         authority
             .issue(&["127.0.0.1", "localhost"])
@@ -56,16 +56,16 @@ impl Site {
         self.folder.path()
     }
 
-    /// The real program with its demo.
+    /// Starts the real program with its demo.
     pub fn start(&self, more: &[&str]) -> Exporter {
         let mut exporter = Exporter::start(&[&["--demo", self.flag.as_str()], more].concat());
         exporter.url = exporter.url.replace("http://", "https://");
         exporter
     }
 
-    /// What serves by its web configuration.
+    /// Server options with the web configuration.
     pub fn options(&self) -> Options {
-        let gate = Gate::open(&self.path().join("web.yml")).expect("it is right");
+        let gate = Gate::open(&self.path().join("web.yml")).expect("it is valid");
         Options {
             gate: Some(Arc::new(gate)),
             ..options()
@@ -78,7 +78,7 @@ impl Site {
 }
 
 #[tokio::test]
-async fn everything_is_behind_tls_and_basic_auth() {
+async fn every_path_requires_tls_and_basic_auth() {
     let site = Site::new(&format!(
         "{SERVER}basic_auth_users: {{alice: {}}}\n",
         hash()
@@ -104,7 +104,7 @@ async fn everything_is_behind_tls_and_basic_auth() {
             if let Some(user) = user {
                 request = request.basic_auth(user, Some(password));
             }
-            let response = request.send().await.expect("it answers");
+            let response = request.send().await.expect("it responds");
             assert_eq!(
                 response.status(),
                 StatusCode::UNAUTHORIZED,
@@ -118,13 +118,13 @@ async fn everything_is_behind_tls_and_basic_auth() {
             .basic_auth("alice", Some("right"))
             .send()
             .await
-            .expect("it answers");
+            .expect("it responds");
         assert_ne!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
 }
 
 #[tokio::test]
-async fn curl_comes_in() {
+async fn curl_can_connect() {
     let site = Site::new(&format!(
         "{SERVER}basic_auth_users: {{alice: {}}}\n",
         hash()
@@ -137,7 +137,7 @@ async fn curl_comes_in() {
             .arg(&ca)
             .args(more)
             .output()
-            .expect("the package curl has it");
+            .expect("curl is installed");
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
     let metrics = format!("{}/metrics", exporter.url);
@@ -155,7 +155,7 @@ async fn curl_comes_in() {
 }
 
 #[tokio::test]
-async fn versions_suites_and_curves_are_those_configured() {
+async fn configured_versions_suites_and_curves_are_used() {
     let site = Site::new(&format!(
         "{SERVER}  cipher_suites: [TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]\n  max_version: TLS12\n  curve_preferences: [CurveP384]\n"
     ));
@@ -184,7 +184,7 @@ async fn versions_suites_and_curves_are_those_configured() {
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
+async fn a_new_certificate_is_loaded_without_a_restart_unless_it_is_broken() {
     let site = Site::new(SERVER);
     let exporter = site.start(&[]);
     let address = exporter.url.trim_start_matches("https://").to_owned();
@@ -224,7 +224,7 @@ async fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() 
 }
 
 #[tokio::test]
-async fn healthcheck_needs_no_password_and_no_certificate() {
+async fn healthcheck_works_without_password_or_certificate() {
     let users = format!("basic_auth_users: {{alice: {}}}\n", hash());
     let demands = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n";
     for yaml in [
@@ -239,21 +239,21 @@ async fn healthcheck_needs_no_password_and_no_certificate() {
         let site = Site::new(&yaml);
         let address = start(site.options(), 0).await;
         let listen = format!("--web.listen-address={address}");
-        let check = async || run_answered(&["healthcheck", &listen, &site.flag]).await;
+        let check = async || run_without_blocking(&["healthcheck", &listen, &site.flag]).await;
         for _ in 0..2 {
             let output = check().await;
             assert!(output.status.success(), "{yaml}{output:?}");
         }
-        // What is in force is the file as it was.
+        // The server still uses the file as it was.
         write(site.path(), "web.yml", "broken");
         let output = check().await;
         assert!(output.status.success(), "{yaml}{output:?}");
     }
-    // An exporter that wants a password is not well by a configuration that has none.
+    // Without credentials an exporter with a password is reported as unhealthy.
     let site = Site::new(&users);
     let address = start(site.options(), 0).await;
     let listen = format!("--web.listen-address={address}");
-    let output = run_answered(&["healthcheck", &listen]).await;
+    let output = run_without_blocking(&["healthcheck", &listen]).await;
     assert_eq!(output.status.code(), Some(1));
 }
 
@@ -288,11 +288,11 @@ async fn prometheus_scrapes_over_tls_with_a_password_and_a_certificate() {
         job("no_password", &certificate),
         job("no_certificate", &format!("{password}{no_certificate}")),
     );
-    let data = TempDir::new().expect("there is room");
+    let data = TempDir::new().expect("disk is writable");
     let prometheus = Prometheus::start_configured(data, &config);
     let expected = [("both", "1"), ("no_certificate", "0"), ("no_password", "0")];
     let mut tick = tokio::time::interval(Duration::from_millis(200));
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     loop {
         tick.tick().await;
         let up = prometheus.query("up").await;
@@ -316,9 +316,9 @@ async fn prometheus_scrapes_over_tls_with_a_password_and_a_certificate() {
     assert_eq!(samples.len(), 1);
 }
 
-/// Who came in by an older configuration does not stay for ever.
+/// Connections accepted under an older configuration are closed after their next response.
 #[tokio::test]
-async fn a_connection_from_before_a_change_ends_with_its_next_answer() {
+async fn a_configuration_change_closes_old_connections_after_a_response() {
     let site = Site::new(SERVER);
     let address = start(site.options(), 0).await;
     let mut kept = site.authority.connect(&address).await;
@@ -327,14 +327,14 @@ async fn a_connection_from_before_a_change_ends_with_its_next_answer() {
     );
     write(site.path(), "web.yml", &yaml);
     let mut tick = tokio::time::interval(Duration::from_millis(50));
-    while comes_in(&site, &address, None).await {
+    while is_accepted(&site, &address, None).await {
         tick.tick().await;
     }
     let request = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
     kept.write_all(request).await.expect("it is open");
-    let answer = read_to_end(&mut kept).await;
+    let response = read_to_end(&mut kept).await;
     assert!(
-        answer.contains(" 200 ") && answer.contains("connection: close"),
-        "{answer}"
+        response.contains(" 200 ") && response.contains("connection: close"),
+        "{response}"
     );
 }

@@ -1,4 +1,4 @@
-//! The counters made of usage rows, before a simulator whose rows are known: each row once, whatever happens.
+//! Counters of usage rows, checked against a simulator with known rows: each row counts exactly once.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use crate::exporter::{Exporter, config};
 use crate::mock::{Mock, Reply};
 use crate::page::Page;
-use crate::watched::{Watched, answered, owner, yaml};
+use crate::polled_vps::{PolledVps, owner, successes, yaml};
 
 const USAGE: &str = "getRawUsageStats";
-/// A row a second.
+/// Makes a usage row every second.
 const TIME_SCALE: u32 = 300;
-/// Often enough to see each row by itself.
+/// Intervals short enough to see each row separately.
 const OFTEN: &str = "intervals: {live: 10m, usage: 30s, points: 10m, inventory: 1h}\n";
 
-/// The counters in the order in which the simulator tells the numbers of a row, after its time.
+/// The counters, in the order of the columns of the simulator's rows, which begin with the time.
 const COUNTERS: [&str; 4] = [
     "kiwivm_network_receive_bytes_total",
     "kiwivm_network_transmit_bytes_total",
@@ -31,36 +31,36 @@ fn ignored(page: &Page) -> Option<f64> {
     page.of("one", "kiwivm_usage_rows_ignored_total")
 }
 
-/// An exporter that counts, and the rows that were there when it began.
+/// An exporter that counts, and the rows that its first response had.
 struct Counting {
-    watched: Watched,
+    watched: PolledVps,
     first: BTreeSet<i64>,
 }
 
 impl Counting {
-    /// The story is halted until the first answer is in, so that it is known which rows were in it.
+    /// Halts the account until the first response, so that its rows are known.
     async fn start(yaml: &str, simulated: &[&str]) -> Self {
         let owner = owner(1_000_001, TIME_SCALE, simulated).await;
-        // A history without a past begins with its first row.
+        // An account without history starts with its first row.
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(50));
         while owner.truth().await["usage_totals"]["rows"] == 0 {
             tick.tick().await;
         }
         owner.control("halt", "true".to_owned()).await;
-        let watched = Watched::of(owner, TIME_SCALE, yaml);
+        let watched = PolledVps::of(owner, TIME_SCALE, yaml);
         let mut counting = Self {
             watched,
             first: BTreeSet::new(),
         };
-        counting.begins().await;
+        counting.wait_for_first_response().await;
         counting
     }
 
-    /// Waits for the first answer to an exporter that knows nothing.
-    async fn begins(&mut self) {
-        let told = self.watched.owner.call(USAGE, "").await;
-        let told = told["data"].as_array().expect("it is a list");
-        self.first = told
+    /// Waits for the first response to a fresh exporter.
+    async fn wait_for_first_response(&mut self) {
+        let response = self.watched.owner.call(USAGE, "").await;
+        let rows = response["data"].as_array().expect("it is a list");
+        self.first = rows
             .iter()
             .filter_map(|row| row["timestamp"].as_i64())
             .collect();
@@ -72,7 +72,7 @@ impl Counting {
         assert_eq!(ignored(&page), Some(0.0));
     }
 
-    /// Waits until the account has so many rows more.
+    /// Waits until the account has `more` additional rows.
     async fn rows(&self, more: usize) {
         let count = async || {
             let rows = self.watched.owner.truth().await["usage_totals"]["rows"].as_u64();
@@ -85,7 +85,7 @@ impl Counting {
         }
     }
 
-    /// The sums that must come out, by the truth of the account. They are far below 2^53.
+    /// Expected sums from the account. They are far below 2^53.
     async fn expected(&self) -> [Option<f64>; 4] {
         let truth = self.watched.owner.truth().await;
         let rows = truth["usage_rows"].as_array().expect("it is a list");
@@ -95,8 +95,8 @@ impl Counting {
         [1, 2, 3, 4].map(|number| new.clone().map(|row| row[number].as_f64()).sum())
     }
 
-    /// Halts the story, and checks what was counted by then to the byte.
-    async fn at_rest(&self) -> Page {
+    /// Halts the account and checks that everything was counted, to the byte.
+    async fn assert_all_counted(&self) -> Page {
         self.watched.halt(true).await;
         let expected = self.expected().await;
         let page = self
@@ -107,25 +107,25 @@ impl Counting {
                 counters == expected
             })
             .await;
-        // What is known is not counted again.
-        let page_later = self.watched.polled(USAGE, 2.0).await;
+        // Known rows are not counted again.
+        let page_later = self.watched.wait_for_polls(USAGE, 2.0).await;
         assert_eq!(counters(&page_later), expected);
         assert_eq!(ignored(&page), Some(0.0));
         page_later
     }
 
-    async fn goes_on(&self) {
+    async fn resume(&self) {
         self.watched.halt(false).await;
     }
 }
 
 #[tokio::test]
-async fn counters_are_the_sums_of_the_rows_since_the_first_answer() {
+async fn counters_sum_the_rows_since_the_first_response() {
     let counting = Counting::start(OFTEN, &[]).await;
     for _ in 0..2 {
-        counting.goes_on().await;
+        counting.resume().await;
         counting.rows(2).await;
-        let page = counting.at_rest().await;
+        let page = counting.assert_all_counted().await;
         let truth = counting.watched.owner.truth().await;
         let gauge = |metric| page.of("one", metric);
         assert_eq!(
@@ -138,11 +138,11 @@ async fn counters_are_the_sums_of_the_rows_since_the_first_answer() {
 }
 
 #[tokio::test]
-async fn order_form_and_delay_of_rows_do_not_matter() {
+async fn rows_count_once_in_any_order_format_or_delay() {
     let counting = Counting::start(OFTEN, &[]).await;
-    // Of three rows one is late.
+    // One of three rows is late.
     for (fault, new) in [("shuffled_rows", 1), ("late_rows", 3), ("wrong_types", 1)] {
-        counting.goes_on().await;
+        counting.resume().await;
         counting
             .watched
             .faults(&format!(
@@ -150,29 +150,29 @@ async fn order_form_and_delay_of_rows_do_not_matter() {
             ))
             .await;
         counting.rows(new).await;
-        counting.watched.polled(USAGE, 2.0).await;
+        counting.watched.wait_for_polls(USAGE, 2.0).await;
         if fault != "late_rows" {
-            counting.at_rest().await;
-            counting.goes_on().await;
+            counting.assert_all_counted().await;
+            counting.resume().await;
         }
         counting.watched.faults("[]").await;
-        counting.at_rest().await;
+        counting.assert_all_counted().await;
     }
 }
 
 #[tokio::test]
-async fn rows_of_answers_that_fail_count_once_when_an_answer_succeeds() {
-    // Without a past, half of an answer has new rows in it.
+async fn rows_of_failed_responses_count_once_after_recovery() {
+    // Without history, half a response already contains new rows.
     let counting = Counting::start(OFTEN, &["--history=0"]).await;
     for (fault, reason, new) in [("truncated", "connect", 3), ("http500", "http_status", 1)] {
-        let before = counting.at_rest().await;
+        let before = counting.assert_all_counted().await;
         counting
             .watched
             .faults(&format!(
                 "[{{\"call\": \"{USAGE}\", \"kind\": \"{fault}\"}}]"
             ))
             .await;
-        counting.goes_on().await;
+        counting.resume().await;
         counting.rows(new).await;
         let labels = [("call", USAGE), ("reason", reason)];
         let failures = |page: &Page| {
@@ -186,47 +186,47 @@ async fn rows_of_answers_that_fail_count_once_when_an_answer_succeeds() {
             .await;
         assert_eq!(counters(&page), counters(&before), "{fault}");
         counting.watched.faults("[]").await;
-        counting.at_rest().await;
+        counting.assert_all_counted().await;
     }
 }
 
 #[tokio::test]
-async fn with_a_state_file_counters_go_on_over_restarts_and_never_fall() {
-    // The file is written with calls: they are so rare that a kill comes before a write, unless a counter waits for it.
+async fn counters_in_the_state_file_never_fall_over_restarts() {
+    // Writes follow calls, and these are so rare that a kill would come before a write if counters did not wait for it.
     let yaml =
         "intervals: {live: 1h, usage: 150s, points: 1h, inventory: 1h}\nstate_file: state.json\n";
     let mut counting = Counting::start(yaml, &[]).await;
-    counting.goes_on().await;
+    counting.resume().await;
     let mut seen = [Some(0.0); 4];
     for signal in ["KILL", "TERM", "KILL"] {
-        // What is shown at this moment is what a restart must not fall behind.
+        // The restart must not show lower counters than this page.
         let risen = |page: &Page| counters(page) > seen;
         seen = counters(&counting.watched.wait_for("more is counted", risen).await);
         counting.watched.exporter.signal(signal);
         counting.watched.exporter.ended();
         counting.rows(1).await;
-        counting.watched.start_again();
+        counting.watched.restart();
         let now = counters(&counting.watched.exporter.scrape().await);
         let fell = |(now, before): (&Option<f64>, &Option<f64>)| now < before;
         assert!(!now.iter().zip(&seen).any(fell), "{now:?} after {seen:?}");
         seen = now;
     }
-    counting.at_rest().await;
+    counting.assert_all_counted().await;
 }
 
 #[tokio::test]
-async fn without_a_state_file_counters_begin_anew() {
+async fn counters_restart_at_zero_without_a_state_file() {
     let mut counting = Counting::start(OFTEN, &[]).await;
-    counting.goes_on().await;
+    counting.resume().await;
     counting.rows(1).await;
-    counting.at_rest().await;
+    counting.assert_all_counted().await;
     counting.watched.exporter.signal("KILL");
     counting.watched.exporter.ended();
-    counting.watched.start_again();
-    counting.begins().await;
-    counting.goes_on().await;
+    counting.watched.restart();
+    counting.wait_for_first_response().await;
+    counting.resume().await;
     counting.rows(1).await;
-    counting.at_rest().await;
+    counting.assert_all_counted().await;
 }
 
 fn rows(rows: &[Value]) -> Reply {
@@ -242,50 +242,52 @@ fn row(timestamp: u64, bytes: u64) -> Value {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_ignored_once_and_what_is_odd_costs_no_more_than_itself() {
+async fn impossible_rows_are_ignored_once_and_odd_fields_alone() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
     let now = std::time::UNIX_EPOCH
         .elapsed()
-        .expect("it is long after 1970")
+        .expect("the clock is later than 1970")
         .as_secs();
-    // Counting begins so long ago that a row since then can be too late.
-    let mut told = [200_050, 200_040, 200_030]
+    // Counting starts long enough ago for a row to be too late.
+    let mut sent = [200_050, 200_040, 200_030]
         .map(|ago| row(now - ago, 1))
         .to_vec();
-    mock.reply(1, USAGE, rows(&told));
+    mock.reply(1, USAGE, rows(&sent));
     let (_folder, flag) = config(&yaml(&mock.endpoint, 1, OFTEN));
     let exporter = Exporter::start(&["--simulator.time-scale=300", &flag]);
     exporter
         .wait_for("rows are counted", |page| counters(page)[0].is_some())
         .await;
-    let expect = async |told: &[Value], bytes: [f64; 4], rows_ignored: f64| {
-        mock.reply(1, USAGE, rows(told));
-        // One call may be on its way with the answer before.
-        let wanted = answered(&exporter.scrape().await, USAGE) + 4.0;
+    let expect = async |sent: &[Value], bytes: [f64; 4], rows_ignored: f64| {
+        mock.reply(1, USAGE, rows(sent));
+        // One call may be in flight with the previous response.
+        let wanted = successes(&exporter.scrape().await, USAGE) + 4.0;
         let page = exporter
-            .wait_for("rows are read", |page| answered(page, USAGE) >= wanted)
+            .wait_for("the rows are polled", |page| {
+                successes(page, USAGE) >= wanted
+            })
             .await;
         assert_eq!(counters(&page), bytes.map(Some));
         assert_eq!(ignored(&page), Some(rows_ignored));
         page
     };
 
-    told.extend([
+    sent.extend([
         row(now + 86_400, 1000),
         row(now - 20, 1 << 51),
         row(now - 10, 10),
     ]);
-    let page = expect(&told, [10.0, 11.0, 12.0, 13.0], 2.0).await;
+    let page = expect(&sent, [10.0, 11.0, 12.0, 13.0], 2.0).await;
     let newest = page.of("one", "kiwivm_usage_timestamp_seconds");
     assert_eq!(newest, json!(now - 10).as_f64());
 
-    told.insert(0, row(now - 10 - 86_401, 1000));
-    expect(&told, [10.0, 11.0, 12.0, 13.0], 3.0).await;
+    sent.insert(0, row(now - 10 - 86_401, 1000));
+    expect(&sent, [10.0, 11.0, 12.0, 13.0], 3.0).await;
 
     let late = row(now - 10 - 86_000, 100);
-    told.splice(0..0, [late.clone(), late]);
-    expect(&told, [110.0, 112.0, 114.0, 116.0], 3.0).await;
+    sent.splice(0..0, [late.clone(), late]);
+    expect(&sent, [110.0, 112.0, 114.0, 116.0], 3.0).await;
 
     let mut text = row(now - 9, 0);
     text["network_in_bytes"] = json!("200");
@@ -293,8 +295,8 @@ async fn what_cannot_be_is_ignored_once_and_what_is_odd_costs_no_more_than_itsel
     text["disk_read_bytes"] = Value::Null;
     let mut without_time = row(now - 8, 1000);
     without_time["timestamp"] = json!("");
-    told.extend([text, without_time, json!("no row"), json!(null)]);
-    let page = expect(&told, [310.0, 112.0, 114.0, 119.0], 3.0).await;
+    sent.extend([text, without_time, json!("no row"), json!(null)]);
+    let page = expect(&sent, [310.0, 112.0, 114.0, 119.0], 3.0).await;
     for field in ["network_out_bytes", "timestamp", "data"] {
         let labels = [("call", USAGE), ("field", field)];
         let problems = page.one("kiwivm_decode_problems_total", &labels);
@@ -303,12 +305,12 @@ async fn what_cannot_be_is_ignored_once_and_what_is_odd_costs_no_more_than_itsel
 }
 
 #[tokio::test]
-async fn a_response_without_a_real_row_is_not_where_counting_begins() {
+async fn counting_begins_with_the_first_real_row() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
     let now = std::time::UNIX_EPOCH
         .elapsed()
-        .expect("it is long after 1970")
+        .expect("the clock is later than 1970")
         .as_secs();
     let day: Vec<_> = (1..=288).map(|at| row(now - 300 * at, 1000)).collect();
     let mut without_time = row(now, 1);
@@ -325,15 +327,17 @@ async fn a_response_without_a_real_row_is_not_where_counting_begins() {
     let exporter = Exporter::start(&["--simulator.time-scale=300", &flag]);
     for reply in none {
         mock.reply(1, USAGE, reply);
-        let wanted = answered(&exporter.scrape().await, USAGE) + 2.0;
+        let wanted = successes(&exporter.scrape().await, USAGE) + 2.0;
         let page = exporter
-            .wait_for("it is read", |page| answered(page, USAGE) >= wanted)
+            .wait_for("the rows are polled", |page| {
+                successes(page, USAGE) >= wanted
+            })
             .await;
         assert_eq!(counters(&page), [None; 4]);
     }
     mock.reply(1, USAGE, rows(&day));
-    let begun = |page: &Page| counters(page)[0].is_some();
-    let page = exporter.wait_for("counting begins", begun).await;
+    let counting = |page: &Page| counters(page)[0].is_some();
+    let page = exporter.wait_for("counters exist", counting).await;
     assert_eq!(counters(&page), [Some(0.0); 4]);
     mock.reply(1, USAGE, rows(&[day, vec![row(now, 5)]].concat()));
     let risen = |page: &Page| counters(page)[0] > Some(0.0);

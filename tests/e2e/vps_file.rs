@@ -1,8 +1,8 @@
-//! VPSes from the vendor's export of keys, and from the environment alone.
+//! VPSes from the vendor's key export, and from environment variables alone.
 
 use std::process::Command;
 
-use crate::exporter::{Exporter, PROGRAM, config, listening, run_answered, write};
+use crate::exporter::{Exporter, PROGRAM, config, listening, run_without_blocking, write};
 use crate::mock::Mock;
 use crate::page::Page;
 
@@ -13,7 +13,7 @@ fn is_up(page: &Page, vps: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_export_is_polled_and_read_again_when_it_changes() {
+async fn the_vps_file_is_read_again_when_it_changes() {
     let mock = Mock::start([1, 2, 3]).await;
     let yaml = format!(
         "api: {{endpoint: \"{}\"}}\nvps_file: keys.csv\n",
@@ -22,7 +22,7 @@ async fn the_export_is_polled_and_read_again_when_it_changes() {
     let (folder, flag) = config(&yaml);
     let rows = "1,kvm,one,192.0.2.1,0,0,private_1\r\n2,kvm,two,192.0.2.2,1,0,private_2\r\n";
     write(folder.path(), "keys.csv", &format!("\u{feff}{HEAD}{rows}"));
-    let checked = run_answered(&["check", &flag]).await;
+    let checked = run_without_blocking(&["check", &flag]).await;
     assert_eq!(checked.status.code(), Some(0));
     let table = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(
@@ -35,15 +35,15 @@ async fn the_export_is_polled_and_read_again_when_it_changes() {
         .wait_for("the first is up", |page| is_up(page, "one"))
         .await;
     assert_eq!(page.one("kiwivm_exporter_vps_configured", &[]), Some(1.0));
-    // A row more, a service that is back, and one without a key.
+    // Adds a row, a restored service, and one without a key.
     let rows = "1,kvm,one,192.0.2.1,0,0,private_1\n2,kvm,two,192.0.2.2,0,0,private_2\n3,kvm,three,192.0.2.3,0,0,\n";
     write(folder.path(), "keys.csv", &format!("{HEAD}{rows}"));
     let page = exporter
-        .wait_for("the change is seen", |page| {
+        .wait_for("the change takes effect", |page| {
             is_up(page, "two") && page.of("three", "kiwivm_authentication_failed") == Some(1.0)
         })
         .await;
-    assert!(is_up(&page, "one"), "it was not forgotten");
+    assert!(is_up(&page, "one"), "the first kept its state");
     assert_eq!(
         page.one("kiwivm_exporter_config_last_reload_successful", &[]),
         Some(1.0)
@@ -54,11 +54,11 @@ async fn the_export_is_polled_and_read_again_when_it_changes() {
     for text in [&log, &table] {
         assert!(!text.contains("private_"), "{text}");
     }
-    // An unusable file leaves the last one in force.
+    // An unusable file keeps the previous one active.
     write(folder.path(), "keys.csv", "not an export");
     exporter.signal("HUP");
     let page = exporter
-        .wait_for("it is refused", |page| {
+        .wait_for("the file is refused", |page| {
             page.one("kiwivm_exporter_config_last_reload_successful", &[]) == Some(0.0)
         })
         .await;
@@ -66,7 +66,7 @@ async fn the_export_is_polled_and_read_again_when_it_changes() {
 }
 
 #[tokio::test]
-async fn the_environment_alone_configures_several_vpses() {
+async fn environment_variables_alone_configure_several_vpses() {
     let mock = Mock::start([1, 2]).await;
     let (folder, _) = config("");
     std::fs::remove_file(folder.path().join("config.yaml")).expect("it is there");

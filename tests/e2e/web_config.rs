@@ -1,4 +1,4 @@
-//! The rest of the web configuration through the port: passwords, headers, the rate limit, what is said of a wrong file.
+//! The rest of the web configuration: passwords, headers, the rate limit, and errors in the file.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use crate::tls::{SERVER, Site, hash};
 
 async fn get(client: &Client, url: &str, user: &str, password: &str) -> StatusCode {
     let request = client.get(url).basic_auth(user, Some(password));
-    request.send().await.expect("it answers").status()
+    request.send().await.expect("it responds").status()
 }
 
 #[tokio::test]
-async fn credentials_of_every_form() {
-    let hash = bcrypt::hash("a:b c\u{fc}", 4).expect("there is chance");
+async fn credentials_are_accepted_only_in_valid_form() {
+    let hash = bcrypt::hash("a:b c\u{fc}", 4).expect("there is randomness");
     let site = Site::new(&format!(
         "basic_auth_users:\n  alice: {hash}\n  1234: {hash}\n"
     ));
@@ -34,36 +34,36 @@ async fn credentials_of_every_form() {
         ("", 401),
     ] {
         let request = http().get(&url).header("authorization", header);
-        let answer = request.send().await.expect("it answers");
-        assert_eq!(answer.status().as_u16(), status, "{header}");
+        let response = request.send().await.expect("it responds");
+        assert_eq!(response.status().as_u16(), status, "{header}");
         let head = http()
             .head(&url)
             .header("authorization", header)
             .send()
             .await;
         assert_eq!(
-            head.expect("it answers").status().as_u16(),
+            head.expect("it responds").status().as_u16(),
             status,
             "{header}"
         );
     }
 }
 
-/// The least time of a few, because a busy machine only makes them longer. Each password is new: those that were seen cost
-/// nothing.
+/// Takes the minimum of a few attempts, because a slow machine only adds to it. Each password is new, since known ones
+/// are not checked again.
 #[tokio::test]
 async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
-    let hash = bcrypt::hash("right", 9).expect("there is chance");
+    let hash = bcrypt::hash("right", 9).expect("there is randomness");
     let site = Site::new(&format!("basic_auth_users: {{alice: {hash}}}\n"));
     let url = format!("http://{}/", start(site.options(), 0).await);
     let client = http();
     let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
     for number in 0..5 {
         for (user, least) in [("alice", &mut known), ("nobody", &mut unknown)] {
-            let began = Instant::now();
+            let started = Instant::now();
             let status = get(&client, &url, user, &number.to_string()).await;
             assert_eq!(status, StatusCode::UNAUTHORIZED);
-            *least = (*least).min(began.elapsed());
+            *least = (*least).min(started.elapsed());
         }
     }
     assert!(
@@ -72,9 +72,9 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
     );
 }
 
-/// YAML would make numbers and flags of these.
+/// YAML would read these as numbers or booleans.
 #[tokio::test]
-async fn names_are_taken_literally() {
+async fn user_names_are_taken_literally() {
     let names = [
         "0x10",
         "1e3",
@@ -104,9 +104,9 @@ async fn names_are_taken_literally() {
     }
 }
 
-/// Go's bcrypt takes all of these for the same version.
+/// Go's bcrypt treats all of these as the same version.
 #[tokio::test]
-async fn hashes_of_every_version() {
+async fn bcrypt_hashes_of_every_version_are_accepted() {
     let hash = hash();
     let tail = hash.trim_start_matches("$2b$");
     let versions = ["2", "2a", "2b", "2x", "2y"];
@@ -123,7 +123,7 @@ async fn hashes_of_every_version() {
 }
 
 #[tokio::test]
-async fn merge_keys_durations_and_bursts_as_the_toolkit_takes_them() {
+async fn merge_keys_durations_and_bursts_follow_the_exporter_toolkit() {
     for interval in [
         "1.5s", "100us", "25h", "1h0.5m", "7ns", "2000000h", "\"1s\"",
     ] {
@@ -132,15 +132,15 @@ async fn merge_keys_durations_and_bursts_as_the_toolkit_takes_them() {
                 "rate_limit: {{interval: {interval}, burst: {burst}}}\n"
             ));
             let url = format!("http://{}/-/healthy", start(site.options(), 0).await);
-            let answer = http().get(&url).send().await.expect("it answers");
-            assert_eq!(answer.status(), StatusCode::OK, "{interval} {burst}");
+            let response = http().get(&url).send().await.expect("it responds");
+            assert_eq!(response.status(), StatusCode::OK, "{interval} {burst}");
         }
     }
     let site = Site::new("rate_limit: {interval: 25h, burst: 1}\n");
     let url = format!("http://{}/-/healthy", start(site.options(), 0).await);
     for status in [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS] {
-        let answer = http().get(&url).send().await.expect("it answers");
-        assert_eq!(answer.status(), status);
+        let response = http().get(&url).send().await.expect("it responds");
+        assert_eq!(response.status(), status);
     }
     let site = Site::new(&format!(
         "basic_auth_users: {{<<: [&team {{alice: {0}}}, {{alice: x, bob: {0}}}], carol: {0}}}\n",
@@ -153,7 +153,7 @@ async fn merge_keys_durations_and_bursts_as_the_toolkit_takes_them() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_taken_out_is_out_also_on_a_connection_that_is_kept() {
+async fn a_removed_user_is_rejected_on_open_connections_too() {
     let site = Site::new(&format!(
         "basic_auth_users: {{alice: {0}, bob: {0}}}\n",
         hash()
@@ -171,11 +171,11 @@ async fn a_user_who_is_taken_out_is_out_also_on_a_connection_that_is_kept() {
 }
 
 #[tokio::test]
-async fn plain_http_becomes_https_when_the_file_says_so() {
+async fn a_changed_file_switches_from_http_to_https() {
     let site = Site::new("");
     let address = start(site.options(), 0).await;
     let plain = http().get(format!("http://{address}/")).send().await;
-    assert_eq!(plain.expect("it answers").status(), StatusCode::OK);
+    assert_eq!(plain.expect("it responds").status(), StatusCode::OK);
     write(site.path(), "web.yml", SERVER);
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     let secure = format!("https://{address}/");
@@ -185,7 +185,7 @@ async fn plain_http_becomes_https_when_the_file_says_so() {
 }
 
 #[tokio::test]
-async fn headers_are_on_every_answer() {
+async fn configured_headers_are_on_every_response() {
     let site = Site::new(&format!(
         "basic_auth_users: {{alice: {}}}\nhttp_server_config: {{http2: true, headers: {{X-Frame-Options: deny, Content-Security-Policy: \"default-src 'self'\", X-XSS-Protection: 0}}}}\n",
         hash()
@@ -197,12 +197,12 @@ async fn headers_are_on_every_answer() {
         ("/", "wrong", 401),
     ] {
         let request = http().get(format!("http://{address}{path}"));
-        let answer = request.basic_auth("alice", Some(password)).send().await;
-        let answer = answer.expect("it answers");
-        assert_eq!(answer.status().as_u16(), status);
-        assert_eq!(answer.headers()["x-frame-options"], "deny");
-        assert_eq!(answer.headers()["x-xss-protection"], "0");
-        let policies: Vec<_> = answer
+        let response = request.basic_auth("alice", Some(password)).send().await;
+        let response = response.expect("it responds");
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(response.headers()["x-frame-options"], "deny");
+        assert_eq!(response.headers()["x-xss-protection"], "0");
+        let policies: Vec<_> = response
             .headers()
             .get_all("content-security-policy")
             .iter()
@@ -212,7 +212,7 @@ async fn headers_are_on_every_answer() {
 }
 
 #[tokio::test]
-async fn the_rate_limit_is_over_all_clients() {
+async fn the_rate_limit_is_shared_by_all_clients() {
     let site = Site::new("rate_limit: {interval: 1h, burst: 2}\n");
     let url = format!("http://{}/-/healthy", start(site.options(), 0).await);
     let mut statuses = Vec::new();
@@ -222,7 +222,7 @@ async fn the_rate_limit_is_over_all_clients() {
                 .get(&url)
                 .send()
                 .await
-                .expect("it answers")
+                .expect("it responds")
                 .status()
                 .as_u16(),
         );
@@ -231,17 +231,17 @@ async fn the_rate_limit_is_over_all_clients() {
 }
 
 #[tokio::test]
-async fn a_reload_reads_it_too_and_says_what_is_wrong() {
+async fn a_reload_reports_errors_in_the_web_configuration() {
     let site = Site::new(&format!("basic_auth_users: {{alice: {}}}\n", hash()));
     let exporter =
         crate::exporter::Exporter::start(&["--demo", "--web.enable-lifecycle", &site.flag]);
     let reload = async || {
         let request = http().post(format!("{}/-/reload", exporter.url));
-        let answer = request.basic_auth("alice", Some("right")).send().await;
-        let answer = answer.expect("it answers");
+        let response = request.basic_auth("alice", Some("right")).send().await;
+        let response = response.expect("it responds");
         (
-            answer.status().as_u16(),
-            answer.text().await.expect("it is text"),
+            response.status().as_u16(),
+            response.text().await.expect("it is text"),
         )
     };
     assert_eq!(reload().await.0, 200);
@@ -264,7 +264,7 @@ async fn a_reload_reads_it_too_and_says_what_is_wrong() {
 }
 
 #[test]
-fn config_check_reads_it_too() {
+fn config_check_includes_the_web_configuration() {
     let (folder, flag) = config("vps: [{name: one, veid: 1, api_key: private_x}]\n");
     let check = |web: &str| {
         let web = format!("--web.config.file={}", folder.path().join(web).display());
@@ -297,7 +297,7 @@ fn config_check_reads_it_too() {
     let (_, error) = check("bad.yml");
     assert!(
         error.contains("config.yaml") && error.contains("bad.yml"),
-        "all at once: {error}"
+        "both files are reported: {error}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Where notifications arrive in a test.
+//! A webhook that receives notifications in tests.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -7,17 +7,17 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::exporter::PATIENCE;
+use crate::exporter::TIMEOUT;
 use crate::mock::receive;
 
-/// What was posted, and to which path.
+/// A posted notification and its path.
 #[derive(Clone, Debug)]
 pub struct Notification {
     pub path: String,
     pub body: Value,
 }
 
-/// Accepts whatever is posted; it ends with the test's runtime.
+/// Accepts any POST. It ends with the test's runtime.
 pub struct Webhook {
     pub url: String,
     received: Arc<Mutex<Vec<Notification>>>,
@@ -46,9 +46,9 @@ impl Webhook {
         self.received.lock().unwrap().clone()
     }
 
-    /// Waits until something that was posted is as it should be.
+    /// Waits for a notification that satisfies `is`.
     pub async fn wait_for(&self, what: &str, is: impl Fn(&Notification) -> bool) -> Notification {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut tick = tokio::time::interval(Duration::from_millis(50));
         loop {
             tick.tick().await;
@@ -69,6 +69,6 @@ async fn accept(mut stream: TcpStream, received: Arc<Mutex<Vec<Notification>>>) 
         path: line.split(' ').nth(1).unwrap_or_default().to_owned(),
         body: serde_json::from_str(&body).expect("notifications are JSON"),
     });
-    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
-    let _ = stream.write_all(answer.as_bytes()).await;
+    let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+    let _ = stream.write_all(response.as_bytes()).await;
 }

@@ -1,4 +1,4 @@
-//! Configurations: no panic, no endless work, and no secret in what is said about mistakes.
+//! Mutated configurations: no panic, no endless work, and no secret in the error messages.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use crate::dice::Dice;
 use crate::run;
 
 const KEY: &str = "private_CanaryCanaryCanary012345";
-/// bcrypt of a word, at the least cost.
+/// A bcrypt hash with the lowest cost.
 const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuOGdFsRAaqEyXkuF2SNsQ/4LuZOAsLYm";
 
 const CONFIGURATION: &str = "\
@@ -137,7 +137,7 @@ const TOKENS: &[&str] = &[
     "labels: {__x: y, a-b: c}",
 ];
 
-/// Changes lines, indentation and words of YAML.
+/// Mutates lines, indentation and words of YAML.
 fn mutate(text: &str, dice: &mut Dice) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for _ in 0..=dice.below(4) {
@@ -162,13 +162,13 @@ fn mutate(text: &str, dice: &mut Dice) -> String {
                 lines.insert(at, token.to_owned());
             }
             6 => {
-                // The value of a line.
+                // Replaces the value of a line.
                 if let Some((name, _)) = lines[at].split_once(": ") {
                     lines[at] = format!("{name}: {}", dice.pick(TOKENS));
                 }
             }
             7 => {
-                // A value in the place of a key.
+                // Swaps key and value.
                 if let Some((name, value)) = lines[at].split_once(": ") {
                     let indent = name.len() - name.trim_start().len();
                     lines[at] = format!("{}{value}: {}", " ".repeat(indent), name.trim_start());
@@ -188,7 +188,7 @@ fn mutate(text: &str, dice: &mut Dice) -> String {
     lines.join(dice.pick(&["\n", "\n", "\n", "\n", "\r\n"])) + "\n"
 }
 
-/// Each name stands for ten of the one before.
+/// An alias bomb: each name expands to ten of the previous one.
 fn bomb(dice: &mut Dice) -> String {
     let mut text = "a0: &a0 [x, x, x]\n".to_owned();
     for level in 1..=dice.below(12) {
@@ -211,17 +211,17 @@ fn text(template: &str, dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
-fn hides(said: &str, secret: &str, input: &[u8]) {
+fn assert_hidden(output: &str, secret: &str, input: &[u8]) {
     assert!(
-        !said.contains(secret),
-        "{said}\nof {}",
+        !output.contains(secret),
+        "{output}\nof {}",
         String::from_utf8_lossy(input)
     );
 }
 
 #[test]
 fn configuration() {
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("disk is writable");
     let file = folder.path().join("config.yaml");
     let valid = Cell::new(0);
     run("configuration", |dice| {
@@ -244,7 +244,7 @@ fn configuration() {
             environment: variables.collect(),
             shard: Shard::default(),
         };
-        let said = match load(&source) {
+        let output = match load(&source) {
             Ok((config, warnings)) => {
                 valid.set(valid.get() + 1);
                 format!(
@@ -257,18 +257,18 @@ fn configuration() {
                 errors.to_string()
             }
         };
-        hides(&said, KEY, &text);
+        assert_hidden(&output, KEY, &text);
     });
     assert!(valid.get() > 0, "every configuration was refused");
 }
 
 #[test]
 fn web_configuration() {
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("disk is writable");
     let file = folder.path().join("web.yaml");
     let valid = Cell::new(0);
     run("web configuration", |dice| {
-        // Without certificates a configuration of TLS is never valid.
+        // A TLS configuration is never valid here, because the certificate files do not exist.
         let begin = if dice.chance(50) {
             WEB.find("http_server_config").unwrap_or_default()
         } else {
@@ -278,7 +278,7 @@ fn web_configuration() {
         std::fs::write(&file, &text).expect("it can be written");
         match web::validate(Path::new(&file)) {
             Ok(()) => valid.set(valid.get() + 1),
-            Err(errors) => hides(&errors.to_string(), HASH, &text),
+            Err(errors) => assert_hidden(&errors.to_string(), HASH, &text),
         }
     });
     assert!(valid.get() > 0, "every configuration was refused");

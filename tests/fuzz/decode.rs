@@ -1,4 +1,4 @@
-//! Decoding: no panic, no key, a value or a problem for each field that says anything, and no list shorter than it is.
+//! Mutated responses: no panic, no key in the result, no field lost without a problem, and no list counted too short.
 
 use kiwivm_exporter::kiwivm::model::{Answer, Inventory, LiveInfo, Points, ServiceInfo};
 use kiwivm_exporter::kiwivm::{Call, Decoded, Reason, decode};
@@ -48,7 +48,7 @@ pub fn samples(call: Call) -> &'static [&'static str] {
     }
 }
 
-/// A body that resembles a response to this call.
+/// A mutated response to this call.
 pub fn body(call: Call, dice: &mut Dice, key: &Key) -> Vec<u8> {
     let mut tree = Tree::sample(dice.pick(samples(call)));
     tree.mutate(dice, key);
@@ -65,24 +65,24 @@ fn responses() {
         let call = any_call(dice);
         let key = Key::any(dice);
         let body = body(call, dice, &key);
-        let shown = String::from_utf8_lossy(&body).into_owned();
+        let input = String::from_utf8_lossy(&body).into_owned();
         let result = decode(call, &key.key, &body, &mut |_| {});
-        key.is_hidden_in(&format!("{result:?}"), &shown);
+        key.assert_hidden_in(&format!("{result:?}"), &input);
         let Ok(decoded) = &result else { return };
         let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&body);
-        // Values that are no JSON cost their field here, and serde_json the whole document.
+        // An invalid value costs only its field in the decoder, but the whole document in serde_json.
         if let Ok(Value::Object(document)) = serde_json::from_slice(body) {
-            let is_told = |name: &str| document.get(name).is_some_and(says_something);
+            let is_present = |name: &str| document.get(name).is_some_and(is_meaningful);
             for (name, known) in fields(&decoded.answer) {
-                let told = known || !is_told(name) || decoded.problems.contains(&name);
-                assert!(told, "{name} is lost: {decoded:?}\nof {shown}");
+                let accounted_for = known || !is_present(name) || decoded.problems.contains(&name);
+                assert!(accounted_for, "{name} is lost: {decoded:?}\nof {input}");
             }
-            check_count(call, decoded, &document, &shown);
+            check_count(call, decoded, &document, &input);
         }
     });
 }
 
-/// Words of a refusal are only looked for in what failed.
+/// Messages of a rate limit only count in failed responses.
 #[test]
 fn refusals() {
     const WORDS: [&str; 8] = [
@@ -126,8 +126,8 @@ fn refusals() {
     });
 }
 
-/// Whether a field arrived with something in it.
-fn says_something(value: &Value) -> bool {
+/// Reports whether a field has a meaningful value.
+fn is_meaningful(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::String(text) => !matches!(text.trim(), "" | "-"),
@@ -135,7 +135,7 @@ fn says_something(value: &Value) -> bool {
     }
 }
 
-/// Fields, and whether their values are known.
+/// Names of fields, and true if the decoder found a value.
 fn fields(answer: &Answer) -> Vec<(&'static str, bool)> {
     match answer {
         Answer::Service(info) => of_service(info),
@@ -186,7 +186,7 @@ fn of_live(live: &LiveInfo) -> Vec<(&'static str, bool)> {
     ]
 }
 
-/// The number of items in a list, in any of its forms, at the least.
+/// A lower bound for the number of items in a list, in any of its formats.
 fn items(list: Option<&Value>) -> u64 {
     let number = match list {
         Some(Value::Array(items)) => items.len(),
@@ -203,7 +203,7 @@ fn check_count(
     call: Call,
     decoded: &Decoded,
     document: &serde_json::Map<String, Value>,
-    shown: &str,
+    input: &str,
 ) {
     let Answer::Inventory(inventory) = &decoded.answer else {
         return;
@@ -222,7 +222,7 @@ fn check_count(
         (_, None) => {
             assert!(
                 !decoded.problems.is_empty() || document.len() < 40,
-                "{shown}"
+                "{input}"
             );
             return;
         }
@@ -230,6 +230,6 @@ fn check_count(
     let listed = items(document.get(name));
     assert!(
         count >= listed,
-        "{count} of {listed} {name}: {decoded:?}\nof {shown}"
+        "{count} of {listed} {name}: {decoded:?}\nof {input}"
     );
 }

@@ -1,4 +1,4 @@
-//! Random choices that a seed repeats.
+//! Random choices from a reproducible seed.
 
 use kiwivm_exporter::kiwivm::mix;
 
@@ -15,13 +15,13 @@ impl Dice {
         mix(self.0)
     }
 
-    /// A number below `limit`; 0 if that is 0.
+    /// A number below `limit`, or 0 if the limit is 0.
     pub fn below(&mut self, limit: usize) -> usize {
         let limit = u64::try_from(limit.max(1)).unwrap_or(u64::MAX);
         usize::try_from(self.roll() % limit).unwrap_or_default()
     }
 
-    /// True in so many of a hundred cases.
+    /// True with this probability in percent.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.roll() % 100 < percent
     }
@@ -36,7 +36,7 @@ impl Dice {
         }
     }
 
-    /// Changes bytes without regard to what they mean.
+    /// Corrupts bytes at random.
     pub fn damage(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             let at = self.below(bytes.len() + 1);
@@ -75,7 +75,7 @@ impl Dice {
                 _ => {
                     let from = self.below(at + 1);
                     let copy = bytes[from..at].to_vec();
-                    // A few copies of copies are enough.
+                    // Limits the exponential growth by repeated copying.
                     if bytes.len() < 100_000 {
                         bytes.splice(at..at, copy);
                     }

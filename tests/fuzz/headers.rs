@@ -1,4 +1,4 @@
-//! What a client accepts: its letters' case, the white space and how a list is divided make no difference.
+//! Accept headers: case, white space, and the split into several headers make no difference.
 
 use kiwivm_exporter::exposition::format::{accepts_gzip, negotiate, prefers_json};
 
@@ -34,14 +34,14 @@ const PARTS: [&str; 26] = [
     "=",
 ];
 
-/// A member of a list.
+/// A list entry.
 fn entry(dice: &mut Dice) -> String {
     let parts: Vec<&str> = (0..=dice.below(4)).map(|_| dice.pick(&PARTS)).collect();
     let mut entry = parts.join(dice.pick(&[";", "; ", " ;\t"]));
     if dice.chance(10) {
         let mut bytes = entry.into_bytes();
         dice.damage(&mut bytes);
-        // Commas divide members, and visible ASCII is all that reaches the negotiation.
+        // Commas separate entries, and only visible ASCII reaches the negotiation.
         bytes.retain(|byte| (b' '..=b'~').contains(byte) && *byte != b',');
         entry = String::from_utf8(bytes).expect("it is ASCII");
     }
@@ -52,7 +52,7 @@ fn entry(dice: &mut Dice) -> String {
 fn accept() {
     run("accept", |dice| {
         let entries: Vec<String> = (0..dice.below(8)).map(|_| entry(dice)).collect();
-        let judge = |values: &[String]| {
+        let evaluate = |values: &[String]| {
             let values = || values.iter().map(String::as_str);
             (
                 negotiate(values()),
@@ -60,20 +60,24 @@ fn accept() {
                 accepts_gzip(values()),
             )
         };
-        let judged = judge(&[entries.join(",")]);
-        assert_eq!(judge(&entries), judged, "{entries:?} as several headers");
+        let expected = evaluate(&[entries.join(",")]);
         assert_eq!(
-            judge(&[entries.join(" ,\t")]),
-            judged,
+            evaluate(&entries),
+            expected,
+            "{entries:?} as several headers"
+        );
+        assert_eq!(
+            evaluate(&[entries.join(" ,\t")]),
+            expected,
             "{entries:?} with white space"
         );
         assert_eq!(
-            judge(&[entries.join(",").to_uppercase()]),
-            judged,
+            evaluate(&[entries.join(",").to_uppercase()]),
+            expected,
             "{entries:?} in capitals"
         );
-        // An entry that is refused says nothing about others.
+        // Refusing one type does not affect the others.
         let more = [entries, vec!["image/png;q=0".to_owned()]].concat();
-        assert_eq!(judge(&more), judged, "{more:?}");
+        assert_eq!(evaluate(&more), expected, "{more:?}");
     });
 }

@@ -1,4 +1,4 @@
-//! A key, in every form in which a response may repeat it.
+//! A key, in every encoding in which a response may repeat it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -8,7 +8,7 @@ use kiwivm_exporter::kiwivm::ApiKey;
 
 use crate::dice::Dice;
 
-/// As KiwiVM hands them out, and one with everything that encodings change.
+/// A key as KiwiVM issues them, and one with every character that encodings change.
 const KEYS: [&str; 2] = ["private_CanaryCanaryCanary012345", "p/k+e&y<4>'=%x[é]"];
 
 pub struct Key {
@@ -23,7 +23,7 @@ impl Key {
         Self { text, key }
     }
 
-    /// One of the forms, as the content of a JSON string.
+    /// A random encoding, as the content of a JSON string.
     pub fn form(&self, dice: &mut Dice) -> String {
         let plain = self.text;
         let text = match dice.below(8) {
@@ -42,8 +42,8 @@ impl Key {
         }
     }
 
-    /// Fails if what was made of an input has the key in it.
-    pub fn is_hidden_in(&self, shown: &str, input: &dyn std::fmt::Debug) {
+    /// Panics if the output contains the key in any encoding.
+    pub fn assert_hidden_in(&self, output: &str, input: &dyn std::fmt::Debug) {
         let plain = self.text;
         let forms = [
             plain.to_owned(),
@@ -56,7 +56,10 @@ impl Key {
             URL_SAFE_NO_PAD.encode(plain),
         ];
         for form in &forms {
-            assert!(!shown.contains(form), "{form} is in {shown}\nof {input:?}");
+            assert!(
+                !output.contains(form),
+                "{form} is in {output}\nof {input:?}"
+            );
         }
     }
 }

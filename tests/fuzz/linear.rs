@@ -1,4 +1,4 @@
-//! Work grows with the input and no faster, whatever is repeated in it.
+//! Work grows linearly with the input, whatever is repeated in it.
 
 use std::time::Duration;
 
@@ -6,29 +6,31 @@ use kiwivm_exporter::exposition::format::{accepts_gzip, negotiate};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, decode};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Bytes of the smaller input, and how much larger the other one is.
+/// Bytes of the smaller input, and the factor to the larger one.
 const SMALL: usize = 40_000;
 const LARGER: usize = 8;
-/// Linear work takes eight times as long, quadratic work 64 times.
+/// Limit for the ratio of the times. Linear work has a ratio of 8, quadratic work one of 64.
 const MOST: f64 = 24.0;
 
-/// Seconds that this thread has run: what others do on the machine does not count.
-fn ran() -> f64 {
-    let ran = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(ran).unwrap_or_default().as_secs_f64()
+/// CPU seconds of this thread. Other processes do not count.
+fn cpu_seconds() -> f64 {
+    let cpu_seconds = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(cpu_seconds)
+        .unwrap_or_default()
+        .as_secs_f64()
 }
 
-/// The least of a few runs; at least a tenth of a millisecond, so that no noise is divided by.
+/// The minimum of a few runs. It is at least 0.1 ms, because dividing by noise makes no sense.
 fn cost(work: &dyn Fn(&str), input: &str) -> f64 {
     let once = || {
-        let before = ran();
+        let before = cpu_seconds();
         work(input);
-        ran() - before
+        cpu_seconds() - before
     };
     (0..3).map(|_| once()).fold(f64::MAX, f64::min).max(1e-4)
 }
 
-fn is_linear(what: &str, work: &dyn Fn(&str), input: &dyn Fn(usize) -> String) {
+fn assert_linear(what: &str, work: &dyn Fn(&str), input: &dyn Fn(usize) -> String) {
     let (small, large) = (input(SMALL), input(SMALL * LARGER));
     let ratio = cost(work, &large) / cost(work, &small);
     assert!(
@@ -37,13 +39,13 @@ fn is_linear(what: &str, work: &dyn Fn(&str), input: &dyn Fn(usize) -> String) {
     );
 }
 
-/// A text of this length in the end, repeated between two others.
+/// A text of about this length that repeats `piece`.
 fn repeated(before: &str, piece: &str, after: &str, length: usize) -> String {
     format!("{before}{}{after}", piece.repeat(length / piece.len()))
 }
 
 #[test]
-fn responses_with_much_of_the_same() {
+fn repetitive_responses_take_linear_time() {
     let key = ApiKey::new("private_CanaryCanaryCanary012345").expect("it is a key");
     let shapes: [(&str, &str, &str); 16] = [
         ("{\"hostname\":\"", "a", "\"}"),
@@ -89,7 +91,7 @@ fn responses_with_much_of_the_same() {
         for call in [call, Call::RawUsageStats] {
             let work = |input: &str| drop(decode(call, &key, input.as_bytes(), &mut |_| {}));
             let what = format!("{} of {before}{piece}...{after}", call.name());
-            is_linear(&what, &work, &|length| {
+            assert_linear(&what, &work, &|length| {
                 repeated(before, piece, after, length)
             });
         }
@@ -97,7 +99,7 @@ fn responses_with_much_of_the_same() {
 }
 
 #[test]
-fn headers_with_much_of_the_same() {
+fn repetitive_headers_take_linear_time() {
     for piece in [
         ",",
         ";",
@@ -113,6 +115,6 @@ fn headers_with_much_of_the_same() {
                 accepts_gzip([input].into_iter()),
             );
         };
-        is_linear(piece, &work, &|length| repeated("", piece, "", length));
+        assert_linear(piece, &work, &|length| repeated("", piece, "", length));
     }
 }

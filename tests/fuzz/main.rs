@@ -1,6 +1,6 @@
-//! Random inputs for everything that reads what comes from outside: responses, configurations, headers, saved state. The
-//! inputs are mutations of real ones. Each run is a few hundred inputs; `KIWIVM_FUZZ_SECONDS` makes each test take so
-//! long instead, and `KIWIVM_FUZZ_SEED` repeats the first input of a failed run. docs/testing.md tells more.
+//! Fuzz tests for everything that parses external input: responses, configurations, headers and saved state. The inputs
+//! are mutations of real ones, a few hundred per run. `KIWIVM_FUZZ_SECONDS` sets a duration for each test instead, and
+//! `KIWIVM_FUZZ_SEED` reproduces the first input of a failed run. See docs/testing.md.
 
 mod configuration;
 mod decode;
@@ -21,9 +21,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dice::Dice;
 
-/// Inputs of a run that nobody gave a length. All tests together take seconds then.
+/// Number of inputs without `KIWIVM_FUZZ_SECONDS`. All tests together take seconds then.
 const INPUTS: u64 = 300;
-/// The slowest input takes milliseconds. One that takes so long is a hang, or work that grows faster than the input.
+/// Time limit for one input. A normal one takes milliseconds; this long means a hang or superlinear work.
 const LONGEST: Duration = Duration::from_secs(5);
 
 fn number(variable: &str) -> Option<u64> {
@@ -31,16 +31,16 @@ fn number(variable: &str) -> Option<u64> {
     Some(
         value
             .parse()
-            .unwrap_or_else(|_| panic!("{variable}={value} is no number")),
+            .unwrap_or_else(|_| panic!("{variable}={value} is not a number")),
     )
 }
 
-/// Runs a property with one seed after another.
+/// Checks a property with consecutive seeds.
 fn run(what: &str, property: impl Fn(&mut Dice)) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let long = number("KIWIVM_FUZZ_SECONDS").map(Duration::from_secs);
     let given = number("KIWIVM_FUZZ_SEED");
-    // A short run has to be the same each time: it is part of the tests.
+    // Short runs are part of the tests, so they must be reproducible.
     let first = given.unwrap_or_else(|| match long {
         Some(_) => now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or_default()),
         None => 1,
@@ -49,9 +49,9 @@ fn run(what: &str, property: impl Fn(&mut Dice)) {
     let mut inputs = 0;
     while long.map_or(inputs < INPUTS, |long| started.elapsed() < long) {
         let seed = first.wrapping_add(inputs);
-        let begins = Instant::now();
+        let begun = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| property(&mut Dice::new(seed))));
-        let took = begins.elapsed();
+        let took = begun.elapsed();
         if let Err(panic) = result {
             explain(what, seed, panic);
         }
@@ -68,6 +68,6 @@ fn run(what: &str, property: impl Fn(&mut Dice)) {
 }
 
 fn explain(what: &str, seed: u64, panic: Box<dyn Any + Send>) -> ! {
-    eprintln!("{what} failed; KIWIVM_FUZZ_SEED={seed} repeats it");
+    eprintln!("{what} failed; KIWIVM_FUZZ_SEED={seed} reproduces it");
     resume_unwind(panic)
 }

@@ -1,4 +1,4 @@
-//! What is true of every page of metrics.
+//! Invariants of every metrics page.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ fn samples(page: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Fails unless every sample has a finite value, and no counter is below zero.
+/// Panics unless every sample has a finite value and no counter is negative.
 pub fn check_values(page: &str) {
     for (series, value) in samples(page) {
         let number: f64 = value.parse().unwrap_or(f64::NAN);
@@ -24,11 +24,11 @@ pub fn check_values(page: &str) {
     }
 }
 
-/// Fails as [`check_values`], and if a series is there twice.
+/// Does the same as [`check_values`], and panics if a series is duplicate.
 pub fn check(page: &str) {
     check_values(page);
     let mut seen = BTreeSet::new();
     for (series, _) in samples(page) {
-        assert!(seen.insert(series), "twice: {series}");
+        assert!(seen.insert(series), "duplicate series: {series}");
     }
 }

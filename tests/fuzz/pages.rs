@@ -1,4 +1,4 @@
-//! Whatever was decoded can be shown: a page of samples with finite values, each series once, and no key.
+//! Pages of mutated responses: finite values, each series once, and no key.
 
 use kiwivm_exporter::exposition::render;
 use kiwivm_exporter::kiwivm::{Call, Response, Veid};
@@ -35,6 +35,6 @@ fn pages() {
         }
         let shown = render(&fleet, reloads(), Vec::new(), moment(10));
         page::check(&shown);
-        key.is_hidden_in(&shown, &bodies);
+        key.assert_hidden_in(&shown, &bodies);
     });
 }

@@ -1,4 +1,4 @@
-//! Whole responses on the wire: status, headers, encodings, and a body that may end anywhere.
+//! Whole responses on the wire: status, headers, encodings, and a body that may be cut off anywhere.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -36,7 +36,7 @@ const RETRY_AFTER: [&str; 16] = [
 ];
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// Sends the same bytes to every client that has sent a request, and closes.
+/// Sends the same bytes in response to every request, then closes the connection.
 struct Server {
     endpoint: Url,
     response: Arc<Mutex<Vec<u8>>>,
@@ -51,7 +51,7 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
-                // A request with the form is far smaller than this, and arrives in one or two pieces.
+                // Requests are far smaller than the buffer and arrive in one or two pieces.
                 let mut request = Vec::new();
                 let mut piece = [0; 4096];
                 while !request.windows(8).any(|window| window == b"api_key=") {
@@ -73,11 +73,11 @@ impl Server {
 
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(body).expect("memory takes all");
-    encoder.finish().expect("memory takes all")
+    encoder.write_all(body).expect("writes to memory succeed");
+    encoder.finish().expect("writes to memory succeed")
 }
 
-/// The bytes of a response. Returns the status as well.
+/// The status and the bytes of a response.
 fn response(call: Call, key: &Key, dice: &mut Dice) -> (u16, Vec<u8>) {
     const STATUS: [u16; 12] = [200, 200, 200, 200, 429, 503, 500, 404, 302, 204, 401, 299];
     let status = STATUS[dice.below(STATUS.len())];
@@ -111,10 +111,10 @@ fn response(call: Call, key: &Key, dice: &mut Dice) -> (u16, Vec<u8>) {
             chunked.extend(b"0\r\n\r\n");
             body = chunked;
         }
-        // Ends with the connection.
+        // The body ends with the connection.
         1 => {}
         more => {
-            // Two bytes more than there are, at the most.
+            // Sometimes the length is up to two bytes too large.
             let length = body.len() + if more == 2 { dice.below(3) } else { 0 };
             let _ = write!(head, "Content-Length: {length}\r\n");
         }
@@ -147,12 +147,12 @@ fn wire() {
         let shown = String::from_utf8_lossy(&bytes).into_owned();
         server.response.lock().unwrap().clone_from(&bytes);
         let response = runtime.block_on(client.call(Veid(1), &key.key, call, &mut |_| {}));
-        key.is_hidden_in(&format!("{:?}", response.result), &shown);
+        key.assert_hidden_in(&format!("{:?}", response.result), &shown);
         let damaged = !shown.starts_with(&format!("HTTP/1.1 {status} "));
         match &response.result {
             Ok(_) => assert!(status == 200 || damaged, "{shown}"),
             Err(error) => {
-                key.is_hidden_in(&error.to_string(), &shown);
+                key.assert_hidden_in(&error.to_string(), &shown);
                 assert!(
                     error
                         .retry_after

@@ -1,4 +1,4 @@
-//! Saved state: what was read can be used, shown and saved again, or is refused whole.
+//! Mutated state files: the state is either usable, shown and saved again, or rejected as a whole.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub fn reloads() -> Reloads {
     }
 }
 
-/// A state in which every call of every VPS has succeeded.
+/// A state after every call of every VPS has succeeded.
 fn saved(config: &Config) -> Value {
     let fleet = fleet_of(config);
     let mut planner = Planner::new(&members(config), limits(config, 1.0), 1, Duration::ZERO);
@@ -90,8 +90,8 @@ fn saved(config: &Config) -> Value {
     serde_json::to_value(State::new(WRITTEN, budget, values)).expect("it can be saved")
 }
 
-/// Goes on from a state as the poller does, and returns what it would save.
-fn go_on(config: &Config, state: State) -> (State, SharedFleet) {
+/// Continues from a state like the poller. Returns the state that it would save.
+fn resume(config: &Config, state: State) -> (State, SharedFleet) {
     let fleet = fleet_of(config);
     let mut planner = Planner::new(&members(config), limits(config, 1.0), 1, Duration::ZERO);
     let now = moment(100);
@@ -113,7 +113,7 @@ fn go_on(config: &Config, state: State) -> (State, SharedFleet) {
 fn state() {
     let config = configuration();
     let saved = saved(&config);
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("disk is writable");
     let path = folder.path().join("state.json");
     let (file, _) = StateFile::open(&path, WRITTEN).expect("it can be written");
     let mut usable = std::cell::Cell::new(0);
@@ -132,7 +132,7 @@ fn state() {
             return;
         };
         usable.set(usable.get() + 1);
-        let (state, fleet) = go_on(&config, state);
+        let (state, fleet) = resume(&config, state);
         let shown = render(&fleet, reloads(), Vec::new(), moment(160));
         page::check_values(&shown);
         file.write(&state).expect("it can be written");
@@ -146,11 +146,11 @@ fn state() {
 }
 
 #[test]
-fn the_state_that_is_mutated_is_usable() {
+fn the_unmutated_state_is_usable() {
     let config = configuration();
     let saved = saved(&config);
     let state: State = serde_json::from_value(saved).expect("it can be read");
-    let (_, fleet) = go_on(&config, state);
+    let (_, fleet) = resume(&config, state);
     let shown = render(&fleet, reloads(), Vec::new(), moment(160));
     assert!(
         shown.contains("kiwivm_network_receive_bytes_total{"),

@@ -1,4 +1,4 @@
-//! JSON that need not be valid, and ways to change it that keep most of its shape.
+//! A JSON tree that may be invalid, with mutations that keep most of its shape.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::dice::Dice;
 use crate::keys::Key;
 
-/// A value as it is written.
+/// A value as written.
 #[derive(Clone, Debug)]
 pub enum Tree {
     Raw(String),
@@ -16,7 +16,7 @@ pub enum Tree {
     Object(Vec<(String, Tree)>),
 }
 
-/// Values in forms that are known, half known, and none at all.
+/// Values in valid, partly valid and invalid formats.
 const VALUES: &[&str] = &[
     "null",
     "true",
@@ -145,7 +145,7 @@ impl Tree {
         }
     }
 
-    /// A sample of a response by its name.
+    /// Loads a sample by its name.
     pub fn sample(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/samples")
@@ -193,7 +193,7 @@ impl Tree {
         }
     }
 
-    /// Passes on the node with this number, the root being 0.
+    /// Applies `change` to the node with this number. The root has number 0.
     fn at(&mut self, number: &mut usize, change: &mut dyn FnMut(&mut Self)) {
         if *number == 0 {
             change(self);
@@ -214,7 +214,7 @@ impl Tree {
         }
     }
 
-    /// Changes a few nodes.
+    /// Mutates a few nodes.
     pub fn mutate(&mut self, dice: &mut Dice, key: &Key) {
         for _ in 0..=dice.below(6) {
             let mut number = dice.below(self.nodes());
@@ -234,7 +234,7 @@ impl Tree {
                 }
                 0 => *raw = format!("\"{}\"", raw.replace('"', "")),
                 1 if raw.is_ascii() => {
-                    // Before or behind the first letter.
+                    // Insert before or after the first character.
                     let at = dice.below(2).min(raw.len());
                     raw.insert_str(at, dice.pick(&["-", "0", " ", "9", "."]));
                 }
@@ -304,7 +304,7 @@ impl Tree {
         Self::Raw(dice.pick(VALUES).to_owned())
     }
 
-    /// The bytes of a body with this in it, one in six of them damaged.
+    /// The bytes of a body with this value, one in six of them damaged.
     pub fn body(&self, dice: &mut Dice) -> Vec<u8> {
         let mut text = String::new();
         if dice.chance(5) {

@@ -1,4 +1,4 @@
-//! Usage history: the size of the pieces in which it arrives makes no difference, and no row is lost without a problem.
+//! Usage history: splitting the stream makes no difference, and no row is lost without a problem.
 
 use kiwivm_exporter::kiwivm::model::UsageRow;
 use kiwivm_exporter::kiwivm::{ApiKey, Call, DecodeError, Decoded, UsageStream, decode};
@@ -13,7 +13,7 @@ const CALL: Call = Call::RawUsageStats;
 
 type Read = (Vec<UsageRow>, Result<Decoded, DecodeError>);
 
-fn in_pieces(body: &[u8], key: &ApiKey, dice: &mut Dice) -> Read {
+fn decode_in_pieces(body: &[u8], key: &ApiKey, dice: &mut Dice) -> Read {
     let mut rows = Vec::new();
     let mut stream = UsageStream::default();
     let mut left = body;
@@ -33,19 +33,19 @@ fn usage() {
     run("usage", |dice| {
         let key = Key::any(dice);
         let body = body(CALL, dice, &key);
-        let shown = String::from_utf8_lossy(&body).into_owned();
+        let input = String::from_utf8_lossy(&body).into_owned();
         let mut rows = Vec::new();
         let whole = decode(CALL, &key.key, &body, &mut |row| rows.push(row));
         let whole = (rows, whole);
         for _ in 0..3 {
-            let pieces = in_pieces(&body, &key.key, dice);
-            // `Debug`, because a percentage is compared too.
-            assert_eq!(format!("{pieces:?}"), format!("{whole:?}"), "{shown}");
+            let pieces = decode_in_pieces(&body, &key.key, dice);
+            // Compares the `Debug` output, because the percentage is a float.
+            assert_eq!(format!("{pieces:?}"), format!("{whole:?}"), "{input}");
         }
-        key.is_hidden_in(&format!("{whole:?}"), &shown);
+        key.assert_hidden_in(&format!("{whole:?}"), &input);
         let (rows, Ok(decoded)) = whole else { return };
         if let Ok(Value::Object(document)) =
-            serde_json::from_str(shown.trim_start_matches('\u{feff}'))
+            serde_json::from_str(input.trim_start_matches('\u{feff}'))
         {
             let listed = match document.get("data") {
                 Some(Value::Array(items)) => items.len(),
@@ -54,7 +54,7 @@ fn usage() {
             };
             assert!(
                 rows.len() >= listed || !decoded.problems.is_empty(),
-                "{} of {listed} rows: {decoded:?}\nof {shown}",
+                "{} of {listed} rows: {decoded:?}\nof {input}",
                 rows.len()
             );
         }

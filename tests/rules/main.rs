@@ -1,6 +1,6 @@
-//! The rules for Prometheus: promtool reads them and runs their tests; every alert is complete, explained and tested.
+//! The Prometheus rules: promtool validates them and runs their tests. Every alert is complete, documented and tested.
 //!
-//! A program of its own, because days of samples keep all cores busy and end-to-end tests want theirs.
+//! This is a separate test program, because days of samples keep all cores busy and would slow down end-to-end tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The page of the runbooks, without the heading.
+/// URL of the runbooks, without the heading.
 const RUNBOOKS: &str =
     "https://github.com/kiwivm-exporter/kiwivm_exporter/blob/main/deploy/prometheus/runbooks.md#";
 
-/// Nobody reads longer files, or longer expressions.
+/// Limits for the lines of a rule file and of an expression, to keep them readable.
 const LINES: (usize, usize) = (400, 6);
 
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ struct RuleTest {
 #[derive(Deserialize)]
 struct AlertTest {
     alertname: String,
-    /// None is written as an empty list or not at all.
+    /// Empty or absent if no alert is expected.
     #[serde(default)]
     exp_alerts: Vec<ExpectedAlert>,
 }
@@ -71,7 +71,7 @@ fn folder(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The YAML files of a folder, without those of its folders; there are some.
+/// The YAML files of a folder, without subfolders. Panics if there are none.
 fn files(name: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder(name)).expect("the folder is there");
     let paths = entries.map(|entry| entry.expect("it can be listed").path());
@@ -83,7 +83,7 @@ fn files(name: &str) -> Vec<PathBuf> {
     files
 }
 
-/// A file, its merge keys (`<<`) resolved.
+/// Parses a file, with merge keys (`<<`) resolved.
 fn parsed<T: DeserializeOwned>(path: &Path) -> T {
     let text = std::fs::read_to_string(path).expect("it is there");
     let parsed = yaml_serde::from_str(&text).and_then(|mut value: yaml_serde::Value| {
@@ -110,32 +110,32 @@ fn alerts() -> Vec<(String, Rule)> {
     alerts
 }
 
-/// Runs promtool on a file; it must succeed.
+/// Runs promtool on a file. Panics if it fails.
 fn promtool(arguments: &[&str], file: &Path) {
     let output = Command::new("promtool")
         .args(arguments)
         .arg(file)
         .output()
         .expect("the package prometheus has promtool");
-    let said = [output.stdout, output.stderr].concat();
+    let output_text = [output.stdout, output.stderr].concat();
     assert!(
         output.status.success(),
         "{}: {}",
         file.display(),
-        String::from_utf8_lossy(&said)
+        String::from_utf8_lossy(&output_text)
     );
 }
 
 #[test]
-fn promtool_finds_no_fault_with_the_rules() {
+fn promtool_accepts_the_rules() {
     for file in files("rules") {
         promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &file);
     }
 }
 
-/// Side by side: a test of many days takes its time.
+/// Runs the files in parallel, because tests over many days take long.
 #[test]
-fn the_tests_of_the_rules_pass() {
+fn the_rule_tests_pass() {
     let files = files("tests");
     std::thread::scope(|scope| {
         for file in &files {
@@ -147,8 +147,11 @@ fn the_tests_of_the_rules_pass() {
 #[test]
 fn every_alert_is_complete() {
     for (name, rule) in alerts() {
-        assert!(name.starts_with("KiwiVM"), "{name}: the prefix");
-        assert!(rule.record.is_none(), "{name}: a record as well");
+        assert!(name.starts_with("KiwiVM"), "{name}: the prefix is missing");
+        assert!(
+            rule.record.is_none(),
+            "{name}: it is a recording rule as well"
+        );
         let severity = rule.labels.get("severity").map(String::as_str);
         assert!(
             matches!(severity, Some("critical" | "warning" | "info")),
@@ -158,14 +161,14 @@ fn every_alert_is_complete() {
             let text = rule.annotations.get(annotation);
             text.unwrap_or_else(|| panic!("{name}: no {annotation}"))
         };
-        // Alertmanager groups by what does not change.
+        // Alertmanager groups by the summary, so it must not vary.
         assert!(!text("summary").contains("{{"), "{name}: summary");
         let description = text("description");
-        let tells = |label: &str| description.contains(&format!("{{{{ $labels.{label} }}}}"));
-        let subject = tells("vps") && tells("veid") || tells("instance") || tells("job");
+        let names = |label: &str| description.contains(&format!("{{{{ $labels.{label} }}}}"));
+        let subject = names("vps") && names("veid") || names("instance") || names("job");
         assert!(
             subject || rule.expr.starts_with("absent("),
-            "{name}: which?"
+            "{name}: the description names no subject"
         );
         assert_eq!(
             *text("runbook_url"),
@@ -174,35 +177,38 @@ fn every_alert_is_complete() {
     }
 }
 
-/// One of two severities is the graver one, and has to be known when the other one is evaluated: it is left out then.
+/// A warning is suppressed while the critical alert of its name fires, so the critical one must be evaluated first.
 #[test]
-fn critical_alerts_come_before_warnings_which_they_replace() {
+fn critical_alerts_precede_the_warnings_they_suppress() {
     let alerts = alerts();
     let severity = |rule: &Rule| rule.labels["severity"].clone();
     for (index, (name, rule)) in alerts.iter().enumerate() {
-        let graver = alerts
+        let critical = alerts
             .iter()
             .position(|(other, rule)| other == name && severity(rule) == "critical");
         let is_power = name == "KiwiVMNotAsExpected";
-        if severity(rule) == "warning" && !is_power && graver.is_some() {
-            assert!(graver < Some(index), "{name}: the critical one is later");
+        if severity(rule) == "warning" && !is_power && critical.is_some() {
+            assert!(
+                critical < Some(index),
+                "{name}: the critical alert comes later"
+            );
             assert!(
                 rule.expr
                     .contains(r#"alertstate="firing", severity="critical""#),
-                "{name}: both severities at a time"
+                "{name}: both severities can fire at once"
             );
         }
     }
 }
 
 #[test]
-fn the_rules_can_be_read_in_ten_minutes() {
+fn rule_files_and_expressions_are_short() {
     let (most_lines, most_of_expression) = LINES;
     for file in files("rules") {
         let text = std::fs::read_to_string(&file).expect("it is there");
         let lines = text.lines().count();
         assert!(lines <= most_lines, "{}: {lines} lines", file.display());
-        // An expression ends where the next key of the rule begins.
+        // An expression ends at the next key of the rule.
         for (start, _) in text.match_indices("expr: ") {
             let expression = text[start..].lines().take_while(|line| {
                 let key = line.trim_start().split(": ").next().unwrap_or_default();
@@ -219,9 +225,9 @@ fn the_rules_can_be_read_in_ten_minutes() {
     }
 }
 
-/// A record that goes on from its own last value can only be understood with its past.
+/// A recording rule that depends on its own last value is hard to reason about.
 #[test]
-fn no_record_feeds_on_itself() {
+fn no_recording_rule_depends_on_itself() {
     for rule in rules() {
         if let Some(record) = rule.record {
             assert!(!rule.expr.contains(&record), "{record}");
@@ -241,7 +247,7 @@ fn every_alert_has_a_runbook() {
     }
 }
 
-/// The titles of a dashboard, or a row of it, and of all that is in it.
+/// Collects the titles of a dashboard or row, and of its panels.
 fn titles(of: &Value, found: &mut BTreeSet<String>) {
     found.extend(of["title"].as_str().map(str::to_owned));
     for panel in of["panels"].as_array().into_iter().flatten() {
@@ -249,9 +255,9 @@ fn titles(of: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// `**Check.** Dashboard "…", "…"`: where to look.
+/// Checks the references in lines such as `**Check.** Dashboard "…", "…"`.
 #[test]
-fn every_runbook_names_a_dashboard_and_a_panel_that_are_there() {
+fn every_runbook_names_an_existing_dashboard_and_panel() {
     let dashboards = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana/dashboards");
     let mut known = BTreeSet::new();
     for file in std::fs::read_dir(dashboards).expect("the folder is there") {
@@ -265,20 +271,20 @@ fn every_runbook_names_a_dashboard_and_a_panel_that_are_there() {
         .filter(|line| line.starts_with("**Check.**"))
         .collect();
     let distinct: BTreeSet<_> = alerts().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(checks.len(), distinct.len(), "a check for each alert");
+    assert_eq!(checks.len(), distinct.len(), "each alert needs one check");
     for check in checks {
-        // What stands in backquotes is a query, with quotes of its own.
+        // Text in backquotes is a query, which has its own quotes.
         let words: String = check.split('`').step_by(2).collect();
         let named: Vec<_> = words.split('"').skip(1).step_by(2).collect();
         assert!(named.len() >= 2, "no panel: {check}");
         for name in named {
-            assert!(known.contains(name), "{name} is not there: {check}");
+            assert!(known.contains(name), "{name} does not exist: {check}");
         }
     }
 }
 
 #[test]
-fn every_alert_is_tested_firing_and_silent() {
+fn every_alert_is_tested_as_firing_and_as_silent() {
     let (mut firing, mut silent) = (BTreeSet::new(), BTreeSet::new());
     for file in files("tests") {
         let tests: TestFile = parsed(&file);
@@ -300,13 +306,13 @@ fn every_alert_is_tested_firing_and_silent() {
         }
     }
     let names: BTreeSet<_> = alerts().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(firing, names, "tested firing, and the alerts");
-    assert_eq!(silent, names, "tested silent, and the alerts");
+    assert_eq!(firing, names, "alerts tested as firing");
+    assert_eq!(silent, names, "alerts tested as silent");
 }
 
-/// An alert that compares with a threshold that no configuration has never fires, and one that no alert uses does nothing.
+/// An alert with an unknown threshold never fires, and a threshold without an alert has no effect.
 #[test]
-fn the_thresholds_of_the_exporter_are_those_of_the_rules() {
+fn thresholds_of_exporter_and_rules_match() {
     const USE: &str = r#"vps:kiwivm_threshold:last{threshold=""#;
     let mut used = BTreeSet::new();
     for rule in rules() {
@@ -320,11 +326,11 @@ fn the_thresholds_of_the_exporter_are_those_of_the_rules() {
         .difference(&BTreeSet::from(configured.clone()))
         .cloned()
         .collect();
-    assert_eq!(unknown, [""; 0], "not configured");
+    assert_eq!(unknown, [""; 0], "unknown thresholds in the rules");
     let unused: Vec<_> = configured
         .into_iter()
-        // No rule alerts on few points any more, only on none.
+        // The thresholds for few points remain, but rules only alert if none are left.
         .filter(|name| !used.contains(name) && !name.starts_with("api_points_"))
         .collect();
-    assert_eq!(unused, [""; 0], "in no rule");
+    assert_eq!(unused, [""; 0], "thresholds without a rule");
 }

@@ -1,18 +1,18 @@
-//! How the values of many series changed, kept in a file: memory does not grow with the history, which tells of the
-//! memory of its process itself.
+//! Changes of the values of many series, kept in a file: the history includes the memory use of its own process, which
+//! must not grow with the history.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write as _};
 
-/// Bytes of a change.
+/// Size of a record in bytes.
 const RECORD: usize = 16;
 
-/// Takes in changes in the order of time.
+/// Collects changes in chronological order.
 pub struct Changes {
     file: BufWriter<File>,
 }
 
-/// From which scrape on a series had which value, or none.
+/// A scrape, and the value of a series from then on, if any.
 pub type Change = (u32, Option<f64>);
 
 impl Changes {
@@ -21,17 +21,17 @@ impl Changes {
         Ok(Self { file })
     }
 
-    /// Notes a change of a series.
+    /// Appends a change of a series.
     pub fn push(&mut self, series: usize, (scrape, value): Change) -> io::Result<()> {
         let series = u32::try_from(series).map_err(io::Error::other)?;
-        // No sample is NaN.
+        // NaN marks the end of a series, since no sample is NaN.
         let value = value.unwrap_or(f64::NAN);
         self.file.write_all(&series.to_le_bytes())?;
         self.file.write_all(&scrape.to_le_bytes())?;
         self.file.write_all(&value.to_le_bytes())
     }
 
-    /// The changes of so many series.
+    /// The changes of each of so many series.
     pub fn by_series(self, series: usize) -> io::Result<Vec<Vec<Change>>> {
         let mut file = self.file.into_inner()?;
         file.rewind()?;

@@ -1,4 +1,4 @@
-//! An exporter and the API that it asks in one simulated time: no sockets, no waiting.
+//! An exporter and the API in simulated time, without sockets or waiting.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use kiwivm_exporter::poller::{Answered, SharedFleet, fleet_of, limits, lock, mem
 use kiwivm_exporter::simulator::{Credential, Simulator};
 use reqwest::Url;
 
-/// The planner draws its numbers from it.
+/// Seed of the planner's random numbers.
 const SEED: u64 = 1;
-/// What waits for nothing but time is looked at again after this.
+/// Minimum time until the next look at the planner.
 const TICK: Duration = Duration::from_millis(1);
 
-/// An exporter that started at some time and has come to another.
+/// An exporter in simulated time.
 pub struct Exporter<'a> {
     simulator: &'a Simulator,
     credentials: HashMap<Veid, (Credential, ApiKey)>,
@@ -29,7 +29,7 @@ pub struct Exporter<'a> {
     flights: Vec<Flight>,
 }
 
-/// A call that is under way.
+/// A call in flight.
 struct Flight {
     due: Due,
     began: Duration,
@@ -37,11 +37,10 @@ struct Flight {
 }
 
 impl<'a> Exporter<'a> {
-    /// An exporter that starts at `now`, Unix seconds, and polls so many times as seldom as one does that is not told
-    /// otherwise.
+    /// Creates an exporter that starts at `now`, in Unix seconds. It polls `slower` times as slowly as the default.
     pub fn new(simulator: &'a Simulator, slower: u32, now: f64) -> Self {
         let credential = |of: Credential| {
-            let key = ApiKey::new(of.api_key.as_str()).expect("a key of the simulator is one");
+            let key = ApiKey::new(of.api_key.as_str()).expect("the simulator's keys are valid");
             (Veid(of.veid), (of, key))
         };
         let credentials: Vec<_> = simulator
@@ -72,7 +71,7 @@ impl<'a> Exporter<'a> {
         }
     }
 
-    /// Lets everything happen until `now`, Unix seconds.
+    /// Advances to `now`, in Unix seconds.
     pub fn run_until(&mut self, now: f64) {
         let until = BEFORE_START + Duration::from_secs_f64(now - self.started);
         loop {
@@ -85,12 +84,12 @@ impl<'a> Exporter<'a> {
             self.act();
         }
         self.elapsed = until;
-        // Nobody looks in between.
+        // Once at the end is enough, because there are no scrapes in between.
         let now = self.at(until);
         show_plan(&mut self.planner, &mut lock(&self.fleet), 1.0, now);
     }
 
-    /// What a scrape reads now, without the end.
+    /// The metrics page of a scrape now, without the end marker.
     pub fn page(&self) -> String {
         let reloads = Reloads {
             successful: true,
@@ -99,7 +98,7 @@ impl<'a> Exporter<'a> {
         render(&self.fleet, reloads, Vec::new(), self.now())
     }
 
-    /// What this process has used of the machine by now: as much as it took to come here, but for when it started.
+    /// The process metrics of this process, with the start time replaced by the simulated one.
     pub fn process(&self) -> String {
         let line = |line: &str| match line.strip_prefix("process_start_time_seconds ") {
             Some(_) => format!("process_start_time_seconds {}\n", self.started),
@@ -142,7 +141,7 @@ impl<'a> Exporter<'a> {
         let Due { veid, call } = flight.due;
         let now = self.now();
         let (of, key) = &self.credentials[&veid];
-        let answer = self
+        let body = self
             .simulator
             .answer(of.veid, &of.api_key, call.name(), now.unix)
             .expect("the exporter never spends all points");
@@ -154,14 +153,14 @@ impl<'a> Exporter<'a> {
                 usage.take(row);
             }
         };
-        let response = Response::of_body(veid, key, call, answer.as_bytes(), &mut row);
-        let mut answered = Answered {
+        let response = Response::of_body(veid, key, call, body.as_bytes(), &mut row);
+        let mut finished = Answered {
             due: flight.due,
             response,
             usage,
             took: now.elapsed.saturating_sub(flight.began),
         };
-        let noted = answered.note(&mut self.planner, fleet, now.elapsed, now);
+        let noted = finished.note(&mut self.planner, fleet, now.elapsed, now);
         if noted.usage_counted {
             fleet.show_usage();
         }

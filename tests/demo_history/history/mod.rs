@@ -1,7 +1,7 @@
-//! What an exporter would have shown of the demo's account in the days before its story starts.
+//! Generated metrics of the demo's account for the days before the demo starts.
 //!
-//! The account, the planner, the decoders, the fleet and the exposition are the real ones. Only time is simulated, so
-//! that days take seconds.
+//! The account, planner, decoders, fleet and exposition are the real ones. Only the time is simulated, so that days
+//! take seconds.
 
 mod changes;
 mod exporter;
@@ -15,31 +15,31 @@ use kiwivm_exporter::simulator::{Options, Simulator};
 use exporter::Exporter;
 use samples::Samples;
 
-/// How far back usage rows are told: until no poll that failed lets one be missed. All of a month would be told and
-/// read thousands of times.
+/// Age of the oldest usage row in a response. It is long enough that no failed poll loses a row. With a month of rows
+/// each poll would take too long.
 const ROWS: Duration = Duration::from_secs(6 * 3600);
 
-/// Which history.
+/// Options of a history.
 #[derive(Clone, Debug)]
 pub struct History {
     /// Days before the end, 30 at most.
     pub days: u32,
     /// Seconds between two scrapes.
     pub step: u32,
-    /// How many times as seldom as usual the exporter polls: less takes less time.
+    /// Factor by which polling is slower than usual. A higher one makes the generation faster.
     pub slower: u32,
-    /// Unix seconds of the last scrape, which is when the demo's story starts.
+    /// Unix seconds of the last scrape, at which the demo starts.
     pub end: i64,
-    /// Labels that Prometheus gives to what it scrapes.
+    /// The `job` label that Prometheus adds.
     pub job: String,
-    /// The same.
+    /// The `instance` label that Prometheus adds.
     pub instance: String,
-    /// Parts of the names of metric families that are wanted; all without any.
+    /// Parts of the names of wanted metric families. Empty means all.
     pub only: Vec<String>,
 }
 
 impl History {
-    /// Writes it as OpenMetrics text, and gives the account as it is at the end.
+    /// Writes the history as OpenMetrics text. Returns the account at its end.
     pub fn write(&self, out: &mut impl Write) -> io::Result<Simulator> {
         let end = seconds(self.end);
         let simulator = Simulator::demo(
@@ -69,7 +69,7 @@ impl History {
     }
 }
 
-/// What Prometheus itself notes about a scrape that succeeded.
+/// The metric that Prometheus adds for a successful scrape.
 const UP: &str = "# HELP up 1 if the last scrape succeeded.\n# TYPE up gauge\nup 1\n";
 
 #[expect(clippy::cast_precision_loss, reason = "a time of this century")]

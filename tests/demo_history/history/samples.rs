@@ -1,13 +1,13 @@
-//! Samples of many scrapes, put in the order in which OpenMetrics wants them: family by family, metric by metric.
+//! Samples of many scrapes, in the order that OpenMetrics requires: by family, then by metric.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 
 use super::changes::{Change, Changes};
 
-/// What was scraped at one time after the other.
+/// The samples of consecutive scrapes.
 pub struct Samples {
-    /// Labels before those of the page, as Prometheus adds them.
+    /// Labels that Prometheus adds before those of the page.
     labels: String,
     /// Unix seconds of every scrape.
     times: Vec<i64>,
@@ -21,24 +21,24 @@ pub struct Samples {
 /// A metric family.
 #[derive(Default)]
 struct Family {
-    /// The lines before its samples.
+    /// The HELP and TYPE lines.
     head: String,
-    /// Of each metric the series whose samples stand together: one, or all of a histogram.
+    /// The series of each metric: one, or all series of a histogram.
     metrics: Vec<Vec<usize>>,
     metric_of: HashMap<String, usize>,
 }
 
 struct Series {
-    /// Name and labels as they are written.
+    /// Name and labels as written.
     name: String,
-    /// The value at the last scrape that had one, if that is the last one.
+    /// The value at the last scrape, if any.
     value: Option<f64>,
-    /// The last scrape that had a value.
+    /// The last scrape with a value.
     seen: u32,
 }
 
 impl Samples {
-    /// None yet, of a target that Prometheus knows by these labels.
+    /// Creates an empty collection for a target with these labels.
     pub fn new(job: &str, instance: &str) -> io::Result<Self> {
         Ok(Self {
             labels: format!("job={job:?},instance={instance:?}"),
@@ -51,7 +51,7 @@ impl Samples {
         })
     }
 
-    /// Takes in the pages of one scrape, without their ends: those families of them that are wanted.
+    /// Adds the wanted families of the pages of one scrape. The pages have no end marker.
     pub fn scrape(
         &mut self,
         time: i64,
@@ -71,10 +71,10 @@ impl Samples {
                 self.take(series, scrape, value)?;
             }
         }
-        self.end_what_is_gone(scrape)
+        self.end_missing_series(scrape)
     }
 
-    /// The family that a line is said about.
+    /// Adds a HELP or TYPE line to its family. Returns the family.
     fn describe(&mut self, name: &str, line: &str) -> usize {
         let next = self.families.len();
         let family = *self.family_of.entry(name.to_owned()).or_insert(next);
@@ -125,7 +125,7 @@ impl Samples {
         self.changes.push(number, (scrape, Some(value)))
     }
 
-    fn end_what_is_gone(&mut self, scrape: u32) -> io::Result<()> {
+    fn end_missing_series(&mut self, scrape: u32) -> io::Result<()> {
         for (number, series) in self.series.iter_mut().enumerate() {
             if series.seen != scrape && series.value.take().is_some() {
                 self.changes.push(number, (scrape, None))?;
@@ -134,7 +134,7 @@ impl Samples {
         Ok(())
     }
 
-    /// Writes everything, and the end.
+    /// Writes all samples and the end marker.
     pub fn write(self, out: &mut impl Write) -> io::Result<()> {
         let changes = self.changes.by_series(self.series.len())?;
         for family in &self.families {

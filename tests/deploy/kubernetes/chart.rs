@@ -1,4 +1,4 @@
-//! The chart as such: lint, schemas, versions, packaging, notes.
+//! The chart itself: lint, schemas, versions, packaging and notes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,13 +13,13 @@ use super::render::{
 };
 use crate::tools::{repository, run, tool};
 
-/// The oldest Kubernetes that Chart.yaml allows, one in between, and the newest that there are schemas of.
+/// Kubernetes versions: the oldest that Chart.yaml allows, one in between, and the newest with schemas.
 const VERSIONS: [&str; 3] = ["1.25", "1.29", "1.37"];
 
-/// Resources of the Prometheus Operator, which are no part of Kubernetes: there is no schema.
+/// Resources of the Prometheus Operator. Kubernetes has no schemas for them.
 const CUSTOM: [&str; 2] = ["PrometheusRule", "ServiceMonitor"];
 
-/// `kubernetes-validate`, to which unknown fields are errors.
+/// Runs `kubernetes-validate`, which treats unknown fields as errors.
 fn validate(objects: &Path) -> Command {
     let mut validate = tool("kubernetes-validate");
     validate.arg("--strict");
@@ -30,27 +30,27 @@ fn validate(objects: &Path) -> Command {
     validate
 }
 
-/// Validates a file of objects and makes sure that each of them was.
+/// Validates a file of objects. Panics unless all of them were validated.
 pub fn validate_all(objects: &Path, count_with_schema: usize) {
-    let said = run(&mut validate(objects));
-    for line in said.lines() {
+    let report = run(&mut validate(objects));
+    for line in report.lines() {
         let custom = CUSTOM
             .iter()
             .any(|kind| line.contains(&format!("find schema for kind {kind} ")));
         assert!(line.starts_with("INFO ") || custom, "{line}");
     }
-    let passed = said.matches(" passed for resource ").count();
-    assert_eq!(passed, count_with_schema * VERSIONS.len(), "{said}");
+    let passed = report.matches(" passed for resource ").count();
+    assert_eq!(passed, count_with_schema * VERSIONS.len(), "{report}");
 }
 
 #[test]
-fn helm_lint_has_nothing_to_say() {
+fn helm_lint_accepts_the_chart() {
     let lint = |values: Option<&Path>| {
         let mut lint = helm(&["lint", "--strict"]);
         lint.arg(chart());
         lint.args(values.map(|file| format!("--values={}", file.display())));
-        let said = run(&mut lint);
-        let other: Vec<_> = said
+        let report = run(&mut lint);
+        let other: Vec<_> = report
             .lines()
             .filter(|line| line.starts_with('[') && !line.contains("icon is recommended"))
             .collect();
@@ -63,7 +63,7 @@ fn helm_lint_has_nothing_to_say() {
 }
 
 #[test]
-fn what_is_rendered_is_what_kubernetes_takes() {
+fn rendered_objects_match_the_kubernetes_schemas() {
     for set in sets() {
         let text = run(&mut template(&chart(), &[&set]));
         let objects = super::render::Objects::parse(&text).0;
@@ -75,16 +75,16 @@ fn what_is_rendered_is_what_kubernetes_takes() {
 }
 
 #[test]
-fn the_schemas_know_every_field() {
+fn the_schemas_reject_unknown_fields() {
     let text = run(&mut template(&chart(), &[&set("minimal")]));
     let wrong = text.replace("readOnlyRootFilesystem", "readonlyRootFilesystem");
     assert_ne!(text, wrong);
     let output = validate(file(&wrong).path())
         .output()
         .expect("tests/run installs it");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(!output.status.success(), "{said}");
-    assert!(said.contains("'readonlyRootFilesystem'"), "{said}");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "{report}");
+    assert!(report.contains("'readonlyRootFilesystem'"), "{report}");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn versions_agree() {
     assert_eq!(
         about["kubeVersion"],
         format!(">={}.0-0", VERSIONS[0]),
-        "the oldest version is tested"
+        "the oldest version is not tested"
     );
     let image = "ghcr.io/kiwivm-exporter/kiwivm_exporter";
     let objects = rendered(&set("minimal"));
@@ -111,12 +111,12 @@ fn keys(value: &Value) -> BTreeSet<&str> {
     map.keys().map(String::as_str).collect()
 }
 
-/// What the schema allows, level by level, is what stands in a file that names everything.
+/// Checks that the schema allows exactly the keys of a file that contains every key, at each level.
 fn assert_same_keys(schema: &Value, value: &Value, path: &str, not_named: &[&str]) {
     let properties = &schema["properties"];
     assert_eq!(
         schema["additionalProperties"], false,
-        "{path}: a typing error would go unseen"
+        "{path}: a misspelled key would not be noticed"
     );
     let allowed: BTreeSet<_> = keys(properties)
         .into_iter()
@@ -126,7 +126,7 @@ fn assert_same_keys(schema: &Value, value: &Value, path: &str, not_named: &[&str
     for key in allowed {
         if properties[key].get("properties").is_some() && value[key].is_object() {
             let below = format!("{path}.{key}");
-            // Maps that are empty by default name nothing.
+            // The keys of maps that are empty by default are free.
             if keys(&value[key]).is_empty() {
                 continue;
             }
@@ -136,14 +136,14 @@ fn assert_same_keys(schema: &Value, value: &Value, path: &str, not_named: &[&str
 }
 
 #[test]
-fn the_schema_has_the_keys_of_the_values_and_of_the_configuration() {
+fn the_schema_has_the_keys_of_values_and_configuration() {
     let schema: Value = serde_json::from_slice(
         &fs::read(chart().join("values.schema.json")).expect("it can be read"),
     )
     .expect("it is JSON");
     let mut values = read_yaml(&chart().join("values.yaml"));
     let mut top = schema.clone();
-    // The configuration of the exporter has its own example, which names everything.
+    // The exporter's configuration is compared with its own example, which contains every key.
     values
         .as_object_mut()
         .expect("it is a map")
@@ -162,7 +162,7 @@ fn the_schema_has_the_keys_of_the_values_and_of_the_configuration() {
     whole["api_key_env"] = "is in a comment".into();
     whole["intervals"] = example["intervals"].clone();
     whole["thresholds"] = example["thresholds"].clone();
-    // For all VPSes together.
+    // This threshold is global.
     whole["thresholds"]
         .as_object_mut()
         .and_then(|thresholds| thresholds.remove("api_failing_ratio"))
@@ -172,8 +172,8 @@ fn the_schema_has_the_keys_of_the_values_and_of_the_configuration() {
 }
 
 #[test]
-fn a_package_stands_on_its_own() {
-    let folder = TempDir::new().expect("there is room");
+fn the_packaged_chart_is_self_contained() {
+    let folder = TempDir::new().expect("disk is writable");
     let mut package = helm(&["package", "--destination"]);
     run(package.arg(folder.path()).arg(chart()));
     let package = folder
@@ -192,14 +192,14 @@ fn notes(set: &Path) -> String {
         "--dry-run=client",
         "--namespace=monitoring",
     ]);
-    let said = run(install.arg(chart()).arg("--values").arg(set));
-    let (_, notes) = said.split_once("NOTES:\n").expect("there are notes");
+    let output = run(install.arg(chart()).arg("--values").arg(set));
+    let (_, notes) = output.split_once("NOTES:\n").expect("there are notes");
     notes.to_owned()
 }
 
 #[test]
-fn the_notes_tell_what_to_do_next() {
-    for (name, told) in [
+fn the_notes_list_the_next_steps() {
+    for (name, expected) in [
         (
             "minimal",
             &[
@@ -220,8 +220,8 @@ fn the_notes_tell_what_to_do_next() {
         ("demo", &["a simulated account"]),
     ] {
         let notes = notes(&set(name));
-        for told in told {
-            assert!(notes.contains(told), "{name}: {told}\n{notes}");
+        for words in expected {
+            assert!(notes.contains(words), "{name}: {words}\n{notes}");
         }
         assert!(notes.contains("kubectl -n monitoring "), "{notes}");
         assert!(!notes.contains("private_"), "{notes}");

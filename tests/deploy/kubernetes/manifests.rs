@@ -1,4 +1,4 @@
-//! The manifests for those who do without Helm.
+//! The plain manifests for clusters without Helm.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -20,15 +20,15 @@ fn text(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Everything that is applied.
+/// All manifests that a user applies.
 fn applied() -> Objects {
     let all = [EXPORTER, "secret.yaml"].map(text);
     Objects::parse(&all.join("---\n"))
 }
 
 #[test]
-fn they_are_what_the_chart_renders() {
-    let folder = TempDir::new().expect("there is room");
+fn the_manifests_match_the_rendered_chart() {
+    let folder = TempDir::new().expect("disk is writable");
     let mut generate = Command::new(repository("deploy/kubernetes/generate"));
     let helm = tool("helm");
     run(generate.arg(folder.path()).env("HELM", helm.get_program()));
@@ -45,7 +45,7 @@ fn they_are_what_the_chart_renders() {
 }
 
 #[test]
-fn kubernetes_takes_them() {
+fn the_manifests_match_the_kubernetes_schemas() {
     for (name, count) in [(EXPORTER, 3), ("secret.yaml", 1)] {
         validate_all(&repository(FOLDER).join(name), count);
     }
@@ -58,7 +58,7 @@ fn kubernetes_takes_them() {
 }
 
 #[test]
-fn the_secret_is_a_placeholder_for_the_one_that_is_mounted() {
+fn the_secret_is_a_placeholder_for_the_mounted_one() {
     let objects = applied();
     let secret = objects.one("Secret");
     assert_eq!(
@@ -74,7 +74,7 @@ fn the_secret_is_a_placeholder_for_the_one_that_is_mounted() {
 }
 
 #[test]
-fn the_exporter_takes_them() {
+fn the_exporter_accepts_the_manifests() {
     Scratch::of(&applied()).check();
 }
 
@@ -99,19 +99,19 @@ fn sorted(objects: &Objects) -> Vec<String> {
 }
 
 #[test]
-fn kustomize_builds_them() {
+fn kustomize_builds_the_manifests() {
     let Some(built) = kustomize(&repository(FOLDER)) else {
         return;
     };
     assert_eq!(sorted(&built), sorted(&applied()));
 }
 
-/// The overlay of deploy/kubernetes/README.md.
+/// Builds the overlay of deploy/kubernetes/README.md.
 #[test]
 fn an_overlay_replaces_configuration_and_keys() {
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("disk is writable");
     let clone = folder.path().join("kiwivm_exporter/deploy/kubernetes");
-    fs::create_dir_all(&clone).expect("there is room");
+    fs::create_dir_all(&clone).expect("disk is writable");
     run(Command::new("cp")
         .arg("-R")
         .arg(repository(FOLDER))
@@ -124,7 +124,7 @@ fn an_overlay_replaces_configuration_and_keys() {
         ("config.yaml", config),
         ("osaka.key", "private_osaka\n"),
     ] {
-        fs::write(folder.path().join(name), text).expect("there is room");
+        fs::write(folder.path().join(name), text).expect("disk is writable");
     }
     let Some(built) = kustomize(folder.path()) else {
         return;

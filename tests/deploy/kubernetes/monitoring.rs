@@ -1,4 +1,4 @@
-//! What the Prometheus Operator and Grafana get.
+//! The resources for the Prometheus Operator and Grafana.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::tools::{repository, run, tool};
 const RULES: &str = "deploy/prometheus/rules/kiwivm.yml";
 
 #[test]
-fn the_rules_are_those_of_the_repository() {
+fn the_chart_has_the_rules_of_the_repository() {
     let objects = rendered(&set("everything"));
     let rule = objects.one("PrometheusRule");
     assert_eq!(rule["apiVersion"], "monitoring.coreos.com/v1");
@@ -26,14 +26,14 @@ fn the_rules_are_those_of_the_repository() {
     assert!(rules.map(Vec::len).sum::<usize>() > 30);
     assert_eq!(rule["spec"], read_yaml(&repository(RULES)));
     let extracted = file(&yaml_serde::to_string(&rule["spec"]).expect("it is plain data"));
-    let said = run(tool("promtool")
+    let report = run(tool("promtool")
         .args(["check", "rules"])
         .arg(extracted.path()));
-    assert!(said.contains("SUCCESS"), "{said}");
+    assert!(report.contains("SUCCESS"), "{report}");
 }
 
 #[test]
-fn the_service_monitor_has_what_it_needs() {
+fn the_service_monitor_has_all_fields() {
     let objects = rendered(&set("everything"));
     let monitor = objects.one("ServiceMonitor");
     assert_eq!(monitor["apiVersion"], "monitoring.coreos.com/v1");
@@ -62,7 +62,7 @@ fn the_service_monitor_has_what_it_needs() {
         only(&endpoint["metricRelabelings"])["regex"],
         "kiwivm_poll_duration_seconds_bucket"
     );
-    // What a user adds comes last.
+    // The user's relabelings come last.
     let relabelings = endpoint["relabelings"].as_array().expect("it is a list");
     assert_eq!(
         relabelings.last(),
@@ -77,7 +77,7 @@ fn the_service_monitor_has_what_it_needs() {
 }
 
 #[test]
-fn the_service_monitor_finds_the_service_and_its_port() {
+fn the_service_monitor_selects_the_service_and_its_port() {
     for name in ["everything", "shards", "web"] {
         let objects = rendered(&set(name));
         let service = objects.one("Service");
@@ -91,7 +91,7 @@ fn the_service_monitor_finds_the_service_and_its_port() {
         let of_container = only(&objects.container()["ports"]);
         assert_eq!(port["targetPort"], of_container["name"], "{name}");
         assert_eq!(of_container["containerPort"], 10064, "{name}");
-        // KiwiVMExporterDown finds an exporter that never came up by this.
+        // KiwiVMExporterDown relies on this job label to find an exporter that never came up.
         let job = &service["metadata"]["labels"][spec["jobLabel"].as_str().expect("it is text")];
         let jobs = ["kiwivm", "kiwivm-exporter"];
         assert!(jobs.iter().any(|known| job == known), "{name}: {job}");
@@ -100,7 +100,7 @@ fn the_service_monitor_finds_the_service_and_its_port() {
     assert!(rules.contains(r#"up{job=~"kiwivm(-exporter)?"}"#));
 }
 
-/// Relabelings as Prometheus does them, as far as the chart has them.
+/// Applies relabelings as Prometheus does, limited to the features that the chart uses.
 fn relabeled<'a>(
     relabelings: &'a Value,
     target: &[(&'a str, &'a str)],
@@ -127,13 +127,13 @@ fn relabeled<'a>(
     labels
 }
 
-/// The rules look back a day: two pods one after the other must be one series, two shards must not.
+/// The rules look back a day, so consecutive pods must share their series, but two shards must not.
 #[test]
-fn a_new_pod_goes_on_with_the_series_of_the_one_before() {
+fn a_new_pod_continues_the_series_of_the_previous_one() {
     let target = |name: &str, pod, address| {
         let objects = rendered(&set(name));
         let relabelings = &only(&objects.one("ServiceMonitor")["spec"]["endpoints"])["relabelings"];
-        // What the operator makes of a pod that a Service selects.
+        // The labels that the operator sets for a pod behind a Service.
         let labels = [
             ("job", "kiwivm-exporter"),
             ("namespace", "monitoring"),
@@ -161,7 +161,7 @@ fn a_new_pod_goes_on_with_the_series_of_the_one_before() {
 }
 
 #[test]
-fn prometheus_takes_the_relabelings() {
+fn prometheus_accepts_the_relabelings() {
     for name in ["everything", "shards"] {
         let objects = rendered(&set(name));
         let endpoint = only(&objects.one("ServiceMonitor")["spec"]["endpoints"]);
@@ -182,7 +182,7 @@ fn prometheus_takes_the_relabelings() {
     }
 }
 
-/// A pod is replaced, and its label is on the series because they were discovered in another way.
+/// Covers a replaced pod whose name is a label of the series, as with other kinds of service discovery.
 #[test]
 fn the_rules_join_the_series_of_two_pods() {
     let series = |pod: &str, values: &str, of: &str| {
@@ -191,7 +191,7 @@ fn the_rules_join_the_series_of_two_pods() {
             "up" => format!("up{{{labels}}}"),
             of => format!(r#"{of}{{{labels},veid="1",vps="tokyo-1"}}"#),
         };
-        // A VPS that is off, for an alert to join it with what is expected.
+        // The VPS is off, so an alert joins this with the expected state.
         let off = of.starts_with("kiwivm_running");
         let values = values.replace("1x", if off { "0x" } else { "1x" });
         json!({"series": of, "values": values})
@@ -223,19 +223,19 @@ fn the_rules_join_the_series_of_two_pods() {
             .arg(tests.path())
             .output();
         let output = output.expect("tests/run installs promtool");
-        let said =
+        let report =
             String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        (output.status.success(), said.into_owned())
+        (output.status.success(), report.into_owned())
     };
-    let (passed, said) = tested(&[("", "1x60")]);
-    assert!(passed, "{said}");
+    let (passed, report) = tested(&[("", "1x60")]);
+    assert!(passed, "{report}");
     let two = [(r#",pod="a""#, "1x20 stale"), (r#",pod="b""#, "_x21 1x40")];
-    let (passed, said) = tested(&two);
-    assert!(passed, "{said}");
+    let (passed, report) = tested(&two);
+    assert!(passed, "{report}");
 }
 
 #[test]
-fn the_dashboards_are_those_of_the_repository() {
+fn the_chart_has_the_dashboards_of_the_repository() {
     let objects = rendered(&set("everything"));
     let mut found = BTreeMap::new();
     for map in objects.all("ConfigMap") {
@@ -245,7 +245,7 @@ fn the_dashboards_are_those_of_the_repository() {
         }
         assert_eq!(metadata["annotations"]["grafana_folder"], "KiwiVM");
         assert_eq!(metadata["namespace"], "monitoring");
-        // kubectl apply keeps the whole object in an annotation of 256 KiB at most; a ConfigMap has 1 MiB.
+        // kubectl apply stores the whole object in an annotation of at most 256 KiB. A ConfigMap may have 1 MiB.
         assert!(map.to_string().len() < 256 << 10);
         for (name, text) in map["data"].as_object().expect("it is a map") {
             found.insert(name.clone(), text.as_str().expect("it is text").to_owned());
@@ -261,7 +261,7 @@ fn the_dashboards_are_those_of_the_repository() {
         found.keys().collect::<Vec<_>>(),
         files.keys().collect::<Vec<_>>()
     );
-    assert!(found == files, "a dashboard is not as its file");
+    assert!(found == files, "a dashboard differs from its file");
 }
 
 fn name(path: &Path) -> &str {
@@ -275,7 +275,7 @@ fn text(path: &Path) -> String {
 }
 
 #[test]
-fn nothing_of_this_is_there_unless_asked_for() {
+fn monitoring_resources_are_disabled_by_default() {
     let objects = rendered(&set("minimal"));
     let kinds: Vec<_> = objects.0.iter().map(|object| &object["kind"]).collect();
     assert_eq!(

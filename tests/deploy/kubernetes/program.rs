@@ -1,4 +1,4 @@
-//! The real program, started as the pod would start it.
+//! The real program, started with the pod's arguments and environment.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -18,7 +18,7 @@ use crate::tools::{PROGRAM, repository, run};
 /// A password file as docs/tls.md has it.
 const WEB_CONFIG: &str = "basic_auth_users:\n  prometheus: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG\n";
 
-/// A folder in the place of the pod's root, with what is mounted in it.
+/// A folder that stands for the pod's root, with the mounted files.
 pub struct Scratch {
     root: TempDir,
     container: Value,
@@ -28,19 +28,19 @@ pub struct Scratch {
 impl Scratch {
     pub fn of(objects: &Objects) -> Self {
         let mut scratch = Self {
-            root: TempDir::new().expect("there is room"),
+            root: TempDir::new().expect("disk is writable"),
             container: objects.container().clone(),
             vps: 0,
         };
         let mounts = scratch.container["volumeMounts"].clone();
         for mount in mounts.as_array().into_iter().flatten() {
-            let folder = scratch.place(mount["mountPath"].as_str().expect("it is text"));
-            fs::create_dir_all(folder).expect("there is room");
+            let folder = scratch.host_path(mount["mountPath"].as_str().expect("it is text"));
+            fs::create_dir_all(folder).expect("disk is writable");
         }
         if find(&mounts, "web").is_some() {
             for argument in texts(&scratch.container["args"]) {
                 if let Some(file) = argument.strip_prefix("--web.config.file=") {
-                    fs::write(scratch.place(file), WEB_CONFIG).expect("there is room");
+                    fs::write(scratch.host_path(file), WEB_CONFIG).expect("disk is writable");
                 }
             }
         }
@@ -55,9 +55,9 @@ impl Scratch {
         let listed = yaml(config);
         let vps = listed["vps"].as_array().expect("it is a list");
         self.vps = vps.len();
-        // A file outside of the Secret is where it would be mounted.
-        let own = config.replace("/mnt/", &self.place("/mnt/"));
-        fs::write(self.place("/etc/kiwivm/config/config.yaml"), own).expect("there is room");
+        // Files outside the Secret are placed at their mount path.
+        let own = config.replace("/mnt/", &self.host_path("/mnt/"));
+        fs::write(self.host_path("/etc/kiwivm/config/config.yaml"), own).expect("disk is writable");
         let secret = objects.all("Secret").next();
         let mode = &named(&objects.pod()["volumes"], "keys")["secret"]["defaultMode"];
         let mode = mode.as_u64().and_then(|mode| u32::try_from(mode).ok());
@@ -72,26 +72,26 @@ impl Scratch {
                 );
             }
             let path = if file.starts_with('/') {
-                self.place(file)
+                self.host_path(file)
             } else {
-                self.place(&format!("/etc/kiwivm/keys/{file}"))
+                self.host_path(&format!("/etc/kiwivm/keys/{file}"))
             };
-            fs::write(&path, "private_replace_me\n").expect("there is room");
+            fs::write(&path, "private_replace_me\n").expect("disk is writable");
             fs::set_permissions(&path, mode.clone()).expect("it is ours");
         }
     }
 
-    /// A path of the pod.
-    fn place(&self, path: &str) -> String {
+    /// Maps a path of the pod into the folder.
+    fn host_path(&self, path: &str) -> String {
         format!("{}{path}", self.root.path().display())
     }
 
-    /// A text with paths of the pod.
-    fn moved(&self, text: &str) -> String {
+    /// Maps the paths in an argument.
+    fn with_host_paths(&self, text: &str) -> String {
         text.replace("=/etc/", &format!("={}/etc/", self.root.path().display()))
     }
 
-    /// The command of the container.
+    /// The container's command.
     fn command(&self) -> Command {
         let mut command = Command::new(PROGRAM);
         command.env_clear();
@@ -104,7 +104,7 @@ impl Scratch {
             command.env(
                 name,
                 if path {
-                    self.place(value)
+                    self.host_path(value)
                 } else {
                     value.to_owned()
                 },
@@ -113,29 +113,29 @@ impl Scratch {
         let arguments = texts(&self.container["args"]);
         let as_pod = |argument: &&str| {
             let argument = argument.replace("$(POD_NAME)", "kiwi-kiwivm-exporter-1");
-            self.moved(&argument)
+            self.with_host_paths(&argument)
         };
         command.args(arguments.iter().map(as_pod));
         command
     }
 
-    /// Has the program judge its arguments and its configuration.
+    /// Runs `--config.check` with the pod's arguments.
     pub fn check(&self) {
         let mut check = self.command();
         check.arg("--config.check");
         let output = check.output().expect("it was built");
-        let told = String::from_utf8_lossy(&output.stdout);
+        let summary = String::from_utf8_lossy(&output.stdout);
         let log = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{check:?}\n{told}{log}");
+        assert!(output.status.success(), "{check:?}\n{summary}{log}");
         let valid = format!("The configuration is valid: {} VPS", self.vps);
-        assert!(told.contains(&valid), "{told}");
-        // Among what it could warn of are key files that everybody can read and variables that it does not know.
+        assert!(summary.contains(&valid), "{summary}");
+        // No warnings, for example about key files with open permissions or unknown variables.
         assert_eq!(log, "", "{check:?}");
     }
 }
 
 #[test]
-fn the_exporter_takes_configuration_arguments_and_environment() {
+fn the_exporter_accepts_configuration_arguments_and_environment() {
     for set in sets() {
         let objects = rendered(&set);
         if find(&objects.pod()["volumes"], "config").is_some() {
@@ -161,17 +161,17 @@ fn the_examples_of_the_documents_work() {
 }
 
 #[test]
-fn numbers_arrive_as_they_were_written() {
+fn numbers_are_not_reformatted() {
     let scratch = Scratch::of(&rendered(&set("everything")));
     let mut plan = scratch.command();
-    let said = run(plan.arg("--config.check"));
-    assert!(said.contains("tokyo-1 (VEID 1234567)"), "{said}");
-    let key = scratch.place("/etc/kiwivm/keys/tokyo.key");
-    assert!(said.contains(&format!("from {key}")), "{said}");
+    let summary = run(plan.arg("--config.check"));
+    assert!(summary.contains("tokyo-1 (VEID 1234567)"), "{summary}");
+    let key = scratch.host_path("/etc/kiwivm/keys/tokyo.key");
+    assert!(summary.contains(&format!("from {key}")), "{summary}");
     assert!(Path::new(&key).exists());
 }
 
-/// A demo as the chart starts it, on loopback.
+/// A demo with the chart's arguments, on loopback.
 struct Demo {
     child: Child,
     address: String,
@@ -206,7 +206,7 @@ impl Demo {
             let listens = line["message"] == "listening";
             listens.then(|| line["address"].as_str().expect("it is text").to_owned())
         });
-        // It must be able to go on writing.
+        // Drain the log, so that the program does not block on it.
         std::thread::spawn(move || log.for_each(drop));
         Self {
             child,
@@ -215,7 +215,7 @@ impl Demo {
         }
     }
 
-    /// The status of a page.
+    /// The HTTP status at a path.
     fn status(&self, path: &str) -> u16 {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         let request = format!(
@@ -223,23 +223,27 @@ impl Demo {
             self.address
         );
         stream.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        let status = answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).expect("it responds");
+        let status = response
             .split(' ')
             .nth(1)
             .and_then(|status| status.parse().ok());
-        status.unwrap_or_else(|| panic!("{answer}"))
+        status.unwrap_or_else(|| panic!("{response}"))
     }
 
-    /// Whether a health check succeeds that was meant for another address.
+    /// Runs a health check against this demo instead of the original address. Returns true if it succeeds.
     fn succeeds(&self, arguments: &[&str]) -> bool {
         let other: Vec<_> = arguments
             .iter()
             .filter(|argument| !argument.starts_with("--web.listen-address="))
             .collect();
         let mut command = Command::new(PROGRAM);
-        command.args(other.iter().map(|argument| self.scratch.moved(argument)));
+        command.args(
+            other
+                .iter()
+                .map(|argument| self.scratch.with_host_paths(argument)),
+        );
         command.arg(format!("--web.listen-address={}", self.address));
         let output = command.output().expect("it was built");
         output.status.success()
@@ -247,7 +251,7 @@ impl Demo {
 }
 
 #[test]
-fn the_demo_answers_the_probes() {
+fn the_demo_passes_the_probes() {
     let objects = rendered(&set("demo"));
     let demo = Demo::start(&objects);
     let container = objects.container();
@@ -258,14 +262,14 @@ fn the_demo_answers_the_probes() {
     };
     assert_eq!(demo.status(path("startupProbe")), 200);
     assert_eq!(demo.status(path("livenessProbe")), 200);
-    // Not at once: when every VPS was tried.
+    // The demo is ready once every VPS was polled.
     assert!([200, 503].contains(&demo.status(path("readinessProbe"))));
     let test = only(&objects.one("Pod")["spec"]["containers"]);
     assert!(demo.succeeds(&texts(&test["args"])));
 }
 
 #[test]
-fn health_checks_pass_a_web_configuration() {
+fn health_checks_work_with_a_web_configuration() {
     let objects = rendered(&set("demo-web"));
     let demo = Demo::start(&objects);
     assert_eq!(demo.status("/-/healthy"), 401);
@@ -278,7 +282,7 @@ fn health_checks_pass_a_web_configuration() {
 }
 
 #[test]
-fn health_checks_and_scrapes_ask_below_the_prefix() {
+fn health_checks_and_scrapes_use_the_prefix() {
     let monitored = "serviceMonitor: {enabled: true}\n";
     for (web, prefix) in [
         (
@@ -321,7 +325,7 @@ fn health_checks_and_scrapes_ask_below_the_prefix() {
 }
 
 #[test]
-fn the_test_pod_asks_the_service() {
+fn the_test_pod_connects_to_the_service() {
     for set in sets() {
         let objects = rendered(&set);
         let test = only(&objects.one("Pod")["spec"]["containers"]);

@@ -1,8 +1,8 @@
-//! What the chart refuses, and what it says then.
+//! Values that the chart rejects, with their error messages.
 
 use super::render::{chart, file, set, template};
 
-/// A set, values on top of it, and a part of what is said to them.
+/// A base set of values, values on top of it, and a part of the error message.
 const REFUSED: &[(&str, &str, &str)] = &[
     (
         "minimal",
@@ -105,26 +105,26 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// What Helm says to values on top of a set that is right.
+/// The error message of Helm for values on top of a valid set.
 fn refusal(base: &str, values: &str) -> String {
     let values = file(values);
     let output = template(&chart(), &[&set(base), values.path()])
         .output()
         .expect("tests/run installs helm");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         !output.status.success(),
-        "{base} with {values:?} was taken\n{said}"
+        "{base} with {values:?} was accepted\n{error}"
     );
-    said
+    error
 }
 
 #[test]
-fn what_can_not_work_is_refused_with_the_reason() {
-    for (base, values, told) in REFUSED {
-        let said = refusal(base, values);
-        assert!(said.contains(told), "{values}: {told}\n{said}");
-        assert!(!said.contains("private_"), "{said}");
+fn invalid_values_are_refused_with_the_reason() {
+    for (base, values, expected) in REFUSED {
+        let error = refusal(base, values);
+        assert!(error.contains(expected), "{values}: {expected}\n{error}");
+        assert!(!error.contains("private_"), "{error}");
     }
 }
 
@@ -132,11 +132,11 @@ fn what_can_not_work_is_refused_with_the_reason() {
 fn a_key_in_the_configuration_is_refused_and_not_shown() {
     for vps in [
         "{name: tokyo-1, veid: 7, api_key: private_canary}",
-        // The text that the schema has in the place of a key.
+        // The text that the schema shows instead of a key.
         "{name: tokyo-1, veid: 7, api_key: 'absent here: keys belong into a Secret, see the values keys and existingSecret'}",
     ] {
-        let said = refusal("minimal", &format!("config: {{vps: [{vps}]}}"));
-        assert!(said.contains("keys belong into a Secret"), "{said}");
-        assert!(!said.contains("private_canary"), "{said}");
+        let error = refusal("minimal", &format!("config: {{vps: [{vps}]}}"));
+        assert!(error.contains("keys belong into a Secret"), "{error}");
+        assert!(!error.contains("private_canary"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Rendering the chart and finding one's way in what comes out.
+//! Helpers to render the chart and to look up objects.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,14 +11,14 @@ use tempfile::NamedTempFile;
 
 use crate::tools::{repository, run, tool};
 
-/// The label that every release here has.
+/// Name of the release.
 pub const RELEASE: &str = "kiwi";
 
 pub fn chart() -> PathBuf {
     repository("deploy/kubernetes/kiwivm-exporter")
 }
 
-/// The files of values that come with the chart: every way to use it.
+/// The values files that come with the chart, one for each use case.
 pub fn sets() -> Vec<PathBuf> {
     let mut sets: Vec<PathBuf> = fs::read_dir(chart().join("ci"))
         .expect("it is a folder")
@@ -39,7 +39,7 @@ pub fn helm(arguments: &[&str]) -> Command {
     helm
 }
 
-/// `helm template` with some files of values, in a namespace called monitoring.
+/// Runs `helm template` with some values files in the namespace `monitoring`.
 pub fn template(chart: &Path, values: &[&Path]) -> Command {
     let mut helm = helm(&["template", RELEASE, "--namespace=monitoring"]);
     helm.arg(chart);
@@ -49,33 +49,33 @@ pub fn template(chart: &Path, values: &[&Path]) -> Command {
     helm
 }
 
-/// What a set of values becomes.
+/// The objects rendered from a set of values.
 pub fn rendered(set: &Path) -> Objects {
     Objects::parse(&run(&mut template(&chart(), &[set])))
 }
 
-/// The same with more values on top.
+/// The same with additional values.
 pub fn rendered_with(set: &Path, more: &str) -> Objects {
     let more = file(more);
     Objects::parse(&run(&mut template(&chart(), &[set, more.path()])))
 }
 
-/// A file with this text.
+/// A temporary file with this text.
 pub fn file(text: &str) -> NamedTempFile {
-    let mut file = NamedTempFile::with_suffix(".yaml").expect("there is room");
-    file.write_all(text.as_bytes()).expect("there is room");
+    let mut file = NamedTempFile::with_suffix(".yaml").expect("disk is writable");
+    file.write_all(text.as_bytes()).expect("disk is writable");
     file
 }
 
 pub fn yaml(text: &str) -> Value {
-    yaml_serde::from_str(text).unwrap_or_else(|error| panic!("it is no YAML: {error}\n{text}"))
+    yaml_serde::from_str(text).unwrap_or_else(|error| panic!("invalid YAML: {error}\n{text}"))
 }
 
 pub fn read_yaml(path: &Path) -> Value {
     yaml(&fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
-/// The YAML that begins with this line in a document.
+/// The YAML block of a document that begins with this line.
 pub fn block(document: &str, first: &str) -> String {
     let text = fs::read_to_string(repository(document)).expect("it can be read");
     let mut blocks = text.split("```yaml\n").skip(1);
@@ -86,7 +86,7 @@ pub fn block(document: &str, first: &str) -> String {
     block.to_owned()
 }
 
-/// Objects for Kubernetes.
+/// Kubernetes objects.
 #[derive(Debug)]
 pub struct Objects(pub Vec<Value>);
 
@@ -112,7 +112,7 @@ impl Objects {
         }
     }
 
-    /// What runs the pods.
+    /// The Deployment or `StatefulSet`.
     pub fn workload(&self) -> &Value {
         let workloads: Vec<_> = self
             .all("Deployment")
@@ -153,7 +153,7 @@ pub fn only(list: &Value) -> &Value {
     }
 }
 
-/// The item of a list with a name.
+/// The item of a list with this name.
 pub fn named<'a>(list: &'a Value, name: &str) -> &'a Value {
     find(list, name).unwrap_or_else(|| panic!("there is no {name}: {list}"))
 }
@@ -162,7 +162,7 @@ pub fn find<'a>(list: &'a Value, name: &str) -> Option<&'a Value> {
     list.as_array()?.iter().find(|item| item["name"] == name)
 }
 
-/// A list of texts.
+/// The strings of a list.
 pub fn texts(list: &Value) -> Vec<&str> {
     let items = list.as_array().map_or(&[][..], Vec::as_slice);
     items

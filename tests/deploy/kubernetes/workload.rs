@@ -1,4 +1,4 @@
-//! Pods and what runs them.
+//! The pods and their workload.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::render::{
     Objects, RELEASE, find, named, only, rendered, rendered_with, set, sets, texts, yaml,
 };
 
-/// The fields of the restricted Pod Security Standard, one by one.
+/// Checks the fields of the restricted Pod Security Standard.
 fn assert_restricted(pod: &Value, name: &str) {
     for field in ["hostNetwork", "hostPID", "hostIPC"] {
         assert_ne!(pod[field], true, "{name}: {field}");
@@ -47,13 +47,13 @@ fn assert_restricted(pod: &Value, name: &str) {
             "{name}: {volume}"
         );
     }
-    // Not of the standard, but nothing here needs them.
+    // The standard does not require these, but nothing here needs them.
     assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
     assert_eq!(pod["enableServiceLinks"], false, "{name}");
 }
 
 #[test]
-fn pods_keep_to_the_restricted_standard() {
+fn pods_comply_with_the_restricted_standard() {
     for set in sets() {
         let name = set.display().to_string();
         let objects = rendered(&set);
@@ -67,7 +67,7 @@ fn pods_keep_to_the_restricted_standard() {
 }
 
 #[test]
-fn volumes_and_mounts_belong_together() {
+fn volumes_and_mounts_match() {
     for set in sets() {
         let objects = rendered(&set);
         let claims = objects.workload()["spec"]["volumeClaimTemplates"]
@@ -98,7 +98,7 @@ fn volumes_and_mounts_belong_together() {
 }
 
 #[test]
-fn one_exporter_is_a_deployment_that_never_runs_twice() {
+fn one_exporter_is_a_deployment_with_strategy_recreate() {
     let objects = rendered(&set("minimal"));
     let spec = &objects.one("Deployment")["spec"];
     assert_eq!(spec["replicas"], 1);
@@ -117,7 +117,7 @@ fn one_exporter_is_a_deployment_that_never_runs_twice() {
 }
 
 #[test]
-fn shards_are_a_stateful_set_whose_pods_know_their_number() {
+fn shards_are_a_stateful_set_with_numbered_pods() {
     let objects = rendered(&set("shards"));
     let spec = &objects.one("StatefulSet")["spec"];
     assert_eq!(spec["replicas"], 3);
@@ -140,7 +140,7 @@ fn shards_are_a_stateful_set_whose_pods_know_their_number() {
     assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "100Mi");
     assert!(find(&objects.pod()["volumes"], "state").is_none());
 
-    // A Service can not become headless, so it must be another one.
+    // A Service cannot become headless, so it needs another name.
     let one = rendered_with(&set("shards"), "shards: 1");
     assert_ne!(
         one.one("Service")["metadata"]["name"],
@@ -185,7 +185,7 @@ fn a_new_configuration_restarts_the_exporter_and_a_new_key_does_not() {
 }
 
 #[test]
-fn keys_are_in_a_secret_and_nowhere_else() {
+fn keys_are_only_in_a_secret() {
     for set in sets() {
         let objects = rendered(&set);
         for object in &objects.0 {
@@ -230,12 +230,12 @@ fn every_vps_has_a_key_file_in_the_configuration() {
         .map(|vps| vps["api_key_file"].as_str().expect("it is text"))
         .collect();
     assert_eq!(files, ["1234567.key", "tokyo_backup", "/mnt/vault/key"]);
-    // null takes the default away.
+    // null removes the default.
     assert!(config.get("state_file").is_none());
 }
 
 #[test]
-fn keys_may_all_be_elsewhere() {
+fn keys_may_all_be_outside_the_secret() {
     let vps = "config: {vps: [{name: a, veid: 7, api_key_file: /mnt/vault/key}]}";
     let objects = rendered_with(&set("minimal"), &format!("keys: null\n{vps}"));
     assert_eq!(objects.all("Secret").count(), 0);
@@ -255,7 +255,7 @@ fn users_and_groups_can_be_left_to_the_cluster() {
 }
 
 #[test]
-fn probes_ask_over_http_or_by_the_program() {
+fn probes_use_http_or_the_program() {
     let probe = |objects: &Objects, which: &str| objects.container()[which].clone();
     let plain = rendered(&set("minimal"));
     let web = rendered(&set("web"));
@@ -286,7 +286,7 @@ fn probes_ask_over_http_or_by_the_program() {
 }
 
 #[test]
-fn services_and_policies_select_the_exporter_and_not_its_test() {
+fn services_and_policies_select_the_exporter_but_not_its_test_pod() {
     let selects = |selector: &Value, pod: &Value| {
         let wanted = selector.as_object().expect("it is a map");
         assert!(!wanted.is_empty());
@@ -311,7 +311,7 @@ fn services_and_policies_select_the_exporter_and_not_its_test() {
 }
 
 #[test]
-fn the_network_policy_lets_out_what_is_needed() {
+fn the_network_policy_allows_the_needed_egress() {
     let egress = |objects: &Objects| objects.one("NetworkPolicy")["spec"]["egress"].clone();
     let on = "networkPolicy: {enabled: true}";
     let dns = json!({"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]});
@@ -344,7 +344,7 @@ fn the_network_policy_lets_out_what_is_needed() {
 }
 
 #[test]
-fn what_users_add_is_there() {
+fn user_additions_are_rendered() {
     let objects = rendered(&set("everything"));
     let pod = objects.pod();
     assert_eq!(pod["priorityClassName"], "low");

@@ -1,11 +1,11 @@
-//! Behind a reverse proxy: `--web.external-url` and `--web.route-prefix`.
+//! Reverse proxy support: `--web.external-url` and `--web.route-prefix`.
 
 use reqwest::{Client, Method, redirect};
 
-use crate::exporter::{Exporter, http, run_answered};
+use crate::exporter::{Exporter, http, run_without_blocking};
 
-/// Does not follow redirects.
-fn still() -> Client {
+/// A client that does not follow redirects.
+fn no_redirects() -> Client {
     let _ = http();
     Client::builder()
         .no_proxy()
@@ -18,7 +18,7 @@ fn start(flags: &[&str]) -> Exporter {
     Exporter::start(&[&["--demo", "--web.enable-lifecycle"], flags].concat())
 }
 
-/// The links of a page that stay on its host.
+/// The links of a page to its own host.
 fn links(page: &str) -> Vec<&str> {
     let all = page.split("href=\"").skip(1);
     all.filter_map(|rest| rest.split('"').next())
@@ -34,7 +34,7 @@ async fn routes_links_and_redirects_honour_the_prefix() {
         (&[external], "/kiwivm", "/kiwivm"),
         (&["--web.external-url=/kiwivm"], "/kiwivm", "/kiwivm"),
         (&["--web.route-prefix=a/b"], "/a/b", "/a/b"),
-        // A proxy that strips its prefix.
+        // The proxy strips its prefix.
         (&[external, "--web.route-prefix=/"], "", "/kiwivm"),
         (
             &[external, "--web.route-prefix=/inner"],
@@ -44,7 +44,7 @@ async fn routes_links_and_redirects_honour_the_prefix() {
         (&["--web.external-url=https://example.com"], "", ""),
     ] {
         let exporter = start(flags);
-        let client = still();
+        let client = no_redirects();
         let get = async |path: &str| {
             let url = format!("{}{path}", exporter.url);
             client.get(url).send().await.expect("it responds")
@@ -94,7 +94,7 @@ async fn routes_links_and_redirects_honour_the_prefix() {
 }
 
 #[tokio::test]
-async fn healthcheck_asks_below_the_prefix() {
+async fn healthcheck_uses_the_route_prefix() {
     let flags = ["--web.external-url=https://example.com/kiwivm"];
     let exporter = start(&flags);
     let address = exporter.url.trim_start_matches("http://");
@@ -105,14 +105,14 @@ async fn healthcheck_asks_below_the_prefix() {
         (&[], 1),
         (&["--web.route-prefix=/other"], 1),
     ] {
-        let output = run_answered(&[&["healthcheck", &listen], flags].concat()).await;
+        let output = run_without_blocking(&[&["healthcheck", &listen], flags].concat()).await;
         assert_eq!(output.status.code(), Some(code), "{flags:?} {output:?}");
     }
 }
 
-/// An older browser behind a proxy that sets its own Host.
+/// Covers browsers that send only Origin, behind a proxy that sets its own Host.
 #[tokio::test]
-async fn a_page_of_the_external_url_is_of_the_same_site() {
+async fn the_external_url_counts_as_same_origin() {
     let exporter = start(&["--web.external-url=https://example.com:8443/kiwivm"]);
     for (origin, status) in [
         ("https://example.com:8443", 200),

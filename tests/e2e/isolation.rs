@@ -1,15 +1,17 @@
-//! What fails delays nothing else: neither another VPS, nor another call, nor the time after an outage.
+//! A failure delays nothing else: no other VPS, no other call, and no poll after an outage.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::account::{Account, Arrival, LIVE, READING, SERVICE, Terms, USAGE, reading, summary};
+use crate::account::{
+    Account, Arrival, Behaviour, LIVE, READING, SERVICE, USAGE, reading, summary,
+};
 use crate::account_run::{
-    FIRST_LIVE, Fault, Run, SLACK, all_well, backs_off, check, faulty, longest_silence,
+    FIRST_LIVE, Fault, Run, SLACK, assert_all_ok, backs_off, check, faulty, longest_silence,
 };
 use crate::mock::{Reply, sample};
 
-/// Fifteen seconds are ten minutes, in which every VPS gets live or service info.
+/// Ten minutes take 15 seconds. Every VPS must get live or service info within them.
 const TIME_SCALE: f64 = 40.0;
 const TEN_MINUTES: u64 = 600;
 
@@ -18,7 +20,7 @@ fn first_vps(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Fault {
 }
 
 #[test]
-fn a_vps_that_fails_does_not_delay_another() {
+fn a_failing_vps_does_not_delay_others() {
     let nothing: Fault = Box::new(|_| None);
     let all_but_one: Fault =
         Box::new(|arrival| (arrival.veid != 2).then_some(Reply::Status(500, "")));
@@ -38,8 +40,8 @@ fn a_vps_that_fails_does_not_delay_another() {
     .into_iter()
     .map(|(what, vps, fault)| Run::start(what, vps, faulty(TIME_SCALE, fault)))
     .collect();
-    all_well(runs.iter().map(|run| {
-        // Half the points are enough for live data of five VPSes every two minutes, but not of twenty.
+    assert_all_ok(runs.iter().map(|run| {
+        // Half the points cover live data every two minutes for five VPSes, but not for twenty.
         let times = if run.account.vps > 5 { 2 } else { 3 };
         let others = 2..=run.account.vps;
         run.state(&others, times, run.scaled(TEN_MINUTES) + SLACK)
@@ -47,7 +49,7 @@ fn a_vps_that_fails_does_not_delay_another() {
 }
 
 #[test]
-fn a_vps_whose_readings_begin_to_fail_does_not_delay_another() {
+fn a_vps_with_failing_readings_does_not_delay_others() {
     let since = Duration::from_secs(22).div_f64(TIME_SCALE);
     let runs: Vec<_> = [
         ("HTTP 500", Reply::Status(500, "")),
@@ -63,8 +65,8 @@ fn a_vps_whose_readings_begin_to_fail_does_not_delay_another() {
         Run::start(what, 5, faulty(TIME_SCALE, fault))
     })
     .collect();
-    all_well(runs.iter().map(|run| {
-        // A VPS has one call in flight at most: a reading that hangs holds up its own live data.
+    assert_all_ok(runs.iter().map(|run| {
+        // A VPS has at most one call in flight, so a hanging reading delays its own live data.
         let others = 2..=run.account.vps;
         run.state(&others, 3, run.scaled(TEN_MINUTES) + SLACK)?;
         let made = run.account.made();
@@ -80,27 +82,27 @@ fn a_vps_whose_readings_begin_to_fail_does_not_delay_another() {
 }
 
 #[test]
-fn slow_usage_data_hold_up_no_other_call() {
+fn slow_usage_calls_do_not_delay_other_calls() {
     let time_scale = 20.0;
     let slow = |arrival: &Arrival| match arrival.call.as_str() {
         USAGE => Duration::from_secs(120).div_f64(20.0),
         _ => Duration::from_millis(20),
     };
-    let terms = Terms {
+    let behaviour = Behaviour {
         time_scale,
         latency: Box::new(slow),
-        ..Terms::default()
+        ..Behaviour::default()
     };
-    let run = Run::start("usage", 5, terms);
+    let run = Run::start("usage", 5, behaviour);
     let deadline = run.started + FIRST_LIVE + SLACK;
     let usage = run.account.wait_for("usage data twice", deadline, |made| {
         let usage = made.iter().filter(|made| made.call == USAGE);
         usage.filter(|made| made.succeeded.is_some()).count() >= 2
     });
-    all_well([run.named(usage)]);
+    assert_all_ok([run.named(usage)]);
     let made = run.account.made();
     let longest = longest_silence(&made, run.started);
-    // Live data of five VPSes every two minutes are a call every 24 s, and less often until prices are known.
+    // Five VPSes every two minutes are one call every 24 s, and fewer until prices are known.
     assert!(
         longest <= run.scaled(70) + SLACK / 4,
         "{longest:?} without a call; {}",
@@ -109,7 +111,7 @@ fn slow_usage_data_hold_up_no_other_call() {
 }
 
 #[tokio::test]
-async fn an_api_that_was_unreachable_at_the_start_is_polled_within_seconds() {
+async fn an_api_unreachable_at_startup_is_polled_within_seconds() {
     let mut run = Run::before("refused", Account::closed(3), 1.0);
     let refused = run.exporter.wait_for("a call fails", |page| {
         let refused = [("reason", "connect")];
@@ -118,16 +120,16 @@ async fn an_api_that_was_unreachable_at_the_start_is_polled_within_seconds() {
     });
     refused.await;
     let reached = Instant::now();
-    run.account.listen(Terms::default(), HashMap::new());
+    run.account.listen(Behaviour::default(), HashMap::new());
     let deadline = reached + FIRST_LIVE + SLACK;
     let state = run.account.wait_for_state(&run.all(), 1, deadline);
-    all_well([run.named(state)]);
+    assert_all_ok([run.named(state)]);
 }
 
 #[test]
-fn an_api_that_drops_connections_is_tried_again_with_backoff() {
+fn dropped_connections_are_retried_with_backoff() {
     let run = Run::start("dropped", 3, faulty(1.0, Box::new(|_| Some(Reply::Drop))));
-    // Waits of a few seconds that double bring a call after this; a wait for the next interval does not.
+    // With a doubling backoff of a few seconds there is a call after this, but not if it waits for the next interval.
     let later = run.started + Duration::from_secs(5);
     let deadline = run.started + FIRST_LIVE + SLACK;
     let again = run.account.wait_for("a later call", deadline, |made| {
@@ -135,8 +137,8 @@ fn an_api_that_drops_connections_is_tried_again_with_backoff() {
         made.iter()
             .any(|made| state(&made.call) && made.at >= later)
     });
-    all_well([run.named(again)]);
+    assert_all_ok([run.named(again)]);
     let made = run.account.made();
-    // A storm would be thousands, because each call fails at once. A round of three VPSes is 24 at most.
+    // Without backoff there would be thousands, because each call fails at once. A round of three VPSes is 24 at most.
     assert!(made.len() <= 4 * 24, "no backoff; {}", summary(&made));
 }

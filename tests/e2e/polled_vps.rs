@@ -1,4 +1,4 @@
-//! The exporter before one VPS, named "one", whose time runs so fast that everything is polled several times a second.
+//! An exporter for one simulated VPS named "one", with a clock fast enough to poll everything several times a second.
 
 use tempfile::TempDir;
 
@@ -6,70 +6,70 @@ use crate::exporter::{Exporter, config};
 use crate::owner::Owner;
 use crate::page::Page;
 
-/// A configuration for one VPS. Values outlast a machine that is busy for a while.
+/// A configuration for one VPS. Values stay fresh for long, in case the machine is slow.
 pub fn yaml(endpoint: &str, veid: u64, more: &str) -> String {
     format!(
         "api: {{endpoint: \"{endpoint}\"}}\nbudget: {{share: 1, scope: vps, download: 1000GiB}}\nstaleness: 1000\n{more}\nvps: [{{name: one, veid: {veid}, api_key: private_test}}]\n"
     )
 }
 
-/// An exporter, and the owner of what it watches.
-pub struct Watched {
+/// An exporter and the owner of its VPS.
+pub struct PolledVps {
     pub owner: Owner,
     pub exporter: Exporter,
     arguments: [String; 2],
     _folder: TempDir,
 }
 
-impl Watched {
-    /// Both begin at the same time, and time runs for both `time_scale` times as fast.
+impl PolledVps {
+    /// Starts a simulator and an exporter, both `time_scale` times as fast as the clock.
     pub async fn start(veid: u64, time_scale: u32, more: &str) -> Self {
         Self::of(owner(veid, time_scale, &[]).await, time_scale, more)
     }
 
-    /// An exporter that begins now.
+    /// Starts an exporter for the owner's VPS.
     pub fn of(owner: Owner, time_scale: u32, more: &str) -> Self {
         let endpoint = format!("{}/v1", owner.simulator.url);
         let (folder, flag) = config(&yaml(&endpoint, owner.veid, more));
         let arguments = [format!("--simulator.time-scale={time_scale}"), flag];
         Self {
-            exporter: begin(&arguments),
+            exporter: start_exporter(&arguments),
             owner,
             arguments,
             _folder: folder,
         }
     }
 
-    /// Starts the exporter again, as it was configured before.
-    pub fn start_again(&mut self) {
-        self.exporter = begin(&self.arguments);
+    /// Starts the exporter again with the same configuration.
+    pub fn restart(&mut self) {
+        self.exporter = start_exporter(&self.arguments);
     }
 
     pub async fn wait_for(&self, what: &str, is: impl Fn(&Page) -> bool) -> Page {
         self.exporter.wait_for(what, is).await
     }
 
-    /// Halts the story of the account, or lets it go on.
+    /// Halts or resumes the account.
     pub async fn halt(&self, halt: bool) {
         self.owner.control("halt", halt.to_string()).await;
     }
 
-    /// Sets what goes wrong from now on, as JSON.
+    /// Sets the simulator's faults, as JSON.
     pub async fn faults(&self, faults: &str) {
         self.owner.control("faults", faults.to_owned()).await;
     }
 
-    /// Waits until a call was answered so many times more.
-    pub async fn polled(&self, call: &str, times: f64) -> Page {
-        let wanted = answered(&self.exporter.scrape().await, call) + times;
-        self.wait_for(&format!("{call} is answered"), |page| {
-            answered(page, call) >= wanted
+    /// Waits for so many more successful polls.
+    pub async fn wait_for_polls(&self, call: &str, times: f64) -> Page {
+        let wanted = successes(&self.exporter.scrape().await, call) + times;
+        self.wait_for(&format!("{call} succeeds"), |page| {
+            successes(page, call) >= wanted
         })
         .await
     }
 }
 
-/// The owner of a VPS whose time runs `time_scale` times as fast. Points are not the subject, so there are plenty.
+/// The owner of a VPS whose account runs `time_scale` times as fast, with plenty of points.
 pub async fn owner(veid: u64, time_scale: u32, more: &[&str]) -> Owner {
     let time_scale = format!("--time-scale={time_scale}");
     let mut arguments = vec![time_scale.as_str(), "--points.sizes=1000000,100000000"];
@@ -77,12 +77,12 @@ pub async fn owner(veid: u64, time_scale: u32, more: &[&str]) -> Owner {
     Owner::of(veid, &arguments).await
 }
 
-fn begin(arguments: &[String; 2]) -> Exporter {
+fn start_exporter(arguments: &[String; 2]) -> Exporter {
     Exporter::start(&arguments.each_ref().map(String::as_str))
 }
 
-/// How often a call was answered.
-pub fn answered(page: &Page, call: &str) -> f64 {
+/// The number of successful polls.
+pub fn successes(page: &Page, call: &str) -> f64 {
     let labels = [("call", call), ("outcome", "success")];
     page.one("kiwivm_polls_total", &labels).unwrap_or_default()
 }

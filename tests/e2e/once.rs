@@ -1,4 +1,4 @@
-//! `once` makes each call at most once, ends in seconds, and says what it left out.
+//! `once` makes each call at most once, ends within seconds, and reports the calls that it left out.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::account::{
-    Account, LIVE, Made, READING, SERVICE, Scope, Terms, USAGE, name, reading, states, summary,
+    Account, Behaviour, LIVE, READING, RecordedCall, SERVICE, Scope, USAGE, name, reading,
+    state_times, summary,
 };
 use crate::exporter::{PROGRAM, config};
 use crate::mock::{Reply, sample};
 use crate::page::Page;
 
-/// It ends in seconds: these, on a busy machine.
+/// Deadline for the exit on a slow machine.
 const SECONDS: Duration = Duration::from_secs(20);
-/// What it makes for each VPS. A reading is made where it helps, service info where live info fails.
+/// Calls for each VPS. Readings and service info are only polled if needed.
 const CALLS: [&str; 6] = [
     LIVE,
     USAGE,
@@ -26,7 +27,7 @@ const CALLS: [&str; 6] = [
     "getPolicyViolations",
 ];
 
-/// Ends with the test.
+/// A child process, killed on drop.
 struct Process(Child);
 
 impl Drop for Process {
@@ -36,7 +37,7 @@ impl Drop for Process {
     }
 }
 
-/// The command while it runs.
+/// The running command.
 struct Once {
     account: Account,
     process: Process,
@@ -44,7 +45,7 @@ struct Once {
     folder: TempDir,
 }
 
-/// The command when it has ended.
+/// The finished command.
 struct Ended {
     account: Account,
     code: Option<i32>,
@@ -73,7 +74,7 @@ impl Once {
         }
     }
 
-    /// Waits for the end; `Err` when it does not come in time.
+    /// Waits for the exit. Returns `Err` after the deadline.
     async fn end(mut self) -> Result<Ended, String> {
         let mut tick = tokio::time::interval(Duration::from_millis(50));
         let code = loop {
@@ -121,8 +122,8 @@ impl Ended {
             .find(|line| line.contains(&name) && line.contains(call))
     }
 
-    /// Everything that holds however many points there are.
-    fn keeps_its_promises(&self) -> Result<(), String> {
+    /// Checks the properties that hold for any number of points.
+    fn check_invariants(&self) -> Result<(), String> {
         let made = self.account.made();
         let what = format!(
             "{} VPSes, exit code {:?}, {}",
@@ -134,14 +135,14 @@ impl Ended {
         if distinct.len() != made.len() {
             return Err(format!("{what}: calls are made more than once"));
         }
-        let silent = self.left_out().into_iter().find(|(veid, call)| {
+        let unreported = self.left_out().into_iter().find(|(veid, call)| {
             let line = self.line(*veid, call);
-            // The reason is that points are short: nothing else goes wrong in these tests.
+            // These tests have no other reason to leave out a call.
             !line.is_some_and(|line| line.contains("points"))
         });
-        if let Some((veid, call)) = silent {
+        if let Some((veid, call)) = unreported {
             return Err(format!(
-                "{what}: {call} of VPS {veid} is left out without a word:\n{}",
+                "{what}: {call} of VPS {veid} is left out silently:\n{}",
                 self.stderr
             ));
         }
@@ -153,20 +154,20 @@ impl Ended {
         }
         let complete = (1..=self.account.vps).all(|veid| has_state(&made, veid));
         if self.code != Some(i32::from(!complete)) {
-            return Err(format!("{what}: data of all VPSes are there: {complete}"));
+            return Err(format!("{what}: has data of all VPSes: {complete}"));
         }
         Ok(())
     }
 }
 
-fn has_state(made: &[Made], veid: u64) -> bool {
-    states(made, veid).next().is_some()
+fn has_state(made: &[RecordedCall], veid: u64) -> bool {
+    state_times(made, veid).next().is_some()
 }
 
 #[tokio::test]
-async fn it_ends_in_seconds_for_any_number_of_vpses() {
+async fn once_ends_within_seconds_for_any_number_of_vpses() {
     let running: Vec<_> = [1, 5, 10, 16, 45, 100]
-        .map(|vps| Once::start(Account::open(vps, Terms::default()), ""))
+        .map(|vps| Once::start(Account::open(vps, Behaviour::default()), ""))
         .into();
     let mut failures = Vec::new();
     for once in running {
@@ -174,12 +175,12 @@ async fn it_ends_in_seconds_for_any_number_of_vpses() {
         match once.end().await {
             Err(error) => failures.push(error),
             Ok(ended) => {
-                failures.extend(ended.keeps_its_promises().err());
+                failures.extend(ended.check_invariants().err());
                 let left_out = ended.left_out();
                 if vps <= 10 && !left_out.is_empty() {
                     failures.push(format!("{vps} VPSes: there are points for {left_out:?}"));
                 }
-                // 1000 points are enough for the live data of 45 VPSes even if a live call costs 5 of them.
+                // 1000 points cover the live data of 45 VPSes even at 5 points a call.
                 let known = (1..=vps).filter(|veid| has_state(&ended.account.made(), *veid));
                 let known = known.count() as u64;
                 if known < vps.min(45) {
@@ -192,20 +193,20 @@ async fn it_ends_in_seconds_for_any_number_of_vpses() {
 }
 
 #[tokio::test]
-async fn a_vps_without_points_keeps_no_other_from_being_polled() {
+async fn a_vps_without_points_does_not_block_others() {
     let running = ["", "budget: {scope: vps}"].map(|more| {
         let mut account = Account::closed(4);
-        let terms = Terms {
+        let behaviour = Behaviour {
             scope: Scope::Vps,
-            ..Terms::default()
+            ..Behaviour::default()
         };
-        account.listen(terms, HashMap::from([(1, 998)]));
+        account.listen(behaviour, HashMap::from([(1, 998)]));
         (more, Once::start(account, more))
     });
     for (more, once) in running {
         let ended = once.end().await.unwrap_or_else(|error| panic!("{error}"));
         ended
-            .keeps_its_promises()
+            .check_invariants()
             .unwrap_or_else(|error| panic!("{more:?}: {error}"));
         let left_out = ended.left_out();
         assert!(
@@ -217,7 +218,7 @@ async fn a_vps_without_points_keeps_no_other_from_being_polled() {
 }
 
 #[tokio::test]
-async fn a_vps_without_data_is_an_error_and_the_data_of_others_are_printed() {
+async fn once_prints_other_data_and_fails_if_a_vps_has_none() {
     let running: Vec<_> = [
         (Reply::Status(500, ""), "500"),
         (sample("error_auth.json"), "700005"),
@@ -226,11 +227,11 @@ async fn a_vps_without_data_is_an_error_and_the_data_of_others_are_printed() {
     ]
     .into_iter()
     .map(|(reply, reason)| {
-        let terms = Terms {
+        let behaviour = Behaviour {
             reply: Box::new(move |arrival| (arrival.veid == 1).then(|| reply.clone())),
-            ..Terms::default()
+            ..Behaviour::default()
         };
-        (Once::start(Account::open(3, terms), ""), reason)
+        (Once::start(Account::open(3, behaviour), ""), reason)
     })
     .collect();
     for (once, reason) in running {
@@ -253,7 +254,7 @@ async fn a_vps_without_data_is_an_error_and_the_data_of_others_are_printed() {
 }
 
 #[tokio::test]
-async fn readings_that_fail_cost_no_data() {
+async fn failing_readings_lose_no_data() {
     let running: Vec<_> = [
         Reply::Status(500, ""),
         Reply::Body("{\"error\":0}".to_owned()),
@@ -262,11 +263,11 @@ async fn readings_that_fail_cost_no_data() {
     .into_iter()
     .map(|reply| {
         let what = format!("{reply:?}");
-        let terms = Terms {
+        let behaviour = Behaviour {
             reply: Box::new(move |arrival| (arrival.call == READING).then(|| reply.clone())),
-            ..Terms::default()
+            ..Behaviour::default()
         };
-        (Once::start(Account::open(3, terms), ""), what)
+        (Once::start(Account::open(3, behaviour), ""), what)
     })
     .collect();
     for (once, what) in running {
@@ -275,7 +276,7 @@ async fn readings_that_fail_cost_no_data() {
             .await
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         ended
-            .keeps_its_promises()
+            .check_invariants()
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(ended.left_out(), [], "{what}");
         assert_eq!(ended.code, Some(0), "{what}: {}", ended.stderr);

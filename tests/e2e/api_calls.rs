@@ -1,16 +1,16 @@
-//! What is asked of the API: what is collected and nothing else, and never a call that changes anything.
+//! Requests sent to the API: one for each collected call, no other, and never one that changes anything.
 
 use std::collections::BTreeSet;
 
 use kiwivm_exporter::kiwivm::Call;
 use serde_json::Value;
 
-use crate::exporter::{Exporter, config, get, run_answered};
+use crate::exporter::{Exporter, config, get, run_without_blocking};
 use crate::mock::{Mock, Reply};
 use crate::page::Page;
-use crate::watched::{Watched, answered, owner, yaml};
+use crate::polled_vps::{PolledVps, owner, successes, yaml};
 
-/// The read calls of the API that the exporter has a use for.
+/// The read calls of the API that the exporter uses.
 const READS: [&str; 10] = [
     "backup/list",
     "getAuditLog",
@@ -24,7 +24,7 @@ const READS: [&str; 10] = [
     "snapshot/list",
 ];
 
-/// Every call of the API that changes something, or runs something in the guest.
+/// Every call of the API that changes something or runs something in the guest.
 const CHANGES: [&str; 30] = [
     "start",
     "stop",
@@ -55,12 +55,12 @@ const CHANGES: [&str; 30] = [
     "privateIp/assign",
     "privateIp/delete",
     "kiwivm/setNotificationPreferences",
-    // Needs no parameter and holds the VPS, so that the simulator would say no more about the others.
+    // Last, because it succeeds without a parameter and locks the VPS, which would fail the other calls.
     "snapshot/create",
 ];
 
 #[tokio::test]
-async fn the_table_of_calls_has_all_reads_of_use_and_nothing_that_changes_anything() {
+async fn the_table_of_calls_has_only_read_calls() {
     let names: BTreeSet<&str> = Call::ALL.iter().map(|call| call.name()).collect();
     assert_eq!(names, BTreeSet::from(READS));
     let owner = owner(1_000_001, 1, &[]).await;
@@ -68,7 +68,7 @@ async fn the_table_of_calls_has_all_reads_of_use_and_nothing_that_changes_anythi
     let truth = async || {
         let mut truth = owner.truth().await;
         let members = truth.as_object_mut().expect("it is an object");
-        // These are of the wall clock, which does not halt, and of the calls themselves.
+        // These follow the wall clock, which is not halted, and the calls themselves.
         members.retain(|name, _| !["usage_rows", "points"].contains(&name.as_str()));
         truth
     };
@@ -79,10 +79,10 @@ async fn the_table_of_calls_has_all_reads_of_use_and_nothing_that_changes_anythi
     assert_eq!(truth().await, before);
     for change in CHANGES {
         assert!(!names.contains(change), "{change}");
-        // What the simulator does not know it would refuse in no such words.
-        let answer = owner.call(change, "").await;
-        assert!(answer["error"].is_number(), "{change}: {answer}");
-        assert_ne!(answer["error"], 788_888, "{change}");
+        // The simulator knows each of these calls: an unknown call gets another response.
+        let response = owner.call(change, "").await;
+        assert!(response["error"].is_number(), "{change}: {response}");
+        assert_ne!(response["error"], 788_888, "{change}");
     }
 }
 
@@ -104,24 +104,24 @@ async fn every_request_is_a_post_of_a_read_call() {
     let all = |page: &Page| {
         READS
             .iter()
-            .all(|call| *call == "getServiceInfo" || answered(page, call) >= 1.0)
+            .all(|call| *call == "getServiceInfo" || successes(page, call) >= 1.0)
     };
-    exporter.wait_for("everything is asked for", all).await;
+    exporter.wait_for("every call is made", all).await;
     let without_service: Vec<_> = READS
         .into_iter()
         .filter(|call| *call != "getServiceInfo")
         .collect();
     assert_eq!(requested(), lines(&without_service));
-    // Service info is asked for when the live call does not tell it.
+    // Service info is only requested if the live call fails.
     mock.reply(1, "getLiveServiceInfo", Reply::Status(502, ""));
     exporter
-        .wait_for("service info stands in", |page| {
-            answered(page, "getServiceInfo") >= 1.0
+        .wait_for("service info is requested", |page| {
+            successes(page, "getServiceInfo") >= 1.0
         })
         .await;
     assert_eq!(requested(), lines(&READS));
 
-    // Whoever answers may point anywhere.
+    // A redirect may point anywhere.
     mock.reply_to_everything(1, Reply::Status(307, "/v1/stop"));
     let redirected = |page: &Page| {
         let refused = [("reason", "http_status")];
@@ -130,7 +130,7 @@ async fn every_request_is_a_post_of_a_read_call() {
     exporter
         .wait_for("everything is redirected", redirected)
         .await;
-    mock.well(1);
+    mock.recover(1);
     drop(exporter);
     for command in [
         &["once"][..],
@@ -139,13 +139,13 @@ async fn every_request_is_a_post_of_a_read_call() {
         &["plan"],
         &["--config.check"],
     ] {
-        let output = run_answered(&[command, &[flag.as_str()]].concat()).await;
+        let output = run_without_blocking(&[command, &[flag.as_str()]].concat()).await;
         assert!(output.status.success(), "{command:?}: {output:?}");
     }
     assert_eq!(requested(), lines(&READS));
 }
 
-/// What a switch of `collect` brings: calls and metrics.
+/// Calls and metrics that a switch of `collect` enables.
 type Brings = (&'static [&'static str], &'static [&'static str]);
 
 const SWITCHES: [(&str, Brings); 5] = [
@@ -155,7 +155,7 @@ const SWITCHES: [(&str, Brings); 5] = [
         "policy",
         (
             &["getPolicyViolations", "getSuspensionDetails"],
-            // Whether a case is open at all is told by service info, and the number of suspensions too.
+            // Service info reports open cases and the number of suspensions even without these calls.
             &["kiwivm_policy_violations", "kiwivm_suspension_cases"],
         ),
     ),
@@ -167,24 +167,24 @@ const SWITCHES: [(&str, Brings); 5] = [
 ];
 
 #[tokio::test]
-async fn what_is_not_collected_is_not_asked_for_and_has_no_series() {
+async fn disabled_collectors_make_no_calls_and_have_no_series() {
     let intervals = "intervals: {live: 90s, usage: 90s, points: 90s, inventory: 90s}\n";
     let inventory = Call::INVENTORY.map(Call::name);
     for switched_on in [None, Some("snapshots"), Some("policy"), Some("audit")] {
         let switches = SWITCHES.map(|(name, _)| format!("{name}: {}", Some(name) == switched_on));
         let collect = format!("collect: {{{}}}\n", switches.join(", "));
-        let watched = Watched::start(1_000_001, 300, &format!("{intervals}{collect}")).await;
+        let watched = PolledVps::start(1_000_001, 300, &format!("{intervals}{collect}")).await;
         let wanted = SWITCHES
             .iter()
             .filter(|(name, _)| Some(*name) == switched_on)
             .flat_map(|(_, (calls, _))| *calls);
-        // Usage is asked for as often as inventory.
+        // Usage is polled as often as inventory.
         for call in wanted.clone() {
             watched
-                .wait_for(call, |page| answered(page, call) >= 1.0)
+                .wait_for(call, |page| successes(page, call) >= 1.0)
                 .await;
         }
-        let page = watched.polled("getRawUsageStats", 3.0).await;
+        let page = watched.wait_for_polls("getRawUsageStats", 3.0).await;
         let calls = get(&format!("{}/_simulator/calls", watched.owner.simulator.url)).await;
         let calls: Value = serde_json::from_str(&calls).expect("it is JSON");
         let mut made: Vec<&str> = calls

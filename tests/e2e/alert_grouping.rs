@@ -1,8 +1,8 @@
-//! How many notifications an incident is, asked of an Alertmanager with the example's routes. They only wait less.
+//! Number of notifications per incident, in an Alertmanager with the example's routes and short waits.
 
 use serde_json::{Value, json};
 
-use crate::alertmanager::{Alertmanager, hasty_example};
+use crate::alertmanager::{Alertmanager, fast_example};
 use crate::webhook::{Notification, Webhook};
 
 fn alert(name: &str, severity: &str, veid: Option<u64>) -> Value {
@@ -14,8 +14,8 @@ fn alert(name: &str, severity: &str, veid: Option<u64>) -> Value {
     json!({ "labels": labels })
 }
 
-/// The name of its alerts if they have one, to whom it went, how many they are.
-fn outline(notification: &Notification) -> (String, String, usize) {
+/// Receiver path, common alert name if any, and number of alerts.
+fn summary_of(notification: &Notification) -> (String, String, usize) {
     let name = notification.body["commonLabels"]["alertname"].as_str();
     let alerts = notification.body["alerts"].as_array();
     (
@@ -27,13 +27,13 @@ fn outline(notification: &Notification) -> (String, String, usize) {
 
 fn is(path: &str, name: &str, alerts: usize) -> impl Fn(&Notification) -> bool {
     let wanted = (path.to_owned(), name.to_owned(), alerts);
-    move |notification| outline(notification) == wanted
+    move |notification| summary_of(notification) == wanted
 }
 
 #[tokio::test]
-async fn a_page_is_of_one_vps_a_message_of_all_and_a_digest_of_everything() {
+async fn pages_are_per_vps_messages_per_alert_and_digests_for_all() {
     let webhook = Webhook::start().await;
-    let alertmanager = Alertmanager::start(&hasty_example(&webhook.url));
+    let alertmanager = Alertmanager::start(&fast_example(&webhook.url));
     let of = |name, severity| move |veid| alert(name, severity, Some(veid));
     let mut alerts = Vec::new();
     alerts.extend([1, 2].map(of("KiwiVMSuspended", "critical")));
@@ -50,7 +50,7 @@ async fn a_page_is_of_one_vps_a_message_of_all_and_a_digest_of_everything() {
             received.path == "/page" && received.body["commonLabels"]["vps"] == vps
         });
         assert_eq!(
-            outline(&page.await),
+            summary_of(&page.await),
             ("/page".to_owned(), "KiwiVMSuspended".to_owned(), 1)
         );
     }

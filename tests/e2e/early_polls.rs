@@ -1,8 +1,8 @@
-//! A flag of service info that turns true makes the list of cases behind it due at once, and once.
+//! A flag of service info that turns true triggers one early poll of the cases behind it.
 
 use std::time::{Duration, Instant};
 
-use crate::exporter::{Exporter, PATIENCE, config};
+use crate::exporter::{Exporter, TIMEOUT, config};
 use crate::mock::{Mock, Reply, sample};
 
 const LIVE: &str = "getLiveServiceInfo";
@@ -10,7 +10,7 @@ const VIOLATIONS: &str = "getPolicyViolations";
 const SUSPENSIONS: &str = "getSuspensionDetails";
 const DEADLINE: &str = "kiwivm_policy_violation_deadline_timestamp_seconds";
 
-/// A live call a second, inventory every 24 minutes.
+/// Polls live data every second and inventory every 24 minutes.
 const CONFIGURATION: &str = "\
 intervals: {live: 1m, usage: 12h, points: 10m, inventory: 1d}
 vps:
@@ -34,7 +34,7 @@ fn count(mock: &Mock, veid: u64, call: &str) -> usize {
 
 async fn wait_for_calls(mock: &Mock, veid: u64, call: &str, more: usize) {
     let wanted = count(mock, veid, call) + more;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     while count(mock, veid, call) < wanted {
         tick.tick().await;
@@ -46,7 +46,7 @@ async fn wait_for_calls(mock: &Mock, veid: u64, call: &str, more: usize) {
 }
 
 #[tokio::test]
-async fn a_flag_that_turns_true_asks_for_its_cases_at_once_and_once() {
+async fn a_flag_that_turns_true_triggers_one_early_poll() {
     let mock = Mock::start(1..=2).await;
     for veid in 1..=2 {
         mock.plenty_of_points(veid);
@@ -56,7 +56,7 @@ async fn a_flag_that_turns_true_asks_for_its_cases_at_once_and_once() {
     let exporter = Exporter::start(&[TIME_SCALE, &flag]);
     for veid in 1..=2 {
         for call in [VIOLATIONS, SUSPENSIONS] {
-            let told = |page: &crate::page::Page| {
+            let polled = |page: &crate::page::Page| {
                 let labels = [("vps", veid.to_string()), ("call", call.to_owned())];
                 let labels = labels
                     .each_ref()
@@ -64,7 +64,7 @@ async fn a_flag_that_turns_true_asks_for_its_cases_at_once_and_once() {
                 page.one("kiwivm_last_success_timestamp_seconds", &labels)
                     .is_some()
             };
-            exporter.wait_for("the first round", told).await;
+            exporter.wait_for("the first round", polled).await;
         }
     }
     assert_eq!(count(&mock, 1, VIOLATIONS), 1);
@@ -75,12 +75,12 @@ async fn a_flag_that_turns_true_asks_for_its_cases_at_once_and_once() {
         live("\"suspended\":false,\"policy_violation\":true"),
     );
     let page = exporter
-        .wait_for("the deadline is known", |page| {
+        .wait_for("the deadline is reported", |page| {
             page.of("1", DEADLINE).is_some()
         })
         .await;
     assert_eq!(page.of("2", DEADLINE), None);
-    // The flag stays, is omitted and comes back: nothing new.
+    // If the flag stays, is omitted or comes back, no poll is triggered.
     wait_for_calls(&mock, 1, LIVE, 3).await;
     mock.reply(1, LIVE, live("\"suspended\":false"));
     wait_for_calls(&mock, 1, LIVE, 3).await;
@@ -105,7 +105,7 @@ async fn a_flag_that_turns_true_asks_for_its_cases_at_once_and_once() {
         let cases = page.series("kiwivm_suspension_cases", &[("vps", "1")]);
         cases.map(|(_, count)| count).sum::<f64>() > 0.0
     };
-    exporter.wait_for("the cases are known", cases).await;
+    exporter.wait_for("the cases are reported", cases).await;
     wait_for_calls(&mock, 1, LIVE, 3).await;
     assert_eq!(
         (count(&mock, 1, VIOLATIONS), count(&mock, 1, SUSPENSIONS)),
@@ -116,7 +116,7 @@ async fn a_flag_that_turns_true_asks_for_its_cases_at_once_and_once() {
         (1, 1)
     );
 
-    // It ends, and begins again.
+    // After it ends, it triggers again.
     mock.reply(
         1,
         LIVE,

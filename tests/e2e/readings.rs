@@ -1,11 +1,11 @@
-//! While the API responds and points are left, every VPS gets live data, whatever readings of the points say. Each
-//! test runs the program before accounts that misbehave in one way each, all at the same time.
+//! While the API responds and points are left, every VPS gets live data, even if the readings of the points are wrong.
+//! Each test runs exporters for several accounts at the same time, each account with one kind of bad reading.
 
 use std::time::Duration;
 
-use crate::account::{Account, Arrival, Made, READING, Terms, reading, summary, times};
+use crate::account::{Account, Arrival, Behaviour, READING, RecordedCall, reading, summary, times};
 use crate::account_run::{
-    FIRST_LIVE, Fault, Run, SLACK, all_well, backs_off, check, faulty, longest_silence,
+    FIRST_LIVE, Fault, Run, SLACK, assert_all_ok, backs_off, check, faulty, longest_silence,
 };
 use crate::mock::Reply;
 
@@ -13,25 +13,25 @@ fn readings(fault: impl Fn(&Arrival) -> Reply + Send + Sync + 'static) -> Fault 
     Box::new(move |arrival| (arrival.call == READING).then(|| fault(arrival)))
 }
 
-/// Numbers without a pattern.
+/// Pseudorandom numbers.
 fn scattered(arrival: &Arrival, most: u64) -> u64 {
     let number = arrival.number * 64 + arrival.veid;
     (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33) % (most + 1)
 }
 
-/// Off by up to 15 points.
+/// Readings off by up to 15 points.
 fn noisy(arrival: &Arrival) -> Reply {
     let off = scattered(arrival, 30);
     let [quarter, day] = arrival.left.map(|left| (left + off).saturating_sub(15));
     reading(quarter, day)
 }
 
-/// Any numbers at all.
+/// Random readings.
 fn jumping(arrival: &Arrival) -> Reply {
     reading(scattered(arrival, 1000), scattered(arrival, 20_000))
 }
 
-/// Readings that are well-formed, true ones and others, and readings that fail.
+/// Well-formed readings, correct or not, and failing ones.
 fn misleading() -> Vec<(&'static str, Fault)> {
     vec![
         ("true readings", Box::new(|_: &Arrival| None)),
@@ -43,7 +43,7 @@ fn misleading() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Readings with `error: 0` from which no points can be read.
+/// Readings with `error: 0` but without usable points.
 fn unreadable() -> Vec<(&'static str, Fault)> {
     let empty = || Reply::Body("{\"error\":0}".to_owned());
     vec![
@@ -56,10 +56,10 @@ fn unreadable() -> Vec<(&'static str, Fault)> {
 }
 
 #[tokio::test]
-async fn fifty_vpses_have_live_data_within_20_seconds_whatever_readings_say() {
-    let late = Terms {
+async fn fifty_vpses_have_live_data_within_20_seconds_with_any_readings() {
+    let late = Behaviour {
         lag: Duration::from_secs(10),
-        ..Terms::default()
+        ..Behaviour::default()
     };
     let mut runs: Vec<_> = misleading()
         .into_iter()
@@ -70,7 +70,7 @@ async fn fifty_vpses_have_live_data_within_20_seconds_whatever_readings_say() {
     runs.push(Run::start("10 s late", 50, late));
     let never_falling = faulty(1.0, readings(|_| reading(1000, 20_000)));
     runs.push(Run::start("never falling, 10 VPSes", 10, never_falling));
-    all_well(
+    assert_all_ok(
         runs.iter()
             .map(|run| run.state(&run.all(), 1, FIRST_LIVE + SLACK)),
     );
@@ -84,15 +84,15 @@ async fn fifty_vpses_have_live_data_within_20_seconds_whatever_readings_say() {
 }
 
 #[test]
-fn polling_goes_on_whatever_readings_say() {
-    // A minute a second: live data are wanted every two minutes, and needed every ten.
+fn polling_continues_with_any_readings() {
+    // A second is a minute here: live data are wanted every two minutes, and needed every ten.
     let runs: Vec<_> = misleading()
         .into_iter()
         .chain(unreadable())
         .map(|(what, fault)| Run::start(what, 3, faulty(60.0, fault)))
         .collect();
-    all_well(runs.iter().map(|run| {
-        // Random readings say that nothing is left as often as they say that all is.
+    assert_all_ok(runs.iter().map(|run| {
+        // Random readings report few points as often as many.
         let times = if run.what == "random jumps" { 2 } else { 3 };
         run.state(&run.all(), times, run.scaled(16 * 60) + SLACK)?;
         let longest = longest_silence(&run.account.made(), run.started);
@@ -117,7 +117,7 @@ fn polling_resumes_after_a_first_minute_without_points() {
             Run::start(what, 3, faulty(time_scale, empty))
         })
         .collect();
-    all_well(
+    assert_all_ok(
         runs.iter()
             .map(|run| run.state(&run.all(), 1, run.scaled(5 * 60) + SLACK)),
     );
@@ -128,36 +128,36 @@ fn a_small_quota_is_used_at_full_speed() {
     let runs: Vec<_> = [([1000, 9000], 3), ([1000, 5000], 2), ([1000, 20_000], 3)]
         .into_iter()
         .map(|(sizes, vps)| {
-            let terms = Terms {
+            let behaviour = Behaviour {
                 sizes,
                 time_scale: 60.0,
-                ..Terms::default()
+                ..Behaviour::default()
             };
-            Run::start(format!("{sizes:?}"), vps, terms)
+            Run::start(format!("{sizes:?}"), vps, behaviour)
         })
         .collect();
     // Half of each day's quota covers live data every two minutes: five rounds after the first, and half as many again.
-    all_well(
+    assert_all_ok(
         runs.iter()
             .map(|run| run.state(&run.all(), 6, run.scaled(15 * 60) + SLACK)),
     );
 }
 
 #[test]
-fn a_reading_that_brings_nothing_is_repeated_with_backoff() {
+fn unusable_readings_are_retried_with_backoff() {
     let time_scale = 10.0;
     let runs: Vec<_> = unreadable()
         .into_iter()
         .chain([("HTTP 500", readings(|_| Reply::Status(500, "")))])
         .map(|(what, fault)| Run::start(what, 1, faulty(time_scale, fault)))
         .collect();
-    let of_one = |made: &[Made]| times(made, 1, READING);
+    let of_one = |made: &[RecordedCall]| times(made, 1, READING);
     let third = |account: &Account, run: &Run| {
-        // 30 s after the first, 60 s after the second, and a half more.
+        // The waits are 30 s and 60 s, plus jitter of up to a half.
         let deadline = run.started + run.scaled(135) + SLACK;
         account.wait_for("a third reading", deadline, |made| of_one(made).len() >= 3)
     };
-    all_well(runs.iter().map(|run| {
+    assert_all_ok(runs.iter().map(|run| {
         run.named(third(&run.account, run))?;
         let made = run.account.made();
         let backs_off = backs_off(&of_one(&made), time_scale);

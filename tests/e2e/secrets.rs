@@ -1,5 +1,5 @@
-//! Secrets that must not be seen anywhere: the key, which stands in a request body and nowhere else, and what answers
-//! hold in confidence, which stands nowhere.
+//! Secrets that must not show up anywhere: the key, which belongs only in request bodies, and the confidential parts of
+//! API responses.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use crate::exporter::{Exporter, config, run, run_answered, write};
+use crate::exporter::{Exporter, config, run, run_without_blocking, write};
 use crate::mock::{Mock, Reply, sample};
 use crate::page::Page;
 use crate::tls::{SERVER, Site};
@@ -26,12 +26,12 @@ fn yaml(mock: &Mock, count: u64, budget: &str) -> String {
     )
 }
 
-fn assert_unseen(surface: &str, text: &str) {
+fn assert_no_canary(surface: &str, text: &str) {
     assert!(!text.contains("Canary"), "{surface}:\n{text}");
 }
 
-/// Serves until the page is as it should be, with everything that can be logged in both formats, and looks everywhere.
-async fn look_everywhere(folder: &Path, flag: &str, tried: impl Fn(&Page) -> bool) {
+/// Serves with each log format until `tried` holds, then runs the commands. Checks every output.
+async fn check_all_outputs(folder: &Path, flag: &str, tried: impl Fn(&Page) -> bool) {
     for (format, level) in [("json", "trace"), ("logfmt", "debug")] {
         let mut command = Command::new(crate::exporter::PROGRAM);
         command.stdout(std::process::Stdio::null()).args([
@@ -39,7 +39,7 @@ async fn look_everywhere(folder: &Path, flag: &str, tried: impl Fn(&Page) -> boo
             &format!("--log.level={level}"),
             &format!("--log.format={format}"),
             "--web.enable-lifecycle",
-            // So that nobody has to wait until costs are known and inventory is asked for.
+            // Learns costs and polls inventory sooner.
             "--simulator.time-scale=60",
             flag,
         ]);
@@ -49,7 +49,7 @@ async fn look_everywhere(folder: &Path, flag: &str, tried: impl Fn(&Page) -> boo
             line.contains("listening")
                 .then(|| format!("http://127.0.0.1:{port}"))
         });
-        exporter.wait_for("all are tried", &tried).await;
+        exporter.wait_for("all are polled", &tried).await;
         for path in [
             "/",
             "/status.json",
@@ -60,7 +60,7 @@ async fn look_everywhere(folder: &Path, flag: &str, tried: impl Fn(&Page) -> boo
             "/-/ready",
             "/nope",
         ] {
-            assert_unseen(path, &exporter.get(path).await);
+            assert_no_canary(path, &exporter.get(path).await);
         }
         let yaml = std::fs::read_to_string(folder.join("config.yaml")).expect("it is there");
         let broken = format!("vps: [{{veid: 1, api_key: [{CANARY}], {CANARY}: 1}}]\n");
@@ -78,15 +78,15 @@ async fn look_everywhere(folder: &Path, flag: &str, tried: impl Fn(&Page) -> boo
         );
         let plan = run(&["plan", flag]);
         assert!(plan.status.success());
-        assert_unseen("plan", &String::from_utf8_lossy(&plan.stdout));
-        // An orderly end writes the file for the last time.
+        assert_no_canary("plan", &String::from_utf8_lossy(&plan.stdout));
+        // A clean shutdown writes the file for the last time.
         exporter.signal("TERM");
         exporter.ended();
-        assert_unseen("the log", &exporter.log());
+        assert_no_canary("the log", &exporter.log());
         let state_file = folder.join("state.json");
         let state = std::fs::read_to_string(&state_file).expect("it was written");
         assert!(state.contains("\"vps\""), "{state}");
-        assert_unseen("the state file", &state);
+        assert_no_canary("the state file", &state);
         std::fs::remove_file(state_file).expect("it can be removed");
     }
     for command in [
@@ -97,16 +97,16 @@ async fn look_everywhere(folder: &Path, flag: &str, tried: impl Fn(&Page) -> boo
         &["--help"],
         &["--version"],
     ] {
-        let output = run_answered(&[command, &["--log.level=trace", flag]].concat()).await;
-        assert_unseen(command[0], &String::from_utf8_lossy(&output.stdout));
-        assert_unseen(command[0], &String::from_utf8_lossy(&output.stderr));
+        let output = run_without_blocking(&[command, &["--log.level=trace", flag]].concat()).await;
+        assert_no_canary(command[0], &String::from_utf8_lossy(&output.stdout));
+        assert_no_canary(command[0], &String::from_utf8_lossy(&output.stderr));
     }
 }
 
 #[tokio::test]
-async fn no_surface_shows_a_key() {
+async fn no_output_contains_a_key() {
     let mock = Mock::start(1..=8).await;
-    // Answers that repeat the key are the worst case: in an error, in a label, in a page of some proxy.
+    // Responses that repeat the key are the worst case: in an error, in a label, in an error page of a proxy.
     let repeats = |field: &str| Reply::Body(format!("{{\"error\":0,\"{field}\":\"{CANARY}\"}}"));
     mock.reply_to_everything(
         2,
@@ -118,7 +118,7 @@ async fn no_surface_shows_a_key() {
     mock.reply_to_everything(4, Reply::Body(format!("<html>{CANARY}</html>")));
     mock.reply_to_everything(5, sample("error_auth.json"));
     mock.reply_to_everything(6, Reply::Drop);
-    // Words are cut, here in the middle of the key.
+    // Messages are truncated, here in the middle of the key.
     let long = format!("{}{CANARY}", "x".repeat(178));
     mock.reply_to_everything(
         7,
@@ -132,7 +132,7 @@ async fn no_surface_shows_a_key() {
     );
     let (folder, flag) = config(&yaml(&mock, 8, ""));
     let tried = |page: &Page| page.series("kiwivm_up", &[]).count() == 8;
-    look_everywhere(folder.path(), &flag, tried).await;
+    check_all_outputs(folder.path(), &flag, tried).await;
     let carried = mock.requests();
     assert!(
         carried
@@ -141,7 +141,7 @@ async fn no_surface_shows_a_key() {
     );
 }
 
-/// A key with everything that an encoding changes, in encodings of text, and what each of them would leave to be seen.
+/// A key with every character that encodings change, encoded, each with a part that would give it away.
 fn encoded(key: &str) -> Vec<(String, &'static str)> {
     let each = |encode: fn(char) -> String| key.chars().map(encode).collect::<String>();
     let html = key
@@ -162,7 +162,7 @@ fn encoded(key: &str) -> Vec<(String, &'static str)> {
 }
 
 #[tokio::test]
-async fn no_encoding_of_a_key_is_shown() {
+async fn no_output_contains_an_encoded_key() {
     const KEY: &str = "private_/Canary<&\"+%'CanaryCanary";
     let encoded = encoded(KEY);
     let count = encoded.len() as u64;
@@ -205,7 +205,7 @@ async fn no_encoding_of_a_key_is_shown() {
     }
     let (folder, flag) = config(&yaml);
     let mut exporter = Exporter::start(&["--log.level=trace", "--simulator.time-scale=60", &flag]);
-    let told = |page: &Page| {
+    let arrived = |page: &Page| {
         let located = [("location", "USCA_2")];
         page.series("kiwivm_vps_info", &[]).count() == encoded.len()
             && page
@@ -213,7 +213,7 @@ async fn no_encoding_of_a_key_is_shown() {
                 .count()
                 == encoded.len()
     };
-    exporter.wait_for("all is told", told).await;
+    exporter.wait_for("all data arrive", arrived).await;
     let mut surfaces = Vec::new();
     for path in ["/", "/status.json", "/metrics"] {
         surfaces.push((path, exporter.get(path).await));
@@ -233,19 +233,19 @@ async fn no_encoding_of_a_key_is_shown() {
 }
 
 #[tokio::test]
-async fn no_surface_shows_what_answers_hold_in_confidence() {
+async fn no_output_contains_confidential_parts_of_responses() {
     let mock = Mock::start(1..=8).await;
-    for (call, answer) in confidential() {
-        let whole = answer.to_string();
+    for (call, response) in confidential() {
+        let whole = response.to_string();
         let but_for = |error: Value| {
-            let mut answer = answer.clone();
-            answer["error"] = error;
-            Reply::Body(answer.to_string())
+            let mut response = response.clone();
+            response["error"] = error;
+            Reply::Body(response.to_string())
         };
         for (veid, reply) in [
             (1, Reply::Body(whole.clone())),
-            (2, Reply::Body(all_odd(&answer).to_string())),
-            // Broken after the secrets, and cut off behind them.
+            (2, Reply::Body(malformed(&response).to_string())),
+            // Malformed after the secrets, and truncated after them.
             (3, Reply::Body(format!("{whole},"))),
             (
                 4,
@@ -253,7 +253,7 @@ async fn no_surface_shows_what_answers_hold_in_confidence() {
             ),
             (5, but_for(json!(1))),
             (6, but_for(json!(CANARY))),
-            (7, Reply::Body(json!([answer]).to_string())),
+            (7, Reply::Body(json!([response]).to_string())),
             (8, Reply::Status(500, whole.leak())),
         ] {
             mock.reply(veid, call, reply);
@@ -272,15 +272,15 @@ async fn no_surface_shows_what_answers_hold_in_confidence() {
                 page.series("kiwivm_polls_total", &labels)
                     .any(|(_, count)| count > 0.0)
             };
-            // Service info is asked for where the live call fails.
+            // Service info is only requested after the live call fails.
             *call == "getServiceInfo" || (1..=8).all(tried_of)
         })
     };
-    look_everywhere(folder.path(), &flag, tried).await;
+    check_all_outputs(folder.path(), &flag, tried).await;
 }
 
-/// What answers hold in confidence, with the canary wherever something is secret or private: links and hashes that let
-/// anyone download a disk, tokens, complaints, who did what from where, keys of the guest, mail, console, packets.
+/// Responses with the canary in every secret or private field: links and hashes that let anyone download a disk,
+/// tokens, abuse reports, users and their addresses, keys of the guest, mail, console, packets.
 fn confidential() -> [(&'static str, Value); 9] {
     let service = json!({
         "vm_type": "kvm", "hostname": "a.example.com", "email": CANARY, "ptr": {"192.0.2.10": CANARY},
@@ -338,8 +338,8 @@ fn confidential() -> [(&'static str, Value); 9] {
     ]
 }
 
-/// Nothing but what is no secret has the form that is looked for: everything else is the canary.
-fn all_odd(value: &Value) -> Value {
+/// Replaces every value that may be secret by the canary, so that no field has its usual form.
+fn malformed(value: &Value) -> Value {
     const PUBLIC: [&str; 3] = ["error", "hostname", "ip_addresses"];
     match value {
         Value::Object(members) => members
@@ -349,45 +349,45 @@ fn all_odd(value: &Value) -> Value {
                 let value = if public {
                     value.clone()
                 } else {
-                    all_odd(value)
+                    malformed(value)
                 };
                 (name.clone(), value)
             })
             .collect(),
-        Value::Array(items) => items.iter().map(all_odd).chain([json!(CANARY)]).collect(),
+        Value::Array(items) => items.iter().map(malformed).chain([json!(CANARY)]).collect(),
         _ => json!(CANARY),
     }
 }
 
-/// A password, its hash and the key of the certificate, and whoever comes in with them or without.
+/// Covers a password, its hash and the key of the certificate, with valid and invalid credentials.
 #[tokio::test]
-async fn no_surface_shows_a_password_or_the_key_of_the_certificate() {
+async fn no_output_contains_a_password_or_a_certificate_key() {
     const PASSWORD: &str = "CanaryPassword";
-    let hash = bcrypt::hash(PASSWORD, 4).expect("there is chance");
+    let hash = bcrypt::hash(PASSWORD, 4).expect("there is randomness");
     let site = Site::new(&format!("{SERVER}basic_auth_users: {{alice: {hash}}}\n"));
     let key = std::fs::read_to_string(site.path().join("server.key")).expect("it is there");
     let line = key.lines().nth(1).expect("it has lines");
     let encoded = BASE64_STANDARD.encode(format!("alice:{PASSWORD}"));
-    let assert_unseen = |surface: &str, text: &str| {
+    let assert_no_canary = |surface: &str, text: &str| {
         let secrets = ["Canary", &hash[29..], line, &encoded];
         let seen = secrets.iter().any(|secret| text.contains(secret));
         assert!(!seen, "{surface}:\n{text}");
     };
     let mut exporter = site.start(&["--log.level=trace", "--web.enable-lifecycle"]);
     let client = site.client();
-    let ask = async |path: &str, user: &str, password: &str| {
-        let request = client.get(format!("{}{path}", exporter.url));
-        let answer = request.basic_auth(user, Some(password)).send().await;
-        let answer = answer.expect("it answers");
+    let request = async |path: &str, user: &str, password: &str| {
+        let builder = client.get(format!("{}{path}", exporter.url));
+        let response = builder.basic_auth(user, Some(password)).send().await;
+        let response = response.expect("it responds");
         format!(
             "{:?} {}",
-            answer.headers().clone(),
-            answer.text().await.expect("it is text")
+            response.headers().clone(),
+            response.text().await.expect("it is text")
         )
     };
     for path in ["/", "/metrics", "/nope"] {
         for (user, password) in [("alice", PASSWORD), (PASSWORD, &hash), ("alice", line)] {
-            assert_unseen(path, &ask(path, user, password).await);
+            assert_no_canary(path, &request(path, user, password).await);
         }
     }
     let broken = [
@@ -419,12 +419,12 @@ async fn no_surface_shows_a_password_or_the_key_of_the_certificate() {
         }
         let output = run(&["--config.check", "--log.level=trace", &config, &site.flag]);
         assert_eq!(output.status.code(), Some(1), "{yaml}");
-        assert_unseen(
+        assert_no_canary(
             yaml,
             &String::from_utf8_lossy(&[output.stdout, output.stderr].concat()),
         );
     }
     exporter.signal("TERM");
     exporter.ended();
-    assert_unseen("the log", &exporter.log());
+    assert_no_canary("the log", &exporter.log());
 }

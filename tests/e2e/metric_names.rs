@@ -1,4 +1,4 @@
-//! Dashboards and rules use metrics and labels that the running program has.
+//! Dashboards and rules only use metrics and labels of the running program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -9,11 +9,11 @@ use promql_parser::parser::{self, Expr, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
 use serde_json::Value;
 
-use crate::exporter::{Exporter, PATIENCE};
+use crate::exporter::{Exporter, TIMEOUT};
 use crate::page::Page;
 
-/// What Prometheus itself adds to samples, and what expressions make.
-const MADE_LABELS: [&str; 6] = [
+/// Labels added by Prometheus (the first two) or by expressions.
+const ADDED_LABELS: [&str; 6] = [
     "job",
     "instance",
     "problem",
@@ -21,10 +21,10 @@ const MADE_LABELS: [&str; 6] = [
     "source",
     "alertname",
 ];
-/// Series that Prometheus makes.
-const MADE_SERIES: [&str; 3] = ["up", "scrape_duration_seconds", "ALERTS"];
+/// Series that Prometheus adds.
+const ADDED_SERIES: [&str; 3] = ["up", "scrape_duration_seconds", "ALERTS"];
 
-/// The metrics in use with the labels they are asked for, and the labels that are grouped or joined by.
+/// Metrics in use with the labels they are selected by, and labels used for grouping or joining.
 #[derive(Default)]
 struct Uses {
     metrics: BTreeMap<String, BTreeSet<String>>,
@@ -87,7 +87,7 @@ fn text(path: &Path) -> String {
     std::fs::read_to_string(path).expect("it can be read")
 }
 
-/// Adds what the panels and the variables of the dashboards ask for.
+/// Adds the expressions of the dashboards' panels and variables.
 fn add_dashboards(uses: &mut Uses) {
     for file in files("grafana/dashboards") {
         let dashboard: Value = serde_json::from_str(&text(&file)).expect("it is JSON");
@@ -107,7 +107,7 @@ fn add_dashboards(uses: &mut Uses) {
     }
 }
 
-/// Adds what the rules ask for; returns the names that they record.
+/// Adds the expressions of the rules. Returns the names that they record.
 fn add_rules(uses: &mut Uses) -> BTreeSet<String> {
     let mut recorded = BTreeSet::new();
     for file in files("deploy/prometheus/rules") {
@@ -125,7 +125,7 @@ fn add_rules(uses: &mut Uses) -> BTreeSet<String> {
     recorded
 }
 
-/// The names of the labels of a series as it stands in a page.
+/// The label names of a series in exposition syntax.
 fn labels(series: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut rest = series.split_once('{').map_or("", |(_, labels)| labels);
@@ -142,7 +142,7 @@ fn labels(series: &str) -> BTreeSet<String> {
     names
 }
 
-/// What is in use and not on the page.
+/// Metrics and labels that are in use but not on the page.
 fn missing(uses: &Uses, page: &Page) -> Vec<String> {
     let mut known: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for series in page.samples.keys() {
@@ -150,12 +150,12 @@ fn missing(uses: &Uses, page: &Page) -> Vec<String> {
         known.entry(name).or_default().extend(labels(series));
     }
     let mut missing = Vec::new();
-    for (metric, asked) in &uses.metrics {
+    for (metric, used) in &uses.metrics {
         match known.get(metric.as_str()) {
             None => missing.push(metric.clone()),
             Some(labels) => {
-                let unknown = asked.iter().filter(|label| {
-                    !labels.contains(*label) && !MADE_LABELS[..2].contains(&label.as_str())
+                let unknown = used.iter().filter(|label| {
+                    !labels.contains(*label) && !ADDED_LABELS[..2].contains(&label.as_str())
                 });
                 missing.extend(unknown.map(|label| format!("{metric}{{{label}}}")));
             }
@@ -165,26 +165,26 @@ fn missing(uses: &Uses, page: &Page) -> Vec<String> {
     let unknown = uses
         .labels
         .iter()
-        .filter(|label| !everywhere.contains(label) && !MADE_LABELS.contains(&label.as_str()));
+        .filter(|label| !everywhere.contains(label) && !ADDED_LABELS.contains(&label.as_str()));
     missing.extend(unknown.map(|label| format!("by {label}")));
     missing
 }
 
 #[tokio::test]
-async fn dashboards_and_rules_use_what_there_is() {
+async fn dashboards_and_rules_only_use_existing_metrics_and_labels() {
     let mut uses = Uses::default();
     add_dashboards(&mut uses);
     let recorded = add_rules(&mut uses);
     // The demo keeps no state.
     let is_of_state = |name: &str| name.starts_with("kiwivm_exporter_state_");
     uses.metrics.retain(|name, _| {
-        !recorded.contains(name) && !MADE_SERIES.contains(&name.as_str()) && !is_of_state(name)
+        !recorded.contains(name) && !ADDED_SERIES.contains(&name.as_str()) && !is_of_state(name)
     });
-    // A reader that finds nothing finds nothing missing.
+    // Guards against a reader that finds no expressions at all.
     assert!(uses.metrics.len() > 50, "{:?}", uses.metrics);
 
     let exporter = Exporter::start(&["--demo"]);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     loop {
         tick.tick().await;
@@ -197,7 +197,7 @@ async fn dashboards_and_rules_use_what_there_is() {
 }
 
 #[test]
-fn what_is_missing_is_found() {
+fn missing_metrics_and_labels_are_found() {
     let page = Page::parse("a{x=\"1\",y=\"q\\\"},z=\"} 1\n");
     let mut uses = Uses::default();
     uses.add("sum by (x, w) (rate(a{y=\"1\", z=\"2\"}[5m])) / on (job, v) b");
