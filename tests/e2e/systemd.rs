@@ -77,13 +77,13 @@ async fn every_socket_is_served_and_an_address_is_not() {
 fn what_is_no_tcp_listener_is_refused() {
     let none = fails(&[]);
     assert!(
-        none.contains("systemd passed no socket: start the service by its .socket unit"),
+        none.contains("systemd passed no socket; start the service by its .socket unit"),
         "{none}"
     );
     for (sockets, expected) in [
-        (&["udp"][..], "socket 1 of systemd is no TCP socket"),
-        (&["unix"], "socket 1 of systemd is no TCP socket"),
-        (&["tcp", "connected"], "socket 2 of systemd does not listen"),
+        (&["udp"][..], "systemd socket 1 is not a TCP socket"),
+        (&["unix"], "systemd socket 1 is not a TCP socket"),
+        (&["tcp", "connected"], "systemd socket 2 is not listening"),
     ] {
         let error = fails(sockets);
         assert!(
