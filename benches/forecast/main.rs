@@ -1,11 +1,11 @@
-//! Months of many owners, beside the rule that the forecast replaces: `cargo bench --bench forecast`.
+//! Compares the forecast with the rule that it replaces, over simulated months: `cargo bench --bench forecast`.
 //!
-//! The columns: use at the reset; hours in which an exhaustion was told though the allowance lasts (mean / most); days of
-//! warning without a break if it does not (mean / least); error of the use at the reset in the middle of the period, in per
-//! cent of the allowance. A line that ends in `<<<` misses what is wanted, and the bench fails.
+//! Columns: usage at the reset, hours of false exhaustion warnings (mean / most), days of continuous warning before a
+//! real exhaustion (mean / least), and the error of the forecast in the middle of the period, in percent of the
+//! allowance. `<<<` marks a story that misses its goal, which fails the bench.
 //!
-//! Environment variables: `FORECAST_SEEDS` (21) months a story, `FORECAST_ONLY` (part of a story's name), `FORECAST_SEED`
-//! (only this one), `FORECAST_TRACE` (each quarter of a day).
+//! Environment variables: `FORECAST_SEEDS` (months per story, default 21), `FORECAST_ONLY` (part of a story's name),
+//! `FORECAST_SEED` (a single seed), `FORECAST_TRACE` (prints every six hours).
 
 #![expect(
     clippy::cast_precision_loss,
@@ -15,19 +15,19 @@
     reason = "a simulation of small numbers"
 )]
 
-mod chance;
 mod month;
+mod random;
+mod rule;
 mod stories;
-mod today;
 
-use chance::Chance;
 use month::{Circumstances, Month, Outcome};
-use stories::{STORIES, Story, Wanted};
+use random::Random;
+use stories::{Goal, STORIES, Story};
 
-/// Months of each story, unless `FORECAST_SEEDS` says otherwise.
+/// Default number of months per story.
 const SEEDS: u64 = 21;
-/// A moment, in hours.
-const MOMENT: usize = 1;
+/// Longest false warning that [`Goal::Steady`] permits, in hours.
+const LONGEST_FALSE_HOURS: usize = 1;
 
 const CIRCUMSTANCES: [(&str, Circumstances); 4] = [
     (
@@ -84,7 +84,7 @@ fn main() {
             let outcomes: Vec<Outcome> = (1..=seeds)
                 .filter(|seed| only_seed.is_none_or(|only| only == *seed))
                 .map(|seed| {
-                    let rates = (story.make)(&mut Chance::new(seed));
+                    let rates = (story.make)(&mut Random::new(seed));
                     Month::new(&rates, circumstances).run(circumstances)
                 })
                 .collect();
@@ -96,7 +96,7 @@ fn main() {
     }
 }
 
-/// Prints a line, and tells whether the forecast does what is wanted of it.
+/// Prints the line of a story, and returns true if the forecast meets its goal.
 fn report(story: &Story, circumstances: Circumstances, outcomes: &[Outcome]) -> bool {
     let count = outcomes.len() as f64;
     let mean = |value: &dyn Fn(&Outcome) -> Option<f64>| {
@@ -129,11 +129,11 @@ fn report(story: &Story, circumstances: Circumstances, outcomes: &[Outcome]) -> 
         .map(|outcome| outcome.sides[1].longest_false)
         .max()
         .unwrap_or(0);
-    let good = match story.wanted {
-        Wanted::Silence => hours(1) <= hours(0) / 10.0 || hours(1) < 0.5,
-        Wanted::Steady => longest <= MOMENT,
-        Wanted::Warning if circumstances.past >= 10 => least(1).is_none_or(|least| least >= 2.0),
-        Wanted::Warning | Wanted::Nothing => true,
+    let met = match story.goal {
+        Goal::Silence => hours(1) <= hours(0) / 10.0 || hours(1) < 0.5,
+        Goal::Steady => longest <= LONGEST_FALSE_HOURS,
+        Goal::Warning if circumstances.past >= 10 => least(1).is_none_or(|least| least >= 2.0),
+        Goal::Warning | Goal::Nothing => true,
     };
     println!(
         "{:28} {:>4}% | {:>7.1} /{:>4} {:>7.1} /{:>4} | {:>5} /{:>4} {:>5} /{:>4} | {:>11} {:>11} {}",
@@ -149,7 +149,7 @@ fn report(story: &Story, circumstances: Circumstances, outcomes: &[Outcome]) -> 
         show(least(1)),
         show(mean(&|outcome| Some(outcome.sides[0].error? * 100.0))),
         show(mean(&|outcome| Some(outcome.sides[1].error? * 100.0))),
-        if good { "" } else { "<<<" },
+        if met { "" } else { "<<<" },
     );
-    good
+    met
 }

@@ -1,31 +1,31 @@
-//! One month of a VPS: its rows, its counter, and what the rule and the forecast say each hour.
+//! One month of a VPS: its usage rows, its counter, and the hourly results of the rule and the forecast.
 
 use kiwivm_exporter::fleet::{Counter, CounterReading, Forecast, HourlyUsage, UsageReading};
 use kiwivm_exporter::kiwivm::model::UsageRow;
 
+use crate::rule::Rule;
 use crate::stories::{HOURS, PAST, PERIOD};
-use crate::today::Rule;
 
 /// Bytes of the allowance.
 const ALLOWANCE: f64 = 1.0e12;
-/// A whole hour, so that hours of the story are hours of the memory.
+/// Unix time of a full hour, so that hours of the story match hours of the usage memory.
 const START: i64 = 1_790_000_000 / 3600 * 3600;
-/// Rows before the newest that the counter does not count yet.
+/// Number of newest rows that the counter does not include yet.
 const LAG_ROWS: usize = 3;
 
 /// Circumstances of a VPS at the start of the month.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Circumstances {
-    /// Days of rows before the period; with 0 the VPS is new.
+    /// Days of rows before the period. With 0, the VPS is new.
     pub past: usize,
-    /// Bytes of the counter for a byte of rows.
+    /// Bytes of the counter per byte of rows.
     pub ratio: f64,
 }
 
 pub struct Month {
-    /// Parts of the allowance that are used in each hour, from the beginning of the past.
-    moved: Vec<f64>,
-    /// The sums of `moved` up to each hour.
+    /// Fractions of the allowance used in each hour, from the start of the past.
+    hourly: Vec<f64>,
+    /// Cumulative sums of `hourly`.
     sums: Vec<f64>,
     past: usize,
 }
@@ -33,32 +33,32 @@ pub struct Month {
 /// Results of a month.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Part of the allowance at the reset.
+    /// Fraction of the allowance used at the reset.
     pub final_use: f64,
-    /// By rule and forecast.
+    /// Results of the rule and of the forecast.
     pub sides: [Side; 2],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Side {
-    /// Hours in which an exhaustion was said though the allowance lasts.
+    /// Hours with a warning of exhaustion although the allowance lasts.
     pub false_hours: usize,
-    /// The longest of them without a break.
+    /// Longest continuous false warning in hours.
     pub longest_false: usize,
-    /// Days before the exhaustion from which on it was said without a break.
+    /// Days of continuous warning before the exhaustion.
     pub warning: Option<f64>,
-    /// Error of the forecast use in the middle of the period, in parts of the allowance.
+    /// Error of the forecast in the middle of the period, as a fraction of the allowance.
     pub error: Option<f64>,
-    said_since: Option<usize>,
+    warning_since: Option<usize>,
 }
 
 impl Side {
-    fn take(&mut self, hour: usize, said: bool, lasts: bool) {
-        if !said {
-            self.said_since = None;
+    fn record(&mut self, hour: usize, warns: bool, lasts: bool) {
+        if !warns {
+            self.warning_since = None;
             return;
         }
-        let since = *self.said_since.get_or_insert(hour);
+        let since = *self.warning_since.get_or_insert(hour);
         if lasts {
             self.false_hours += 1;
             self.longest_false = self.longest_false.max(hour + 1 - since);
@@ -67,29 +67,29 @@ impl Side {
 }
 
 impl Month {
-    /// Of per cent a day, hour by hour.
+    /// Creates a month from hourly rates in percent per day.
     pub fn new(rates: &[f64], circumstances: Circumstances) -> Self {
         let begin = (PAST - circumstances.past) * 24;
-        let moved: Vec<f64> = rates.iter().map(|rate| rate / 100.0 / 24.0).collect();
-        let moved: Vec<f64> = moved
+        let hourly: Vec<f64> = rates.iter().map(|rate| rate / 100.0 / 24.0).collect();
+        let hourly: Vec<f64> = hourly
             .into_iter()
             .enumerate()
             .map(|(hour, part)| if hour < begin { 0.0 } else { part })
             .collect();
         let mut sum = 0.0;
         let mut sums = vec![0.0];
-        for part in &moved {
+        for part in &hourly {
             sum += part;
             sums.push(sum);
         }
         Self {
-            moved,
+            hourly,
             sums,
             past: circumstances.past,
         }
     }
 
-    /// The part used `back` hours before an hour of the period, since the last reset then.
+    /// Returns the fraction used since the last reset, `back` hours before an hour of the period.
     pub fn used(&self, hour: usize, back: usize) -> f64 {
         let at = PAST * 24 + hour - back;
         let start = if back <= hour {
@@ -100,7 +100,7 @@ impl Month {
         self.sums[at] - self.sums[start]
     }
 
-    /// The part used in the 24 hours before that, if both ends lie in one period.
+    /// Returns the fraction used in the 24 hours before that, if both ends lie in one period.
     pub fn used_in_a_day(&self, hour: usize, back: usize) -> Option<f64> {
         if back + 24 > hour && (back <= hour || back + 24 - hour > self.past * 24) {
             return None;
@@ -108,7 +108,7 @@ impl Month {
         Some(self.used(hour, back) - self.used(hour, back + 24))
     }
 
-    /// Lives through it.
+    /// Simulates the month.
     pub fn run(&self, circumstances: Circumstances) -> Outcome {
         let start = START + (PAST * 24) as i64 * 3600;
         let reset = start + HOURS as i64 * 3600;
@@ -133,27 +133,27 @@ impl Month {
                 fed += 1;
             }
             memory = reading.hours(memory.as_ref());
-            let lag = self.moved[PAST * 24 + hour - 1] * LAG_ROWS as f64 / 12.0;
-            let told = CounterReading {
+            let lag = self.hourly[PAST * 24 + hour - 1] * LAG_ROWS as f64 / 12.0;
+            let counted = CounterReading {
                 at: now as f64,
                 bytes: (self.used(hour, 0) - lag) * ALLOWANCE,
                 allowance: Some(ALLOWANCE),
                 start: start as f64,
                 reset: reset as f64,
             };
-            counter.observe(&told);
+            counter.observe(&counted);
             let forecast = memory.as_ref().and_then(|memory| {
-                counter.learn(memory, &told);
-                Forecast::new(memory, &counter, &told)
+                counter.learn(memory, &counted);
+                Forecast::new(memory, &counter, &counted)
             });
-            let today = rule.evaluate(self, hour);
+            let evaluation = rule.evaluate(self, hour);
             let lasts = exhausted.is_none();
-            outcome.sides[0].take(hour, today.firing, lasts);
+            outcome.sides[0].record(hour, evaluation.firing, lasts);
             let exhaustion = forecast.and_then(|forecast| forecast.exhaustion);
-            outcome.sides[1].take(hour, exhaustion.is_some(), lasts);
+            outcome.sides[1].record(hour, exhaustion.is_some(), lasts);
             if hour == HOURS / 2 {
                 let error = |use_at_reset: f64| (use_at_reset - final_use).abs();
-                outcome.sides[0].error = today.projected.map(error);
+                outcome.sides[0].error = evaluation.projected.map(error);
                 outcome.sides[1].error = forecast.map(|forecast| error(forecast.bytes / ALLOWANCE));
             }
             if std::env::var("FORECAST_TRACE").is_ok() && hour % 6 == 0 {
@@ -161,8 +161,8 @@ impl Month {
                     "  day {:5.2} used {:5.1} rule {:5.1} {} forecast {:5.1} {}",
                     hour as f64 / 24.0,
                     self.used(hour, 0) * 100.0,
-                    today.projected.unwrap_or(f64::NAN) * 100.0,
-                    if today.firing { "!" } else { " " },
+                    evaluation.projected.unwrap_or(f64::NAN) * 100.0,
+                    if evaluation.firing { "!" } else { " " },
                     forecast.map_or(f64::NAN, |forecast| forecast.bytes / ALLOWANCE * 100.0),
                     exhaustion.map_or(String::new(), |at| format!(
                         "! day {:.2}",
@@ -174,7 +174,7 @@ impl Month {
         if let Some(exhausted) = exhausted {
             for side in &mut outcome.sides {
                 side.warning = Some(
-                    side.said_since
+                    side.warning_since
                         .map_or(0.0, |since| (exhausted - since) as f64 / 24.0),
                 );
             }
@@ -182,9 +182,9 @@ impl Month {
         outcome
     }
 
-    /// The rows of an hour.
+    /// Returns the rows of an hour.
     fn rows(&self, hour: usize, ratio: f64) -> impl Iterator<Item = UsageRow> {
-        let bytes = self.moved[hour] * ALLOWANCE / ratio / 12.0;
+        let bytes = self.hourly[hour] * ALLOWANCE / ratio / 12.0;
         (1..=12).map(move |row| UsageRow {
             timestamp: START + hour as i64 * 3600 + row * 300,
             cpu_percent: None,

@@ -1,4 +1,4 @@
-//! A simulated account behind TLS, and a configuration for it.
+//! A simulated account behind TLS, with a configuration for it.
 
 use std::fmt::Write as _;
 use std::future::pending;
@@ -16,40 +16,40 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::limit;
 
-/// What a running exporter needs.
+/// The files and settings of a running exporter.
 pub struct Account {
     directory: TempDir,
-    /// How fast its time runs.
+    /// Speed of the account's time.
     pub time_scale: f64,
 }
 
 impl Account {
-    /// So many VPSes whose API is served until this process ends.
+    /// Starts an API for this many VPSes, served until the process ends.
     pub fn start(vps: u32, time_scale: f64) -> Self {
-        let directory = TempDir::new().expect("there is a temporary directory");
+        let directory = TempDir::new().expect("a temporary directory");
         let names = vec!["localhost".to_owned()];
         let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(names).expect("there is randomness");
-        std::fs::write(directory.path().join("ca.pem"), cert.pem()).expect("it can be written");
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("it is a key");
+            generate_simple_self_signed(names).expect("random numbers");
+        std::fs::write(directory.path().join("ca.pem"), cert.pem()).expect("a writable directory");
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a valid key");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .expect("the provider has them")
+            .expect("versions supported by the provider")
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
-            .expect("the key is that of the certificate");
+            .expect("a matching key");
 
-        // Else a call would take a minute of the time that runs fast, and many more would be in flight than are.
-        let usual = Options::default();
+        // Latency scales with time. Otherwise a call would take a minute of fast time, and too many would be in flight.
+        let defaults = Options::default();
         let options = Options {
             time_scale,
-            live_latency: usual.live_latency.div_f64(time_scale),
-            ..usual
+            live_latency: defaults.live_latency.div_f64(time_scale),
+            ..defaults
         };
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .expect("it is later");
+            .expect("a time after 1970");
         let simulator = Simulator::fleet(options, now.as_secs_f64(), vps);
         let credentials = simulator.credentials();
         let address = serve(Arc::new(simulator), TlsAcceptor::from(Arc::new(tls)));
@@ -69,7 +69,7 @@ impl Account {
                 "  - {{name: {name}, veid: {veid}, api_key: {api_key}}}"
             );
         }
-        std::fs::write(directory.path().join("config.yaml"), config).expect("it can be written");
+        std::fs::write(directory.path().join("config.yaml"), config).expect("a writable directory");
         Self {
             directory,
             time_scale,
@@ -85,11 +85,11 @@ impl Account {
     }
 }
 
-/// TLS in front of the simulator.
+/// Serves the simulator behind TLS.
 fn serve(simulator: Arc<Simulator>, tls: TlsAcceptor) -> SocketAddr {
     limit::start(move |front| async move {
-        let plain = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let behind = plain.local_addr().expect("it is bound");
+        let plain = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let behind = plain.local_addr().expect("a bound socket");
         tokio::spawn(simulator::serve(plain, simulator, pending()));
         while let Ok((stream, _)) = front.accept().await {
             let tls = tls.clone();

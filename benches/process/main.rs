@@ -1,15 +1,18 @@
-//! What the program takes of a machine while it polls an account over TLS: `cargo bench --bench process`, or one table of
-//! it with `-- start`, `-- memory`, `-- moving` or `-- idle`.
+//! Measures the resources of the program while it polls an account over TLS: `cargo bench --bench process`, or one
+//! table with `-- start`, `-- memory`, `-- moving` or `-- idle`.
 //!
-//! The limit of memory is what is mapped of files: nearly all of the program and of glibc, because the kernel maps pages
-//! around each one that is touched. On the heap are trusted certificates, the compressor (0.4 MB), and the buffers of
-//! connections, 40 KB each and what TLS takes. While a fast peer sends usage history, hyper doubles its read buffer up to
-//! 0.5 MB, for which reqwest has no setting, and from then on glibc gives back less: of 1.9 MB of heap at 10 VPSes, 1.2
-//! are free after the hour. Of each VPS some 6 KB are live: its values (1.7 KB), its schedule and planner (1.6 KB), windows
-//! of points and bytes (0.9 KB after an hour, up to 2 KB more after a day), the times of a day of usage rows (0.6 KB), its
-//! part of the page (0.6 KB), its key, names and other texts. Some 3 MB of the heap are free with 1000 VPSes: what reading
-//! the configuration took, the place of the next page, and what the connections of the busiest moment took. What was left:
-//! the windows of an allowance of one VPS are those of the VPS once more; mimalloc takes twice as much as glibc.
+//! The lower limit of memory is mapped files: nearly all of the program and of glibc, because the kernel maps pages
+//! around each touched page. The heap holds trusted certificates, the compressor (0.4 MB), and the buffers of
+//! connections (40 KB each, plus TLS). While a fast peer sends usage history, hyper doubles its read buffer up to 0.5
+//! MB. reqwest has no setting for this, and glibc returns less memory afterwards: of 1.9 MB of heap at 10 VPSes, 1.2 MB
+//! are free after an hour.
+//!
+//! Each VPS has about 6 KB of live data: its values (1.7 KB), its schedule and planner (1.6 KB), windows of points and
+//! bytes (0.9 KB after an hour, up to 2 KB more after a day), the times of a day of usage rows (0.6 KB), its part of
+//! the page (0.6 KB), its key, names and other texts. With 1000 VPSes, about 3 MB of the heap are free: memory used to
+//! read the configuration, room for the next page, and memory used by connections at the busiest moment.
+//!
+//! Not optimized: the quota of a single VPS duplicates the windows of the VPS. mimalloc takes twice as much as glibc.
 
 mod account;
 #[path = "../scrape/limit.rs"]
@@ -26,12 +29,12 @@ use program::{Program, Running};
 use scraper::{Pace, Scraper, pace};
 
 const ROUNDS: usize = 5;
-/// As fast as an hour of polling passes, and as slow as to make the calls that it makes in real time. Four times as fast a
-/// slow core made a sixth fewer, and those that gathered took 8 MiB for their connections.
+/// Fast enough for an hour of polling, and slow enough to make as many calls as in real time. At four times this speed,
+/// a slow core made a sixth fewer calls, and the backlog took 8 MiB for its connections.
 const FAST: f64 = 15.0;
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Measures the programs and prints what came of it.
+/// Measures the programs and prints a table.
 type Table = fn(&[Program]);
 
 fn main() {
@@ -63,7 +66,7 @@ fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// From exec to the end of the first answer.
+/// Measures the time from exec to the end of the first response.
 fn start(programs: &[Program]) {
     println!("start, 10 VPSes");
     println!("{:<16}{:>12}{:>20}", "", "binary MB", "first scrape ms");
@@ -84,7 +87,7 @@ fn start(programs: &[Program]) {
     }
 }
 
-/// Resident after an hour of polling and a thousand scrapes.
+/// Measures resident memory after an hour of polling and a thousand scrapes.
 fn memory(programs: &[Program]) {
     println!("resident memory in MiB after an hour of polling and 1000 scrapes with gzip");
     println!(
@@ -103,10 +106,10 @@ fn memory(programs: &[Program]) {
                 let account = Account::start(*vps, FAST);
                 let running = program.start(&account);
                 let mut scraper = Scraper::connect(running.address, Form::Gzip);
-                let begun = Instant::now();
+                let started = Instant::now();
                 for scrape in 1..=1000 {
                     let due = HOUR.div_f64(FAST) * scrape / 1000;
-                    std::thread::sleep(due.saturating_sub(begun.elapsed()));
+                    std::thread::sleep(due.saturating_sub(started.elapsed()));
                     scraper.scrape();
                 }
                 let resident = float(running.resident()) / 1024.0;
@@ -131,7 +134,7 @@ fn memory(programs: &[Program]) {
     }
 }
 
-/// Scrapes while data change all the time.
+/// Measures scrapes while data change all the time.
 fn moving(programs: &[Program]) {
     const SPEED: f64 = 10.0;
     println!(
@@ -140,7 +143,7 @@ fn moving(programs: &[Program]) {
     let account = Account::start(1000, SPEED);
     let running = programs[0].start(&account);
     let mut scraper = Scraper::connect(running.address, Form::Gzip);
-    // Until every VPS has been asked for everything.
+    // Wait until every call of every VPS has been made.
     let settled = Instant::now() + Duration::from_secs(60);
     while Instant::now() < settled {
         scraper.scrape();
@@ -158,7 +161,7 @@ fn moving(programs: &[Program]) {
         let p50 = median(paces.iter().map(|pace| pace.p50).collect());
         (
             p50,
-            median(paces.iter().map(|pace| pace.a_second).collect()),
+            median(paces.iter().map(|pace| pace.per_second).collect()),
         )
     });
     println!(
@@ -172,15 +175,15 @@ fn moving(programs: &[Program]) {
     );
     let busy = |pause: Duration| {
         let before = running.usage();
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(20) {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(20) {
             std::thread::sleep(pause);
             if pause < Duration::from_secs(20) {
                 scraper_of(&running).scrape();
             }
         }
         let used = running.usage().cpu - before.cpu;
-        used / begun.elapsed().as_secs_f64() * 100.0
+        used / started.elapsed().as_secs_f64() * 100.0
     };
     println!(
         "of a core: {:.2} % unscraped",
@@ -200,7 +203,7 @@ fn scraper_of(running: &Running) -> Scraper {
     Scraper::connect(running.address, Form::Gzip)
 }
 
-/// What waiting costs, in real time and unscraped.
+/// Measures the cost of polling in real time without scrapes.
 fn idle(programs: &[Program]) {
     println!(
         "{:>6}{:>12}{:>14}{:>14}{:>16}",
@@ -209,12 +212,12 @@ fn idle(programs: &[Program]) {
     for vps in [20, 2000] {
         let account = Account::start(vps, 1.0);
         let running = programs[0].start(&account);
-        // The first round asks everything of everybody.
+        // The first round makes every call for every VPS.
         std::thread::sleep(Duration::from_secs(90));
         let (before, calls) = (running.usage(), running.polls());
-        let begun = Instant::now();
+        let started = Instant::now();
         std::thread::sleep(Duration::from_secs(60));
-        let (after, elapsed) = (running.usage(), begun.elapsed().as_secs_f64());
+        let (after, elapsed) = (running.usage(), started.elapsed().as_secs_f64());
         let calls = running.polls() - calls;
         let cpu = after.cpu - before.cpu;
         println!(

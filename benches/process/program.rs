@@ -1,4 +1,4 @@
-//! A program under measurement, and what the kernel says about it.
+//! A program under measurement, and its resource usage as reported by the kernel.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -17,7 +17,7 @@ pub struct Program {
     pub path: PathBuf,
 }
 
-/// A program that runs; it is killed at the end.
+/// A running program, killed on drop.
 pub struct Running {
     child: Child,
     pub address: SocketAddr,
@@ -30,23 +30,23 @@ impl Drop for Running {
     }
 }
 
-/// What a process has used by now.
+/// Resources that a process has used so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// Seconds on a core.
+    /// CPU time in seconds.
     pub cpu: f64,
-    /// Times that it was woken.
+    /// Number of wakeups.
     pub wakes: u64,
 }
 
 impl Program {
-    /// The release build, the static ones if they are there, and `node_exporter` if it is installed.
+    /// Returns the release build, the static builds if they exist, and `node_exporter` if it is installed.
     pub fn all() -> Vec<Self> {
         let default = PathBuf::from(env!("CARGO_BIN_EXE_kiwivm_exporter"));
         let target = default
             .parent()
             .and_then(|release| release.parent())
-            .expect("it is in a target directory");
+            .expect("a target directory");
         let built = |name, path: &str| Self {
             name,
             path: target.join(path),
@@ -72,15 +72,15 @@ impl Program {
         programs
             .into_iter()
             .filter(|program| {
-                let there = program.path.exists();
-                if !there {
+                let exists = program.path.exists();
+                if !exists {
                     println!(
                         "{}: skipped, {} is missing",
                         program.name,
                         program.path.display()
                     );
                 }
-                there
+                exists
             })
             .collect()
     }
@@ -89,7 +89,7 @@ impl Program {
         self.name != "node_exporter"
     }
 
-    /// Starts it with an account, if it is ours, and waits until it listens.
+    /// Starts the program, ours with an account, and waits until it listens.
     pub fn start(&self, account: &Account) -> Running {
         let address = free_address();
         let child = self.spawn(account, address);
@@ -115,51 +115,51 @@ impl Program {
                 .arg(format!("--simulator.time-scale={}", account.time_scale))
                 .env("SSL_CERT_FILE", account.ca());
         }
-        command.spawn().expect("it starts")
+        command.spawn().expect("the program starts")
     }
 
-    /// From the start of the program to the end of its first answer.
+    /// Measures the time from the start of the program to the end of its first response.
     pub fn first_scrape(&self, account: &Account) -> Duration {
         let address = free_address();
-        let begun = Instant::now();
+        let started = Instant::now();
         let child = self.spawn(account, address);
         let running = Running { child, address };
         while TcpStream::connect(address).is_err() {
             std::thread::yield_now();
         }
         Scraper::connect(address, Form::Gzip).scrape();
-        let elapsed = begun.elapsed();
+        let elapsed = started.elapsed();
         drop(running);
         elapsed
     }
 
-    /// Bytes of the file.
+    /// Returns the size of the file in bytes.
     pub fn size(&self) -> u64 {
-        fs::metadata(&self.path).expect("it is there").len()
+        fs::metadata(&self.path).expect("an existing file").len()
     }
 }
 
 impl Running {
-    /// Resident KiB.
+    /// Returns the resident memory in KiB.
     pub fn resident(&self) -> u64 {
         self.status("VmRSS:")
     }
 
     pub fn usage(&self) -> Usage {
         let path = format!("/proc/{}/schedstat", self.child.id());
-        let schedstat = fs::read_to_string(path).expect("it runs");
+        let schedstat = fs::read_to_string(path).expect("a running process");
         let nanoseconds: f64 = schedstat
             .split(' ')
             .next()
             .and_then(|nanoseconds| nanoseconds.parse().ok())
-            .expect("it is a number");
+            .expect("a number");
         Usage {
             cpu: nanoseconds / 1e9,
             wakes: self.status("voluntary_ctxt_switches:"),
         }
     }
 
-    /// Calls of the API that were answered or failed.
+    /// Returns the number of API calls that succeeded or failed.
     pub fn polls(&self) -> f64 {
         let body = Scraper::connect(self.address, Form::Plain).body();
         let polls = BufReader::new(body.as_slice())
@@ -172,17 +172,17 @@ impl Running {
 
     fn status(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(path).expect("it runs");
+        let status = fs::read_to_string(path).expect("a running process");
         status
             .lines()
             .find_map(|line| line.strip_prefix(field))
             .and_then(|value| value.split_whitespace().next()?.parse().ok())
-            .expect("the kernel tells")
+            .expect("a value from the kernel")
     }
 }
 
-/// An address on which nothing listens, for programs that do not tell theirs.
+/// Returns an unused address, for programs that do not print theirs.
 fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
-    listener.local_addr().expect("it is bound")
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket")
 }

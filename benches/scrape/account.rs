@@ -1,4 +1,4 @@
-//! A fleet about which everything is known, made of answers of the API.
+//! A fleet with complete data, built from API responses.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -10,8 +10,8 @@ use kiwivm_exporter::fleet::{Fleet, Identity};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Veid, decode};
 use kiwivm_exporter::poller::SharedFleet;
 
-/// What each VPS answered, by call.
-const ANSWERS: [(Call, &str); 6] = [
+/// Responses for each VPS, by call.
+const RESPONSES: [(Call, &str); 6] = [
     (Call::RateLimitStatus, "rate_limit_status.json"),
     (Call::RawUsageStats, "raw_usage_stats_kvm.json"),
     (Call::SnapshotList, "snapshot_list.json"),
@@ -20,17 +20,17 @@ const ANSWERS: [(Call, &str); 6] = [
     (Call::PolicyViolations, "policy_violations_none.json"),
 ];
 
-/// The time between two scrapes may be long while other sizes are measured: nothing goes stale meanwhile.
+/// Long enough that nothing goes stale while other sizes are measured.
 const INTERVAL: Duration = Duration::from_secs(600);
 
 fn sample(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/samples")
         .join(name);
-    std::fs::read(path).expect("the sample is there")
+    std::fs::read(path).expect("an existing sample")
 }
 
-/// So many VPSes that run, each with numbers of its own.
+/// Creates a fleet of running VPSes, each with different values.
 pub fn fleet_of(count: u64, now: Moment) -> SharedFleet {
     let identity = |number: u64| Identity {
         veid: Veid(1_000_000 + number),
@@ -41,7 +41,7 @@ pub fn fleet_of(count: u64, now: Moment) -> SharedFleet {
         thresholds: std::sync::Arc::default(),
     };
     let mut fleet = Fleet::new((1..=count).map(identity).collect(), 3.0);
-    let others: Vec<_> = ANSWERS
+    let others: Vec<_> = RESPONSES
         .iter()
         .map(|(call, name)| (*call, sample(name)))
         .collect();
@@ -50,20 +50,20 @@ pub fn fleet_of(count: u64, now: Moment) -> SharedFleet {
         for call in Call::ALL {
             fleet.set_interval(veid, call, Some(INTERVAL), now);
         }
-        take(&mut fleet, veid, Call::LiveServiceInfo, &live(number), now);
+        apply(&mut fleet, veid, Call::LiveServiceInfo, &live(number), now);
         for (call, body) in &others {
-            take(&mut fleet, veid, *call, body, now);
+            apply(&mut fleet, veid, *call, body, now);
         }
     }
     fleet.show_usage();
     Arc::new(Mutex::new(fleet))
 }
 
-/// A live answer that differs from VPS to VPS.
+/// Returns a live response that differs from VPS to VPS.
 pub fn live(number: u64) -> Vec<u8> {
     let noise = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     let mut body: serde_json::Value =
-        serde_json::from_slice(&sample("live_kvm_running.json")).expect("it is JSON");
+        serde_json::from_slice(&sample("live_kvm_running.json")).expect("valid JSON");
     body["hostname"] = format!("host-{noise:x}.example.com").into();
     body["data_counter"] = (noise * 97).into();
     body["mem_available_kb"] = (noise % 1_000_000).into();
@@ -79,11 +79,11 @@ pub fn live(number: u64) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// Takes in an answer as if it had just arrived.
-pub fn take(fleet: &mut Fleet, veid: Veid, call: Call, body: &[u8], now: Moment) {
+/// Applies a response as if it had just arrived.
+pub fn apply(fleet: &mut Fleet, veid: Veid, call: Call, body: &[u8], now: Moment) {
     let mut usage = fleet.read_usage(veid, now);
-    let key = ApiKey::new("private_x").expect("it is a key");
-    let decoded = decode(call, &key, body, &mut |row| usage.take(row)).expect("it is an answer");
+    let key = ApiKey::new("private_x").expect("a valid key");
+    let decoded = decode(call, &key, body, &mut |row| usage.take(row)).expect("a valid response");
     fleet.apply(veid, call, &Ok(decoded), now);
     if call == Call::RawUsageStats {
         fleet.take_usage(veid, usage);

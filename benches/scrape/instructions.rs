@@ -1,4 +1,4 @@
-//! User instructions of a scrape, counted by valgrind.
+//! Counts the user instructions of a scrape with valgrind.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
@@ -11,15 +11,15 @@ use crate::scraper::Scraper;
 use crate::{FORMS, account, servers};
 
 const SIZES: [u64; 3] = [1, 10, 100];
-/// Scrapes of the runs that are compared, and the pause before each: what is counted besides scrapes and renderings is
-/// the same in all.
+/// Number of scrapes in the compared runs, and the pause before each. The instructions outside scrapes and renderings
+/// are the same in all runs.
 const RUNS: [(u64, Duration); 3] = [
     (200, Duration::ZERO),
     (1200, Duration::ZERO),
     (10, Duration::from_millis(1100)),
 ];
 
-/// Serves until standard input ends: `serve exporter|memory VPSES plain|gzip`.
+/// Serves until standard input is closed: `serve exporter|memory VPSES plain|gzip`.
 pub fn serve(arguments: &[String]) {
     let [server, vps, form] = arguments else {
         panic!("usage: serve exporter|memory VPSES plain|gzip");
@@ -29,7 +29,7 @@ pub fn serve(arguments: &[String]) {
         .find(|(_, name)| name == form)
         .map_or(Form::Plain, |(form, _)| form);
     let clock = Clock::start();
-    let fleet = account::fleet_of(vps.parse().expect("it is a number"), clock.now());
+    let fleet = account::fleet_of(vps.parse().expect("a number"), clock.now());
     let mut address = servers::exporter(fleet, clock);
     if server == "memory" {
         let body = Scraper::connect(address, form).body();
@@ -64,12 +64,12 @@ pub fn table() {
     }
 }
 
-/// Instructions of a run.
+/// Measurements of a run.
 #[derive(Clone, Copy)]
 struct Run {
     instructions: f64,
     scrapes: f64,
-    /// Bodies that differ: `process_*` does.
+    /// Number of different bodies. `process_*` differs in every rendering.
     renderings: f64,
 }
 
@@ -79,7 +79,7 @@ struct Cost {
 }
 
 impl Cost {
-    /// What makes the runs differ: `instructions = base + scrapes * scrape + renderings * rendering`.
+    /// Solves `instructions = base + scrapes * scrape + renderings * rendering` for the three runs.
     fn of([few, many, slow]: [Run; 3]) -> Self {
         let difference = |run: Run| Run {
             instructions: run.instructions - few.instructions,
@@ -89,7 +89,7 @@ impl Cost {
         let (a, b) = (difference(many), difference(slow));
         let determinant = a.scrapes * b.renderings - b.scrapes * a.renderings;
         if determinant == 0.0 {
-            // Nothing is ever rendered.
+            // A server from memory never renders.
             let scrape = a.instructions / a.scrapes;
             return Self {
                 scrape,
@@ -104,7 +104,7 @@ impl Cost {
 }
 
 fn counted(server: &str, vps: u64, name: &str, form: Form, (count, pause): (u64, Duration)) -> Run {
-    let this = std::env::current_exe().expect("it runs");
+    let this = std::env::current_exe().expect("the path of this program");
     let mut child = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(this)
@@ -115,11 +115,11 @@ fn counted(server: &str, vps: u64, name: &str, form: Form, (count, pause): (u64,
         .spawn()
         .expect("valgrind starts");
     let mut line = String::new();
-    let stdout = child.stdout.take().expect("it is piped");
+    let stdout = child.stdout.take().expect("a pipe");
     BufReader::new(stdout)
         .read_line(&mut line)
-        .expect("it tells its address");
-    let address = line.trim().parse().expect("it is an address");
+        .expect("the server prints its address");
+    let address = line.trim().parse().expect("a valid address");
     let mut scraper = Scraper::connect(address, form);
     let mut renderings = 0;
     let mut last = Vec::new();
@@ -130,7 +130,7 @@ fn counted(server: &str, vps: u64, name: &str, form: Form, (count, pause): (u64,
         last = body;
     }
     drop(child.stdin.take());
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("the server exits");
     let log = String::from_utf8_lossy(&output.stderr);
     let instructions = log
         .lines()
@@ -138,7 +138,8 @@ fn counted(server: &str, vps: u64, name: &str, form: Form, (count, pause): (u64,
         .and_then(|(_, count)| count.trim().parse().ok());
     #[expect(clippy::cast_precision_loss, reason = "a thousand")]
     Run {
-        instructions: instructions.unwrap_or_else(|| panic!("valgrind tells no count:\n{log}")),
+        instructions: instructions
+            .unwrap_or_else(|| panic!("no instruction count from valgrind:\n{log}")),
         scrapes: count as f64,
         renderings: renderings.into(),
     }

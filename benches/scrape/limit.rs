@@ -1,4 +1,4 @@
-//! The practical limit: hyper with bodies from memory, on one thread.
+//! The practical limit: hyper serving bodies from memory on one thread.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -27,25 +27,23 @@ pub enum Form {
 pub fn start<S: Future<Output = ()>>(
     serve: impl FnOnce(TcpListener) -> S + Send + 'static,
 ) -> SocketAddr {
-    let (tell, address) = channel();
+    let (sender, address) = channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .expect("there is a runtime");
+            .expect("a runtime");
         runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0")
-                .await
-                .expect("there is a port");
-            let bound = listener.local_addr().expect("it is bound");
-            tell.send(bound).expect("somebody waits");
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let bound = listener.local_addr().expect("a bound socket");
+            sender.send(bound).expect("the caller waits");
             serve(listener).await;
         });
     });
-    address.recv().expect("it is bound")
+    address.recv().expect("a bound socket")
 }
 
-/// Nothing but hyper, with bodies made by `body` for each request.
+/// Starts a plain hyper server that calls `body` for each request.
 pub fn bare(form: Form, body: impl Fn() -> Bytes + Clone + Send + 'static) -> SocketAddr {
     start(move |listener| async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -55,9 +53,9 @@ pub fn bare(form: Form, body: impl Fn() -> Bytes + Clone + Send + 'static) -> So
                 let mut response = Response::new(Full::new(body()));
                 let headers = response.headers_mut();
                 let content_type = Format::OpenMetrics1.content_type().parse();
-                headers.insert(CONTENT_TYPE, content_type.expect("it is a header"));
+                headers.insert(CONTENT_TYPE, content_type.expect("a valid header"));
                 if form == Form::Gzip {
-                    let encoding = "gzip".parse().expect("it is a header");
+                    let encoding = "gzip".parse().expect("a valid header");
                     headers.insert(CONTENT_ENCODING, encoding);
                 }
                 async move { Ok::<_, Infallible>(response) }
@@ -70,7 +68,7 @@ pub fn bare(form: Form, body: impl Fn() -> Bytes + Clone + Send + 'static) -> So
     })
 }
 
-/// The same bytes from memory: the practical limit.
+/// Starts a server that sends the same bytes from memory, the practical limit.
 pub fn from_memory(form: Form, body: Bytes) -> SocketAddr {
     bare(form, move || body.clone())
 }

@@ -1,14 +1,13 @@
-//! What a scrape costs, beside a server that has the same bytes in memory: `cargo bench --bench scrape`, or one table of it
-//! with `-- beside`, `-- rendering` or `-- instructions`.
+//! Compares the cost of a scrape with a server that holds the same bytes in memory: `cargo bench --bench scrape`, or
+//! one table with `-- beside`, `-- rendering` or `-- instructions`.
 //!
-//! The limit is hyper: a scrape is reading its head, two headers that are compared with those of the last one, a lock, and
-//! one write of headers and body. 15,000 user instructions of 18,000 are hyper's; most of the others make headers, keep
-//! deadlines, and count requests in flight. Beyond 100 KB the kernel's copy is all that counts.
+//! The limit is hyper. A scrape parses the request head, compares two headers with the last request, takes a lock, and
+//! writes headers and body at once. Of 18,000 user instructions, 15,000 are hyper's. Most of the others build headers,
+//! keep deadlines and count requests in flight. Beyond 100 KB, only the kernel's copy matters.
 //!
-//! Rendering is a twentieth of a core, by the time for which a body is served, up to where it takes 95 ms (some 5000
-//! VPSes). Two thirds of it is gzip, the rest is writing numbers and labels. What was left: each VPS's lines could be kept
-//! until its data change, which would save most of the writing and none of the compression, for as much memory again as
-//! a plain page takes.
+//! Rendering takes 1/20 of a core, because a body is served for 20 times its rendering time, up to 95 ms (about 5000
+//! VPSes). Two thirds of the time is gzip, the rest writes numbers and labels. Caching each VPS's lines until its data
+//! change would save most of the writing and no compression, and would take as much memory again as a plain page.
 
 mod account;
 mod instructions;
@@ -57,7 +56,7 @@ fn median(mut of: Vec<f64>) -> f64 {
     of[of.len() / 2]
 }
 
-/// Medians over rounds in which the sides take turns: what else this machine does slows all of them.
+/// Returns medians over rounds. The sides take turns, so that other load on the machine slows all of them.
 fn compare<const N: usize>(
     sides: [SocketAddr; N],
     form: Form,
@@ -72,12 +71,12 @@ fn compare<const N: usize>(
     }
     found.map(|paces| Pace {
         p50: median(paces.iter().map(|pace| pace.p50).collect()),
-        a_second: median(paces.iter().map(|pace| pace.a_second).collect()),
+        per_second: median(paces.iter().map(|pace| pace.per_second).collect()),
     })
 }
 
 fn beside_the_limit() {
-    println!("a scrape, beside hyper with the same bytes from memory");
+    println!("a scrape, compared with hyper serving the same bytes from memory");
     println!(
         "{:>6} {:<6}{:>11}{:>8}{:>12}{:>12}{:>8}{:>12}{:>12}{:>8}",
         "VPSes",
@@ -107,31 +106,31 @@ fn beside_the_limit() {
                     ours.p50,
                     memory.p50,
                     ours.p50 / memory.p50,
-                    ours.a_second,
-                    memory.a_second,
-                    ours.a_second / memory.a_second
+                    ours.per_second,
+                    memory.per_second,
+                    ours.per_second / memory.per_second
                 );
             }
         }
     }
 }
 
-/// The first scrape after a pause, which renders, and what exporters do that render on each.
+/// Measures the first scrape after a pause, which renders, and an exporter that renders on each scrape.
 fn rendering() {
-    println!("rendering, in ms; a scrape of this exporter renders once a second at most");
+    println!("rendering, in ms; this exporter renders at most once a second");
     println!(
         "{:>6}{:>14}{:>14}{:>20}{:>14}{:>10}",
-        "VPSes", "plain", "gzip", "on each, gzip 6", "a scrape", "ratio"
+        "VPSes", "plain", "gzip", "always, gzip 6", "a scrape", "ratio"
     );
     for size in SIZES {
         let clock = Clock::start();
         let fleet = account::fleet_of(size, clock.now());
         let once = |form| {
             let exposition = Exposition::new(fleet.clone(), clock, Vec::new());
-            let begun = Instant::now();
+            let started = Instant::now();
             let body = exposition.scrape(Format::OpenMetrics1, form == Form::Gzip, &[]);
             std::hint::black_box(body.expect("no VPS is named"));
-            begun.elapsed().as_secs_f64() * 1e3
+            started.elapsed().as_secs_f64() * 1e3
         };
         let [plain, gzip] =
             FORMS.map(|(form, _)| median((0..ROUNDS).map(|_| once(form)).collect()));

@@ -1,4 +1,4 @@
-//! Scrapes over connections that stay open, as Prometheus does.
+//! Scrapes over persistent connections, like Prometheus.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::limit::Form;
 
-/// A connection on which one scrape follows the other.
+/// A connection for consecutive scrapes.
 pub struct Scraper {
     stream: TcpStream,
     request: &'static str,
@@ -22,8 +22,8 @@ Accept-Encoding: gzip\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n";
 
 impl Scraper {
     pub fn connect(address: SocketAddr, form: Form) -> Self {
-        let stream = TcpStream::connect(address).expect("it listens");
-        stream.set_nodelay(true).expect("it is TCP");
+        let stream = TcpStream::connect(address).expect("a listening server");
+        stream.set_nodelay(true).expect("a TCP socket");
         let request = match form {
             Form::Plain => PLAIN,
             Form::Gzip => GZIP,
@@ -35,12 +35,12 @@ impl Scraper {
         }
     }
 
-    /// One scrape; how long its body is.
+    /// Scrapes once and returns the length of the body.
     pub fn scrape(&mut self) -> usize {
         self.exchange(|_| {})
     }
 
-    /// One scrape; its body.
+    /// Scrapes once and returns the body.
     pub fn body(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
         self.exchange(|part| body.extend_from_slice(part));
@@ -50,7 +50,7 @@ impl Scraper {
     fn exchange(&mut self, mut take: impl FnMut(&[u8])) -> usize {
         self.stream
             .write_all(self.request.as_bytes())
-            .expect("it listens");
+            .expect("a listening server");
         let mut filled = 0;
         let (head, length) = loop {
             filled += self.read(filled);
@@ -72,7 +72,7 @@ impl Scraper {
         length
     }
 
-    /// A body whose length is not told before: until its last chunk.
+    /// Reads a chunked body up to its last chunk.
     fn chunks(&mut self, head: usize, mut filled: usize, mut take: impl FnMut(&[u8])) -> usize {
         while !self.buffer[head..filled].ends_with(b"\r\n0\r\n\r\n") {
             assert!(filled < self.buffer.len(), "the body is too long");
@@ -86,41 +86,41 @@ impl Scraper {
         let read = self
             .stream
             .read(&mut self.buffer[from..])
-            .expect("it answers");
-        assert!(read > 0, "the answer ends early");
+            .expect("a response");
+        assert!(read > 0, "the response ends early");
         read
     }
 }
 
 fn content_length(head: &[u8]) -> Option<usize> {
-    let head = std::str::from_utf8(head).expect("it is text");
+    let head = std::str::from_utf8(head).expect("text");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     let mut headers = head.lines().filter_map(|line| line.split_once(": "));
     let (_, length) = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
     length.parse().ok()
 }
 
-/// What came of scraping for a while.
+/// Result of scraping for some time.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Microseconds of the scrape in the middle.
+    /// Median duration of a scrape in microseconds.
     pub p50: f64,
     /// Scrapes a second over all connections.
-    pub a_second: f64,
+    pub per_second: f64,
 }
 
-/// Scrapes on so many connections at once for so long.
+/// Scrapes over several connections at once for some time.
 pub fn pace(address: SocketAddr, form: Form, connections: usize, time: Duration) -> Pace {
-    let begun = Instant::now();
+    let started = Instant::now();
     let connection = move || {
         let mut scraper = Scraper::connect(address, form);
         scraper.scrape();
         let mut micros = Vec::new();
-        // However slow it is.
-        while micros.len() < 3 || begun.elapsed() < time {
-            let asked = Instant::now();
+        // Slow servers get at least three scrapes, for a median.
+        while micros.len() < 3 || started.elapsed() < time {
+            let sent = Instant::now();
             scraper.scrape();
-            micros.push(asked.elapsed().as_secs_f64() * 1e6);
+            micros.push(sent.elapsed().as_secs_f64() * 1e6);
         }
         micros
     };
@@ -129,13 +129,13 @@ pub fn pace(address: SocketAddr, form: Form, connections: usize, time: Duration)
         .collect();
     let mut micros: Vec<f64> = threads
         .into_iter()
-        .flat_map(|thread| thread.join().expect("it scrapes"))
+        .flat_map(|thread| thread.join().expect("a finished thread"))
         .collect();
-    let elapsed = begun.elapsed().as_secs_f64();
+    let elapsed = started.elapsed().as_secs_f64();
     micros.sort_unstable_by(f64::total_cmp);
     Pace {
         p50: micros[micros.len() / 2],
         #[expect(clippy::cast_precision_loss, reason = "a count of scrapes")]
-        a_second: micros.len() as f64 / elapsed,
+        per_second: micros.len() as f64 / elapsed,
     }
 }

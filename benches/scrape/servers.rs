@@ -1,4 +1,4 @@
-//! The servers that are measured. Each runs on one thread.
+//! The measured servers. Each runs on one thread.
 
 use std::future::pending;
 use std::io::Write as _;
@@ -25,7 +25,7 @@ impl Site for Metrics {
     }
 
     fn status(&self) -> Status {
-        unreachable!("nobody asks for it")
+        unreachable!("the status page is not requested")
     }
 
     fn ready(&self) -> bool {
@@ -37,7 +37,7 @@ impl Site for Metrics {
     }
 }
 
-/// The server of the exporter.
+/// Starts the exporter's server.
 pub fn exporter(fleet: SharedFleet, clock: Clock) -> SocketAddr {
     let site = Metrics(Exposition::new(fleet, clock, Vec::new()));
     start(|listener| {
@@ -50,7 +50,7 @@ pub fn exporter(fleet: SharedFleet, clock: Clock) -> SocketAddr {
     })
 }
 
-/// Renders with prometheus-client and compresses with level 6 on each scrape, as exporters do.
+/// Starts a server that renders with prometheus-client and compresses with level 6 on each scrape, like most exporters.
 pub fn rendering(fleet: SharedFleet, clock: Clock) -> SocketAddr {
     bare(Form::Gzip, move || {
         let reloads = Reloads {
@@ -61,7 +61,7 @@ pub fn rendering(fleet: SharedFleet, clock: Clock) -> SocketAddr {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
         encoder
             .write_all(page.as_bytes())
-            .expect("memory can be written");
-        encoder.finish().expect("memory can be written").into()
+            .expect("writing to memory succeeds");
+        encoder.finish().expect("writing to memory succeeds").into()
     })
 }

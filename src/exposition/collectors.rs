@@ -16,16 +16,16 @@ use crate::fleet::{Deferral, Fleet};
 use crate::kiwivm::{Call, Veid};
 use crate::poller::{SharedFleet, lock};
 
-/// Which VPSes are shown, at which moment and in which format.
+/// A selection of VPSes, and the moment and format to show them in.
 #[derive(Clone, Debug)]
 pub struct Shown {
-    /// Where they are.
+    /// Fleet that contains them.
     pub fleet: SharedFleet,
-    /// What is stale then is not shown.
+    /// Moment of the page. Data that are stale then are omitted.
     pub now: Moment,
-    /// Only these, or all.
+    /// Only these VPSes, or all if `None`.
     pub only: Option<Arc<[Veid]>>,
-    /// How samples are written.
+    /// Format of the samples.
     pub format: Format,
 }
 
@@ -58,7 +58,7 @@ pub fn write_fleet(shown: &Shown, out: &mut dyn Write) -> fmt::Result {
     lines.flush()
 }
 
-/// What the exporter counts over all VPSes, and what it says about itself.
+/// Collects the metrics over all VPSes and those of the exporter itself.
 #[derive(Debug)]
 pub struct ExporterCollector {
     pub(super) shown: Shown,
@@ -149,7 +149,7 @@ impl Collector for ExporterCollector {
     }
 }
 
-/// Inventory that is not collected, and never was, has no series.
+/// Returns false for an inventory call that was never collected. It has no series.
 fn in_use(fleet: &Fleet, call: Call) -> bool {
     !Call::INVENTORY.contains(&call) || fleet.vps().iter().any(|vps| vps.calls[call].is_counted())
 }

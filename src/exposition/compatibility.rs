@@ -1,13 +1,12 @@
-//! The names of two other exporters, served beside our own for those whose dashboards still ask for them. Off unless
-//! the configuration names them.
+//! The metric names of two other exporters, served beside our own for dashboards that still query them. Off unless
+//! enabled in the configuration.
 //!
-//! Names, types, labels and values are theirs; what the catalogue demands of names does not hold here. Where they would
-//! show something that is not known, this program does what it does everywhere:
+//! Names, types, labels and values follow those exporters, not the rules of the catalogue. Differences:
 //!
-//! - They show the last answer for ever; here what is stale is gone, and what did not arrive is absent or an empty label.
-//! - Their series of a VPS are told apart by host name and address alone. Of several VPSes with the same, only the first
-//!   that is shown has samples: a second would make the whole page invalid.
-//! - They take the first address whatever it is, this program the first IPv4 one if there is any.
+//! - They show the last response forever. Here, stale data are omitted, and missing fields are absent or empty labels.
+//! - Their series identify a VPS by host name and address alone. If several VPSes share both, only the first has
+//!   samples: duplicate series would make the whole page invalid.
+//! - They use the first address of any family. This program uses the first IPv4 address if there is one.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -25,21 +24,21 @@ use crate::poller::lock;
 
 /// A metric of another exporter.
 pub struct ForeignMetric {
-    /// Its description, with all of its labels.
+    /// Description of the metric, with all its labels.
     pub metric: Metric,
     samples: Samples,
 }
 
-/// Where the sample of a VPS comes from.
+/// Source of a VPS's sample.
 enum Samples {
-    /// With the labels `hostname` and `ip_address`.
+    /// A value of service info, with the labels `hostname` and `ip_address`.
     Addressed(fn(&ServiceInfo) -> Option<Value>),
-    /// With these labels as well.
+    /// A value of service info, with additional labels.
     Described(
         fn(&ServiceInfo) -> Vec<(&'static str, String)>,
         fn(&ServiceInfo) -> Option<Value>,
     ),
-    /// With the label `veid`.
+    /// A value of any data, with the label `veid`.
     Numbered(fn(&View<'_>) -> Option<Value>),
 }
 
@@ -77,23 +76,23 @@ const fn labelled_gauge(
     }
 }
 
-/// They multiply both, whatever the configuration says for our own names.
+/// Both exporters multiply counter and allowance, whatever the configuration says for our own metrics.
 const THEIRS: Multiplier = Multiplier::Both;
 
 const BANDWAGON_EXPORTER: &[ForeignMetric] = &[
     gauge(
         "bandwagon_data_counter",
-        "Bytes transferred since the last reset, not multiplied.",
+        "Bytes transferred since the last reset, without the multiplier.",
         Samples::Addressed(|info| info.data_counter.map(Value::from)),
     ),
     gauge(
         "bandwagon_plan_monthly_data",
-        "Bytes that the plan allows until the next reset, not multiplied.",
+        "Bytes that the plan allows until the next reset, without the multiplier.",
         Samples::Addressed(|info| info.monthly_data.map(Value::from)),
     ),
     gauge(
         "bandwagon_data_next_reset",
-        "When the transfer counter is reset, Unix time.",
+        "Unix time of the next bandwidth reset.",
         Samples::Addressed(|info| info.data_next_reset.map(Value::from)),
     ),
     labelled_gauge(
@@ -110,7 +109,7 @@ const BANDWAGON_EXPORTER: &[ForeignMetric] = &[
             "ram",
             "swap",
         ],
-        "Always 1. What is known about a VPS; disk, ram and swap are the bytes of the plan.",
+        "VPS metadata, always 1. Labels disk, ram and swap are the sizes of the plan in bytes.",
         Samples::Described(
             |info| {
                 vec![
@@ -132,7 +131,7 @@ const BANDWAGON_EXPORTER: &[ForeignMetric] = &[
             name: "bandwagon_api_request_total",
             kind: Kind::Counter,
             labels: &["veid"],
-            help: "Calls that the API answered as asked. Refused and failed ones are not counted.",
+            help: "Successful API calls. Refused and failed calls are not counted.",
         },
         samples: Samples::Numbered(|view| {
             let calls = view.vps.calls.values();
@@ -141,12 +140,12 @@ const BANDWAGON_EXPORTER: &[ForeignMetric] = &[
     },
     gauge(
         "bandwagon_api_rate_limit_remaining_points_15min",
-        "API points left in the current 15 minutes, as last read.",
+        "API points left in the current 15-minute window, as last read.",
         Samples::Numbered(|view| view.points?.remaining_15m.map(Value::from)),
     ),
     gauge(
         "bandwagon_api_rate_limit_remaining_points_24h",
-        "API points left in the current 24 hours, as last read.",
+        "API points left in the current 24-hour window, as last read.",
         Samples::Numbered(|view| view.points?.remaining_24h.map(Value::from)),
     ),
 ];
@@ -162,7 +161,7 @@ const BANDWAGONHOST_CLOUD_EXPORTER: &[ForeignMetric] = &[
             "node_location",
             "os",
         ],
-        "1 while the VPS is suspended, else 0. The API no longer tells node_ip.",
+        "1 if the VPS is suspended, else 0. Label node_ip is empty because the API no longer reports it.",
         Samples::Described(
             |info| {
                 vec![
@@ -177,7 +176,7 @@ const BANDWAGONHOST_CLOUD_EXPORTER: &[ForeignMetric] = &[
     ),
     gauge(
         "plan_monthly_data",
-        "Bytes that the plan allows until the next reset, not multiplied.",
+        "Bytes that the plan allows until the next reset, without the multiplier.",
         Samples::Addressed(|info| info.monthly_data.map(Value::from)),
     ),
     gauge(
@@ -187,12 +186,12 @@ const BANDWAGONHOST_CLOUD_EXPORTER: &[ForeignMetric] = &[
     ),
     gauge(
         "monthly_data_multiplier",
-        "The accounting coefficient of the location.",
+        "Bandwidth multiplier of the location.",
         Samples::Addressed(|info| info.data_multiplier.map(Value::from)),
     ),
     gauge(
         "data_counter",
-        "Bytes transferred since the last reset, not multiplied.",
+        "Bytes transferred since the last reset, without the multiplier.",
         Samples::Addressed(|info| info.data_counter.map(Value::from)),
     ),
     gauge(
@@ -202,31 +201,31 @@ const BANDWAGONHOST_CLOUD_EXPORTER: &[ForeignMetric] = &[
     ),
     gauge(
         "available_traffic_gb",
-        "GiB left until the next reset, times the multiplier. Below 0 when more was used than allowed.",
+        "GiB left until the next reset, times the multiplier. Negative if more was used than allowed.",
         Samples::Addressed(|info| {
             gib(bandwidth::allowance(info, THEIRS)? - bandwidth::used(info, THEIRS)?)
         }),
     ),
     gauge(
         "data_next_reset",
-        "When the transfer counter is reset, Unix time.",
+        "Unix time of the next bandwidth reset.",
         Samples::Addressed(|info| info.data_next_reset.map(Value::from)),
     ),
 ];
 
-/// The value of a label; empty for what did not arrive.
+/// Formats the value of a label. Missing fields are empty.
 fn text(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// GiB with two decimals. Rounded by way of a text, as the numbers were that dashboards have stored so far: arithmetic
-/// would round some of them otherwise.
+/// Converts bytes to GiB with two decimals. Rounds by formatting, because dashboards have stored values rounded this
+/// way. Arithmetic would round some of them differently.
 fn gib(bytes: f64) -> Option<Value> {
     let gib = format!("{:.2}", bytes / f64::from(1 << 30));
     gib.parse().ok().map(Value::Real)
 }
 
-/// The samples of all or some VPSes at one moment, under the names of other exporters.
+/// Collects the samples of VPSes under the names of other exporters.
 #[derive(Debug)]
 pub struct ForeignCollector {
     pub(super) shown: Shown,
@@ -238,10 +237,10 @@ impl Collector for ForeignCollector {
         let fleet = lock(&self.shown.fleet);
         let views = self.shown.views(&fleet);
         let addressed = addressed(&views);
-        // A name that the configuration has twice is one exporter.
-        let asked = Compatibility::ALL.into_iter();
-        let asked = asked.filter(|exporter| self.exporters.contains(exporter));
-        for ForeignMetric { metric, samples } in asked.flat_map(metrics_of) {
+        // The configuration may list an exporter twice.
+        let enabled = Compatibility::ALL.into_iter();
+        let enabled = enabled.filter(|exporter| self.exporters.contains(exporter));
+        for ForeignMetric { metric, samples } in enabled.flat_map(metrics_of) {
             let mut family = Family::describe(&mut encoder, metric, self.shown.format)?;
             let mut write = |own: &[(&str, &str)], more: &[(&'static str, String)], value| {
                 let Some(value) = value else { return Ok(()) };
@@ -280,7 +279,7 @@ impl Collector for ForeignCollector {
 /// Host name and address, as labels.
 type Address<'a> = [(&'static str, &'a str); 2];
 
-/// What is known of each VPS that has service info, under its host name and address: the first with the same ones.
+/// Returns the service info of each VPS by host name and address. Of duplicates, keeps the first.
 fn addressed<'a>(views: &[View<'a>]) -> Vec<(Address<'a>, &'a ServiceInfo)> {
     let mut seen = HashSet::new();
     let services = views.iter().filter_map(|view| view.service);

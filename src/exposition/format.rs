@@ -1,4 +1,4 @@
-//! Which format and encoding a client asks for.
+//! Content negotiation: the format and encoding that a client accepts.
 
 /// The formats served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The exact value of `Content-Type`, which Prometheus 3 insists on.
+    /// Returns the value of `Content-Type`, which Prometheus 3 matches exactly.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -27,7 +27,7 @@ struct Entry<'a> {
     weight: f32,
 }
 
-/// The entries of an `Accept` or `Accept-Encoding` header. An entry with a weight that is none is left out.
+/// Parses an `Accept` or `Accept-Encoding` header. Entries with an invalid weight are skipped.
 fn entries(header: &str) -> impl Iterator<Item = Entry<'_>> {
     header.split(',').filter_map(|entry| {
         let mut parts = entry.split(';').map(str::trim);
@@ -49,12 +49,12 @@ fn entries(header: &str) -> impl Iterator<Item = Entry<'_>> {
     })
 }
 
-/// The format for the values of `Accept`: several headers are one list. OpenMetrics only for those who name it and prefer it; whoever asks for nothing
-/// that is served gets text, as every exporter does.
+/// Negotiates the format from the values of `Accept`. Several headers form one list. Only clients that name OpenMetrics
+/// and prefer it get it. Clients that accept nothing that is served get text, as from every exporter.
 #[must_use]
 pub fn negotiate<'a>(accept: impl Iterator<Item = &'a str>) -> Format {
     let mut openmetrics: f32 = 0.0;
-    // How precisely text is asked for, and with which weight: what is named counts more than a wildcard.
+    // Specificity and weight of the best match for text. A named type outranks a wildcard.
     let mut text = (0, 0.0_f32);
     for Entry {
         value,
@@ -80,7 +80,7 @@ pub fn negotiate<'a>(accept: impl Iterator<Item = &'a str>) -> Format {
     }
 }
 
-/// Whether the values of `Accept` prefer JSON to HTML. Where both are as welcome, the one that is named more precisely.
+/// Returns true if the values of `Accept` prefer JSON to HTML. If the weights are equal, the more specific entry wins.
 #[must_use]
 pub fn prefers_json<'a>(accept: impl Iterator<Item = &'a str>) -> bool {
     let (mut html, mut json) = ((0, 0.0_f32), (0, 0.0_f32));
@@ -114,7 +114,7 @@ impl Ranked for (u8, f32) {
     }
 }
 
-/// Whether the values of `Accept-Encoding` allow gzip.
+/// Returns true if the values of `Accept-Encoding` allow gzip.
 #[must_use]
 pub fn accepts_gzip<'a>(accept_encoding: impl Iterator<Item = &'a str>) -> bool {
     let mut any = None;
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_gets_what_it_can_read() {
+    fn negotiates_the_preferred_format() {
         for (client, accept, format) in [
             (
                 "Prometheus 2.42",
@@ -168,7 +168,7 @@ mod tests {
                 Format::Text004,
             ),
             (
-                "a wildcard that is less precise",
+                "a less specific wildcard",
                 "*/*;q=1,text/plain;q=0.1,application/openmetrics-text;q=0.5",
                 Format::OpenMetrics1,
             ),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn json_for_those_who_prefer_it() {
+    fn serves_json_only_to_clients_that_prefer_it() {
         for (client, accept, json) in [
             ("curl", "*/*", false),
             (
@@ -219,7 +219,7 @@ mod tests {
             ("anything but HTML", "text/html;q=0, */*;q=0.1", true),
             ("refused", "application/json;q=0, */*", false),
             ("any application", "application/*", true),
-            ("nothing that there is", "image/png", false),
+            ("unsupported type", "image/png", false),
             ("nonsense", ";;,application/json;q=x,,", false),
         ] {
             assert_eq!(prefers_json([accept].into_iter()), json, "{client}");
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_by_its_weight() {
+    fn accepts_gzip_by_its_weight() {
         for (header, expected) in [
             ("gzip", true),
             ("deflate, gzip;q=0.5", true),

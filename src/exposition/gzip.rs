@@ -1,22 +1,21 @@
-//! Compresses a page while it is written, so that it never is in memory as a whole.
+//! Compresses a page while it is written, so that the plain page is never in memory as a whole.
 
 use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-/// The encoders of prometheus-client write a few bytes at a time; the compressor is quicker with more.
+/// Block size of the compressor. It is faster with more than the few bytes that prometheus-client writes at a time.
 const BLOCK: usize = 16 << 10;
 
-/// The largest window of the format, as a power of two. A smaller one slides more often, which costs more than it saves.
+/// The largest window of the format, as a power of two. A smaller one slides more often and costs more than it saves.
 const WINDOW_BITS: u8 = 15;
 
-/// A page becomes a fifteenth of its size. Level 1 is hardly quicker and leaves half as much again; level 6 takes three
-/// times as long for a tenth less.
+/// Compresses a page to a fifteenth of its size. Level 1 is hardly faster, and its output is half as large again. Level
+/// 6 takes three times as long for a tenth less.
 const LEVEL: u32 = 2;
 
-/// What compressing takes, kept between pages: memory that comes and goes every second in pieces of this size leaves
-/// holes that nothing else fits in.
+/// Compressor state, kept between pages. Allocating blocks of this size every second would fragment the heap.
 pub struct Gzip {
     state: Compress,
     block: Vec<u8>,
@@ -32,7 +31,7 @@ impl Default for Gzip {
 }
 
 impl Gzip {
-    /// Compresses what `write` writes. `size` is about what will come out.
+    /// Compresses the output of `write`. `size` is the expected size of the compressed body.
     pub(super) fn compress(
         &mut self,
         size: usize,
@@ -50,21 +49,21 @@ impl Gzip {
     }
 }
 
-/// Compresses a text that is asked for now and then.
+/// Compresses a rarely requested text, without keeping the compressor state.
 pub fn compress(text: &str) -> Bytes {
     let body = Gzip::default().compress(text.len() / 8, |page| page.write_str(text));
     // Writing to memory does not fail.
     body.unwrap_or_default()
 }
 
-/// Text that is compressed as it comes.
+/// A writer that compresses text as it arrives.
 pub struct GzipText<'a> {
     gzip: &'a mut Gzip,
     body: Vec<u8>,
 }
 
 impl GzipText<'_> {
-    /// Compresses what has gathered.
+    /// Compresses the gathered block.
     fn flush(&mut self, flush: FlushCompress) -> fmt::Result {
         let block = std::mem::take(&mut self.gzip.block);
         let compressed = self.compress(&block, flush);
@@ -77,7 +76,7 @@ impl GzipText<'_> {
         let state = &mut self.gzip.state;
         loop {
             if self.body.capacity() - self.body.len() < BLOCK / 4 {
-                // It is kept for a second or two: twice as much as it takes would be felt.
+                // The body is kept for a second or two, so it grows in small steps instead of doubling.
                 self.body.reserve_exact(BLOCK.max(self.body.len() / 8));
             }
             let before = state.total_in();

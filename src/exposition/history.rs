@@ -1,4 +1,4 @@
-//! Usage history as OpenMetrics text with timestamps: the names, labels and values that the live exporter serves.
+//! Usage history as OpenMetrics text with timestamps, and with the names, labels and values of the live exporter.
 
 use std::io::{self, Write};
 
@@ -7,19 +7,19 @@ use super::lines::label;
 use crate::fleet::{Identity, UsageTotals};
 use crate::kiwivm::model::UsageRow;
 
-/// A row and the sums up to it, that row included.
+/// A usage row and the totals up to and including it.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    /// The row; its time is that of the samples.
+    /// The row. Its timestamp is that of the samples.
     pub row: UsageRow,
-    /// The sums.
+    /// The totals.
     pub totals: UsageTotals,
 }
 
-/// The value of one metric at one point, as it is written.
+/// Formats the value of one metric at one point.
 type Sample = fn(&Point) -> Option<String>;
 
-/// The metrics that usage rows feed. OpenMetrics wants all samples of a metric in one place.
+/// The metrics derived from usage rows. OpenMetrics requires all samples of a metric to be together.
 pub const METRICS: [(&str, Sample); 6] = [
     ("kiwivm_cpu_usage_ratio", |point| {
         let percent = point.row.cpu_percent?;
@@ -42,14 +42,14 @@ pub const METRICS: [(&str, Sample); 6] = [
     }),
 ];
 
-/// The last line.
+/// The last line of an OpenMetrics text.
 pub const END: &str = "# EOF\n";
 
-/// The lines before the samples of a metric.
+/// Writes the HELP and TYPE lines of a metric.
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// Fails if writing to `out` fails.
 pub fn write_head(out: &mut impl Write, name: &str) -> io::Result<()> {
     let Some(metric) = catalogue::vps_metrics()
         .map(|vps| &vps.metric)
@@ -65,7 +65,7 @@ pub fn write_head(out: &mut impl Write, name: &str) -> io::Result<()> {
     writeln!(out, "# TYPE {family} {}", metric.kind.name())
 }
 
-/// The labels of the samples of a VPS: `more` as Prometheus adds them to what it scrapes, then those of every series of it.
+/// Formats the labels of a VPS's samples: `more`, as Prometheus adds them to a scrape, then those of all its series.
 #[must_use]
 pub fn labels(more: &[(String, String)], vps: &Identity) -> String {
     let veid = vps.veid.to_string();
@@ -83,11 +83,11 @@ pub fn labels(more: &[(String, String)], vps: &Identity) -> String {
     labels
 }
 
-/// The sample of one metric at one point, if it has one there.
+/// Writes the sample of one metric at one point, if it has a value there.
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// Fails if writing to `out` fails.
 pub fn write_sample(
     out: &mut impl Write,
     (name, sample): (&str, Sample),
@@ -122,10 +122,11 @@ mod tests {
         let more = [("job".to_owned(), "a\\\"b\nc".to_owned())];
         let labels = labels(&more, &crate::exposition::tests::identity(5, "tokyo"));
         for metric in METRICS {
-            write_head(&mut page, metric.0).expect("it is known");
-            write_sample(&mut page, metric, &labels, &Point { row, totals }).expect("it fits");
+            write_head(&mut page, metric.0).expect("the metric is known");
+            write_sample(&mut page, metric, &labels, &Point { row, totals })
+                .expect("writing to memory succeeds");
         }
-        let page = String::from_utf8(page).expect("it is text");
+        let page = String::from_utf8(page).expect("UTF-8");
         assert_eq!(page.lines().count(), 18);
         let line = page
             .lines()

@@ -1,5 +1,5 @@
-//! Writes the samples of VPSes, nearly all of a page: one line each, made in one piece. The rest goes through
-//! prometheus-client, which takes several times as long.
+//! Writes the samples of VPSes, which are nearly all of a page. The other metrics go through prometheus-client, which
+//! takes several times as long per line.
 
 use std::fmt::{self, Write};
 
@@ -7,10 +7,10 @@ use super::catalogue::{Kind, Metric};
 use super::format::Format;
 use super::series::Value;
 
-/// Lines are passed on in pieces of this size.
+/// Size at which the gathered lines are passed on.
 const PIECE: usize = 16 << 10;
 
-/// The samples of one metric after the other.
+/// Writes samples, metric by metric.
 pub struct Lines<'o> {
     out: &'o mut dyn Write,
     piece: String,
@@ -21,12 +21,13 @@ impl<'o> Lines<'o> {
     pub(super) fn new(out: &'o mut dyn Write) -> Self {
         Self {
             out,
+            // The last line may exceed `PIECE`.
             piece: String::with_capacity(PIECE + 1024),
             name: "",
         }
     }
 
-    /// Begins a metric with what is said about it. In OpenMetrics the family of a counter is named without `_total`.
+    /// Begins a metric with its HELP and TYPE lines. In OpenMetrics the family name of a counter lacks `_total`.
     pub(super) fn describe(&mut self, metric: &'static Metric, format: Format) {
         self.name = metric.name;
         let family = match (metric.kind, format) {
@@ -51,7 +52,7 @@ impl<'o> Lines<'o> {
         }
     }
 
-    /// One sample of the metric that was begun last. `vps` is what [`label`] wrote; a value that is not finite is none.
+    /// Writes one sample of the current metric. `vps` is written by [`label`]. Values that are not finite are omitted.
     pub(super) fn sample(&mut self, vps: &str, more: &[(&str, &str)], value: Value) -> fmt::Result {
         if matches!(value, Value::Real(real) if !real.is_finite()) {
             return Ok(());
@@ -76,7 +77,7 @@ impl<'o> Lines<'o> {
         self.flush()
     }
 
-    /// Passes on what there is.
+    /// Passes on the gathered lines.
     pub(super) fn flush(&mut self) -> fmt::Result {
         let written = self.out.write_str(&self.piece);
         self.piece.clear();
@@ -84,7 +85,7 @@ impl<'o> Lines<'o> {
     }
 }
 
-/// Appends a label to those that are there already.
+/// Appends a label and escapes its value.
 pub fn label(labels: &mut String, name: &str, value: &str) {
     if labels.ends_with('"') {
         labels.push(',');

@@ -1,8 +1,7 @@
-//! What a scrape reads: the metric catalogue, its rendering, and the rendered bodies kept between scrapes.
+//! The exposition: the metric catalogue, its rendering, and the rendered bodies cached between scrapes.
 //!
-//! A body is rendered, and compressed on the way, when somebody asks for it, and served again for a second or
-//! two: the work is done at most once a second for each form that is asked for, however many scrape, and not at all when
-//! nobody does.
+//! A body is rendered and compressed on request, and served again for a second or two. Each requested form is rendered
+//! at most once a second, however many clients scrape, and never while nobody does.
 
 pub mod catalogue;
 mod collectors;
@@ -35,19 +34,19 @@ use gzip::Gzip;
 pub(crate) use gzip::compress;
 use process::ProcessCollector;
 
-/// How long a rendered body is served again.
+/// Minimum time for which a rendered body is served again.
 pub const SERVED_FOR: Duration = Duration::from_secs(1);
-/// How long at most: how old a scrape can be.
+/// Maximum time for which a rendered body is served again, so the maximum age of a scrape.
 pub const SERVED_AT_MOST: Duration = Duration::from_millis(1900);
-/// Between the two, so many times as long as rendering took: that of a large fleet takes this part of a core.
+/// In between, a body is served for this many times its rendering time: rendering a large fleet takes 1/20 of a core.
 const RENDERING_PART: u32 = 20;
 
-/// What the exporter says about its own configuration.
+/// Outcome of loading the configuration, as exported.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reloads {
-    /// Whether the last attempt to load it succeeded.
+    /// True if the last attempt to load it succeeded.
     pub successful: bool,
-    /// Unix seconds of the last success.
+    /// Unix time of the last success.
     pub last_success: f64,
 }
 
@@ -55,7 +54,7 @@ pub struct Reloads {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownVps(pub String);
 
-/// Renders the fleet and keeps the result.
+/// Renders the fleet and caches the result.
 pub struct Exposition {
     fleet: SharedFleet,
     clock: Clock,
@@ -65,7 +64,7 @@ pub struct Exposition {
     gzip: Mutex<Option<Gzip>>,
 }
 
-/// By format, plain and compressed.
+/// Cached bodies by format, plain and compressed.
 type Bodies = [Option<Body>; 4];
 
 struct Body {
@@ -74,7 +73,7 @@ struct Body {
 }
 
 impl Exposition {
-    /// An exposition of a fleet whose configuration was loaded just now, also under the names of these exporters.
+    /// Creates the exposition of a fleet whose configuration was just loaded, also under the names of these exporters.
     #[must_use]
     pub fn new(fleet: SharedFleet, clock: Clock, compatibility: Vec<Compatibility>) -> Self {
         Self {
@@ -90,7 +89,7 @@ impl Exposition {
         }
     }
 
-    /// Notes the outcome of a reload: whose names the new configuration asks for, or `None` when the old one stays.
+    /// Records the outcome of a reload: the exporters whose names the new configuration enables, or `None` on failure.
     pub fn reloaded(&self, compatibility: Option<Vec<Compatibility>>) {
         let now = self.clock.now();
         {
@@ -101,44 +100,44 @@ impl Exposition {
             }
         }
         if let Some(compatibility) = compatibility {
-            *self.asked_for() = compatibility;
+            *self.compatibility() = compatibility;
         }
         *self.bodies() = Bodies::default();
     }
 
-    /// What is known of the configuration in force.
+    /// Returns the outcome of loading the configuration.
     #[must_use]
     pub fn reloads(&self) -> Reloads {
         *self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The body of a scrape, at most [`SERVED_AT_MOST`] old. With names in `vps`, only the samples of these VPSes as they are
-    /// now, and nothing of the exporter's own.
+    /// Returns the body of a scrape, at most [`SERVED_AT_MOST`] old. With names in `vps`, renders the current samples
+    /// of these VPSes only, without the exporter's own metrics.
     ///
     /// # Errors
     ///
-    /// The first name that is not configured.
+    /// Returns the first name that is not configured.
     pub fn scrape(&self, format: Format, gzip: bool, vps: &[String]) -> Result<Bytes, UnknownVps> {
         let now = self.clock.now();
         if !vps.is_empty() {
             let only = Some(named(&lock(&self.fleet), vps)?);
             let shown = self.shown(format, now, only);
-            let page = Page::new(shown, None, self.asked_for().clone());
+            let page = Page::new(shown, None, self.compatibility().clone());
             return Ok(self.body(&page, gzip, 0));
         }
         let mut bodies = self.bodies();
-        let young = |body: &Body| now.elapsed < body.served_until;
+        let is_fresh = |body: &Body| now.elapsed < body.served_until;
         let form = 2 * format as usize + usize::from(gzip);
-        if let Some(body) = bodies[form].as_ref().filter(|body| young(body)) {
+        if let Some(body) = bodies[form].as_ref().filter(|body| is_fresh(body)) {
             return Ok(body.bytes.clone());
         }
-        // One that is a little larger than the last is to fit in: what grows doubles.
+        // Leave room for a body slightly larger than the last one. A growing buffer would double.
         let size = bodies[form]
             .as_ref()
             .map_or(0, |body| body.bytes.len() + body.bytes.len() / 16);
         for body in &mut *bodies {
-            // A form that nobody asks for any more takes no memory.
-            body.take_if(|body| !young(body));
+            // Free the forms that are no longer requested.
+            body.take_if(|body| !is_fresh(body));
         }
         let mut page = self.page(format, now);
         let process = ProcessCollector(format);
@@ -153,7 +152,7 @@ impl Exposition {
         Ok(bytes)
     }
 
-    /// Everything but `process_*`, as text 0.0.4: what a textfile collector can take in.
+    /// Renders everything but `process_*` as text 0.0.4, for textfile collectors.
     #[must_use]
     pub fn textfile(&self) -> String {
         self.page(Format::Text004, self.clock.now()).text()
@@ -164,10 +163,10 @@ impl Exposition {
         if gzip {
             let mut gzip = self.gzip.lock().unwrap_or_else(PoisonError::into_inner);
             let gzip = gzip.get_or_insert_default();
-            complete(gzip.compress(size, |out| page.write(out)))
+            or_empty(gzip.compress(size, |out| page.write(out)))
         } else {
             let mut body = String::with_capacity(size);
-            complete(page.write(&mut body).map(|()| Bytes::from(body)))
+            or_empty(page.write(&mut body).map(|()| Bytes::from(body)))
         }
     }
 
@@ -175,7 +174,7 @@ impl Exposition {
         self.bodies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn asked_for(&self) -> MutexGuard<'_, Vec<Compatibility>> {
+    fn compatibility(&self) -> MutexGuard<'_, Vec<Compatibility>> {
         self.compatibility
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -183,7 +182,7 @@ impl Exposition {
 
     fn page(&self, format: Format, now: Moment) -> Page {
         let shown = self.shown(format, now, None);
-        Page::new(shown, Some(self.reloads()), self.asked_for().clone())
+        Page::new(shown, Some(self.reloads()), self.compatibility().clone())
     }
 
     fn shown(&self, format: Format, now: Moment, only: Option<Arc<[Veid]>>) -> Shown {
@@ -196,7 +195,7 @@ impl Exposition {
     }
 }
 
-/// Everything but `process_*` as OpenMetrics without its end, also under the names of other exporters.
+/// Renders everything but `process_*` as OpenMetrics without `# EOF`, also under the names of other exporters.
 #[must_use]
 pub fn render(
     fleet: &SharedFleet,
@@ -213,24 +212,24 @@ pub fn render(
     Page::new(shown, Some(reloads), compatibility).text()
 }
 
-/// What this process uses of the machine now, as OpenMetrics without its end.
+/// Renders the current resource usage of this process as OpenMetrics without `# EOF`.
 #[must_use]
 pub fn process_metrics() -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ProcessCollector(Format::OpenMetrics1)));
     let mut text = String::new();
-    complete(encode_registry(&mut text, &registry).map(|()| text))
+    or_empty(encode_registry(&mut text, &registry).map(|()| text))
 }
 
-/// What a scrape shows.
+/// The content of one scrape.
 struct Page {
     shown: Shown,
-    /// All but the metrics of the fleet.
+    /// All metrics but those of the fleet.
     others: Registry,
 }
 
 impl Page {
-    /// The metrics of VPSes, also under the names of these exporters. Without `reloads` nothing of the exporter's own.
+    /// Creates a page of VPS metrics, also under the names of these exporters. The exporter's own need `reloads`.
     fn new(shown: Shown, reloads: Option<Reloads>, exporters: Vec<Compatibility>) -> Self {
         let mut others = Registry::default();
         if let Some(reloads) = reloads {
@@ -258,14 +257,14 @@ impl Page {
         encode_registry(out, &self.others)
     }
 
-    /// Without the end.
+    /// Renders the page without `# EOF`.
     fn text(&self) -> String {
         let mut text = String::new();
-        complete(self.write_samples(&mut text).map(|()| text))
+        or_empty(self.write_samples(&mut text).map(|()| text))
     }
 }
 
-/// The VPSes of these names, each once.
+/// Returns the VPSes of these names, each once.
 fn named(fleet: &Fleet, names: &[String]) -> Result<Arc<[Veid]>, UnknownVps> {
     let mut only = Vec::with_capacity(names.len());
     for name in names {
@@ -277,9 +276,9 @@ fn named(fleet: &Fleet, names: &[String]) -> Result<Arc<[Veid]>, UnknownVps> {
     Ok(only.into())
 }
 
-fn complete<T: Default>(page: Result<T, fmt::Error>) -> T {
+fn or_empty<T: Default>(page: Result<T, fmt::Error>) -> T {
     page.unwrap_or_else(|fmt::Error| {
-        // Writing to memory does not fail, and no collector makes an error of its own.
+        // Writing to memory does not fail, and no collector returns an error of its own.
         tracing::error!("rendering the metrics failed: the page is empty");
         T::default()
     })

@@ -1,13 +1,13 @@
-//! Names for dashboards and other users of the exposition, held to the catalogue by the compiler.
+//! Metric names for dashboards and other users of the exposition, checked against the catalogue at compile time.
 
 use super::catalogue::{EXPORTER_METRICS, VPS_METRICS};
 use super::process::PROCESS_METRICS;
 
-/// The name of a metric of the catalogue, for constants: another name does not compile.
+/// Returns `name` if the catalogue has it. In a constant, an unknown name does not compile.
 ///
 /// # Panics
 ///
-/// When there is no such metric. In a constant that is an error of the build.
+/// Panics if there is no such metric. In a constant, that is a compile error.
 #[must_use]
 pub const fn named(name: &'static str) -> &'static str {
     let mut group = 0;
@@ -39,7 +39,7 @@ pub const fn named(name: &'static str) -> &'static str {
     panic!("the catalogue has no metric of this name");
 }
 
-/// `==` cannot be used in constants yet.
+/// Compares two strings in constants, where `==` is not available yet.
 const fn equal(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     if one.len() != other.len() {
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "no metric of this name")]
-    fn a_name_of_the_same_length_is_another_name() {
+    fn rejects_an_unknown_name_of_the_same_length() {
         let _ = named("kiwivm_uq");
     }
 }

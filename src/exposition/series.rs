@@ -1,7 +1,7 @@
-//! What is shown of a VPS, and the metrics that go through prometheus-client's encoder.
+//! The view of a VPS that a page shows, and the metrics written by prometheus-client's encoder.
 //!
-//! It writes OpenMetrics. Text 0.0.4 has the same samples; only the family of a counter is named otherwise there, with
-//! `_total`, so that its samples are named like it: they are written as those of a gauge.
+//! The encoder writes OpenMetrics. Text 0.0.4 has the same samples, but the family name of a counter includes `_total`
+//! there, like the names of its samples. Counters are therefore written as gauges in that format.
 
 use std::fmt;
 
@@ -19,10 +19,10 @@ use crate::fleet::{Forecast, SuspensionReason, UsageTotals, VpsState};
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Points, Processes, ServiceInfo, UsageRow};
 
-/// A VPS as it is shown at one moment: only what is fresh then.
+/// The data of a VPS that are fresh at one moment.
 pub struct View<'a> {
     pub(super) vps: &'a VpsState,
-    /// `veid`, `vps` and the labels of the configuration as they stand in every sample.
+    /// `veid`, `vps` and the configured labels, as written in every sample.
     pub(super) labels: String,
     pub(super) up: bool,
     pub(super) service: Option<&'a ServiceInfo>,
@@ -58,27 +58,27 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What an inventory call told.
+    /// Returns the fresh result of an inventory call.
     pub(super) fn inventory(&self, call: Call) -> Option<&'a Inventory> {
         self.vps.inventory(call, self.staleness, self.now)
     }
 
-    /// True if a planned call brings nothing.
+    /// Returns true if a planned call has returned nothing for too long.
     pub(super) fn is_stale(&self, call: Call) -> Option<bool> {
         self.vps.calls[call].is_stale(self.staleness, self.now)
     }
 
-    /// The reasons of the present suspension.
+    /// Returns the reasons for the current suspension.
     pub(super) fn suspension_reasons(&self) -> Option<Vec<SuspensionReason>> {
         self.vps.suspension_reasons(self.staleness, self.now)
     }
 
-    /// What the multiplier of the API applies to.
+    /// Returns the setting for the values that the API's multiplier applies to.
     pub(super) fn multiplier(&self) -> Multiplier {
         self.vps.identity.multiplier
     }
 
-    /// One of the sums of usage rows.
+    /// Returns one of the totals over usage rows.
     pub(super) fn usage_total(&self, sum: fn(&UsageTotals) -> u64) -> Option<u64> {
         self.vps.usage_totals().map(sum)
     }
@@ -92,7 +92,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// A sample's value. Integers stay integers on the page.
+/// The value of a sample. Integers are written as integers.
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
     /// Counts and sizes.
@@ -130,12 +130,12 @@ impl From<bool> for Value {
 /// A metric whose samples are being written.
 pub struct Family<'e> {
     encoder: MetricEncoder<'e>,
-    /// Whether the encoder has to append `_total` to the name.
+    /// True if the encoder has to append `_total` to the name.
     suffix: bool,
 }
 
 impl<'e> Family<'e> {
-    /// Writes what is said about a metric before its samples.
+    /// Writes the HELP and TYPE lines of a metric.
     pub(super) fn describe(
         encoder: &'e mut DescriptorEncoder<'_>,
         metric: &'e Metric,
@@ -151,7 +151,7 @@ impl<'e> Family<'e> {
         Ok(Self { encoder, suffix })
     }
 
-    /// Writes one sample of a gauge or counter. A value that is not finite is none.
+    /// Writes one sample of a gauge or counter. Values that are not finite are omitted.
     pub(super) fn sample(&mut self, labels: &Labels<'_>, value: Value) -> fmt::Result {
         if matches!(value, Value::Real(real) if !real.is_finite()) {
             return Ok(());
@@ -164,7 +164,7 @@ impl<'e> Family<'e> {
         write_value(self.encoder, self.suffix, value.into())
     }
 
-    /// Writes one sample.
+    /// Writes one sample with these labels.
     pub(super) fn labelled(
         &mut self,
         labels: &[(&str, &str)],
@@ -210,12 +210,12 @@ impl<'a, 'o> Series<'a, 'o> {
         }
     }
 
-    /// The only sample of this metric, if there is a value.
+    /// Writes the only sample of this metric, if there is a value.
     pub(super) fn value(&mut self, value: Option<impl Into<Value>>) {
         self.labelled(&[], value);
     }
 
-    /// One of several samples, if there is a value.
+    /// Writes one of several samples, if there is a value.
     pub(super) fn labelled(&mut self, labels: &[(&str, &str)], value: Option<impl Into<Value>>) {
         if let Some(value) = value.map(Into::into) {
             self.result = self
@@ -229,7 +229,7 @@ impl<'a, 'o> Series<'a, 'o> {
     }
 }
 
-/// Labels in the order they are given in.
+/// Labels, written in the given order.
 #[derive(Debug)]
 pub struct Labels<'a> {
     /// Written one after the other.

@@ -19,7 +19,7 @@ pub(super) fn sample(name: &str) -> Vec<u8> {
 }
 
 pub(super) fn key() -> ApiKey {
-    ApiKey::new("private_x").expect("it is a key")
+    ApiKey::new("private_x").expect("a valid key")
 }
 
 pub(super) fn identity(veid: u64, name: &str) -> Identity {
@@ -33,7 +33,7 @@ pub(super) fn identity(veid: u64, name: &str) -> Identity {
     }
 }
 
-/// Takes in a sample as if the API had just answered it, an error included.
+/// Applies a sample as if the API had just returned it. The sample may be an error.
 pub(super) fn apply(fleet: &mut Fleet, veid: u64, call: Call, name: &str) {
     let mut usage = fleet.read_usage(Veid(veid), NOW);
     let mut row = |row| usage.take(row);
@@ -67,8 +67,8 @@ fn openmetrics(exposition: &Exposition, now: Moment) -> String {
     exposition.page(Format::OpenMetrics1, now).text()
 }
 
-/// A KVM, an OpenVZ, a locked one, one whose key is refused, one that was never asked, one with hostile names.
-fn everything() -> Exposition {
+/// One VPS each: KVM, OpenVZ, locked, with a refused key, never polled.
+fn mixed_exposition() -> Exposition {
     let mut fleet = fleet(vec![
         identity(1_000_001, "kvm"),
         identity(1_000_002, "ovz"),
@@ -140,7 +140,7 @@ fn everything() -> Exposition {
     exposition(fleet)
 }
 
-/// What differs from build to build.
+/// Blanks the labels that differ from build to build.
 fn without_build(page: &str) -> String {
     page.lines()
         .map(|line| match line.split_once("build_info{") {
@@ -161,11 +161,11 @@ pub(super) fn assert_golden(name: &str, page: &str) {
         std::fs::write(&path, &page).expect("the golden file can be written");
     }
     let golden = std::fs::read_to_string(&path).unwrap_or_default();
-    for (number, (is, should)) in page.lines().zip(golden.lines()).enumerate() {
+    for (number, (actual, expected)) in page.lines().zip(golden.lines()).enumerate() {
         assert_eq!(
-            is,
-            should,
-            "{name}:{}; UPDATE_GOLDEN=1 writes it anew",
+            actual,
+            expected,
+            "{name}:{}; set UPDATE_GOLDEN=1 to update it",
             number + 1
         );
     }
@@ -173,8 +173,8 @@ pub(super) fn assert_golden(name: &str, page: &str) {
 }
 
 #[test]
-fn the_pages_are_as_they_were() {
-    let exposition = everything();
+fn pages_match_the_golden_files() {
+    let exposition = mixed_exposition();
     let page = |format| exposition.page(format, NOW).text();
     let openmetrics = page(Format::OpenMetrics1);
     assert_golden(
@@ -184,7 +184,7 @@ fn the_pages_are_as_they_were() {
     assert_golden("exposition.txt", &page(Format::Text004));
 }
 
-/// The catalogue is what dashboards and rules are checked against: names must be valid and help must not need escaping.
+/// Dashboards and rules are checked against the catalogue. Names must be valid, and help must not need escaping.
 #[test]
 fn the_catalogue_is_well_formed() {
     let vps = catalogue::vps_metrics().map(|vps| &vps.metric);
@@ -206,7 +206,7 @@ fn the_catalogue_is_well_formed() {
         );
         assert!(!metric.help.contains(['"', '\\', '\n']), "{name}");
         assert!(metric.help.ends_with('.'), "{name}");
-        // A label that an owner chooses is on every series of a VPS.
+        // Configured labels are on every series of a VPS and must not collide with ours.
         for label in metric.labels {
             assert!(is_taken_label(label), "{name}: {label}");
         }
@@ -221,7 +221,7 @@ fn hostile_names_are_escaped_in_both_formats() {
     for hostname in [hostile, &long] {
         let body = serde_json::json!({"error": 0, "hostname": hostname}).to_string();
         let decoded = decode(Call::ServiceInfo, &key(), body.as_bytes(), &mut |_| {})
-            .expect("it is an answer");
+            .expect("a valid response");
         fleet.apply(Veid(1), Call::ServiceInfo, &Ok(decoded), NOW);
         let page = openmetrics(&exposition(fleet), NOW);
         assert!(page.contains(r#"vps="a\"b\\c\nd🥝{}=,# EOF""#), "{page}");
@@ -236,12 +236,12 @@ fn hostile_names_are_escaped_in_both_formats() {
 }
 
 #[test]
-fn a_vps_has_one_series_of_info_whatever_it_calls_itself() {
+fn a_vps_has_one_info_series_when_its_host_name_changes() {
     let mut fleet = fleet(vec![identity(1, "a")]);
     for hostname in ["one", "two", "three"] {
         let body = serde_json::json!({"error": 0, "hostname": hostname}).to_string();
         let decoded = decode(Call::ServiceInfo, &key(), body.as_bytes(), &mut |_| {})
-            .expect("it is an answer");
+            .expect("a valid response");
         fleet.apply(Veid(1), Call::ServiceInfo, &Ok(decoded), NOW);
     }
     let page = openmetrics(&exposition(fleet), NOW);
@@ -258,13 +258,13 @@ fn a_vps_has_one_series_of_info_whatever_it_calls_itself() {
 fn unpacked(body: &[u8]) -> String {
     let mut page = String::new();
     let mut decoder = flate2::read::GzDecoder::new(body);
-    std::io::Read::read_to_string(&mut decoder, &mut page).expect("it is compressed text");
+    std::io::Read::read_to_string(&mut decoder, &mut page).expect("compressed text");
     page
 }
 
 #[test]
-fn a_body_is_served_again_for_a_second_and_a_compressed_one_is_the_same_page() {
-    let exposition = everything();
+fn serves_a_body_again_for_a_second_and_the_same_page_compressed() {
+    let exposition = mixed_exposition();
     for format in [Format::OpenMetrics1, Format::Text004] {
         let scrape = |gzip| exposition.scrape(format, gzip, &[]).unwrap();
         let same = |a: &Bytes, b: &Bytes| a.as_ptr() == b.as_ptr();
@@ -274,7 +274,7 @@ fn a_body_is_served_again_for_a_second_and_a_compressed_one_is_the_same_page() {
         if exposition.clock.now().elapsed < begun + SERVED_FOR {
             assert!(same(&plain, &again.0) && same(&compressed, &again.1));
         }
-        // process_* may differ.
+        // The values of process_* may differ.
         let fleet = |page: &str| page.split("# HELP process_").next().map(str::to_owned);
         let plain = String::from_utf8(plain.to_vec()).unwrap();
         assert_eq!(fleet(&plain), fleet(&unpacked(&compressed)));
@@ -282,8 +282,8 @@ fn a_body_is_served_again_for_a_second_and_a_compressed_one_is_the_same_page() {
 }
 
 #[test]
-fn a_form_that_nobody_asks_for_any_more_is_not_kept() {
-    let exposition = everything();
+fn drops_forms_that_are_no_longer_requested() {
+    let exposition = mixed_exposition();
     let kept = || exposition.bodies().iter().flatten().count();
     exposition.scrape(Format::Text004, false, &[]).unwrap();
     exposition.scrape(Format::OpenMetrics1, true, &[]).unwrap();
@@ -296,8 +296,8 @@ fn a_form_that_nobody_asks_for_any_more_is_not_kept() {
 }
 
 #[test]
-fn a_body_that_has_had_its_time_is_rendered_anew() {
-    let exposition = everything();
+fn renders_an_expired_body_again() {
+    let exposition = mixed_exposition();
     let before = exposition.scrape(Format::Text004, true, &[]).unwrap();
     apply(
         &mut lock(&exposition.fleet),
@@ -309,30 +309,30 @@ fn a_body_that_has_had_its_time_is_rendered_anew() {
         body.served_until = Duration::ZERO;
     }
     let after = exposition.scrape(Format::Text004, true, &[]).unwrap();
-    let told = r#"kiwivm_authentication_failed{veid="1000005",vps="silent",env="prod"} 0"#;
-    assert!(!unpacked(&before).contains(told));
-    assert!(unpacked(&after).contains(told));
+    let line = r#"kiwivm_authentication_failed{veid="1000005",vps="silent",env="prod"} 0"#;
+    assert!(!unpacked(&before).contains(line));
+    assert!(unpacked(&after).contains(line));
 }
 
 #[test]
-fn a_reload_is_seen_at_once() {
-    let exposition = everything();
-    let told = |page: &Bytes| {
+fn shows_a_failed_reload_immediately() {
+    let exposition = mixed_exposition();
+    let failed = |page: &Bytes| {
         let page = String::from_utf8(page.to_vec()).unwrap();
         page.contains("kiwivm_exporter_config_last_reload_successful 0")
     };
-    assert!(!told(
+    assert!(!failed(
         &exposition.scrape(Format::Text004, false, &[]).unwrap()
     ));
     exposition.reloaded(None);
-    assert!(told(
+    assert!(failed(
         &exposition.scrape(Format::Text004, false, &[]).unwrap()
     ));
 }
 
 #[test]
-fn what_goes_stale_leaves_the_page_without_any_new_answer() {
-    let exposition = everything();
+fn drops_stale_data_without_a_new_response() {
+    let exposition = mixed_exposition();
     let running = r#"kiwivm_running{veid="1000001",vps="kvm",env="prod"} 1"#;
     assert!(openmetrics(&exposition, NOW).contains(running));
     let later = Moment {
@@ -346,8 +346,8 @@ fn what_goes_stale_leaves_the_page_without_any_new_answer() {
 }
 
 #[test]
-fn a_selection_has_only_its_vpses() {
-    let exposition = everything();
+fn a_selection_shows_only_its_vpses() {
+    let exposition = mixed_exposition();
     let names = ["ovz".to_owned()];
     let page = exposition
         .scrape(Format::OpenMetrics1, false, &names)
@@ -384,7 +384,7 @@ fn a_failure_counts_for_its_vps_and_call_only() {
 }
 
 #[test]
-fn a_call_that_is_shed_before_it_was_made_keeps_its_counters() {
+fn a_call_dropped_before_its_first_poll_keeps_its_counters() {
     let call = Call::BackupList;
     let exposition = exposition(fleet(vec![identity(1, "one")]));
     let counters = |interval: Option<u64>| {

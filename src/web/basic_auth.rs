@@ -1,5 +1,5 @@
-//! Names and passwords. bcrypt is slow on purpose, so verdicts are remembered, equal checks are made once, and clients take
-//! turns with the others.
+//! Basic auth. bcrypt is slow on purpose, so results are cached, equal checks run once, and clients take turns with the
+//! others.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -16,37 +16,37 @@ use zeroize::Zeroizing;
 use super::config::{Hash, Users};
 use super::turns::{LONGEST_WAIT, Turns};
 
-/// Answers remembered, of the right passwords and of the wrong ones each; as many as the toolkit remembers.
-const REMEMBERED: usize = 100;
+/// Cached results, for right and for wrong passwords each. The exporter toolkit caches as many.
+const CACHE_SIZE: usize = 100;
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is answered.
-    Welcome,
-    /// A name and a password are missing or wrong.
+    /// Name and password are right.
+    Accepted,
+    /// Name or password is missing or wrong.
     Refused,
-    /// Too many passwords wait to be checked.
+    /// Too many password checks are pending.
     Busy,
 }
 
-/// Knows which passwords are right, once it has found out.
+/// Checks passwords and caches the results.
 pub struct BasicAuth {
-    answers: Arc<Answers>,
+    cache: Arc<Cache>,
     turns: Turns,
-    /// Checks under way, which equal ones join.
-    checks: Mutex<HashMap<Question, Weak<OnceCell<bool>>>>,
+    /// Checks in progress, which equal ones join.
+    checks: Mutex<HashMap<Digest, Weak<OnceCell<bool>>>>,
 }
 
 impl BasicAuth {
-    /// Knows nothing yet.
+    /// Creates an empty cache.
     ///
     /// # Errors
     ///
-    /// That the machine has no random numbers.
+    /// Fails if the machine has no random numbers.
     pub fn new() -> Result<Self, ring::error::Unspecified> {
         Ok(Self {
-            answers: Arc::new(Answers {
+            cache: Arc::new(Cache {
                 key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?,
                 known: Mutex::default(),
             }),
@@ -55,8 +55,8 @@ impl BasicAuth {
         })
     }
 
-    /// Judges an `Authorization` header that came from this client.
-    pub async fn judge(
+    /// Verifies an `Authorization` header from this client.
+    pub async fn verify(
         &self,
         users: &Users,
         authorization: Option<&HeaderValue>,
@@ -68,39 +68,39 @@ impl BasicAuth {
         let Some((name, password)) = split(&credentials) else {
             return Verdict::Refused;
         };
-        // A name that nobody has takes as long as one that somebody has.
+        // Unknown names take as long as known ones, so timing does not reveal them.
         let known = std::str::from_utf8(name)
             .ok()
             .and_then(|name| users.get(name));
         let hash = known.map_or_else(
-            || Hash::stand_in(users.some_cost(self.answers.number_of(name))),
+            || Hash::decoy(users.cost_for(self.cache.number_of(name))),
             Hash::clone,
         );
-        let question = self.answers.question(name, &hash, password);
+        let digest = self.cache.digest(name, &hash, password);
         let verdict = |right| {
             if right {
-                Verdict::Welcome
+                Verdict::Accepted
             } else {
                 Verdict::Refused
             }
         };
-        if let Some(right) = self.answers.find(&question) {
+        if let Some(right) = self.cache.find(&digest) {
             return verdict(right);
         }
-        let check = self.check(question);
+        let check = self.check(digest);
         let right = check.get_or_init(async || {
             let turn = self.turns.take(client).await;
-            // The client of an equal check may have gone away before it was done.
-            if let Some(right) = self.answers.find(&question) {
+            // A client with an equal check may have disconnected before its check finished.
+            if let Some(right) = self.cache.find(&digest) {
                 return right;
             }
-            let (answers, exists) = (self.answers.clone(), known.is_some());
+            let (cache, exists) = (self.cache.clone(), known.is_some());
             let password = Zeroizing::new(password.to_vec());
             let checking = tokio::task::spawn_blocking(move || {
-                // It goes on when the client has gone away, and no other turn begins before it is done.
+                // The check continues if the client disconnects. The next turn starts when it is done.
                 let _turn = turn;
-                let right = hash.is_of(&password) && exists;
-                answers.remember(question, right);
+                let right = hash.matches(&password) && exists;
+                cache.insert(digest, right);
                 right
             });
             checking.await.unwrap_or(false)
@@ -111,48 +111,48 @@ impl BasicAuth {
         }
     }
 
-    /// The check of this question, which equal questions share.
-    fn check(&self, question: Question) -> Arc<OnceCell<bool>> {
+    /// Returns the check of this digest, which equal requests share.
+    fn check(&self, digest: Digest) -> Arc<OnceCell<bool>> {
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(check) = checks.get(&question).and_then(Weak::upgrade) {
+        if let Some(check) = checks.get(&digest).and_then(Weak::upgrade) {
             return check;
         }
         checks.retain(|_, check| check.strong_count() > 0);
         let check = Arc::default();
-        checks.insert(question, Arc::downgrade(&check));
+        checks.insert(digest, Arc::downgrade(&check));
         check
     }
 }
 
-/// What a digest says: who asked with which password against which hash. It cannot be turned back.
-type Question = [u8; 32];
+/// Keyed digest of name, hash and password. The password cannot be derived from it.
+type Digest = [u8; 32];
 
-struct Answers {
-    /// New in every process, so that nothing can be computed beforehand.
+struct Cache {
+    /// Random in every process, so that digests cannot be precomputed.
     key: hmac::Key,
     known: Mutex<Known>,
 }
 
-/// Apart, so that no flood of wrong passwords makes a right one forgotten.
+/// Separate queues, so that a flood of wrong passwords does not evict the right ones.
 #[derive(Default)]
 struct Known {
-    right: VecDeque<Question>,
-    wrong: VecDeque<Question>,
+    right: VecDeque<Digest>,
+    wrong: VecDeque<Digest>,
 }
 
-impl Answers {
-    fn question(&self, name: &[u8], hash: &Hash, password: &[u8]) -> Question {
+impl Cache {
+    fn digest(&self, name: &[u8], hash: &Hash, password: &[u8]) -> Digest {
         let mut context = hmac::Context::with_key(&self.key);
         for part in [name, hash.as_bytes(), password] {
             context.update(&(part.len() as u64).to_le_bytes());
             context.update(part);
         }
-        let mut question = Question::default();
-        question.copy_from_slice(context.sign().as_ref());
-        question
+        let mut digest = Digest::default();
+        digest.copy_from_slice(context.sign().as_ref());
+        digest
     }
 
-    /// A number for a name, which nobody outside can know.
+    /// Derives a number from a name. Clients cannot predict it.
     fn number_of(&self, name: &[u8]) -> u64 {
         let digest = hmac::sign(&self.key, name);
         digest
@@ -162,29 +162,29 @@ impl Answers {
             .fold(0, |number, byte| (number << 8) | u64::from(*byte))
     }
 
-    fn find(&self, question: &Question) -> Option<bool> {
+    fn find(&self, digest: &Digest) -> Option<bool> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.right.contains(question) {
+        if known.right.contains(digest) {
             return Some(true);
         }
-        known.wrong.contains(question).then_some(false)
+        known.wrong.contains(digest).then_some(false)
     }
 
-    fn remember(&self, question: Question, right: bool) {
+    fn insert(&self, digest: Digest, right: bool) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let questions = if right {
+        let digests = if right {
             &mut known.right
         } else {
             &mut known.wrong
         };
-        if questions.len() == REMEMBERED {
-            questions.pop_front();
+        if digests.len() == CACHE_SIZE {
+            digests.pop_front();
         }
-        questions.push_back(question);
+        digests.push_back(digest);
     }
 }
 
-/// What is behind `Basic `, decoded.
+/// Decodes the credentials after `Basic `.
 fn credentials(header: &HeaderValue) -> Option<Zeroizing<Vec<u8>>> {
     let (scheme, encoded) = header.as_bytes().split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"Basic ") {
@@ -193,7 +193,7 @@ fn credentials(header: &HeaderValue) -> Option<Zeroizing<Vec<u8>>> {
     BASE64_STANDARD.decode(encoded).ok().map(Zeroizing::new)
 }
 
-/// A password may have colons in it, a name may not.
+/// Splits at the first colon. A password may contain colons, a name may not.
 fn split(credentials: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = credentials.iter().position(|byte| *byte == b':')?;
     Some((&credentials[..colon], &credentials[colon + 1..]))

@@ -1,4 +1,4 @@
-//! Requests that are refused before anything looks at them closely.
+//! Checks that reject a request before it is routed.
 
 use std::net::Ipv6Addr;
 
@@ -8,7 +8,7 @@ use hyper::{Uri, Version};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Checks `Host` by RFC 9112, section 3.2: there is one, and it names a host. HTTP/1.0 may leave it out.
+/// Checks `Host` as RFC 9112, section 3.2 requires: exactly one, with a valid host. HTTP/1.0 may omit it.
 pub fn has_valid_host(version: Version, headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).into_iter();
     match (hosts.next(), hosts.next()) {
@@ -18,7 +18,7 @@ pub fn has_valid_host(version: Version, headers: &HeaderMap) -> bool {
     }
 }
 
-/// A host and maybe a port, without a user.
+/// Returns true for a host with an optional port and no user.
 fn is_authority(host: &HeaderValue) -> bool {
     let Ok(authority) = Authority::try_from(host.as_bytes()) else {
         return false;
@@ -29,7 +29,7 @@ fn is_authority(host: &HeaderValue) -> bool {
         .and_then(|host| host.strip_suffix(']'))
     {
         Some(address) => {
-            // A link-local address may name the interface after it.
+            // The zone of a link-local address may follow `%`.
             let address = address
                 .split_once('%')
                 .map_or(address, |(address, _)| address);
@@ -38,20 +38,20 @@ fn is_authority(host: &HeaderValue) -> bool {
         None => !host.is_empty(),
     };
     let is_port = match authority.as_str().strip_prefix(host) {
-        // An empty port is legal, and means the default.
+        // An empty port is legal and means the default port.
         Some("" | ":") => true,
         Some(port) => port
             .strip_prefix(':')
             .is_some_and(|port| !port.starts_with('+') && port.parse::<u16>().is_ok()),
-        // A user stands before the host.
+        // A user precedes the host.
         None => false,
     };
     is_host && is_port
 }
 
-/// Tells a request that a browser makes for a page of another site. Judges as Go's `http.CrossOriginProtection` does:
-/// by `Sec-Fetch-Site`, in older browsers by `Origin`; other programs send neither. A proxy may have changed `Host`, so the
-/// origin under which people reach the exporter is one of its own too.
+/// Detects requests that a browser sends for a page of another site, like Go's `http.CrossOriginProtection`: by
+/// `Sec-Fetch-Site`, or by `Origin` in older browsers. Other programs send neither. A proxy may change `Host`, so the
+/// origin of the external URL counts as the same site too.
 pub fn is_cross_origin(headers: &HeaderMap, external: Option<&str>) -> bool {
     match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
         Some(b"same-origin" | b"none") => false,
@@ -66,8 +66,8 @@ pub fn is_cross_origin(headers: &HeaderMap, external: Option<&str>) -> bool {
 
 fn is_of_host(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
     let origin = Uri::try_from(origin.as_bytes()).unwrap_or_default();
-    // `null`, the origin of a page that hides its own, has no scheme.
-    let named = origin.authority().filter(|_| origin.scheme().is_some());
-    named.map(|named| named.as_str().as_bytes()) == host.map(HeaderValue::as_bytes)
-        && named.is_some()
+    // `null`, the opaque origin, has no scheme.
+    let authority = origin.authority().filter(|_| origin.scheme().is_some());
+    authority.map(|authority| authority.as_str().as_bytes()) == host.map(HeaderValue::as_bytes)
+        && authority.is_some()
 }

@@ -1,4 +1,4 @@
-//! Which certificates of clients are taken.
+//! Verification of client certificates.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use rustls::{
 
 use super::san::subject_alternative_names;
 
-/// Go's policies for certificates of clients, which rustls has but in part.
+/// Go's policies for client certificates, which rustls supports only in part.
 #[derive(Debug)]
 pub struct Policy {
     mandatory: bool,
@@ -27,11 +27,11 @@ pub struct Policy {
 
 #[derive(Debug)]
 enum Trust {
-    /// Any certificate will do.
+    /// Accept any certificate.
     Everybody,
-    /// No certificate will do.
+    /// Accept no certificate.
     Nobody,
-    /// Those that a CA has signed.
+    /// Accept certificates signed by one of these CAs.
     Authorities {
         verifier: Arc<dyn ClientCertVerifier>,
         authorities: Vec<CertificateDer<'static>>,
@@ -39,11 +39,11 @@ enum Trust {
 }
 
 impl Policy {
-    /// Certificates `of_known_ca` are of one of these CAs, and have one of the names allowed.
+    /// Creates a policy. With `of_known_ca`, one of these CAs must issue the certificates. They need an allowed name.
     ///
     /// # Errors
     ///
-    /// What is wrong with the CAs.
+    /// Returns the problem with the CAs.
     pub fn new(
         mandatory: bool,
         of_known_ca: bool,
@@ -58,7 +58,7 @@ impl Policy {
             Trust::Nobody
         } else {
             let mut roots = RootCertStore::empty();
-            let unusable = "holds a certificate that cannot be used as a CA";
+            let unusable = "contains a certificate that cannot be used as a CA";
             for authority in &authorities {
                 roots
                     .add(authority.clone())
@@ -145,8 +145,8 @@ impl ClientCertVerifier for Policy {
     }
 }
 
-/// Tells why a client's certificate is refused; `None` of any other error of a handshake.
-pub fn why_refused(error: &Error) -> Option<String> {
+/// Returns the reason for refusing a client certificate, or `None` for other handshake errors.
+pub fn refusal_reason(error: &Error) -> Option<String> {
     let Error::InvalidCertificate(reason) = error else {
         return None;
     };
@@ -156,15 +156,15 @@ pub fn why_refused(error: &Error) -> Option<String> {
     };
     let words = match reason {
         _ if matches!(other, Some(webpki::Error::UnsupportedCertVersion)) => {
-            "it is X.509 version 1, and only version 3 is supported: issue it again with extensions (openssl x509 -req -extfile FILE)"
+            "X.509 version 1 is not supported; reissue it as version 3 with extensions (openssl x509 -req -extfile FILE)"
         }
         _ if matches!(other, Some(webpki::Error::CaUsedAsEndEntity)) => {
-            "it is the certificate of a CA, and client_ca does not hold it"
+            "it is a CA certificate that is not in client_ca"
         }
         CertificateError::BadSignature => {
-            "another CA of the same name has issued it, or the client does not have its key"
+            "it was issued by another CA of the same name, or the client does not have its key"
         }
-        CertificateError::UnknownIssuer => "no CA of client_ca has issued it",
+        CertificateError::UnknownIssuer => "it was not issued by a CA in client_ca",
         CertificateError::ApplicationVerificationFailure => {
             "none of its names is in client_allowed_sans"
         }
@@ -173,15 +173,15 @@ pub fn why_refused(error: &Error) -> Option<String> {
             "it is not valid yet"
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "its extended key usage does not include clients"
+            "its extended key usage does not include client authentication"
         }
         _ => return Some(error.to_string()),
     };
     Some(words.to_owned())
 }
 
-/// A certificate that signed itself, as `openssl req -x509` makes it, is a CA by its own words. Go takes it for a client's
-/// when it is in the list of CAs; its time was checked before this error comes.
+/// Returns true for the error of a self-signed certificate as `openssl req -x509` makes it, which is marked as a CA. Go
+/// accepts it from a client if it is in the list of CAs. Its validity period is checked before this error is returned.
 fn is_authority_itself(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(other)) = error else {
         return false;

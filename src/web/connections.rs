@@ -1,8 +1,8 @@
-//! Open connections, and which of them is closed when there are too many.
+//! Open connections, and the choice of one to close when there are too many.
 //!
-//! Connections cost those who hold them: the client with the most gives one up first. Of its connections one that waits for a
-//! request goes before one that stalls, a response that its client does not take, and the one that has waited
-//! longest goes first. One whose response makes progress stays.
+//! The client with the most connections loses one first. Among its connections, idle ones are closed before stalled
+//! ones, whose client does not read the response, and the longest-waiting first. A connection whose response makes
+//! progress is never closed.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,20 +13,20 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::Notify;
 
-/// More than any number of scrapers and people needs.
-const MOST: usize = 512;
-/// For an evicted connection to be gone. Its task has nothing else to do.
-const EVICTION: Duration = Duration::from_millis(200);
+/// Upper limit of connections. Scrapers and people need fewer.
+const MAX_CONNECTIONS: usize = 512;
+/// Time to wait for an evicted connection to close. Its task has nothing else to do.
+const EVICTION_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// The number of connections that suits the limit of open files: half of it, because polls and files need some too.
+/// Returns a connection limit of half the open file limit, because polls and files need descriptors too.
 pub fn connection_limit() -> usize {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(descriptors / 2)
-        .unwrap_or(MOST)
-        .clamp(1, MOST)
+        .unwrap_or(MAX_CONNECTIONS)
+        .clamp(1, MAX_CONNECTIONS)
 }
 
-/// The network of a client. One that has IPv6 addresses has a whole /64 of them.
+/// Returns the network of a client. IPv6 clients usually have a whole /64.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -43,7 +43,7 @@ pub struct Connections {
 
 /// One open connection; it is closed when this is dropped.
 pub struct Connection {
-    /// Its network.
+    /// Network of the client.
     pub client: IpAddr,
     state: Mutex<State>,
     evicted: Notify,
@@ -52,16 +52,16 @@ pub struct Connection {
 
 #[derive(Clone, Copy)]
 struct State {
-    /// Responses under way.
+    /// Responses in progress.
     responses: usize,
-    /// The client has yet to take bytes that were sent.
+    /// The client has yet to read bytes that were sent.
     stalled: bool,
-    /// The last time the client did its part, while one of these keeps it waiting.
+    /// Time of the last finished response or change of `stalled`.
     since: Instant,
 }
 
 impl Connections {
-    /// None is open; at most this many will be.
+    /// Creates an empty set for at most this many connections.
     pub fn new(most: usize) -> Self {
         Self {
             most,
@@ -70,7 +70,7 @@ impl Connections {
         }
     }
 
-    /// Admits a connection; if there are too many, another one is closed first. `None` when all are busy.
+    /// Admits a connection, after closing another one if there are too many. Returns `None` if all are busy.
     pub async fn admit(&self, client: IpAddr) -> Option<Arc<Connection>> {
         if self.open().len() >= self.most {
             self.evict().await;
@@ -93,23 +93,23 @@ impl Connections {
         Some(connection)
     }
 
-    /// Closes a connection that waits or stalls; false if there is none.
+    /// Closes an idle or stalled connection. Returns false if there is none.
     pub async fn evict(&self) -> bool {
         self.evict_one(State::waits_for_client).await
     }
 
-    /// Closes a connection whose client does not take its response; false if there is none.
+    /// Closes a connection whose client does not read its response. Returns false if there is none.
     pub async fn evict_stalled(&self) -> bool {
         self.evict_one(|state| state.stalled).await
     }
 
-    async fn evict_one(&self, may_go: fn(&State) -> bool) -> bool {
-        let Some(victim) = self.first_to_go(may_go) else {
+    async fn evict_one(&self, is_evictable: fn(&State) -> bool) -> bool {
+        let Some(victim) = self.signal_victim(is_evictable) else {
             return false;
         };
-        let gone = async {
+        let until_closed = async {
             loop {
-                // Made before the check, so that no close in between is missed.
+                // Register before the check, so that no close in between is missed.
                 let closed = self.closed.notified();
                 if victim.strong_count() == 0 {
                     return;
@@ -117,11 +117,13 @@ impl Connections {
                 closed.await;
             }
         };
-        tokio::time::timeout(EVICTION, gone).await.is_ok()
+        tokio::time::timeout(EVICTION_TIMEOUT, until_closed)
+            .await
+            .is_ok()
     }
 
-    /// Tells a connection to go.
-    fn first_to_go(&self, may_go: fn(&State) -> bool) -> Option<Weak<Connection>> {
+    /// Picks a connection and signals it to close.
+    fn signal_victim(&self, is_evictable: fn(&State) -> bool) -> Option<Weak<Connection>> {
         let open: Vec<_> = self.open().iter().filter_map(Weak::upgrade).collect();
         let mut held: HashMap<IpAddr, usize> = HashMap::new();
         for connection in &open {
@@ -130,7 +132,7 @@ impl Connections {
         let victim = open
             .iter()
             .map(|connection| (connection, *connection.state()))
-            .filter(|(_, state)| may_go(state))
+            .filter(|(_, state)| is_evictable(state))
             .max_by_key(|(connection, state)| {
                 let held = held.get(&connection.client);
                 (held, state.responses == 0, Reverse(state.since))
@@ -140,7 +142,7 @@ impl Connections {
         Some(Arc::downgrade(victim))
     }
 
-    /// Those that are open now.
+    /// Returns the open connections.
     fn open(&self) -> MutexGuard<'_, Vec<Weak<Connection>>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|connection| connection.strong_count() > 0);
@@ -155,24 +157,24 @@ impl State {
 }
 
 impl Connection {
-    /// A response is under way until the token is dropped.
+    /// Marks a response as in progress until the token is dropped.
     pub fn responding(self: &Arc<Self>) -> Responding {
         self.state().responses += 1;
         Responding(self.clone())
     }
 
-    /// Notes whether the client has yet to take bytes that were sent.
+    /// Records if the client has yet to read bytes that were sent.
     pub fn set_stalled(&self, stalled: bool) {
         let mut state = self.state();
         state.stalled = stalled;
         state.since = Instant::now();
     }
 
-    /// Ends when the connection has to close.
+    /// Completes when the connection has to close.
     pub async fn evicted(&self) {
         loop {
             self.evicted.notified().await;
-            // The client may have moved meanwhile.
+            // The client may have made progress meanwhile.
             if self.state().waits_for_client() {
                 return;
             }
@@ -190,7 +192,7 @@ impl Drop for Connection {
     }
 }
 
-/// A response that is under way.
+/// A response in progress.
 pub struct Responding(Arc<Connection>);
 
 impl Drop for Responding {

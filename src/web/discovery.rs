@@ -10,8 +10,8 @@ use crate::kiwivm::model::{Hypervisor, ServiceInfo};
 
 /// The port of `node_exporter`.
 const DEFAULT_PORT: u16 = 9100;
-/// More ports than exporters run on one VPS.
-const MOST_PORTS: usize = 32;
+/// Maximum ports in a request. No VPS runs this many exporters.
+const MAX_PORTS: usize = 32;
 
 /// The VPSes whose addresses are known.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ struct Discovered {
     labels: BTreeMap<String, String>,
 }
 
-/// The targets that a request asks for.
+/// The parameters of a request for targets.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Query {
     ports: Vec<u16>,
@@ -32,7 +32,7 @@ pub struct Query {
     ipv6: bool,
 }
 
-/// One entry of the list that Prometheus reads.
+/// One entry of the list for Prometheus.
 #[derive(Debug, Serialize)]
 struct TargetGroup<'a> {
     targets: Vec<String>,
@@ -44,7 +44,7 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// Which parameter is wrong and what it may be.
+    /// Returns the invalid parameter and its valid values.
     pub fn parse(pairs: impl Iterator<Item = (String, String)>) -> Result<Self, String> {
         let mut query = Self {
             ports: Vec::new(),
@@ -55,7 +55,7 @@ impl Query {
             match (name.as_str(), value.as_str()) {
                 ("port", port) => match port.parse() {
                     Ok(port) if port > 0 => query.ports.push(port),
-                    _ => return Err(format!("port: {port:?} is no number from 1 to 65535")),
+                    _ => return Err(format!("port: {port:?} is not a number from 1 to 65535")),
                 },
                 ("family", "ipv4") => (query.ipv4, query.ipv6) = (true, false),
                 ("family", "ipv6") => (query.ipv4, query.ipv6) = (false, true),
@@ -69,19 +69,19 @@ impl Query {
         if query.ports.is_empty() {
             query.ports.push(DEFAULT_PORT);
         }
-        if query.ports.len() > MOST_PORTS {
-            return Err(format!("port: more than {MOST_PORTS} of them"));
+        if query.ports.len() > MAX_PORTS {
+            return Err(format!("port: more than {MAX_PORTS} ports"));
         }
         Ok(query)
     }
 }
 
 impl Discovery {
-    /// Takes in the VPSes of a fleet whose addresses were ever told. They count however old they are: a target must not
-    /// vanish because the API is down.
+    /// Collects the VPSes of a fleet whose addresses are known. Addresses of any age count: a target must not vanish
+    /// because the API is down.
     #[must_use]
     pub fn new(fleet: &Fleet) -> Self {
-        let of = |vps: &crate::fleet::VpsState| {
+        let discovered = |vps: &crate::fleet::VpsState| {
             let info = vps.last_service()?;
             let addresses = info.ip_addresses.as_ref()?;
             let primary = addresses.primary.clone();
@@ -102,16 +102,16 @@ impl Discovery {
                 labels,
             })
         };
-        Self(fleet.vps().iter().filter_map(of).collect())
+        Self(fleet.vps().iter().filter_map(discovered).collect())
     }
 
-    /// Whether no address is known, so that an empty list would take targets away that are there.
+    /// Returns true if no address is known. An empty list would then remove existing targets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The list for Prometheus: an entry for each VPS with an address of the family that is asked for.
+    /// Formats the list for Prometheus: an entry for each VPS with an address of a requested family.
     #[must_use]
     pub fn json(&self, query: &Query) -> String {
         let group = |vps: &'_ Discovered| {
@@ -132,14 +132,14 @@ impl Discovery {
             })
             .filter(|group| !group.targets.is_empty())
             .collect();
-        // There are no keys in it that are not text, so this does not fail.
+        // All keys are text, so this does not fail.
         let mut json = serde_json::to_string(&groups).unwrap_or_default();
         json.push('\n');
         json
     }
 }
 
-/// The names of the labels after their common prefix, with their values.
+/// Returns the meta labels without their common prefix.
 fn meta<'a>(veid: &'a str, name: &'a str, info: &'a ServiceInfo) -> [(&'static str, &'a str); 10] {
     let text = |field: &'a Option<String>| field.as_deref().unwrap_or_default();
     [
@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn targets(pairs: &[(&str, &str)]) -> Vec<String> {
-        let json = discovery().json(&query(pairs).expect("a query"));
+        let json = discovery().json(&query(pairs).expect("a valid query"));
         let groups: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         groups
             .as_array()
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vps_is_a_target_for_each_port_by_its_ipv4_address() {
+    fn lists_the_ipv4_address_of_a_vps_with_each_port() {
         assert_eq!(targets(&[]), ["203.0.113.1:9100"]);
         assert_eq!(
             targets(&[("port", "9100"), ("port", "80"), ("other", "1")]),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_addresses_are_targets_on_demand() {
+    fn lists_ipv6_addresses_on_request() {
         assert_eq!(
             targets(&[("family", "ipv6"), ("port", "1")]),
             ["[2001:db8::5]:1", "[2001:db8::7]:1"]
@@ -249,8 +249,8 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_those_of_the_vps_and_the_configured_ones() {
-        let json = discovery().json(&query(&[]).expect("a query"));
+    fn targets_have_meta_labels_and_configured_labels() {
+        let json = discovery().json(&query(&[]).expect("a valid query"));
         let groups: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         let expected = serde_json::json!({
             "customer": "acme",
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_queries_are_refused_with_the_reason() {
+    fn invalid_queries_are_refused_with_the_reason() {
         for (name, value) in [
             ("port", "0"),
             ("port", "65536"),

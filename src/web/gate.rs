@@ -1,4 +1,4 @@
-//! Who comes in: the web configuration in force, which is read again when its files change.
+//! Admits requests by the active web configuration, which is reloaded when its files change.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,21 +12,21 @@ use super::basic_auth::{BasicAuth, Verdict};
 use super::config::{self, Loaded, Snapshot, WebConfig};
 use crate::config::{ConfigErrors, Warning};
 
-/// How often the files are looked at, at most, and only while somebody asks.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Minimum interval between checks of the files. They are only checked on requests.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why a request is not answered.
+/// The reason for refusing a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The name or the password is missing or wrong.
+    /// Name or password is missing or wrong.
     Unauthorized,
-    /// Too many passwords wait to be checked.
+    /// Too many password checks are pending.
     Busy,
     /// The rate limit is reached.
-    TooMany,
+    RateLimited,
 }
 
-/// The web configuration in force.
+/// The active web configuration.
 pub struct Gate {
     file: PathBuf,
     auth: BasicAuth,
@@ -36,7 +36,7 @@ pub struct Gate {
 struct State {
     config: Arc<WebConfig>,
     snapshot: Snapshot,
-    looked: Instant,
+    checked_at: Instant,
 }
 
 impl fmt::Debug for Gate {
@@ -46,52 +46,52 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// Reads a web configuration for the first time.
+    /// Loads a web configuration for the first time.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it.
+    /// Returns all problems of the configuration.
     pub fn open(file: &Path) -> Result<Self, String> {
         let Loaded { config, snapshot } = config::load(file);
         let config = accept(config).map_err(|errors| errors.to_string())?;
-        let auth = BasicAuth::new().map_err(|_| "there are no random numbers".to_owned())?;
+        let auth = BasicAuth::new().map_err(|_| "no random numbers available".to_owned())?;
         Ok(Self {
             file: file.to_owned(),
             auth,
             state: Mutex::new(State {
                 config,
                 snapshot,
-                looked: Instant::now(),
+                checked_at: Instant::now(),
             }),
         })
     }
 
-    /// Reads it again now. If something is wrong with it the old one stays in force.
+    /// Reloads the configuration now. If it is invalid, the previous one stays active.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the new one.
+    /// Returns all problems of the new configuration.
     pub fn reload(&self) -> Result<(), String> {
         self.load(&mut self.state())
             .map_err(|errors| errors.to_string())
     }
 
-    /// Whether it is HTTPS that is spoken now.
+    /// Returns true if TLS is configured.
     #[must_use]
     pub fn speaks_tls(&self) -> bool {
         self.state().config.tls.is_some()
     }
 
-    /// The configuration in force; a new one, if the files have changed.
+    /// Returns the active configuration, after reloading it if its files have changed.
     pub(super) fn current(&self) -> Arc<WebConfig> {
         let mut state = self.state();
-        if state.looked.elapsed() >= LOOK_AGAIN {
-            state.looked = Instant::now();
+        if state.checked_at.elapsed() >= CHECK_INTERVAL {
+            state.checked_at = Instant::now();
             if !state.snapshot.is_current() {
                 match self.load(&mut state) {
                     Ok(()) => tracing::info!("web configuration reloaded"),
                     Err(error) => {
-                        tracing::error!(%error, "web configuration not reloaded, the old one stays in force");
+                        tracing::error!(%error, "web configuration not reloaded, the previous one stays active");
                     }
                 }
             }
@@ -99,11 +99,11 @@ impl Gate {
         state.config.clone()
     }
 
-    /// Admits a request of this client with these headers, or refuses it.
+    /// Admits or refuses a request of this client with these headers.
     ///
     /// # Errors
     ///
-    /// Why it is not.
+    /// Returns the reason for refusing it.
     pub(super) async fn admit(
         &self,
         config: &WebConfig,
@@ -113,14 +113,14 @@ impl Gate {
         if let Some(limit) = &config.rate_limit
             && !limit.admits(Instant::now())
         {
-            return Err(Refusal::TooMany);
+            return Err(Refusal::RateLimited);
         }
         if config.users.is_empty() {
             return Ok(());
         }
         let authorization = headers.get(AUTHORIZATION);
-        match self.auth.judge(&config.users, authorization, client).await {
-            Verdict::Welcome => Ok(()),
+        match self.auth.verify(&config.users, authorization, client).await {
+            Verdict::Accepted => Ok(()),
             Verdict::Refused => Err(Refusal::Unauthorized),
             Verdict::Busy => Err(Refusal::Busy),
         }
@@ -128,7 +128,7 @@ impl Gate {
 
     fn load(&self, state: &mut State) -> Result<(), ConfigErrors> {
         let Loaded { config, snapshot } = config::load(&self.file);
-        // Also of one that is wrong: what is wrong is said once.
+        // Keep the snapshot of an invalid configuration too, so that its problems are logged only once.
         state.snapshot = snapshot;
         state.config = accept(config)?;
         Ok(())
@@ -139,16 +139,16 @@ impl Gate {
     }
 }
 
-/// Reads a web configuration, only to tell what is wrong with it.
+/// Validates a web configuration without using it.
 ///
 /// # Errors
 ///
-/// Everything that is.
+/// Returns all problems of the configuration.
 pub fn validate(file: &Path) -> Result<(), ConfigErrors> {
     accept(config::load(file).config).map(drop)
 }
 
-/// Logs what should not stay so.
+/// Logs the warnings of a valid configuration.
 fn accept(
     config: Result<(WebConfig, Vec<Warning>), ConfigErrors>,
 ) -> Result<Arc<WebConfig>, ConfigErrors> {

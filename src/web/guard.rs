@@ -1,4 +1,4 @@
-//! Around every answer: who may ask, and the headers that the web configuration adds.
+//! Applies the web configuration to every request: admission and additional headers.
 
 use std::sync::Arc;
 
@@ -10,60 +10,60 @@ use rustls::ServerConfig;
 use super::Site;
 use super::connections::Connection;
 use super::gate::{Gate, Refusal};
-use super::routes::{Answer, answer, busy, plain, with};
+use super::routes::{ResponseBody, busy, handle, plain, with_header};
 use super::server::Shared;
 
-/// The TLS of a connection.
-pub enum Secured {
-    /// This configuration of it, or none because none was configured.
-    By(Option<Arc<ServerConfig>>),
-    /// None, although it is configured.
-    NotAsConfigured,
+/// The transport of a connection.
+pub enum Transport {
+    /// TLS with this configuration, or plain if TLS is not configured.
+    AsConfigured(Option<Arc<ServerConfig>>),
+    /// Plain HTTP, although TLS is configured.
+    PlainDespiteTls,
 }
 
-/// Answers one request if the gate lets it in.
+/// Handles one request if the gate admits it.
 pub async fn guarded<S: Site>(
     shared: &Shared<S>,
     gate: &Gate,
     connection: &Arc<Connection>,
-    secured: &Secured,
+    transport: &Transport,
     request: Request<impl Body>,
-) -> Response<Answer> {
+) -> Response<ResponseBody> {
     let close = HeaderValue::from_static("close");
-    let Secured::By(tls) = secured else {
-        // The words are Go's.
+    let Transport::AsConfigured(tls) = transport else {
+        // Go's servers return the same text.
         let text = "Client sent an HTTP request to an HTTPS server.\n";
-        return with(plain(StatusCode::BAD_REQUEST, text), CONNECTION, close);
+        return with_header(plain(StatusCode::BAD_REQUEST, text), CONNECTION, close);
     };
     let config = gate.current();
     let admitted = gate.admit(&config, request.headers(), connection.client);
     let mut response = match admitted.await {
-        Ok(()) => answer(shared, connection, request).await,
+        Ok(()) => handle(shared, connection, request).await,
         Err(refusal) => refused(refusal),
     };
     for (name, value) in &config.headers {
         response.headers_mut().insert(name, value.clone());
     }
-    let now = config.tls.as_ref().map(|tls| Arc::as_ptr(&tls.server));
-    if tls.as_ref().map(Arc::as_ptr) != now {
+    let current = config.tls.as_ref().map(|tls| Arc::as_ptr(&tls.server));
+    if tls.as_ref().map(Arc::as_ptr) != current {
         // A connection accepted under the previous TLS configuration ends here.
         response.headers_mut().insert(CONNECTION, close);
     }
     response
 }
 
-fn refused(refusal: Refusal) -> Response<Answer> {
+fn refused(refusal: Refusal) -> Response<ResponseBody> {
     match refusal {
-        Refusal::Unauthorized => with(
+        Refusal::Unauthorized => with_header(
             plain(
                 StatusCode::UNAUTHORIZED,
-                "A name and a password are needed.\n",
+                "A user name and a password are required.\n",
             ),
             WWW_AUTHENTICATE,
             HeaderValue::from_static("Basic realm=\"kiwivm_exporter\", charset=\"UTF-8\""),
         ),
-        Refusal::Busy => busy("Too many passwords are waiting to be checked.\n"),
-        Refusal::TooMany => plain(
+        Refusal::Busy => busy("Too many password checks are pending.\n"),
+        Refusal::RateLimited => plain(
             StatusCode::TOO_MANY_REQUESTS,
             "Too many requests, see rate_limit in the web configuration.\n",
         ),

@@ -1,4 +1,4 @@
-//! The start of a connection: TLS where it is configured.
+//! The start of a connection on a TLS port.
 
 use std::io;
 use std::sync::Arc;
@@ -9,30 +9,30 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
-use super::patience::Patient;
+use super::patience::TimedStream;
 
-/// A connection, plain or over TLS. Deadlines are below TLS, so that a reader that stalls is seen there.
-pub type Stream = Either<Patient<TcpStream>, Box<TlsStream<Patient<TcpStream>>>>;
+/// A connection, plain or over TLS. Deadlines apply below TLS, where a stalled reader is visible.
+pub type Stream = Either<TimedStream<TcpStream>, Box<TlsStream<TimedStream<TcpStream>>>>;
 
-/// Shakes hands. The stream of a client that speaks plain HTTP stays plain, so that it can be told.
+/// Performs the TLS handshake. Leaves the stream of a plain HTTP client plain, so that it can get an error response.
 ///
 /// # Errors
 ///
-/// A client that speaks neither, is too slow, or shows a certificate that is refused.
-pub async fn shake_hands(
-    mut stream: Patient<TcpStream>,
+/// Fails if the client speaks neither protocol, is too slow, or presents a refused certificate.
+pub async fn accept_tls(
+    mut stream: TimedStream<TcpStream>,
     server: Arc<ServerConfig>,
 ) -> io::Result<Stream> {
     let mut first = [0];
     if stream.peek(&mut first).await? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    // Methods are in capitals; every TLS connection begins with 22, the type of a handshake record.
+    // HTTP methods are upper case. Every TLS connection starts with 22, the type of a handshake record.
     if first[0].is_ascii_uppercase() {
         return Ok(Either::Left(stream));
     }
-    stream.handshaking();
+    stream.begin_handshake();
     let mut stream = TlsAcceptor::from(server).accept(stream).await?;
-    stream.get_mut().0.established();
+    stream.get_mut().0.end_handshake();
     Ok(Either::Right(Box::new(stream)))
 }

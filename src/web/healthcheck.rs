@@ -1,4 +1,4 @@
-//! Asking the exporter on this machine whether it lives.
+//! The `healthcheck` command: checks that the exporter on this machine is alive.
 
 use std::error::Error;
 use std::io;
@@ -10,50 +10,50 @@ use reqwest::{Client, StatusCode, redirect, retry};
 
 use super::{Prefix, config};
 
-/// For all of it. Container runtimes and kubelet are given a little more.
+/// Timeout of the whole check. Container runtimes and kubelet should allow a little more.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A response that means that the exporter is well.
+/// Responses that mean that the exporter is healthy.
 #[derive(Debug, Default)]
 struct Expected {
     tls: bool,
-    /// Beside 200.
+    /// Accepted statuses besides 200.
     statuses: Vec<StatusCode>,
-    /// The end of TLS without a response, because this shows no certificate.
+    /// Also accept that the server ends TLS because the check presents no certificate.
     refused: bool,
 }
 
-/// This asks without a password.
+/// The check sends no password.
 const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
 /// The rate limit is reached.
 const LIMITED: StatusCode = StatusCode::TOO_MANY_REQUESTS;
 
-/// Asks the exporter that listens on an address whether it is well, over TLS if the web configuration says so. The
-/// certificate is not verified: the question is whether the process lives, and no secret is sent.
+/// Checks the health of the exporter that listens on an address, over TLS if the web configuration enables it. The
+/// certificate is not verified, because no secret is sent and only liveness matters.
 ///
 /// # Errors
 ///
-/// Why it is not, or that nobody answers.
+/// Fails if the exporter is unhealthy or does not respond.
 pub async fn healthcheck(
     address: &str,
     prefix: &Prefix,
     web_config: Option<&Path>,
 ) -> Result<(), String> {
-    let ways = web_config.map_or_else(|| vec![Expected::default()], expected);
+    let attempts = web_config.map_or_else(|| vec![Expected::default()], expected);
     let address = reachable(address);
     let target = format!("{address}{prefix}/-/healthy");
-    let ask_all = async {
+    let try_all = async {
         let client = client()?;
         let mut outcome = Ok(false);
-        for expected in ways {
-            outcome = ask(&client, &target, &expected).await;
+        for expected in attempts {
+            outcome = probe(&client, &target, &expected).await;
             if matches!(outcome, Ok(true)) {
                 break;
             }
         }
         outcome
     };
-    match tokio::time::timeout(TIMEOUT, ask_all).await {
+    match tokio::time::timeout(TIMEOUT, try_all).await {
         Err(_) => Err(format!(
             "{address} does not respond within {} s",
             TIMEOUT.as_secs()
@@ -68,7 +68,8 @@ pub async fn healthcheck(
     }
 }
 
-/// The ways to try. Nothing is known of a file that is broken: an older one is in force then.
+/// Returns the attempts to make. With an invalid file, the exporter runs with an unknown earlier one, so both are
+/// tried.
 fn expected(web_config: &Path) -> Vec<Expected> {
     match config::load(web_config).config {
         Ok((config, _)) => {
@@ -77,7 +78,7 @@ fn expected(web_config: &Path) -> Vec<Expected> {
             vec![Expected {
                 tls: config.tls.is_some(),
                 statuses: password.into_iter().chain(limit).collect(),
-                refused: config.tls.is_some_and(|tls| tls.demands_certificate),
+                refused: config.tls.is_some_and(|tls| tls.requires_certificate),
             }]
         }
         Err(errors) => {
@@ -94,7 +95,7 @@ fn expected(web_config: &Path) -> Vec<Expected> {
 }
 
 fn client() -> reqwest::Result<Client> {
-    // A provider that is installed already is as good.
+    // A provider that is already installed works too.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .no_proxy()
@@ -104,7 +105,7 @@ fn client() -> reqwest::Result<Client> {
         .build()
 }
 
-async fn ask(client: &Client, target: &str, expected: &Expected) -> reqwest::Result<bool> {
+async fn probe(client: &Client, target: &str, expected: &Expected) -> reqwest::Result<bool> {
     let scheme = if expected.tls { "https" } else { "http" };
     match client.get(format!("{scheme}://{target}")).send().await {
         Ok(response) => {
@@ -116,12 +117,12 @@ async fn ask(client: &Client, target: &str, expected: &Expected) -> reqwest::Res
     }
 }
 
-/// Tells that the server ended TLS because it wants a certificate. TLS 1.3 is set up by then, and what the server says may
-/// be lost with the connection; before, the server says it in the words of TLS.
+/// Returns true if the server ended TLS because it requires a certificate. In TLS 1.3 the client is connected by then,
+/// and the alert may be lost with the connection. Earlier versions send an alert during the handshake.
 fn is_refusal(error: &reqwest::Error) -> bool {
     !error.is_connect()
         || causes(error).any(|cause| {
-            // hyper-rustls wraps one of them into another.
+            // hyper-rustls nests `io::Error`s.
             let error = successors(cause.downcast_ref::<io::Error>(), |error| {
                 error.get_ref()?.downcast_ref()
             });
@@ -136,7 +137,7 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
     successors(error.source(), |cause| (*cause).source())
 }
 
-/// Where an address that stands for every interface can be reached from this machine.
+/// Replaces an address of all interfaces by one that is reachable from this machine.
 fn reachable(address: &str) -> String {
     let port = address
         .strip_prefix("0.0.0.0:")
@@ -150,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_interface_is_reached_by_loopback() {
+    fn reaches_all_interfaces_by_loopback() {
         for (address, expected) in [
             (":10064", "localhost:10064"),
             ("0.0.0.0:1", "localhost:1"),
@@ -162,12 +163,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_that_nobody_listens_on_is_not_well() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
-        let address = listener.local_addr().expect("it is bound").to_string();
+    async fn a_closed_port_is_unhealthy() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a bound socket").to_string();
         drop(listener);
         let error = healthcheck(&address, &Prefix::default(), None).await;
-        let error = error.expect_err("nobody is there");
+        let error = error.expect_err("the port is closed");
         assert!(error.contains("Connection refused"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Where to listen: on addresses, or on sockets that somebody else has bound.
+//! Listening sockets: bound to addresses here, or inherited from systemd.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use listenfd::ListenFd;
 use socket2::SockRef;
 use tokio::net::TcpListener;
 
-/// An address that cannot be listened on.
+/// An address that cannot be bound.
 #[derive(Debug)]
 pub struct BindError {
     address: String,
@@ -26,17 +26,17 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// Listens on every address. `:PORT` is every interface, IPv6 and IPv4.
+/// Listens on all addresses. `:PORT` means all interfaces, IPv6 and IPv4.
 ///
 /// # Errors
 ///
-/// The first address that cannot be listened on.
+/// Returns the first address that cannot be bound.
 pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, BindError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for address in addresses {
         let listener = match address.strip_prefix(':') {
             Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
-                // Machines without IPv6.
+                // The machine may have no IPv6.
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                     TcpListener::bind(format!("0.0.0.0:{port}")).await
                 }
@@ -52,24 +52,24 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, BindError> {
     Ok(listeners)
 }
 
-/// The listening sockets that systemd made for this process, as a socket unit tells it to.
+/// Returns the listening sockets that systemd passed to this process from a socket unit.
 ///
 /// # Errors
 ///
-/// That there is none, or one that is no TCP listener.
+/// Fails if there is no socket, or one that is not a TCP listener.
 pub fn inherited() -> Result<Vec<TcpListener>, InheritError> {
     let mut sockets = ListenFd::from_env();
     if sockets.len() == 0 {
         return Err(InheritError(
-            "systemd passed no socket: start the service by its .socket unit, or leave out --web.systemd-socket"
+            "systemd passed no socket; start the service by its .socket unit or omit --web.systemd-socket"
                 .to_owned(),
         ));
     }
     (0..sockets.len())
         .map(|index| {
-            take(&mut sockets, index).map_err(|what| {
+            take(&mut sockets, index).map_err(|problem| {
                 InheritError(format!(
-                    "socket {} of systemd {what}; the .socket unit needs ListenStream= with a TCP port, and Accept=no",
+                    "systemd socket {} {problem}; the .socket unit needs ListenStream= with a TCP port and Accept=no",
                     index + 1
                 ))
             })
@@ -78,13 +78,13 @@ pub fn inherited() -> Result<Vec<TcpListener>, InheritError> {
 }
 
 fn take(sockets: &mut ListenFd, index: usize) -> Result<TcpListener, String> {
-    let not_tcp = || "is no TCP socket".to_owned();
+    let not_tcp = || "is not a TCP socket".to_owned();
     let listener = sockets
         .take_tcp_listener(index)
         .map_err(|_| not_tcp())?
         .ok_or_else(not_tcp)?;
     if !SockRef::from(&listener).is_listener().unwrap_or(false) {
-        return Err("does not listen".to_owned());
+        return Err("is not listening".to_owned());
     }
     listener
         .set_nonblocking(true)
@@ -92,7 +92,7 @@ fn take(sockets: &mut ListenFd, index: usize) -> Result<TcpListener, String> {
         .map_err(|error| format!("cannot be used: {error}"))
 }
 
-/// What is wrong with the sockets of systemd.
+/// A problem with the sockets passed by systemd.
 #[derive(Debug)]
 pub struct InheritError(String);
 
@@ -109,14 +109,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_address_in_use_is_named_with_a_remedy() {
+    async fn bind_error_names_the_address_and_the_flag() {
         let first = bind(&["127.0.0.1:0".to_owned()])
             .await
-            .expect("there is a port");
-        let address = first[0].local_addr().expect("it is bound").to_string();
+            .expect("a free port");
+        let address = first[0].local_addr().expect("a bound socket").to_string();
         let error = bind(std::slice::from_ref(&address))
             .await
-            .expect_err("it is in use")
+            .expect_err("the address is in use")
             .to_string();
         assert!(
             error.contains(&address) && error.contains("--web.listen-address"),

@@ -1,4 +1,4 @@
-//! The HTTP server: routes, TLS and basic auth, limits, the status page. It knows how to answer; what to say comes from a [`Site`].
+//! The HTTP server: routes, TLS and basic auth, limits, the status page. The content comes from a [`Site`].
 
 mod basic_auth;
 mod checks;
@@ -38,36 +38,36 @@ use futures_util::future::BoxFuture;
 use crate::exposition::UnknownVps;
 use crate::exposition::format::Format;
 
-/// What the endpoints show and do.
+/// The content and actions behind the endpoints.
 pub trait Site: Send + Sync + 'static {
-    /// The body of a scrape, limited to the VPSes named, if any.
+    /// Returns the body of a scrape, limited to the named VPSes if there are any.
     ///
     /// # Errors
     ///
-    /// A name that is not configured.
+    /// Returns a name that is not configured.
     fn metrics(&self, format: Format, gzip: bool, vps: &[String]) -> Result<Bytes, UnknownVps>;
 
-    /// What the status page tells.
+    /// Returns the content of the status page.
     fn status(&self) -> Status;
 
-    /// The targets for service discovery.
+    /// Returns the targets for service discovery.
     fn discovery(&self) -> Discovery {
         Discovery::default()
     }
 
-    /// Whether the process works.
+    /// Returns true if the process works.
     fn healthy(&self) -> bool {
         true
     }
 
-    /// Whether every VPS was tried, or has had its time.
+    /// Returns true once every VPS was polled or has timed out.
     fn ready(&self) -> bool;
 
-    /// Reads the configuration again; what is wrong with it otherwise.
+    /// Reloads the configuration, or returns its problems.
     fn reload(&self) -> BoxFuture<'_, Result<(), String>>;
 }
 
-/// What is served where, and to how many.
+/// Settings of the server.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The path of the metrics, below the prefix.
@@ -76,15 +76,15 @@ pub struct Options {
     pub route_prefix: Prefix,
     /// The URL under which people reach the status page, if it is known.
     pub external_url: Option<ExternalUrl>,
-    /// Scrapes and pages in flight; beyond, a client that does not take its response gives way. 0 is no limit.
+    /// Maximum scrapes and pages in flight. Beyond it, clients that do not read are closed. 0 is no limit.
     pub max_requests: usize,
-    /// Whether `POST /-/reload` is allowed.
+    /// True if `POST /-/reload` is allowed.
     pub enable_lifecycle: bool,
-    /// Connections at a time; beyond, one that waits for its client gives way to a new one.
+    /// Maximum open connections. Above it, a new one replaces one that waits for its client.
     pub max_connections: usize,
-    /// How slow a client may be.
+    /// Timeouts for slow clients.
     pub patience: Patience,
-    /// TLS and who may ask; none is plain HTTP for everybody.
+    /// TLS, basic auth and rate limit. `None` is plain HTTP for everybody.
     pub gate: Option<Arc<Gate>>,
 }
 
@@ -103,14 +103,14 @@ impl Default for Options {
     }
 }
 
-/// How slow a client may be.
+/// Timeouts for slow clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// From the first byte of a request to its last.
     pub request: Duration,
-    /// Between requests: above any scrape interval, so that a scraper keeps its connection.
+    /// Between requests. Longer than any scrape interval, so that a scraper keeps its connection.
     pub idle: Duration,
-    /// Without taking a byte of the answer.
+    /// Without reading a byte of the response.
     pub write: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What a scrape asks for by its headers, and those of its answer.
+//! Negotiates the form of a scrape's response from the request headers.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,44 +9,45 @@ use hyper::header::{
 use super::routes::common_headers;
 use crate::exposition::format::{Format, accepts_gzip, negotiate};
 
-/// The form of an answer.
+/// The form of a response.
 #[derive(Clone, Debug)]
 pub struct Form {
-    /// How samples are written.
+    /// Format of the samples.
     pub format: Format,
-    /// Whether the body is compressed.
+    /// True if the body is compressed.
     pub gzip: bool,
-    /// The headers that say so.
+    /// Response headers that describe the form.
     pub headers: HeaderMap,
 }
 
-/// The two headers that decide, where they are there.
-type Question<T> = [Option<T>; 2];
+/// The values of `Accept` and `Accept-Encoding`, if present.
+type Accepted<T> = [Option<T>; 2];
 
-/// Remembers the last question: a scraper asks the same each time, and reading it costs as much as the rest of an answer.
+/// Caches the last negotiation: a scraper sends the same headers each time, and parsing them costs as much as the rest
+/// of a response.
 #[derive(Debug, Default)]
-pub struct Negotiation(Mutex<Option<(Question<HeaderValue>, Form)>>);
+pub struct Negotiation(Mutex<Option<(Accepted<HeaderValue>, Form)>>);
 
 impl Negotiation {
-    /// What a request with these headers gets.
-    pub fn form(&self, asked: &HeaderMap) -> Form {
-        let Some(question) = question(asked) else {
-            return form(asked);
+    /// Returns the form of the response to a request with these headers.
+    pub fn form(&self, request: &HeaderMap) -> Form {
+        let Some(accepted) = accepted(request) else {
+            return form(request);
         };
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, form)) = &*last
-            && question == known.each_ref().map(Option::as_ref)
+            && accepted == known.each_ref().map(Option::as_ref)
         {
             return form.clone();
         }
-        let form = form(asked);
-        *last = Some((question.map(Option::<&_>::cloned), form.clone()));
+        let form = form(request);
+        *last = Some((accepted.map(Option::<&_>::cloned), form.clone()));
         form
     }
 }
 
-/// Nothing if one of them is there twice: it is a list then.
-fn question(headers: &HeaderMap) -> Option<Question<&HeaderValue>> {
+/// Returns `None` if one of the headers is repeated: several headers form one list.
+fn accepted(headers: &HeaderMap) -> Option<Accepted<&HeaderValue>> {
     let once = |name: HeaderName| {
         let mut values = headers.get_all(name).into_iter();
         let value = values.next();
@@ -55,9 +56,9 @@ fn question(headers: &HeaderMap) -> Option<Question<&HeaderValue>> {
     Some([once(ACCEPT)?, once(ACCEPT_ENCODING)?])
 }
 
-fn form(asked: &HeaderMap) -> Form {
-    let format = negotiate(header(asked, ACCEPT));
-    let gzip = accepts_gzip(header(asked, ACCEPT_ENCODING));
+fn form(request: &HeaderMap) -> Form {
+    let format = negotiate(header(request, ACCEPT));
+    let gzip = accepts_gzip(header(request, ACCEPT_ENCODING));
     let mut headers = common_headers(format.content_type());
     headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     if gzip {
@@ -70,7 +71,7 @@ fn form(asked: &HeaderMap) -> Form {
     }
 }
 
-/// The values of a header: several of one name are one list.
+/// Returns the values of a header. Several headers of one name form one list.
 pub fn header(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter();
     values.filter_map(|value| value.to_str().ok())

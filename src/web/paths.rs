@@ -1,25 +1,25 @@
-//! Where the routes are: below a prefix, which a reverse proxy may show under another one.
+//! The prefix of all routes, and the external URL that a reverse proxy may map to it.
 
 use std::fmt;
 
 use reqwest::Url;
 
-/// The part of a path above the routes: empty, or with a slash at its beginning and none at its end.
+/// The path prefix of all routes: empty, or with a leading and without a trailing slash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefix(String);
 
 impl Prefix {
-    /// Reads a prefix with or without slashes around it, as Prometheus does.
+    /// Parses a prefix with or without surrounding slashes, like Prometheus.
     ///
     /// # Errors
     ///
-    /// The form that it needs.
+    /// Returns the required form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let segments = text.trim_matches('/');
         if segments.is_empty() {
             return Ok(Self::default());
         }
-        // Clients resolve dots, and some join slashes, before they ask.
+        // Clients resolve dots, and some merge slashes, before they send the request.
         let is_segment = |segment: &str| !matches!(segment, "" | "." | "..");
         let is_plain = |c: u8| c.is_ascii_graphic() && !b"?#\"'<>\\".contains(&c);
         if segments.bytes().all(is_plain) && segments.split('/').all(is_segment) {
@@ -29,7 +29,7 @@ impl Prefix {
         }
     }
 
-    /// The path of a route, given the whole path; `None` if it is not below this prefix.
+    /// Returns the path below this prefix, or `None` if the path is not below it.
     pub(super) fn strip<'a>(&self, path: &'a str) -> Option<&'a str> {
         match path.strip_prefix(&self.0)? {
             "" => Some("/"),
@@ -49,16 +49,16 @@ impl fmt::Display for Prefix {
 pub struct ExternalUrl {
     /// Scheme and host as browsers write them in `Origin`; `None` if only a path was given.
     pub(super) origin: Option<String>,
-    /// Its path.
+    /// Path of the URL.
     pub path: Prefix,
 }
 
 impl ExternalUrl {
-    /// Reads a URL, or only its path.
+    /// Parses a URL, or only its path.
     ///
     /// # Errors
     ///
-    /// The form that it needs.
+    /// Returns the required form.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with('/') {
             let path = Prefix::parse(text)?;

@@ -1,7 +1,7 @@
-//! A connection that does not wait for ever: not for the rest of a request, not for the next one, not for a reader.
+//! A connection with deadlines for the rest of a request, for the next request, and for the reader of a response.
 //!
-//! hyper's own time-out for headers also ends connections that merely wait for the next scrape, so the two are told
-//! apart here.
+//! hyper's own header timeout also closes connections that merely wait for the next scrape, so the two cases are
+//! distinguished here.
 
 use std::future::Future as _;
 use std::io;
@@ -19,48 +19,48 @@ use super::connections::Connection;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
-    /// For the rest of a TLS handshake, in the time of the first request.
+    /// For the rest of a TLS handshake, within the deadline of the first request.
     Handshake,
-    /// For the rest of a request; a new connection has to send its first soon.
+    /// For the rest of a request. A new connection starts in this state.
     Request,
     /// For the next request.
     Idle,
-    /// For the reader to take more.
+    /// For the client to read more.
     Write,
 }
 
 /// A stream with deadlines.
-pub struct Patient<S> {
+pub struct TimedStream<S> {
     stream: S,
     patience: Patience,
     waiting: Waiting,
     connection: Arc<Connection>,
     deadline: Instant,
-    /// Set to the deadline or to an earlier time, at which it is set anew: a timer is not moved with every request.
-    alarm: Pin<Box<Sleep>>,
+    /// Fires at the deadline or earlier, and is then reset. This avoids resetting the timer with every request.
+    timer: Pin<Box<Sleep>>,
 }
 
-impl<S> Patient<S> {
-    /// The first request is awaited from now on.
+impl<S> TimedStream<S> {
+    /// Wraps a new connection. The deadline of the first request starts now.
     pub fn new(stream: S, patience: Patience, connection: Arc<Connection>) -> Self {
-        let alarm = Box::pin(sleep(patience.request));
+        let timer = Box::pin(sleep(patience.request));
         Self {
             stream,
             patience,
             waiting: Waiting::Request,
             connection,
-            deadline: alarm.deadline(),
-            alarm,
+            deadline: timer.deadline(),
+            timer,
         }
     }
 
-    /// A TLS handshake begins: until [`Self::established`] the bytes written are no response.
-    pub fn handshaking(&mut self) {
+    /// Marks the start of a TLS handshake. Until [`Self::end_handshake`], written bytes are not a response.
+    pub fn begin_handshake(&mut self) {
         self.waiting = Waiting::Handshake;
     }
 
-    /// The handshake is over; the clock of the first request goes on.
-    pub fn established(&mut self) {
+    /// Marks the end of the handshake. The deadline of the first request stays.
+    pub fn end_handshake(&mut self) {
         self.waiting = Waiting::Request;
     }
 
@@ -75,34 +75,34 @@ impl<S> Patient<S> {
             Waiting::Write => self.patience.write,
         };
         self.deadline = Instant::now() + patience;
-        if self.deadline < self.alarm.deadline() {
-            self.alarm.as_mut().reset(self.deadline);
+        if self.deadline < self.timer.deadline() {
+            self.timer.as_mut().reset(self.deadline);
         }
     }
 
-    fn out_of_patience<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn poll_deadline<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         loop {
-            ready!(self.alarm.as_mut().poll(context));
-            if self.alarm.deadline() >= self.deadline {
+            ready!(self.timer.as_mut().poll(context));
+            if self.timer.deadline() >= self.deadline {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            self.alarm.as_mut().reset(self.deadline);
+            self.timer.as_mut().reset(self.deadline);
         }
     }
 }
 
-impl Patient<TcpStream> {
-    /// Looks at the first bytes and leaves them where they are.
+impl TimedStream<TcpStream> {
+    /// Reads the first bytes without consuming them.
     ///
     /// # Errors
     ///
-    /// A broken connection, or none within the time of the first request.
+    /// Fails if the connection breaks or nothing arrives within the deadline of the first request.
     pub async fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
         timeout_at(self.deadline, self.stream.peek(bytes)).await?
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -110,19 +110,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(read) => {
-                // Only the first bytes of a request start the clock: one more byte now and then is no progress.
+                // Only the first bytes of a request start the deadline: later bytes must not extend it.
                 if self.waiting == Waiting::Idle {
                     self.wait_for(Waiting::Request);
                 }
                 Poll::Ready(read)
             }
-            Poll::Pending => self.out_of_patience(context),
+            Poll::Pending => self.poll_deadline(context),
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> Patient<S> {
-    fn wrote(
+impl<S: AsyncWrite + Unpin> TimedStream<S> {
+    fn after_write(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
@@ -136,18 +136,18 @@ impl<S: AsyncWrite + Unpin> Patient<S> {
         if !matches!(self.waiting, Waiting::Handshake | Waiting::Write) {
             self.wait_for(Waiting::Write);
         }
-        self.out_of_patience(context)
+        self.poll_deadline(context)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(context, written)
+        self.after_write(context, written)
     }
 
     fn poll_write_vectored(
@@ -156,7 +156,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.wrote(context, written)
+        self.after_write(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

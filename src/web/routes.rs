@@ -1,4 +1,4 @@
-//! From a request to an answer.
+//! Routes requests and builds responses.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -27,31 +27,31 @@ use super::{Options, Prefix, Site};
 use crate::exposition::format::{accepts_gzip, prefers_json};
 use crate::exposition::{UnknownVps, compress};
 
-/// A longer target than any list of VPSes that makes sense.
+/// Maximum length of path and query. No sensible list of VPSes is longer.
 const LONGEST_TARGET: usize = 8 << 10;
 
-/// After a page of its own, so many times as long as that took belongs to others: such pages take a quarter of the time.
-const REST: u32 = 3;
+/// Rest after an individual page, as a multiple of its rendering time: such pages take at most 1/4 of the time.
+const REST_FACTOR: u32 = 3;
 
-/// The status for scripts.
+/// The status page as JSON, for scripts.
 const STATUS_JSON: &str = "/status.json";
 /// Service discovery for Prometheus.
 const DISCOVERY: &str = "/sd";
 
-/// A body as one piece.
-pub struct Answer(Option<Piece>);
+/// A body sent as one piece.
+pub struct ResponseBody(Option<Piece>);
 
-/// Bytes that count as a request in flight until they are sent or given up: hyper takes a body at once and sends it
-/// later.
+/// Bytes that count as a request in flight until they are sent or dropped. hyper takes the body immediately and sends
+/// it later.
 pub struct Piece {
     rest: Bytes,
     permit: Option<OwnedSemaphorePermit>,
     responding: Option<Responding>,
 }
 
-impl Answer {
-    /// The response is under way until the body is sent.
-    pub fn keeps(mut self, responding: Responding) -> Self {
+impl ResponseBody {
+    /// Keeps the response in progress until the body is sent.
+    pub fn hold(mut self, responding: Responding) -> Self {
         if let Some(piece) = &mut self.0 {
             piece.responding = Some(responding);
         }
@@ -73,7 +73,7 @@ impl Buf for Piece {
     }
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Piece;
     type Error = Infallible;
 
@@ -93,12 +93,12 @@ impl Body for Answer {
     }
 }
 
-/// Answers one request. Its body, if it has one, is not read.
-pub async fn answer<S: Site>(
+/// Handles one request. Its body, if any, is not read.
+pub async fn handle<S: Site>(
     shared: &Shared<S>,
     connection: &Arc<Connection>,
     request: Request<impl Body>,
-) -> Response<Answer> {
+) -> Response<ResponseBody> {
     let head = request.method() == Method::HEAD;
     let mut response = route(shared, connection, &request).await;
     if head {
@@ -115,10 +115,10 @@ async fn route<S: Site>(
     shared: &Shared<S>,
     connection: &Arc<Connection>,
     request: &Request<impl Body>,
-) -> Response<Answer> {
+) -> Response<ResponseBody> {
     let path = request.uri().path();
     if path.len() + request.uri().query().map_or(0, str::len) > LONGEST_TARGET {
-        return plain(StatusCode::URI_TOO_LONG, "The address is too long.\n");
+        return plain(StatusCode::URI_TOO_LONG, "The URL is too long.\n");
     }
     let prefix = &shared.options.route_prefix;
     let path = match prefix.strip(path) {
@@ -134,7 +134,7 @@ async fn route<S: Site>(
     if !known {
         return plain(
             StatusCode::NOT_FOUND,
-            "There is nothing here. See / for what there is.\n",
+            "Not found. See / for the available pages.\n",
         );
     }
     let reads = path != "/-/reload";
@@ -143,16 +143,13 @@ async fn route<S: Site>(
     if reads != (method == Method::GET || method == Method::HEAD)
         || (!reads && method != Method::POST)
     {
-        let response = plain(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "This method is not allowed here.\n",
-        );
-        return with(response, ALLOW, HeaderValue::from_static(allowed));
+        let response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.\n");
+        return with_header(response, ALLOW, HeaderValue::from_static(allowed));
     }
     let external = shared.options.external_url.as_ref();
     let origin = external.and_then(|url| url.origin.as_deref());
     if !reads && is_cross_origin(request.headers(), origin) {
-        let text = "A page of another site may not do this.\n";
+        let text = "Cross-site requests are not allowed here.\n";
         return plain(StatusCode::FORBIDDEN, text);
     }
     match path {
@@ -161,22 +158,22 @@ async fn route<S: Site>(
         }
         "/-/healthy" => plain(
             StatusCode::SERVICE_UNAVAILABLE,
-            "The poller has not gone round for minutes: restart the exporter.\n",
+            "The poller has been stuck for minutes; restart the exporter.\n",
         ),
         "/-/ready" if shared.site.ready() => plain(StatusCode::OK, "kiwivm_exporter is ready.\n"),
         "/-/ready" => plain(
             StatusCode::SERVICE_UNAVAILABLE,
-            "Not every VPS was tried yet.\n",
+            "Not every VPS has been polled yet.\n",
         ),
         "/-/reload" if !shared.options.enable_lifecycle => plain(
             StatusCode::FORBIDDEN,
-            "Reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP.\n",
+            "Reloading over HTTP is disabled; start with --web.enable-lifecycle or send SIGHUP.\n",
         ),
         "/-/reload" => {
-            // It must not be interrupted because connections are short.
+            // A reload must not be interrupted when connections run short.
             let _responding = connection.responding();
             match shared.site.reload().await {
-                Ok(()) => plain(StatusCode::OK, "The configuration was reloaded.\n"),
+                Ok(()) => plain(StatusCode::OK, "Configuration reloaded.\n"),
                 Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             }
         }
@@ -184,20 +181,20 @@ async fn route<S: Site>(
     }
 }
 
-/// The answers that cost something. The whole exposition is rendered once for everybody; anything else is rendered for one
-/// request, so clients take turns with it.
+/// Handles the expensive requests. The whole exposition is rendered once for all clients. Anything else is rendered for
+/// one request, so clients take turns.
 async fn limited<S: Site>(
     shared: &Shared<S>,
     connection: &Connection,
     path: &str,
     request: &Request<impl Body>,
-) -> Response<Answer> {
-    let own = matches!(path, "/" | STATUS_JSON | DISCOVERY);
+) -> Response<ResponseBody> {
+    let individual = matches!(path, "/" | STATUS_JSON | DISCOVERY);
     let vps = request.uri().query().map(named_vps).unwrap_or_default();
-    let turn = if own || !vps.is_empty() {
+    let turn = if individual || !vps.is_empty() {
         let turn = shared.turns.take(connection.client);
         let Ok(turn) = tokio::time::timeout(LONGEST_WAIT, turn).await else {
-            return busy("Too many requests for pages of their own.\n");
+            return busy("Too many requests for individually rendered pages.\n");
         };
         Some(turn)
     } else {
@@ -207,7 +204,7 @@ async fn limited<S: Site>(
         None => None,
         Some(requests) => {
             let Some(permit) = permit(requests, &shared.connections).await else {
-                return busy("Too many requests at once, see --web.max-requests.\n");
+                return busy("Too many concurrent requests, see --web.max-requests.\n");
             };
             Some(permit)
         }
@@ -219,7 +216,7 @@ async fn limited<S: Site>(
         _ => metrics(shared, request, &vps),
     };
     if let Some(turn) = turn {
-        turn.end_after(started.elapsed() * REST);
+        turn.end_after(started.elapsed() * REST_FACTOR);
     }
     if let Some(piece) = &mut response.body_mut().0 {
         piece.permit = permit;
@@ -227,13 +224,13 @@ async fn limited<S: Site>(
     response
 }
 
-/// 503, and come again soon.
-pub(super) fn busy(text: &'static str) -> Response<Answer> {
+/// Returns 503 with a short `Retry-After`.
+pub(super) fn busy(text: &'static str) -> Response<ResponseBody> {
     let response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
-    with(response, RETRY_AFTER, HeaderValue::from_static("1"))
+    with_header(response, RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
-/// One of the requests in flight. Those whose clients do not take their response give way.
+/// Takes a slot for a request in flight. Evicts connections whose clients do not read their response.
 async fn permit(
     requests: &Arc<Semaphore>,
     connections: &Connections,
@@ -252,7 +249,7 @@ fn metrics<S: Site>(
     shared: &Shared<S>,
     request: &Request<impl Body>,
     vps: &[String],
-) -> Response<Answer> {
+) -> Response<ResponseBody> {
     let Form {
         format,
         gzip,
@@ -262,13 +259,14 @@ fn metrics<S: Site>(
         Ok(body) => respond(StatusCode::OK, headers, body),
         Err(UnknownVps(name)) => plain(
             StatusCode::BAD_REQUEST,
-            format!("No VPS is configured by the name {name:?}.\n"),
+            format!("No VPS named {name:?} is configured.\n"),
         ),
     }
 }
 
-/// The targets, once any is known: Prometheus keeps its last ones when a request fails, and drops those that a list lacks.
-fn discovery<S: Site>(shared: &Shared<S>, query: &str) -> Response<Answer> {
+/// Returns targets once any is known. Prometheus keeps its targets when a request fails, but drops those missing in a
+/// list.
+fn discovery<S: Site>(shared: &Shared<S>, query: &str) -> Response<ResponseBody> {
     let query = match discovery::Query::parse(pairs(query).into_iter()) {
         Ok(query) => query,
         Err(error) => return plain(StatusCode::BAD_REQUEST, format!("{error}\n")),
@@ -281,28 +279,28 @@ fn discovery<S: Site>(shared: &Shared<S>, query: &str) -> Response<Answer> {
     respond(StatusCode::OK, headers, discovery.json(&query).into())
 }
 
-/// The values of `vps` in a query.
+/// Returns the values of `vps` in a query.
 fn named_vps(query: &str) -> Vec<String> {
     let pairs = pairs(query).into_iter();
     let named = pairs.filter(|(name, _)| name == "vps");
     named.map(|(_, value)| value).collect()
 }
 
-/// The names and values of a query.
+/// Parses the names and values of a query.
 fn pairs(query: &str) -> Vec<(String, String)> {
     reqwest::Url::parse(&format!("http://query/?{query}"))
         .map(|url| url.query_pairs().into_owned().collect())
         .unwrap_or_default()
 }
 
-/// The status as a page or as JSON; `chosen` if there is no choice.
+/// Returns the status as a page or as JSON. With `json_only`, `Accept` is ignored.
 fn status<S: Site>(
     shared: &Shared<S>,
-    chosen: bool,
+    json_only: bool,
     request: &Request<impl Body>,
-) -> Response<Answer> {
+) -> Response<ResponseBody> {
     let status = shared.site.status();
-    let json = chosen || prefers_json(header(request.headers(), ACCEPT));
+    let json = json_only || prefers_json(header(request.headers(), ACCEPT));
     let gzip = accepts_gzip(header(request.headers(), ACCEPT_ENCODING));
     let (content_type, body) = if json {
         ("application/json", status.json())
@@ -318,7 +316,7 @@ fn status<S: Site>(
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    let vary = if chosen {
+    let vary = if json_only {
         "Accept-Encoding"
     } else {
         "Accept, Accept-Encoding"
@@ -330,7 +328,7 @@ fn status<S: Site>(
     respond(StatusCode::OK, headers, body)
 }
 
-/// The beginning of links to other routes. Where nothing is known of the way here they are relative to the page.
+/// Returns the base of links to other routes. Without external URL and prefix, links are relative to the page.
 fn links(options: &Options) -> String {
     match &options.external_url {
         Some(url) => url.path.to_string(),
@@ -339,21 +337,21 @@ fn links(options: &Options) -> String {
     }
 }
 
-fn redirect(to: &str) -> Response<Answer> {
+fn redirect(to: &str) -> Response<ResponseBody> {
     let response = plain(StatusCode::FOUND, format!("See {to}\n"));
-    // A prefix has nothing in it that a header may not have.
+    // A prefix contains only characters that are valid in a header.
     match HeaderValue::from_str(to) {
-        Ok(to) => with(response, LOCATION, to),
+        Ok(to) => with_header(response, LOCATION, to),
         Err(_) => response,
     }
 }
 
-pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {
+pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<ResponseBody> {
     let headers = common_headers("text/plain; charset=utf-8");
     respond(status, headers, text.into())
 }
 
-/// The headers of every answer.
+/// Returns the headers of every response.
 pub(super) fn common_headers(content_type: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -362,8 +360,8 @@ pub(super) fn common_headers(content_type: &'static str) -> HeaderMap {
     headers
 }
 
-fn respond(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<Answer> {
-    let mut response = Response::new(Answer(Some(Piece {
+fn respond(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody(Some(Piece {
         rest: body,
         permit: None,
         responding: None,
@@ -373,11 +371,11 @@ fn respond(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<Answ
     response
 }
 
-pub(super) fn with(
-    mut response: Response<Answer>,
+pub(super) fn with_header(
+    mut response: Response<ResponseBody>,
     name: HeaderName,
     value: HeaderValue,
-) -> Response<Answer> {
+) -> Response<ResponseBody> {
     response.headers_mut().insert(name, value);
     response
 }

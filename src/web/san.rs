@@ -1,11 +1,11 @@
-//! The names in a certificate.
+//! The subject alternative names of a certificate.
 
 use std::net::IpAddr;
 
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-/// Every DNS name, mail address, URI and IP address of a certificate (DER), in the words of Go; none of one that makes no
-/// sense.
+/// Returns the DNS names, mail addresses, URIs and IP addresses of a DER certificate, formatted as in Go. Invalid
+/// certificates have none.
 pub fn subject_alternative_names(certificate: &[u8]) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return Vec::new();
@@ -44,16 +44,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_every_kind_are_found_and_rubbish_has_none() {
-        let mut params = CertificateParams::new(["a.example".to_owned()]).expect("it is a name");
+    fn finds_names_of_every_kind_and_none_in_invalid_input() {
+        let mut params = CertificateParams::new(["a.example".to_owned()]).expect("a valid name");
         params.subject_alt_names.extend([
-            SanType::Rfc822Name("who@example.com".try_into().expect("it is ASCII")),
-            SanType::URI("spiffe://x/y".try_into().expect("it is ASCII")),
+            SanType::Rfc822Name("who@example.com".try_into().expect("ASCII")),
+            SanType::URI("spiffe://x/y".try_into().expect("ASCII")),
             SanType::IpAddress([192, 0, 2, 1].into()),
             SanType::IpAddress(Ipv6Addr::LOCALHOST.into()),
         ]);
-        let key = KeyPair::generate().expect("there is chance");
-        let certificate = params.self_signed(&key).expect("it is complete");
+        let key = KeyPair::generate().expect("random numbers");
+        let certificate = params.self_signed(&key).expect("valid parameters");
         let names = [
             "a.example",
             "who@example.com",
@@ -63,12 +63,12 @@ mod tests {
         ];
         assert_eq!(subject_alternative_names(certificate.der()), names);
         for end in 0..certificate.der().len() {
-            // Whatever is cut off, nothing panics.
+            // Truncated input must not panic.
             assert!(subject_alternative_names(&certificate.der()[..end]).len() <= names.len());
         }
         let nameless = CertificateParams::default()
             .self_signed(&key)
-            .expect("it is complete");
+            .expect("valid parameters");
         assert_eq!(subject_alternative_names(nameless.der()), [""; 0]);
     }
 }

@@ -1,4 +1,4 @@
-//! Accepts connections and lets them end in peace.
+//! Accepts connections, serves them, and shuts them down gracefully.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -20,25 +20,25 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::either::Either;
 
 use super::checks::has_valid_host;
-use super::client_certificate::why_refused;
+use super::client_certificate::refusal_reason;
 use super::connections::{Connection, Connections};
-use super::guard::{Secured, guarded};
-use super::handshake::shake_hands;
+use super::guard::{Transport, guarded};
+use super::handshake::accept_tls;
 use super::negotiation::Negotiation;
-use super::patience::Patient;
-use super::routes::{Answer, answer, plain};
+use super::patience::TimedStream;
+use super::routes::{ResponseBody, handle, plain};
 use super::throttle::Throttle;
 use super::turns::Turns;
 use super::{Options, Site};
 
 /// A request line and headers larger than this are refused.
 const LARGEST_HEAD: usize = 16 << 10;
-/// How long answers in flight may take once the server is told to stop.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
-/// After an error that closing a connection cannot help.
+/// Time for responses in flight to finish after shutdown begins.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// Pause after an accept error that evicting a connection does not fix.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// What every connection needs.
+/// State shared by all connections.
 pub struct Shared<S> {
     pub(super) site: Arc<S>,
     pub(super) options: Options,
@@ -49,7 +49,7 @@ pub struct Shared<S> {
     refused_certificates: Throttle,
 }
 
-/// Serves on bound listeners until `shutdown` ends; answers in flight are finished then.
+/// Serves on bound listeners until `shutdown` completes, then finishes the responses in flight.
 pub async fn serve<S: Site>(
     listeners: Vec<TcpListener>,
     site: Arc<S>,
@@ -97,17 +97,13 @@ pub async fn serve<S: Site>(
         let Some(connection) = shared.connections.admit(client.ip()).await else {
             if let Some(suppressed) = too_many.admit() {
                 let most = shared.options.max_connections;
-                tracing::warn!(
-                    most,
-                    suppressed,
-                    "too many connections, a new one is closed"
-                );
+                tracing::warn!(most, suppressed, "too many connections, closing a new one");
             }
             continue;
         };
-        // An answer is written at once; waiting for more to send would only delay it.
+        // A response is written in one piece. Nagle's algorithm would only delay it.
         let _ = stream.set_nodelay(true);
-        tokio::spawn(attend(
+        tokio::spawn(serve_connection(
             stream,
             client,
             shared.clone(),
@@ -117,17 +113,17 @@ pub async fn serve<S: Site>(
     }
     drop((listeners, stopping));
     stop.send_replace(true);
-    // Every connection holds a receiver.
-    if tokio::time::timeout(LAST_ANSWERS, stop.closed())
+    // Every connection holds a receiver until it ends.
+    if tokio::time::timeout(SHUTDOWN_GRACE, stop.closed())
         .await
         .is_err()
     {
-        tracing::warn!("connections that were still open are cut off");
+        tracing::warn!("closing connections that are still open after the shutdown deadline");
     }
 }
 
-/// One connection from its first byte to its last.
-async fn attend<S: Site>(
+/// Serves one connection from its first byte to its last.
+async fn serve_connection<S: Site>(
     stream: TcpStream,
     client: SocketAddr,
     shared: Arc<Shared<S>>,
@@ -142,13 +138,13 @@ async fn attend<S: Site>(
         .gate
         .as_ref()
         .and_then(|gate| Some(gate.current().tls.as_ref()?.server.clone()));
-    let stream = Patient::new(stream, patience, connection.clone());
+    let stream = TimedStream::new(stream, patience, connection.clone());
     let stream = match &tls {
         None => Either::Left(stream),
         Some(server) => {
             let secured = tokio::select! {
                 biased;
-                secured = shake_hands(stream, server.clone()) => secured,
+                secured = accept_tls(stream, server.clone()) => secured,
                 () = &mut evicted => return,
                 _ = &mut stop => return,
             };
@@ -156,8 +152,8 @@ async fn attend<S: Site>(
                 Ok(stream) => stream,
                 Err(error) => {
                     let refused = error.get_ref().and_then(|error| error.downcast_ref());
-                    match refused.and_then(why_refused) {
-                        None => tracing::debug!(%client, %error, "no TLS with this client"),
+                    match refused.and_then(refusal_reason) {
+                        None => tracing::debug!(%client, %error, "TLS handshake failed"),
                         Some(reason) => {
                             if let Some(suppressed) = shared.refused_certificates.admit() {
                                 tracing::warn!(%client, reason, suppressed, "client certificate refused");
@@ -169,27 +165,27 @@ async fn attend<S: Site>(
             }
         }
     };
-    let secured = match (tls, &stream) {
-        (Some(_), Either::Left(_)) => Secured::NotAsConfigured,
-        (tls, _) => Secured::By(tls),
+    let transport = match (tls, &stream) {
+        (Some(_), Either::Left(_)) => Transport::PlainDespiteTls,
+        (tls, _) => Transport::AsConfigured(tls),
     };
 
-    let service = service_fn(|request| respond(&shared, &connection, &secured, request));
+    let service = service_fn(|request| respond(&shared, &connection, &transport, request));
     let serving = http1::Builder::new()
         .max_buf_size(LARGEST_HEAD)
-        // A client that has said all it wants may close its side and still read.
+        // A client may close its sending side after the request and still read the response.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
-    let mut told = false;
+    let mut shutting_down = false;
     loop {
         tokio::select! {
             biased;
-            // A client that goes away is nobody's concern.
+            // Errors of a disconnecting client need no log line.
             _ = serving.as_mut() => return,
             () = &mut evicted => return,
-            _ = &mut stop, if !told => {
-                told = true;
+            _ = &mut stop, if !shutting_down => {
+                shutting_down = true;
                 serving.as_mut().graceful_shutdown();
             }
         }
@@ -199,19 +195,19 @@ async fn attend<S: Site>(
 async fn respond<S: Site>(
     shared: &Shared<S>,
     connection: &Arc<Connection>,
-    secured: &Secured,
+    transport: &Transport,
     request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
+) -> Result<Response<ResponseBody>, Infallible> {
     if !has_valid_host(request.version(), request.headers()) {
-        let text = "A request names the host that it is for in one Host header.\n";
+        let text = "The request needs exactly one valid Host header.\n";
         return Ok(plain(StatusCode::BAD_REQUEST, text));
     }
     let response = match &shared.options.gate {
-        None => answer(shared, connection, request).await,
-        Some(gate) => guarded(shared, gate, connection, secured, request).await,
+        None => handle(shared, connection, request).await,
+        Some(gate) => guarded(shared, gate, connection, transport, request).await,
     };
     let responding = connection.responding();
-    Ok(response.map(|answer| answer.keeps(responding)))
+    Ok(response.map(|body| body.hold(responding)))
 }
 
 async fn accept_any(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {

@@ -1,9 +1,9 @@
-//! Keeps a flood of events from becoming one of log lines.
+//! Limits the rate of repeated log lines.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Often enough to be seen, and few lines a day.
+/// Frequent enough to be noticed, with few lines a day.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Admits one log line a minute and counts the others.
@@ -17,7 +17,7 @@ struct State {
 }
 
 impl Throttle {
-    /// The number of lines suppressed since the last one; `None` if this one is suppressed too.
+    /// Returns the number of lines suppressed since the last one, or `None` if this one is suppressed too.
     pub fn admit(&self) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.last.is_some_and(|last| last.elapsed() < INTERVAL) {

@@ -1,5 +1,4 @@
-//! Turns for work that one request after the other may do: clients take turns, not requests, so that a client with many
-//! requests delays itself and nobody else.
+//! Serializes expensive work. Clients take turns, not requests, so a client with many requests delays only itself.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -8,22 +7,22 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// Shorter than the time-outs of Prometheus and of people. After it, the client has to come again.
+/// Maximum wait for a turn, shorter than the timeouts of Prometheus and people. After it, the client has to retry.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// The timer knows no shorter times.
+/// Resolution of the timer.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 
-/// Gives one turn at a time.
+/// Grants one turn at a time.
 #[derive(Clone, Default)]
 pub struct Turns(Arc<Mutex<Queue>>);
 
-/// The turn of a request. The next one comes when it is dropped.
+/// The turn of a request. Dropping it starts the next turn.
 pub struct Turn(Turns);
 
 #[derive(Default)]
 struct Queue {
     taken: bool,
-    /// The client in front is next; each has its requests in the order of their arrival.
+    /// The first client is next. Each client has its requests in order of arrival.
     clients: VecDeque<(IpAddr, Requests)>,
 }
 
@@ -35,11 +34,11 @@ impl Turns {
         let Some(turn) = self.enqueue(client) else {
             return Turn(self.clone());
         };
-        // A turn is handed to each request in the queue before the queue ends.
+        // Every queued request gets a turn before the queue is dropped.
         turn.await.unwrap_or_else(|_| Turn(self.clone()))
     }
 
-    /// Enters a request in the queue unless it is its turn at once.
+    /// Queues a request, or returns `None` if its turn is now.
     fn enqueue(&self, client: IpAddr) -> Option<oneshot::Receiver<Turn>> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !queue.taken {
@@ -55,11 +54,11 @@ impl Turns {
         Some(receiver)
     }
 
-    /// The request whose turn is next. Without one the turn is free.
+    /// Returns the next request. Without one, the turn becomes free.
     fn next(&self) -> Option<oneshot::Sender<Turn>> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((client, mut requests)) = queue.clients.pop_front() {
-            // Those that are closed have given up.
+            // Closed requests have given up.
             while let Some(request) = requests.pop_front() {
                 if !request.is_closed() {
                     if !requests.is_empty() {
@@ -75,7 +74,7 @@ impl Turns {
 }
 
 impl Turn {
-    /// Lets the next turn begin after a rest, in which others than those that take turns can work.
+    /// Starts the next turn after a rest, in which requests that take no turns can run.
     pub fn end_after(self, rest: Duration) {
         if rest >= SHORTEST_REST {
             tokio::spawn(async move {
@@ -89,7 +88,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(request) = self.0.next() {
-            // One that gives up just now drops the turn, which passes it on.
+            // A request that gives up now drops the turn, which passes it on.
             let _ = request.send(Turn(self.0.clone()));
         }
     }

@@ -204,7 +204,7 @@ async fn a_scrape_gets_the_requested_format_and_vpses() {
     let (status, _, body) = get("?vps=nope", "*/*").await;
     assert_eq!(
         (status, body.as_str()),
-        (400, "No VPS is configured by the name \"nope\".\n")
+        (400, "No VPS named \"nope\" is configured.\n")
     );
 }
 

@@ -77,13 +77,13 @@ async fn passed_sockets_are_served_instead_of_the_listen_address() {
 fn sockets_that_are_no_tcp_listener_are_refused() {
     let none = fails(&[]);
     assert!(
-        none.contains("systemd passed no socket: start the service by its .socket unit"),
+        none.contains("systemd passed no socket; start the service by its .socket unit"),
         "{none}"
     );
     for (sockets, expected) in [
-        (&["udp"][..], "socket 1 of systemd is no TCP socket"),
-        (&["unix"], "socket 1 of systemd is no TCP socket"),
-        (&["tcp", "connected"], "socket 2 of systemd does not listen"),
+        (&["udp"][..], "systemd socket 1 is not a TCP socket"),
+        (&["unix"], "systemd socket 1 is not a TCP socket"),
+        (&["tcp", "connected"], "systemd socket 2 is not listening"),
     ] {
         let error = fails(sockets);
         assert!(

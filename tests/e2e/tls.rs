@@ -210,7 +210,7 @@ async fn a_new_certificate_is_loaded_without_a_restart_unless_it_is_broken() {
     let log = exporter.log();
     assert_eq!(log.matches("not reloaded").count(), 1, "{log}");
     assert!(
-        log.contains("tls_server_config.key_file: holds no private key"),
+        log.contains("tls_server_config.key_file: contains no private key"),
         "{log}"
     );
 

@@ -21,70 +21,70 @@ pub const POLL_DURATION: Metric = exporter_metric(
     "kiwivm_poll_duration_seconds",
     Kind::Histogram,
     &["call"],
-    "How long calls took, failed ones included.",
+    "Duration of API calls, including failed calls.",
 );
-/// Bytes of answers.
+/// Bytes of API responses.
 pub const RESPONSE_BYTES: Metric = exporter_metric(
     "kiwivm_api_response_bytes_total",
     Kind::Counter,
     &["call"],
-    "Bytes of answers received.",
+    "Bytes of API responses received.",
 );
 /// Points spent.
 pub const POINTS_SPENT: Metric = exporter_metric(
     "kiwivm_api_points_spent_total",
     Kind::Counter,
     &["call"],
-    "API points spent, by the costs learned at the time.",
+    "API points spent, by the costs known at the time.",
 );
-/// Learned costs.
+/// Measured costs of calls.
 pub const CALL_POINTS: Metric = exporter_metric(
     "kiwivm_api_call_points",
     Kind::Gauge,
     &["call"],
-    "What a call costs in API points, as learned; absent until it was measured.",
+    "Measured cost of a call in API points. Absent until measured.",
 );
-/// Scope of the allowance.
+/// Scope of the point quota.
 pub const POINTS_SHARED: Metric = exporter_metric(
     "kiwivm_api_points_shared",
     Kind::Gauge,
     &[],
-    "1 while VPSes are taken to share an allowance of API points: then their readings are one number seen many times.",
+    "1 if the VPSes are assumed to share one API point quota, else 0. Their readings then repeat the same number.",
 );
-/// Calls made later than due.
+/// Deferred polls.
 pub const POLLS_DEFERRED: Metric = exporter_metric(
     "kiwivm_polls_deferred_total",
     Kind::Counter,
     &["call", "reason"],
-    "Calls put off: no points or bytes left for them, backoff after a failure, or no place among the calls in flight.",
+    "Deferred polls, by reason: budget, backoff or concurrency.",
 );
-/// Fields in no known form.
+/// Response fields of unknown format.
 pub const DECODE_PROBLEMS: Metric = exporter_metric(
     "kiwivm_decode_problems_total",
     Kind::Counter,
     &["call", "field"],
-    "Fields that arrived in no known form and gave no sample.",
+    "Response fields ignored because of an unknown format.",
 );
-/// What runs.
+/// Build information.
 pub const BUILD_INFO: Metric = exporter_metric(
     "kiwivm_exporter_build_info",
     Kind::Gauge,
     &["version", "revision", "rustc"],
-    "Always 1. What this exporter was built from.",
+    "Version, revision and compiler of this build, always 1.",
 );
 /// Outcome of the last reload.
 pub const RELOAD_SUCCESSFUL: Metric = exporter_metric(
     "kiwivm_exporter_config_last_reload_successful",
     Kind::Gauge,
     &[],
-    "1 when the last attempt to load the configuration succeeded. After a failure the old one stays in force.",
+    "1 if the last attempt to load the configuration succeeded, else 0. After a failure the previous configuration stays active.",
 );
 /// Time of the last successful load.
 pub const RELOAD_TIMESTAMP: Metric = exporter_metric(
     "kiwivm_exporter_config_last_reload_success_timestamp_seconds",
     Kind::Gauge,
     &[],
-    "When the configuration in force was loaded, Unix time.",
+    "Unix time at which the active configuration was loaded.",
 );
 /// Outcome of the last write of the state file.
 pub const STATE_WRITE_SUCCESSFUL: Metric = exporter_metric(
@@ -98,29 +98,29 @@ pub const STATE_WRITE_TIMESTAMP: Metric = exporter_metric(
     "kiwivm_exporter_state_last_write_success_timestamp_seconds",
     Kind::Gauge,
     &[],
-    "Last successful write of the state file, Unix time. Absent without one.",
+    "Unix time of the last successful write of the state file. Absent before the first.",
 );
 /// Size of the fleet.
 pub const VPS_CONFIGURED: Metric = exporter_metric(
     "kiwivm_exporter_vps_configured",
     Kind::Gauge,
     &[],
-    "VPSes in the configuration in force, of this shard.",
+    "VPSes of this shard in the active configuration.",
 );
 
-/// Which shard this is.
+/// Index of this shard.
 pub const SHARD_ORDINAL: Metric = exporter_metric(
     "kiwivm_exporter_shard_ordinal",
     Kind::Gauge,
     &[],
-    "Which shard of the configured VPSes this exporter polls, counted from 0.",
+    "Shard that this exporter polls, counted from 0.",
 );
-/// How many shards there are.
+/// Number of shards.
 pub const TOTAL_SHARDS: Metric = exporter_metric(
     "kiwivm_exporter_total_shards",
     Kind::Gauge,
     &[],
-    "How many exporters share the configured VPSes; 1 when this one polls all of them.",
+    "Number of exporters that share the configured VPSes, 1 if this one polls all of them.",
 );
 
 /// The metrics without VPS labels, in the order of the exposition.

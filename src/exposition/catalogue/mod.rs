@@ -1,4 +1,4 @@
-//! Every metric of this program: name, type, labels, help and where its samples come from, in one place.
+//! The catalogue of all metrics: name, type, labels, help text and the source of the samples.
 //!
 //! Dashboards, rules and docs/metrics.md refer to these names. Absent data give no sample.
 
@@ -10,20 +10,20 @@ pub use vps::{VPS_METRICS, VpsMetric, vps_metrics};
 
 use prometheus_client::metrics::MetricType;
 
-/// What is said about a metric before its samples.
+/// The description of a metric: name, type, labels and help text.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// The name of its samples; a counter's ends in `_total`.
+    /// Name of the samples. The name of a counter ends in `_total`.
     pub name: &'static str,
-    /// Its type.
+    /// Metric type.
     pub kind: Kind,
-    /// The labels beside `veid`, `vps` and those of the configuration for per-VPS metrics, all labels for the others.
+    /// Per-VPS metrics: the labels beyond `veid`, `vps` and the configured ones. Other metrics: all labels.
     pub labels: &'static [&'static str],
     /// One line without quotes and backslashes, so that it needs no escaping in either format.
     pub help: &'static str,
 }
 
-/// The types in use.
+/// The metric types in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Goes up and down.
@@ -35,7 +35,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word in the `TYPE` line and in the documentation.
+    /// Returns the type name for the `TYPE` line and the documentation.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

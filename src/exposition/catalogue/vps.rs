@@ -10,7 +10,7 @@ use crate::exposition::series::{Series, View};
 
 /// A metric with samples for each VPS.
 pub struct VpsMetric {
-    /// Its description.
+    /// Description of the metric.
     pub metric: Metric,
     /// Writes the samples of one VPS.
     pub(in crate::exposition) samples: fn(&View<'_>, &mut Series<'_, '_>),

@@ -14,10 +14,10 @@ use crate::exposition::tests::{NOW, apply, assert_golden, fleet, identity, key, 
 use crate::fleet::Fleet;
 use crate::kiwivm::{Call, Veid, decode};
 
-/// An answer of `getServiceInfo` with some fields changed.
-fn answer(fleet: &mut Fleet, veid: u64, name: &str, changes: &serde_json::Value) {
-    let mut body: serde_json::Value = serde_json::from_slice(&sample(name)).expect("it is JSON");
-    for (field, value) in changes.as_object().expect("it is a map") {
+/// Applies a `getServiceInfo` response with some fields changed.
+fn apply_changed(fleet: &mut Fleet, veid: u64, name: &str, changes: &serde_json::Value) {
+    let mut body: serde_json::Value = serde_json::from_slice(&sample(name)).expect("valid JSON");
+    for (field, value) in changes.as_object().expect("a JSON object") {
         body[field] = value.clone();
     }
     let decoded = decode(
@@ -29,12 +29,12 @@ fn answer(fleet: &mut Fleet, veid: u64, name: &str, changes: &serde_json::Value)
     fleet.apply(
         Veid(veid),
         Call::ServiceInfo,
-        &Ok(decoded.expect("it is an answer")),
+        &Ok(decoded.expect("a valid response")),
         NOW,
     );
 }
 
-/// The foreign part of a page, without its end.
+/// Renders the foreign metrics of a page, without `# EOF`.
 fn page_in(format: Format, fleet: Fleet, now: Moment, only: Option<u64>) -> String {
     let shown = Shown {
         fleet: Arc::new(Mutex::new(fleet)),
@@ -48,11 +48,11 @@ fn page_in(format: Format, fleet: Fleet, now: Moment, only: Option<u64>) -> Stri
         exporters: Compatibility::ALL.to_vec(),
     }));
     let mut page = String::new();
-    encode_registry(&mut page, &registry).expect("memory can be written");
+    encode_registry(&mut page, &registry).expect("writing to memory succeeds");
     page
 }
 
-/// The foreign part of a page, as OpenMetrics.
+/// Renders the foreign metrics of a page as OpenMetrics.
 fn page(fleet: Fleet, now: Moment, only: Option<u64>) -> String {
     page_in(Format::OpenMetrics1, fleet, now, only)
 }
@@ -68,8 +68,8 @@ fn samples_of<'a>(page: &'a str, metric: &str) -> Vec<&'a str> {
     all.filter(|line| line.starts_with(&start)).collect()
 }
 
-/// A KVM, an OpenVZ, one far from home, one suspended over its allowance, one that was never asked, one whose key is refused.
-fn everything() -> Fleet {
+/// One VPS each: KVM, OpenVZ, with a multiplier, suspended for bandwidth, never polled, with a refused key.
+fn mixed_fleet() -> Fleet {
     let names = ["kvm", "ovz", "far", "over", "silent", "refused"];
     let identities = (1_000_001..)
         .zip(names)
@@ -80,13 +80,13 @@ fn everything() -> Fleet {
     let points = Call::RateLimitStatus;
     apply(&mut fleet, 1_000_001, points, "rate_limit_status.json");
     apply(&mut fleet, 1_000_002, live, "live_ovz.json");
-    answer(
+    apply_changed(
         &mut fleet,
         1_000_003,
         "service_info_multiplier.json",
         &serde_json::json!({"hostname": "vps3.example.com"}),
     );
-    answer(
+    apply_changed(
         &mut fleet,
         1_000_004,
         "service_info_suspended.json",
@@ -97,18 +97,18 @@ fn everything() -> Fleet {
 }
 
 #[test]
-fn the_pages_are_as_they_were() {
-    let openmetrics = page(everything(), NOW, None);
+fn pages_match_the_golden_files() {
+    let openmetrics = page(mixed_fleet(), NOW, None);
     assert_golden(
         "compatibility.openmetrics.txt",
         &format!("{openmetrics}# EOF\n"),
     );
-    let text = page_in(Format::Text004, everything(), NOW, None);
+    let text = page_in(Format::Text004, mixed_fleet(), NOW, None);
     assert_golden("compatibility.txt", &text);
 }
 
 #[test]
-fn names_are_theirs_and_well_formed() {
+fn metric_names_are_unique_and_well_formed() {
     let theirs = Compatibility::ALL.into_iter().flat_map(metrics_of);
     let own = vps_metrics().map(|vps| &vps.metric);
     let own = own.chain(EXPORTER_METRICS).map(|metric| metric.name);
@@ -127,8 +127,8 @@ fn names_are_theirs_and_well_formed() {
 }
 
 #[test]
-fn samples_have_the_labels_that_are_said() {
-    let page = page(everything(), NOW, None);
+fn samples_have_the_declared_labels() {
+    let page = page(mixed_fleet(), NOW, None);
     for ForeignMetric { metric, .. } in Compatibility::ALL.into_iter().flat_map(metrics_of) {
         let samples = samples_of(&page, metric.name);
         assert!(!samples.is_empty(), "{}", metric.name);
@@ -136,7 +136,7 @@ fn samples_have_the_labels_that_are_said() {
             let labels = sample.match_indices("=\"").map(|(end, _)| {
                 let start = sample[..end]
                     .rfind(['{', ','])
-                    .expect("a label has a begin");
+                    .expect("a label has a start");
                 &sample[start + 1..end]
             });
             assert_eq!(labels.collect::<Vec<_>>(), metric.labels, "{sample}");
@@ -145,9 +145,9 @@ fn samples_have_the_labels_that_are_said() {
 }
 
 #[test]
-fn each_is_served_only_when_asked_for_also_after_a_reload() {
+fn serves_only_the_enabled_exporters_after_each_reload() {
     let [bandwagon, cloud] = Compatibility::ALL;
-    let shared = Arc::new(Mutex::new(everything()));
+    let shared = Arc::new(Mutex::new(mixed_fleet()));
     let exposition = Exposition::new(shared, Clock::start(), Vec::new());
     let served = || {
         let page = exposition.scrape(Format::Text004, false, &[]).unwrap();
@@ -162,26 +162,30 @@ fn each_is_served_only_when_asked_for_also_after_a_reload() {
         (families(bandwagon), families(cloud))
     };
     assert_eq!(served(), (0, 0));
-    for (asked, expected) in [
+    for (enabled, expected) in [
         (vec![bandwagon], (7, 0)),
         (vec![cloud], (0, 8)),
         (vec![cloud, bandwagon, cloud], (7, 8)),
         (vec![], (0, 0)),
     ] {
-        exposition.reloaded(Some(asked));
+        exposition.reloaded(Some(enabled));
         assert_eq!(served(), expected);
         exposition.reloaded(None);
-        assert_eq!(served(), expected, "the old configuration is in force");
+        assert_eq!(
+            served(),
+            expected,
+            "the previous configuration stays active"
+        );
     }
 }
 
 #[test]
-fn what_goes_stale_is_gone_but_counts_stay() {
+fn drops_stale_samples_but_keeps_counters() {
     let later = Moment {
         elapsed: NOW.elapsed + Duration::from_secs(361),
         unix: NOW.unix + 361.0,
     };
-    let page = page(everything(), later, None);
+    let page = page(mixed_fleet(), later, None);
     assert_eq!(
         samples(&page),
         samples_of(&page, "bandwagon_api_request_total")
@@ -191,16 +195,16 @@ fn what_goes_stale_is_gone_but_counts_stay() {
 }
 
 #[test]
-fn of_vpses_with_one_name_and_address_the_first_is_shown() {
+fn shows_the_first_of_vpses_with_equal_name_and_address() {
     let fleet = || {
         let mut fleet = fleet(vec![identity(1, "one"), identity(2, "two")]);
-        answer(
+        apply_changed(
             &mut fleet,
             1,
             "service_info_kvm.json",
             &serde_json::json!({"os": "first", "data_counter": 1}),
         );
-        answer(
+        apply_changed(
             &mut fleet,
             2,
             "service_info_kvm.json",
@@ -226,7 +230,7 @@ fn of_vpses_with_one_name_and_address_the_first_is_shown() {
 }
 
 #[test]
-fn what_did_not_arrive_is_absent_or_an_empty_label() {
+fn missing_fields_are_absent_or_empty_labels() {
     let mut fleet = fleet(vec![identity(1, "one")]);
     let decoded = decode(
         Call::ServiceInfo,
@@ -252,7 +256,7 @@ fn gigabytes_are_gibibytes_with_two_decimals() {
         (646_237_875_340.0, 601.86),
         (1_075_762_174_650.0, 1001.88),
         (1_073_741_824_000.0 - 1_075_762_174_650.0, -1.88),
-        // 0.125 GiB: a tie, which goes to the even digit.
+        // 0.125 GiB is a tie, which rounds to the even digit.
         (134_217_728.0, 0.12),
     ] {
         let Some(Value::Real(gib)) = gib(bytes) else {
@@ -262,7 +266,7 @@ fn gigabytes_are_gibibytes_with_two_decimals() {
     }
 }
 
-/// Its table also says what stands for them among our own names, which no code knows.
+/// The README's table also maps these names to our own, which no code does.
 #[test]
 fn the_guide_names_every_metric() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/migration.md");

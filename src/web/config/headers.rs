@@ -1,4 +1,4 @@
-//! `http_server_config`: the headers that may be added to answers.
+//! `http_server_config`: the headers that may be added to responses.
 
 use figment::value::{Dict, Value};
 use hyper::header::{HeaderName, HeaderValue};
@@ -15,7 +15,7 @@ const HEADERS: &[&str] = &[
     "Content-Security-Policy",
 ];
 
-/// The headers to set. HTTP/2 is not spoken, so either value of `http2` is fine.
+/// Reads the headers to set. HTTP/2 is not supported, so either value of `http2` is fine.
 pub fn http(reader: &mut Reader, top: &Dict) -> Vec<(HeaderName, HeaderValue)> {
     let section = reader.section(top.get(SECTION), SECTION, &["http2", "headers"]);
     reader.read(&section, SECTION, "http2", "true or false", yes_or_no);
@@ -40,7 +40,7 @@ pub fn http(reader: &mut Reader, top: &Dict) -> Vec<(HeaderName, HeaderValue)> {
         };
         let value = reader.read(&names, &path, key, expected, allowed);
         let name = HeaderName::from_bytes(key.as_bytes()).ok();
-        // One without a value is not sent.
+        // Empty headers are not sent.
         headers.extend(name.zip(value).filter(|(_, value)| !value.is_empty()));
     }
     headers

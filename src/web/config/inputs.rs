@@ -1,4 +1,4 @@
-//! The files that a web configuration is made of, and whether they have changed.
+//! The files of a web configuration, and the detection of changes to them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::read;
 use ring::digest::{Context, Digest, SHA256};
 
-/// Reads files and remembers which, and what was in them.
+/// Reads files and records their paths and a digest of their contents.
 pub struct Inputs {
     paths: Vec<PathBuf>,
     digest: Context,
@@ -26,20 +26,21 @@ impl Inputs {
     ///
     /// # Errors
     ///
-    /// That it cannot be read.
+    /// Fails if the file cannot be read.
     pub fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         let content = read(path);
-        let (mark, bytes): (u64, &[u8]) = match &content {
+        let (length, bytes): (u64, &[u8]) = match &content {
             Ok(bytes) => (bytes.len() as u64, bytes),
+            // No file has this length.
             Err(_) => (u64::MAX, &[]),
         };
-        self.digest.update(&mark.to_le_bytes());
+        self.digest.update(&length.to_le_bytes());
         self.digest.update(bytes);
         self.paths.push(path.to_owned());
         content
     }
 
-    /// What was read.
+    /// Returns a snapshot of the files read.
     pub fn finish(self) -> Snapshot {
         Snapshot {
             paths: self.paths,
@@ -48,8 +49,8 @@ impl Inputs {
     }
 }
 
-/// What was in some files at one time. Contents are compared, not times: a few kilobytes once a second cost next to
-/// nothing, and no way of replacing a file goes unnoticed.
+/// The contents of some files at one time. Contents are compared, not modification times: reading a few kilobytes a
+/// second is cheap, and every way of replacing a file is detected.
 #[derive(Debug)]
 pub struct Snapshot {
     paths: Vec<PathBuf>,
@@ -57,11 +58,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether the same is in the files now.
+    /// Returns true if the files have not changed since.
     pub fn is_current(&self) -> bool {
         let mut inputs = Inputs::default();
         for path in &self.paths {
-            // One that cannot be read is part of the digest.
+            // An unreadable file is part of the digest too.
             let _ = inputs.read(path);
         }
         inputs.finish().digest.as_ref() == self.digest.as_ref()

@@ -22,24 +22,24 @@ use hyper::header::{HeaderName, HeaderValue};
 use crate::config::{ConfigErrors, Reader, Warning, read_file, text};
 use inputs::Inputs;
 
-/// What the web configuration asks for. An empty file asks for nothing.
+/// A web configuration. An empty file enables nothing.
 #[derive(Debug)]
 pub struct WebConfig {
-    /// None is plain HTTP.
+    /// `None` means plain HTTP.
     pub tls: Option<Tls>,
-    /// None of them is no basic auth.
+    /// Without users there is no basic auth.
     pub users: Users,
-    /// On every answer.
+    /// Headers added to every response.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Over all clients.
+    /// Rate limit over all clients.
     pub rate_limit: Option<RateLimit>,
 }
 
-/// The outcome of reading a web configuration, and what it was read from.
+/// The outcome of loading a web configuration, with a snapshot of its files.
 pub struct Loaded {
-    /// What it asks for, or everything that is wrong with it.
+    /// The configuration, or all its problems.
     pub config: Result<(WebConfig, Vec<Warning>), ConfigErrors>,
-    /// To tell whether anything has changed since.
+    /// Contents of the files, to detect changes.
     pub snapshot: Snapshot,
 }
 
@@ -80,14 +80,14 @@ fn read(file: &Path, inputs: &mut Inputs) -> Result<(WebConfig, Vec<Warning>), C
     Ok((config, reader.warnings))
 }
 
-/// Text that is not empty: the toolkit takes an empty value for none.
-fn given(reader: &mut Reader, section: &Dict, path: &str, key: &str) -> Option<String> {
+/// Reads text that is not empty. Like the toolkit, treats an empty value as missing.
+fn non_empty(reader: &mut Reader, section: &Dict, path: &str, key: &str) -> Option<String> {
     reader
         .read(section, path, key, "text", text)
         .filter(|text| !text.is_empty())
 }
 
-/// As YAML 1.1 writes it, which the toolkit reads.
+/// Parses a YAML 1.1 boolean, as the toolkit does.
 fn yes_or_no(value: &Value) -> Option<bool> {
     match text(value)?.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "y" => Some(true),

@@ -1,30 +1,30 @@
-//! The names of Go's `crypto/tls` that the toolkit takes, and what rustls has for them.
+//! The names of Go's `crypto/tls` that the toolkit accepts, and their rustls counterparts.
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::{NamedGroup, SupportedCipherSuite, SupportedProtocolVersion, version};
 
 use crate::config::nearest;
 
-/// What is wrong with a name, and what to write instead.
-type Refused = String;
+/// The problem with a name, and its replacement.
+type Rejection = String;
 
-/// Who is asked for a certificate, and whether it has to be one of a known CA.
+/// Policy for client certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// Nobody is asked.
+    /// Clients are not asked for a certificate.
     NoClientCert,
-    /// Any certificate, or none.
+    /// A certificate is optional and not verified.
     RequestClientCert,
-    /// Any certificate.
+    /// A certificate is required but not verified.
     RequireAnyClientCert,
-    /// None, or one of a known CA.
+    /// A certificate is optional but must be issued by a known CA.
     VerifyClientCertIfGiven,
-    /// One of a known CA.
+    /// A certificate of a known CA is required.
     RequireAndVerifyClientCert,
 }
 
 impl ClientAuth {
-    /// Whether certificates have to be of a known CA.
+    /// Returns true if certificates must be issued by a known CA.
     pub const fn verifies(self) -> bool {
         matches!(
             self,
@@ -32,8 +32,8 @@ impl ClientAuth {
         )
     }
 
-    /// Whether nobody comes in without a certificate.
-    pub const fn demands(self) -> bool {
+    /// Returns true if a certificate is required.
+    pub const fn requires_certificate(self) -> bool {
         matches!(
             self,
             Self::RequireAnyClientCert | Self::RequireAndVerifyClientCert
@@ -45,7 +45,7 @@ const CLIENT_AUTH: [(&str, ClientAuth); 6] = [
     ("NoClientCert", ClientAuth::NoClientCert),
     ("RequestClientCert", ClientAuth::RequestClientCert),
     ("RequireAnyClientCert", ClientAuth::RequireAnyClientCert),
-    // An old name of the toolkit.
+    // An old alias in the toolkit.
     ("RequireClientCert", ClientAuth::RequireAnyClientCert),
     (
         "VerifyClientCertIfGiven",
@@ -57,16 +57,16 @@ const CLIENT_AUTH: [(&str, ClientAuth); 6] = [
     ),
 ];
 
-/// A `client_auth_type`.
-pub fn client_auth(name: &str) -> Result<ClientAuth, Refused> {
+/// Parses a `client_auth_type`.
+pub fn client_auth(name: &str) -> Result<ClientAuth, Rejection> {
     find(name, &CLIENT_AUTH)
 }
 
-/// A `min_version` or `max_version`.
-pub fn tls_version(name: &str) -> Result<&'static SupportedProtocolVersion, Refused> {
+/// Parses a `min_version` or `max_version`.
+pub fn tls_version(name: &str) -> Result<&'static SupportedProtocolVersion, Rejection> {
     match name {
         "TLS10" | "TLS11" => Err(format!(
-            "{name} is not supported, it is broken: write TLS12 or TLS13"
+            "{name} is insecure and not supported; use TLS12 or TLS13"
         )),
         _ => find(
             name,
@@ -75,12 +75,10 @@ pub fn tls_version(name: &str) -> Result<&'static SupportedProtocolVersion, Refu
     }
 }
 
-/// One of `curve_preferences`.
-pub fn curve(name: &str) -> Result<&'static dyn SupportedKxGroup, Refused> {
+/// Parses one of `curve_preferences`.
+pub fn curve(name: &str) -> Result<&'static dyn SupportedKxGroup, Rejection> {
     if name == "CurveP521" {
-        return Err(
-            "CurveP521 is not supported: write X25519, CurveP256 or CurveP384 instead".to_owned(),
-        );
+        return Err("CurveP521 is not supported; use X25519, CurveP256 or CurveP384".to_owned());
     }
     let known = ring::ALL_KX_GROUPS.iter().filter_map(|group| {
         let name = match group.name() {
@@ -94,8 +92,8 @@ pub fn curve(name: &str) -> Result<&'static dyn SupportedKxGroup, Refused> {
     find(name, &known.collect::<Vec<_>>())
 }
 
-/// One of `cipher_suites`.
-pub fn cipher_suite(name: &str) -> Result<SupportedCipherSuite, Refused> {
+/// Parses one of `cipher_suites`.
+pub fn cipher_suite(name: &str) -> Result<SupportedCipherSuite, Rejection> {
     let known: Vec<(String, SupportedCipherSuite)> = ring::ALL_CIPHER_SUITES
         .iter()
         .map(|suite| {
@@ -120,14 +118,14 @@ pub fn cipher_suite(name: &str) -> Result<SupportedCipherSuite, Refused> {
                 "AES_128_GCM_SHA256"
             };
             Err(format!(
-                "{name} is not supported, {weakness}: write TLS_ECDHE_{key}_WITH_{cipher} instead"
+                "{name} is not supported because {weakness}; use TLS_ECDHE_{key}_WITH_{cipher}"
             ))
         }
         None => find(name, &known),
     }
 }
 
-/// Why a suite that Go has is not one of ours.
+/// Returns the weakness of a suite that Go supports and rustls does not.
 fn weakness(name: &str) -> Option<&'static str> {
     let is_name = name.len() <= 48
         && name
@@ -147,8 +145,8 @@ fn weakness(name: &str) -> Option<&'static str> {
     .map(|(_, weakness)| *weakness)
 }
 
-/// What is written is not repeated: it may stand in the wrong place and be a secret.
-fn find<T: Copy>(name: &str, known: &[(&str, T)]) -> Result<T, Refused> {
+/// Looks up a name. The error does not repeat it, because it may be a misplaced secret.
+fn find<T: Copy>(name: &str, known: &[(&str, T)]) -> Result<T, Rejection> {
     if let Some((_, found)) = known.iter().find(|(known, _)| *known == name) {
         return Ok(*found);
     }
@@ -159,18 +157,18 @@ fn find<T: Copy>(name: &str, known: &[(&str, T)]) -> Result<T, Refused> {
     })
 }
 
-/// ring, with these suites and curves; all of them where none are named.
+/// Returns the ring provider with these suites and curves, or with all of them by default.
 pub fn provider(
     suites: Option<Vec<SupportedCipherSuite>>,
     curves: Option<Vec<&'static dyn SupportedKxGroup>>,
 ) -> CryptoProvider {
     let mut provider = ring::default_provider();
     if let Some(mut suites) = suites {
-        // As in Go, where the suites of TLS 1.3 cannot be chosen.
-        let left_out = ring::ALL_CIPHER_SUITES
+        // As in Go, TLS 1.3 suites are always enabled.
+        let missing = ring::ALL_CIPHER_SUITES
             .iter()
             .filter(|suite| suite.tls13().is_some() && !suites.contains(suite));
-        suites.extend(left_out.collect::<Vec<_>>());
+        suites.extend(missing.collect::<Vec<_>>());
         provider.cipher_suites = suites;
     }
     if let Some(curves) = curves {

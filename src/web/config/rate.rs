@@ -1,4 +1,4 @@
-//! `rate_limit`: how often all clients together may ask.
+//! `rate_limit`: limits the requests of all clients together.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,20 +8,20 @@ use figment::value::{Dict, Value};
 use crate::config::{Reader, duration, whole};
 
 const SECTION: &str = "rate_limit";
-/// The longest duration of Go.
+/// The longest duration in Go.
 const LONGEST: Duration = Duration::from_nanos(i64::MAX.unsigned_abs());
 
-/// A bucket of tokens: a request takes one, each interval brings one, `burst` is the most there are.
+/// A token bucket. Each request takes a token, each interval adds one, up to `burst`.
 #[derive(Debug)]
 pub struct RateLimit {
     interval: Duration,
     burst: u32,
-    /// When the bucket will be, or was, full.
+    /// Time at which the bucket is full again.
     full: Mutex<Instant>,
 }
 
 impl RateLimit {
-    /// Takes a token, if there is one.
+    /// Takes a token if there is one.
     pub fn admits(&self, now: Instant) -> bool {
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(after) = (*full).max(now).checked_add(self.interval) else {
@@ -35,29 +35,29 @@ impl RateLimit {
     }
 }
 
-/// The limit, unless there is none or its interval is 0.
+/// Reads the limit. Returns `None` without a limit or with an interval of 0.
 pub fn rate_limit(reader: &mut Reader, top: &Dict) -> Option<RateLimit> {
     let section = reader.section(top.get(SECTION), SECTION, &["interval", "burst"]);
     let interval = |value: &Value| match whole(value) {
-        // The toolkit takes a bare number for nanoseconds, which nobody means.
+        // The toolkit reads a bare number as nanoseconds, which is never intended.
         Some(number) => (number == 0).then_some(Duration::ZERO),
         None => duration(value).filter(|interval| *interval <= LONGEST),
     };
     let expected = "a duration such as 1s or 100ms, 292 years at most, or 0 for no limit";
     let interval = reader.read(&section, SECTION, "interval", expected, interval);
     let burst = reader.read(&section, SECTION, "burst", "a whole number", |value| {
-        // A larger one makes no difference: so many requests do not come.
+        // A larger burst makes no difference, because it is never reached.
         whole(value).map(|burst| u32::try_from(burst).unwrap_or(u32::MAX))
     });
     let interval = interval.filter(|interval| !interval.is_zero())?;
-    // One that cannot be read has been reported.
+    // An invalid burst is already recorded as a problem.
     let burst = burst
         .or(section.contains_key("burst").then_some(1))
         .unwrap_or_default();
     if burst == 0 {
         reader.problem(
             "rate_limit.burst",
-            "must be 1 or more: with 0 no request at all would be answered",
+            "must be 1 or more; with 0 every request would be refused",
         );
     }
     Some(RateLimit {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_answered_and_then_one_request_an_interval() {
+    fn admits_a_burst_and_then_one_request_per_interval() {
         let start = Instant::now();
         let limit = RateLimit {
             interval: Duration::from_secs(2),

@@ -1,4 +1,4 @@
-//! What the toolkit's own tests hold it to, good files and bad ones, and what is different here.
+//! Valid and invalid files from the toolkit's own tests, and the differences to the toolkit.
 
 use std::path::Path;
 
@@ -7,19 +7,19 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// The hash of a password, cost 10.
+/// A bcrypt hash of cost 10.
 const HASH: &str = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
 const TLS: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
 
-/// A folder with certificates of two servers.
+/// Creates a folder with certificates of two servers.
 fn folder() -> TempDir {
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("a writable folder");
     for name in ["server", "other"] {
         let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).expect("there is chance");
+            generate_simple_self_signed(["localhost".to_owned()]).expect("random numbers");
         for (end, text) in [("crt", cert.pem()), ("key", signing_key.serialize_pem())] {
             std::fs::write(folder.path().join(format!("{name}.{end}")), text)
-                .expect("there is room");
+                .expect("a writable folder");
         }
     }
     folder
@@ -27,26 +27,26 @@ fn folder() -> TempDir {
 
 fn load_text(folder: &Path, yaml: &str) -> Result<(WebConfig, Vec<Warning>), ConfigErrors> {
     let file = folder.join("web.yml");
-    std::fs::write(&file, yaml).expect("there is room");
+    std::fs::write(&file, yaml).expect("a writable folder");
     load(&file).config
 }
 
-fn good(folder: &TempDir, yaml: &str) -> WebConfig {
+fn valid(folder: &TempDir, yaml: &str) -> WebConfig {
     load_text(folder.path(), yaml)
         .unwrap_or_else(|errors| panic!("{yaml}\n{errors}"))
         .0
 }
 
-/// Everything that is wrong, in words.
-fn wrong(folder: &TempDir, yaml: &str) -> String {
+/// Returns the problems of a configuration as text.
+fn problems(folder: &TempDir, yaml: &str) -> String {
     match load_text(folder.path(), yaml) {
-        Ok(_) => panic!("nothing is wrong with\n{yaml}"),
+        Ok(_) => panic!("no problems in\n{yaml}"),
         Err(errors) => errors.to_string(),
     }
 }
 
 #[test]
-fn files_that_the_toolkit_takes() {
+fn accepts_files_that_the_toolkit_accepts() {
     let folder = folder();
     for more in [
         "",
@@ -64,12 +64,12 @@ fn files_that_the_toolkit_takes() {
         "http_server_config: {http2: no}\n",
     ] {
         assert!(
-            good(&folder, &format!("{TLS}{more}")).tls.is_some(),
+            valid(&folder, &format!("{TLS}{more}")).tls.is_some(),
             "{more}"
         );
     }
     let indented = |name: &str| {
-        let pem = std::fs::read_to_string(folder.path().join(name)).expect("it is there");
+        let pem = std::fs::read_to_string(folder.path().join(name)).expect("an existing file");
         pem.lines()
             .fold(String::new(), |text, line| text + "    " + line + "\n")
     };
@@ -78,11 +78,11 @@ fn files_that_the_toolkit_takes() {
         indented("server.crt"),
         indented("server.key")
     );
-    assert!(good(&folder, &inline).tls.is_some());
+    assert!(valid(&folder, &inline).tls.is_some());
 }
 
 #[test]
-fn nothing_asked_for_is_plain_http() {
+fn an_empty_configuration_is_plain_http() {
     let folder = folder();
     for yaml in [
         "",
@@ -91,14 +91,14 @@ fn nothing_asked_for_is_plain_http() {
         "basic_auth_users: {}\n",
         "rate_limit: {interval: 0, burst: 0}\n",
     ] {
-        let config = good(&folder, yaml);
+        let config = valid(&folder, yaml);
         assert!(
             config.tls.is_none() && config.users.is_empty() && config.rate_limit.is_none(),
             "{yaml}"
         );
     }
-    let (_, warnings) =
-        load_text(folder.path(), "tls_server_config: {min_version: TLS13}\n").expect("it is right");
+    let (_, warnings) = load_text(folder.path(), "tls_server_config: {min_version: TLS13}\n")
+        .expect("a valid file");
     assert!(
         warnings[0].to_string().contains("TLS is off"),
         "{warnings:?}"
@@ -106,13 +106,13 @@ fn nothing_asked_for_is_plain_http() {
 }
 
 #[test]
-fn users_and_their_hashes() {
+fn reads_users_and_rejects_invalid_hashes() {
     let folder = folder();
     let tail = &HASH[4..];
     let yaml = format!(
         "basic_auth_users:\n  alice: {HASH}\n  bob: $2a${tail}\n  1234: $2b${tail}\n  \"c d\": {HASH}\n"
     );
-    let users = good(&folder, &yaml).users;
+    let users = valid(&folder, &yaml).users;
     for name in ["alice", "bob", "1234", "c d"] {
         assert!(users.get(name).is_some(), "{name}");
     }
@@ -129,7 +129,7 @@ fn users_and_their_hashes() {
         "\"\"",
         "[a]",
     ] {
-        let error = wrong(
+        let error = problems(
             &folder,
             &format!("basic_auth_users:\n  ok: {HASH}\n  john: {hash}\n"),
         );
@@ -142,18 +142,18 @@ fn users_and_their_hashes() {
             "{error}"
         );
     }
-    let error = wrong(&folder, &format!("basic_auth_users:\n  {HASH}: x\n"));
+    let error = problems(&folder, &format!("basic_auth_users:\n  {HASH}: x\n"));
     assert!(error.contains("basic_auth_users.(not shown)"), "{error}");
 }
 
 #[test]
-fn headers_that_may_be_set() {
+fn reads_the_headers_to_set() {
     let folder = folder();
     let yaml = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    Strict-Transport-Security: max-age=31536000; includeSubDomains\n    X-Content-Type-Options: nosniff\n    X-XSS-Protection: 1\n    Content-Security-Policy: \"\"\n";
-    let headers = good(&folder, yaml).headers;
+    let headers = valid(&folder, yaml).headers;
     let values: Vec<_> = headers
         .iter()
-        .map(|(name, value)| (name.as_str(), value.to_str().expect("it is text")))
+        .map(|(name, value)| (name.as_str(), value.to_str().expect("text")))
         .collect();
     assert_eq!(
         values,
@@ -170,9 +170,9 @@ fn headers_that_may_be_set() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
+fn errors_name_the_place_and_the_fix() {
     let folder = folder();
-    std::fs::write(folder.path().join("junk"), "junk\n").expect("there is room");
+    std::fs::write(folder.path().join("junk"), "junk\n").expect("a writable folder");
     for (yaml, expected) in [
         (
             "hWkNKCp3fvIx3jKnsaBI\nTuEjdwNS8A2vYdFbiKqr\n",
@@ -192,7 +192,7 @@ fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
         ),
         (
             "tls_server_config: {cert_file: \"\", key_file: server.key}\n",
-            "has no certificate: give cert_file",
+            "has no certificate; set cert_file",
         ),
         (
             "tls_server_config: {cert: \"\", key_file: server.key}\n",
@@ -200,7 +200,7 @@ fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
         ),
         (
             "tls_server_config: {cert_file: server.crt}\n",
-            "has no key: give key_file",
+            "has no key; set key_file",
         ),
         (
             "tls_server_config: {client_auth_type: x}\n",
@@ -212,15 +212,15 @@ fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
         ),
         (
             "tls_server_config: {cert_file: server.crt, key_file: other.key}\n",
-            "tls_server_config.cert_file: and its key do not belong together",
+            "tls_server_config.cert_file: does not match the key",
         ),
         (
             "tls_server_config: {cert_file: junk, key_file: junk}\n",
-            "tls_server_config.cert_file: holds no certificate",
+            "tls_server_config.cert_file: contains no certificate",
         ),
         (
             "tls_server_config: {cert_file: junk, key_file: junk}\n",
-            "tls_server_config.key_file: holds no private key",
+            "tls_server_config.key_file: contains no private key",
         ),
         (
             "http_server_config:\n  headers:\n    X-Content-Type-Options: sniff\n",
@@ -251,20 +251,23 @@ fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
             "rate_limit.interval: must be a duration",
         ),
     ] {
-        let error = wrong(&folder, yaml);
+        let error = problems(&folder, yaml);
         assert!(error.contains(expected), "{yaml}\n{error}");
     }
 }
 
 #[test]
-fn what_rustls_cannot_do_is_refused_by_name() {
+fn refuses_features_that_rustls_lacks_by_name() {
     let folder = folder();
     for (more, expected) in [
         (
             "min_version: TLS10",
-            "min_version: TLS10 is not supported, it is broken: write TLS12 or TLS13",
+            "min_version: TLS10 is insecure and not supported; use TLS12 or TLS13",
         ),
-        ("max_version: TLS11", "max_version: TLS11 is not supported"),
+        (
+            "max_version: TLS11",
+            "max_version: TLS11 is insecure and not supported",
+        ),
         (
             "min_version: TLS111",
             "min_version: unknown name; known here: TLS12, TLS13",
@@ -275,21 +278,21 @@ fn what_rustls_cannot_do_is_refused_by_name() {
         ),
         (
             "max_version: TLS12\n  cipher_suites: [TLS_AES_128_GCM_SHA256]",
-            "add one of TLS 1.2",
+            "add a TLS 1.2 suite",
         ),
         (
             "curve_preferences: [X25519, CurveP521]",
-            "curve_preferences[1]: CurveP521 is not supported: write X25519",
+            "curve_preferences[1]: CurveP521 is not supported; use X25519",
         ),
         ("curve_preferences: [CurveP257]", "did you mean CurveP256?"),
         ("curve_preferences: X25519", "must be a list"),
         (
             "cipher_suites:\n  - TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-            "web.yml:5: tls_server_config.cipher_suites[0]: TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA is not supported, CBC is weak: write TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 instead",
+            "web.yml:5: tls_server_config.cipher_suites[0]: TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA is not supported because CBC is weak; use TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
         ),
         (
             "cipher_suites: [TLS_RSA_WITH_AES_128_GCM_SHA256]",
-            "it has no forward secrecy: write TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            "it has no forward secrecy; use TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
         ),
         (
             "cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA2048]",
@@ -297,7 +300,7 @@ fn what_rustls_cannot_do_is_refused_by_name() {
         ),
         (
             "client_ca_file: server.crt",
-            "nobody is asked for a certificate: add client_auth_type",
+            "clients are not asked for a certificate; add client_auth_type",
         ),
         (
             "client_auth_type: RequireAndVerifyClientCert",
@@ -305,65 +308,65 @@ fn what_rustls_cannot_do_is_refused_by_name() {
         ),
         (
             "client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: /dev/null",
-            "client_ca_file: holds no certificate",
+            "client_ca_file: contains no certificate",
         ),
         (
             "client_allowed_sans: [a]",
-            "means nothing while certificates are not verified",
+            "has no effect while certificates are not verified",
         ),
         (
             "client_auth_type: RequireAnyClientCert\n  client_allowed_sans: [a]",
-            "means nothing while",
+            "has no effect while",
         ),
         (
             "client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: server.crt\n  client_allowed_sans: []",
-            "names nobody",
+            "is empty, which admits no client",
         ),
     ] {
-        let error = wrong(&folder, &format!("{TLS}  {more}\n"));
+        let error = problems(&folder, &format!("{TLS}  {more}\n"));
         assert!(error.contains(expected), "{more}\n{error}");
     }
 }
 
 #[test]
-fn everything_is_told_at_once_and_nothing_of_what_was_written() {
+fn reports_all_problems_at_once_without_repeating_values() {
     let folder = folder();
     let yaml = "tls_server_config:\n  cert: canary\n  key: canary\n  min_version: canary\n  client_auth_type: canary\n  curve_preferences: [canary]\nbasic_auth_users: {a: canary, b: canary}\nrate_limit: {interval: canary}\nhttp_server_config: {headers: {X-Frame-Options: canary}}\n";
-    let error = wrong(&folder, yaml);
+    let error = problems(&folder, yaml);
     assert!(error.contains("9 problems"), "{error}");
     assert!(!error.contains("canary"), "{error}");
 }
 
 #[test]
-fn a_change_of_any_file_is_noticed() {
+fn detects_a_change_of_any_file() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("web.yml"), TLS).expect("there is room");
+    std::fs::write(path("web.yml"), TLS).expect("a writable folder");
     let mut loaded = load(&path("web.yml"));
     for name in ["web.yml", "server.crt", "server.key"] {
         assert!(loaded.snapshot.is_current());
-        let old = std::fs::read(path(name)).expect("it is there");
-        std::fs::write(path(name), [&old[..], b"\n"].concat()).expect("there is room");
+        let old = std::fs::read(path(name)).expect("an existing file");
+        std::fs::write(path(name), [&old[..], b"\n"].concat()).expect("a writable folder");
         assert!(!loaded.snapshot.is_current(), "{name}");
-        std::fs::remove_file(path(name)).expect("it is there");
+        std::fs::remove_file(path(name)).expect("an existing file");
         assert!(!loaded.snapshot.is_current(), "{name}");
         loaded = load(&path("web.yml"));
         assert!(
             loaded.config.is_err() && loaded.snapshot.is_current(),
             "{name}"
         );
-        std::fs::write(path(name), &old).expect("there is room");
+        std::fs::write(path(name), &old).expect("a writable folder");
         assert!(!loaded.snapshot.is_current(), "{name}");
         loaded = load(&path("web.yml"));
     }
 }
 
 #[test]
-fn a_burst_that_is_no_number_is_one_problem() {
+fn an_invalid_burst_is_one_problem() {
     let folder = folder();
     for burst in ["0x10", "1_0", "1e3", "-1", "many", "[]"] {
         let yaml = format!("rate_limit: {{interval: 1s, burst: {burst}}}\n");
-        let error = load_text(folder.path(), &yaml).expect_err("it is wrong");
+        let error = load_text(folder.path(), &yaml).expect_err("an invalid burst");
         assert_eq!(error.0.len(), 1, "{burst}: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! `tls_server_config`: from its keys and files to what rustls serves with.
+//! `tls_server_config`: builds the rustls configuration from its keys and files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustls::{Error, InconsistentKeys, SupportedProtocolVersion, version};
 
 use super::inputs::Inputs;
 use super::names::{self, ClientAuth};
-use super::{given, yes_or_no};
+use super::{non_empty, yes_or_no};
 use crate::config::{Reader, join, text};
 use crate::web::client_certificate::Policy;
 
@@ -33,16 +33,16 @@ const KEYS: &[&str] = &[
     "client_allowed_sans",
 ];
 
-/// How TLS is spoken.
+/// The TLS configuration of the server.
 #[derive(Debug)]
 pub struct Tls {
-    /// Certificate, versions, suites, and who is let in.
+    /// Certificate, versions, suites and client policy.
     pub server: Arc<ServerConfig>,
-    /// Whether nobody is let in without a certificate.
-    pub demands_certificate: bool,
+    /// True if clients must present a certificate.
+    pub requires_certificate: bool,
 }
 
-/// TLS, if the section asks for it; `None` may come with a noted problem.
+/// Reads the TLS configuration. Returns `None` if TLS is off or the section has problems, which are recorded.
 pub fn tls(reader: &mut Reader, top: &Dict, folder: &Path, inputs: &mut Inputs) -> Option<Tls> {
     let section = reader.section(top.get(SECTION), SECTION, KEYS);
     let mut source = Source {
@@ -64,7 +64,7 @@ pub fn tls(reader: &mut Reader, top: &Dict, folder: &Path, inputs: &mut Inputs) 
     let highest = source
         .name("max_version", names::tls_version)
         .unwrap_or(&version::TLS13);
-    let client_auth_given = given(source.reader, &section, SECTION, "client_auth_type");
+    let client_auth_given = non_empty(source.reader, &section, SECTION, "client_auth_type");
     let client_auth = source
         .name("client_auth_type", names::client_auth)
         .unwrap_or(ClientAuth::NoClientCert);
@@ -85,7 +85,7 @@ pub fn tls(reader: &mut Reader, top: &Dict, folder: &Path, inputs: &mut Inputs) 
         if !section.is_empty() {
             source
                 .reader
-                .warn(SECTION, "has no cert_file and key_file: TLS is off");
+                .warn(SECTION, "has no cert_file and key_file, so TLS is off");
         }
         return None;
     }
@@ -98,7 +98,10 @@ pub fn tls(reader: &mut Reader, top: &Dict, folder: &Path, inputs: &mut Inputs) 
         .filter(|version| (number(lowest)..=number(highest)).contains(&number(version)))
         .collect();
     if versions.is_empty() {
-        source.problem("min_version", "is above max_version: nobody could connect");
+        source.problem(
+            "min_version",
+            "is above max_version, so no client could connect",
+        );
     }
     let named_for_tls12 = suites
         .as_ref()
@@ -106,7 +109,7 @@ pub fn tls(reader: &mut Reader, top: &Dict, folder: &Path, inputs: &mut Inputs) 
     if highest.version == version::TLS12.version && !named_for_tls12 {
         source.problem(
             "cipher_suites",
-            "has only suites of TLS 1.3, which max_version forbids: add one of TLS 1.2, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            "has only TLS 1.3 suites, which max_version forbids; add a TLS 1.2 suite such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
         );
     }
     if !source.reader.problems.is_empty() {
@@ -132,12 +135,12 @@ pub fn tls(reader: &mut Reader, top: &Dict, folder: &Path, inputs: &mut Inputs) 
     let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     server.ignore_client_order = prefer.unwrap_or(true);
     server.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
-    // A scraper keeps its connection; sessions would only take memory, and outlive what let them in.
+    // Scrapers keep their connections. Sessions would only take memory and outlive the policy that admitted them.
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
     Some(Tls {
         server: Arc::new(server),
-        demands_certificate: client_auth.demands(),
+        requires_certificate: client_auth.requires_certificate(),
     })
 }
 
@@ -145,35 +148,35 @@ fn number(version: &SupportedProtocolVersion) -> u16 {
     version.version.into()
 }
 
-/// What is wrong with a certificate and its key. No word of the libraries is repeated that could hold a part of them.
+/// Describes the problem with a certificate and its key. Omits library errors, which could contain key material.
 fn unusable(error: &Error) -> String {
     match error {
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            "and its key do not belong together: give the key that the certificate was made for"
+            "does not match the key; use the key that the certificate was issued for"
                 .to_owned()
         }
         Error::InvalidCertificate(_) => {
-            "is not a certificate that can be used: it has to be X.509, version 3".to_owned()
+            "is not a usable certificate; it must be X.509 version 3".to_owned()
         }
         _ => {
-            "has a key that cannot be used: it has to be RSA (2048 bits or more), ECDSA (P-256, P-384) or Ed25519"
+            "has an unusable key; it must be RSA (2048 bits or more), ECDSA (P-256, P-384) or Ed25519"
                 .to_owned()
         }
     }
 }
 
-/// Where PEM text was given.
+/// PEM text from a key or a file.
 #[derive(PartialEq, Eq)]
 enum Pem {
-    /// Nowhere.
+    /// Not given.
     None,
-    /// In a file that cannot be read, which was noted.
+    /// In an unreadable file, which is recorded as a problem.
     Unreadable,
-    /// Here it is.
+    /// The text.
     Text(Vec<u8>),
 }
 
-/// The section and what is read beside it.
+/// The section, with access to the files that it names.
 struct Source<'a> {
     reader: &'a mut Reader,
     section: &'a Dict,
@@ -182,32 +185,32 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn problem(&mut self, key: &str, what: &str) {
-        self.reader.problem(&join(SECTION, key), what);
+    fn problem(&mut self, key: &str, problem: &str) {
+        self.reader.problem(&join(SECTION, key), problem);
     }
 
-    /// At `NAME_file` or `NAME`, whichever is given.
-    fn problem_of(&mut self, name: &str, what: &str) {
+    /// Records a problem at `NAME_file` or `NAME`, whichever is set.
+    fn problem_of(&mut self, name: &str, problem: &str) {
         let file = format!("{name}_file");
-        let key = if given(self.reader, self.section, SECTION, &file).is_some() {
+        let key = if non_empty(self.reader, self.section, SECTION, &file).is_some() {
             &file
         } else {
             name
         };
-        self.problem(key, what);
+        self.problem(key, problem);
     }
 
-    /// From the file that `NAME_file` names, or else from `NAME` itself.
+    /// Reads PEM text from the file in `NAME_file`, or else from `NAME` itself.
     fn pem(&mut self, name: &str) -> Pem {
         let file_key = format!("{name}_file");
-        let inline = given(self.reader, self.section, SECTION, name);
-        let Some(file) = given(self.reader, self.section, SECTION, &file_key) else {
+        let inline = non_empty(self.reader, self.section, SECTION, name);
+        let Some(file) = non_empty(self.reader, self.section, SECTION, &file_key) else {
             return inline.map_or(Pem::None, |text| Pem::Text(text.into_bytes()));
         };
         if inline.is_some() {
             let key = join(SECTION, name);
             self.reader
-                .warn(&key, format!("is not used, because {file_key} is given"));
+                .warn(&key, format!("is ignored because {file_key} is set"));
         }
         let path: PathBuf = self.folder.join(file);
         match self.inputs.read(&path) {
@@ -227,7 +230,7 @@ impl Source<'_> {
             Pem::None => {
                 self.problem(
                     "",
-                    &format!("has no certificate: give {name}_file, or {name} itself"),
+                    &format!("has no certificate; set {name}_file or {name}"),
                 );
                 return None;
             }
@@ -240,7 +243,7 @@ impl Source<'_> {
         if certificates.is_empty() {
             self.problem_of(
                 name,
-                "holds no certificate: it has to be PEM, BEGIN CERTIFICATE",
+                "contains no certificate; it must be PEM with BEGIN CERTIFICATE",
             );
             return None;
         }
@@ -250,7 +253,7 @@ impl Source<'_> {
     fn key(&mut self, pem: Pem) -> Option<PrivateKeyDer<'static>> {
         match pem {
             Pem::None => {
-                self.problem("", "has no key: give key_file, or key itself");
+                self.problem("", "has no key; set key_file or key");
                 None
             }
             Pem::Unreadable => None,
@@ -259,7 +262,7 @@ impl Source<'_> {
                 if key.is_none() {
                     self.problem_of(
                         "key",
-                        "holds no private key: it has to be PEM, BEGIN PRIVATE KEY, and not encrypted",
+                        "contains no private key; it must be unencrypted PEM with BEGIN PRIVATE KEY",
                     );
                 }
                 key
@@ -267,7 +270,7 @@ impl Source<'_> {
         }
     }
 
-    /// Who is let in; without a noted problem `None` is everybody.
+    /// Builds the policy for client certificates. Unless a problem is recorded, `None` admits all clients.
     fn policy(
         &mut self,
         client_auth: ClientAuth,
@@ -281,52 +284,57 @@ impl Source<'_> {
         if !ca.is_empty() && client_auth == ClientAuth::NoClientCert {
             self.problem_of(
                 "client_ca",
-                "is given, but nobody is asked for a certificate: add client_auth_type: RequireAndVerifyClientCert",
+                "is set, but clients are not asked for a certificate; add client_auth_type: RequireAndVerifyClientCert",
             );
         } else if !ca.is_empty() && !client_auth.verifies() {
             let key = join(SECTION, "client_auth_type");
             self.reader.warn(
                 &key,
-                "does not verify certificates, whatever the client CA is: write RequireAndVerifyClientCert",
+                "does not verify certificates, so the client CA has no effect; use RequireAndVerifyClientCert",
             );
         }
         if ca.is_empty() && client_auth == ClientAuth::RequireAndVerifyClientCert {
             self.problem(
                 "client_auth_type",
-                "needs client_ca_file, the CA of those who may come in: the CAs that browsers trust are not taken for it",
+                "needs client_ca_file with the CA of the clients; the CAs that browsers trust are not used",
             );
         }
         if ca.is_empty() && client_auth == ClientAuth::VerifyClientCertIfGiven {
             let key = join(SECTION, "client_auth_type");
             self.reader.warn(
                 &key,
-                "has no client_ca_file: clients that show a certificate are refused",
+                "has no client_ca_file, so clients that present a certificate are refused",
             );
         }
         match &sans {
             Some(sans) if sans.is_empty() => self.problem(
                 "client_allowed_sans",
-                "names nobody: name who may come in, or leave it out",
+                "is empty, which admits no client; list the allowed names or remove it",
             ),
             Some(_) if !client_auth.verifies() => self.problem(
                 "client_allowed_sans",
-                "means nothing while certificates are not verified: add client_auth_type: RequireAndVerifyClientCert",
+                "has no effect while certificates are not verified; add client_auth_type: RequireAndVerifyClientCert",
             ),
             _ => {}
         }
         if client_auth == ClientAuth::NoClientCert {
             return None;
         }
-        match Policy::new(client_auth.demands(), client_auth.verifies(), ca, sans) {
+        match Policy::new(
+            client_auth.requires_certificate(),
+            client_auth.verifies(),
+            ca,
+            sans,
+        ) {
             Ok(policy) => Some(policy),
-            Err(what) => {
-                self.problem_of("client_ca", &what);
+            Err(problem) => {
+                self.problem_of("client_ca", &problem);
                 None
             }
         }
     }
 
-    /// One name of Go's.
+    /// Reads one of Go's names.
     fn name<T>(&mut self, key: &str, find: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let name = self
             .reader
@@ -334,10 +342,12 @@ impl Source<'_> {
         if name.is_empty() && key == "client_auth_type" {
             return None;
         }
-        find(&name).map_err(|what| self.problem(key, &what)).ok()
+        find(&name)
+            .map_err(|problem| self.problem(key, &problem))
+            .ok()
     }
 
-    /// A list of names; those that are wrong are noted and left out. One that is not there is `None`.
+    /// Reads a list of names. Invalid names are recorded as problems and skipped. Returns `None` if there is no list.
     fn list<T>(&mut self, key: &str, find: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
         let items = self
             .reader
@@ -352,10 +362,10 @@ impl Source<'_> {
         for (index, item) in items.iter().enumerate() {
             match find(item) {
                 Ok(item) => found.push(item),
-                Err(what) => self.problem(&format!("{key}[{index}]"), &what),
+                Err(problem) => self.problem(&format!("{key}[{index}]"), &problem),
             }
         }
-        // The toolkit takes an empty list for none, but for the names of clients, which then are nobody's.
+        // The toolkit treats an empty list as missing, except that an empty `client_allowed_sans` admits no client.
         (!items.is_empty() || key == "client_allowed_sans").then_some(found)
     }
 }

@@ -1,4 +1,4 @@
-//! `basic_auth_users`: who may come in, with the bcrypt hashes of their passwords.
+//! `basic_auth_users`: user names with the bcrypt hashes of their passwords.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +11,12 @@ use figment::value::{Dict, Value};
 use crate::config::{Reader, join, shows_no_secret, text};
 
 const SECTION: &str = "basic_auth_users";
-/// What bcrypt itself knows.
+/// Costs that bcrypt supports.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=31;
-/// From here on a password takes seconds to check.
+/// Above this cost, checking a password takes seconds.
 const SLOW: u32 = 16;
 
-/// Some tools leave bits in the last letter of a salt that mean nothing.
+/// Some tools set unused bits in the last character of a salt.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::BCRYPT,
     NO_PAD.with_decode_allow_trailing_bits(true),
@@ -36,7 +36,7 @@ impl fmt::Debug for Hash {
 }
 
 impl Hash {
-    /// Reads `$2$` and `$2` with any letter before the second `$`, all as the same version. Go does so.
+    /// Parses `$2$`, and `$2` with any letter before the second `$`, all as the same version, like Go.
     fn parse(text: &str) -> Option<Self> {
         let version = text.strip_prefix("$2")?;
         let version = version.strip_prefix(|c: char| c.is_ascii_alphabetic());
@@ -48,19 +48,19 @@ impl Hash {
         COSTS.contains(&cost).then_some(Self { text, cost })
     }
 
-    /// One that takes as long to compare with as any other of this cost. No password is known for it.
-    pub fn stand_in(cost: u32) -> Self {
+    /// Creates a hash that takes as long to check as any other of this cost. No password is known for it.
+    pub fn decoy(cost: u32) -> Self {
         let text = format!("$2y${cost:02}${}", ".".repeat(53));
         Self { text, cost }
     }
 
-    /// The text, for telling hashes apart.
+    /// Returns the text of the hash, to distinguish hashes.
     pub fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
 
-    /// Takes its time: 2 to the power of the cost.
-    pub fn is_of(&self, password: &[u8]) -> bool {
+    /// Checks a password. The time is proportional to 2 to the power of the cost.
+    pub fn matches(&self, password: &[u8]) -> bool {
         bcrypt::verify(password, &self.text).unwrap_or(false)
     }
 }
@@ -70,25 +70,25 @@ impl Hash {
 pub struct Users(BTreeMap<String, Hash>);
 
 impl Users {
-    /// True when nobody has to log in.
+    /// Returns true if no login is required.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The hash of a user.
+    /// Returns the hash of a user.
     pub fn get(&self, name: &str) -> Option<&Hash> {
         self.0.get(name)
     }
 
-    /// The cost of some user's hash, always the same for one number.
-    pub fn some_cost(&self, number: u64) -> u32 {
+    /// Returns the cost of some user's hash, always the same for the same number.
+    pub fn cost_for(&self, number: u64) -> u32 {
         let nth = number % (self.0.len().max(1) as u64);
         let nth = usize::try_from(nth).unwrap_or_default();
         self.0.values().nth(nth).map_or(10, |hash| hash.cost)
     }
 }
 
-/// The users, those whose hash is wrong left out and noted.
+/// Reads the users. Invalid hashes are skipped and recorded as problems.
 pub fn users(reader: &mut Reader, top: &Dict) -> Users {
     let section: Dict = match top.get(SECTION) {
         None | Some(Value::Empty(..)) => Dict::new(),
@@ -109,21 +109,21 @@ pub fn users(reader: &mut Reader, top: &Dict) -> Users {
                 if hash.cost > SLOW {
                     reader.warn(
                         &path,
-                        format!("has a cost of {}: its password takes seconds to check; 10 or 12 are usual", hash.cost),
+                        format!("has cost {}, so the password takes seconds to check; use 10 or 12", hash.cost),
                     );
                 }
                 users.insert(name, hash);
             }
             None => reader.problem(
                 &path,
-                "must be a bcrypt hash, which begins with $2 and has a cost from 4 to 31, not the password itself: make one with htpasswd -nBC 10 \"\" | tr -d ':\\n'",
+                "must be a bcrypt hash (starts with $2, cost 4 to 31), not the password itself; create one with htpasswd -nBC 10 \"\" | tr -d ':\\n'",
             ),
         }
     }
     Users(users)
 }
 
-/// What stands in the place of a name may be a hash or a password.
+/// Hides a name that may be a misplaced hash or password.
 fn shown(name: &str) -> &str {
     let plain = name
         .chars()
@@ -139,17 +139,17 @@ fn shown(name: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// Some tools leave bits in the last letter of the salt; Go compares with such hashes all the same.
+    /// Some tools set unused bits in the last character of the salt. Go accepts such hashes.
     #[test]
-    fn a_hash_with_an_odd_salt_is_compared_with() {
-        let hash = bcrypt::hash("right", 4).expect("there is chance");
+    fn accepts_a_hash_with_unused_bits_in_the_salt() {
+        let hash = bcrypt::hash("right", 4).expect("random numbers");
         let odd = |letter: &str| format!("{}{letter}{}", &hash[..28], &hash[29..]);
         let same = ['.', 'O', 'e', 'u']
             .iter()
             .position(|c| hash[28..].starts_with(*c));
         let odd = odd(["/", "P", "f", "v"][same.expect("bcrypt leaves two bits")]);
-        let hash = Hash::parse(&odd).expect("it is a hash");
-        assert!(hash.is_of(b"right") && !hash.is_of(b"wrong"));
-        assert!(!Hash::stand_in(4).is_of(b"right"));
+        let hash = Hash::parse(&odd).expect("a valid hash");
+        assert!(hash.matches(b"right") && !hash.matches(b"wrong"));
+        assert!(!Hash::decoy(4).matches(b"right"));
     }
 }

@@ -1,4 +1,4 @@
-//! Snapshots, backups, policy cases, the audit log, locations.
+//! Inventory metrics: snapshots, backups, policy violations, the audit log and locations.
 
 use super::{VpsMetric, gauge, labelled_gauge};
 use crate::exposition::series::View;
@@ -6,42 +6,50 @@ use crate::kiwivm::Call;
 use crate::kiwivm::model::{AuditLog, Backups, Inventory, PolicyViolations, Snapshots};
 
 pub(super) const METRICS: &[VpsMetric] = &[
-    gauge("kiwivm_snapshots", "Snapshots.", |view, series| {
-        series.value(snapshots(view).map(|all| all.count));
-    }),
+    gauge(
+        "kiwivm_snapshots",
+        "Number of snapshots.",
+        |view, series| {
+            series.value(snapshots(view).map(|all| all.count));
+        },
+    ),
     gauge(
         "kiwivm_snapshots_sticky",
-        "Snapshots that are kept for good.",
+        "Number of sticky snapshots, which are never purged.",
         |view, series| series.value(snapshots(view).and_then(|all| all.sticky)),
     ),
     gauge(
         "kiwivm_snapshots_size_bytes",
-        "Compressed size of all snapshots.",
+        "Total compressed size of all snapshots.",
         |view, series| series.value(snapshots(view).and_then(|all| all.size)),
     ),
     gauge(
         "kiwivm_snapshot_newest_timestamp_seconds",
-        "When the newest snapshot was made, Unix time, from its file name.",
+        "Unix time at which the newest snapshot was made, from its file name.",
         |view, series| series.value(snapshots(view).and_then(|all| all.newest)),
     ),
     gauge(
         "kiwivm_snapshot_next_purge_timestamp_seconds",
-        "When the next snapshot will be deleted, Unix time.",
+        "Unix time at which the next snapshot will be purged.",
         |view, series| {
-            let asked = view.vps.calls[Call::SnapshotList].last_success;
+            let fetched_at = view.vps.calls[Call::SnapshotList].last_success;
             let purges_in = snapshots(view).and_then(|all| all.purges_in);
-            let purged = asked.zip(purges_in).map(|(asked, seconds)| {
-                asked.round() + std::time::Duration::from_secs(seconds).as_secs_f64()
+            let purged = fetched_at.zip(purges_in).map(|(fetched_at, seconds)| {
+                fetched_at.round() + std::time::Duration::from_secs(seconds).as_secs_f64()
             });
             series.value(purged);
         },
     ),
-    gauge("kiwivm_backups", "Automatic backups.", |view, series| {
-        series.value(backups(view).map(|all| all.count));
-    }),
+    gauge(
+        "kiwivm_backups",
+        "Number of automatic backups.",
+        |view, series| {
+            series.value(backups(view).map(|all| all.count));
+        },
+    ),
     gauge(
         "kiwivm_backup_newest_timestamp_seconds",
-        "When the newest backup was made, Unix time.",
+        "Unix time at which the newest backup was made.",
         |view, series| series.value(backups(view).and_then(|all| all.newest)),
     ),
     gauge(
@@ -51,18 +59,18 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_policy_violations_open",
-        "Open policy cases.",
+        "Number of open policy violations.",
         |view, series| series.value(violations(view).map(|all| all.open)),
     ),
     gauge(
         "kiwivm_policy_violation_deadline_timestamp_seconds",
-        "When the VPS is suspended unless the most urgent policy case is settled, Unix time.",
+        "Unix time at which the VPS will be suspended unless its most urgent policy violation is resolved.",
         |view, series| series.value(violations(view).and_then(|all| all.deadline)),
     ),
     labelled_gauge(
         "kiwivm_suspension_cases",
         &["clearable"],
-        "Open suspension cases, by whether the owner can clear them. None when the allowance is used up.",
+        "Open suspension cases, by clearable: yes if the owner can clear them. A used-up bandwidth allowance opens no case.",
         |view, series| {
             let Some(Inventory::SuspensionCases(cases)) = view.inventory(Call::SuspensionDetails)
             else {
@@ -74,18 +82,18 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_audit_log_entries",
-        "Entries of the audit log. Only with collect.audit.",
+        "Number of audit log entries. Only with collect.audit.",
         |view, series| series.value(audit_log(view).map(|log| log.entries)),
     ),
     gauge(
         "kiwivm_audit_log_newest_timestamp_seconds",
-        "Time of the newest entry of the audit log, Unix time. Only with collect.audit.",
+        "Unix time of the newest audit log entry. Only with collect.audit.",
         |view, series| series.value(audit_log(view).and_then(|log| log.newest)),
     ),
     labelled_gauge(
         "kiwivm_location_bandwidth_multiplier",
         &["location"],
-        "What transfer is multiplied with in each location the VPS could move to. Only with collect.locations.",
+        "Bandwidth multiplier of each location that the VPS can migrate to. Only with collect.locations.",
         |view, series| {
             let Some(Inventory::Locations(locations)) = view.inventory(Call::MigrateLocations)
             else {

@@ -1,4 +1,4 @@
-//! How the calls of a VPS go.
+//! Metrics about the API calls of a VPS: outcomes, intervals and points.
 
 use super::{VpsMetric, counter, gauge, labelled_gauge};
 use crate::budget::Window;
@@ -8,7 +8,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     counter(
         "kiwivm_polls_total",
         &["call", "outcome"],
-        "Calls made, by outcome.",
+        "API calls made, by outcome.",
         |view, series| {
             for call in Call::ALL {
                 let record = &view.vps.calls[call];
@@ -23,7 +23,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     counter(
         "kiwivm_poll_errors_total",
         &["call", "reason"],
-        "Calls that failed, by reason. A series appears with its first error.",
+        "Failed API calls, by reason. A series appears with its first error.",
         |view, series| {
             for call in Call::ALL {
                 let errors = view.vps.calls[call].errors();
@@ -38,7 +38,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     labelled_gauge(
         "kiwivm_last_success_timestamp_seconds",
         &["call"],
-        "When a call last succeeded, Unix time. A live answer is a success of getServiceInfo too.",
+        "Unix time of the last successful call. A live response also counts as a success of getServiceInfo.",
         |view, series| {
             for call in Call::ALL {
                 let last = view.vps.calls[call].last_success;
@@ -49,7 +49,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     labelled_gauge(
         "kiwivm_poll_interval_seconds",
         &["call"],
-        "The interval of a call as planned now; absent while the call is not made.",
+        "Planned interval of a call. Absent while the call is not planned.",
         |view, series| {
             for call in Call::ALL {
                 let interval = view.vps.calls[call].interval;
@@ -61,7 +61,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     labelled_gauge(
         "kiwivm_data_stale",
         &["call"],
-        "1 if a planned call has brought nothing for as many planned intervals as staleness says, else 0. A task that holds the VPS does not count. Absent while the call is not planned.",
+        "1 if a planned call has returned neither data nor a lock for longer than staleness allows, else 0. Absent while the call is not planned.",
         |view, series| {
             for call in Call::ALL {
                 let stale = view.is_stale(call);
@@ -82,7 +82,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     labelled_gauge(
         "kiwivm_api_points_allowance",
         &["window"],
-        "API points that the exporter allows itself in this window: its share of what others leave.",
+        "API point quota of the exporter in this window: its share of the points that other clients leave.",
         |view, series| {
             let Some(allowed) = view.vps.allowed else {
                 return;
@@ -94,7 +94,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_api_points_exhausted",
-        "1 while readings show no API points left for this VPS, so that only an occasional call is tried, else 0. Absent until the first reading.",
+        "1 if readings show no API points left for this VPS, so calls are made only occasionally, else 0. Absent until the first reading.",
         |view, series| series.value(view.vps.points_exhausted.map(u64::from)),
     ),
 ];

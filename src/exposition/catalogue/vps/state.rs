@@ -1,4 +1,4 @@
-//! What a VPS is, what state it is in, and what its plan allows.
+//! Metrics about the identity, the state and the plan limits of a VPS.
 
 use super::{VpsMetric, gauge, labelled_gauge};
 use crate::config::{Expect, Threshold};
@@ -8,12 +8,12 @@ use crate::kiwivm::model::{Hypervisor, Status};
 pub(super) const METRICS: &[VpsMetric] = &[
     gauge(
         "kiwivm_up",
-        "1 while an answer of live or service info is fresh, else 0. From the first attempt on.",
+        "1 if getLiveServiceInfo or getServiceInfo data is fresh, else 0. Absent until the first poll.",
         |view, series| series.value(view.vps.tried.then_some(view.up)),
     ),
     gauge(
         "kiwivm_expected_running",
-        "What the configuration expects: 1 running, 0 stopped, absent for any.",
+        "Power state expected by the configuration: 1 for running, 0 for stopped. Absent if either is fine.",
         |view, series| {
             series.value(match view.vps.identity.expect {
                 Expect::Running => Some(true),
@@ -25,7 +25,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     labelled_gauge(
         "kiwivm_threshold",
         &["threshold"],
-        "Limit of an alert for this VPS, from the configuration. Absent while it is off.",
+        "Alert threshold of this VPS, from the configuration. Absent if the alert is off.",
         |view, series| {
             for threshold in Threshold::ALL {
                 let limit = view.vps.identity.thresholds.get(threshold);
@@ -35,7 +35,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_authentication_failed",
-        "1 if the API refused the key or there is no usable key, 0 after the API accepted the key.",
+        "1 if the API rejected the key or no key is usable, 0 once the API has accepted the key.",
         |view, series| series.value(view.vps.authentication_failed),
     ),
     labelled_gauge(
@@ -51,7 +51,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
             "datacenter",
             "ip_address",
         ],
-        "Always 1. What can change about a VPS; a field that did not arrive is an empty label.",
+        "VPS metadata, always 1. A label is empty if the API omitted the field.",
         |view, series| {
             let Some(info) = view.service else { return };
             let text = |field: &Option<String>| field.clone().unwrap_or_default();
@@ -93,7 +93,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     labelled_gauge(
         "kiwivm_status",
         &["status"],
-        "The power state: 1 for the state the VPS is in, 0 for the others.",
+        "Power state: 1 for the current state, 0 for the others.",
         |view, series| {
             let Some(status) = view.live.and_then(|live| live.status) else {
                 return;
@@ -105,12 +105,12 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_locked",
-        "1 while the API answers that a task holds the VPS.",
+        "1 if the API reports that a task has locked the VPS, else 0.",
         |view, series| series.value(view.lock.map(Option::is_some)),
     ),
     gauge(
         "kiwivm_lock_progress_ratio",
-        "How far the task that holds the VPS is, 0 to 1.",
+        "Progress of the task that has locked the VPS, from 0 to 1.",
         |view, series| {
             let lock = view.lock.and_then(Option::as_ref);
             series.value(lock.and_then(|lock| lock.progress));
@@ -118,13 +118,13 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_suspended",
-        "1 while the VPS is suspended, also when its transfer allowance is used up.",
+        "1 if the VPS is suspended, else 0. A used-up bandwidth allowance also suspends it.",
         |view, series| series.value(view.service.and_then(|info| info.suspended)),
     ),
     labelled_gauge(
         "kiwivm_suspension_reason",
         &["reason"],
-        "1 for each known reason of the suspension, 0 for the others: the transfer allowance is used up, a policy case, or neither. Only while suspended.",
+        "1 for each reason that applies to the current suspension, 0 for the others. Absent unless the VPS is suspended.",
         |view, series| {
             if let Some(reasons) = view.suspension_reasons() {
                 for reason in SuspensionReason::ALL {
@@ -136,37 +136,37 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_policy_violation",
-        "1 while a policy case needs action.",
+        "1 if a policy violation requires action, else 0.",
         |view, series| series.value(view.service.and_then(|info| info.policy_violation)),
     ),
     gauge(
         "kiwivm_suspensions",
-        "Suspensions in this calendar year.",
+        "Suspensions in the current calendar year.",
         |view, series| series.value(view.service.and_then(|info| info.suspensions)),
     ),
     gauge(
         "kiwivm_abuse_points",
-        "Abuse points in this calendar year.",
+        "Abuse points in the current calendar year.",
         |view, series| series.value(view.service.and_then(|info| info.abuse_points)),
     ),
     gauge(
         "kiwivm_abuse_points_limit",
-        "Abuse points that the plan allows in a calendar year.",
+        "Abuse points that the plan allows per calendar year.",
         |view, series| series.value(view.service.and_then(|info| info.abuse_points_limit)),
     ),
     gauge(
         "kiwivm_cpu_throttled",
-        "1 while the CPU is throttled for high usage. The vendor lifts it after two hours.",
+        "1 if the CPU is throttled for high usage, else 0. The vendor lifts the throttle after two hours.",
         |view, series| series.value(view.live.and_then(|live| live.cpu_throttled)),
     ),
     gauge(
         "kiwivm_disk_throttled",
-        "1 while disk I/O is throttled. KVM only.",
+        "1 if disk I/O is throttled, else 0. KVM only.",
         |view, series| series.value(view.live.and_then(|live| live.disk_throttled)),
     ),
     gauge(
         "kiwivm_bandwidth_used_bytes",
-        "Transfer used since the last reset, times the multiplier of the location unless bandwidth.multiplier says otherwise. May exceed the allowance.",
+        "Bandwidth used since the last reset, times the location multiplier if bandwidth.multiplier is both. May exceed the allowance.",
         |view, series| {
             series.value(
                 view.service
@@ -176,7 +176,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_bandwidth_allowance_bytes",
-        "Transfer allowed until the next reset, times the multiplier of the location unless bandwidth.multiplier is none.",
+        "Bandwidth allowed until the next reset, times the location multiplier unless bandwidth.multiplier is none.",
         |view, series| {
             series.value(
                 view.service
@@ -186,17 +186,17 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_bandwidth_multiplier",
-        "Accounting coefficient of the location, which bandwidth.multiplier applies to used and allowance. If the API omits it, it is taken for 1; if it is unusable, what it applies to is absent.",
+        "Bandwidth multiplier of the location. If the API omits it, used and allowance assume 1.",
         |view, series| series.value(view.service.and_then(|info| info.data_multiplier)),
     ),
     gauge(
         "kiwivm_bandwidth_reset_timestamp_seconds",
-        "When the transfer counter is reset, Unix time.",
+        "Unix time of the next bandwidth reset.",
         |view, series| series.value(view.service.and_then(|info| info.data_next_reset)),
     ),
     gauge(
         "kiwivm_bandwidth_period_start_timestamp_seconds",
-        "When the transfer counter was last reset, Unix time. Derived: the next reset minus one calendar month.",
+        "Unix time of the last bandwidth reset, derived as the next reset minus one calendar month.",
         |view, series| {
             let reset = view.service.and_then(|info| info.data_next_reset);
             series.value(reset.and_then(bandwidth::period_start));
@@ -204,7 +204,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_bandwidth_forecast_bytes",
-        "Use of transfer at the next reset, forecast from the usage history and the counter, multiplied like the used bytes. Absent in the first hours of a period.",
+        "Bandwidth usage forecast for the next reset, multiplied like the used bytes. Absent in the first hours of a period.",
         |view, series| {
             let bytes = view
                 .forecast
@@ -217,27 +217,27 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_bandwidth_exhaustion_timestamp_seconds",
-        "When the transfer allowance is used up according to the forecast, or was, Unix time. Absent if it lasts until the reset.",
+        "Unix time at which the forecast expects the bandwidth allowance to run out, or it ran out. Absent if it lasts until the reset.",
         |view, series| series.value(view.forecast.and_then(|forecast| forecast.exhaustion)),
     ),
     gauge(
         "kiwivm_memory_total_bytes",
-        "Memory of the plan.",
+        "Memory size of the plan.",
         |view, series| series.value(view.service.and_then(|info| info.plan_ram)),
     ),
     gauge(
         "kiwivm_memory_available_bytes",
-        "Memory available to new programs in the guest. Only while the VPS runs.",
+        "Memory available to new programs in the guest. Only while the VPS is running.",
         |view, series| series.value(view.live.and_then(|live| live.memory_available)),
     ),
     gauge(
         "kiwivm_swap_total_bytes",
-        "Swap of the guest (KVM) or of the plan (OpenVZ). Only while the VPS runs.",
+        "Swap size of the guest (KVM) or of the plan (OpenVZ). Only while the VPS is running.",
         |view, series| series.value(view.live.and_then(|live| live.swap_total)),
     ),
     gauge(
         "kiwivm_swap_free_bytes",
-        "Free swap. Only while the VPS runs.",
+        "Free swap. Only while the VPS is running.",
         |view, series| series.value(view.live.and_then(|live| live.swap_free)),
     ),
     gauge(
@@ -247,43 +247,43 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_disk_used_bytes",
-        "KVM: mapped blocks of the image, which only grow until the guest trims, not what its file system uses. OpenVZ: used quota.",
+        "KVM: allocated blocks of the disk image, which shrink only when the guest trims. OpenVZ: used disk quota.",
         |view, series| series.value(view.live.and_then(|live| live.disk_used)),
     ),
     gauge(
         "kiwivm_disk_quota_bytes",
-        "Disk of the plan.",
+        "Disk size of the plan.",
         |view, series| series.value(view.service.and_then(|info| info.plan_disk)),
     ),
     gauge(
         "kiwivm_load1",
-        "Load average over 1 minute. Only while the VPS runs.",
+        "Load average over 1 minute. Only while the VPS is running.",
         |view, series| series.value(view.load_average(0)),
     ),
     gauge(
         "kiwivm_load5",
-        "Load average over 5 minutes. Only while the VPS runs.",
+        "Load average over 5 minutes. Only while the VPS is running.",
         |view, series| series.value(view.load_average(1)),
     ),
     gauge(
         "kiwivm_load15",
-        "Load average over 15 minutes. Only while the VPS runs.",
+        "Load average over 15 minutes. Only while the VPS is running.",
         |view, series| series.value(view.load_average(2)),
     ),
     gauge(
         "kiwivm_processes",
-        "Kernel scheduling entities that exist, from the load line. KVM only.",
+        "Existing kernel scheduling entities, from the load average line. KVM only.",
         |view, series| series.value(view.processes().map(|processes| processes.total)),
     ),
     gauge(
         "kiwivm_processes_runnable",
-        "Kernel scheduling entities that can run, from the load line. KVM only.",
+        "Runnable kernel scheduling entities, from the load average line. KVM only.",
         |view, series| series.value(view.processes().map(|processes| processes.runnable)),
     ),
     labelled_gauge(
         "kiwivm_ip_addresses",
         &["family"],
-        "Assigned addresses; an IPv6 entry is an address or a subnet.",
+        "Assigned IP addresses by family. An IPv6 entry is an address or a subnet.",
         |view, series| {
             let Some(info) = view.service else { return };
             let public = info.ip_addresses.as_ref();
@@ -294,7 +294,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     ),
     gauge(
         "kiwivm_nullrouted_ip_addresses",
-        "Addresses that are null-routed because of an attack.",
+        "IP addresses null-routed because of an attack.",
         |view, series| series.value(view.service.and_then(|info| info.nullrouted_ip_addresses)),
     ),
     gauge(
@@ -305,7 +305,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     labelled_gauge(
         "kiwivm_openvz_held",
         &["resource"],
-        "What the container holds of a beancounter; bytes where the kernel counts pages.",
+        "Current usage of an OpenVZ beancounter. Pages are converted to bytes.",
         |view, series| {
             for counter in view.live.iter().flat_map(|live| &live.beancounters) {
                 series.labelled(&[("resource", &counter.resource)], counter.held);
@@ -315,7 +315,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     labelled_gauge(
         "kiwivm_openvz_barrier",
         &["resource"],
-        "The barrier of a beancounter (the limit for physpages), in the unit of what is held.",
+        "Barrier of an OpenVZ beancounter (limit for physpages), in the unit of kiwivm_openvz_held.",
         |view, series| {
             for counter in view.live.iter().flat_map(|live| &live.beancounters) {
                 series.labelled(&[("resource", &counter.resource)], counter.barrier);

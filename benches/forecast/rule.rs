@@ -10,15 +10,15 @@ pub struct Rule {
     since: Option<usize>,
 }
 
-/// Result of the rule.
-pub struct Said {
+/// The result of one evaluation.
+pub struct Evaluation {
     pub projected: Option<f64>,
     pub firing: bool,
 }
 
 impl Rule {
-    /// At an hour of the period; amounts are parts of the allowance.
-    pub fn evaluate(&mut self, month: &Month, hour: usize) -> Said {
+    /// Evaluates the rule at an hour of the period. Amounts are fractions of the allowance.
+    pub fn evaluate(&mut self, month: &Month, hour: usize) -> Evaluation {
         let age = hour;
         let used = month.used(hour, 0);
         let median = median_pace(month, hour);
@@ -39,14 +39,14 @@ impl Rule {
         } else {
             None
         };
-        Said {
+        Evaluation {
             projected,
             firing: holds && self.since.is_some_and(|since| hour > since),
         }
     }
 }
 
-/// The median of what was used in 24 hours, over four days.
+/// Returns the median usage of 24 hours over the last four days.
 fn median_pace(month: &Month, hour: usize) -> Option<f64> {
     let mut used: Vec<f64> = (0..4 * 24)
         .filter_map(|back| month.used_in_a_day(hour, back))
