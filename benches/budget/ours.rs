@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use kiwivm_exporter::budget::{
-    Due, Finished, Limits, Member, Outcome, Pace, Places, Planner, Share,
+    Due, Finished, Limits, Member, Outcome, Pace, Planner, Share, Slots,
 };
 use kiwivm_exporter::config::{Collect, Scope};
 use kiwivm_exporter::kiwivm::{Call, Reason, Veid};
@@ -107,7 +107,7 @@ impl Ours {
             },
             scope: Scope::Auto,
             download: u64::MAX,
-            places: Places::for_fleet(vps, PACE.live),
+            slots: Slots::for_fleet(vps, PACE.live),
         };
         Planner::new(&fleet, limits, seed, at(now))
     }

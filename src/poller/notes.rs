@@ -131,7 +131,7 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64, now:
         costs: PerCall::from_fn(|call| planner.learned_price(call)),
         shared: planner.shared(),
     });
-    for veid in planner.take_moved() {
+    for veid in planner.take_changed() {
         let on_the_clock = |interval: Option<Duration>| Some(interval?.div_f64(time_scale));
         let plan = Planned {
             intervals: planner.intervals(veid).map(on_the_clock),

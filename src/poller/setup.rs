@@ -1,6 +1,6 @@
 //! From the configuration to what the planner and the fleet want to know.
 
-use crate::budget::{Limits, Member, Pace, Places, Share};
+use crate::budget::{Limits, Member, Pace, Share, Slots};
 use crate::config::{Concurrency, Config, Scope, Vps};
 use crate::fleet::Identity;
 
@@ -35,16 +35,16 @@ pub fn limits(config: &Config, time_scale: f64) -> Limits {
         share: Share { fleet, own },
         scope: config.budget.scope,
         download: config.budget.download,
-        places: places(config, time_scale),
+        slots: slots(config, time_scale),
     }
 }
 
-fn places(config: &Config, time_scale: f64) -> Places {
+fn slots(config: &Config, time_scale: f64) -> Slots {
     match config.api.concurrency {
-        Concurrency::Calls(calls) => Places::fixed(calls.get()),
+        Concurrency::Calls(calls) => Slots::fixed(calls.get()),
         Concurrency::Auto => {
             let shortest = config.vps.iter().map(|vps| vps.intervals.live).min();
-            Places::for_fleet(
+            Slots::for_fleet(
                 config.vps.len(),
                 shortest
                     .unwrap_or(config.intervals.live)

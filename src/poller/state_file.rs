@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::budget::Memory;
+use crate::budget::SavedState;
 use crate::files;
 use crate::fleet::VpsValues;
 
@@ -34,7 +34,7 @@ pub struct State {
     /// Unix seconds.
     pub written: f64,
     /// The part of the planner.
-    pub budget: Memory,
+    pub budget: SavedState,
     /// The last responses.
     pub vps: Vec<VpsValues>,
 }
@@ -42,7 +42,7 @@ pub struct State {
 impl State {
     /// A state as of `written`, Unix seconds.
     #[must_use]
-    pub fn new(written: f64, budget: Memory, vps: Vec<VpsValues>) -> Self {
+    pub fn new(written: f64, budget: SavedState, vps: Vec<VpsValues>) -> Self {
         Self {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -292,7 +292,7 @@ fn understand(text: &[u8]) -> Result<Understood, String> {
         let Values { written, vps } =
             serde_json::from_slice(text).map_err(|_| "is damaged".to_owned())?;
         return Ok(Understood {
-            state: State::new(written, Memory::default(), vps),
+            state: State::new(written, SavedState::default(), vps),
             version: header.version,
         });
     }
