@@ -55,7 +55,7 @@ async fn a_second_process_is_refused_whatever_happens_to_the_lock_file() {
     symlink(path("link.json"), path("link of link.json")).expect("links work");
     let exporter = Exporter::start(&[&flag]);
     exporter.wait_for("it is written", is_written).await;
-    let in_use = "is in use by another process: stop that one";
+    let in_use = "is in use by another process; stop it";
     let lock = path("state.json.lock");
     for state_file in ["state.json", "link.json", "link of link.json"] {
         let error = other(state_file);
@@ -71,7 +71,7 @@ async fn a_second_process_is_refused_whatever_happens_to_the_lock_file() {
     drop(exporter);
     let exporter = Exporter::start(&[&flag]);
     exporter.wait_for("it is written", is_written).await;
-    assert!(exporter.log().contains("going on from the state file"));
+    assert!(exporter.log().contains("resuming from the state file"));
 }
 
 /// With both files gone nothing is left to refuse another process by. The first one finds out at its next write.
@@ -93,7 +93,7 @@ async fn two_processes_do_not_write_in_turns() {
     first.signal("TERM");
     assert_eq!(first.ended().0, Some(0));
     let log = first.log();
-    assert!(log.contains("another process uses it now"), "{log}");
+    assert!(log.contains("now in use by another process"), "{log}");
     assert!(refused(&flag).contains("is in use by another process"));
 }
 
@@ -191,7 +191,7 @@ async fn a_folder_that_is_gone_is_logged_when_it_begins_and_when_it_ends() {
     let log = exporter.log();
     let count = |words: &str| log.matches(words).count();
     assert_eq!(count("the state file cannot be written"), 1, "{log}");
-    assert_eq!(count("the state file is written again"), 1, "{log}");
+    assert_eq!(count("the state file can be written again"), 1, "{log}");
     assert!(data.join("state.json.lock").exists(), "it is locked again");
 }
 
@@ -250,16 +250,19 @@ async fn an_unusable_file_is_set_aside_and_kept() {
     let header = "{\"format\": \"kiwivm_exporter state\", \"version\":";
     let whole = include_str!("state_version_2.json");
     for (text, problem) in [
-        ("", "damaged or not one of ours"),
-        ("not json", "damaged or not one of ours"),
-        ("\0\0\0\0", "damaged or not one of ours"),
+        ("", "damaged or belongs to another program"),
+        ("not json", "damaged or belongs to another program"),
+        ("\0\0\0\0", "damaged or belongs to another program"),
         (
             "{\"format\": \"something else\", \"version\": 1}",
-            "not one of ours",
+            "belongs to another program",
         ),
         (&format!("{header} 999}}"), "has version 999"),
         (&format!("{header} 2, \"written\": 5}}"), "is damaged"),
-        (&whole[..whole.len() / 2], "damaged or not one of ours"),
+        (
+            &whole[..whole.len() / 2],
+            "damaged or belongs to another program",
+        ),
     ] {
         let (folder, flag) = config(&yaml(&mock, "state.json"));
         write(folder.path(), "state.json", text);
@@ -320,7 +323,7 @@ async fn values_and_counters_of_version_2_go_on() {
     }
     let log = exporter.log();
     assert!(
-        log.contains("is from an earlier version") && log.contains("going on from the state file"),
+        log.contains("is from an earlier version") && log.contains("resuming from the state file"),
         "{log}"
     );
     assert_eq!(set_aside(folder.path()), None);
