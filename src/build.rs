@@ -1,11 +1,11 @@
-//! Tells the program what it is built from: the revision, when the packager or git can say, and the compiler.
+//! Passes the source revision (from the packager or git, if known) and the compiler version to the build.
 
 use std::env;
 use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=KIWIVM_BUILD_REVISION");
-    // The log of HEAD moves with every commit; without git there is nothing to watch.
+    // Git appends to this file with every commit. It is absent in a source tarball.
     if std::path::Path::new(".git/logs/HEAD").exists() {
         println!("cargo:rerun-if-changed=.git/logs/HEAD");
     }

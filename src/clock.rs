@@ -1,27 +1,27 @@
-//! Time as the pure parts take it: read once at the edge, then passed in.
+//! The clocks. Callers read them once and pass the result to the pure modules.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
-    /// Since [`BEFORE_START`] before the process started, from a clock that never steps: ages and due times.
+    /// Monotonic time since [`BEFORE_START`] before the process started, for ages and due times.
     pub elapsed: Duration,
-    /// Unix seconds of the wall clock: what is exported, and what the API's own timestamps are compared with.
+    /// Unix seconds of the wall clock, for exported timestamps and comparisons with timestamps of the API.
     pub unix: f64,
 }
 
-/// What is remembered from before the start of the process can be this old.
+/// Maximum age of restored state at the start of the process.
 pub const BEFORE_START: Duration = Duration::from_secs(48 * 3600);
 
-/// Reads the clocks of the machine.
+/// Monotonic and wall clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    /// A clock that starts now.
+    /// Starts a clock.
     #[must_use]
     pub fn start() -> Self {
         Self {
@@ -29,7 +29,7 @@ impl Clock {
         }
     }
 
-    /// Both clocks, now.
+    /// Reads both clocks.
     #[must_use]
     pub fn now(&self) -> Moment {
         Moment {

@@ -1,15 +1,15 @@
-//! Reading files that an owner names: only regular ones, because opening a FIFO waits for its other end, and not more of
-//! them than makes sense, because they may be something else.
+//! Safe reading of configured paths. Only regular files are opened, because opening a FIFO blocks. Reads are limited in
+//! size, because the path may name an unrelated large file.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// Refuses a path that leads to something else than a regular file. A path that leads nowhere passes.
+/// Returns an error if the path exists and is not a regular file.
 ///
 /// # Errors
 ///
-/// The kind of thing that is there.
+/// If the path is a folder or a special file.
 pub fn refuse_irregular(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Err(io::Error::other("it is a folder")),
@@ -22,19 +22,19 @@ pub fn refuse_irregular(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of opening it, or that it is not a regular file.
+/// If the file cannot be opened or is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     refuse_irregular(path)?;
     File::open(path)
 }
 
-/// The bytes of an open file, or `None` if there are more than `most`.
+/// Reads an open file. Returns `None` if it is larger than `limit` bytes.
 ///
 /// # Errors
 ///
-/// Those of reading it.
-pub fn read_up_to(file: &File, most: u64) -> io::Result<Option<Vec<u8>>> {
+/// If reading fails.
+pub fn read_up_to(file: &File, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= most).then_some(bytes))
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }

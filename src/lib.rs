@@ -1,22 +1,22 @@
 //! A Prometheus exporter for KiwiVM, the API of BandwagonHost's VPSes.
 //!
-//! A map of the house, from the top; a module imports only from those below it:
+//! Modules from the top layer down. A module imports only from those below it:
 //!
-//! | Module | What it does |
+//! | Module | Purpose |
 //! | --- | --- |
-//! | [`cli`] | flags and commands |
-//! | [`commands`] | one file a command: serve, check, once, healthcheck, simulate, the demo |
+//! | [`cli`] | command-line flags and commands |
+//! | [`commands`] | one file per command: serve, check, once, healthcheck, simulate, the demo |
 //! | [`web`] | the HTTP server: routes, status page, limits |
-//! | [`exposition`] | the metric catalogue, its rendering, the cached scrape |
-//! | [`poller`] | the loop that asks what is due, makes the calls and applies the answers |
-//! | [`budget`] | when which call is due (pure) |
-//! | [`fleet`] | what is known about each VPS and when it was learnt (pure) |
+//! | [`exposition`] | the metric catalogue, rendering, the cached scrape |
+//! | [`poller`] | the loop that makes the calls that are due and applies their responses |
+//! | [`budget`] | the API points and the schedule of calls (pure) |
+//! | [`fleet`] | the state of each VPS and the age of its data (pure) |
 //! | [`config`] | the configuration: model, loading, validation |
-//! | [`kiwivm`] | the API: the table of read calls, the client, lenient decoding, errors, the key type |
-//! | [`simulator`] | a stand-in for the API; it shares nothing with the client |
-//! | [`clock`], [`files`], [`logging`] | the edges that read the clock and files, and write the log |
+//! | [`kiwivm`] | the API: table of read calls, client, lenient decoding, errors, key type |
+//! | [`simulator`] | a simulated API; it shares no code with the client |
+//! | [`clock`], [`files`], [`logging`] | access to the clock, files and the log |
 //!
-//! Scrapes never cause a call: the poller runs on its own schedule and a scrape reads what is known.
+//! Scrapes never cause an API call: the poller has its own schedule, and a scrape renders the current state.
 
 pub mod budget;
 pub mod cli;

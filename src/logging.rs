@@ -1,4 +1,4 @@
-//! The log on standard error: one line per thing that matters, as logfmt or JSON.
+//! The log on standard error, as logfmt or JSON.
 
 use std::any::Any;
 use std::panic::PanicHookInfo;
@@ -10,7 +10,7 @@ use tracing_subscriber::{Layer as _, Registry};
 
 use crate::cli::{LogFormat, LogLevel};
 
-/// Starts logging, panics included.
+/// Initializes logging, including that of panics.
 pub fn init(level: LogLevel, format: LogFormat) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -19,7 +19,7 @@ pub fn init(level: LogLevel, format: LogFormat) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    // What the libraries say at debug and trace has request headers and bodies in it, so also the key.
+    // Debug and trace lines of the libraries contain request headers and bodies, and so the API key.
     let filter = Targets::new()
         .with_target(env!("CARGO_CRATE_NAME"), level)
         .with_default(level.min(LevelFilter::WARN));
@@ -38,7 +38,7 @@ pub fn init(level: LogLevel, format: LogFormat) {
             .with_filter(filter)
             .boxed(),
     };
-    // Whoever logs already keeps doing so.
+    // Fails if a subscriber is already installed, which then stays.
     let _ = Registry::default().with(layer).try_init();
     std::panic::set_hook(Box::new(log_panic));
 }
@@ -49,13 +49,13 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     });
     tracing::error!(
         place,
-        panic = words_of(panic.payload()),
+        panic = literal_message(panic.payload()),
         "panic: this is a bug, please report it"
     );
 }
 
-/// The message of a panic may be made of anything; only a literal in the code is known to hold nothing secret.
-fn words_of(payload: &(dyn Any + Send)) -> &'static str {
+/// Returns the message of a panic if it is a string literal. A formatted message could contain a secret.
+fn literal_message(payload: &(dyn Any + Send)) -> &'static str {
     payload
         .downcast_ref::<&'static str>()
         .copied()
@@ -67,11 +67,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_panic_was_made_of_is_not_shown() {
+    fn formatted_panic_messages_are_not_logged() {
         let secret = "private_x".to_owned();
-        let made = std::panic::catch_unwind(|| panic!("with {secret}")).expect_err("it panics");
-        assert_eq!(words_of(&*made), "(message not shown)");
+        let formatted =
+            std::panic::catch_unwind(|| panic!("with {secret}")).expect_err("it panics");
+        assert_eq!(literal_message(&*formatted), "(message not shown)");
         let literal = std::panic::catch_unwind(|| panic!("a literal")).expect_err("it panics");
-        assert_eq!(words_of(&*literal), "a literal");
+        assert_eq!(literal_message(&*literal), "a literal");
     }
 }

@@ -1,4 +1,4 @@
-//! The figures that the planner is to reach, and whether it does.
+//! Compares the measured figures with the required ones.
 
 use crate::Policy;
 use crate::code;
@@ -7,10 +7,10 @@ use crate::report::{Run, highest, mean, seconds};
 use crate::world::SHARE;
 
 struct Check {
-    what: &'static str,
-    wanted: &'static str,
+    title: &'static str,
+    required: &'static str,
     measured: String,
-    /// Scenarios that miss it; the check is met if there are none.
+    /// Scenarios that fail the check.
     missed: Vec<String>,
 }
 
@@ -22,18 +22,18 @@ pub fn print(runs: &[Run]) {
         .collect();
     println!(
         "\n{:<48}{:<34}{:<60}met",
-        "Acceptance", "wanted", "measured"
+        "Acceptance", "required", "measured"
     );
     for check in &checks {
         let met = if check.missed.is_empty() { "yes" } else { "no" };
         println!(
             "{:<48}{:<34}{:<60}{met}",
-            check.what, check.wanted, check.measured
+            check.title, check.required, check.measured
         );
     }
-    println!("\nMissed by");
+    println!("\nFailed scenarios");
     for check in checks.iter().filter(|check| !check.missed.is_empty()) {
-        println!("{}: {}", check.what, check.missed.join("; "));
+        println!("{}: {}", check.title, check.missed.join("; "));
     }
 }
 
@@ -68,7 +68,7 @@ fn checks(runs: &[Run]) -> Vec<Option<Check>> {
         age_of_bad_days(runs),
         most(
             runs,
-            "above the share, prices and readings right",
+            "excess, constant prices and right readings",
             "0 points",
             1e-6,
             |run| run.scenario.has_constant_prices() && run.scenario.has_true_readings(),
@@ -76,7 +76,7 @@ fn checks(runs: &[Run]) -> Vec<Option<Check>> {
         ),
         least_left(
             runs,
-            "least left, odd prices, lag, noise",
+            "least left, varying prices, lag, noise",
             "25 % of the quota",
             0.25,
             &[
@@ -105,14 +105,14 @@ fn checks(runs: &[Run]) -> Vec<Option<Check>> {
         most(
             runs,
             "readings of a VPS in a row within a second",
-            "3: a sample of their price",
+            "3, for a price sample",
             3.0,
             |_| true,
             |figures| figures.readings_in_a_row as f64,
         ),
         most(
             runs,
-            "too many calls in a second",
+            "pauses for too many calls or wakes",
             "0",
             0.0,
             |_| true,
@@ -121,11 +121,11 @@ fn checks(runs: &[Run]) -> Vec<Option<Check>> {
     ]
 }
 
-/// The worst of all scenarios that count is at most a limit.
+/// Checks that the worst of the selected scenarios is at most a limit.
 fn most(
     runs: &[Run],
-    what: &'static str,
-    wanted: &'static str,
+    title: &'static str,
+    required: &'static str,
     limit: f64,
     counts: fn(&Run) -> bool,
     of: fn(&Figures) -> f64,
@@ -134,12 +134,12 @@ fn most(
         .iter()
         .filter(|run| counts(run))
         .map(|run| (run, highest(run.of(Policy::Ours).iter().map(of))));
-    check(what, wanted, values, limit)
+    check(title, required, values, limit)
 }
 
 fn check<'a>(
-    what: &'static str,
-    wanted: &'static str,
+    title: &'static str,
+    required: &'static str,
     values: impl Iterator<Item = (&'a Run, f64)>,
     limit: f64,
 ) -> Option<Check> {
@@ -151,15 +151,15 @@ fn check<'a>(
         .map(|(run, value)| format!("{} {}", run.scenario.name, short(*value)))
         .collect();
     let measured = format!(
-        "{} in {}; {} of {} scenarios meet it",
+        "{} in {}; {} of {} scenarios pass",
         short(*value),
         worst.scenario.name,
         values.len() - missed.len(),
         values.len()
     );
     Some(Check {
-        what,
-        wanted,
+        title,
+        required,
         measured,
         missed,
     })
@@ -173,7 +173,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// Silence, as a part of the limit of each scenario.
+/// Checks the silence relative to the limit of each scenario.
 fn silence(runs: &[Run]) -> Option<Check> {
     let values = runs.iter().map(|run| {
         let limits = run.silence_limits();
@@ -183,14 +183,14 @@ fn silence(runs: &[Run]) -> Option<Check> {
             highest(figures.map(|(figures, limit)| figures.silence / limit)),
         )
     });
-    check("longest silence, as a part of the limit", "1", values, 1.0)
+    check("longest silence, relative to the limit", "1", values, 1.0)
 }
 
 const LIKELY: [&str; 7] = [
     "rich, 1 VPS",
     "rich, 20 VPSes",
     "rich, 50 VPSes",
-    "dear calls, 20 VPSes",
+    "expensive calls, 20 VPSes",
     "shared, 50 VPSes, live 1",
     "shared, 50 VPSes, live 20",
     "restarts, state kept",
@@ -202,19 +202,19 @@ fn age_of_likely_accounts(runs: &[Run]) -> Option<Check> {
         .filter(|run| LIKELY.contains(&run.scenario.name))
         .map(|run| (run, highest(run.ratios(run.of(Policy::Ours)))));
     check(
-        "mean age, likely accounts, of the clairvoyant's",
+        "mean age / clairvoyant's, likely accounts",
         "1.15",
         values,
         1.15,
     )
 }
 
-/// Refused calls of others, relative to those beside a clairvoyant: the same as for ages.
+/// Limit of the refused calls of others, relative to those with the clairvoyant. The same limit applies to ages.
 const REFUSALS: f64 = 1.15;
 
 const BAD_DAYS: [&str; 4] = [
-    "owner's bursts",
-    "one burst, 100 moments",
+    "bursts of the owner",
+    "one burst, 100 seeds",
     "restarts, state lost",
     "second exporter",
 ];
@@ -234,25 +234,25 @@ fn age_of_bad_days(runs: &[Run]) -> Option<Check> {
         }
     }
     (!measured.is_empty()).then(|| Check {
-        what: "the same: bursts, a burst, state lost, second",
-        wanted: "1.5 on average, no seed above 3",
+        title: "mean age / clairvoyant's, bad days",
+        required: "1.5 on average, no seed above 3",
         measured: measured.join(", "),
         missed,
     })
 }
 
-/// Some bursts need more than any exporter leaves.
+/// Compares with the clairvoyant, because some bursts need more points than any exporter leaves.
 fn refusals_of_others(runs: &[Run]) -> Check {
     let total = |policy| -> u64 {
         let figures = runs.iter().flat_map(|run| run.of(policy));
         figures.map(|figures| figures.refusals_of_others).sum()
     };
     let (ours, best) = (total(Policy::Ours), total(Policy::Clairvoyant));
-    let measured = format!("{ours}, the clairvoyant's {best}");
+    let measured = format!("{ours}, clairvoyant {best}");
     let met = ours as f64 <= REFUSALS * best as f64;
     Check {
-        what: "others' calls refused because of it",
-        wanted: "1.15 of the clairvoyant's",
+        title: "calls of others refused due to the exporter",
+        required: "1.15 times the clairvoyant's",
         missed: if met {
             Vec::new()
         } else {
@@ -264,8 +264,8 @@ fn refusals_of_others(runs: &[Run]) -> Check {
 
 fn least_left(
     runs: &[Run],
-    what: &'static str,
-    wanted: &'static str,
+    title: &'static str,
+    required: &'static str,
     least: f64,
     names: &[&str],
 ) -> Option<Check> {
@@ -283,8 +283,8 @@ fn least_left(
     left.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     let percent = |(left, name): &(f64, &str)| format!("{:.0} % in {name}", 100.0 * left);
     Some(Check {
-        what,
-        wanted,
+        title,
+        required,
         measured: percent(left.first()?),
         missed: left
             .iter()
@@ -296,9 +296,9 @@ fn least_left(
 
 fn code_size() -> Vec<Check> {
     let size = code::measure();
-    let check = |what, wanted, measured: String, met: bool| Check {
-        what,
-        wanted,
+    let check = |title, required, measured: String, met: bool| Check {
+        title,
+        required,
         missed: if met {
             Vec::new()
         } else {

@@ -1,4 +1,4 @@
-//! Actors with their own schedule: rivals of the planner, and the owner.
+//! Actors with their own schedule: rivals of the planner and the owner.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,13 +7,13 @@ use kiwivm_exporter::kiwivm::Call;
 
 use crate::world::{Client, DAY, SHARE, WINDOWS, World};
 
-/// Acts at times of its own.
+/// A client that acts at its own times.
 pub trait Actor {
     fn next(&self) -> f64;
     fn act(&mut self, world: &mut World);
 }
 
-/// Numbers that look random and are the same for the same seed.
+/// A pseudorandom number generator.
 #[derive(Clone)]
 pub struct Dice(pub u64);
 
@@ -34,11 +34,11 @@ pub fn micros(seconds: f64) -> u64 {
     (seconds * 1e6).round() as u64
 }
 
-/// Calls at fixed times, whatever comes of them.
+/// Calls at fixed times, regardless of their results.
 pub struct Fixed {
     queue: BinaryHeap<Reverse<(u64, usize, usize)>>,
     intervals: Vec<(Call, f64)>,
-    /// A bucket that must hold the true cost of a call, filled at the share's pace.
+    /// A token bucket: tokens, rate and time of the last refill. A call takes its true cost.
     bucket: Option<(f64, f64, f64)>,
     blocked_until: f64,
 }
@@ -53,7 +53,7 @@ impl Fixed {
         Self::new(vps, calls, seed)
     }
 
-    /// Two Prometheus servers, a scrape a minute each, three calls a scrape.
+    /// Two Prometheus servers that scrape every minute, with three calls per scrape.
     pub fn per_scrape(vps: usize, seed: u64) -> Self {
         let calls = [
             Call::LiveServiceInfo,
@@ -71,7 +71,7 @@ impl Fixed {
         )
     }
 
-    /// Fixed intervals behind a bucket with known costs that takes the exporter's share.
+    /// Fixed intervals behind a token bucket with known costs, filled at the pace of the exporter's share.
     pub fn token_bucket(vps: usize, world: &World, seed: u64) -> Self {
         let mut fixed = Self::intervals(vps, seed);
         let rate = world.quotas() as f64
@@ -114,7 +114,7 @@ impl Actor for Fixed {
             *filled = now;
             let cost = world.true_cost(call, now);
             if *tokens < cost {
-                // First come, first served.
+                // The bucket serves calls in order.
                 self.blocked_until = now + (cost - *tokens) / *rate + 0.01;
                 self.queue.push(Reverse((due, vps, index)));
                 return;
@@ -138,7 +138,7 @@ pub struct Bursts {
 }
 
 impl Bursts {
-    /// A few times a day.
+    /// Bursts about six times a day.
     pub fn often(vps: usize, seed: u64) -> Self {
         Self {
             dice: Dice(seed),

@@ -1,4 +1,4 @@
-//! A planner that knows everything in advance.
+//! A planner with perfect knowledge.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::actors::{Actor, Dice};
 use crate::ours::PACE;
 use crate::world::{Client, SHARE, WINDOWS, World};
 
-/// Knows all prices, quotas and spending of others, and yields its share of what others leave.
+/// Knows all prices, quotas and spending of other clients, and spends its share of the points that others leave.
 pub struct Clairvoyant {
     vps: usize,
     due: Vec<PerCall<f64>>,
@@ -20,7 +20,7 @@ pub struct Clairvoyant {
 
 /// Seconds between the first calls of two VPSes.
 const FIRST_ROUND_STEP: f64 = 0.25;
-/// Multiples of it spread evenly over an interval, however many there are.
+/// Multiples of it modulo 1 are spread evenly for any number of VPSes.
 const GOLDEN_RATIO: f64 = 0.618_034;
 
 impl Clairvoyant {

@@ -1,11 +1,11 @@
-//! The size of the planner's own code.
+//! Measures the size of the planner's code.
 
 use std::fs;
 use std::path::Path;
 
 #[derive(Default)]
 pub struct Size {
-    /// All lines but those of tests.
+    /// All lines except those of tests.
     pub lines: usize,
     pub longest_file: (String, usize),
     pub largest_struct: (String, usize),
@@ -19,8 +19,8 @@ pub fn measure() -> Size {
 }
 
 fn measure_folder(folder: &Path, size: &mut Size) {
-    for entry in fs::read_dir(folder).expect("the source is at hand") {
-        let path = entry.expect("its folders can be read").path();
+    for entry in fs::read_dir(folder).expect("the source exists") {
+        let path = entry.expect("the source is readable").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name == "tests" || name == "tests.rs" {
             continue;
@@ -28,7 +28,7 @@ fn measure_folder(folder: &Path, size: &mut Size) {
         if path.is_dir() {
             measure_folder(&path, size);
         } else {
-            let text = fs::read_to_string(&path).expect("its files can be read");
+            let text = fs::read_to_string(&path).expect("the source is readable");
             measure_file(&name, &text, size);
         }
     }

@@ -1,10 +1,10 @@
-//! Simulated days of many accounts: the exporter's planner, its rivals, and a planner that knows everything.
+//! Simulates days of many accounts with the exporter's planner, its rivals, and a planner with perfect knowledge.
 //!
-//! `cargo bench --bench budget` prints a row for each scenario and policy, the worst of all seeds in each column, and
-//! whether the planner reaches the figures that are wanted of it. The clairvoyant is the reference for ages and for
-//! intervals; it does not try to avoid silence. Environment variables make it shorter or longer: `BUDGET_DAYS` (4),
-//! `BUDGET_SEEDS` (at most so many a scenario), `BUDGET_SEED` (only this one), `BUDGET_ONLY` (part of a scenario's
-//! name), `BUDGET_RIVALS=0` (no rivals but the clairvoyant), `BUDGET_THREADS` (2).
+//! `cargo bench --bench budget` prints a row for each scenario and policy with the worst of all seeds in each column,
+//! and compares the planner with the required figures. The clairvoyant is the reference for ages and intervals. It does
+//! not try to avoid silence. Environment variables: `BUDGET_DAYS` (default 4), `BUDGET_SEEDS` (maximum number of seeds
+//! of a scenario), `BUDGET_SEED` (a single seed), `BUDGET_ONLY` (part of a scenario's name), `BUDGET_RIVALS=0` (no
+//! rivals except the clairvoyant), `BUDGET_THREADS` (default 2).
 
 #![expect(
     clippy::cast_precision_loss,
@@ -66,7 +66,7 @@ impl Policy {
             Self::Ours => "ours",
             Self::Clairvoyant => "clairvoyant",
             Self::Fixed => "fixed intervals",
-            Self::PerScrape => "a call a scrape",
+            Self::PerScrape => "calls per scrape",
             Self::TokenBucket => "token bucket",
         }
     }
@@ -123,7 +123,7 @@ fn simulate(scenario: &Scenario, policy: Policy, seed: u64, days: f64) -> Figure
         let next = actors
             .iter_mut()
             .min_by(|a, b| a.next().total_cmp(&b.next()))
-            .expect("there is an exporter at least");
+            .expect("there is at least one exporter");
         if next.next() >= until {
             break;
         }
@@ -132,7 +132,7 @@ fn simulate(scenario: &Scenario, policy: Policy, seed: u64, days: f64) -> Figure
     world.finish(until)
 }
 
-/// Runs all simulations on a few threads.
+/// Runs all simulations on several threads.
 fn run(
     scenarios: Vec<Scenario>,
     days: f64,
@@ -198,9 +198,9 @@ fn main() {
         0 => 1..=number("BUDGET_SEEDS", f64::MAX) as u64,
         seed => seed..=seed,
     };
-    let begun = Instant::now();
+    let started = Instant::now();
     println!(
-        "{days} days, odd seeds: fixed windows, even seeds: sliding, share 0.5, the worst of the seeds, times in seconds"
+        "{days} days; odd seeds: fixed windows, even seeds: sliding windows; share 0.5; worst of all seeds; times in seconds"
     );
     let mut scenarios = scenarios::all();
     scenarios.retain(|scenario| scenario.name.contains(&only) && scenario.seeds >= *seeds.start());
@@ -214,7 +214,7 @@ fn main() {
     report::print(&runs);
     acceptance::print(&runs);
     time_planning();
-    println!("took {:.0} s", begun.elapsed().as_secs_f64());
+    println!("took {:.0} s", started.elapsed().as_secs_f64());
 }
 
 fn time_planning() {
@@ -222,7 +222,7 @@ fn time_planning() {
     prices[Call::LiveServiceInfo] = 20.0;
     for vps in [1, 20, 2000] {
         let wanted = vec![ours::PACE; vps];
-        let begun = Instant::now();
+        let started = Instant::now();
         let rounds = 100_000 / vps;
         for round in 0..rounds {
             std::hint::black_box(plan(
@@ -232,9 +232,9 @@ fn time_planning() {
                 Shed::Nothing,
             ));
         }
-        let micros = begun.elapsed().as_secs_f64() * 1e6 / rounds as f64;
+        let micros = started.elapsed().as_secs_f64() * 1e6 / rounds as f64;
         println!(
-            "planning {vps} VPSes: {micros:.1} us, {:.2} us a VPS",
+            "planning {vps} VPSes: {micros:.1} us, {:.2} us per VPS",
             micros / vps as f64
         );
     }

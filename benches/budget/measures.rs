@@ -1,41 +1,41 @@
-//! Measurements of one exporter in one simulation.
+//! Measurements of the exporter in one simulation.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
 use kiwivm_exporter::kiwivm::Call;
 
-/// Two readings of one VPS within so many seconds are one too many.
+/// Minimum time in seconds between two readings of one VPS.
 const CLOSE: f64 = 1.0;
 
-/// The results of a simulation.
+/// Results of a simulation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
     pub windows_exceeded: usize,
-    /// The most points above the share in any window.
+    /// Maximum points above the share in any window.
     pub excess: f64,
-    /// Refused calls of others that would have been possible without the measured exporter.
+    /// Refused calls of other clients that would have succeeded without the measured exporter.
     pub refusals_of_others: u64,
     pub refused: u64,
-    /// The least part of a quota that was left, over both windows.
+    /// Minimum fraction of a quota that was left, over both windows.
     pub least_left: f64,
     pub mean_age: f64,
     pub age_99: f64,
-    /// The longest time without any response but readings while much was left, and when it ended.
+    /// Longest time without any response but readings while many points were left, and its end.
     pub silence: f64,
     pub silence_ended: f64,
-    /// The mean time between two live calls as a clairvoyant planned it, when that was longest.
+    /// Longest mean time between two live calls, as planned by the clairvoyant.
     pub planned_live_gap: f64,
-    /// When every VPS had data for the first time; infinite if one never had.
+    /// Time until every VPS had data; infinite if one never had.
     pub first_live: f64,
     pub first_usage: f64,
     pub calls: u64,
     pub readings: u64,
-    /// Readings of a VPS less than [`CLOSE`] after its last, with no other call of it in between.
+    /// Readings of a VPS less than [`CLOSE`] after its previous one, without another call of it in between.
     pub close_readings: u64,
-    /// The most readings in a row of this kind. A sample of what a reading costs takes three.
+    /// Maximum number of consecutive readings of this kind. A price sample of a reading may cause three.
     pub readings_in_a_row: u64,
-    /// Times that a planner was stopped because it asked too often within a second.
+    /// Number of times that the planner was paused for too many calls or wakes within a second.
     pub capped: u64,
 }
 
@@ -45,7 +45,7 @@ impl Figures {
     }
 }
 
-/// One VPS.
+/// Observations of one VPS.
 #[derive(Clone, Debug)]
 struct Seen {
     last_live: f64,
@@ -60,12 +60,12 @@ pub struct Measures {
     vps: Vec<Seen>,
     /// VPSes that can have data.
     counted: Range<usize>,
-    /// When ages are measured.
+    /// Range of time in which ages are measured.
     ages: Range<f64>,
-    /// The ages at the begin and the end of each time during which live data were not renewed.
+    /// Ages of live data at the start and the end of each time between updates.
     aged: Vec<(f64, f64)>,
     quiet_since: f64,
-    /// Quota, window and number of each window in which the share was exceeded.
+    /// Quota, kind and number of each window in which the share was exceeded.
     exceeded: HashSet<(usize, usize, u64)>,
 }
 
@@ -92,7 +92,7 @@ impl Measures {
         }
     }
 
-    /// Counts a call, its outcome, and when that arrived.
+    /// Records a call that was sent at `now`, its outcome and the time of its response.
     pub fn called(&mut self, vps: usize, call: Call, success: bool, now: f64, arrived: f64) {
         self.figures.calls += 1;
         let seen = &mut self.vps[vps];
@@ -124,15 +124,15 @@ impl Measures {
         }
     }
 
-    /// Live data of `from` were the newest until `until`.
+    /// Records that live data of `from` were the latest until `until`.
     fn age(&mut self, vps: usize, from: f64, until: f64) {
-        let (begin, end) = (from.max(self.ages.start), until.min(self.ages.end));
-        if begin < end && self.counted.contains(&vps) {
-            self.aged.push((begin - from, end - from));
+        let (start, end) = (from.max(self.ages.start), until.min(self.ages.end));
+        if start < end && self.counted.contains(&vps) {
+            self.aged.push((start - from, end - from));
         }
     }
 
-    /// Silence counts only while there is plenty.
+    /// Updates the longest silence, which counts only while there is plenty.
     pub fn look(&mut self, now: f64, plenty: bool) {
         if !plenty {
             self.quiet_since = now;
@@ -146,15 +146,15 @@ impl Measures {
         self.figures.least_left = self.figures.least_left.min(part);
     }
 
-    pub fn over_share(&mut self, excess: f64, quota: usize, window: usize, slot: u64) {
+    pub fn over_share(&mut self, excess: f64, quota: usize, window: usize, number: u64) {
         if excess <= 1e-6 {
             return;
         }
         self.figures.excess = self.figures.excess.max(excess);
-        self.exceeded.insert((quota, window, slot));
+        self.exceeded.insert((quota, window, number));
     }
 
-    /// Closes the books. The first data are waited for since the API was online.
+    /// Computes the results. `online` is the time since which the API was reachable.
     pub fn finish(mut self, online: f64) -> Figures {
         for vps in 0..self.vps.len() {
             self.age(vps, self.vps[vps].last_live, f64::INFINITY);
@@ -177,7 +177,7 @@ impl Measures {
             times.sum::<f64>() / time
         };
         let (mut low, mut high) = (0.0, self.ages.end);
-        // Each halving doubles the precision: forty are enough for microseconds.
+        // Forty halvings are enough for microseconds.
         for _ in 0..40 {
             let middle = f64::midpoint(low, high);
             if older(middle) > 0.01 {

@@ -1,28 +1,28 @@
-//! Readings of the remaining points that are not the truth.
+//! Wrong readings of the remaining points.
 
 use crate::actors::Dice;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Misreading {
     Truth,
-    /// The first reading of the account says this.
+    /// Only the first reading of the account is wrong.
     First([f64; 2]),
-    /// All readings say this until a second.
+    /// All readings before this second are wrong.
     Until(f64, [f64; 2]),
-    /// No number at all: null or text.
+    /// Null or text instead of a number.
     Null,
     Negative,
     Fractional,
     /// Readings never fall.
     Constant,
-    /// So many points too much or too little, at random.
+    /// Readings are off by up to this number of points.
     Noise(f64),
-    /// Any number up to the size of the window.
+    /// Random numbers up to the size of the window.
     Random,
 }
 
 impl Misreading {
-    /// The reading while `left` is true; `count` is 1 for the first reading of the account.
+    /// Returns a reading, given the points that are really `left`. `count` is 1 for the first reading of the account.
     pub fn read(
         self,
         left: [f64; 2],

@@ -1,11 +1,11 @@
-//! The exporter's planner, in a process that is restarted now and then. Nothing else here talks to the planner.
+//! The planner of the exporter, optionally restarted now and then. No other module uses the planner.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use kiwivm_exporter::budget::{
-    Due, Finished, Limits, Member, Outcome, Pace, Places, Planner, Share,
+    Due, Finished, Limits, Member, Outcome, Pace, Planner, Share, Slots,
 };
 use kiwivm_exporter::config::{Collect, Scope};
 use kiwivm_exporter::kiwivm::{Call, Reason, Veid};
@@ -21,16 +21,16 @@ pub const PACE: Pace = Pace {
     collect: Collect::NOTHING,
 };
 
-/// The planner's time at the start of a simulation: what a state file tells may be older.
+/// The planner's clock at the start of a simulation, larger than the age of any saved state.
 const EPOCH: f64 = 10.0 * DAY;
-/// Bytes of a response; downloads are not limited here.
+/// Bytes of a response. Downloads are not limited here.
 const RESPONSE_BYTES: u64 = 1000;
-/// In one second a planner may send so many calls for each VPS, of which one is in flight at a time, and be asked so
-/// often without sending any. Beyond that it waits for the next second, so that an endless loop ends.
+/// Maximum calls per VPS and maximum wakes without calls within one second. Beyond that the planner is paused until the
+/// next second, so that an endless loop ends.
 const MOST_CALLS: u64 = 2;
 const MOST_WAKES: u64 = 100;
 
-/// The reading of a call that was answered, if it was one, or the reason of its failure.
+/// The reading, `None` for other calls, or the reason of the failure.
 type CallResult = Result<Option<[f64; 2]>, Reason>;
 
 pub struct Ours {
@@ -47,13 +47,13 @@ pub struct Ours {
 
 #[derive(Clone, Copy)]
 pub struct Restarts {
-    /// Seconds on average.
+    /// Mean time between restarts in seconds.
     pub every: f64,
     pub keeps_state: bool,
     pub next: f64,
 }
 
-/// The calls and the idle wakes of one second.
+/// Calls and wakes without calls in one second.
 #[derive(Default)]
 struct Throttle {
     second: u64,
@@ -65,7 +65,7 @@ fn at(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds + EPOCH)
 }
 
-/// A reading as the decoder passes it on: whole numbers, none below 0.
+/// Filters readings like the decoder: only whole numbers, at least 0.
 fn usable(remaining: [f64; 2]) -> Option<[f64; 2]> {
     let whole = |points: &f64| *points >= 0.0 && points.fract() == 0.0;
     remaining.iter().all(whole).then_some(remaining)
@@ -107,7 +107,7 @@ impl Ours {
             },
             scope: Scope::Auto,
             download: u64::MAX,
-            places: Places::for_fleet(vps, PACE.live),
+            slots: Slots::for_fleet(vps, PACE.live),
         };
         Planner::new(&fleet, limits, seed, at(now))
     }
@@ -120,10 +120,10 @@ impl Ours {
             return;
         }
         restarts.next = now + self.dice.exponential(restarts.every);
-        let memory = restarts.keeps_state.then(|| self.planner.remember(at(now)));
+        let saved = restarts.keeps_state.then(|| self.planner.remember(at(now)));
         self.planner = Self::planner(self.vps, self.dice.roll().to_bits(), now);
-        if let Some(memory) = memory {
-            self.planner.recall(&memory, Duration::ZERO, at(now));
+        if let Some(saved) = saved {
+            self.planner.recall(&saved, Duration::ZERO, at(now));
         }
         self.in_flight.clear();
         self.results.clear();
@@ -150,7 +150,7 @@ impl Ours {
         }
     }
 
-    /// True if the planner has asked too often within this second.
+    /// Returns true if the planner made too many calls or wakes within this second.
     fn is_throttled(&mut self, now: f64) -> bool {
         let second = now as u64;
         if self.throttle.second != second {

@@ -6,9 +6,9 @@ use crate::Policy;
 use crate::measures::Figures;
 use crate::scenarios::{Kind, Scenario};
 
-/// Silence of so many seconds is acceptable everywhere.
+/// Acceptable silence in seconds in every scenario.
 const SILENCE: f64 = 35.0;
-/// A call may wait so long for the last response of its VPS.
+/// Maximum wait of a call for the previous response of its VPS, in seconds.
 const RESPONSE: f64 = 5.0;
 
 /// All simulations of a scenario.
@@ -26,7 +26,7 @@ impl Run {
             .map_or(&[], |(_, figures)| figures)
     }
 
-    /// The longest silence that is acceptable, by seed.
+    /// Returns the longest acceptable silence, by seed.
     pub fn silence_limits(&self) -> Vec<f64> {
         self.of(Policy::Clairvoyant)
             .iter()
@@ -34,7 +34,7 @@ impl Run {
             .collect()
     }
 
-    /// The mean age of a policy relative to that of the clairvoyant, by seed.
+    /// Returns the mean age relative to that of the clairvoyant, by seed.
     pub fn ratios(&self, figures: &[Figures]) -> Vec<f64> {
         figures
             .iter()
@@ -52,7 +52,7 @@ pub fn highest(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().fold(f64::MIN, f64::max)
 }
 
-/// Whole seconds.
+/// Formats whole seconds.
 pub fn seconds(seconds: f64) -> String {
     if seconds.is_finite() {
         format!("{seconds:.0}")
@@ -73,7 +73,7 @@ const HEADER: [(&str, &str); 17] = [
     ("exceeded", "windows"),
     ("by", "points"),
     ("refused", "others"),
-    ("refused", "itself"),
+    ("refused", "own"),
     ("readings", ""),
     ("within", "a second"),
     ("most in", "a row"),
@@ -105,9 +105,9 @@ pub fn print(runs: &[Run]) {
 const fn title(kind: Kind) -> &'static str {
     match kind {
         Kind::Account => "-- Likely and unlikely accounts",
-        Kind::FirstHour => "-- The first hour (6 hours, ages of the first)",
+        Kind::FirstHour => "-- First hour (6 hours simulated, ages of the first one)",
         Kind::Size => "-- Other sizes of the quota, 20 VPSes sharing, live 1",
-        Kind::Misreading => "-- Readings that are wrong, 20 VPSes sharing, live 1",
+        Kind::Misreading => "-- Wrong readings, 20 VPSes sharing, live 1",
         Kind::Failure => "-- Failures, VPSes sharing, live 1",
     }
 }
@@ -118,7 +118,7 @@ fn row(run: &Run, figures: &[Figures]) -> String {
     let silence = figures
         .iter()
         .max_by(|a, b| a.silence.total_cmp(&b.silence))
-        .expect("there is a seed at least");
+        .expect("there is at least one seed");
     let mut cells = [
         format!("{:.1}", worst(|figures| figures.mean_age)),
         seconds(worst(|figures| figures.age_99)),

@@ -1,4 +1,4 @@
-//! The accounts that are simulated.
+//! The simulated accounts.
 
 use std::ops::Range;
 
@@ -8,28 +8,28 @@ use kiwivm_exporter::simulator::{Cost, PointsScope};
 use crate::misreading::Misreading;
 use crate::world::{DAY, Faults};
 
-/// Seeds of most scenarios: one with fixed windows, one with sliding ones.
+/// Seeds of most scenarios: one with fixed and one with sliding windows.
 const FEW: u64 = 2;
-/// Seeds where chance decides much.
+/// Seeds of scenarios with large random variations.
 const MANY: u64 = 12;
-/// Moments of a day, with a seed each.
+/// Number of different times of day, with a seed each.
 pub const MOMENTS: u64 = 100;
-/// Seconds of scenarios of the first hour: usage data may take longer.
+/// Duration of first-hour scenarios in seconds. It exceeds an hour because usage data may take longer.
 const FIRST_HOURS: f64 = 6.0 * 3600.0;
 
-/// When the owner spends points.
+/// Spending of the owner.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     Never,
     Often,
-    /// Once, at the moment of the second day that the seed gives.
+    /// Once, on the second day, at a time that depends on the seed.
     Once,
 }
 
 /// A group of scenarios, for the table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Accounts as they are likely to be: all rivals are measured too.
+    /// Likely accounts, for which all rivals are measured too.
     Account,
     FirstHour,
     Size,
@@ -48,16 +48,16 @@ pub struct Scenario {
     pub live: Cost,
     pub lag: f64,
     pub owner: Owner,
-    /// A second exporter of the same kind works on the account.
+    /// A second exporter polls the same account.
     pub twin: bool,
-    /// The exporter is restarted now and then, and keeps its state or not.
+    /// The exporter is restarted now and then; true if it keeps its state.
     pub restarts: Option<bool>,
     pub faults: Faults,
     pub misreading: Misreading,
 }
 
 impl Scenario {
-    /// The end of the simulation, and when ages are measured.
+    /// Returns the end of the simulation and the range of time in which ages are measured.
     pub fn times(&self, seed: u64, days: f64) -> (f64, Range<f64>) {
         if self.kind == Kind::FirstHour {
             return (FIRST_HOURS, 0.0..3600.0);
@@ -67,11 +67,11 @@ impl Scenario {
             return (burst + DAY, burst..burst + DAY);
         }
         let until = days * DAY;
-        // Later days are much alike, the first is not.
+        // The first day differs from later ones, so it is not measured.
         (until, DAY.min(until / 2.0)..until)
     }
 
-    /// When the only burst of the owner begins.
+    /// Returns the start of the single burst of the owner.
     pub fn moment(seed: u64) -> f64 {
         DAY * (1.0 + (seed - 1) as f64 / MOMENTS as f64)
     }
@@ -84,7 +84,7 @@ impl Scenario {
         self.misreading == Misreading::Truth && self.lag <= 0.0
     }
 
-    /// True if half of the share of 15 minutes pays for live data of all VPSes.
+    /// Returns true if half of the 15-minute share pays for live calls to all VPSes.
     pub fn affords_first_round(&self, share: f64) -> bool {
         let sharing = match self.scope {
             PointsScope::Vps => 1.0,
@@ -142,7 +142,7 @@ fn accounts(shared: &Scenario) -> Vec<Scenario> {
         account("rich, 1 VPS", 1, PointsScope::Vps, 1.0),
         account("rich, 20 VPSes", 20, PointsScope::Vps, 1.0),
         account("rich, 50 VPSes", 50, PointsScope::Vps, 1.0),
-        account("dear calls, 20 VPSes", 20, PointsScope::Vps, 20.0),
+        account("expensive calls, 20 VPSes", 20, PointsScope::Vps, 20.0),
         account("shared, 50 VPSes, live 1", 50, PointsScope::Account, 1.0),
         account("shared, 50 VPSes, live 20", 50, PointsScope::Account, 20.0),
         account(
@@ -154,12 +154,12 @@ fn accounts(shared: &Scenario) -> Vec<Scenario> {
         Scenario {
             owner: Owner::Often,
             seeds: MANY,
-            ..usual("owner's bursts")
+            ..usual("bursts of the owner")
         },
         Scenario {
             owner: Owner::Once,
             seeds: MOMENTS,
-            ..usual("one burst, 100 moments")
+            ..usual("one burst, 100 seeds")
         },
         Scenario {
             faults: outage,
@@ -219,7 +219,7 @@ fn first_hours(shared: &Scenario) -> Vec<Scenario> {
     vec![
         first_hour("first hour, 50 sharing", 50, PointsScope::Account),
         first_hour("first hour, 60 sharing", 60, PointsScope::Account),
-        first_hour("first hour, 20 apart", 20, PointsScope::Vps),
+        first_hour("first hour, 20 separate", 20, PointsScope::Vps),
     ]
 }
 
@@ -283,7 +283,7 @@ fn misreadings(shared: &Scenario) -> Vec<Scenario> {
             ..of("readings never fall, live 20", Constant)
         },
         of("noise of 15", Noise(15.0)),
-        of("readings at random", Random),
+        of("readings random", Random),
         Scenario {
             faults: errors,
             ..of("readings fail", Truth)

@@ -14,7 +14,7 @@ impl Trail {
         self.sum += points;
     }
 
-    /// The points of the last `length` seconds.
+    /// Returns the points of the last `length` seconds.
     pub fn sum(&mut self, length: f64, now: f64) -> f64 {
         while let Some((_, points)) = self.spent.front().filter(|(at, _)| *at <= now - length) {
             self.sum -= points;

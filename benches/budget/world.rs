@@ -1,4 +1,4 @@
-//! The API as a simulation sees it: points, faults and misreadings.
+//! The simulated API with points, faults and wrong readings.
 
 use std::ops::Range;
 
@@ -14,38 +14,38 @@ pub const DAY: f64 = 86_400.0;
 pub const WINDOWS: [f64; 2] = [900.0, DAY];
 pub const SHARE: f64 = 0.5;
 
-/// Of the points of a window: with more than this left, silence has no excuse.
+/// Silence counts only while more than this fraction of both windows is left.
 const PLENTY: f64 = 0.6;
-/// Seconds between two looks at what is left while nobody calls.
+/// Seconds between two checks of the points left for the measurement of silence.
 const LOOK: f64 = 5.0;
 
 /// The sender of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
-    /// The exporter that is measured.
+    /// The measured exporter.
     Measured,
     /// The owner, or another exporter.
     Other,
 }
 
-/// A response, or why there is none, and the seconds until then.
+/// A response or failure, and its duration in seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Response {
-    /// The numbers of `getRateLimitStatus`, if they were sent at all.
+    /// The numbers of `getRateLimitStatus`, if any, or the reason of the failure.
     pub result: Result<Option<[f64; 2]>, Reason>,
     pub takes: f64,
 }
 
-/// Everything that can fail.
+/// Faults of the API.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// The API is unreachable between these times.
+    /// Start and end of an outage.
     pub outage: Option<(f64, f64)>,
-    /// Every call of the first VPS fails.
+    /// Reason with which every call of the first VPS fails.
     pub first_vps: Option<Reason>,
-    /// `getRateLimitStatus` of these VPSes fails with HTTP 500 from this second on.
+    /// VPSes whose `getRateLimitStatus` fails with HTTP 500 from this second on.
     pub readings: Option<(Range<usize>, f64)>,
-    /// Seconds that every response of a call takes.
+    /// A call whose responses all take this number of seconds.
     pub takes: Option<(Call, f64)>,
 }
 
@@ -72,23 +72,23 @@ impl Faults {
 
 pub struct World {
     points: Points,
-    /// The same account without the measured exporter: what is refused there would have been refused anyway.
+    /// The same account without the measured exporter, to count only refusals that the exporter causes.
     without: Points,
     options: PointsOptions,
     faults: Faults,
     misreading: Misreading,
     readings: u64,
     dice: Dice,
-    /// Spent by the measured exporter, by quota and window.
+    /// Points spent by the measured exporter, by quota and window.
     own: Vec<[Trail; 2]>,
     others: Vec<[Trail; 2]>,
     measures: Measures,
-    /// When the points were last looked at for silence.
+    /// Time of the last check for silence.
     looked: f64,
 }
 
 impl World {
-    /// Ages are measured within the given range of time.
+    /// Creates a world that measures ages within the given range of time.
     pub fn new(
         options: PointsOptions,
         vps: usize,
@@ -102,7 +102,7 @@ impl World {
             PointsScope::Groups(groups) => usize::try_from(groups).unwrap_or(1),
             PointsScope::Vps => vps,
         };
-        // A VPS that fails for ever has no data.
+        // A VPS whose calls always fail has no data.
         let counted = usize::from(faults.first_vps.is_some())..vps;
         Self {
             points: Points::new(options.clone()),
@@ -131,7 +131,7 @@ impl World {
         self.options.sizes[window]
     }
 
-    /// The average price of a call at a time.
+    /// Returns the mean price of a call at a time.
     pub fn true_cost(&self, call: Call, now: f64) -> f64 {
         self.options
             .costs
@@ -143,17 +143,17 @@ impl World {
             })
     }
 
-    /// Points that the measured exporter spent in the trailing window.
+    /// Returns the points that the measured exporter spent in the trailing window.
     pub fn own(&mut self, quota: usize, window: usize, now: f64) -> f64 {
         self.own[quota][window].sum(WINDOWS[window], now)
     }
 
-    /// Points that everybody else spent in the trailing window.
+    /// Returns the points that all other clients spent in the trailing window.
     pub fn by_others(&mut self, quota: usize, window: usize, now: f64) -> f64 {
         self.others[quota][window].sum(WINDOWS[window], now)
     }
 
-    /// True if the API can be reached, and much is left of both windows of some quota.
+    /// Returns true if the API is reachable and both windows of any quota have more than [`PLENTY`] left.
     pub fn has_plenty(&mut self, now: f64) -> bool {
         let sizes = self.options.sizes;
         self.faults.is_reachable(now)
@@ -163,7 +163,7 @@ impl World {
             })
     }
 
-    /// Brings the measure of silence up to date.
+    /// Updates the measurement of silence.
     fn look(&mut self, now: f64) {
         while self.looked < now {
             self.looked = (self.looked + LOOK).min(now);
@@ -195,7 +195,7 @@ impl World {
         now: f64,
     ) -> Result<Option<[f64; 2]>, Reason> {
         let failure = self.faults.failure(vps, call, now);
-        // Every error but that of a lock comes from a proxy or the network, which count no points.
+        // Errors of a proxy or the network cost no points. Only the one of a lock comes from the API.
         if let Some(reason) = failure.filter(|reason| *reason != Reason::Locked) {
             return Err(reason);
         }
@@ -222,7 +222,7 @@ impl World {
             .read(left, sizes, self.readings, now, &mut self.dice))
     }
 
-    /// The owner spends so many points at once.
+    /// The owner spends `points` at once.
     pub fn owner_spends(&mut self, vps: usize, points: f64, now: f64) {
         self.look(now);
         let veid = vps as u64;
@@ -257,14 +257,14 @@ impl World {
             let left = size - own - self.by_others(quota, window, now);
             self.measures.left(left.max(0.0) / size);
             if client == Client::Measured {
-                let slot = (now / WINDOWS[window]) as u64;
+                let number = (now / WINDOWS[window]) as u64;
                 self.measures
-                    .over_share(own - SHARE * size, quota, window, slot);
+                    .over_share(own - SHARE * size, quota, window, number);
             }
         }
     }
 
-    /// The mean time between two calls for live data, over the fleet, as a clairvoyant plans it.
+    /// Records the mean planned time between two live calls of the fleet.
     pub fn planned_live_gap(&mut self, gap: f64, now: f64) {
         if self.has_plenty(now) {
             let longest = &mut self.measures.figures.planned_live_gap;
@@ -272,7 +272,7 @@ impl World {
         }
     }
 
-    /// The planner asked too often within one second.
+    /// Records that the planner made too many calls or wakes within one second.
     pub fn capped(&mut self) {
         self.measures.figures.capped += 1;
     }

@@ -1,27 +1,27 @@
-//! The wait after a failure.
+//! Waits after failures.
 
 use std::time::Duration;
 
 use crate::kiwivm::{Call, Reason};
 
-/// After a refused key: it does not heal by itself, and every try costs points.
+/// Pause after a refused key. A key does not recover by itself, and every attempt costs points.
 pub const AUTHENTICATION_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// A backoff does not grow beyond this, nor beyond a few intervals, unless the interval itself is longer.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
-const MOST_INTERVALS: u32 = 8;
-/// A lock or an outage ends in minutes, and data should be fresh soon after it.
-const MOST_INTERVALS_AWAY: u32 = 2;
-/// The first wait while no connection comes about, which costs no points.
+/// Upper bounds of a backoff: this time, unless the interval itself is longer, and this number of intervals.
+const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+const MAX_INTERVALS: u32 = 8;
+/// Maximum number of intervals during a lock or an outage. They end in minutes, and data should be fresh soon after.
+const MAX_INTERVALS_OUTAGE: u32 = 2;
+/// First wait after a failed connection. These are short, because a failed connection costs no points.
 const UNREACHABLE: Duration = Duration::from_secs(5);
-/// and the longest one.
-const LONGEST_UNREACHABLE: Duration = Duration::from_secs(20);
-/// The first wait after a response that is a failure, or after a reading that says nothing.
+/// Maximum wait after failed connections.
+const MAX_UNREACHABLE: Duration = Duration::from_secs(20);
+/// First wait after an error response or an unusable reading.
 const FAILED: Duration = Duration::from_secs(30);
 
-/// The wait before a call is repeated after `failures` failures in a row (1 or more), the last for `reason`. It doubles
-/// from a few seconds to a few intervals. `jitter` is from 0 to 1 and shortens the wait by up to a fifth, so that VPSes
-/// that failed together part.
+/// Returns the wait before a retry after `failures` consecutive failures (1 or more), the last for `reason`. It doubles
+/// from a few seconds to a few intervals. `jitter`, from 0 to 1, shortens it by up to a fifth, to spread the retries of
+/// VPSes that failed together.
 #[must_use]
 pub fn wait(
     call: Call,
@@ -30,28 +30,28 @@ pub fn wait(
     interval: Duration,
     jitter: f64,
 ) -> Duration {
-    let (first, most) = match reason {
+    let (first, max_intervals) = match reason {
         Reason::Auth => return AUTHENTICATION_PAUSE.mul_f64(shortened(jitter)),
         Reason::Connect | Reason::Tls => {
             let doubled = UNREACHABLE * 2_u32.pow(failures.saturating_sub(1).min(3));
-            let wait = doubled.min(LONGEST_UNREACHABLE).min(interval);
+            let wait = doubled.min(MAX_UNREACHABLE).min(interval);
             return wait.mul_f64(shortened(jitter));
         }
         Reason::Locked | Reason::Timeout | Reason::HttpStatus | Reason::NotJson => {
-            (FAILED, MOST_INTERVALS_AWAY)
+            (FAILED, MAX_INTERVALS_OUTAGE)
         }
-        Reason::RateLimited => (interval, MOST_INTERVALS),
-        _ => (FAILED, MOST_INTERVALS),
+        Reason::RateLimited => (interval, MAX_INTERVALS),
+        _ => (FAILED, MAX_INTERVALS),
     };
-    // A quota whose reading failed asks another VPS, or the same one from half a minute on.
+    // The planner retries failed readings earlier, on another VPS or after half a minute.
     let first = if call == Call::RateLimitStatus {
         first.max(interval)
     } else {
         first.min(interval)
     };
     let longest = interval
-        .saturating_mul(most)
-        .min(LONGEST.max(interval))
+        .saturating_mul(max_intervals)
+        .min(MAX_WAIT.max(interval))
         .max(first);
     let factor = 1_u32
         .checked_shl(failures.saturating_sub(1))
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreachable_api_is_retried_within_seconds_and_then_less_often() {
+    fn unreachable_api_is_retried_within_seconds_and_then_less_often() {
         assert_eq!(
             waits(LIVE, Reason::Connect, INTERVAL),
             [5, 10, 20, 20, 20, 20]
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_double_up_to_some_intervals() {
+    fn waits_double_up_to_a_few_intervals() {
         assert_eq!(
             waits(LIVE, Reason::HttpStatus, INTERVAL),
             [30, 60, 120, 240, 240, 240]
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_interval_is_never_exceeded_at_first() {
+    fn first_wait_does_not_exceed_a_short_interval() {
         let interval = Duration::from_secs(10);
         assert_eq!(
             waits(LIVE, Reason::Locked, interval),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_waits_for_its_turn() {
+    fn readings_wait_at_least_an_interval() {
         let reading = Call::RateLimitStatus;
         let short = Duration::from_secs(10);
         assert_eq!(
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_pauses_for_an_hour_and_jitter_shortens_by_a_fifth() {
+    fn refused_key_pauses_for_an_hour_and_jitter_shortens_by_a_fifth() {
         assert_eq!(
             wait(LIVE, Reason::Auth, 1, INTERVAL, 0.0),
             AUTHENTICATION_PAUSE

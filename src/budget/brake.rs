@@ -1,53 +1,54 @@
-//! The slowing of calls after the API refused some.
+//! Slows down a quota after the API refused calls.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::kiwivm::Veid;
 
-/// The pace is halved at most once in this time, however many calls were on their way.
-const ONCE_IN: Duration = Duration::from_secs(30);
-/// The pace doubles again in this time without a refusal.
-const RECOVERS_IN: f64 = 600.0;
-/// The lowest pace.
-const LOWEST: f64 = 1.0 / 64.0;
-/// Refusals of two VPSes within this time slow a quota that they are not known to share.
-const TOGETHER: Duration = Duration::from_secs(60);
-/// Without a response for this long it is an outage: calls cost nothing, and data should be fresh soon after it.
+/// Minimum time between two halvings, because several calls in flight may be refused for the same reason.
+const HALVING_INTERVAL: Duration = Duration::from_secs(30);
+/// Seconds without a refusal in which the pace doubles.
+const DOUBLING_SECONDS: f64 = 600.0;
+/// Lower bound of the factor.
+const MIN_FACTOR: f64 = 1.0 / 64.0;
+/// Maximum time between refusals of two VPSes that slow down a quota they are not known to share.
+const COINCIDENCE: Duration = Duration::from_secs(60);
+/// Without a response for this long, failures count as an outage. Calls cost nothing then, and the data should be fresh
+/// soon after it.
 const OUTAGE: Duration = Duration::from_secs(60);
-/// So many dropped connections within [`ONCE_IN`] are a refusal.
+/// Dropped connections within [`HALVING_INTERVAL`] that count as a refusal.
 const BURST: usize = 4;
-/// No `Retry-After` stops the calls for longer: a wrong one must not end the polling.
-pub(super) const LONGEST_STOP: Duration = Duration::from_secs(15 * 60);
+/// Upper bound of `Retry-After`. A wrong value must not stop the polling.
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 
-/// A factor on the pace of a quota: 1 when nothing was refused lately.
+/// A factor on the pace of a quota; 1 if no call was refused recently.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Brake {
     halved: Option<(Duration, f64)>,
-    last: Option<(Duration, Veid)>,
+    last_refusal: Option<(Duration, Veid)>,
     stopped_until: Duration,
     drops: VecDeque<(Duration, Veid)>,
-    answered: Option<Duration>,
+    last_response: Option<Duration>,
 }
 
 impl Brake {
-    /// The factor on the pace, above 0, at most 1.
+    /// Returns the factor on the pace, above 0 and at most 1.
     #[must_use]
     pub fn factor(&self, now: Duration) -> f64 {
         self.halved.map_or(1.0, |(at, factor)| {
             let since = now.saturating_sub(at).as_secs_f64();
-            (factor * (since / RECOVERS_IN).min(6.0).exp2()).min(1.0)
+            (factor * (since / DOUBLING_SECONDS).min(6.0).exp2()).min(1.0)
         })
     }
 
-    /// Whether a `Retry-After` still runs.
+    /// Returns true during a `Retry-After`.
     #[must_use]
-    pub fn stops(&self, now: Duration) -> bool {
+    pub fn is_stopped(&self, now: Duration) -> bool {
         now < self.stopped_until
     }
 
-    /// A call of a VPS was refused. Unless the quota is `certain`, the pace waits for a refusal of another VPS: the
-    /// VPS may have a quota of its own. Returns whether the refusal counts for the quota.
+    /// Records a refused call. If the members of the quota are not `certain`, the VPS may have its own quota, so the
+    /// refusal counts only together with one of another VPS. Returns true if it counts.
     pub fn refused(
         &mut self,
         veid: Veid,
@@ -55,43 +56,43 @@ impl Brake {
         retry_after: Option<Duration>,
         now: Duration,
     ) -> bool {
-        let together = self
-            .last
-            .is_some_and(|(at, other)| other != veid && now.saturating_sub(at) < TOGETHER);
-        self.last = Some((now, veid));
-        if !certain && !together {
+        let coincides = self
+            .last_refusal
+            .is_some_and(|(at, other)| other != veid && now.saturating_sub(at) < COINCIDENCE);
+        self.last_refusal = Some((now, veid));
+        if !certain && !coincides {
             return false;
         }
         if let Some(wait) = retry_after {
-            self.stopped_until = self.stopped_until.max(now + wait.min(LONGEST_STOP));
+            self.stopped_until = self.stopped_until.max(now + wait.min(MAX_RETRY_AFTER));
         }
         self.halve(now);
         true
     }
 
     fn halve(&mut self, now: Duration) {
-        let lately = self
+        let recently = self
             .halved
-            .is_some_and(|(at, _)| now.saturating_sub(at) < ONCE_IN);
-        if !lately {
-            self.halved = Some((now, (self.factor(now) / 2.0).max(LOWEST)));
+            .is_some_and(|(at, _)| now.saturating_sub(at) < HALVING_INTERVAL);
+        if !recently {
+            self.halved = Some((now, (self.factor(now) / 2.0).max(MIN_FACTOR)));
         }
     }
 
-    /// A call got a response.
-    pub fn answered(&mut self, now: Duration) {
-        self.answered = Some(now);
+    /// Records a successful response.
+    pub fn responded(&mut self, now: Duration) {
+        self.last_response = Some(now);
     }
 
-    /// A connection of a VPS was dropped. Several of these between responses count as a refusal, if they are of more
-    /// than one VPS or it is `alone`: one VPS that cannot be reached must not slow the others.
+    /// Records a dropped connection. Several of them between responses count as a refusal if they concern more than one
+    /// VPS, or if the VPS is `alone` in its quota. A single unreachable VPS must not slow down the others.
     pub fn dropped(&mut self, veid: Veid, alone: bool, now: Duration) {
         let outage = |at: Duration| now.saturating_sub(at) > OUTAGE;
-        if self.answered.is_none_or(outage) {
+        if self.last_response.is_none_or(outage) {
             return;
         }
         self.drops
-            .retain(|(at, _)| now.saturating_sub(*at) <= ONCE_IN);
+            .retain(|(at, _)| now.saturating_sub(*at) <= HALVING_INTERVAL);
         self.drops.push_back((now, veid));
         let several = self.drops.iter().any(|(_, other)| *other != veid);
         if self.drops.len() >= BURST && (several || alone) {
@@ -100,15 +101,15 @@ impl Brake {
         }
     }
 
-    /// The last halving: its time and the factor.
+    /// Returns the time of the last halving and the factor at that time.
     #[must_use]
     pub const fn halved(&self) -> Option<(Duration, f64)> {
         self.halved
     }
 
-    /// Puts back a halving.
+    /// Restores the last halving.
     pub fn restore(&mut self, halved: Option<(Duration, f64)>) {
-        self.halved = halved.map(|(at, factor)| (at, factor.clamp(LOWEST, 1.0)));
+        self.halved = halved.map(|(at, factor)| (at, factor.clamp(MIN_FACTOR, 1.0)));
     }
 }
 
@@ -119,7 +120,7 @@ mod tests {
     const ONE: Veid = Veid(1);
 
     #[test]
-    fn refusals_halve_the_pace_once_in_half_a_minute_and_it_recovers() {
+    fn refusals_halve_the_pace_at_most_every_30_seconds_and_it_recovers() {
         let mut brake = Brake::default();
         let at = Duration::from_secs;
         for second in 1000..1010 {
@@ -129,39 +130,39 @@ mod tests {
         for second in 1010..2000 {
             brake.refused(ONE, true, None, at(second));
         }
-        assert!(brake.factor(at(2000)) >= LOWEST);
+        assert!(brake.factor(at(2000)) >= MIN_FACTOR);
         assert!((brake.factor(at(2000 + 3700)) - 1.0).abs() < 1e-9);
     }
 
     #[test]
-    fn one_vps_alone_does_not_slow_those_that_may_have_their_own_quota() {
+    fn refusals_of_a_single_vps_do_not_slow_down_an_uncertain_quota() {
         let mut brake = Brake::default();
         let at = Duration::from_secs;
         assert!(!brake.refused(ONE, false, Some(at(60)), at(1000)));
         assert!(!brake.refused(ONE, false, Some(at(60)), at(1001)));
-        assert!(brake.factor(at(1001)) >= 1.0 && !brake.stops(at(1001)));
+        assert!(brake.factor(at(1001)) >= 1.0 && !brake.is_stopped(at(1001)));
         assert!(brake.refused(Veid(2), false, Some(at(60)), at(1002)));
-        assert!(brake.factor(at(1002)) < 0.51 && brake.stops(at(1002)));
-        assert!(!brake.stops(at(1063)));
+        assert!(brake.factor(at(1002)) < 0.51 && brake.is_stopped(at(1002)));
+        assert!(!brake.is_stopped(at(1063)));
     }
 
     #[test]
-    fn a_retry_after_of_a_day_ends_after_a_quarter_of_an_hour() {
+    fn retry_after_is_limited_to_15_minutes() {
         let mut brake = Brake::default();
         let at = Duration::from_secs;
         brake.refused(ONE, true, Some(at(86_400)), at(1000));
-        assert!(brake.stops(at(1899)) && !brake.stops(at(1901)));
+        assert!(brake.is_stopped(at(1899)) && !brake.is_stopped(at(1901)));
     }
 
     #[test]
-    fn dropped_connections_are_a_refusal_only_between_responses() {
+    fn dropped_connections_count_as_a_refusal_only_between_responses() {
         let mut brake = Brake::default();
         let at = Duration::from_secs;
         (0..20).for_each(|second| brake.dropped(ONE, true, at(1000 + second)));
-        assert!(brake.factor(at(1020)) >= 1.0, "an outage is no refusal");
-        brake.answered(at(1020));
+        assert!(brake.factor(at(1020)) >= 1.0, "an outage is not a refusal");
+        brake.responded(at(1020));
         (0..4).for_each(|second| brake.dropped(ONE, false, at(1021 + second)));
-        assert!(brake.factor(at(1025)) >= 1.0, "one VPS of several");
+        assert!(brake.factor(at(1025)) >= 1.0, "only one of several VPSes");
         brake.dropped(Veid(2), false, at(1025));
         assert!(brake.factor(at(1025)) < 0.51);
     }

@@ -1,4 +1,4 @@
-//! Bytes of answers, by the sizes last seen.
+//! Limits the bytes of responses per day, by the sizes last seen.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use super::window::{Entry, Trailing};
 use crate::kiwivm::{Call, PerCall};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Usage is not put off for longer than this because of its size.
-const LONGEST_USAGE: Duration = DAY;
-/// Of the limit, what the other calls may take before they are stretched too.
-const OF_THE_REST: f64 = 0.9;
+/// Maximum interval of usage because of its size.
+const MAX_USAGE_INTERVAL: Duration = DAY;
+/// Fraction of the limit that the other calls may take before they are stretched too.
+const OTHERS_FRACTION: f64 = 0.9;
 
-/// The bytes of one VPS's responses.
+/// Response sizes and the bytes of the trailing day, for one VPS.
 #[derive(Clone, Debug)]
 pub struct Downloads {
     sizes: PerCall<u64>,
@@ -29,7 +29,7 @@ impl Default for Downloads {
 }
 
 impl Downloads {
-    /// Starts with the sizes of the last responses.
+    /// Creates an empty record with known response sizes.
     #[must_use]
     pub fn with_sizes(sizes: PerCall<u64>) -> Self {
         Self {
@@ -38,60 +38,61 @@ impl Downloads {
         }
     }
 
-    /// An answer of so many bytes arrived.
+    /// Records a response of `bytes` bytes.
     pub fn received(&mut self, call: Call, bytes: u64, now: Duration) {
         self.sizes[call] = bytes;
         self.day.expire(now);
         self.day.add(now, as_f64(bytes));
     }
 
-    /// True unless another answer of this call would pass `limit` bytes in the trailing day. Only usage waits for
-    /// that: the others are too important, and too small.
+    /// Returns false if another response to this call would exceed `limit` bytes in the trailing day. Only usage is
+    /// limited like this. The other responses are small and more important.
     pub fn admits(&mut self, call: Call, limit: u64, now: Duration) -> bool {
         self.day.expire(now);
         call != Call::RawUsageStats || self.day.sum() + as_f64(self.sizes[call]) <= as_f64(limit)
     }
 
-    /// Intervals that keep the answers of a day within `limit` bytes: usage stretches first, then the rest.
+    /// Returns intervals that keep the responses of a day within `limit` bytes. Usage stretches first, then the other
+    /// calls.
     #[must_use]
     pub fn affordable(&self, wanted: Pace, limit: u64) -> Pace {
         let size = |call: Call| as_f64(self.sizes[call]);
         let limit = as_f64(limit);
-        let a_day = |size: f64, interval: Duration| {
+        let per_day = |size: f64, interval: Duration| {
             size * DAY.as_secs_f64() / interval.as_secs_f64().max(1.0)
         };
         let mut pace = wanted;
         let inventory: f64 = wanted.inventory_calls().map(size).sum();
-        let rest = a_day(size(Call::LiveServiceInfo), wanted.live)
-            + a_day(size(Call::RateLimitStatus), wanted.points)
-            + a_day(inventory, wanted.inventory);
-        let too_much = rest / (OF_THE_REST * limit);
-        if too_much > 1.0 {
-            pace.live = wanted.live.mul_f64(too_much);
-            pace.points = wanted.points.mul_f64(too_much);
-            pace.inventory = wanted.inventory.mul_f64(too_much);
+        let others = per_day(size(Call::LiveServiceInfo), wanted.live)
+            + per_day(size(Call::RateLimitStatus), wanted.points)
+            + per_day(inventory, wanted.inventory);
+        let stretch = others / (OTHERS_FRACTION * limit);
+        if stretch > 1.0 {
+            pace.live = wanted.live.mul_f64(stretch);
+            pace.points = wanted.points.mul_f64(stretch);
+            pace.inventory = wanted.inventory.mul_f64(stretch);
         }
-        let left = (limit - rest.min(OF_THE_REST * limit)).max(1.0);
+        let left = (limit - others.min(OTHERS_FRACTION * limit)).max(1.0);
         let needed =
             Duration::try_from_secs_f64(size(Call::RawUsageStats) * DAY.as_secs_f64() / left)
-                .unwrap_or(LONGEST_USAGE);
-        pace.usage = wanted.usage.max(needed.min(LONGEST_USAGE));
+                .unwrap_or(MAX_USAGE_INTERVAL);
+        pace.usage = wanted.usage.max(needed.min(MAX_USAGE_INTERVAL));
         pace
     }
 
-    /// The sizes last seen.
+    /// Returns the sizes last seen.
     #[must_use]
     pub const fn sizes(&self) -> PerCall<u64> {
         self.sizes
     }
 
-    /// What was received in the trailing day, for a file.
+    /// Returns the responses of the trailing day, for the state file.
     #[must_use]
     pub fn save(&self, now: Duration) -> Vec<Entry> {
         self.day.save(now)
     }
 
-    /// Puts back what [`Self::sizes`] told, and what [`Self::save`] gave `elapsed` ago.
+    /// Restores the values that [`Self::sizes`] and [`Self::save`] returned `elapsed` ago.
     pub fn restore(
         &mut self,
         sizes: PerCall<u64>,
@@ -106,7 +107,7 @@ impl Downloads {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "answers are far below 2^53 bytes"
+    reason = "responses are far below 2^53 bytes"
 )]
 const fn as_f64(bytes: u64) -> f64 {
     bytes as f64
@@ -136,19 +137,20 @@ mod tests {
     }
 
     #[test]
-    fn small_answers_come_as_often_as_wanted() {
+    fn small_responses_keep_the_wanted_intervals() {
         let pace = sizes(4000, 100, 200_000).affordable(WANTED, LIMIT);
         assert_eq!(pace, WANTED);
     }
 
     #[test]
-    fn usage_stretches_first_and_alone() {
+    fn usage_stretches_before_the_other_calls() {
         let downloads = sizes(4000, 100, 2 * MIB);
         let pace = downloads.affordable(WANTED, LIMIT);
         assert_eq!((pace.live, pace.points), (WANTED.live, WANTED.points));
-        let a_day =
+        let per_day =
             |size: u64, interval: Duration| as_f64(size) * 86_400.0 / interval.as_secs_f64();
-        let all = a_day(4000, pace.live) + a_day(100, pace.points) + a_day(2 * MIB, pace.usage);
+        let all =
+            per_day(4000, pace.live) + per_day(100, pace.points) + per_day(2 * MIB, pace.usage);
         assert!(
             (0.99..1.001).contains(&(all / as_f64(LIMIT))),
             "{all} bytes"
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn live_stretches_when_it_is_too_much_by_itself_and_usage_still_comes_daily() {
+    fn live_stretches_if_it_exceeds_the_limit_alone_and_usage_stays_daily() {
         let pace = sizes(MIB, 100, 2 * MIB).affordable(WANTED, LIMIT);
         let live = as_f64(MIB) * 86_400.0 / pace.live.as_secs_f64();
         assert!(live <= 0.9 * as_f64(LIMIT), "{live} bytes of live");
@@ -164,23 +166,23 @@ mod tests {
     }
 
     #[test]
-    fn another_large_answer_waits_until_it_fits_into_the_day() {
+    fn large_usage_responses_wait_until_they_fit_into_the_day() {
         let mut downloads = Downloads::default();
-        let begin = Duration::from_secs(100_000);
+        let start = Duration::from_secs(100_000);
         for hour in 0..3 {
-            let now = begin + Duration::from_secs(3600 * hour);
+            let now = start + Duration::from_secs(3600 * hour);
             assert!(downloads.admits(Call::RawUsageStats, 10 * MIB, now));
             downloads.received(Call::RawUsageStats, 3 * MIB, now);
         }
-        let later = begin + Duration::from_secs(3 * 3600);
+        let later = start + Duration::from_secs(3 * 3600);
         assert!(!downloads.admits(Call::RawUsageStats, 10 * MIB, later));
         assert!(downloads.admits(Call::LiveServiceInfo, 10 * MIB, later));
-        let next_day = begin + DAY + DAY / 48 + Duration::from_secs(1);
+        let next_day = start + DAY + DAY / 48 + Duration::from_secs(1);
         assert!(downloads.admits(Call::RawUsageStats, 10 * MIB, next_day));
     }
 
     #[test]
-    fn restarts_do_not_make_what_was_received_younger() {
+    fn restarts_keep_the_age_of_received_bytes() {
         let mut downloads = Downloads::default();
         let mut clock = Duration::from_secs(200_000);
         downloads.received(Call::RawUsageStats, 3 * MIB, clock);

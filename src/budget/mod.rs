@@ -1,17 +1,17 @@
-//! The points budget: which call is made when, as a pure function of wanted intervals, results and time.
+//! The budget of API points: decides when to make which call, from wanted intervals, results and time. Pure code.
 //!
-//! Nobody documents what a call costs or how many points there are, so the budget runs on feedback. A reading of the
-//! remaining points is the truth; each quota is spent at a pace that follows from its last readings. `docs/points.md`
-//! explains it to owners.
+//! Neither the price of a call nor the size of a quota is documented, so the budget runs on feedback. The planner
+//! trusts readings of the remaining points, and the pace at which it spends a quota follows from the last readings.
+//! `docs/points.md` explains this to users.
 //!
-//! - `window` sums own spending over the two trailing windows.
-//! - `quota` turns readings and spending into a pace, and admits or refuses calls.
-//! - `prices` learns what calls cost, from the samples that `sampling` takes.
-//! - `scope` finds out whether VPSes share a quota, by votes.
+//! - `window` sums the exporter's spending over the two trailing windows.
+//! - `quota` turns readings and spending into a pace, and admits or defers calls.
+//! - `prices` learns the prices of calls from the samples that `sampling` takes.
+//! - `scope` detects whether VPSes share a quota, by votes.
 //! - `brake` slows down after refusals, `backoff` after failures.
-//! - `plan` stretches and drops calls until a pace can pay for the wanted intervals.
-//! - `schedule` keeps the due times, `downloads` the bytes, `pacer` and `places` spread what is due at once.
-//! - `planner` puts it together; the poller talks to it.
+//! - `plan` stretches and drops calls until a pace pays for the wanted intervals.
+//! - `schedule` keeps the due times and `downloads` the bytes. `pacer` and `slots` limit bursts and concurrency.
+//! - `planner` combines all of these for the poller.
 
 mod backoff;
 mod brake;
@@ -19,7 +19,6 @@ mod downloads;
 mod pace;
 mod pacer;
 mod phases;
-mod places;
 mod plan;
 mod planner;
 mod prices;
@@ -28,14 +27,15 @@ mod round;
 mod sampling;
 mod schedule;
 mod scope;
+mod slots;
 mod window;
 
 pub use backoff::AUTHENTICATION_PAUSE;
 pub use pace::Pace;
-pub use places::Places;
 pub use plan::{Plan, Shed, plan};
-pub use planner::{Finished, Learned, Limits, Member, Memory, Planner};
+pub use planner::{Finished, Learned, Limits, Member, Planner, SavedState};
 pub use quota::{PACED, Share, USUAL_SIZES};
 pub use round::Round;
 pub use schedule::{Due, Outcome};
+pub use slots::Slots;
 pub use window::{WINDOW_LENGTHS, Window};

@@ -1,30 +1,30 @@
-//! The intervals of one VPS: those that are wanted, and the shape of those that are planned.
+//! Wanted and planned intervals of one VPS.
 
 use std::time::Duration;
 
 use crate::config::Collect;
 use crate::kiwivm::{Call, PerCall};
 
-/// The intervals of one VPS; `None` for a call that is not planned.
+/// The planned intervals of one VPS; `None` for a call that is not planned.
 pub type Intervals = PerCall<Option<Duration>>;
 
 /// The wanted intervals of one VPS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Of `getLiveServiceInfo`, and of `getServiceInfo` while that has to stand in.
+    /// Interval of `getLiveServiceInfo`, and of `getServiceInfo` while that replaces it.
     pub live: Duration,
-    /// Of `getRateLimitStatus`.
+    /// Interval of `getRateLimitStatus`.
     pub points: Duration,
-    /// Of `getRawUsageStats`.
+    /// Interval of `getRawUsageStats`.
     pub usage: Duration,
-    /// Of each of [`Call::INVENTORY`] that is collected.
+    /// Interval of each collected call of [`Call::INVENTORY`].
     pub inventory: Duration,
-    /// Which inventory is collected.
+    /// The inventory calls to make.
     pub collect: Collect,
 }
 
 impl Pace {
-    /// The inventory that is collected.
+    /// Returns the collected inventory calls.
     pub fn inventory_calls(&self) -> impl Iterator<Item = Call> {
         let collect = self.collect;
         Call::INVENTORY
@@ -32,7 +32,7 @@ impl Pace {
             .filter(move |call| collect.wants(*call))
     }
 
-    /// The calls of the VPS in a second.
+    /// Returns the number of calls per second.
     #[must_use]
     pub fn calls_a_second(&self) -> f64 {
         let intervals = self.intervals();

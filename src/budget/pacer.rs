@@ -1,18 +1,18 @@
-//! How closely calls may follow each other.
+//! Limits the rate of calls.
 
 use std::time::Duration;
 
 use super::pace::Pace;
 
-/// The widest gap between two calls.
-const WIDEST: Duration = Duration::from_millis(125);
-/// Calls may follow each other so many times as fast as they become due, to catch up.
-const CATCHING_UP: f64 = 2.0;
-/// So many calls may be sent at once.
+/// Maximum gap between two calls that are due.
+const MAX_GAP: Duration = Duration::from_millis(125);
+/// Maximum rate of calls relative to the rate at which they become due.
+const CATCH_UP_FACTOR: f64 = 2.0;
+/// Number of calls that may be sent at once.
 const BURST: u32 = 4;
 
-/// Spreads what is due at once after a silence, or when points come back: hundreds of calls, each with its connection,
-/// are no load to put on a node or on the exporter.
+/// Spreads calls that become due together, for example after a pause or when points return. Hundreds of simultaneous
+/// calls, each with its own connection, would overload a node or the exporter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pacer {
     gap: Duration,
@@ -20,24 +20,24 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// For a fleet that wants these paces.
+    /// Creates a pacer for the wanted paces of a fleet.
     #[must_use]
     pub fn new(paces: impl Iterator<Item = Pace>) -> Self {
         let rate: f64 = paces.map(|pace| pace.calls_a_second()).sum();
-        let gap = Duration::try_from_secs_f64(1.0 / (CATCHING_UP * rate)).unwrap_or(WIDEST);
+        let gap = Duration::try_from_secs_f64(1.0 / (CATCH_UP_FACTOR * rate)).unwrap_or(MAX_GAP);
         Self {
-            gap: gap.min(WIDEST),
+            gap: gap.min(MAX_GAP),
             next: Duration::ZERO,
         }
     }
 
-    /// How long the next call has to wait; zero when it may be sent now.
+    /// Returns the wait before the next call; zero if it may be sent now.
     #[must_use]
     pub fn wait(&self, now: Duration) -> Duration {
         self.next.saturating_sub(now)
     }
 
-    /// A call is sent.
+    /// Records that a call is sent.
     pub fn sent(&mut self, now: Duration) {
         let idle = now.saturating_sub(self.gap * (BURST - 1));
         self.next = self.next.max(idle) + self.gap;
@@ -73,14 +73,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_at_once_goes_out_twice_as_fast_as_it_becomes_due() {
+    fn calls_due_together_are_sent_at_twice_their_usual_rate() {
         // 1000 VPSes make 30 calls a second.
         let sent = sent_within(1000, Duration::from_secs(10));
         assert!((600..=600 + BURST).contains(&sent), "{sent}");
     }
 
     #[test]
-    fn a_small_fleet_does_not_wait_for_its_calls() {
+    fn a_small_fleet_sends_at_least_eight_calls_a_second() {
         assert_eq!(sent_within(1, Duration::from_millis(1)), BURST);
         let sent = sent_within(1, Duration::from_secs(1));
         assert!((8..=8 + BURST).contains(&sent), "{sent}");

@@ -1,8 +1,8 @@
-//! From wanted intervals to those that an allowance can pay.
+//! Stretches wanted intervals until a quota can pay for them.
 //!
-//! The least important class stretches first, up to its longest useful interval: inventory, usage, readings of the
-//! points, live. Only when all of them are there is a class shed, inventory before usage; then live stretches on,
-//! evenly, and service info stands in for it where that is cheaper. Everything is linear in the number of VPSes.
+//! Classes stretch up to their longest useful interval, the least important first: inventory, usage, readings, live.
+//! If that is not enough, the planner sheds inventory, then usage. Then it stretches live further, evenly over the
+//! VPSes, and adds service info as a fallback where that is cheaper. All of this is linear in the number of VPSes.
 
 use std::time::Duration;
 
@@ -10,40 +10,40 @@ use super::pace::{Intervals, Pace};
 use crate::fleet::{LIVE_LIMIT, SERVICE_LIMIT};
 use crate::kiwivm::{Call, PerCall};
 
-/// The longest useful interval of live: a little more, and what it tells goes stale before it comes again.
+/// Longest useful interval of live. The data would become stale between two calls at a slightly longer one.
 pub const LONGEST_LIVE: Duration = Duration::from_secs(LIVE_LIMIT.as_secs() * 14 / 15);
-/// The longest useful interval of usage: the rows are not lost, but a graph with larger steps tells little.
+/// Longest useful interval of usage. Rows are not lost at a longer one, but graphs become too coarse.
 pub const LONGEST_USAGE: Duration = Duration::from_secs(2 * 3600);
-/// The longest useful interval of inventory: what it tells is dropped after twice that.
+/// Longest useful interval of inventory, half the age at which its data are dropped.
 pub const LONGEST_INVENTORY: Duration = Duration::from_secs(SERVICE_LIMIT.as_secs() / 2);
-/// The interval between two readings of a quota, whichever VPS is asked: they take [`READING_PART`] of the pace, but come
-/// no more often than this where calls are cheap, so that a change of prices shows before a quarter's points are gone,
+/// Bounds, in seconds, of the longest interval between two readings of a quota. In between, readings take
+/// [`READING_FRACTION`] of the pace. Even cheap ones are not needed more often than every 5 minutes, which shows a
+/// change of prices before the points of 15 minutes are spent.
 const SHORTEST_POINTS: f64 = 5.0 * 60.0;
-/// and no less often than this where they are dear.
 const LONGEST_POINTS: f64 = 30.0 * 60.0;
-const READING_PART: f64 = 0.03;
+const READING_FRACTION: f64 = 0.03;
 
-/// No interval is planned longer than this.
+/// Upper bound of planned intervals.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// Of what is left for live when it can not be kept useful, the part that service info may take.
-const SERVICE_PART: f64 = 0.5;
-/// What was shed comes back when there is so much more than it needs.
+/// Fraction of the pace of live that service info may take, when live exceeds its longest useful interval.
+const SERVICE_FRACTION: f64 = 0.5;
+/// A shed class returns if the pace exceeds the demand by this factor.
 const HEADROOM: f64 = 1.15;
 
-/// What came of planning.
+/// The planned intervals of a quota.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// In the order of the VPSes.
     pub intervals: Vec<Intervals>,
-    /// Points a second that this costs.
+    /// Points per second.
     pub demand: f64,
-    /// True when a wanted interval is not kept because of the points.
+    /// True if a wanted interval is stretched.
     pub stretched: bool,
-    /// What is not called at all.
+    /// The shed classes.
     pub shed: Shed,
 }
 
-/// The classes that are not called at all because the points do not suffice.
+/// The classes that are not called at all, for lack of points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shed {
     /// None.
@@ -55,8 +55,8 @@ pub enum Shed {
     InventoryAndUsage,
 }
 
-/// Plans for the VPSes of one allowance: `prices`, `rate` in points a second. `shed_before` is what
-/// the last plan shed: it comes back when there is a little more than it needs.
+/// Plans the intervals of the VPSes of one quota. `rate` is the pace in points per second. Classes that the last plan
+/// shed (`shed_before`) return only with some headroom.
 #[must_use]
 pub fn plan(wanted: &[Pace], prices: PerCall<f64>, rate: f64, shed_before: Shed) -> Plan {
     let mut classes = Classes {
@@ -74,7 +74,7 @@ pub fn plan(wanted: &[Pace], prices: PerCall<f64>, rate: f64, shed_before: Shed)
             if classes.demand_at_longest() * headroom > rate {
                 continue;
             }
-            // By importance, the least first.
+            // The least important class first.
             for class in [Class::Inventory, Class::Usage, Class::Points, Class::Live] {
                 if classes.stretch_until_it_fits(class, rate) {
                     break;
@@ -109,7 +109,7 @@ struct Classes<'a> {
 }
 
 impl Classes<'_> {
-    /// The interval of a class of one VPS in seconds, with its stretch and within its longest useful interval.
+    /// Returns the stretched interval of a class in seconds, at most its longest useful interval.
     fn interval(&self, class: Class, wanted: &Pace) -> f64 {
         let (wanted, longest) = match class {
             Class::Live => (wanted.live, LONGEST_LIVE),
@@ -121,14 +121,14 @@ impl Classes<'_> {
         (wanted * self.stretch[class as usize]).min(longest.as_secs_f64().max(wanted))
     }
 
-    /// The VPSes take turns in reading their quota.
+    /// Returns the longest interval of readings for each VPS. The VPSes of a quota take turns.
     fn longest_points(&self) -> Duration {
         let reading = self.prices[Call::RateLimitStatus];
-        let each = reading / (READING_PART * self.rate).max(1e-9);
+        let each = reading / (READING_FRACTION * self.rate).max(1e-9);
         seconds(each.clamp(SHORTEST_POINTS, LONGEST_POINTS) * as_f64(self.wanted.len()))
     }
 
-    /// Points of one round of a class of one VPS.
+    /// Returns the points of one round of a class for one VPS.
     fn price(&self, class: Class, wanted: &Pace) -> f64 {
         match class {
             Class::Live => self.prices[Call::LiveServiceInfo],
@@ -163,18 +163,18 @@ impl Classes<'_> {
         .demand()
     }
 
-    /// Stretches a class as little as is needed; false when even its longest useful interval is not enough.
+    /// Stretches a class as little as needed. Returns false if even its longest useful interval does not fit.
     fn stretch_until_it_fits(&mut self, class: Class, rate: f64) -> bool {
         self.stretch[class as usize] = f64::INFINITY;
         if self.demand() > rate {
             return false;
         }
-        let rest = self.demand() - self.demand_of(class);
+        let others = self.demand() - self.demand_of(class);
         let (mut low, mut high) = (1.0_f64, 1e5_f64);
         for _ in 0..40 {
             let middle = (low * high).sqrt();
             self.stretch[class as usize] = middle;
-            if rest + self.demand_of(class) > rate {
+            if others + self.demand_of(class) > rate {
                 low = middle;
             } else {
                 high = middle;
@@ -213,7 +213,8 @@ impl Classes<'_> {
         intervals
     }
 
-    /// Readings at their longest, neither usage nor inventory, and what is left to live and to what stands in for it.
+    /// Plans without usage and inventory: readings at their longest interval, the rest of the pace for live and service
+    /// info.
     fn without_usage(mut self, rate: f64) -> Plan {
         self.stretch = [1.0, f64::INFINITY, f64::INFINITY, f64::INFINITY];
         let readings = self.demand_of(Class::Points);
@@ -230,7 +231,7 @@ impl Classes<'_> {
         if too_long && service_price < live_price {
             let calls = as_f64(self.wanted.len());
             let interval =
-                (calls * service_price / (SERVICE_PART * left)).max(LONGEST_LIVE.as_secs_f64());
+                (calls * service_price / (SERVICE_FRACTION * left)).max(LONGEST_LIVE.as_secs_f64());
             live_rate = left - calls * service_price / interval;
             service = Some(interval);
             self.stretch_live(live_rate);
@@ -243,7 +244,7 @@ impl Classes<'_> {
                 let mut intervals = self.intervals(wanted);
                 let live = self.interval_beyond(wanted);
                 intervals[Call::LiveServiceInfo] = Some(seconds(live));
-                // Where live comes often enough, nothing has to stand in for it.
+                // No fallback is needed if live comes often enough.
                 intervals[Call::ServiceInfo] =
                     service.filter(|service| *service < live).map(seconds);
                 intervals
@@ -258,7 +259,7 @@ impl Classes<'_> {
         }
     }
 
-    /// Live beyond its longest useful interval: stretched by the same factor for all.
+    /// Returns the interval of live without its upper bound, stretched by the same factor for all VPSes.
     fn interval_beyond(&self, wanted: &Pace) -> f64 {
         wanted.live.as_secs_f64() * self.stretch[Class::Live as usize]
     }

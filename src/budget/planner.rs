@@ -1,16 +1,17 @@
-//! The planner: which calls are due, and which of them the points allow.
+//! The planner decides which calls are due and which of them the points allow.
 //!
-//! It has no clock and makes no call: [`Planner::take_due`] says what to send, [`Planner::finish`] takes in the results.
+//! It has no clock and makes no calls: [`Planner::take_due`] returns the calls to send, and [`Planner::finish`] takes
+//! their results.
 
-mod memory;
+mod grouping;
 mod outcomes;
 mod plans;
 mod queries;
 mod readings;
-mod state;
+mod saved_state;
 
-pub use memory::{Learned, Memory};
 pub use outcomes::Finished;
+pub use saved_state::{Learned, SavedState};
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -19,22 +20,22 @@ use super::brake::Brake;
 use super::downloads::Downloads;
 use super::pace::Pace;
 use super::pacer::Pacer;
-use super::places::Places;
 use super::prices::Prices;
-use super::quota::{QUIET, Quota, Share, Use};
+use super::quota::{Priority, QUIET, Quota, Share};
 use super::sampling::Sampling;
 use super::schedule::{Due, Schedule};
 use super::scope::{LastReading, Votes};
+use super::slots::Slots;
 use crate::config::Scope;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, PerCall, Veid, mix};
 
-/// The planner looks at everything again after this at the latest: the shortest wait for a reading is not much longer.
+/// Maximum time between two runs of the planner, somewhat less than the shortest wait for a reading.
 const TICK: Duration = Duration::from_secs(5);
-/// A VPS without data for this long gets service info when the points do not allow a live call.
+/// A VPS without data for this long gets service info if the points do not allow a live call.
 const WITHOUT_DATA: Duration = Duration::from_secs(600);
 
-/// A VPS of the fleet.
+/// A VPS to plan for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
     /// Its VEID.
@@ -48,14 +49,14 @@ pub struct Member {
 /// The limits of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// The part of each quota that may be spent.
+    /// The fraction of each quota that may be spent.
     pub share: Share,
-    /// The rule for sharing a quota; VPSes with a configured group have their own.
+    /// The rule for sharing quotas. It does not apply to VPSes with a configured group.
     pub scope: Scope,
-    /// Bytes of responses a day and VPS.
+    /// Bytes of responses per day and VPS.
     pub download: u64,
     /// Calls in flight.
-    pub places: Places,
+    pub slots: Slots,
 }
 
 /// Plans the calls of a fleet.
@@ -71,13 +72,13 @@ pub struct Planner {
     sampling: Sampling,
     votes: Votes,
     report: Report,
-    /// When the last call that was no reading was sent.
+    /// Time of the last call other than a reading.
     last_call: Duration,
-    /// Feeds the jitter of backoffs.
+    /// State of the random numbers for the jitter of backoffs.
     seed: u64,
 }
 
-/// One VPS.
+/// The planner's record of one VPS.
 #[derive(Clone, Debug)]
 struct Account {
     pace: Pace,
@@ -85,7 +86,7 @@ struct Account {
     /// Index of its quota.
     quota: usize,
     downloads: Downloads,
-    /// Points ever spent by it.
+    /// Total points spent by the VPS.
     spent: f64,
     reading: Option<LastReading>,
     flights: Vec<Sent>,
@@ -97,21 +98,21 @@ struct Sent {
     call: Call,
     at: Duration,
     points: f64,
-    /// Points ever spent before: from the quota, by the VPS, by all VPSes.
+    /// Total points spent before the call: from the quota, by the VPS, by all VPSes.
     before: [f64; 3],
 }
 
-/// The changes since they were last asked for, and the points spent.
+/// Points spent, and changes since they were last taken.
 #[derive(Debug, Default)]
 struct Report {
     spent: PerCall<f64>,
     deferrals: Vec<(Call, Deferral)>,
-    moved: HashSet<Veid>,
+    changed: HashSet<Veid>,
 }
 
 impl Planner {
-    /// Plans for a fleet in the order given, beginning with a first round at `now`. `seed` should differ between
-    /// processes, so that two exporters do not walk in step.
+    /// Creates a planner whose first round starts at `now`, in the order of `fleet`. `seed` should differ between
+    /// processes, so that several exporters do not retry at the same times.
     #[must_use]
     pub fn new(fleet: &[Member], limits: Limits, seed: u64, now: Duration) -> Self {
         let mut planner = Self {
@@ -119,7 +120,7 @@ impl Planner {
             order: Vec::new(),
             accounts: HashMap::new(),
             quotas: Vec::new(),
-            schedule: Schedule::new(limits.places),
+            schedule: Schedule::new(limits.slots),
             pacer: Pacer::default(),
             prices: Prices::default(),
             sampling: Sampling::default(),
@@ -135,7 +136,7 @@ impl Planner {
         planner
     }
 
-    /// Takes over a new configuration. Knowledge about VPSes that stay is kept; pauses and slowing end.
+    /// Applies a new configuration. Data about remaining VPSes are kept. Pauses and slowdowns end.
     pub fn reconfigure(&mut self, fleet: &[Member], limits: Limits, now: Duration) {
         let paces: Vec<(Veid, Pace)> = fleet.iter().map(|of| (of.veid, of.pace)).collect();
         let groups_before = self.groups();
@@ -151,7 +152,7 @@ impl Planner {
             account.group.clone_from(&member.group);
             self.accounts.insert(member.veid, account);
         }
-        self.schedule.reconfigure(&paces, limits.places, now);
+        self.schedule.reconfigure(&paces, limits.slots, now);
         if self.quotas.is_empty() || scope_before != limits.scope || groups_before != self.groups()
         {
             self.regroup(limits.scope != Scope::Vps);
@@ -160,13 +161,13 @@ impl Planner {
             quota.brake = Brake::default();
             quota.planned.until = now;
         }
-        self.report.moved.extend(&self.order);
+        self.report.changed.extend(&self.order);
     }
 
-    /// The calls to send now.
+    /// Returns the calls to send now and marks them as sent.
     pub fn take_due(&mut self, now: Duration) -> Vec<Due> {
         self.replan(now);
-        self.ask_for_readings(now);
+        self.schedule_readings(now);
         let mut taken = Vec::new();
         let mut held = self.continue_sample(&mut taken, now);
         self.end_silence(now);
@@ -177,7 +178,7 @@ impl Planner {
             let Some(quota) = self.quota_of(veid).filter(|quota| Some(*quota) != held) else {
                 continue;
             };
-            if !self.schedule.has_place(veid, call) {
+            if !self.schedule.has_slot(veid, call) {
                 self.defer(veid, call, Deferral::Concurrency);
                 continue;
             }
@@ -185,7 +186,7 @@ impl Planner {
                 self.defer(veid, call, Deferral::Budget);
                 continue;
             };
-            if self.is_sampled(veid, quota, call, now) {
+            if self.begin_sample(veid, quota, call, now) {
                 held = self.continue_sample(&mut taken, now);
             } else {
                 self.send(veid, call, now);
@@ -195,7 +196,7 @@ impl Planner {
         taken
     }
 
-    /// The next time at which [`Self::take_due`] may have something to send.
+    /// Returns the next time at which [`Self::take_due`] may return a call.
     #[must_use]
     pub fn next_wake(&self, now: Duration) -> Duration {
         let pacer = Some(now + self.pacer.wait(now)).filter(|at| *at > now);
@@ -205,8 +206,8 @@ impl Planner {
             .fold(now + TICK, Duration::min)
     }
 
-    /// Makes a live call due if none was sent for longer than the planned calls are apart on average: after failures and
-    /// stretched intervals the calls of a fleet may lie together.
+    /// Makes a live call due if none was sent for longer than the average gap between planned calls. After failures and
+    /// changes of intervals, the calls of a fleet may be bunched.
     fn end_silence(&mut self, now: Duration) {
         let quiet = now.saturating_sub(self.last_call);
         let rate: f64 = self
@@ -226,17 +227,17 @@ impl Planner {
         if let Some((due, veid)) = works.min()
             && due > now
         {
-            self.schedule.pull(veid, live, now);
+            self.schedule.make_due(veid, live, now);
         }
     }
 
-    /// Sends the next call of the sample that is being taken, and returns the quota that it holds.
+    /// Sends the next call of the current sample and returns the quota that it holds.
     fn continue_sample(&mut self, taken: &mut Vec<Due>, now: Duration) -> Option<usize> {
-        let veid = self.sampling.holds(now)?;
+        let veid = self.sampling.held_vps(now)?;
         let quota = self.quota_of(veid)?;
         if self.quotas[quota].in_flight == 0
             && let Some((veid, call)) = self.sampling.next_call()
-            && self.schedule.has_place(veid, call)
+            && self.schedule.has_slot(veid, call)
         {
             self.sampling.sent();
             self.send(veid, call, now);
@@ -245,22 +246,22 @@ impl Planner {
         Some(quota)
     }
 
-    /// Begins a price sample with a call that is about to be sent, if it is time for one.
-    fn is_sampled(&mut self, veid: Veid, quota: usize, call: Call, now: Duration) -> bool {
+    /// Starts a price sample with a call that is about to be sent, if one is due. Returns true if it did.
+    fn begin_sample(&mut self, veid: Veid, quota: usize, call: Call, now: Duration) -> bool {
         let readings = &self.quotas[quota].readings;
-        let usable = readings.since.is_none() || self.quotas[quota].is_known();
-        // Live comes first: it may be dear, and a first round makes many of them.
+        let usable = readings.first_request.is_none() || self.quotas[quota].is_known();
+        // Learn the price of live first: it may be high, and a first round makes many of these calls.
         let live_is_known = self.prices.learned(Call::LiveServiceInfo).is_some();
         usable
             && (live_is_known || call == Call::LiveServiceInfo)
             && readings.failures == 0
             && self.schedule.is_ready(veid)
             && self.prices.wants_samples(now)
-            && self.sampling.consider(veid, call, now)
+            && self.sampling.try_begin(veid, call, now)
     }
 
-    /// The call itself if the points and the download limit allow it. Service info goes in place of a live call that
-    /// they do not allow, if the VPS has had no data for long.
+    /// Returns the call if the points and the download limit allow it. Returns service info instead of a live call that
+    /// they do not allow, if the VPS has had no data for [`WITHOUT_DATA`].
     fn affordable(&mut self, veid: Veid, quota: usize, call: Call, now: Duration) -> Option<Call> {
         let account = self.accounts.get_mut(&veid)?;
         if !account.downloads.admits(call, self.limits.download, now) {
@@ -268,15 +269,15 @@ impl Planner {
         }
         let share = self.limits.share;
         let mut admits = |call: Call| {
-            self.quotas[quota].admits(use_of(call), self.prices.price(call), share, now)
+            self.quotas[quota].admits(priority(call), self.prices.price(call), share, now)
         };
         if admits(call) {
             return Some(call);
         }
         let last_data = self.schedule.of(veid)?.last_data;
         let without = last_data.is_none_or(|at| now.saturating_sub(at) >= WITHOUT_DATA);
-        let instead = Call::ServiceInfo;
-        (call == Call::LiveServiceInfo && without && admits(instead)).then_some(instead)
+        let fallback = Call::ServiceInfo;
+        (call == Call::LiveServiceInfo && without && admits(fallback)).then_some(fallback)
     }
 
     fn send(&mut self, veid: Veid, call: Call, now: Duration) {
@@ -286,13 +287,13 @@ impl Planner {
         };
         let quota = &mut self.quotas[account.quota];
         if call == Call::RateLimitStatus {
-            quota.readings.asked = now;
-            quota.readings.since.get_or_insert(now);
+            quota.readings.last_request = now;
+            quota.readings.first_request.get_or_insert(now);
         } else {
             self.last_call = now;
         }
         let all = self.report.spent.values().sum();
-        let before = [quota.send(use_of(call), points, now), account.spent, all];
+        let before = [quota.send(priority(call), points, now), account.spent, all];
         account.spent += points;
         account.flights.push(Sent {
             call,
@@ -303,7 +304,7 @@ impl Planner {
         self.report.spent[call] += points;
         self.pacer.sent(now);
         self.schedule.start(veid, call, now);
-        self.report.moved.insert(veid);
+        self.report.changed.insert(veid);
     }
 
     fn defer(&mut self, veid: Veid, call: Call, reason: Deferral) {
@@ -316,9 +317,9 @@ impl Planner {
         Some(self.accounts.get(&veid)?.quota)
     }
 
-    /// A number from 0 to 1.
+    /// Returns a pseudorandom number from 0 to 1.
     #[expect(clippy::cast_precision_loss, reason = "a jitter needs no 64 bits")]
-    fn draw(&mut self) -> f64 {
+    fn random(&mut self) -> f64 {
         // The increment of splitmix64.
         self.seed = mix(self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15));
         self.seed as f64 / u64::MAX as f64
@@ -339,12 +340,12 @@ impl Account {
     }
 }
 
-const fn use_of(call: Call) -> Use {
+const fn priority(call: Call) -> Priority {
     match call {
-        Call::RateLimitStatus => Use::Reading,
-        Call::LiveServiceInfo => Use::Live,
-        Call::ServiceInfo => Use::StandIn,
-        _ => Use::Rest,
+        Call::RateLimitStatus => Priority::Reading,
+        Call::LiveServiceInfo => Priority::Live,
+        Call::ServiceInfo => Priority::Fallback,
+        _ => Priority::Background,
     }
 }
 

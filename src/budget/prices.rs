@@ -1,4 +1,4 @@
-//! Prices of calls in points, learned from samples: a reading, one call, a reading.
+//! Prices of calls in points, learned from samples. A sample is a reading, a call and another reading.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,57 +8,56 @@ use serde::{Deserialize, Serialize};
 use super::quota::Remaining;
 use crate::kiwivm::{Call, PerCall};
 
-/// So many samples of a call count.
+/// Maximum number of samples kept for each call.
 const SAMPLES: usize = 24;
-/// A sample this many times off its history, by more than a point, is a doubt.
-const OFF: f64 = 3.0;
-/// So many doubts in a row raise the price at once, or replace a history that is too high.
-const RAISES: usize = 3;
-/// So many doubts in a row over this time replace the history: a burst of others does not last as long.
-const REPLACES: usize = 8;
+/// A sample is an outlier if it differs from the mean by more than this factor and a point.
+const OUTLIER_FACTOR: f64 = 3.0;
+/// Consecutive outliers that raise the price at once, or that replace a history that is too high.
+const OUTLIERS_TO_RAISE: usize = 3;
+/// Consecutive high outliers, over at least this time, that replace the history. Bursts of other clients are shorter.
+const OUTLIERS_TO_REPLACE: usize = 8;
 const BURST: Duration = Duration::from_secs(6 * 60);
-/// The price lies this many standard errors above the mean: too high a price costs freshness, too low a one points.
+/// Standard errors that are added to the mean. Too high a price costs freshness, too low a price costs points.
 const CAUTION: f64 = 0.75;
-/// The standard error of a single sample, which rounding of both readings causes.
+/// Standard error of a single sample, from the rounding of both readings.
 const ROUNDING: f64 = 0.3;
-/// The falls of the two windows differ by no more than this in a sample that nothing disturbs.
-const COHERENT: f64 = 3.0;
-/// So many of the last [`VERDICTS`] samples without a usable fall show that readings come late or carry noise.
+/// Maximum difference between the falls of the two windows in an undisturbed sample.
+const MAX_DIFFERENCE: f64 = 3.0;
+/// Useless samples among the last [`VERDICTS`] ones that show late or noisy readings.
 const USELESS: usize = 3;
 const VERDICTS: usize = 6;
-/// After this time a sample is tried again.
-const TRIED_AGAIN: Duration = Duration::from_secs(30 * 60);
-/// Assumed prices change by no more than this part at a time: a burst of others raises them once, and the next spans
-/// lower them again.
+/// Pause of the sampling after that.
+const SAMPLING_PAUSE: Duration = Duration::from_secs(30 * 60);
+/// Bounds of one change of assumed prices. A burst of another client raises them once, and the next spans lower them.
 const STEP: [f64; 2] = [0.8, 1.25];
-/// Refusals raise assumed prices once in this time, by this factor.
-const RAISED_EVERY: Duration = Duration::from_secs(15 * 60);
-const RAISED_BY: f64 = 1.5;
+/// Minimum time between two raises of assumed prices by refusals, and the factor of a raise.
+const RAISE_INTERVAL: Duration = Duration::from_secs(15 * 60);
+const RAISE_FACTOR: f64 = 1.5;
 /// Bounds of the scale of assumed prices.
 const SCALE: [f64; 2] = [1.0 / 3.0, 20.0];
-/// No call is cheaper: readings are whole numbers.
-const LOWEST: f64 = 1.0;
-/// No call is believed to cost more: ten of these would take a usual quota of 15 minutes.
-const HIGHEST: f64 = 100.0;
+/// Minimum price, because readings are whole numbers.
+const MIN_PRICE: f64 = 1.0;
+/// Maximum price. Ten calls at this price would use up a usual quota of 15 minutes.
+const MAX_PRICE: f64 = 100.0;
 
 /// The result of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It joined the history.
+    /// It was added to the history.
     Normal,
-    /// It is off and should be repeated soon.
-    Doubt,
-    /// It shows nothing.
+    /// It is an outlier and should be repeated soon.
+    Outlier,
+    /// It shows no price.
     Useless,
 }
 
-/// The falls of readings that samples of one call showed: the price of the call, and of a reading beside it.
+/// The samples of one call. Each is the fall of the readings: the price of the call plus that of a reading.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Samples {
     history: VecDeque<f64>,
-    doubts: Vec<f64>,
-    doubts_since: Duration,
-    /// True once a sample has joined the history.
+    outliers: Vec<f64>,
+    outliers_since: Duration,
+    /// True once a sample was added to the history.
     was_learned: bool,
 }
 
@@ -83,8 +82,8 @@ impl Samples {
         } else {
             mean
         };
-        let raised = if self.doubts.len() >= RAISES {
-            self.doubts.iter().copied().fold(f64::INFINITY, f64::min)
+        let raised = if self.outliers.len() >= OUTLIERS_TO_RAISE {
+            self.outliers.iter().copied().fold(f64::INFINITY, f64::min)
         } else {
             0.0
         };
@@ -99,7 +98,7 @@ impl Samples {
         self.was_learned = true;
     }
 
-    fn forget(&mut self) {
+    fn clear(&mut self) {
         *self = Self {
             was_learned: self.was_learned,
             ..Self::default()
@@ -108,35 +107,40 @@ impl Samples {
 
     fn add(&mut self, sample: f64, now: Duration) -> Verdict {
         let mean = self.mean();
-        let above = sample > OFF * mean.max(LOWEST) + 1.0;
-        let below = sample * OFF + 1.0 < mean;
+        let above = sample > OUTLIER_FACTOR * mean.max(MIN_PRICE) + 1.0;
+        let below = sample * OUTLIER_FACTOR + 1.0 < mean;
         if self.history.is_empty() || !(above || below) {
-            // One call may really have cost more: it counts, but not for more than a doubt takes.
-            if let [doubt] = self.doubts[..] {
-                self.push(doubt.clamp(mean / OFF, OFF * mean.max(LOWEST) + 1.0));
+            // The price of a call may vary, so a single outlier counts, limited to the bounds of an outlier.
+            if let [outlier] = self.outliers[..] {
+                let highest = OUTLIER_FACTOR * mean.max(MIN_PRICE) + 1.0;
+                self.push(outlier.clamp(mean / OUTLIER_FACTOR, highest));
             }
-            self.doubts.clear();
+            self.outliers.clear();
             self.push(sample);
             return Verdict::Normal;
         }
         if self
-            .doubts
+            .outliers
             .first()
             .is_some_and(|first| (*first > mean) != above)
         {
-            self.doubts.clear();
+            self.outliers.clear();
         }
-        if self.doubts.is_empty() {
-            self.doubts_since = now;
+        if self.outliers.is_empty() {
+            self.outliers_since = now;
         }
-        self.doubts.push(sample);
-        let lasts = now.saturating_sub(self.doubts_since) >= BURST;
-        let enough = if above { REPLACES } else { RAISES };
-        if self.doubts.len() >= enough && (below || lasts) {
-            self.history = std::mem::take(&mut self.doubts).into();
+        self.outliers.push(sample);
+        let lasts = now.saturating_sub(self.outliers_since) >= BURST;
+        let enough = if above {
+            OUTLIERS_TO_REPLACE
+        } else {
+            OUTLIERS_TO_RAISE
+        };
+        if self.outliers.len() >= enough && (below || lasts) {
+            self.history = std::mem::take(&mut self.outliers).into();
             return Verdict::Normal;
         }
-        Verdict::Doubt
+        Verdict::Outlier
     }
 }
 
@@ -146,11 +150,11 @@ pub struct Prices {
     samples: PerCall<Samples>,
     /// The factor on assumed prices.
     scale: f64,
-    /// Whether each of the last samples was useless.
+    /// The last samples; true if useless.
     verdicts: VecDeque<bool>,
     useless_since: Option<Duration>,
-    /// When a refusal last raised the scale.
-    raised: Option<Duration>,
+    /// Time of the last raise by a refusal.
+    last_raise: Option<Duration>,
 }
 
 impl Default for Prices {
@@ -160,26 +164,26 @@ impl Default for Prices {
             scale: 1.0,
             verdicts: VecDeque::new(),
             useless_since: None,
-            raised: None,
+            last_raise: None,
         }
     }
 }
 
 impl Prices {
-    /// The price of a call, 1 or more.
+    /// Returns the price of a call, at least 1.
     #[must_use]
     pub fn price(&self, call: Call) -> f64 {
-        // Readings are the cheapest call, and the only way out of wrong prices.
+        // Readings are the cheapest call, and the only one that can correct wrong prices.
         let scale = if call == Call::RateLimitStatus {
             1.0
         } else {
             self.scale
         };
         self.learned(call)
-            .unwrap_or_else(|| (call.first_price() * scale).clamp(LOWEST, HIGHEST))
+            .unwrap_or_else(|| (call.first_price() * scale).clamp(MIN_PRICE, MAX_PRICE))
     }
 
-    /// The price of a call from its samples.
+    /// Returns the price of a call according to its samples.
     #[must_use]
     pub fn learned(&self, call: Call) -> Option<f64> {
         let fall = self.samples[call].price()?;
@@ -188,40 +192,40 @@ impl Prices {
         } else {
             self.price(Call::RateLimitStatus)
         };
-        Some((fall - reading).clamp(LOWEST, HIGHEST))
+        Some((fall - reading).clamp(MIN_PRICE, MAX_PRICE))
     }
 
-    /// True once the price of a call has been learned, also if its samples were forgotten since.
+    /// Returns true once the price of a call has been learned, even if its samples were dropped since.
     #[must_use]
     pub fn was_learned(&self, call: Call) -> bool {
         self.samples[call].was_learned
     }
 
-    /// The samples of a call that count.
+    /// Returns the number of samples in the history of a call.
     #[must_use]
     pub fn samples(&self, call: Call) -> usize {
         self.samples[call].history.len()
     }
 
-    /// Whether samples show nothing, so that prices are assumed and scaled.
+    /// Returns true if samples are useless, so that prices are assumed and scaled.
     #[must_use]
     pub const fn are_assumed(&self) -> bool {
         self.useless_since.is_some()
     }
 
-    /// Whether samples are worth their points now.
+    /// Returns true if samples are worth their points now.
     pub fn wants_samples(&mut self, now: Duration) -> bool {
         if self
             .useless_since
-            .is_some_and(|since| now.saturating_sub(since) >= TRIED_AGAIN)
+            .is_some_and(|since| now.saturating_sub(since) >= SAMPLING_PAUSE)
         {
             self.useless_since = None;
         }
         self.useless_since.is_none()
     }
 
-    /// Takes in a sample: the readings before and after a call, with one reading spent in between as well unless
-    /// `call` is the reading itself. `None` when a window began anew in between.
+    /// Adds a sample: the readings before and after a call. The fall includes the price of a reading, unless `call` is
+    /// the reading itself. Returns `None` if the windows were reset in between.
     pub fn add(
         &mut self,
         call: Call,
@@ -231,14 +235,15 @@ impl Prices {
     ) -> Option<Verdict> {
         let falls = [before[0] - after[0], before[1] - after[1]];
         let fall = falls[0].max(falls[1]);
-        // A window that began anew rises by all that was spent in it: the other one tells the price.
-        let began_anew = falls.iter().any(|fall| *fall < -20.0);
-        if began_anew && fall <= 0.0 {
+        // A reset window rises by all points that were spent in it. The other window still shows the price.
+        let was_reset = falls.iter().any(|fall| *fall < -20.0);
+        if was_reset && fall <= 0.0 {
             return None;
         }
         let is_reading = call == Call::RateLimitStatus;
-        let coherent = began_anew || (falls[0] - falls[1]).abs() <= COHERENT + fall.abs() / 10.0;
-        let useless = !coherent || fall > 2.0 * HIGHEST || (fall <= 0.0 && !is_reading);
+        let coherent =
+            was_reset || (falls[0] - falls[1]).abs() <= MAX_DIFFERENCE + fall.abs() / 10.0;
+        let useless = !coherent || fall > 2.0 * MAX_PRICE || (fall <= 0.0 && !is_reading);
         if !is_reading || useless {
             self.verdicts.push_back(useless);
         }
@@ -247,39 +252,39 @@ impl Prices {
         }
         if useless && self.verdicts.iter().filter(|useless| **useless).count() >= USELESS {
             self.useless_since = Some(now);
-            self.samples.values_mut().for_each(Samples::forget);
+            self.samples.values_mut().for_each(Samples::clear);
         }
         if useless {
             return Some(Verdict::Useless);
         }
-        let fall = fall.clamp(0.0, 2.0 * HIGHEST);
+        let fall = fall.clamp(0.0, 2.0 * MAX_PRICE);
         Some(self.samples[call].add(fall, now))
     }
 
-    /// Scales assumed prices by a span in which the exporter booked `own` points and a reading fell by `fall`. Prices
-    /// come down only while the fall is `complete`: points that come back to a window hide a part of it.
+    /// Scales assumed prices by a span in which the exporter booked `own` points and the reading fell by `fall`. Prices
+    /// decrease only if the fall is `complete`, because points that return to a window hide a part of it.
     pub fn calibrate(&mut self, own: f64, fall: f64, complete: bool) {
         let ratio = fall / own;
         if ratio <= 0.0 || ratio > SCALE[1] {
-            // A window began anew, or somebody else had a burst: this shows no price, and neither may the last one.
+            // A window was reset or another client had a burst. The previous span may have been disturbed too.
             self.scale = self.scale.min((self.scale * STEP[0]).max(1.0));
         } else if ratio > 1.0 || complete {
             self.scale = (self.scale * ratio.clamp(STEP[0], STEP[1])).clamp(SCALE[0], SCALE[1]);
         }
     }
 
-    /// Raises assumed prices after a refusal, which shows that they are too low.
+    /// Raises assumed prices after a refusal, which suggests that they are too low.
     pub fn refused(&mut self, now: Duration) {
-        let lately = self
-            .raised
-            .is_some_and(|at| now.saturating_sub(at) < RAISED_EVERY);
-        if !lately {
-            self.raised = Some(now);
-            self.scale = (self.scale * RAISED_BY).min(SCALE[1]);
+        let recently = self
+            .last_raise
+            .is_some_and(|at| now.saturating_sub(at) < RAISE_INTERVAL);
+        if !recently {
+            self.last_raise = Some(now);
+            self.scale = (self.scale * RAISE_FACTOR).min(SCALE[1]);
         }
     }
 
-    /// The samples by name of the call, and the scale.
+    /// Returns the samples by name of the call, and the scale.
     #[must_use]
     pub fn save(&self) -> SavedPrices {
         let samples = Call::ALL
@@ -295,14 +300,14 @@ impl Prices {
         }
     }
 
-    /// The prices that [`Self::save`] gave. Numbers that no saved state holds are passed over.
+    /// Restores the prices that [`Self::save`] returned. Invalid numbers are ignored.
     #[must_use]
     pub fn restore(saved: &SavedPrices) -> Self {
         let mut prices = Self::default();
         for call in Call::ALL {
             let history = saved.samples.get(call.name()).into_iter().flatten();
-            let believable = |sample: &&f64| (0.0..=2.0 * HIGHEST).contains(*sample);
-            for sample in history.filter(believable).take(SAMPLES) {
+            let is_valid = |sample: &&f64| (0.0..=2.0 * MAX_PRICE).contains(*sample);
+            for sample in history.filter(is_valid).take(SAMPLES) {
                 prices.samples[call].push(*sample);
             }
         }
@@ -313,7 +318,7 @@ impl Prices {
     }
 }
 
-/// What of [`Prices`] survives a restart.
+/// The part of [`Prices`] that is kept over a restart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SavedPrices {
     samples: std::collections::BTreeMap<String, Vec<f64>>,

@@ -1,4 +1,4 @@
-//! One quota of API points and the VPSes that draw on it: its size, the points left, and the pace that follows.
+//! A quota of API points: its VPSes, its size, the points left and the resulting pace.
 
 mod readings;
 
@@ -10,50 +10,50 @@ use super::window::{Ledger, Window};
 use crate::kiwivm::Veid;
 pub use readings::{Reading, Readings, Remaining, Sizes, USUAL_SIZES};
 
-/// The part of the share that calls may fill. The rest covers calls that the API counts a little late.
-const FILLED: f64 = 0.985;
-/// The part of the share that the pace fills: readings out of turn and price samples come on top.
+/// Fraction of the share that calls may use. The rest covers calls that the API counts late.
+const MAX_FILL: f64 = 0.985;
+/// Fraction of the share at which the pace aims. Extra readings and price samples come on top.
 pub const PACED: f64 = 0.95;
-/// From this part on the pace falls step by step until nothing is left to fill, instead of stopping between two amounts
-/// that leave the window.
-const SOFT: f64 = 0.93;
-/// The part of the share of 15 minutes that history and inventory leave to live data and readings: half of it where the
-/// day is the tighter window, as a first round would take it otherwise, and less where 15 minutes are as tight.
+/// Above this fraction of the share the pace falls gradually, instead of stopping until the next amount leaves the
+/// window.
+const SOFT_FILL: f64 = 0.93;
+/// Range of the fraction of the 15-minute share that history and inventory leave to live data and readings: half where
+/// the day is the tighter window, because a first round would use it up otherwise. Less where 15 minutes are as tight.
 const LEFT_TO_LIVE: [f64; 2] = [0.07, 0.5];
-/// A steady pace and this part of the share of 15 minutes are not left.
+/// Fraction of the 15-minute share from which the steady pace is subtracted to get [`LEFT_TO_LIVE`].
 const USED: f64 = 0.9;
-/// A price sample takes three readings: so many stay possible when no other call is.
-const READINGS_IN_RESERVE: f64 = 3.0;
-/// The pace, and the calls of a quota that readings show to have points, go on at this part of the full pace whatever
-/// is booked. Amounts leave a window faster, so that it fills no further where the books are right.
-const SLOWEST: f64 = 0.5;
-/// Without saved state the first reading lacks what an earlier process spent, so it is taken as too small by up to
-/// this factor for the pace of the first hour. The share still bounds the spending.
+/// Points reserved for readings when no other call is possible: up to three readings of a price sample.
+const RESERVED_FOR_READINGS: f64 = 3.0;
+/// Minimum pace, as a fraction of the full one, while readings show points left, whatever the ledger says. Spending
+/// leaves a window faster than this pace adds to it, so a correct ledger fills no further.
+const MIN_PACE: f64 = 0.5;
+/// Without saved state, the first reading lacks the spending of an earlier process. For the pace of the first hour it
+/// is taken as too small by up to this factor. The share still limits the spending.
 const SIZE_AT_START: f64 = 1.3;
 const START: Duration = Duration::from_secs(3600);
-/// A call tries whether points are left although readings say otherwise: this long after a refusal, and twice as soon
-/// after each success. Even the shortest wait takes fewer points than a quarter of a usual share.
-const LONGEST_TRY: Duration = Duration::from_secs(300);
-const SHORTEST_TRY: Duration = Duration::from_secs(30);
+/// Wait before a probe, a call although readings show no points left: the maximum after a refusal, halved after each
+/// success. Even at the minimum wait, the probes of 15 minutes take less than a quarter of a usual share.
+const MAX_PROBE_WAIT: Duration = Duration::from_secs(300);
+const MIN_PROBE_WAIT: Duration = Duration::from_secs(30);
 
-/// Without any call but readings for this long, a quota that has points left makes one.
+/// Maximum time without any call but readings while points are left.
 pub const QUIET: Duration = Duration::from_secs(20);
 
-/// Spending of this many points is enough to compare it with the fall of readings.
-pub const TELLING_SPAN: f64 = 100.0;
+/// Minimum spending, in points, for a comparison with the fall of readings.
+pub const MIN_SPAN: f64 = 100.0;
 
-/// The part of a quota that may be spent.
+/// The fraction of a quota that may be spent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share {
-    /// By all shards of the fleet: above 0, up to 1.
+    /// By all shards of the fleet together, above 0 and at most 1.
     pub fleet: f64,
     /// By this shard.
     pub own: f64,
 }
 
-/// The time between the tries of a quota that readings call empty.
+/// Times of the probes of a quota without points left.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Try {
+struct Probe {
     next: Duration,
     wait: Duration,
 }
@@ -61,59 +61,59 @@ struct Try {
 /// The last plan of a quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Planned {
-    /// The calls that it drops.
+    /// The dropped calls.
     pub shed: Shed,
-    /// Whether it stretches a wanted interval.
+    /// True if a wanted interval is stretched.
     pub stretched: bool,
-    /// Live calls a second.
+    /// Live calls per second.
     pub live_rate: f64,
-    /// When the next plan is due.
+    /// Time of the next plan.
     pub until: Duration,
 }
 
-/// The importance of a call when points are short.
+/// The priority of a call when points are short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// `getRateLimitStatus`: the reading that shows whether points are left.
+pub enum Priority {
+    /// `getRateLimitStatus`, the reading of the remaining points.
     Reading,
-    /// Live data.
+    /// `getLiveServiceInfo`.
     Live,
-    /// Service info, in place of live data or beside it.
-    StandIn,
+    /// `getServiceInfo`, the fallback for live data.
+    Fallback,
     /// History and inventory.
-    Rest,
+    Background,
 }
 
 /// One quota.
 #[derive(Clone, Debug)]
 pub struct Quota {
-    /// The VPSes that draw on it, in the order of the configuration.
+    /// The VPSes that share it, in the order of the configuration.
     pub members: Vec<Veid>,
-    /// Whether the configuration says who draws on it.
+    /// True if the configuration specifies the members.
     pub certain: bool,
     /// The exporter's own spending.
     pub ledger: Ledger,
-    /// The size.
+    /// The size, from readings.
     pub sizes: Sizes,
     /// The readings.
     pub readings: Readings,
-    /// All points ever spent from it.
+    /// Total points spent by the exporter.
     pub spent: f64,
     /// Calls in flight.
     pub in_flight: u32,
-    /// The slowing by refusals.
+    /// The slowdown after refusals.
     pub brake: Brake,
     /// The last plan.
     pub planned: Planned,
-    /// The start of the process, if it began without saved state.
+    /// Start of the process, if it started without saved state.
     pub started: Option<Duration>,
-    /// When the last live call was sent.
+    /// Time of the last live call.
     last_live: Duration,
-    trying: Try,
+    probe: Probe,
 }
 
 impl Quota {
-    /// A quota about which nothing is known.
+    /// Creates a quota without readings.
     #[must_use]
     pub fn new(members: Vec<Veid>, certain: bool) -> Self {
         Self {
@@ -128,24 +128,24 @@ impl Quota {
             planned: Planned::default(),
             started: None,
             last_live: Duration::ZERO,
-            trying: Try::default(),
+            probe: Probe::default(),
         }
     }
 
-    /// The size of a window: confirmed, or the usual one while no reading is usable.
+    /// Returns the size of a window: the confirmed one, or the usual one while no reading is usable.
     #[must_use]
     pub fn size(&self, window: Window) -> f64 {
         self.sizes.confirmed().unwrap_or(USUAL_SIZES)[window as usize]
     }
 
-    /// Whether a reading is usable.
+    /// Returns true if the size is confirmed and the points left are known.
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.readings.last[0].is_some() && self.sizes.confirmed().is_some()
     }
 
-    /// The points left in a window: a reading less the spending since. Of the last two readings the larger counts, so
-    /// a low one needs a second one to confirm it.
+    /// Returns the points left in a window: a reading less the spending since. The larger of the last two readings
+    /// counts, so a low reading needs confirmation by a second one.
     #[must_use]
     pub fn left(&self, window: Window) -> f64 {
         let left =
@@ -158,9 +158,9 @@ impl Quota {
         readings.fold(f64::MIN, f64::max).clamp(0.0, size)
     }
 
-    /// The part of the points outside the share that is left in a window: below 1 when others, or prices that are too
-    /// low, take from it.
-    fn yielding(&self, window: Window, share: Share) -> f64 {
+    /// Returns the left fraction of the points outside the share. It falls below 1 if other clients spend from a
+    /// window, or if assumed prices are too low.
+    fn yield_factor(&self, window: Window, share: Share) -> f64 {
         let outside = self.size(window) * (1.0 - share.fleet);
         if outside > 0.0 {
             (self.left(window) / outside).clamp(0.0, 1.0)
@@ -169,15 +169,15 @@ impl Quota {
         }
     }
 
-    /// Whether the pace is down to less than half by the points that are left.
+    /// Returns true if the points left reduce the pace to less than half.
     #[must_use]
     pub fn yields_half(&self, share: Share) -> bool {
         Window::ALL
             .into_iter()
-            .any(|window| self.yielding(window, share) < 0.5)
+            .any(|window| self.yield_factor(window, share) < 0.5)
     }
 
-    /// Whether less than half of the points outside the share is left by the last reading alone.
+    /// Returns true if, by the last reading alone, less than half of the points outside the share is left.
     #[must_use]
     pub fn is_low(&self, share: Share) -> bool {
         self.readings.last[0].is_some_and(|reading| {
@@ -188,11 +188,11 @@ impl Quota {
         })
     }
 
-    /// Own spending in a window. It cannot exceed the points that a reading shows missing, whatever the prices.
-    fn own(&self, window: Window) -> f64 {
+    /// Returns the exporter's own spending in a window, at most the points that a reading shows missing.
+    fn own_spending(&self, window: Window) -> f64 {
         let spent = self.ledger.window(window).sum();
         if self.is_known() {
-            // The largest reading counts before another confirms it: that one lacks what was spent in between.
+            // Use the largest reading even unconfirmed: a confirming one lacks the points spent in between.
             let largest = self.sizes.largest[window as usize][0];
             spent.min((largest - self.left(window)).max(0.0))
         } else {
@@ -200,26 +200,26 @@ impl Quota {
         }
     }
 
-    /// The pace in points a second that keeps own spending within `share` and yields to others. Refusals, and not
-    /// knowing what is left, leave a live call of `live` points every five minutes.
+    /// Returns the pace, in points per second, that keeps own spending within `share` and yields to other clients.
+    /// After refusals and without usable readings it still pays for a live call of `live` points every five minutes.
     pub fn rate(&mut self, share: Share, live: f64, now: Duration) -> f64 {
         self.ledger.expire(now);
-        let starts = self
+        let is_start = self
             .started
             .is_some_and(|at| now.saturating_sub(at) < START);
         let full = |window: Window| share.own * self.size(window) / window.seconds();
-        // The ledger alone keeps the short window: its amounts leave within minutes.
-        let quarter = PACED * full(Window::Quarter) * self.yielding(Window::Quarter, share);
+        // The short window needs no soft limit: `admits` enforces its share, and amounts leave it within minutes.
+        let quarter = PACED * full(Window::Quarter) * self.yield_factor(Window::Quarter, share);
         let day = self.day_rate(full(Window::Day), share, now);
-        let day = if starts && self.is_known() {
+        let day = if is_start && self.is_known() {
             SIZE_AT_START * day
         } else {
             day
         };
         if self.is_empty(1.0) {
-            return 1.0 / self.trying.wait.max(SHORTEST_TRY).as_secs_f64();
+            return 1.0 / self.probe.wait.max(MIN_PROBE_WAIT).as_secs_f64();
         }
-        let least = live / LONGEST_TRY.as_secs_f64();
+        let least = live / MAX_PROBE_WAIT.as_secs_f64();
         let rate = quarter.min(day);
         if self.is_known() {
             (rate * self.brake.factor(now)).max(least.min(rate))
@@ -228,10 +228,13 @@ impl Quota {
         }
     }
 
-    /// The pace that the day allows, of at most `full`.
+    /// Returns the pace that the day allows, at most `full`.
     fn day_rate(&self, full: f64, share: Share, now: Duration) -> f64 {
         let allowed = share.own * self.size(Window::Day);
-        let (booked, own) = (self.ledger.window(Window::Day), self.own(Window::Day));
+        let (booked, own) = (
+            self.ledger.window(Window::Day),
+            self.own_spending(Window::Day),
+        );
         let scale = own / booked.sum().max(1e-9);
         let sustainable = if scale > 1e-6 {
             scale * booked.sustainable(PACED * allowed / scale, now)
@@ -239,79 +242,79 @@ impl Quota {
             full
         };
         let filled = own / allowed.max(1e-9);
-        let soft = if filled > SOFT {
-            full * ((FILLED - filled) / (FILLED - SOFT)).max(SLOWEST)
+        let soft = if filled > SOFT_FILL {
+            full * ((MAX_FILL - filled) / (MAX_FILL - SOFT_FILL)).max(MIN_PACE)
         } else {
-            SLOWEST * full
+            MIN_PACE * full
         };
-        sustainable.max(soft).min(PACED * full) * self.yielding(Window::Day, share)
+        sustainable.max(soft).min(PACED * full) * self.yield_factor(Window::Day, share)
     }
 
-    /// The pace in points a second while the exporter is alone and has spent nothing.
+    /// Returns the pace, in points per second, of an exporter without other clients and without past spending.
     #[must_use]
     pub fn full_rate(&self, share: Share) -> f64 {
         let rate = |window: Window| share.own * self.size(window) / window.seconds();
         rate(Window::Quarter).min(rate(Window::Day))
     }
 
-    /// Whether readings show too few points for a call of `points`.
+    /// Returns true if too few points are left for a call of `points`.
     #[must_use]
     pub fn is_empty(&self, points: f64) -> bool {
         Window::ALL
             .into_iter()
-            .any(|window| self.left(window) < points + READINGS_IN_RESERVE)
+            .any(|window| self.left(window) < points + RESERVED_FOR_READINGS)
     }
 
-    /// Whether a call of `points` may be sent now.
+    /// Returns true if a call of `points` may be sent now.
     #[must_use]
-    pub fn admits(&mut self, of: Use, points: f64, share: Share, now: Duration) -> bool {
-        if of == Use::Reading {
+    pub fn admits(&mut self, priority: Priority, points: f64, share: Share, now: Duration) -> bool {
+        if priority == Priority::Reading {
             return true;
         }
         self.ledger.expire(now);
-        if self.brake.stops(now) {
+        if self.brake.is_stopped(now) {
             return false;
         }
         if self.is_empty(points) {
-            return of != Use::Rest && now >= self.trying.next;
+            return priority != Priority::Background && now >= self.probe.next;
         }
         let quiet = now.saturating_sub(self.last_live);
-        if of == Use::Live && quiet >= self.longest_wait(points, share) {
+        if priority == Priority::Live && quiet >= self.longest_wait(points, share) {
             return true;
         }
         Window::ALL.into_iter().all(|window| {
-            // A quota whose share is smaller than a single call still gets one call after another.
-            let reserved = match (of, window) {
-                (Use::Rest, Window::Quarter) => {
+            let reserved = match (priority, window) {
+                (Priority::Background, Window::Quarter) => {
                     let per_second = |window: Window| self.size(window) / window.seconds();
                     let steady = per_second(Window::Day) / per_second(Window::Quarter).max(1e-9);
                     (USED - steady).clamp(LEFT_TO_LIVE[0], LEFT_TO_LIVE[1])
                 }
                 _ => 0.0,
             };
-            let limit = (FILLED - reserved) * share.own * self.size(window);
-            self.own(window) + points <= limit.max(points)
+            let limit = (MAX_FILL - reserved) * share.own * self.size(window);
+            // If a single call exceeds the share, allow one call at a time.
+            self.own_spending(window) + points <= limit.max(points)
         })
     }
 
-    /// The longest time between two live calls of `points` while readings do not show that none are left.
+    /// Returns the maximum time between two live calls of `points`, unless readings show no points left.
     fn longest_wait(&self, points: f64, share: Share) -> Duration {
-        let slowest = Duration::try_from_secs_f64(points / (SLOWEST * self.full_rate(share)))
+        let slowest = Duration::try_from_secs_f64(points / (MIN_PACE * self.full_rate(share)))
             .unwrap_or(Duration::MAX)
             .max(QUIET);
         if self.is_known() {
             slowest
         } else {
-            slowest.min(LONGEST_TRY)
+            slowest.min(MAX_PROBE_WAIT)
         }
     }
 
-    /// Counts a call of `points` that is sent now, and returns the points spent before.
-    pub fn send(&mut self, of: Use, points: f64, now: Duration) -> f64 {
-        if matches!(of, Use::Live | Use::StandIn) && self.is_empty(points) {
-            self.trying.next = now + self.trying.wait.max(SHORTEST_TRY);
+    /// Records a call of `points` that is sent now, and returns the total points spent before it.
+    pub fn send(&mut self, priority: Priority, points: f64, now: Duration) -> f64 {
+        if matches!(priority, Priority::Live | Priority::Fallback) && self.is_empty(points) {
+            self.probe.next = now + self.probe.wait.max(MIN_PROBE_WAIT);
         }
-        if of == Use::Live {
+        if priority == Priority::Live {
             self.last_live = now;
         }
         let before = self.spent;
@@ -321,23 +324,23 @@ impl Quota {
         before
     }
 
-    /// Takes in the end of a call of `points`.
-    pub fn finish(&mut self, of: Use, success: bool, points: f64, now: Duration) {
+    /// Records the end of a call of `points`.
+    pub fn finish(&mut self, priority: Priority, success: bool, points: f64, now: Duration) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if of == Use::Reading {
+        if priority == Priority::Reading {
             return;
         }
         if !self.is_empty(points) {
-            self.trying = Try::default();
+            self.probe = Probe::default();
         } else if success {
-            self.trying.wait = (self.trying.wait / 2).max(SHORTEST_TRY);
+            self.probe.wait = (self.probe.wait / 2).max(MIN_PROBE_WAIT);
         } else {
-            self.trying.wait = LONGEST_TRY;
-            self.trying.next = now + LONGEST_TRY;
+            self.probe.wait = MAX_PROBE_WAIT;
+            self.probe.next = now + MAX_PROBE_WAIT;
         }
     }
 
-    /// Takes in a reading that was asked for after `spent` points.
+    /// Records a reading. `spent` is the total of points spent when it was requested.
     pub fn read(&mut self, remaining: Remaining, spent: f64, now: Duration) {
         self.sizes.read(remaining);
         let reading = Reading {
@@ -349,14 +352,14 @@ impl Quota {
         self.readings.failures = 0;
     }
 
-    /// The points that the exporter allows itself in a window: its share of the points that others leave.
+    /// Returns the points that the exporter may spend in a window: its share of the points that other clients leave.
     #[must_use]
     pub fn allowed(&self, window: Window, share: Share) -> f64 {
-        let by_others = self.size(window) - self.left(window) - self.own(window);
+        let by_others = self.size(window) - self.left(window) - self.own_spending(window);
         share.own * (self.size(window) - by_others.max(0.0)).max(0.0)
     }
 
-    /// Takes in another quota that turned out to be the same.
+    /// Merges another quota that turned out to be the same.
     pub fn merge(&mut self, other: &Self) {
         self.ledger.merge(&other.ledger);
         self.sizes.merge(&other.sizes);

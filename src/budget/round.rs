@@ -1,27 +1,27 @@
-//! The points of a single round, in which each call is made once at most.
+//! The points of a single round, which makes each call at most once.
 
 use std::collections::{HashMap, HashSet};
 
 use super::quota::Remaining;
 use crate::kiwivm::{Call, Veid};
 
-/// Points that stay for readings of others.
+/// Points that are always kept for readings.
 const RESERVE: f64 = 3.0;
 
-/// Decides which calls of a single round the points allow. Each VPS is judged by its own reading, so it does not matter
-/// who shares a quota.
+/// Decides which calls of a single round the points allow. It uses the reading of each VPS for that VPS only, so it
+/// need not know which VPSes share a quota.
 #[derive(Debug)]
 pub struct Round {
     share: f64,
     /// The largest reading of any VPS.
     largest: Remaining,
-    /// The points left by the reading of each VPS.
+    /// The points left for each VPS: its reading less the calls since.
     left: HashMap<Veid, Remaining>,
     refused: HashSet<Veid>,
 }
 
 impl Round {
-    /// A round that may spend `share` of the points that it finds.
+    /// Creates a round that may spend `share` of each quota.
     #[must_use]
     pub fn new(share: f64) -> Self {
         Self {
@@ -32,7 +32,7 @@ impl Round {
         }
     }
 
-    /// Takes in the reading of a VPS.
+    /// Records the reading of a VPS.
     pub fn read(&mut self, veid: Veid, remaining: Remaining) {
         for (largest, left) in self.largest.iter_mut().zip(remaining) {
             *largest = largest.max(left);
@@ -40,17 +40,17 @@ impl Round {
         self.left.insert(veid, remaining);
     }
 
-    /// A call of the VPS was refused for lack of points.
+    /// Records that a call of the VPS was refused for lack of points.
     pub fn refused(&mut self, veid: Veid) {
         self.refused.insert(veid);
     }
 
-    /// Allows a call and books its points, or says why it is left out. State may take the last points, the rest only
-    /// the share: the owner has use for points too.
+    /// Allows a call and books its points. Live and service info may take all but the reserved points, the other calls
+    /// only the share, to leave points to other clients.
     ///
     /// # Errors
     ///
-    /// The reason, in words.
+    /// If the call must be skipped. The error is the reason, for the log.
     pub fn take(&mut self, veid: Veid, call: Call) -> Result<(), String> {
         if self.refused.contains(&veid) {
             return Err("the API refused a call for lack of points".to_owned());
@@ -61,15 +61,15 @@ impl Round {
         };
         let state = matches!(call, Call::LiveServiceInfo | Call::ServiceInfo);
         for (window, (left, largest)) in left.iter().zip(self.largest).enumerate() {
-            let kept = if state {
+            let reserved = if state {
                 RESERVE
             } else {
                 RESERVE.max((1.0 - self.share) * largest)
             };
-            if *left - points < kept {
+            if *left - points < reserved {
                 let window = ["15 minutes", "24 hours"][window];
                 return Err(format!(
-                    "{left:.0} points are left in the current {window}, and {kept:.0} are kept"
+                    "{left:.0} points are left in the current {window}, of which {reserved:.0} are reserved"
                 ));
             }
         }
@@ -89,7 +89,7 @@ mod tests {
     const USAGE: Call = Call::RawUsageStats;
 
     #[test]
-    fn everything_is_taken_while_points_are_plentiful_or_unknown() {
+    fn every_call_is_allowed_while_points_are_plentiful_or_unknown() {
         let mut round = Round::new(0.5);
         assert!(
             Call::ALL
@@ -105,20 +105,20 @@ mod tests {
     }
 
     #[test]
-    fn a_vps_without_points_is_left_out_and_others_are_not() {
+    fn only_calls_of_a_vps_without_points_are_skipped() {
         let mut round = Round::new(0.5);
         round.read(ONE, [2.0, 19_000.0]);
         round.read(Veid(2), [1000.0, 20_000.0]);
-        let why = round.take(ONE, LIVE).expect_err("there are none");
+        let reason = round.take(ONE, LIVE).expect_err("no points are left");
         assert!(
-            why.contains("2 points are left in the current 15 minutes"),
-            "{why}"
+            reason.contains("2 points are left in the current 15 minutes"),
+            "{reason}"
         );
         assert!(round.take(Veid(2), LIVE).is_ok() && round.take(Veid(2), USAGE).is_ok());
     }
 
     #[test]
-    fn state_may_take_what_the_share_does_not_allow_to_history() {
+    fn live_calls_may_exceed_the_share_and_history_may_not() {
         let mut round = Round::new(0.5);
         round.read(Veid(2), [1000.0, 20_000.0]);
         round.read(ONE, [400.0, 19_000.0]);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_ends_the_round_of_its_vps() {
+    fn a_refusal_ends_the_round_of_its_vps_only() {
         let mut round = Round::new(0.5);
         round.refused(ONE);
         assert!(round.take(ONE, LIVE).is_err() && round.take(Veid(2), LIVE).is_ok());

@@ -1,5 +1,5 @@
-//! Price samples: a reading, one call that was due anyway, a reading, all of one VPS. Nothing else is sent to the quota
-//! meanwhile, for ten seconds at most.
+//! Price samples: a reading, a call that is due anyway and another reading, all of one VPS. Meanwhile, for at most ten
+//! seconds, the planner sends no other calls to the quota.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,27 +7,27 @@ use std::time::Duration;
 use super::quota::Remaining;
 use crate::kiwivm::{Call, PerCall, Veid};
 
-/// A sample ends after this, whatever it waits for: other calls must not wait longer for it.
-pub const LONGEST_HOLD: Duration = Duration::from_secs(10);
-/// After a sample other calls have their turn for this long.
+/// Maximum duration of a sample, because other calls wait for it.
+pub const MAX_HOLD: Duration = Duration::from_secs(10);
+/// Pause after a sample, for other calls.
 const REST: Duration = Duration::from_secs(10);
-/// After an abandoned sample no other begins for this long, and none of the same VPS for [`AVOIDED`].
+/// Pause after an abandoned sample, and before another sample of the same VPS.
 const PAUSE: Duration = Duration::from_secs(30);
-const AVOIDED: Duration = Duration::from_secs(600);
-/// A doubtful sample is repeated after this.
-const REPEATED: Duration = Duration::from_secs(10);
-/// Prices are looked at out of turn no more often than this.
-const LOOKS: Duration = Duration::from_secs(900);
-/// The part of the pace that samples of one call may take.
-const PART: f64 = 0.02;
-/// So many samples double the wait: a price that was confirmed needs fewer.
+const VPS_PAUSE: Duration = Duration::from_secs(600);
+/// Wait before an outlier is repeated.
+const REPEAT_AFTER: Duration = Duration::from_secs(10);
+/// Minimum time between two unplanned checks of prices.
+const CHECK_INTERVAL: Duration = Duration::from_secs(900);
+/// Fraction of the pace for the samples of one call.
+const FRACTION: f64 = 0.02;
+/// Number of samples that doubles the wait, because a confirmed price needs fewer.
 const CONFIRMED: f64 = 8.0;
-/// Bounds of the wait between two samples of one call.
+/// Bounds, in seconds, of the wait between two samples of one call.
 const WAITS: [f64; 2] = [300.0, 24.0 * 3600.0];
-/// The pause doubles so many times at most, to eight and a half hours.
-const MOST_DOUBLINGS: u32 = 10;
+/// Maximum number of doublings of the pause, for 8.5 hours.
+const MAX_DOUBLINGS: u32 = 10;
 
-/// The step that a sample waits for.
+/// The next step of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Before,
@@ -39,13 +39,13 @@ enum Step {
 struct Sample {
     veid: Veid,
     call: Call,
-    began: Duration,
+    started: Duration,
     step: Step,
     in_flight: bool,
     before: Remaining,
 }
 
-/// A sample that is complete: the call, and the readings around it.
+/// A complete sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Complete {
     /// The call between the readings.
@@ -56,20 +56,20 @@ pub struct Complete {
     pub after: Remaining,
 }
 
-/// Decides when a sample is taken and leads it through its steps.
+/// Decides when to take samples, and tracks the steps of the current one.
 #[derive(Debug, Default)]
 pub struct Sampling {
     current: Option<Sample>,
     next: PerCall<Duration>,
     abandoned: PerCall<u32>,
     not_before: Duration,
-    next_look: Duration,
+    next_check: Duration,
     avoided: HashMap<Veid, Duration>,
 }
 
 impl Sampling {
-    /// Begins a sample with a call that is due, if it is time for one of its kind.
-    pub fn consider(&mut self, veid: Veid, call: Call, now: Duration) -> bool {
+    /// Starts a sample with a call that is due, if a sample of its kind is due. Returns true if it did.
+    pub fn try_begin(&mut self, veid: Veid, call: Call, now: Duration) -> bool {
         self.avoided.retain(|_, until| *until > now);
         if self.current.is_some()
             || now < self.not_before
@@ -81,7 +81,7 @@ impl Sampling {
         self.current = Some(Sample {
             veid,
             call,
-            began: now,
+            started: now,
             step: Step::Before,
             in_flight: false,
             before: [0.0; 2],
@@ -89,23 +89,25 @@ impl Sampling {
         true
     }
 
-    /// The VPS of the sample that is being taken; its quota sends nothing else. Abandons one that takes too long.
-    pub fn holds(&mut self, now: Duration) -> Option<Veid> {
+    /// Returns the VPS of the current sample, whose quota must send no other calls. Abandons a sample that takes too
+    /// long.
+    pub fn held_vps(&mut self, now: Duration) -> Option<Veid> {
         let sample = self.current?;
-        if now.saturating_sub(sample.began) >= LONGEST_HOLD {
+        if now.saturating_sub(sample.started) >= MAX_HOLD {
             self.abandon(now);
             return None;
         }
         Some(sample.veid)
     }
 
-    /// The end of the sample that is being taken, whatever happens.
+    /// Returns the latest end of the current sample.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        Some(self.current?.began + LONGEST_HOLD)
+        Some(self.current?.started + MAX_HOLD)
     }
 
-    /// The next call of the sample, unless one is in flight. The quota must have no other call in flight.
+    /// Returns the next call of the current sample, unless one is in flight. The quota must have no other call in
+    /// flight.
     #[must_use]
     pub fn next_call(&self) -> Option<(Veid, Call)> {
         let sample = self.current.filter(|sample| !sample.in_flight)?;
@@ -116,14 +118,14 @@ impl Sampling {
         Some((sample.veid, call))
     }
 
-    /// The call of [`Self::next_call`] is sent.
+    /// Records that the call of [`Self::next_call`] is sent.
     pub fn sent(&mut self) {
         if let Some(sample) = &mut self.current {
             sample.in_flight = true;
         }
     }
 
-    /// Takes in the end of a call. `reading` is `None` for other calls and for unusable readings.
+    /// Records the end of a call. `reading` is `None` for other calls and for unusable readings.
     pub fn finish(
         &mut self,
         veid: Veid,
@@ -144,7 +146,7 @@ impl Sampling {
         match (sample.step, reading) {
             (Step::Before, Some(remaining)) => {
                 sample.before = remaining;
-                // The price of a reading shows in the next reading.
+                // A sample of a reading consists of two readings only.
                 sample.step = if sample.call == Call::RateLimitStatus {
                     Step::After
                 } else {
@@ -173,43 +175,43 @@ impl Sampling {
         }
     }
 
-    /// Ends the sample that is being taken. The next one is of another VPS, and of this call less often.
+    /// Abandons the current sample. The next one is of another VPS, and samples of this call become rarer.
     fn abandon(&mut self, now: Duration) {
         let Some(sample) = self.current.take() else {
             return;
         };
         let abandoned = &mut self.abandoned[sample.call];
-        *abandoned = (*abandoned + 1).min(MOST_DOUBLINGS);
+        *abandoned = (*abandoned + 1).min(MAX_DOUBLINGS);
         self.next[sample.call] = now + PAUSE * 2_u32.pow(*abandoned);
         self.not_before = now + PAUSE;
-        self.avoided.insert(sample.veid, now + AVOIDED);
+        self.avoided.insert(sample.veid, now + VPS_PAUSE);
     }
 
-    /// Plans the next sample of a call that has `samples`, each for `points`, at a pace of `rate` points a second.
+    /// Plans the next sample of a call that has `samples` samples. A sample costs `points`, the pace is `rate` points
+    /// per second.
     pub fn plan_next(&mut self, call: Call, samples: usize, points: f64, rate: f64, now: Duration) {
         self.abandoned[call] = 0;
         let confirmed = 1.0 + f64::from(u32::try_from(samples).unwrap_or(u32::MAX)) / CONFIRMED;
-        let wait = confirmed * points / (PART * rate).max(1e-9);
+        let wait = confirmed * points / (FRACTION * rate).max(1e-9);
         self.next[call] = now + Duration::from_secs_f64(wait.clamp(WAITS[0], WAITS[1]));
     }
 
-    /// Repeats a doubtful sample of a call soon.
+    /// Schedules a sample of a call soon, to confirm an outlier.
     pub fn repeat(&mut self, call: Call, now: Duration) {
-        let wait = REPEATED;
-        self.next[call] = now + wait;
+        self.next[call] = now + REPEAT_AFTER;
     }
 
-    /// Has the price of a call looked at now, because points went that it does not explain. Bursts of others cause the
-    /// same, so this happens only now and then.
-    pub fn look_now(&mut self, call: Call, now: Duration) {
-        if now >= self.next_look {
-            self.next_look = now + LOOKS;
+    /// Schedules a sample of a call now, because its price does not explain a fall of readings. Limited in rate,
+    /// because bursts of other clients have the same effect.
+    pub fn check_now(&mut self, call: Call, now: Duration) {
+        if now >= self.next_check {
+            self.next_check = now + CHECK_INTERVAL;
             self.next[call] = self.next[call].min(now);
             self.abandoned[call] = 0;
         }
     }
 
-    /// Forgets the sample that is being taken: the VPSes of its quota changed.
+    /// Drops the current sample, because the quotas are changed.
     pub fn reset(&mut self) {
         self.current = None;
     }

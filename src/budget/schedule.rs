@@ -1,9 +1,9 @@
-//! The due times of every call of every VPS, and the limits of calls in flight.
+//! Due times of all calls of all VPSes, and the limits of calls in flight.
 //!
-//! A VPS has one call in flight at a time, and its usage history or a reading beside it: history may take minutes, and
-//! a reading that hangs must not delay live data. Each call keeps its own phase within its interval, so that a fleet does not
-//! pulse. A live response stands in for service info, which is therefore due only while the live call fails or when it
-//! is planned to replace it.
+//! A VPS has two lanes with one call in flight each. Usage history and readings have their own lane, because history
+//! may take minutes and a reading that hangs must not delay live data. Each call keeps its phase within its interval,
+//! so that the calls of a fleet are spread. A live response includes service info, which is therefore due only while
+//! live calls fail or while it is planned as their fallback.
 
 mod entry;
 
@@ -11,18 +11,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::backoff;
-use super::brake::LONGEST_STOP;
+use super::brake::MAX_RETRY_AFTER;
 use super::pace::{Intervals, Pace};
 use super::phases::{next_in_phase, next_on_grid, phase};
-use super::places::Places;
+use super::slots::Slots;
 use crate::kiwivm::{Call, PerCall, Reason, Veid};
 pub use entry::Entry;
-use entry::{FirstRound, Flight, slot};
+use entry::{FirstRound, Flight, lane};
 
-/// A call that was not planned and is planned again starts within this time.
+/// Maximum wait of a call that is planned again after it was not.
 const RETURNS_WITHIN: Duration = Duration::from_secs(180);
 
-/// A call to be made now.
+/// A call of a VPS to be made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
     /// The VPS.
@@ -34,9 +34,9 @@ pub struct Due {
 /// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A response that is believed.
+    /// A valid response.
     Success,
-    /// A failure and its reason.
+    /// A failure with its reason.
     Failure(Reason),
 }
 
@@ -44,42 +44,42 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Schedule {
     entries: HashMap<Veid, Box<Entry>>,
-    /// VPSes by the earliest due time of a call that can be sent; VEIDs break ties, so the order is stable.
+    /// VPSes by the earliest due time of a call in a free lane. VEIDs break ties, so the order is stable.
     queue: BTreeSet<(Duration, Veid)>,
-    places: Places,
+    slots: Slots,
     in_flight: usize,
     slow_in_flight: usize,
 }
 
 impl Schedule {
-    /// An empty schedule, before [`Self::reconfigure`].
+    /// Creates an empty schedule, to be filled by [`Self::reconfigure`].
     #[must_use]
-    pub fn new(places: Places) -> Self {
+    pub fn new(slots: Slots) -> Self {
         Self {
             entries: HashMap::new(),
             queue: BTreeSet::new(),
-            places,
+            slots,
             in_flight: 0,
             slow_in_flight: 0,
         }
     }
 
-    /// Takes over a new configuration. New VPSes begin with a first round at `now`, in the order given. VPSes that stay
-    /// keep their due times, unless failures or a refused key held them back: those begin again like new ones.
-    pub fn reconfigure(&mut self, fleet: &[(Veid, Pace)], places: Places, now: Duration) {
+    /// Applies a new configuration. New VPSes start with a first round at `now`, in the order of `fleet`. Remaining
+    /// VPSes keep their due times, unless calls failed or the key was refused: those start like new ones.
+    pub fn reconfigure(&mut self, fleet: &[(Veid, Pace)], slots: Slots, now: Duration) {
         let mut before = std::mem::take(&mut self.entries);
         self.queue.clear();
-        self.places = places;
+        self.slots = slots;
         let mut round = FirstRound::new(fleet, now);
         for (rank, (veid, pace)) in (0..).zip(fleet) {
             let mut entry = before.remove(veid).unwrap_or_default();
             entry.rank = rank;
-            let begins = entry.begins_again();
+            let starts_over = entry.starts_over();
             entry.leaving = false;
             entry.intervals = pace.intervals();
-            if begins {
+            if starts_over {
                 entry.failures = PerCall::default();
-                round.begin(&mut entry);
+                round.schedule(&mut entry);
             } else {
                 for call in Call::ALL {
                     let interval = entry.interval(call);
@@ -94,7 +94,7 @@ impl Schedule {
             self.entries.insert(*veid, entry);
             self.enqueue(*veid);
         }
-        // A call of a VPS that left still takes its place until it returns.
+        // The calls of removed VPSes occupy their slots until they finish.
         for (veid, mut entry) in before {
             if entry.in_flight.iter().any(Option::is_some) {
                 entry.due = PerCall::default();
@@ -104,7 +104,7 @@ impl Schedule {
         }
     }
 
-    /// The calls that are due: readings, then the most important first, then the longest overdue. A VPS with a call in flight waits.
+    /// Returns the due calls in free lanes: readings first, then by importance, then by due time.
     #[must_use]
     pub fn waiting(&self, now: Duration) -> Vec<(Call, Duration, Veid)> {
         let mut waiting: Vec<_> = self
@@ -118,22 +118,22 @@ impl Schedule {
                 })
             })
             .collect();
-        // Readings are few, and decide about the others.
+        // Readings are few, and the other calls depend on them.
         waiting.sort_unstable_by_key(|due| (due.0 != Call::RateLimitStatus, *due));
         waiting
     }
 
-    /// Whether the VPS has no call in flight and this call finds a place.
+    /// Returns true if the lane of the call and a slot are free.
     #[must_use]
-    pub fn has_place(&self, veid: Veid, call: Call) -> bool {
-        self.in_flight < self.places.all
+    pub fn has_slot(&self, veid: Veid, call: Call) -> bool {
+        self.in_flight < self.slots.all
             && self.entries.get(&veid).is_some_and(|entry| {
-                entry.in_flight[slot(call)].is_none()
-                    && (self.slow_in_flight < self.places.slow || !entry.is_slow(call))
+                entry.in_flight[lane(call)].is_none()
+                    && (self.slow_in_flight < self.slots.slow || !entry.is_slow(call))
             })
     }
 
-    /// Whether the VPS can be asked out of turn: no call is in flight but history or a reading, and its key is not refused.
+    /// Returns true if the VPS can take an unplanned call: the main lane is free, and the key was not refused.
     #[must_use]
     pub fn is_ready(&self, veid: Veid) -> bool {
         self.entries
@@ -141,7 +141,7 @@ impl Schedule {
             .is_some_and(|entry| entry.in_flight[0].is_none() && !entry.is_paused())
     }
 
-    /// Whether this is the first time since its last call that a VPS has to wait.
+    /// Returns true for the first deferral of a VPS since its last call.
     pub fn first_deferral(&mut self, veid: Veid) -> bool {
         self.entries
             .get_mut(&veid)
@@ -153,7 +153,7 @@ impl Schedule {
         let mut slow = false;
         self.edit(veid, |entry| {
             slow = entry.is_slow(call);
-            entry.in_flight[slot(call)] = Some(Flight {
+            entry.in_flight[lane(call)] = Some(Flight {
                 call,
                 started: now,
                 slow,
@@ -164,15 +164,15 @@ impl Schedule {
         self.slow_in_flight += usize::from(slow);
     }
 
-    /// The next time at which something becomes due that is not due at `now` already.
+    /// Returns the next due time after `now`.
     #[must_use]
     pub fn next_due(&self, now: Duration) -> Option<Duration> {
         let mut later = self.queue.range((now, Veid(u64::MAX))..);
         later.next().map(|(due, _)| *due)
     }
 
-    /// Takes in the result of a call in flight and plans the next of its kind, no earlier than `retry_after` from now.
-    /// `jitter` is from 0 to 1. Returns whether failures put it off.
+    /// Records the result of a call in flight and schedules the next one. A failed call waits at least `retry_after`.
+    /// `jitter` is from 0 to 1. Returns true if the call backs off.
     pub fn finish(
         &mut self,
         Due { veid, call }: Due,
@@ -184,13 +184,13 @@ impl Schedule {
         let Some(entry) = self.entries.get_mut(&veid) else {
             return false;
         };
-        let Some(flight) = entry.in_flight[slot(call)] else {
+        let Some(flight) = entry.in_flight[lane(call)] else {
             return false;
         };
         if let Some(before) = entry.earliest() {
             self.queue.remove(&(before, veid));
         }
-        entry.in_flight[slot(call)] = None;
+        entry.in_flight[lane(call)] = None;
         self.in_flight -= 1;
         self.slow_in_flight -= usize::from(flight.slow);
         if entry.leaving {
@@ -199,7 +199,7 @@ impl Schedule {
             }
             return false;
         }
-        let retry_after = retry_after.map(|wait| wait.min(LONGEST_STOP));
+        let retry_after = retry_after.map(|wait| wait.min(MAX_RETRY_AFTER));
         let interval = entry.interval(call);
         let first = !std::mem::replace(&mut entry.tried[call], true);
         entry.slow[call] = outcome == Outcome::Failure(Reason::Timeout);
@@ -210,7 +210,7 @@ impl Schedule {
                 let due = entry.due[call];
                 let planned = call == Call::ServiceInfo || entry.intervals[call].is_some();
                 let next = if first {
-                    // The second calls of a fleet are spread over the interval.
+                    // From the second call on, the calls of a fleet are spread over the interval.
                     let started = flight.started.saturating_sub(interval * 3 / 8);
                     next_in_phase(phase(entry.rank, call, interval), interval, started)
                 } else {
@@ -221,11 +221,11 @@ impl Schedule {
                     entry.last_data = Some(now);
                 }
                 if call == Call::LiveServiceInfo {
-                    let replaces = entry.intervals[Call::ServiceInfo];
+                    let service = entry.intervals[Call::ServiceInfo];
                     entry.due[Call::ServiceInfo] =
-                        replaces.map(|interval| flight.started + interval);
+                        service.map(|interval| flight.started + interval);
                 } else if entry.is_paused() {
-                    entry.begin(now, now);
+                    entry.make_all_due(now, now);
                 }
             }
             Outcome::Failure(Reason::Auth) => {
@@ -252,8 +252,8 @@ impl Schedule {
         backs_off
     }
 
-    /// Plans other intervals. Waits grow and shrink in proportion, also those after failures; a call that is due stays
-    /// due; a call that was not planned begins soon; one that is not planned any more is not due.
+    /// Changes the planned intervals. Waits scale with them, but a backoff only shrinks. Calls that are due stay due.
+    /// Newly planned calls become due soon, and calls that are no longer planned are removed.
     pub fn set_intervals(&mut self, veid: Veid, intervals: Intervals, now: Duration) {
         self.edit(veid, |entry| {
             let live_fails = entry.failures[Call::LiveServiceInfo] > 0;
@@ -267,12 +267,12 @@ impl Schedule {
                 match (old, new) {
                     (Some(old), Some(new)) => {
                         let ratio = new.as_secs_f64() / old.as_secs_f64().max(1e-3);
-                        // A backoff need not grow because the interval does.
+                        // A longer interval is no reason for a longer backoff.
                         let ratio = if fails { ratio.min(1.0) } else { ratio };
                         if let Some(due) = due.as_mut().filter(|due| **due > now && tried) {
                             let wait = due.saturating_sub(now).as_secs_f64() * ratio;
                             let wait = Duration::try_from_secs_f64(wait).unwrap_or(new);
-                            // No call waits for two intervals, unless it failed.
+                            // Only a backoff may be longer than two intervals.
                             let longest = if fails { wait } else { new.saturating_mul(2) };
                             *due = now + wait.min(longest);
                         }
@@ -291,7 +291,7 @@ impl Schedule {
     }
 
     /// Makes a call due now.
-    pub fn pull(&mut self, veid: Veid, call: Call, now: Duration) {
+    pub fn make_due(&mut self, veid: Veid, call: Call, now: Duration) {
         self.edit(veid, |entry| {
             if !entry.leaving {
                 entry.due[call] = Some(now);
@@ -299,21 +299,21 @@ impl Schedule {
         });
     }
 
-    /// Ends the pause of a VPS whose key was refused, because it has another key now.
+    /// Ends the pause after a refused key, because the VPS has a new key.
     pub fn resume(&mut self, veid: Veid, now: Duration) {
         self.edit(veid, |entry| {
             entry.failures = PerCall::default();
-            entry.begin(now, now);
+            entry.make_all_due(now, now);
         });
     }
 
-    /// One VPS.
+    /// Returns the entry of a VPS.
     #[must_use]
     pub fn of(&self, veid: Veid) -> Option<&Entry> {
         self.entries.get(&veid).map(Box::as_ref)
     }
 
-    /// Changes the due times of a VPS.
+    /// Changes the entry of a VPS and keeps the queue consistent.
     pub fn edit(&mut self, veid: Veid, change: impl FnOnce(&mut Entry)) {
         let Some(entry) = self.entries.get_mut(&veid) else {
             return;

@@ -1,8 +1,8 @@
-//! Whether VPSes share a quota, by votes of ordinary readings.
+//! Detects whether VPSes share a quota, by votes of ordinary readings.
 //!
-//! Between two readings of a VPS the others spent points. If the second reading does not show them, the VPS has a quota
-//! of its own; if it does, they share one. VPSes share until two of them vote otherwise: sharing where there is none
-//! costs freshness, the opposite costs points.
+//! Other VPSes spend points between two readings of a VPS. If the second reading does not show that spending, the VPS
+//! has its own quota. If it does, they share one. The planner assumes a shared quota until two VPSes vote otherwise:
+//! wrongly assuming a shared quota costs freshness, wrongly assuming separate ones costs points.
 
 use std::time::Duration;
 
@@ -10,73 +10,74 @@ use super::quota::Remaining;
 use super::window::Window;
 use crate::kiwivm::Veid;
 
-/// Points that others must have spent for a reading to tell, and that many live calls: a few of them may all be of
-/// VPSes with another quota.
-const TELLING: f64 = 16.0;
-const TELLING_CALLS: f64 = 6.0;
-/// A fall beyond own spending by less than this part of what the others spent shows none of it.
+/// Points and live calls that other VPSes must have spent before a reading can vote. Fewer calls might all be of VPSes
+/// with another quota.
+const MIN_EVIDENCE: f64 = 16.0;
+const MIN_EVIDENCE_CALLS: f64 = 6.0;
+/// Vote for separate quotas: a reading falls, beyond own spending, by less than this fraction of the others' spending.
 const SEPARATE: f64 = 0.25;
-/// A fall by a part in this range shows it. A larger one shows a burst of somebody else.
+/// Vote for a shared quota: it falls by a fraction in this range. More indicates a burst of another client.
 const SHARED: [f64; 2] = [0.35, 2.0];
-/// Points that may return to a window meanwhile must be less than this part, or they hide what the others spent.
-const HIDDEN: f64 = 0.5;
-/// Two readings that are closer than this prove nothing: what the others spent may be counted late.
-pub const LATE: Duration = Duration::from_secs(60);
-/// So many votes decide.
-const DECIDE: usize = 2;
+/// Maximum fraction of the others' spending that may return to a window between the readings. More could hide it.
+const MAX_RETURNED: f64 = 0.5;
+/// Minimum time between two readings of a vote, because the API may count spending late.
+pub const MIN_DISTANCE: Duration = Duration::from_secs(60);
+/// Number of votes for a decision.
+const DECIDING_VOTES: usize = 2;
 
-/// A VPS's last reading.
+/// The last reading of a VPS.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LastReading {
-    /// When it was asked for.
+    /// The time of the request.
     pub at: Duration,
-    /// The points.
+    /// The remaining points.
     pub remaining: Remaining,
-    /// Points ever spent by the VPS when it was asked for.
+    /// Total points spent by the VPS at that time.
     pub own: f64,
-    /// Points ever spent by all VPSes of the fleet when it was asked for.
+    /// Total points spent by all VPSes of the fleet at that time.
     pub all: f64,
 }
 
-/// Whether VPSes are taken to share a quota.
+/// The votes since the last decision.
 #[derive(Clone, Debug, Default)]
 pub struct Votes {
     separate: Vec<Veid>,
     shared: Vec<Veid>,
-    /// True once sharing was confirmed: nothing is read to find it out any more.
+    /// True once a shared quota is confirmed. No more readings are made for votes then.
     settled: bool,
 }
 
-/// Points that others must have spent since a reading of a VPS for the next one to tell, at this price of live.
+/// Returns the points that other VPSes must have spent between two readings of a vote, given the price of a live call.
 #[must_use]
-pub fn telling(live: f64) -> f64 {
-    TELLING.max(TELLING_CALLS * live)
+pub fn min_evidence(live: f64) -> f64 {
+    MIN_EVIDENCE.max(MIN_EVIDENCE_CALLS * live)
 }
 
-/// A decision of the votes.
+/// The decision of a vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Each VPS has a quota of its own.
-    Part,
-    /// All share one.
-    Unite,
+    /// Each VPS has its own quota.
+    Split,
+    /// All VPSes share a quota.
+    Merge,
 }
 
 impl Votes {
-    /// Takes in two readings of one VPS, and decides if the votes suffice. `united` says what is believed now; `rate`
-    /// is the fastest pace in points a second at which a window may give points back, `live` the price of a live call.
+    /// Votes by two readings of one VPS, and returns a decision if the votes suffice. `shared` is the current
+    /// assumption, `rate` the maximum rate in points per second at which points return to a window, `live` the price of
+    /// a live call.
     pub fn read(
         &mut self,
         veid: Veid,
         before: &LastReading,
         now: &LastReading,
-        united: bool,
+        shared: bool,
         rate: f64,
         live: f64,
     ) -> Option<Decision> {
         let own = now.own - before.own;
         let others = (now.all - before.all) - own;
-        if others < telling(live) {
+        if others < min_evidence(live) {
             return None;
         }
         let fall = Window::ALL
@@ -84,33 +85,34 @@ impl Votes {
             .into_iter()
             .fold(f64::MIN, f64::max);
         let returned = rate * now.at.saturating_sub(before.at).as_secs_f64();
-        // A reading that does not even show the VPS's own calls shows nothing.
-        let moves = own >= 1.0 && fall >= -0.5 * own;
-        let late = now.at.saturating_sub(before.at) < LATE;
-        if moves && !late && fall < SEPARATE * others && returned <= HIDDEN * others {
+        // A reading that does not show the calls of its own VPS is no evidence.
+        let shows_own = own >= 1.0 && fall >= -0.5 * own;
+        let too_close = now.at.saturating_sub(before.at) < MIN_DISTANCE;
+        if shows_own && !too_close && fall < SEPARATE * others && returned <= MAX_RETURNED * others
+        {
             self.shared.clear();
             if !self.separate.contains(&veid) {
                 self.separate.push(veid);
             }
-            if united && self.separate.len() >= DECIDE {
+            if shared && self.separate.len() >= DECIDING_VOTES {
                 self.separate.clear();
                 self.settled = false;
-                return Some(Decision::Part);
+                return Some(Decision::Split);
             }
         } else if (SHARED[0] * others..=SHARED[1] * others).contains(&fall) {
             self.separate.clear();
             self.shared.push(veid);
             let votes = self.shared.iter().filter(|voter| **voter == veid).count();
-            if votes >= DECIDE || self.shared.len() > DECIDE {
+            if votes >= DECIDING_VOTES || self.shared.len() > DECIDING_VOTES {
                 self.shared.clear();
                 self.settled = true;
-                return (!united).then_some(Decision::Unite);
+                return (!shared).then_some(Decision::Merge);
             }
         }
         None
     }
 
-    /// Whether readings should be made for the votes.
+    /// Returns true while readings should be made for votes.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         !self.settled
@@ -135,27 +137,27 @@ mod tests {
         let before = reading(1000, 1000.0, 0.0, 0.0);
         votes
             .iter()
-            .map(|(veid, united)| {
+            .map(|(veid, shared)| {
                 let now = reading(1060, left, 2.0, 42.0);
-                scope.read(Veid(*veid), &before, &now, *united, 0.1, 1.0)
+                scope.read(Veid(*veid), &before, &now, *shared, 0.1, 1.0)
             })
             .collect()
     }
 
     #[test]
-    fn two_vpses_that_do_not_see_the_others_part() {
+    fn two_vpses_that_do_not_see_the_others_spending_split_the_quota() {
         let votes = decide(998.0, &[(1, true), (1, true), (2, true)]);
-        assert_eq!(votes, [None, None, Some(Decision::Part)]);
+        assert_eq!(votes, [None, None, Some(Decision::Split)]);
     }
 
     #[test]
-    fn two_votes_of_one_vps_unite_again() {
+    fn two_votes_of_one_vps_merge_the_quotas() {
         let votes = decide(960.0, &[(1, false), (2, false), (1, false)]);
-        assert_eq!(votes, [None, None, Some(Decision::Unite)]);
+        assert_eq!(votes, [None, None, Some(Decision::Merge)]);
     }
 
     #[test]
-    fn a_burst_of_somebody_else_is_no_vote() {
+    fn a_burst_of_another_client_is_not_a_vote() {
         assert_eq!(decide(500.0, &[(1, true), (2, true), (3, true)]), [None; 3]);
         assert_eq!(
             decide(500.0, &[(1, false), (1, false), (1, false)]),
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn points_that_return_meanwhile_prove_nothing() {
+    fn returning_points_prevent_a_vote_for_separate_quotas() {
         let mut scope = Votes::default();
         let before = reading(1000, 1000.0, 0.0, 0.0);
         let now = reading(1400, 1000.0, 2.0, 42.0);

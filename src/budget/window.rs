@@ -1,4 +1,4 @@
-//! The two windows in which KiwiVM counts API points, and sums over the trailing part of a timeline.
+//! The two windows in which KiwiVM counts API points, and trailing sums over these windows.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,10 +15,10 @@ pub enum Window {
 }
 
 impl Window {
-    /// Both; `ALL[window as usize] == window`.
+    /// Both windows; `ALL[window as usize] == window`.
     pub const ALL: [Self; 2] = [Self::Quarter, Self::Day];
 
-    /// The value of the `window` label.
+    /// Returns the value of the `window` label.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -27,13 +27,13 @@ impl Window {
         }
     }
 
-    /// Its length.
+    /// Returns the length of the window.
     #[must_use]
     pub const fn length(self) -> Duration {
         WINDOW_LENGTHS[self as usize]
     }
 
-    /// Its length in seconds.
+    /// Returns the length of the window in seconds.
     #[must_use]
     pub const fn seconds(self) -> f64 {
         self.length().as_secs_f64()
@@ -43,24 +43,24 @@ impl Window {
 /// The lengths of [`Window::ALL`].
 pub const WINDOW_LENGTHS: [Duration; 2] =
     [Duration::from_secs(15 * 60), Duration::from_secs(24 * 3600)];
-/// Buckets of each window: 20 seconds and 15 minutes wide. An amount leaves its window that much late at worst, which
-/// costs 1 to 2 % of the pace, and a ledger takes 2 KB.
+/// Buckets of each window, which are 20 seconds and 15 minutes wide. An amount may stay in its window for the width of
+/// a bucket too long. That costs 1 to 2 % of the pace. A ledger takes 2 KB.
 const BUCKETS: [u32; 2] = [45, 96];
 
-/// Amounts of the last `length` of time, kept in buckets. A bucket counts in full until its latest amount has left the
-/// window, so a sum is never too small.
+/// Sum of the amounts in a trailing window, kept in buckets. A bucket counts in full until its latest amount has left
+/// the window, so the sum is never too small.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trailing {
     width: u64,
     length: u64,
-    /// The time of the latest amount in milliseconds, and the sum of the amounts.
+    /// For each bucket, the time of its latest amount in milliseconds and the sum of its amounts.
     buckets: VecDeque<(u64, f64)>,
     sum: f64,
     has_expired: bool,
 }
 
 impl Trailing {
-    /// Nothing yet, over `length`, in about `buckets` buckets.
+    /// Creates an empty window of `length` with about `buckets` buckets.
     #[must_use]
     pub fn new(length: Duration, buckets: u32) -> Self {
         Self {
@@ -72,16 +72,16 @@ impl Trailing {
         }
     }
 
-    /// Counts an amount at a time, in any order.
+    /// Adds an amount. Times need not be in order.
     pub fn add(&mut self, at: Duration, amount: f64) {
         self.add_at(millis(at), amount);
     }
 
     fn add_at(&mut self, at: u64, amount: f64) {
-        let begin = at / self.width * self.width;
-        let position = self.buckets.partition_point(|(latest, _)| *latest < begin);
+        let start = at / self.width * self.width;
+        let position = self.buckets.partition_point(|(latest, _)| *latest < start);
         match self.buckets.get_mut(position) {
-            Some((latest, sum)) if *latest < begin + self.width => {
+            Some((latest, sum)) if *latest < start + self.width => {
                 *latest = at.max(*latest);
                 *sum += amount;
             }
@@ -90,8 +90,8 @@ impl Trailing {
         self.sum += amount;
     }
 
-    /// Takes back up to `amount` of what was counted last.
-    pub fn take_back(&mut self, mut amount: f64) {
+    /// Subtracts up to `amount`, from the latest amounts first.
+    pub fn subtract(&mut self, mut amount: f64) {
         for (_, sum) in self.buckets.iter_mut().rev() {
             let taken = amount.min(*sum);
             *sum -= taken;
@@ -100,7 +100,7 @@ impl Trailing {
         }
     }
 
-    /// Forgets what has left the window.
+    /// Removes amounts that have left the window.
     pub fn expire(&mut self, now: Duration) {
         let now = millis(now);
         while let Some((latest, sum)) = self.buckets.front().copied()
@@ -115,20 +115,20 @@ impl Trailing {
         }
     }
 
-    /// The sum as of the last [`Self::expire`].
+    /// Returns the sum as of the last [`Self::expire`].
     #[must_use]
     pub fn sum(&self) -> f64 {
         self.sum.max(0.0)
     }
 
-    /// Whether an amount ever left the window.
+    /// Returns true if an amount ever left the window.
     #[must_use]
     pub const fn has_expired(&self) -> bool {
         self.has_expired
     }
 
-    /// The highest steady rate a second, from `now` on, with which the sum stays within `limit` while the present
-    /// amounts leave the window one by one. Zero when the limit is passed already.
+    /// Returns the highest steady rate per second that keeps the sum within `limit` from `now` on, while the current
+    /// amounts leave the window. Zero if the sum exceeds the limit already.
     #[must_use]
     pub fn sustainable(&self, limit: f64, now: Duration) -> f64 {
         let now = millis(now);
@@ -142,14 +142,14 @@ impl Trailing {
         rate.max(0.0)
     }
 
-    /// Adds the amounts of another timeline of the same length.
+    /// Adds the amounts of another window of the same length.
     pub fn merge(&mut self, other: &Self) {
         for (latest, sum) in &other.buckets {
             self.add_at(*latest, *sum);
         }
     }
 
-    /// The amounts with their ages in seconds.
+    /// Returns the amounts with their ages.
     #[must_use]
     pub fn save(&self, now: Duration) -> Vec<Entry> {
         let saved = |(latest, sum): &(u64, f64)| Entry {
@@ -163,7 +163,7 @@ impl Trailing {
             .collect()
     }
 
-    /// Puts back the amounts that [`Self::save`] gave `elapsed` ago. Amounts that no saved state holds are passed over.
+    /// Restores the amounts that [`Self::save`] returned `elapsed` ago. Invalid amounts are ignored.
     pub fn restore(&mut self, entries: &[Entry], elapsed: Duration, now: Duration) {
         for entry in entries {
             let age =
@@ -180,16 +180,16 @@ impl Trailing {
     }
 }
 
-/// An amount that was counted some time ago.
+/// A saved amount.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Seconds from the amount to the moment it was saved.
+    /// Age in seconds at the time of saving.
     pub age_seconds: f64,
-    /// In the unit of the timeline.
+    /// The amount, in the unit of the window.
     pub amount: f64,
 }
 
-/// Points spent in both windows, at the price at which each call was sent.
+/// Points spent in both windows, at the prices when each call was sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ledger([Trailing; 2]);
 
@@ -200,28 +200,28 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// Counts points spent at a time.
+    /// Adds points spent at a time.
     pub fn add(&mut self, at: Duration, points: f64) {
         self.0.iter_mut().for_each(|window| window.add(at, points));
     }
 
-    /// Corrects the spending of late: `points` may be negative.
+    /// Corrects recent spending. `points` may be negative.
     pub fn correct(&mut self, now: Duration, points: f64) {
         if points >= 0.0 {
             self.add(now, points);
         } else {
             self.0
                 .iter_mut()
-                .for_each(|window| window.take_back(-points));
+                .for_each(|window| window.subtract(-points));
         }
     }
 
-    /// Forgets what has left each window.
+    /// Removes spending that has left each window.
     pub fn expire(&mut self, now: Duration) {
         self.0.iter_mut().for_each(|window| window.expire(now));
     }
 
-    /// One of the windows.
+    /// Returns one of the windows.
     #[must_use]
     pub fn window(&self, window: Window) -> &Trailing {
         &self.0[window as usize]
@@ -234,13 +234,13 @@ impl Ledger {
         }
     }
 
-    /// The entries of each window.
+    /// Returns the entries of each window.
     #[must_use]
     pub fn save(&self, now: Duration) -> [Vec<Entry>; 2] {
         [0, 1].map(|window| self.0[window].save(now))
     }
 
-    /// Puts back the entries that [`Self::save`] gave `elapsed` ago.
+    /// Restores the entries that [`Self::save`] returned `elapsed` ago.
     pub fn restore(&mut self, entries: &[Vec<Entry>; 2], elapsed: Duration, now: Duration) {
         for (window, entries) in self.0.iter_mut().zip(entries) {
             window.restore(entries, elapsed, now);

@@ -1,4 +1,4 @@
-//! The keys of the configured VPSes, as they are now.
+//! Current API keys of the configured VPSes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ pub(super) struct Keys {
     by_veid: HashMap<Veid, Entry>,
 }
 
-/// A key, or why there is none.
+/// A key, or the reason it is missing.
 pub(super) type Key = Result<Arc<ApiKey>, String>;
 
 struct Entry {
@@ -37,7 +37,7 @@ impl Keys {
     pub(super) fn of(&self, veid: Veid) -> Key {
         match self.by_veid.get(&veid) {
             Some(entry) => entry.key.clone(),
-            None => Err("it is no longer configured".to_owned()),
+            None => Err("the VPS is no longer configured".to_owned()),
         }
     }
 
@@ -47,15 +47,15 @@ impl Keys {
             .map_or("(no longer configured)", |entry| &entry.name)
     }
 
-    /// The VPSes without a key.
+    /// Returns the VPSes without a key.
     pub(super) fn missing(&self) -> impl Iterator<Item = Veid> {
         let entries = self.by_veid.iter();
         entries.filter_map(|(veid, entry)| entry.key.is_err().then_some(*veid))
     }
 
-    /// Reads the key file again. True if there is something to try: another key, or another reason why there is none.
-    /// A key in use stays when its file becomes unusable.
-    pub(super) fn read_again(&mut self, veid: Veid) -> bool {
+    /// Rereads the key file. Returns true if it contains a new key, or if the reason for a missing key changed. A
+    /// loaded key stays in use when its file becomes unusable.
+    pub(super) fn reread(&mut self, veid: Veid) -> bool {
         let Some(entry) = self.by_veid.get_mut(&veid) else {
             return false;
         };
@@ -68,7 +68,7 @@ impl Keys {
                 tracing::info!(
                     vps = entry.name,
                     veid = veid.0,
-                    "the key file has another key: trying it now"
+                    "the key file contains a new key; trying it now"
                 );
                 entry.key = Ok(Arc::new(new));
             }

@@ -1,6 +1,5 @@
-//! The loop that asks the schedule what is due, makes the calls and applies the answers.
+//! The loop that makes the calls that are due and applies their responses.
 
-mod keeper;
 mod keys;
 mod notes;
 mod notices;
@@ -8,9 +7,10 @@ mod once;
 mod pulse;
 mod setup;
 mod state_file;
+mod state_writer;
 
-pub use notes::{Answered, Noted, show_plan};
-pub use once::{LeftOut, poll_once};
+pub use notes::{Answered, Recorded, show_plan};
+pub use once::{SkippedCall, poll_once};
 pub use pulse::Pulse;
 pub use setup::{limits, members};
 pub use state_file::{State, StateFile};
@@ -31,51 +31,51 @@ use crate::clock::Clock;
 use crate::config::{Collect, Config};
 use crate::fleet::{Fleet, UsageReading};
 use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
-use keeper::Keeper;
 use keys::{Key, Keys};
 use notes::next_poll;
 use notices::Notices;
 use setup::identities;
+use state_writer::StateWriter;
 
-/// Interval at which key files of VPSes are read whose key is unusable or refused. Costs no points.
+/// Interval at which the key files of VPSes with an unusable or refused key are reread. This costs no points.
 const KEY_FILE_CHECK: Duration = Duration::from_secs(60);
 
-/// The fleet as the poller writes it and everyone else reads it. Held only for the time of a copy.
+/// The fleet, written by the poller and read by everything else. Holders copy data and release the lock at once.
 pub type SharedFleet = Arc<Mutex<Fleet>>;
 
-/// Locks the fleet. A panic of another holder leaves plain data behind, which is still the best there is.
+/// Locks the fleet. Ignores poisoning: the fleet is plain data, which stays usable after a panic of another holder.
 pub fn lock(fleet: &SharedFleet) -> MutexGuard<'_, Fleet> {
     fleet.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A new configuration for the running poller.
 pub struct Reload {
-    /// What to poll from now on.
+    /// The new configuration.
     pub config: Config,
-    /// The client for it.
+    /// The client for the new configuration.
     pub client: Client,
-    /// Told when the poller has taken it over.
+    /// Completed when the poller uses the new configuration.
     pub done: oneshot::Sender<()>,
 }
 
-/// Makes the calls of a fleet.
+/// Polls the VPSes of a fleet.
 pub struct Poller {
     client: Client,
     fleet: SharedFleet,
     planner: Planner,
-    /// How much faster the time of a simulated account runs: the planner lives in that time.
+    /// Speed of the planner's clock relative to the real one; 1 except with the simulator.
     time_scale: f64,
     keys: Keys,
     clock: Clock,
     in_flight: JoinSet<Answered>,
     next_key_check: Option<Duration>,
     notices: Notices,
-    keeper: Option<Keeper>,
+    state_writer: Option<StateWriter>,
     collect: Collect,
     pulse: Pulse,
 }
 
-/// The fleet of a configuration, about which nothing is known yet.
+/// Returns the fleet of a configuration, without data.
 #[must_use]
 pub fn fleet_of(config: &Config) -> SharedFleet {
     let fleet = Fleet::new(identities(config), config.staleness).of_shard(config.shard);
@@ -83,8 +83,8 @@ pub fn fleet_of(config: &Config) -> SharedFleet {
 }
 
 impl Poller {
-    /// A poller whose first round starts when it runs. Intervals and points are counted in a time that runs
-    /// `time_scale` times as fast as the clock: 1 but for the simulator.
+    /// Creates a poller. Its first round starts with [`Self::run`]. The planner's clock, on which intervals and points
+    /// are counted, runs `time_scale` times as fast as the real one: 1 except with the simulator.
     #[must_use]
     pub fn new(
         config: &Config,
@@ -105,7 +105,7 @@ impl Poller {
             in_flight: JoinSet::new(),
             next_key_check: None,
             notices: Notices::default(),
-            keeper: None,
+            state_writer: None,
             collect: config.collect,
             pulse: Pulse::default(),
         };
@@ -114,13 +114,13 @@ impl Poller {
         poller
     }
 
-    /// What tells whether it still goes round.
+    /// Returns a handle for health checks of the loop.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
     }
 
-    /// Goes on where an earlier process left off, and keeps the file up to date.
+    /// Restores the state of an earlier process and keeps the file up to date.
     pub fn keep_state(&mut self, file: StateFile, state: Option<State>) {
         if let Some(state) = state {
             let now = self.clock.now();
@@ -133,17 +133,17 @@ impl Poller {
                 fleet.recall(state.vps, elapsed, now);
                 forget_uncollected(&mut fleet, self.collect);
             }
-            // A new key is a reason for a restart. Some services have no other way to it.
+            // The exporter may have been restarted to load a new key.
             for veid in self.refused() {
                 self.planner.resume(veid, self.planner_now());
             }
-            tracing::info!(file = %file.path().display(), age_seconds = elapsed.as_secs(), "going on from the state file");
+            tracing::info!(file = %file.path().display(), age_seconds = elapsed.as_secs(), "resuming from the state file");
             self.show_plan();
         }
-        self.keeper = Some(Keeper::new(file));
+        self.state_writer = Some(StateWriter::new(file));
     }
 
-    /// Polls until told to stop. Calls still in flight are dropped then: they only read.
+    /// Polls until `stop` is set, then drops the calls in flight. That is safe, because calls only read.
     pub async fn run(
         mut self,
         mut reloads: mpsc::Receiver<Reload>,
@@ -165,9 +165,9 @@ impl Poller {
 
     async fn start_due(&mut self) {
         if self
-            .keeper
+            .state_writer
             .as_ref()
-            .is_some_and(|keeper| keeper.is_due(self.clock.now()))
+            .is_some_and(|state_writer| state_writer.is_due(self.clock.now()))
         {
             self.write_state().await;
         }
@@ -183,19 +183,19 @@ impl Poller {
         let usage = begin_usage(&self.fleet, due, self.clock);
         let (client, clock) = (self.client.clone(), self.clock);
         self.in_flight
-            .spawn(async move { make(&client, key, due, usage, clock).await });
+            .spawn(async move { make_call(&client, key, due, usage, clock).await });
     }
 
-    /// Writes the state, and shows the counters that are in the file then.
+    /// Writes the state file, then publishes the usage counters it contains.
     async fn write_state(&mut self) {
-        let Some(keeper) = &mut self.keeper else {
+        let Some(state_writer) = &mut self.state_writer else {
             return;
         };
         let now = self.clock.now();
         let counted = now.elapsed.mul_f64(self.time_scale);
         let budget = self.planner.remember(counted);
         let values = lock(&self.fleet).remember(now);
-        let written = keeper
+        let written = state_writer
             .write(State::new(now.unix, budget, values), self.clock)
             .await;
         let mut fleet = lock(&self.fleet);
@@ -203,7 +203,7 @@ impl Poller {
         fleet.totals_mut().state_written(written, now.unix);
     }
 
-    /// Now, in the time in which the points are counted.
+    /// Returns the current time on the planner's clock.
     fn planner_now(&self) -> Duration {
         self.clock.now().elapsed.mul_f64(self.time_scale)
     }
@@ -218,7 +218,7 @@ impl Poller {
             .planner
             .next_wake(self.planner_now())
             .div_f64(self.time_scale);
-        let counters = self.keeper.as_ref().map(Keeper::due);
+        let counters = self.state_writer.as_ref().map(StateWriter::due);
         [due]
             .into_iter()
             .chain(self.next_key_check)
@@ -226,30 +226,30 @@ impl Poller {
             .min()
     }
 
-    fn finish(&mut self, mut answered: Answered) {
+    fn finish(&mut self, mut completed: Answered) {
         let (now, counted) = (self.clock.now(), self.planner_now());
-        if answered.key_refused() {
+        if completed.key_refused() {
             self.next_key_check.get_or_insert(now.elapsed);
         }
-        let noted = {
+        let recorded = {
             let fleet = &mut lock(&self.fleet);
-            let noted = answered.note(&mut self.planner, fleet, counted, now);
-            let veid = answered.due.veid;
+            let recorded = completed.note(&mut self.planner, fleet, counted, now);
+            let veid = completed.due.veid;
             let next_poll = next_poll(&self.planner, veid, self.time_scale);
             fleet.show_next_poll(veid, next_poll);
-            match &mut self.keeper {
-                _ if !noted.usage_counted => {}
-                Some(keeper) => keeper.usage_counted(),
+            match &mut self.state_writer {
+                _ if !recorded.usage_counted => {}
+                Some(state_writer) => state_writer.usage_counted(),
                 None => fleet.show_usage(),
             }
-            noted
+            recorded
         };
-        let Due { veid, call } = answered.due;
-        let before = noted.failed_before;
-        log_outcome(&self.keys, veid, call, &answered.response, before);
+        let Due { veid, call } = completed.due;
+        let before = recorded.failed_before;
+        log_outcome(&self.keys, veid, call, &completed.response, before);
     }
 
-    /// Reads the key files of VPSes whose key was refused; a new key is tried at once.
+    /// Rereads the key files of VPSes whose key was refused. A new key is tried at once.
     fn check_keys(&mut self) {
         let now = self.clock.now().elapsed;
         if self.next_key_check.is_none_or(|check| check > now) {
@@ -257,14 +257,14 @@ impl Poller {
         }
         let refused = self.refused();
         for veid in &refused {
-            if self.keys.read_again(*veid) {
+            if self.keys.reread(*veid) {
                 self.planner.resume(*veid, self.planner_now());
             }
         }
         self.next_key_check = (!refused.is_empty()).then(|| now + KEY_FILE_CHECK);
     }
 
-    /// The VPSes whose key was refused, or that have none.
+    /// Returns the VPSes whose key is missing or was refused.
     fn refused(&self) -> Vec<Veid> {
         let fleet = lock(&self.fleet);
         let refused = fleet
@@ -276,9 +276,9 @@ impl Poller {
 
     fn reload(&mut self, reload: Reload) {
         let config = reload.config;
-        let kept = self.keeper.as_ref().map(Keeper::path);
+        let kept = self.state_writer.as_ref().map(StateWriter::path);
         if config.state_file.as_deref() != kept {
-            tracing::warn!("another state_file takes effect at the next start only");
+            tracing::warn!("a change of state_file takes effect only after a restart");
         }
         self.client = reload.client;
         self.keys = Keys::new(&config.vps);
@@ -292,17 +292,17 @@ impl Poller {
         let (members, limits) = (members(&config), limits(&config, self.time_scale));
         self.planner
             .reconfigure(&members, limits, self.planner_now());
-        // They still show the data of their last key.
+        // Call them at once: until a call fails, they show the data of their previous key.
         for veid in self.keys.missing() {
             self.planner.resume(veid, self.planner_now());
         }
         self.show_plan();
-        // Nobody waiting for the reload is no reason not to do it.
+        // An error means that nobody waits for the reload.
         let _ = reload.done.send(());
     }
 }
 
-/// Inventory that was switched off is gone at once, not when it is stale.
+/// Drops inventory that is no longer collected at once, instead of when it is stale.
 fn forget_uncollected(fleet: &mut Fleet, collect: Collect) {
     for call in Call::INVENTORY {
         if !collect.wants(call) {
@@ -311,11 +311,11 @@ fn forget_uncollected(fleet: &mut Fleet, collect: Collect) {
     }
 }
 
-/// A failure is a warning when it begins and a debug line while it lasts; its end is worth a line too.
+/// Logs the first of several failures as a warning, further ones at debug level, and the recovery at info level.
 fn log_outcome(keys: &Keys, veid: Veid, call: Call, response: &Response, failed_before: bool) {
     let (vps, call) = (keys.name(veid), call.name());
     match &response.result {
-        // The reason was logged when the key was read.
+        // Without a key, the reason was already logged when the key was read.
         Err(error) if !failed_before && !error.without_key => {
             tracing::warn!(vps, veid = veid.0, call, reason = error.reason.name(), %error, "call failed");
         }
@@ -327,26 +327,32 @@ fn log_outcome(keys: &Keys, veid: Veid, call: Call, response: &Response, failed_
                 tracing::info!(vps, veid = veid.0, call, "call works again");
             }
             for field in &decoded.problems {
-                tracing::debug!(vps, veid = veid.0, call, field, "field in no known form");
+                tracing::debug!(
+                    vps,
+                    veid = veid.0,
+                    call,
+                    field,
+                    "field has an unknown format"
+                );
             }
             tracing::debug!(
                 vps,
                 veid = veid.0,
                 call,
                 bytes = response.bytes,
-                "call answered"
+                "call succeeded"
             );
         }
     }
 }
 
-/// The reading of usage rows, for the call that brings them.
+/// Starts a reading of usage rows, for `getRawUsageStats` only.
 fn begin_usage(fleet: &SharedFleet, due: Due, clock: Clock) -> Option<UsageReading> {
     (due.call == Call::RawUsageStats).then(|| lock(fleet).read_usage(due.veid, clock.now()))
 }
 
 /// Makes a call.
-async fn make(
+async fn make_call(
     client: &Client,
     key: Key,
     due: Due,
@@ -360,8 +366,8 @@ async fn make(
         }
     };
     let response = match key {
-        Ok(key) => or_failure(due, client.call(due.veid, &key, due.call, &mut row)).await,
-        Err(why) => failed(CallError::without_key(due.veid, due.call, why)),
+        Ok(key) => catch_panic(due, client.call(due.veid, &key, due.call, &mut row)).await,
+        Err(reason) => failed(CallError::without_key(due.veid, due.call, reason)),
     };
     Answered {
         due,
@@ -371,16 +377,16 @@ async fn make(
     }
 }
 
-/// What a call brings, also when it panics: a mistake in this program costs one call, not the place of a VPS.
-async fn or_failure(due: Due, calling: impl Future<Output = Response>) -> Response {
-    let caught = AssertUnwindSafe(calling).catch_unwind().await;
+/// Turns a panic into a failure of its call. Otherwise the planner would wait for the call of this VPS forever.
+async fn catch_panic(due: Due, call: impl Future<Output = Response>) -> Response {
+    let caught = AssertUnwindSafe(call).catch_unwind().await;
     caught.unwrap_or_else(|_| {
-        let detail = "the answer made this program panic, which is a bug of it";
+        let detail = "internal error while handling the response; please report this bug";
         failed(CallError::new(due.veid, due.call, Reason::BadShape, detail))
     })
 }
 
-/// A failure without a request.
+/// Returns the response of a call that failed without a request.
 fn failed(error: CallError) -> Response {
     Response {
         result: Err(error),
@@ -389,7 +395,7 @@ fn failed(error: CallError) -> Response {
     }
 }
 
-/// Ends when it is time to stop, or nobody is left to say so.
+/// Waits until `stop` is set or its sender is dropped.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
@@ -411,7 +417,7 @@ mod tests {
             veid: Veid(7),
             call: Call::RawUsageStats,
         };
-        let response = or_failure(due, async { panic!("for the test") }).await;
+        let response = catch_panic(due, async { panic!("for the test") }).await;
         let error = response.result.expect_err("it panicked");
         assert_eq!(
             (error.veid, error.call, error.reason),

@@ -1,4 +1,4 @@
-//! What the poller writes down, with the time as an argument: the plan for the fleet, outcomes for planner and fleet.
+//! Records the outcomes of calls in planner and fleet, and the plan in the fleet. The time is an argument.
 
 use std::time::Duration;
 
@@ -8,52 +8,52 @@ use crate::fleet::{Fleet, Planned, PointsUse, UsageReading, VpsState};
 use crate::kiwivm::model::{Answer, Points};
 use crate::kiwivm::{Call, PerCall, Reason, Response, Veid};
 
-/// A call that was made.
+/// A call that has finished.
 #[derive(Debug)]
 pub struct Answered {
-    /// Which.
+    /// The VPS and the call.
     pub due: Due,
-    /// What came of it.
+    /// The response or the error.
     pub response: Response,
-    /// The usage rows that came with it.
+    /// The usage rows of the response.
     pub usage: Option<UsageReading>,
-    /// How long it took.
+    /// The duration of the call.
     pub took: Duration,
 }
 
-/// What is worth knowing after an outcome was noted.
+/// The result of recording an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Noted {
-    /// The outcome was to be expected: the VPS's last call of this kind failed too, or the VPS is known to be locked.
+pub struct Recorded {
+    /// True if a failure is expected: the previous call of this kind failed too, or the VPS is known to be locked.
     pub failed_before: bool,
-    /// Usage rows were counted, which [`Fleet::show_usage`] shows.
+    /// True if usage rows were counted. [`Fleet::show_usage`] publishes them.
     pub usage_counted: bool,
 }
 
 impl Answered {
-    /// Tells planner and fleet. `counted` is `now` in the time in which the points are counted.
+    /// Records the outcome in planner and fleet. `counted` is `now` on the planner's clock.
     pub fn note(
         &mut self,
         planner: &mut Planner,
         fleet: &mut Fleet,
         counted: Duration,
         now: Moment,
-    ) -> Noted {
+    ) -> Recorded {
         planner.finish(self.due, self.finished(), counted);
         let veid = self.due.veid;
         let flagged_before = flagged(fleet, veid);
-        let noted = self.apply(fleet, now);
-        // The flag tells of a case; its deadline is in the list, which may be planned hours from now.
+        let recorded = self.apply(fleet, now);
+        // A new flag means a new case. Its deadline is in another response, which may be planned hours from now.
         for call in flagged(fleet, veid) {
             if !flagged_before.contains(&call) {
                 planner.hasten(veid, call, counted);
             }
         }
-        noted
+        recorded
     }
 
-    /// Passes the response on to the fleet.
-    pub fn apply(&mut self, fleet: &mut Fleet, now: Moment) -> Noted {
+    /// Records the outcome in the fleet only.
+    pub fn apply(&mut self, fleet: &mut Fleet, now: Moment) -> Recorded {
         let Due { veid, call } = self.due;
         let failed_before = self.count(fleet);
         let assumes_multiplier = |fleet: &Fleet| {
@@ -66,7 +66,7 @@ impl Answered {
             tracing::info!(
                 vps,
                 veid = veid.0,
-                "the API omits monthly_data_multiplier: 1 is assumed"
+                "the API omits monthly_data_multiplier; assuming 1"
             );
         }
         let usage = self.usage.take().filter(|_| self.response.result.is_ok());
@@ -74,19 +74,19 @@ impl Answered {
         if let Some(usage) = usage {
             fleet.take_usage(veid, usage);
         }
-        Noted {
+        Recorded {
             failed_before,
             usage_counted,
         }
     }
 
-    /// True when the key was refused.
+    /// Returns true if the API refused the key.
     #[must_use]
     pub fn key_refused(&self) -> bool {
         matches!(&self.response.result, Err(error) if error.reason == Reason::Auth)
     }
 
-    /// Counts what every response costs, and tells whether its outcome was to be expected.
+    /// Counts duration and size of the response. Returns true if a failure is expected.
     fn count(&self, fleet: &mut Fleet) -> bool {
         let Due { veid, call } = self.due;
         let totals = fleet.totals_mut();
@@ -98,7 +98,7 @@ impl Answered {
             .is_some_and(|vps| vps.failing(call) || (locked && vps.locked()))
     }
 
-    /// The result as the planner takes it.
+    /// Converts the result for the planner.
     #[must_use]
     pub fn finished(&self) -> Finished {
         let (outcome, remaining) = match &self.response.result {
@@ -120,8 +120,8 @@ impl Answered {
     }
 }
 
-/// Passes on to the fleet what the planner has decided and found out since this was last done. The planner lives in a
-/// time that runs `time_scale` times as fast.
+/// Copies changes of the plan since the last call to the fleet. The planner's clock runs `time_scale` times as fast as
+/// the fleet's.
 pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64, now: Moment) {
     for (call, reason) in planner.take_deferrals() {
         fleet.totals_mut().count_deferral(call, reason);
@@ -131,7 +131,7 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64, now:
         costs: PerCall::from_fn(|call| planner.learned_price(call)),
         shared: planner.shared(),
     });
-    for veid in planner.take_moved() {
+    for veid in planner.take_changed() {
         let on_the_clock = |interval: Option<Duration>| Some(interval?.div_f64(time_scale));
         let plan = Planned {
             intervals: planner.intervals(veid).map(on_the_clock),
@@ -152,13 +152,13 @@ fn flagged(fleet: &Fleet, veid: Veid) -> Vec<Call> {
         .collect()
 }
 
-/// When the state of a VPS is asked for next, on the clock.
+/// Returns the time of the next live or service info call of a VPS, on the fleet's clock.
 pub(super) fn next_poll(planner: &Planner, veid: Veid, time_scale: f64) -> Option<Duration> {
     let due = planner.next_poll(veid)?;
     Some(due.div_f64(time_scale))
 }
 
-/// Remaining points as the planner takes them, when an answer tells both.
+/// Returns the remaining points of both windows, if the response contains both.
 fn remaining(answer: &Answer) -> Option<[f64; 2]> {
     let Answer::Points(Points {
         remaining_15m: Some(quarter),

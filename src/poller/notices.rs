@@ -1,9 +1,9 @@
-//! Log lines about the budget: one when a condition begins, one when it ends.
+//! Logs conditions of the API points when they begin and when they end.
 
 use super::keys::Keys;
 use crate::budget::Planner;
 
-/// The conditions that were last logged.
+/// Conditions as last logged.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     stretched: bool,
@@ -12,16 +12,16 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    /// Logs the conditions that began or ended.
+    /// Logs conditions that began or ended.
     pub(super) fn log(&mut self, planner: &Planner, keys: &Keys) {
         let stretched = planner.stretched();
         if stretched != std::mem::replace(&mut self.stretched, stretched) {
             if stretched {
                 tracing::warn!(
-                    "the API points do not allow the wanted intervals: polling less often; `plan` shows how much"
+                    "not enough API points for the configured intervals; polling less often (see `kiwivm_exporter plan`)"
                 );
             } else {
-                tracing::info!("the API points allow the wanted intervals again");
+                tracing::info!("enough API points for the configured intervals again");
             }
         }
         let exhausted = planner.exhausted();
@@ -30,10 +30,10 @@ impl Notices {
                 tracing::warn!(
                     vps = keys.name(veid),
                     veid = veid.0,
-                    "getRateLimitStatus shows no API points left: only trying a call now and then until it shows more; other clients that use the key of this VPS, or of the account, may have spent them"
+                    "getRateLimitStatus reports no remaining API points; only making occasional calls until it reports more; other clients of this VPS or account may have spent them"
                 );
             } else {
-                tracing::info!("API points are left again");
+                tracing::info!("API points are available again");
             }
         }
         let unreadable = planner.unreadable();
@@ -42,10 +42,10 @@ impl Notices {
                 tracing::warn!(
                     vps = keys.name(veid),
                     veid = veid.0,
-                    "getRateLimitStatus gives no usable number of API points: assuming 1000 in 15 minutes and 20000 in 24 hours, and slowing down when calls are refused; a response recorded with curl helps the developers"
+                    "getRateLimitStatus returns no usable number of API points; assuming 1000 in 15 minutes and 20000 in 24 hours, and slowing down when calls are refused; please report a response recorded with curl"
                 );
             } else {
-                tracing::info!("getRateLimitStatus gives usable numbers again");
+                tracing::info!("getRateLimitStatus returns usable numbers again");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A single round: each call of each VPS once at most.
+//! A single round that makes each call of each VPS at most once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,36 +8,36 @@ use tokio::task::JoinSet;
 use super::keys::Keys;
 use super::notes::show_plan;
 use super::setup::{limits, members};
-use super::{SharedFleet, begin_usage, lock, log_outcome, make};
+use super::{SharedFleet, begin_usage, lock, log_outcome, make_call};
 use crate::budget::{Due, Planner, Round};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fleet::VpsState;
 use crate::kiwivm::{Call, Client, Reason, Veid};
 
-/// So many calls may be in flight: a hundred VPSes that take two seconds a call are done in half a minute.
+/// Maximum number of calls in flight. 100 VPSes with 2 seconds per call finish in half a minute.
 const IN_FLIGHT: usize = 50;
 
-/// A call that was not made.
+/// A call that was skipped to save API points.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct SkippedCall {
     /// The VPS.
     pub vps: String,
     /// The call.
     pub call: Call,
-    /// The reason, in words.
+    /// The reason, for the log.
     pub why: String,
 }
 
-/// Makes each call once at most, and returns the calls that were left out. Service info is asked for only where live
-/// failed. Ends when the last call has ended.
+/// Makes each call at most once and returns the skipped calls. `getServiceInfo` is called only for VPSes whose live
+/// call failed. Returns when all calls have finished.
 pub async fn poll_once(
     config: &Config,
     client: Client,
     fleet: SharedFleet,
     clock: Clock,
-) -> Vec<LeftOut> {
-    // Freshness is told by intervals.
+) -> Vec<SkippedCall> {
+    // The fleet derives freshness from the planned intervals.
     let now = clock.now();
     let mut planner = Planner::new(&members(config), limits(config, 1.0), 0, now.elapsed);
     show_plan(&mut planner, &mut lock(&fleet), 1.0, now);
@@ -47,7 +47,7 @@ pub async fn poll_once(
         clock,
         keys: Keys::new(&config.vps),
         round: Mutex::new(Round::new(config.budget.share)),
-        places: Semaphore::new(IN_FLIGHT),
+        slots: Semaphore::new(IN_FLIGHT),
     });
     let mut rounds = JoinSet::new();
     for vps in &config.vps {
@@ -56,12 +56,12 @@ pub async fn poll_once(
             .filter(|call| config.collect.wants(*call));
         rounds.spawn(shared.clone().poll(vps.veid, wanted.collect()));
     }
-    let mut left_out = Vec::new();
+    let mut skipped = Vec::new();
     while let Some(round) = rounds.join_next().await {
-        left_out.extend(round.unwrap_or_default());
+        skipped.extend(round.unwrap_or_default());
     }
-    left_out.sort_by(|a, b| (&a.vps, a.call).cmp(&(&b.vps, b.call)));
-    left_out
+    skipped.sort_by(|a, b| (&a.vps, a.call).cmp(&(&b.vps, b.call)));
+    skipped
 }
 
 struct Shared {
@@ -70,15 +70,16 @@ struct Shared {
     clock: Clock,
     keys: Keys,
     round: Mutex<Round>,
-    places: Semaphore,
+    slots: Semaphore,
 }
 
 impl Shared {
-    /// Makes the wanted calls of one VPS, one after another: the points first, because they decide about the others.
-    async fn poll(self: Arc<Self>, veid: Veid, mut wanted: Vec<Call>) -> Vec<LeftOut> {
+    /// Makes the wanted calls of one VPS in sequence. The points are read first, because they decide about the other
+    /// calls.
+    async fn poll(self: Arc<Self>, veid: Veid, mut wanted: Vec<Call>) -> Vec<SkippedCall> {
         wanted.retain(|call| *call != Call::RateLimitStatus && *call != Call::ServiceInfo);
         wanted.reverse();
-        let mut left_out = Vec::new();
+        let mut skipped = Vec::new();
         self.call(Due {
             veid,
             call: Call::RateLimitStatus,
@@ -89,7 +90,7 @@ impl Shared {
             let failed = match taken {
                 Ok(()) => self.call(Due { veid, call }).await,
                 Err(why) => {
-                    left_out.push(LeftOut {
+                    skipped.push(SkippedCall {
                         vps: self.keys.name(veid).to_owned(),
                         call,
                         why,
@@ -105,32 +106,32 @@ impl Shared {
                 wanted.push(Call::ServiceInfo);
             }
         }
-        left_out
+        skipped
     }
 
-    /// Makes a call, and returns the reason if it failed.
+    /// Makes a call and returns the reason if it failed.
     async fn call(&self, due: Due) -> Option<Reason> {
         // The semaphore is never closed.
-        let _place = self.places.acquire().await.ok()?;
+        let _slot = self.slots.acquire().await.ok()?;
         let key = self.keys.of(due.veid);
         let usage = begin_usage(&self.fleet, due, self.clock);
-        let mut answered = make(&self.client, key, due, usage, self.clock).await;
-        let finished = answered.finished();
-        let reason = answered
+        let mut completed = make_call(&self.client, key, due, usage, self.clock).await;
+        let finished = completed.finished();
+        let reason = completed
             .response
             .result
             .as_ref()
             .err()
             .map(|error| error.reason);
-        answered.apply(&mut lock(&self.fleet), self.clock.now());
+        completed.apply(&mut lock(&self.fleet), self.clock.now());
         if let Some(remaining) = finished.remaining {
             self.round().read(due.veid, remaining);
         }
         if reason == Some(Reason::RateLimited) {
             self.round().refused(due.veid);
         }
-        // Each failure is the first one that this process sees.
-        log_outcome(&self.keys, due.veid, due.call, &answered.response, false);
+        // Every failure is the first one in this process.
+        log_outcome(&self.keys, due.veid, due.call, &completed.response, false);
         reason
     }
 

@@ -1,24 +1,24 @@
-//! Whether the poller still goes round.
+//! Detects a poller loop that hangs or has ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The poller makes a new plan every minute and so goes round at least as often.
+/// Maximum time between two iterations. The poller replans every minute, so it iterates at least as often.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3 * 60);
 
-/// When the poller last went round; shared with those who watch over it.
+/// Time of the last iteration of the poller loop, shared with the health checks.
 #[derive(Clone, Debug, Default)]
 pub struct Pulse(Arc<AtomicU64>);
 
 impl Pulse {
-    /// Notes that it goes round now, an elapsed time of [`crate::clock::Moment`].
+    /// Records an iteration at `now`, an elapsed time of [`crate::clock::Moment`].
     pub fn beat(&self, now: Duration) {
         let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         self.0.store(millis, Ordering::Relaxed);
     }
 
-    /// False when it has not gone round for minutes: it hangs, or has ended.
+    /// Returns false if the last iteration was minutes ago: the loop hangs or has ended.
     #[must_use]
     pub fn is_felt(&self, now: Duration) -> bool {
         let last = Duration::from_millis(self.0.load(Ordering::Relaxed));
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_poller_that_hangs_is_noticed_and_one_that_waits_is_not() {
+    fn detects_a_poller_that_hangs_but_not_one_that_waits() {
         let pulse = Pulse::default();
         let at = Duration::from_secs;
         pulse.beat(at(1000));

@@ -1,10 +1,10 @@
-//! From the configuration to what the planner and the fleet want to know.
+//! Converts the configuration to the input of the planner and the fleet.
 
-use crate::budget::{Limits, Member, Pace, Places, Share};
+use crate::budget::{Limits, Member, Pace, Share, Slots};
 use crate::config::{Concurrency, Config, Scope, Vps};
 use crate::fleet::Identity;
 
-/// The VPSes with their wanted intervals.
+/// Returns the VPSes with their configured intervals.
 #[must_use]
 pub fn members(config: &Config) -> Vec<Member> {
     let pace = |vps: &Vps| Pace {
@@ -22,8 +22,8 @@ pub fn members(config: &Config) -> Vec<Member> {
     config.vps.iter().map(member).collect()
 }
 
-/// What the configuration allows to spend. What an allowance covers may be spread over all shards, so each has an equal
-/// part, unless the configuration says that every VPS has an allowance of its own.
+/// Returns the limits of the configuration. The VPSes of a quota may be spread over all shards, so each shard gets an
+/// equal part of it, unless every VPS is configured to have its own quota.
 #[must_use]
 pub fn limits(config: &Config, time_scale: f64) -> Limits {
     let fleet = config.budget.share;
@@ -35,16 +35,16 @@ pub fn limits(config: &Config, time_scale: f64) -> Limits {
         share: Share { fleet, own },
         scope: config.budget.scope,
         download: config.budget.download,
-        places: places(config, time_scale),
+        slots: slots(config, time_scale),
     }
 }
 
-fn places(config: &Config, time_scale: f64) -> Places {
+fn slots(config: &Config, time_scale: f64) -> Slots {
     match config.api.concurrency {
-        Concurrency::Calls(calls) => Places::fixed(calls.get()),
+        Concurrency::Calls(calls) => Slots::fixed(calls.get()),
         Concurrency::Auto => {
             let shortest = config.vps.iter().map(|vps| vps.intervals.live).min();
-            Places::for_fleet(
+            Slots::for_fleet(
                 config.vps.len(),
                 shortest
                     .unwrap_or(config.intervals.live)

@@ -94,7 +94,9 @@ async fn expensive_calls_on_a_shared_quota_leave_half_of_the_points() {
         }
         let page = exporter.scrape().await;
         assert!(
-            exporter.log().contains("do not allow the wanted intervals"),
+            exporter
+                .log()
+                .contains("not enough API points for the configured intervals"),
             "{}",
             exporter.log()
         );
@@ -169,7 +171,7 @@ async fn data_survive_a_kill_and_are_not_polled_twice() {
         );
     }
     let log = exporter.log();
-    assert!(log.contains("going on from the state file"), "{log}");
+    assert!(log.contains("resuming from the state file"), "{log}");
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     while calls(&mock).len() == count {
         tick.tick().await;

@@ -312,5 +312,5 @@ async fn a_restart_ends_the_pause_after_a_refused_key() {
             })
         })
         .await;
-    assert!(exporter.log().contains("going on from the state file"));
+    assert!(exporter.log().contains("resuming from the state file"));
 }

@@ -72,7 +72,7 @@ async fn check_all_outputs(folder: &Path, flag: &str, tried: impl Fn(&Page) -> b
         }
         write(folder, "config.yaml", &yaml);
         assert!(
-            exporter.log().contains("call answered"),
+            exporter.log().contains("call succeeded"),
             "the log was at {level}:\n{}",
             exporter.log()
         );

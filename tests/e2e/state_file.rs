@@ -55,7 +55,7 @@ async fn a_second_process_is_refused_even_without_the_lock_file() {
     symlink(path("link.json"), path("link of link.json")).expect("links work");
     let exporter = Exporter::start(&[&flag]);
     exporter.wait_for("it is written", is_written).await;
-    let in_use = "is in use by another process: stop that one";
+    let in_use = "is in use by another process; stop it";
     let lock = path("state.json.lock");
     for state_file in ["state.json", "link.json", "link of link.json"] {
         let error = other(state_file);
@@ -74,7 +74,7 @@ async fn a_second_process_is_refused_even_without_the_lock_file() {
     drop(exporter);
     let exporter = Exporter::start(&[&flag]);
     exporter.wait_for("it is written", is_written).await;
-    assert!(exporter.log().contains("going on from the state file"));
+    assert!(exporter.log().contains("resuming from the state file"));
 }
 
 /// Without the state and lock files, a second process starts. The first one notices at its next write.
@@ -96,7 +96,7 @@ async fn a_process_stops_writing_once_another_uses_the_file() {
     first.signal("TERM");
     assert_eq!(first.ended().0, Some(0));
     let log = first.log();
-    assert!(log.contains("another process uses it now"), "{log}");
+    assert!(log.contains("now in use by another process"), "{log}");
     assert!(refused(&flag).contains("is in use by another process"));
 }
 
@@ -196,11 +196,8 @@ async fn a_missing_folder_is_logged_once_and_its_return_too() {
     let log = exporter.log();
     let count = |words: &str| log.matches(words).count();
     assert_eq!(count("the state file cannot be written"), 1, "{log}");
-    assert_eq!(count("the state file is written again"), 1, "{log}");
-    assert!(
-        data.join("state.json.lock").exists(),
-        "the lock file is back"
-    );
+    assert_eq!(count("the state file can be written again"), 1, "{log}");
+    assert!(data.join("state.json.lock").exists(), "it is locked again");
 }
 
 /// A file size limit simulates a full disk: files can be created but not written.
@@ -258,16 +255,19 @@ async fn an_unusable_state_file_is_set_aside() {
     let header = "{\"format\": \"kiwivm_exporter state\", \"version\":";
     let whole = include_str!("state_version_2.json");
     for (text, problem) in [
-        ("", "damaged or not one of ours"),
-        ("not json", "damaged or not one of ours"),
-        ("\0\0\0\0", "damaged or not one of ours"),
+        ("", "damaged or belongs to another program"),
+        ("not json", "damaged or belongs to another program"),
+        ("\0\0\0\0", "damaged or belongs to another program"),
         (
             "{\"format\": \"something else\", \"version\": 1}",
-            "not one of ours",
+            "belongs to another program",
         ),
         (&format!("{header} 999}}"), "has version 999"),
         (&format!("{header} 2, \"written\": 5}}"), "is damaged"),
-        (&whole[..whole.len() / 2], "damaged or not one of ours"),
+        (
+            &whole[..whole.len() / 2],
+            "damaged or belongs to another program",
+        ),
     ] {
         let (folder, flag) = config(&yaml(&mock, "state.json"));
         write(folder.path(), "state.json", text);
@@ -332,7 +332,7 @@ async fn state_of_version_2_is_restored() {
     }
     let log = exporter.log();
     assert!(
-        log.contains("is from an earlier version") && log.contains("going on from the state file"),
+        log.contains("is from an earlier version") && log.contains("resuming from the state file"),
         "{log}"
     );
     assert_eq!(set_aside(folder.path()), None);

@@ -10,7 +10,7 @@ const PACE: Pace = Pace {
     inventory: Duration::from_secs(3600),
     collect: Collect::NOTHING,
 };
-/// Of live, readings, usage and service info.
+/// Prices of live, readings, usage and service info.
 const PRICES: PerCall<f64> = {
     let mut prices = [0.0; Call::ALL.len()];
     prices[Call::LiveServiceInfo.index()] = 20.0;
@@ -24,7 +24,7 @@ fn fleet(vps: usize) -> Vec<Pace> {
     vec![PACE; vps]
 }
 
-/// Points a second of a plan at the prices.
+/// Returns the points per second of a plan.
 fn cost(plan: &Plan, prices: PerCall<f64>) -> f64 {
     plan.intervals
         .iter()
@@ -37,9 +37,9 @@ fn of(plan: &Plan, call: Call) -> Option<Duration> {
     plan.intervals[0][call]
 }
 
-/// The stage that a plan of one VPS has reached, in the order of the sacrifices.
+/// Returns the stage of a plan of one VPS: 0 unstretched, 1 to 3 with usage, readings and live stretched, 4 shed.
 fn stage(plan: &Plan, rate: f64) -> usize {
-    let each = PRICES[Call::RateLimitStatus] / (READING_PART * rate);
+    let each = PRICES[Call::RateLimitStatus] / (READING_FRACTION * rate);
     let longest_points = seconds(each.clamp(SHORTEST_POINTS, LONGEST_POINTS));
     let longer = |call, than: Duration| of(plan, call).is_none_or(|interval| interval > than);
     let longest = |call, longest: Duration| {
@@ -77,7 +77,7 @@ fn stage(plan: &Plan, rate: f64) -> usize {
 }
 
 #[test]
-fn the_least_important_stretches_first_and_usage_is_shed_last() {
+fn least_important_class_stretches_first_and_usage_is_shed_last() {
     let wanted = fleet(1);
     let mut stages = Vec::new();
     let mut rate = 0.3;
@@ -97,13 +97,13 @@ fn the_least_important_stretches_first_and_usage_is_shed_last() {
 }
 
 #[test]
-fn usage_is_not_shed_while_live_can_be_stretched_to_its_longest() {
+fn usage_is_shed_only_when_live_is_at_its_longest_useful_interval() {
     let wanted = fleet(20);
     let longest = Classes {
         wanted: &wanted,
         prices: PRICES,
         shed: Shed::Nothing,
-        // Calls are so cheap at about this pace that readings come as often as useful.
+        // At about this pace, readings are at `SHORTEST_POINTS`.
         rate: 0.3,
         stretch: [f64::INFINITY; 4],
     }
@@ -112,12 +112,12 @@ fn usage_is_not_shed_while_live_can_be_stretched_to_its_longest() {
     assert_eq!(just_enough.shed, Shed::Nothing);
     let too_little = plan(&wanted, PRICES, longest * 0.99, Shed::Nothing);
     assert_eq!(too_little.shed, Shed::InventoryAndUsage);
-    // Without usage, live comes within its longest useful interval.
+    // Without usage, live fits within its longest useful interval.
     assert!(of(&too_little, Call::LiveServiceInfo) <= Some(LONGEST_LIVE));
 }
 
 #[test]
-fn usage_comes_back_only_when_there_is_some_more_than_it_needs() {
+fn shed_usage_returns_only_with_headroom() {
     let wanted = fleet(20);
     let longest = plan(&wanted, PRICES, 1e-9, Shed::Nothing);
     assert_eq!(longest.shed, Shed::InventoryAndUsage);
@@ -150,7 +150,7 @@ fn with_inventory(vps: usize) -> Vec<Pace> {
 }
 
 #[test]
-fn inventory_stretches_before_usage_and_is_shed_before_it() {
+fn inventory_is_stretched_and_shed_before_usage() {
     let wanted = with_inventory(20);
     let mut rate = plan(&wanted, PRICES, 1e9, Shed::Nothing).demand;
     let (mut inventory_longest, mut usage_longest) = (false, false);
@@ -159,11 +159,11 @@ fn inventory_stretches_before_usage_and_is_shed_before_it() {
         rate *= 0.99;
         let plan = plan(&wanted, PRICES, rate, Shed::Nothing);
         assert!(plan.demand <= rate * 1.001);
-        assert!(plan.shed >= shed, "less for less");
+        assert!(plan.shed >= shed, "a lower rate sheds at least as much");
         if plan.shed == Shed::Inventory && shed == Shed::Nothing {
             assert!(
                 inventory_longest && usage_longest,
-                "shed before the others were stretched"
+                "inventory is shed before all classes are stretched"
             );
         }
         shed = plan.shed;
@@ -173,7 +173,7 @@ fn inventory_stretches_before_usage_and_is_shed_before_it() {
             let usage_wanted = of(&plan, Call::RawUsageStats) == Some(PACE.usage);
             assert!(
                 usage_wanted || inventory_longest,
-                "usage is the more important"
+                "usage is stretched before inventory"
             );
         } else {
             assert_eq!(of(&plan, Call::BackupList), None);
@@ -182,7 +182,7 @@ fn inventory_stretches_before_usage_and_is_shed_before_it() {
 }
 
 #[test]
-fn only_the_inventory_that_is_collected_is_planned() {
+fn only_collected_inventory_is_planned() {
     let plan = plan(&with_inventory(1), PRICES, 1e9, Shed::Nothing);
     for (call, planned) in [
         (Call::SnapshotList, true),
@@ -201,15 +201,18 @@ fn only_the_inventory_that_is_collected_is_planned() {
 }
 
 #[test]
-fn service_info_stands_in_only_where_it_is_cheaper_and_live_comes_too_seldom() {
+fn service_info_is_planned_only_if_it_is_cheaper_and_live_comes_too_rarely() {
     let wanted = fleet(50);
-    let poor = plan(&wanted, PRICES, 0.1, Shed::Nothing);
-    let service = of(&poor, Call::ServiceInfo).expect("it is ten times cheaper");
-    assert!(service < of(&poor, Call::LiveServiceInfo).expect("live is never shed"));
-    let mut dear = PRICES;
-    dear[Call::ServiceInfo] = 20.0;
+    let low_rate = plan(&wanted, PRICES, 0.1, Shed::Nothing);
+    let service = of(&low_rate, Call::ServiceInfo).expect("it is ten times cheaper");
+    assert!(service < of(&low_rate, Call::LiveServiceInfo).expect("live is never shed"));
+    let mut expensive = PRICES;
+    expensive[Call::ServiceInfo] = 20.0;
     assert_eq!(
-        of(&plan(&wanted, dear, 0.1, Shed::Nothing), Call::ServiceInfo),
+        of(
+            &plan(&wanted, expensive, 0.1, Shed::Nothing),
+            Call::ServiceInfo
+        ),
         None
     );
     assert_eq!(
@@ -222,7 +225,7 @@ fn service_info_stands_in_only_where_it_is_cheaper_and_live_comes_too_seldom() {
 }
 
 #[test]
-fn readings_take_a_small_part_of_the_pace_within_half_an_hour_and_five_minutes() {
+fn readings_take_a_fixed_fraction_of_the_pace_within_bounds() {
     let interval = |vps: usize, price: f64, rate: f64| {
         let mut prices = PRICES;
         prices[Call::RateLimitStatus] = price;
@@ -230,18 +233,18 @@ fn readings_take_a_small_part_of_the_pace_within_half_an_hour_and_five_minutes()
         let interval = of(&plan, Call::RateLimitStatus).expect("readings are never shed");
         interval.as_secs_f64() / as_f64(vps)
     };
-    // The points are so short that every class is at its longest.
+    // The pace is so low that every class is at its longest interval.
     for vps in [1, 4, 20] {
         assert!((interval(vps, 50.0, 0.01) - LONGEST_POINTS).abs() < 1.0);
     }
     assert!((interval(20, 1.0, 0.5) - SHORTEST_POINTS).abs() < 1.0);
     let between = interval(20, 10.0, 0.5);
-    assert!((between * READING_PART * 0.5 - 10.0).abs() < 0.1);
+    assert!((between * READING_FRACTION * 0.5 - 10.0).abs() < 0.1);
 }
 
 proptest! {
     #[test]
-    fn what_fits_is_not_delayed_and_nothing_costs_more_than_there_is(
+    fn plan_stretches_only_if_needed_and_fits_the_rate(
         vps in 1_u32..60,
         live in 30_u64..900,
         usage in 60_u64..7200,
@@ -257,7 +260,7 @@ proptest! {
         };
         let wanted = vec![pace; vps as usize];
         let plan = plan(&wanted, prices, rate, Shed::Nothing);
-        // Readings at their longest are made whatever they cost: without them nothing is known.
+        // Readings at their longest interval are always planned, because the planner depends on them.
         let readings: f64 = plan
             .intervals
             .iter()
@@ -266,7 +269,7 @@ proptest! {
                 prices[Call::RateLimitStatus] / interval.as_secs_f64()
             })
             .sum();
-        // Nor is anything planned less often than daily.
+        // Every call is planned at least daily.
         let daily = prices.values().sum::<f64>() * f64::from(vps) / 86_400.0;
         prop_assert!(cost(&plan, prices) <= rate.max(readings + 0.1 * rate) * 1.001 + daily);
         let wanted_cost: f64 = wanted

@@ -1,10 +1,10 @@
-//! The results of calls.
+//! Handles the results of calls.
 
 use std::time::Duration;
 
-use super::{Planner, Sent, use_of};
+use super::{Planner, Sent, priority};
 use crate::budget::prices::Verdict;
-use crate::budget::quota::{Remaining, TELLING_SPAN};
+use crate::budget::quota::{MIN_SPAN, Remaining};
 use crate::budget::sampling::Complete;
 use crate::budget::schedule::{Due, Outcome};
 use crate::budget::scope::{Decision, LastReading};
@@ -13,29 +13,29 @@ use crate::config::Scope;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, Reason, Veid};
 
-/// A reading counts for so long when no other one works.
+/// Maximum age of the last usable reading while newer ones are unusable.
 const OUTDATED: Duration = Duration::from_secs(30 * 60);
-/// A fall of this many points beyond twice the own spending makes the price of live be looked at.
+/// A fall of readings by more than twice the own spending plus these points triggers a sample of the price of live.
 const UNEXPLAINED: f64 = 16.0;
 
-/// The result of a call, as far as planning goes.
+/// The result of a call, for the planner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Finished {
-    /// A response, or the reason of a failure.
+    /// Success or the reason of the failure.
     pub outcome: Outcome,
-    /// The numbers of `getRateLimitStatus`, if both are usable.
+    /// The remaining points of `getRateLimitStatus`, if both numbers are usable.
     pub remaining: Option<Remaining>,
     /// Bytes of the response.
     pub bytes: u64,
-    /// The wait that a refusal asked for.
+    /// The `Retry-After` of a refusal.
     pub retry_after: Option<Duration>,
 }
 
 impl Planner {
-    /// Takes in the result of a call that [`Planner::take_due`] gave.
+    /// Records the result of a call that [`Planner::take_due`] returned.
     pub fn finish(&mut self, due: Due, finished: Finished, now: Duration) {
         let Due { veid, call } = due;
-        let jitter = self.draw();
+        let jitter = self.random();
         let remaining = finished.remaining.filter(|_| call == Call::RateLimitStatus);
         let unusable = call == Call::RateLimitStatus && remaining.is_none();
         let outcome = match finished.outcome {
@@ -49,7 +49,7 @@ impl Planner {
         {
             self.report.deferrals.push((call, Deferral::Backoff));
         }
-        self.report.moved.insert(veid);
+        self.report.changed.insert(veid);
         let Some(account) = self.accounts.get_mut(&veid) else {
             return;
         };
@@ -62,21 +62,21 @@ impl Planner {
         }
         let index = account.quota;
         let quota = &mut self.quotas[index];
-        quota.finish(use_of(call), success, sent.points, now);
+        quota.finish(priority(call), success, sent.points, now);
         match outcome {
-            Outcome::Success => quota.brake.answered(now),
+            Outcome::Success => quota.brake.responded(now),
             Outcome::Failure(Reason::RateLimited) => {
                 let certain = quota.certain;
                 let counts = quota
                     .brake
                     .refused(veid, certain, finished.retry_after, now);
                 quota.planned.until = now;
-                // Prices are those of all VPSes: one that is always refused must not raise them.
+                // Prices apply to all VPSes, so a single VPS that is always refused must not raise them.
                 if counts && (!quota.is_known() || self.prices.are_assumed()) {
                     self.prices.refused(now);
                 }
             }
-            // Readings that never work are no sign that live calls are refused.
+            // Dropped readings do not suggest that live calls are refused.
             Outcome::Failure(Reason::Connect) if call != Call::RateLimitStatus => {
                 let alone = quota.members.len() == 1;
                 quota.brake.dropped(veid, alone, now);
@@ -86,7 +86,7 @@ impl Planner {
         if unusable {
             let readings = &mut self.quotas[index].readings;
             readings.failures = readings.failures.saturating_add(1);
-            // Only our own spending was counted since, not the points that came back.
+            // The points left are too low by now: they include own spending since the reading, but not returned points.
             if readings.last[0].is_some_and(|last| now.saturating_sub(last.at) > OUTDATED) {
                 readings.last = [None; 2];
             }
@@ -98,30 +98,31 @@ impl Planner {
         if let Some(complete) = complete {
             self.learn(index, complete, now);
         }
-        // Last, because it may form the quotas anew.
+        // Last, because it may change the quotas.
         if let Some(remaining) = remaining {
             self.vote(veid, remaining, &sent, now);
         }
     }
 
-    /// Takes in a reading of a quota.
+    /// Records a reading of a quota.
     fn read(&mut self, index: usize, remaining: Remaining, sent: &Sent, now: Duration) {
         let quota = &mut self.quotas[index];
         let day = Window::Day as usize;
         if let Some(last) = quota.readings.last[0] {
             let fall = (last.remaining[0] - remaining[0]).max(last.remaining[day] - remaining[day]);
             if fall > 2.0 * (sent.before[0] - last.spent) + UNEXPLAINED {
-                self.sampling.look_now(Call::LiveServiceInfo, now);
+                self.sampling.check_now(Call::LiveServiceInfo, now);
             }
         }
-        let (begun, booked) = *quota
+        let (started_with, booked) = *quota
             .readings
             .span
             .get_or_insert((remaining[day], sent.before[0]));
         let own = sent.before[0] - booked;
-        if own >= TELLING_SPAN {
+        if own >= MIN_SPAN {
             let complete = !quota.ledger.window(Window::Day).has_expired();
-            self.prices.calibrate(own, begun - remaining[day], complete);
+            self.prices
+                .calibrate(own, started_with - remaining[day], complete);
             quota.readings.span = Some((remaining[day], sent.before[0]));
         }
         quota.read(remaining, sent.before[0], now);
@@ -135,7 +136,7 @@ impl Planner {
         let verdict = self.prices.add(call, sample.before, sample.after, now);
         let price = self.prices.price(call);
         if !known && self.prices.was_learned(call) {
-            // All calls of the kind were booked at the price that was assumed, and every VPS made about as many.
+            // Calls of this kind were booked at the assumed price, about as many by each VPS.
             let booked = self.report.spent[call] * (price / assumed - 1.0);
             for quota in &mut self.quotas {
                 let part = as_f64(quota.members.len()) / as_f64(self.order.len().max(1));
@@ -158,7 +159,7 @@ impl Planner {
         }
     }
 
-    /// Compares a reading with the last one of the same VPS, for whether VPSes share a quota.
+    /// Compares a reading with the previous one of its VPS, to detect whether VPSes share a quota.
     fn vote(&mut self, veid: Veid, remaining: Remaining, sent: &Sent, now: Duration) {
         let reading = LastReading {
             at: sent.at,
@@ -175,17 +176,18 @@ impl Planner {
         if account.group.is_some() || self.limits.scope != Scope::Auto {
             return;
         }
-        let united = quota.members.len() > 1;
-        // Nothing of the own spending comes back for a day; spending of an earlier process is not known.
-        let comes_back = quota.ledger.window(Window::Day).has_expired();
+        let shared = quota.members.len() > 1;
+        // Points return to the day window only once the ledger covers a day. Spending of an earlier process is not
+        // known.
+        let points_return = quota.ledger.window(Window::Day).has_expired();
         let full = share * quota.size(Window::Day) / Window::Day.seconds();
-        let rate = if comes_back { full } else { 0.0 };
+        let rate = if points_return { full } else { 0.0 };
         let live = self.prices.price(Call::LiveServiceInfo);
         if let Some(before) = before {
-            let decision = self.votes.read(veid, &before, &reading, united, rate, live);
-            // Assumed prices are no proof that the others' spending is missing.
-            let proven = !self.prices.are_assumed() || decision == Some(Decision::Unite);
-            self.decide(decision.filter(|_| proven), now);
+            let decision = self.votes.read(veid, &before, &reading, shared, rate, live);
+            // A split needs learned prices: assumed ones do not show that the others' spending is missing.
+            let is_certain = !self.prices.are_assumed() || decision == Some(Decision::Merge);
+            self.decide(decision.filter(|_| is_certain), now);
         }
     }
 }

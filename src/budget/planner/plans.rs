@@ -1,4 +1,4 @@
-//! From the pace of a quota to the intervals of its VPSes.
+//! Derives the intervals of VPSes from the pace of their quota.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::budget::plan::plan;
 use crate::budget::quota::Planned;
 use crate::kiwivm::{Call, PerCall, Veid};
 
-/// Every quota is planned at least this often, because spending leaves its windows.
+/// Maximum time between two plans of a quota, because spending leaves its windows.
 const REPLAN: Duration = Duration::from_secs(60);
-/// An interval that would change by less than this part is left as it is.
-const SAME: f64 = 0.01;
+/// Changes of intervals by less than this fraction are ignored.
+const NEGLIGIBLE: f64 = 0.01;
 
 impl Planner {
-    /// Plans the quotas whose time has come.
+    /// Plans the quotas whose plan is due.
     pub(super) fn replan(&mut self, now: Duration) {
         for index in 0..self.quotas.len() {
             if self.quotas[index].planned.until <= now {
@@ -31,7 +31,7 @@ impl Planner {
         let live = Call::LiveServiceInfo;
         let rate = quota.rate(self.limits.share, prices[live], now);
         let plan = plan(&wanted, prices, rate, quota.planned.shed);
-        // Assumed prices are no reason to complain.
+        // Until prices are learned, stretching is expected and not reported.
         let known =
             self.prices.learned(Call::LiveServiceInfo).is_some() || self.prices.are_assumed();
         let live_rate = plan.intervals.iter().filter_map(|of| of[live]);
@@ -47,7 +47,7 @@ impl Planner {
                 self.schedule.set_intervals(*veid, intervals, now);
             }
         }
-        self.report.moved.extend(&members);
+        self.report.changed.extend(&members);
     }
 
     fn wanted(&self, veid: Veid) -> Pace {
@@ -60,7 +60,9 @@ impl Planner {
 
 fn are_similar(before: &Intervals, after: &Intervals) -> bool {
     before.values().zip(after.values()).all(|pair| match pair {
-        (Some(old), Some(new)) => old.abs_diff(*new).as_secs_f64() <= SAME * old.as_secs_f64(),
+        (Some(old), Some(new)) => {
+            old.abs_diff(*new).as_secs_f64() <= NEGLIGIBLE * old.as_secs_f64()
+        }
         (None, None) => true,
         _ => false,
     })

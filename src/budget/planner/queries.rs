@@ -1,4 +1,4 @@
-//! What the planner tells of its plan.
+//! Queries and small commands of the planner.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use crate::fleet::Deferral;
 use crate::kiwivm::{Call, PerCall, Veid};
 
 impl Planner {
-    /// The deferrals since this was last asked for.
+    /// Returns the deferrals since the last call of this function.
     pub fn take_deferrals(&mut self) -> Vec<(Call, Deferral)> {
         std::mem::take(&mut self.report.deferrals)
     }
 
-    /// The VPSes whose intervals, quota or next poll may have changed since this was last asked for.
-    pub fn take_moved(&mut self) -> HashSet<Veid> {
-        std::mem::take(&mut self.report.moved)
+    /// Returns the VPSes whose intervals, quota or next poll may have changed since the last call of this function.
+    pub fn take_changed(&mut self) -> HashSet<Veid> {
+        std::mem::take(&mut self.report.changed)
     }
 
-    /// The planned intervals; that of live for service info, which live stands in for. `None` for a call that is not
-    /// planned.
+    /// Returns the planned intervals; `None` for a call that is not planned. Live responses include service info, so
+    /// service info has at most the interval of live.
     #[must_use]
     pub fn intervals(&self, veid: Veid) -> Intervals {
         let entry = self.schedule.of(veid);
@@ -33,23 +33,22 @@ impl Planner {
         intervals
     }
 
-    /// When live or service info of a VPS is due next; in the past while it is on its way, or waits for points or a
-    /// place.
+    /// Returns the next due time of live or service info of a VPS. It is in the past while the call is in flight or
+    /// deferred.
     #[must_use]
     pub fn next_poll(&self, veid: Veid) -> Option<Duration> {
         let due = self.schedule.of(veid)?.due;
-        let of = |call: Call| due[call];
-        let live = of(Call::LiveServiceInfo);
-        live.into_iter().chain(of(Call::ServiceInfo)).min()
+        let live = due[Call::LiveServiceInfo];
+        live.into_iter().chain(due[Call::ServiceInfo]).min()
     }
 
-    /// The quota of a VPS: those with the same number are taken to share one.
+    /// Returns the number of the quota of a VPS. VPSes with the same number are assumed to share a quota.
     #[must_use]
     pub fn quota(&self, veid: Veid) -> Option<usize> {
         self.quota_of(veid)
     }
 
-    /// The points that the exporter allows itself in each window, once the quota of this VPS was read.
+    /// Returns the points that the exporter may spend in each window, once the quota of the VPS is known.
     #[must_use]
     pub fn allowed(&self, veid: Veid) -> Option<Remaining> {
         let quota = &self.quotas[self.quota_of(veid)?];
@@ -57,64 +56,64 @@ impl Planner {
         quota.is_known().then(|| Window::ALL.map(allowed))
     }
 
-    /// Whether readings show no points left for a VPS; `None` before the first reading.
+    /// Returns true if readings show no points left for a VPS; `None` before the first reading.
     #[must_use]
     pub fn is_exhausted(&self, veid: Veid) -> Option<bool> {
         let quota = &self.quotas[self.quota_of(veid)?];
         quota.readings.last[0].map(|_| quota.is_empty(1.0))
     }
 
-    /// A VPS of a quota whose readings show no points left, if there is one.
+    /// Returns a VPS of a quota whose readings show no points left, if any.
     #[must_use]
     pub fn exhausted(&self) -> Option<Veid> {
         let quota = self.quotas.iter().find(|quota| quota.is_empty(1.0));
         quota?.members.first().copied()
     }
 
-    /// A VPS of a quota whose readings are unusable, if there is one: its size and the points left are assumed.
+    /// Returns a VPS of a quota with unusable readings, if any. The size of that quota and its points left are assumed.
     #[must_use]
     pub fn unreadable(&self) -> Option<Veid> {
         let quota = self.quotas.iter().find(|quota| {
             let readings = &quota.readings;
-            // A VPS or two that fail are no reason to doubt the readings of the others.
+            // A few failures may concern single VPSes only.
             readings.failures > 3 || (readings.last[0].is_some() && !quota.is_known())
         });
         quota?.members.first().copied()
     }
 
-    /// Whether any VPSes are taken to share a quota.
+    /// Returns true if any VPSes are assumed to share a quota.
     #[must_use]
     pub fn shared(&self) -> bool {
         self.quotas.iter().any(|quota| quota.members.len() > 1)
     }
 
-    /// Points spent by call, at the prices of the time.
+    /// Returns the points spent by call, at the prices when each call was sent.
     #[must_use]
     pub const fn spent(&self) -> PerCall<f64> {
         self.report.spent
     }
 
-    /// The price of a call, once it was learned.
+    /// Returns the price of a call, if learned.
     #[must_use]
     pub fn learned_price(&self, call: Call) -> Option<f64> {
         self.prices.learned(call)
     }
 
-    /// Whether the points stretch a wanted interval.
+    /// Returns true if a wanted interval is stretched for lack of points.
     #[must_use]
     pub fn stretched(&self) -> bool {
         self.quotas.iter().any(|quota| quota.planned.stretched)
     }
 
-    /// Makes a collected call of a VPS due now, as far as points and concurrency allow, also while it is shed.
+    /// Makes a collected call of a VPS due now, even if it is shed. Points and concurrency still limit it.
     pub fn hasten(&mut self, veid: Veid, call: Call, now: Duration) {
         let account = self.accounts.get(&veid);
         if account.is_some_and(|account| account.pace.collect.wants(call)) {
-            self.schedule.pull(veid, call, now);
+            self.schedule.make_due(veid, call, now);
         }
     }
 
-    /// Ends the pause of a VPS whose key was refused, because it has another key now.
+    /// Ends the pause after a refused key, because the VPS has a new key.
     pub fn resume(&mut self, veid: Veid, now: Duration) {
         self.schedule.resume(veid, now);
     }

@@ -1,4 +1,4 @@
-//! The planner against a simulated account: it is never silent, and never greedy.
+//! Tests of the planner with a simulated account: it is never silent and never spends too much.
 
 mod account;
 mod cases;

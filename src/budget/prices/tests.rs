@@ -7,13 +7,13 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Adds a sample by which both windows fell.
+/// Adds a sample with the same fall in both windows.
 fn add(prices: &mut Prices, call: Call, fall: f64, now: Duration) -> Option<Verdict> {
     let before = [900.0, 19_000.0];
     prices.add(call, before, [900.0 - fall, 19_000.0 - fall], now)
 }
 
-/// Prices that know a reading to cost 1 and a live call to cost 4, by ten samples each.
+/// Prices learned from ten samples each: 1 for a reading and 4 for a live call.
 fn learned() -> Prices {
     let mut prices = Prices::default();
     for minute in 0..10 {
@@ -21,32 +21,35 @@ fn learned() -> Prices {
         assert_eq!(add(&mut prices, READING, 1.0, now), Some(Verdict::Normal));
         assert_eq!(add(&mut prices, LIVE, 5.0, now), Some(Verdict::Normal));
     }
-    assert!(is(prices.price(LIVE), 4.0) && is(prices.price(READING), 1.0));
+    assert!(is_close(prices.price(LIVE), 4.0) && is_close(prices.price(READING), 1.0));
     prices
 }
 
-fn is(price: f64, wanted: f64) -> bool {
+fn is_close(price: f64, wanted: f64) -> bool {
     (price - wanted).abs() < 1e-9
 }
 
 #[test]
 fn the_first_sample_replaces_the_assumed_price() {
     let mut prices = Prices::default();
-    assert!(is(prices.price(LIVE), LIVE.first_price()) && prices.learned(LIVE).is_none());
+    assert!(is_close(prices.price(LIVE), LIVE.first_price()) && prices.learned(LIVE).is_none());
     add(&mut prices, LIVE, 9.0, seconds(0));
-    assert!(is(prices.price(LIVE), 8.0), "a reading costs 1 of it");
+    assert!(
+        is_close(prices.price(LIVE), 8.0),
+        "1 of the 9 points is a reading"
+    );
     assert_eq!(prices.learned(Call::RawUsageStats), None);
-    assert!(is(
+    assert!(is_close(
         prices.price(Call::RawUsageStats),
         Call::RawUsageStats.first_price()
     ));
 }
 
 #[test]
-fn a_price_between_whole_numbers_is_met_from_above() {
+fn fractional_price_is_approached_from_above() {
     let mut prices = learned();
     for step in 0..SAMPLES as u64 {
-        // A call costs 2.5 and a reading 1: whole numbers fall by 3 and by 4 in turn.
+        // With a price of 2.5, and 1 for a reading, whole numbers fall by 3 and 4 in turn.
         let fall = if step % 2 == 0 { 3.0 } else { 4.0 };
         add(&mut prices, LIVE, fall, seconds(1000 + 60 * step));
     }
@@ -55,40 +58,40 @@ fn a_price_between_whole_numbers_is_met_from_above() {
 }
 
 #[test]
-fn a_free_call_still_has_the_lowest_price() {
+fn free_call_has_the_minimum_price() {
     let mut prices = learned();
     let free = Call::ServiceInfo;
     add(&mut prices, free, 1.0, seconds(1000));
-    assert!(is(prices.price(free), LOWEST));
+    assert!(is_close(prices.price(free), MIN_PRICE));
 }
 
 #[test]
-fn the_doubts_of_a_burst_are_dropped() {
-    for doubts in 2..RAISES {
+fn outliers_of_a_short_burst_are_dropped() {
+    for outliers in 2..OUTLIERS_TO_RAISE {
         let mut prices = learned();
-        for _ in 0..doubts {
+        for _ in 0..outliers {
             let verdict = add(&mut prices, LIVE, 90.0, seconds(1000));
-            assert_eq!(verdict, Some(Verdict::Doubt));
+            assert_eq!(verdict, Some(Verdict::Outlier));
         }
-        assert!(is(prices.price(LIVE), 4.0), "before it is over");
+        assert!(is_close(prices.price(LIVE), 4.0), "during the burst");
         add(&mut prices, LIVE, 5.0, seconds(1010));
-        assert!(is(prices.price(LIVE), 4.0), "after it");
+        assert!(is_close(prices.price(LIVE), 4.0), "after the burst");
     }
 }
 
 #[test]
-fn a_long_burst_lowers_the_price_again_when_it_is_over() {
+fn price_falls_again_after_a_long_burst() {
     let mut prices = learned();
     for step in 0..5 {
         add(&mut prices, LIVE, 90.0, seconds(1000 + 10 * step));
     }
-    assert!(is(prices.price(LIVE), 89.0));
+    assert!(is_close(prices.price(LIVE), 89.0));
     add(&mut prices, LIVE, 5.0, seconds(1060));
-    assert!(is(prices.price(LIVE), 4.0));
+    assert!(is_close(prices.price(LIVE), 4.0));
 }
 
 #[test]
-fn a_single_dear_call_counts_for_no_more_than_a_doubt_takes() {
+fn single_outlier_counts_only_up_to_the_outlier_bound() {
     let mut prices = learned();
     add(&mut prices, LIVE, 150.0, seconds(1000));
     add(&mut prices, LIVE, 5.0, seconds(1010));
@@ -97,20 +100,20 @@ fn a_single_dear_call_counts_for_no_more_than_a_doubt_takes() {
 }
 
 #[test]
-fn three_doubts_raise_the_price_at_once() {
+fn three_outliers_raise_the_price_at_once() {
     let mut prices = learned();
     for (step, fall) in [60.0, 50.0, 70.0].into_iter().enumerate() {
-        assert!(is(prices.price(LIVE), 4.0));
+        assert!(is_close(prices.price(LIVE), 4.0));
         add(&mut prices, LIVE, fall, seconds(1000 + 10 * step as u64));
     }
-    assert!(is(prices.price(LIVE), 49.0), "the least of them");
+    assert!(is_close(prices.price(LIVE), 49.0), "the lowest of them");
 }
 
 #[test]
-fn a_lasting_step_up_replaces_the_history() {
+fn lasting_step_up_replaces_the_history() {
     let mut prices = learned();
     let mut now = seconds(1000);
-    while add(&mut prices, LIVE, 50.0, now) == Some(Verdict::Doubt) {
+    while add(&mut prices, LIVE, 50.0, now) == Some(Verdict::Outlier) {
         now += seconds(10);
     }
     let lasted = now.saturating_sub(seconds(1000));
@@ -119,13 +122,13 @@ fn a_lasting_step_up_replaces_the_history() {
         "{lasted:?}"
     );
     assert!(prices.samples(LIVE) > 1);
-    // The old price is forgotten: one of its samples is now the doubt.
-    assert_eq!(add(&mut prices, LIVE, 5.0, now), Some(Verdict::Doubt));
-    assert!(is(prices.price(LIVE), 49.0));
+    // A sample of the old price is now the outlier.
+    assert_eq!(add(&mut prices, LIVE, 5.0, now), Some(Verdict::Outlier));
+    assert!(is_close(prices.price(LIVE), 49.0));
 }
 
 #[test]
-fn a_lasting_step_down_is_learned_from_three_samples() {
+fn lasting_step_down_is_learned_from_three_samples() {
     let mut prices = Prices::default();
     for step in 0..10 {
         add(&mut prices, LIVE, 61.0, seconds(step));
@@ -133,32 +136,32 @@ fn a_lasting_step_down_is_learned_from_three_samples() {
     assert_eq!(
         [1, 2, 3].map(|step| add(&mut prices, LIVE, 3.0, seconds(1000 + step))),
         [
-            Some(Verdict::Doubt),
-            Some(Verdict::Doubt),
+            Some(Verdict::Outlier),
+            Some(Verdict::Outlier),
             Some(Verdict::Normal)
         ]
     );
-    assert!(is(prices.price(LIVE), 2.0));
+    assert!(is_close(prices.price(LIVE), 2.0));
 }
 
 #[test]
-fn a_small_step_is_learned_by_and_by() {
+fn small_step_is_learned_gradually() {
     let mut prices = learned();
     for step in 0..SAMPLES as u64 {
         let verdict = add(&mut prices, LIVE, 9.0, seconds(1000 + 60 * step));
         assert_eq!(verdict, Some(Verdict::Normal));
     }
-    assert!(is(prices.price(LIVE), 8.0));
+    assert!(is_close(prices.price(LIVE), 8.0));
 }
 
 #[test]
-fn a_window_that_begins_anew_in_between_does_not_disturb() {
+fn window_reset_does_not_disturb_a_sample() {
     let mut prices = learned();
-    let quarter_anew = prices.add(LIVE, [400.0, 15_000.0], [995.0, 14_995.0], seconds(1000));
-    assert_eq!(quarter_anew, Some(Verdict::Normal));
-    let both_anew = prices.add(LIVE, [400.0, 15_000.0], [995.0, 19_995.0], seconds(1001));
-    assert_eq!(both_anew, None);
-    assert!(is(prices.price(LIVE), 4.0) && !prices.are_assumed());
+    let quarter_reset = prices.add(LIVE, [400.0, 15_000.0], [995.0, 14_995.0], seconds(1000));
+    assert_eq!(quarter_reset, Some(Verdict::Normal));
+    let both_reset = prices.add(LIVE, [400.0, 15_000.0], [995.0, 19_995.0], seconds(1001));
+    assert_eq!(both_reset, None);
+    assert!(is_close(prices.price(LIVE), 4.0) && !prices.are_assumed());
 }
 
 #[test]
@@ -177,21 +180,21 @@ fn late_readings_and_noise_lead_to_assumed_prices() {
         }
         assert!(prices.are_assumed());
         assert!(!prices.wants_samples(seconds(1000)));
-        assert!(is(prices.price(LIVE), LIVE.first_price()));
+        assert!(is_close(prices.price(LIVE), LIVE.first_price()));
         assert_eq!(prices.learned(READING), None);
-        let again = seconds(1000) + TRIED_AGAIN;
+        let again = seconds(1000) + SAMPLING_PAUSE;
         assert!(!prices.wants_samples(again.saturating_sub(seconds(1))));
         assert!(prices.wants_samples(again));
     }
 }
 
 #[test]
-fn prices_are_learned_again_when_samples_are_good_again() {
+fn prices_are_learned_again_after_useless_samples() {
     let mut prices = learned();
     for _ in 0..3 {
         add(&mut prices, LIVE, 0.0, seconds(1000));
     }
-    let again = seconds(1000) + TRIED_AGAIN;
+    let again = seconds(1000) + SAMPLING_PAUSE;
     for step in 0..4 {
         let now = again + seconds(60 * step);
         assert!(prices.wants_samples(now), "after {step} good samples");
@@ -200,62 +203,65 @@ fn prices_are_learned_again_when_samples_are_good_again() {
     }
     assert!(!prices.are_assumed());
     assert_eq!(prices.samples(LIVE), 4);
-    assert!(is(prices.price(LIVE), 6.0));
+    assert!(is_close(prices.price(LIVE), 6.0));
 }
 
 #[test]
-fn a_useless_sample_now_and_then_does_no_harm() {
+fn occasional_useless_samples_are_ignored() {
     let mut prices = learned();
     for step in 0..60 {
         let fall = if step % 4 == 0 { 0.0 } else { 5.0 };
         add(&mut prices, LIVE, fall, seconds(1000 + step));
         assert!(!prices.are_assumed());
     }
-    assert!(is(prices.price(LIVE), 4.0));
+    assert!(is_close(prices.price(LIVE), 4.0));
 }
 
 #[test]
-fn spans_move_assumed_prices_by_steps_and_bursts_do_not() {
+fn spans_scale_assumed_prices_stepwise_and_bursts_do_not() {
     let mut prices = Prices::default();
     let before = prices.price(LIVE);
     prices.calibrate(100.0, 1000.0, true);
-    assert!(is(prices.price(LIVE), before * 1.25));
+    assert!(is_close(prices.price(LIVE), before * 1.25));
     prices.calibrate(100.0, 5000.0, true);
-    assert!(is(prices.price(LIVE), before), "a burst");
+    assert!(is_close(prices.price(LIVE), before), "a burst");
     prices.calibrate(100.0, 100.0, true);
-    assert!(is(prices.price(LIVE), before));
+    assert!(is_close(prices.price(LIVE), before));
     (0..100).for_each(|_| prices.calibrate(100.0, 1000.0, true));
-    assert!(is(prices.price(LIVE), before * SCALE[1]));
+    assert!(is_close(prices.price(LIVE), before * SCALE[1]));
     (0..100).for_each(|_| prices.calibrate(100.0, 1.0, true));
-    assert!(is(prices.price(LIVE), LOWEST));
+    assert!(is_close(prices.price(LIVE), MIN_PRICE));
 }
 
 #[test]
-fn readings_that_do_not_fall_show_no_price() {
+fn constant_readings_do_not_change_assumed_prices() {
     let mut prices = Prices::default();
     let before = prices.price(LIVE);
     (0..100).for_each(|_| prices.calibrate(100.0, 0.0, true));
-    assert!(is(prices.price(LIVE), before));
+    assert!(is_close(prices.price(LIVE), before));
 }
 
 #[test]
-fn points_that_come_back_do_not_lower_prices() {
+fn returning_points_do_not_lower_prices() {
     let mut prices = Prices::default();
     let before = prices.price(LIVE);
     (0..100).for_each(|_| prices.calibrate(100.0, 10.0, false));
-    assert!(is(prices.price(LIVE), before));
+    assert!(is_close(prices.price(LIVE), before));
     prices.calibrate(100.0, 110.0, false);
-    assert!(is(prices.price(LIVE), before * 1.1));
+    assert!(is_close(prices.price(LIVE), before * 1.1));
 }
 
 #[test]
-fn refusals_raise_assumed_prices_once_in_a_while() {
+fn refusals_raise_assumed_prices_at_most_every_15_minutes() {
     let mut prices = Prices::default();
     let before = prices.price(LIVE);
     (0..20).for_each(|second| prices.refused(seconds(second)));
-    assert!(is(prices.price(LIVE), before * RAISED_BY));
-    prices.refused(RAISED_EVERY);
-    assert!(is(prices.price(LIVE), before * RAISED_BY * RAISED_BY));
+    assert!(is_close(prices.price(LIVE), before * RAISE_FACTOR));
+    prices.refused(RAISE_INTERVAL);
+    assert!(is_close(
+        prices.price(LIVE),
+        before * RAISE_FACTOR * RAISE_FACTOR
+    ));
 }
 
 #[test]
@@ -263,7 +269,7 @@ fn learned_prices_are_not_scaled() {
     let mut prices = learned();
     prices.calibrate(100.0, 1000.0, true);
     prices.refused(seconds(1000));
-    assert!(is(prices.price(LIVE), 4.0));
+    assert!(is_close(prices.price(LIVE), 4.0));
 }
 
 #[test]
@@ -275,13 +281,16 @@ fn prices_are_saved_by_name() {
     let read: SavedPrices = serde_json::from_value(saved).expect("the same");
     let restored = Prices::restore(&read);
     for call in Call::ALL {
-        assert!(is(restored.price(call), prices.price(call)), "{call:?}");
+        assert!(
+            is_close(restored.price(call), prices.price(call)),
+            "{call:?}"
+        );
         assert_eq!(restored.samples(call), prices.samples(call));
     }
 }
 
 #[test]
-fn numbers_that_no_saved_state_holds_are_passed_over() {
+fn restore_ignores_invalid_numbers() {
     let mut saved = learned().save();
     let samples = [-5.0, f64::NAN, f64::INFINITY, 1e300, 5.0];
     saved.samples.insert(LIVE.name().to_owned(), samples.into());
@@ -289,9 +298,12 @@ fn numbers_that_no_saved_state_holds_are_passed_over() {
     for scale in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
         saved.scale = scale;
         let prices = Prices::restore(&saved);
-        assert!(is(prices.price(LIVE), 4.0));
+        assert!(is_close(prices.price(LIVE), 4.0));
         let assumed = Call::RawUsageStats;
-        assert!(is(prices.price(assumed), assumed.first_price()), "{scale}");
+        assert!(
+            is_close(prices.price(assumed), assumed.first_price()),
+            "{scale}"
+        );
     }
     let nothing = Prices::restore(&SavedPrices::default());
     assert_eq!(nothing, Prices::default());

@@ -1,14 +1,12 @@
-//! Readings of the remaining points, and the size of a quota that follows from them.
+//! Readings of the remaining points, and the size of a quota derived from them.
 
 use std::time::Duration;
 
-/// The sizes that are assumed while no reading is usable: the largest remaining points in published responses are 997
-/// and 19,900.
+/// Sizes assumed while no reading is usable. The largest values in published responses are 997 and 19,900.
 pub const USUAL_SIZES: Remaining = [1000.0, 20_000.0];
-/// A reading below this, before any other, is not believed to be the size of a quota: no published one is that small,
-/// and a quota believed to be empty would never be polled.
-const SMALLEST_SIZE: f64 = 10.0;
-/// A reading that exceeds all others by less than this part needs no second one to confirm it.
+/// Minimum size of a quota. No published one is smaller, and a VPS whose quota seems to be empty would never be polled.
+const MIN_SIZE: f64 = 10.0;
+/// A largest reading needs no confirmation if it exceeds the second largest by less than this fraction.
 const CONFIRMED_WITHIN: f64 = 0.02;
 /// Remaining points, by [`Window`].
 pub type Remaining = [f64; 2];
@@ -18,21 +16,21 @@ pub type Remaining = [f64; 2];
 pub struct Reading {
     /// The time of the response.
     pub at: Duration,
-    /// The points.
+    /// The remaining points.
     pub remaining: Remaining,
-    /// Points ever spent from the quota when the reading was asked for.
+    /// Total points spent from the quota when the reading was requested.
     pub spent: f64,
 }
 
-/// The size of each window, from readings alone.
+/// The largest readings of each window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sizes {
-    /// The largest and the second largest reading of each window.
+    /// The largest and second largest reading of each window.
     pub largest: [[f64; 2]; 2],
 }
 
 impl Sizes {
-    /// Takes in a reading.
+    /// Records a reading.
     pub fn read(&mut self, remaining: Remaining) {
         for ([first, second], left) in self.largest.iter_mut().zip(remaining) {
             if left > *first {
@@ -43,20 +41,17 @@ impl Sizes {
         }
     }
 
-    /// The largest reading that another one confirms, by window. `None` until a reading is large enough to be a quota.
+    /// Returns the largest confirmed reading of each window; `None` until readings reach the minimum size.
     #[must_use]
     pub fn confirmed(&self) -> Option<Remaining> {
         let sizes = self.largest.map(|[first, second]| {
-            let confirmed = second < SMALLEST_SIZE || first - second <= CONFIRMED_WITHIN * first;
+            let confirmed = second < MIN_SIZE || first - second <= CONFIRMED_WITHIN * first;
             if confirmed { first } else { second }
         });
-        sizes
-            .iter()
-            .all(|size| *size >= SMALLEST_SIZE)
-            .then_some(sizes)
+        sizes.iter().all(|size| *size >= MIN_SIZE).then_some(sizes)
     }
 
-    /// Takes in the readings of another VPS of the same quota.
+    /// Merges the readings of another VPS of the same quota.
     pub fn merge(&mut self, other: &Self) {
         for second in [1, 0] {
             self.read([other.largest[0][second], other.largest[1][second]]);
@@ -67,14 +62,14 @@ impl Sizes {
 /// The readings of a quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Readings {
-    /// The last usable one and the one before it.
+    /// The last two usable readings, latest first.
     pub last: [Option<Reading>; 2],
-    /// When the first one was asked for.
-    pub since: Option<Duration>,
-    /// When the last one was asked for.
-    pub asked: Duration,
-    /// Unusable ones in a row.
+    /// Time of the first request.
+    pub first_request: Option<Duration>,
+    /// Time of the last request.
+    pub last_request: Duration,
+    /// Consecutive unusable readings.
     pub failures: u32,
-    /// The start of a span that may scale assumed prices: the points of the day, and those ever spent.
+    /// Start of a span for scaling assumed prices: the remaining points of the day, and the total points spent.
     pub span: Option<(f64, f64)>,
 }

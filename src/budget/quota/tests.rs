@@ -21,7 +21,7 @@ fn quota() -> Quota {
     Quota::new(vec![Veid(1), Veid(2)], true)
 }
 
-/// A quota whose last two readings are these, after one of its full size.
+/// A quota with these last two readings, after readings of its full size.
 fn with_readings(sizes: Remaining, readings: [Remaining; 2]) -> Quota {
     let mut quota = quota();
     for remaining in [sizes, sizes, readings[0], readings[1]] {
@@ -36,12 +36,12 @@ fn close(a: f64, b: f64) -> bool {
 
 /// Sends and finishes a live call.
 fn call(quota: &mut Quota, success: bool, now: Duration) {
-    quota.send(Use::Live, 1.0, now);
-    quota.finish(Use::Live, success, 1.0, now);
+    quota.send(Priority::Live, 1.0, now);
+    quota.finish(Priority::Live, success, 1.0, now);
 }
 
 #[test]
-fn first_readings_near_zero_leave_a_quota_usable_at_usual_sizes() {
+fn first_readings_near_zero_do_not_set_the_size() {
     for first in [0.0, 1.0, 2.0] {
         let mut quota = quota();
         let full = quota.rate(SHARE, 3.0, seconds(0));
@@ -50,8 +50,8 @@ fn first_readings_near_zero_leave_a_quota_usable_at_usual_sizes() {
             assert!(!quota.is_known());
             assert_eq!(Window::ALL.map(|window| quota.size(window)), USUAL_SIZES);
             assert!(!quota.is_empty(3.0));
-            assert!(quota.admits(Use::Live, 3.0, SHARE, seconds(1)));
-            assert!(quota.admits(Use::Rest, 3.0, SHARE, seconds(1)));
+            assert!(quota.admits(Priority::Live, 3.0, SHARE, seconds(1)));
+            assert!(quota.admits(Priority::Background, 3.0, SHARE, seconds(1)));
             assert!(close(quota.rate(SHARE, 3.0, seconds(1)), full));
         }
         quota.read([600.0, 9000.0], 0.0, seconds(2));
@@ -65,7 +65,7 @@ fn first_readings_near_zero_leave_a_quota_usable_at_usual_sizes() {
 }
 
 #[test]
-fn a_single_larger_reading_is_not_a_size_until_another_confirms_it() {
+fn larger_reading_sets_the_size_only_after_confirmation() {
     let mut quota = with_readings(SIZES, [SIZES, SIZES]);
     quota.read([5000.0, 90_000.0], 0.0, seconds(1));
     assert_eq!(Window::ALL.map(|window| quota.size(window)), SIZES);
@@ -79,58 +79,58 @@ fn a_single_larger_reading_is_not_a_size_until_another_confirms_it() {
 }
 
 #[test]
-fn one_low_reading_between_good_ones_does_not_stop_calls_and_two_do() {
+fn only_two_low_readings_in_a_row_stop_calls() {
     let good = [900.0, 19_000.0];
     for low in [[0.0, 19_000.0], [900.0, 0.0]] {
         let mut quota = with_readings(SIZES, [good, low]);
-        assert!(quota.admits(Use::Rest, 3.0, SHARE, seconds(1)));
+        assert!(quota.admits(Priority::Background, 3.0, SHARE, seconds(1)));
         quota.read(low, 0.0, seconds(2));
-        assert!(!quota.admits(Use::Rest, 3.0, SHARE, seconds(2)));
+        assert!(!quota.admits(Priority::Background, 3.0, SHARE, seconds(2)));
         quota.read(good, 0.0, seconds(3));
         assert!(
-            quota.admits(Use::Rest, 3.0, SHARE, seconds(3)),
-            "they resume"
+            quota.admits(Priority::Background, 3.0, SHARE, seconds(3)),
+            "calls resume"
         );
     }
 }
 
 #[test]
-fn an_empty_quota_tries_one_live_call_and_slows_its_tries_by_a_refusal() {
+fn empty_quota_probes_with_live_calls_and_backs_off_after_a_refusal() {
     let mut quota = with_readings(SIZES, [[0.0; 2]; 2]);
-    let tries = |quota: &mut Quota, at| quota.admits(Use::Live, 1.0, SHARE, seconds(at));
-    assert!(tries(&mut quota, 100));
-    assert!(!quota.admits(Use::Rest, 1.0, SHARE, seconds(100)));
-    quota.send(Use::Live, 1.0, seconds(100));
-    assert!(!tries(&mut quota, 100), "one alone");
-    quota.finish(Use::Live, false, 1.0, seconds(101));
-    assert!(!tries(&mut quota, 400));
-    assert!(tries(&mut quota, 401));
-    // A success makes the next waits shorter, step by step.
+    let probes = |quota: &mut Quota, at| quota.admits(Priority::Live, 1.0, SHARE, seconds(at));
+    assert!(probes(&mut quota, 100));
+    assert!(!quota.admits(Priority::Background, 1.0, SHARE, seconds(100)));
+    quota.send(Priority::Live, 1.0, seconds(100));
+    assert!(!probes(&mut quota, 100), "one at a time");
+    quota.finish(Priority::Live, false, 1.0, seconds(101));
+    assert!(!probes(&mut quota, 400));
+    assert!(probes(&mut quota, 401));
+    // Each success halves the next wait.
     let (mut now, mut waits) = (401, Vec::new());
     for _ in 0..6 {
         call(&mut quota, true, seconds(now));
-        let begun = now;
-        while !tries(&mut quota, now) {
+        let started = now;
+        while !probes(&mut quota, now) {
             now += 1;
         }
-        waits.push(now - begun);
+        waits.push(now - started);
     }
     assert_eq!(waits, [300, 150, 75, 38, 30, 30]);
-    // The pace follows: nothing is planned faster than it is tried.
+    // The pace equals the rate of the probes.
     assert!(close(quota.rate(SHARE, 3.0, seconds(now)), 1.0 / 30.0));
     call(&mut quota, false, seconds(now));
-    assert!(!tries(&mut quota, now + 299) && tries(&mut quota, now + 300));
+    assert!(!probes(&mut quota, now + 299) && probes(&mut quota, now + 300));
 }
 
 #[test]
-fn a_reading_is_asked_for_whatever_readings_say() {
+fn readings_are_admitted_without_points() {
     let mut quota = with_readings(SIZES, [[0.0; 2]; 2]);
-    assert!(quota.admits(Use::Reading, 1.0, SHARE, seconds(1)));
+    assert!(quota.admits(Priority::Reading, 1.0, SHARE, seconds(1)));
 }
 
 #[test]
-fn the_pace_halves_when_others_leave_half_of_what_is_outside_the_share() {
-    // Only one of the windows binds.
+fn pace_halves_when_others_leave_half_of_the_points_outside_the_share() {
+    // One of the windows is too large to matter.
     for (sizes, window) in [
         ([1000.0, 1e7], Window::Quarter),
         ([1e6, 20_000.0], Window::Day),
@@ -154,61 +154,61 @@ fn the_pace_halves_when_others_leave_half_of_what_is_outside_the_share() {
 }
 
 #[test]
-fn a_ledger_that_claims_more_than_is_missing_does_not_stop_calls() {
+fn overestimated_spending_does_not_stop_calls() {
     let mut quota = quota();
     for step in 0..60 {
-        quota.send(Use::Live, 20.0, seconds(step));
+        quota.send(Priority::Live, 20.0, seconds(step));
     }
-    assert!(!quota.admits(Use::Live, 20.0, SHARE, seconds(60)));
+    assert!(!quota.admits(Priority::Live, 20.0, SHARE, seconds(60)));
     let spent = quota.spent;
     quota.read([990.0, 19_900.0], spent, seconds(60));
     quota.read([990.0, 19_900.0], spent, seconds(61));
-    assert!(quota.admits(Use::Live, 20.0, SHARE, seconds(61)));
+    assert!(quota.admits(Priority::Live, 20.0, SHARE, seconds(61)));
     assert!(quota.rate(SHARE, 3.0, seconds(61)) > 0.9 * quota.full_rate(SHARE));
 }
 
 #[test]
-fn history_leaves_points_to_live_data() {
+fn background_calls_leave_points_to_live_data() {
     let mut quota = with_readings(SIZES, [SIZES; 2]);
     let mut now = seconds(0);
-    while quota.admits(Use::Rest, 5.0, SHARE, now) {
-        quota.send(Use::Rest, 5.0, now);
+    while quota.admits(Priority::Background, 5.0, SHARE, now) {
+        quota.send(Priority::Background, 5.0, now);
         now += seconds(1);
     }
     let mut live = 0.0;
-    while quota.admits(Use::Live, 5.0, SHARE, now) {
-        quota.send(Use::Live, 5.0, now);
+    while quota.admits(Priority::Live, 5.0, SHARE, now) {
+        quota.send(Priority::Live, 5.0, now);
         live += 5.0;
     }
     assert!((240.0..=255.0).contains(&live), "{live} of 500 points");
 }
 
 #[test]
-fn a_call_dearer_than_the_share_is_still_made_one_after_another() {
+fn calls_that_exceed_the_share_are_made_one_at_a_time() {
     let sizes = [100.0, 5000.0];
     let share = Share {
         fleet: 0.3,
         own: 0.3,
     };
     let mut quota = with_readings(sizes, [sizes; 2]);
-    assert!(quota.admits(Use::Live, 40.0, share, seconds(0)));
-    quota.send(Use::Live, 40.0, seconds(0));
-    assert!(!quota.admits(Use::Live, 40.0, share, seconds(1)));
-    assert!(quota.admits(Use::Live, 40.0, share, seconds(1000)));
+    assert!(quota.admits(Priority::Live, 40.0, share, seconds(0)));
+    quota.send(Priority::Live, 40.0, seconds(0));
+    assert!(!quota.admits(Priority::Live, 40.0, share, seconds(1)));
+    assert!(quota.admits(Priority::Live, 40.0, share, seconds(1000)));
 }
 
 #[test]
-fn a_merged_quota_has_the_spending_of_both_and_the_newest_readings() {
+fn merged_quota_has_the_spending_of_both_and_the_latest_readings() {
     let mut one = with_readings(SIZES, [SIZES; 2]);
     call(&mut one, true, seconds(10));
     let mut other = with_readings(SIZES, [SIZES; 2]);
     for _ in 0..30 {
-        other.send(Use::Live, 1.0, seconds(20));
+        other.send(Priority::Live, 1.0, seconds(20));
     }
     let spent = other.spent;
     other.read([700.0, 15_000.0], spent, seconds(21));
     other.read([700.0, 15_000.0], spent, seconds(22));
-    other.send(Use::Live, 5.0, seconds(23));
+    other.send(Priority::Live, 5.0, seconds(23));
     let mut forth = one.clone();
     forth.merge(&other);
     let mut back = other.clone();
@@ -223,14 +223,14 @@ fn a_merged_quota_has_the_spending_of_both_and_the_newest_readings() {
 }
 
 #[test]
-fn what_is_allowed_is_the_share_of_what_others_leave() {
+fn allowed_points_are_the_share_of_the_points_left_by_others() {
     let mut quota = with_readings(SIZES, [SIZES; 2]);
     for _ in 0..100 {
-        quota.send(Use::Live, 1.0, seconds(1));
+        quota.send(Priority::Live, 1.0, seconds(1));
     }
     assert!(close(quota.allowed(Window::Quarter, SHARE), 500.0));
     let spent = quota.spent;
-    // Others took 200, the exporter 100.
+    // Others spent 200 points, the exporter 100.
     for _ in 0..2 {
         quota.read([700.0, 19_700.0], spent, seconds(2));
     }
@@ -238,7 +238,7 @@ fn what_is_allowed_is_the_share_of_what_others_leave() {
 }
 
 #[test]
-fn without_saved_state_the_day_of_the_first_hour_is_taken_as_a_little_larger() {
+fn first_hour_without_saved_state_assumes_a_larger_day() {
     let sizes = [1e6, 20_000.0];
     let mut kept = with_readings(sizes, [sizes; 2]);
     let mut fresh = kept.clone();
@@ -256,10 +256,10 @@ fn without_saved_state_the_day_of_the_first_hour_is_taken_as_a_little_larger() {
 }
 
 proptest! {
-    /// However calls come and whatever they cost, with readings and without: own spending passes the share of a window
-    /// by no more than the calls that always go on.
+    /// Own spending exceeds the share of a window at most by the calls of the minimum pace, for any sequence of calls,
+    /// with and without readings.
     #[test]
-    fn own_spending_passes_the_share_by_the_slowest_pace_at_most(
+    fn own_spending_exceeds_the_share_by_at_most_the_minimum_pace(
         steps in prop::collection::vec((1_u64..120, 1.0_f64..30.0, any::<bool>()), 50..400),
         small in any::<bool>(),
         share in 0.1_f64..0.8,
@@ -278,19 +278,19 @@ proptest! {
                 let spent = quota.spent;
                 quota.read(left, spent, now);
             }
-            let of = if live { Use::Live } else { Use::Rest };
+            let priority = if live { Priority::Live } else { Priority::Background };
             let mut burst = 0;
-            while burst < 40 && quota.admits(of, points, share, now) {
-                quota.send(of, points, now);
-                quota.finish(of, true, points, now);
+            while burst < 40 && quota.admits(priority, points, share, now) {
+                quota.send(priority, points, now);
+                quota.finish(priority, true, points, now);
                 truth.add(now, points);
                 burst += 1;
             }
             for window in Window::ALL {
-                let most = ((1.0 + SLOWEST) * share.own * sizes[window as usize]).max(points);
+                let most = ((1.0 + MIN_PACE) * share.own * sizes[window as usize]).max(points);
                 prop_assert!(truth.window(window).sum() <= most.max(30.0), "{window:?} of {most}: {truth:?}");
             }
-            prop_assert!(quota.rate(share, 1.0, now) > 0.0, "it never stops for good");
+            prop_assert!(quota.rate(share, 1.0, now) > 0.0, "the pace is never 0");
         }
     }
 }

@@ -18,7 +18,7 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Sends the next call of a sample and takes in its end.
+/// Sends and finishes the next call of a sample.
 fn step(
     sampling: &mut Sampling,
     wanted: (Veid, Call),
@@ -32,9 +32,9 @@ fn step(
     sampling.finish(wanted.0, wanted.1, result.is_some(), reading, now)
 }
 
-/// Takes a sample of a call of a VPS, which ends at `now`.
+/// Takes a complete sample at `now`.
 fn complete(sampling: &mut Sampling, veid: Veid, call: Call, now: Duration) -> Complete {
-    assert!(sampling.consider(veid, call, now));
+    assert!(sampling.try_begin(veid, call, now));
     let first = step(sampling, (veid, READING), Some(Some(BEFORE)), now);
     assert_eq!(first, None);
     if call != READING {
@@ -45,12 +45,12 @@ fn complete(sampling: &mut Sampling, veid: Veid, call: Call, now: Duration) -> C
 }
 
 #[test]
-fn a_sample_is_a_reading_the_call_and_a_reading_of_one_vps() {
+fn sample_is_a_reading_a_call_and_a_reading_of_one_vps() {
     let mut sampling = Sampling::default();
-    assert_eq!(sampling.holds(seconds(1)), None);
-    assert!(sampling.consider(ONE, LIVE, seconds(1)));
-    assert_eq!(sampling.holds(seconds(1)), Some(ONE));
-    assert!(!sampling.consider(TWO, USAGE, seconds(1)), "one at a time");
+    assert_eq!(sampling.held_vps(seconds(1)), None);
+    assert!(sampling.try_begin(ONE, LIVE, seconds(1)));
+    assert_eq!(sampling.held_vps(seconds(1)), Some(ONE));
+    assert!(!sampling.try_begin(TWO, USAGE, seconds(1)), "one at a time");
     let reading = Some(Some(BEFORE));
     assert_eq!(
         step(&mut sampling, (ONE, READING), reading, seconds(2)),
@@ -67,96 +67,96 @@ fn a_sample_is_a_reading_the_call_and_a_reading_of_one_vps() {
         after: AFTER,
     };
     assert_eq!(done, Some(wanted));
-    assert_eq!(sampling.holds(seconds(4)), None);
+    assert_eq!(sampling.held_vps(seconds(4)), None);
     assert_eq!((sampling.next_call(), sampling.deadline()), (None, None));
 }
 
 #[test]
-fn a_reading_is_sampled_by_two_readings() {
+fn sample_of_a_reading_takes_two_readings() {
     let mut sampling = Sampling::default();
     let done = complete(&mut sampling, ONE, READING, seconds(1));
     assert_eq!(done.call, READING);
 }
 
 #[test]
-fn other_calls_have_their_turn_between_two_samples() {
+fn samples_are_separated_by_a_rest() {
     let mut sampling = Sampling::default();
     complete(&mut sampling, ONE, LIVE, seconds(100));
-    assert!(!sampling.consider(ONE, USAGE, seconds(100) + REST - seconds(1)));
-    assert!(sampling.consider(ONE, USAGE, seconds(100) + REST));
+    assert!(!sampling.try_begin(ONE, USAGE, seconds(100) + REST - seconds(1)));
+    assert!(sampling.try_begin(ONE, USAGE, seconds(100) + REST));
 }
 
 #[test]
-fn the_hold_ends_after_ten_seconds_whatever_the_sample_waits_for() {
+fn hold_ends_after_ten_seconds_at_any_step() {
     for steps in 0..3 {
         for sent in [false, true] {
             let mut sampling = Sampling::default();
-            assert!(sampling.consider(ONE, LIVE, seconds(100)));
+            assert!(sampling.try_begin(ONE, LIVE, seconds(100)));
             let calls = [(READING, Some(BEFORE)), (LIVE, None)];
             for (call, reading) in calls.into_iter().take(steps) {
                 step(&mut sampling, (ONE, call), Some(reading), seconds(101));
             }
-            let (_, waits_for) = sampling.next_call().expect("it goes on");
+            let (_, next) = sampling.next_call().expect("the sample continues");
             if sent {
                 sampling.sent();
             }
             assert_eq!(sampling.deadline(), Some(seconds(110)));
-            assert_eq!(sampling.holds(seconds(109)), Some(ONE));
-            assert_eq!(sampling.holds(seconds(110)), None);
-            let late = sampling.finish(ONE, waits_for, true, Some(AFTER), seconds(111));
+            assert_eq!(sampling.held_vps(seconds(109)), Some(ONE));
+            assert_eq!(sampling.held_vps(seconds(110)), None);
+            let late = sampling.finish(ONE, next, true, Some(AFTER), seconds(111));
             assert_eq!(late, None, "a late response belongs to no sample");
         }
     }
 }
 
 #[test]
-fn an_abandoned_sample_pauses_and_the_next_is_of_another_vps() {
+fn next_sample_after_an_abandoned_one_waits_and_is_of_another_vps() {
     let mut sampling = Sampling::default();
-    assert!(sampling.consider(ONE, LIVE, seconds(0)));
-    let begun = seconds(10);
-    assert_eq!(sampling.holds(begun), None);
-    assert!(!sampling.consider(TWO, USAGE, begun + PAUSE - seconds(1)));
-    assert!(!sampling.consider(ONE, USAGE, begun + PAUSE));
+    assert!(sampling.try_begin(ONE, LIVE, seconds(0)));
+    let abandoned = seconds(10);
+    assert_eq!(sampling.held_vps(abandoned), None);
+    assert!(!sampling.try_begin(TWO, USAGE, abandoned + PAUSE - seconds(1)));
+    assert!(!sampling.try_begin(ONE, USAGE, abandoned + PAUSE));
     assert!(
-        !sampling.consider(TWO, LIVE, begun + PAUSE),
-        "this call less often"
+        !sampling.try_begin(TWO, LIVE, abandoned + PAUSE),
+        "this call waits longer"
     );
-    complete(&mut sampling, TWO, USAGE, begun + PAUSE);
-    assert!(!sampling.consider(ONE, READING, begun + AVOIDED - seconds(1)));
-    assert!(sampling.consider(ONE, READING, begun + AVOIDED));
+    complete(&mut sampling, TWO, USAGE, abandoned + PAUSE);
+    assert!(!sampling.try_begin(ONE, READING, abandoned + VPS_PAUSE - seconds(1)));
+    assert!(sampling.try_begin(ONE, READING, abandoned + VPS_PAUSE));
 }
 
 #[test]
-fn a_call_whose_samples_fail_is_sampled_less_and_less_often() {
+fn pause_of_a_call_doubles_with_each_abandoned_sample() {
     let mut sampling = Sampling::default();
     let mut now = seconds(0);
     let mut waits = Vec::new();
     for veid in 1..15 {
-        let begun = now;
-        while !sampling.consider(Veid(veid), LIVE, now) {
+        let started = now;
+        while !sampling.try_begin(Veid(veid), LIVE, now) {
             now += seconds(1);
         }
-        waits.push(now.saturating_sub(begun).as_secs());
-        now += LONGEST_HOLD;
-        sampling.holds(now);
+        waits.push(now.saturating_sub(started).as_secs());
+        now += MAX_HOLD;
+        sampling.held_vps(now);
     }
     assert_eq!(waits[..5], [0, 60, 120, 240, 480]);
     assert!(waits.is_sorted());
-    assert_eq!(waits[12], waits[13], "it does not double for ever");
-    sampling.look_now(LIVE, now);
-    assert!(sampling.consider(ONE, LIVE, now + AVOIDED));
+    assert_eq!(waits[12], waits[13], "the doublings are limited");
+    sampling.check_now(LIVE, now);
+    assert!(sampling.try_begin(ONE, LIVE, now + VPS_PAUSE));
 }
 
 #[test]
-fn a_failure_at_any_step_abandons_the_sample() {
+fn failure_at_any_step_abandons_the_sample() {
     for failing in 0..3 {
-        // A reading without numbers is as good as none.
+        // A reading without numbers counts as a failure.
         for unusable in [Some(None), None] {
             if failing == 1 && unusable.is_some() {
                 continue;
             }
             let mut sampling = Sampling::default();
-            assert!(sampling.consider(ONE, LIVE, seconds(0)));
+            assert!(sampling.try_begin(ONE, LIVE, seconds(0)));
             let calls = [
                 (READING, Some(Some(BEFORE))),
                 (LIVE, Some(None)),
@@ -167,17 +167,17 @@ fn a_failure_at_any_step_abandons_the_sample() {
                 let done = step(&mut sampling, (ONE, call), result, seconds(1));
                 assert_eq!(done, None);
             }
-            assert_eq!(sampling.holds(seconds(1)), None);
-            assert!(!sampling.consider(ONE, USAGE, seconds(60)));
-            assert!(sampling.consider(TWO, USAGE, seconds(60)));
+            assert_eq!(sampling.held_vps(seconds(1)), None);
+            assert!(!sampling.try_begin(ONE, USAGE, seconds(60)));
+            assert!(sampling.try_begin(TWO, USAGE, seconds(60)));
         }
     }
 }
 
 #[test]
-fn responses_that_do_not_belong_to_the_sample_change_nothing() {
+fn ignores_responses_outside_the_sample() {
     let mut sampling = Sampling::default();
-    assert!(sampling.consider(ONE, LIVE, seconds(0)));
+    assert!(sampling.try_begin(ONE, LIVE, seconds(0)));
     let reading = Some(BEFORE);
     assert_eq!(
         sampling.finish(ONE, READING, true, reading, seconds(0)),
@@ -187,49 +187,49 @@ fn responses_that_do_not_belong_to_the_sample_change_nothing() {
     sampling.sent();
     sampling.finish(TWO, READING, true, reading, seconds(1));
     sampling.finish(ONE, USAGE, false, None, seconds(1));
-    assert_eq!(sampling.holds(seconds(1)), Some(ONE));
-    assert_eq!(sampling.next_call(), None, "its reading is on its way");
+    assert_eq!(sampling.held_vps(seconds(1)), Some(ONE));
+    assert_eq!(sampling.next_call(), None, "its reading is in flight");
     sampling.finish(ONE, READING, true, reading, seconds(2));
     assert_eq!(sampling.next_call(), Some((ONE, LIVE)));
 }
 
 #[test]
-fn samples_take_a_small_part_of_the_pace_and_a_confirmed_price_needs_fewer() {
+fn samples_take_a_fixed_fraction_of_the_pace_and_less_for_confirmed_prices() {
     let wait = |samples: usize, points: f64, rate: f64| {
         let mut sampling = Sampling::default();
         sampling.plan_next(LIVE, samples, points, rate, seconds(0));
         assert!(
-            sampling.consider(ONE, USAGE, seconds(0)),
-            "of this call only"
+            sampling.try_begin(ONE, USAGE, seconds(0)),
+            "only this call waits"
         );
         sampling.reset();
         let mut now = 0;
-        while !sampling.consider(ONE, LIVE, seconds(now)) {
+        while !sampling.try_begin(ONE, LIVE, seconds(now)) {
             now += 1;
         }
         now
     };
     assert_eq!(wait(0, 2.0, 0.1), 1000);
     assert_eq!(wait(8, 2.0, 0.1), 2000);
-    assert_eq!(wait(0, 2.0, 100.0), 300, "no more often");
-    assert_eq!(wait(24, 50.0, 0.001), 86_400, "no less often");
+    assert_eq!(wait(0, 2.0, 100.0), 300, "the minimum");
+    assert_eq!(wait(24, 50.0, 0.001), 86_400, "the maximum");
     assert_eq!(wait(0, 2.0, 0.0), 86_400);
 }
 
 #[test]
-fn a_doubtful_sample_is_repeated_soon() {
+fn outlier_is_repeated_soon() {
     let mut sampling = Sampling::default();
     complete(&mut sampling, ONE, LIVE, seconds(100));
     sampling.repeat(LIVE, seconds(100));
-    assert!(!sampling.consider(ONE, LIVE, seconds(109)));
-    assert!(sampling.consider(ONE, LIVE, seconds(110)));
+    assert!(!sampling.try_begin(ONE, LIVE, seconds(109)));
+    assert!(sampling.try_begin(ONE, LIVE, seconds(110)));
 }
 
 #[test]
-fn a_price_is_looked_at_at_once_when_points_went_that_it_does_not_explain() {
+fn check_now_makes_a_sample_due_at_once() {
     let mut sampling = Sampling::default();
     sampling.plan_next(LIVE, 24, 2.0, 0.01, seconds(0));
-    assert!(!sampling.consider(ONE, LIVE, seconds(500)));
-    sampling.look_now(LIVE, seconds(500));
-    assert!(sampling.consider(ONE, LIVE, seconds(500)));
+    assert!(!sampling.try_begin(ONE, LIVE, seconds(500)));
+    sampling.check_now(LIVE, seconds(500));
+    assert!(sampling.try_begin(ONE, LIVE, seconds(500)));
 }

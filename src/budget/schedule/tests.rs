@@ -15,20 +15,20 @@ const PACE: Pace = Pace {
     collect: Collect::NOTHING,
 };
 
-/// A schedule without a budget: what is due and has a place is sent.
+/// A schedule without a budget, which sends every due call with a free slot.
 struct Unlimited(Schedule);
 
 impl Unlimited {
-    fn new(fleet: &[(Veid, Pace)], places: Places) -> Self {
-        let mut schedule = Schedule::new(places);
-        schedule.reconfigure(fleet, places, Duration::ZERO);
+    fn new(fleet: &[(Veid, Pace)], slots: Slots) -> Self {
+        let mut schedule = Schedule::new(slots);
+        schedule.reconfigure(fleet, slots, Duration::ZERO);
         Self(schedule)
     }
 
     fn take_due(&mut self, now: Duration) -> Vec<Due> {
         let mut taken = Vec::new();
         for (call, _, veid) in self.0.waiting(now) {
-            if self.0.has_place(veid, call) {
+            if self.0.has_slot(veid, call) {
                 self.0.start(veid, call, now);
                 taken.push(Due { veid, call });
             }
@@ -42,12 +42,12 @@ impl Unlimited {
     }
 }
 
-fn schedule(vps: u64, places: usize) -> Unlimited {
+fn schedule(vps: u64, slots: usize) -> Unlimited {
     let fleet: Vec<_> = (1..=vps).map(|veid| (Veid(veid), PACE)).collect();
-    Unlimited::new(&fleet, Places::fixed(places))
+    Unlimited::new(&fleet, Slots::fixed(slots))
 }
 
-/// Runs a schedule up to `until`, each call taking `takes` and ending as `outcome` says; returns when each started.
+/// Runs a schedule until `until`. Calls take `takes` and end with `outcome`. Returns the start of each call.
 fn run(
     schedule: &mut Unlimited,
     until: Duration,
@@ -64,7 +64,7 @@ fn run(
         }
         let ends = in_flight.keys().next().map(|(ends, ..)| *ends);
         let next = ends.into_iter().chain(schedule.0.next_due(now)).min();
-        now = next.expect("a schedule never runs dry").max(now);
+        now = next.expect("a schedule never ends").max(now);
         while let Some(entry) = in_flight.first_entry().filter(|entry| entry.key().0 <= now) {
             let due = entry.remove();
             schedule.finish(due, outcome(due, now), now);
@@ -86,7 +86,7 @@ const fn seconds(seconds: u64) -> Duration {
 }
 
 #[test]
-fn calls_that_succeed_keep_their_interval_and_their_phase() {
+fn successful_calls_keep_their_interval_and_phase() {
     let mut schedule = schedule(1, 4);
     let started = run(
         &mut schedule,
@@ -101,7 +101,7 @@ fn calls_that_succeed_keep_their_interval_and_their_phase() {
     ] {
         let times = times(&started, 1, call);
         assert!(times.len() > 9, "{call:?}: {times:?}");
-        // A call may wait for the one before it: one a VPS is in flight.
+        // A call may wait for another one of its lane.
         for pair in times[1..].windows(2) {
             let gap = pair[1].checked_sub(pair[0]).unwrap();
             assert!(gap.abs_diff(interval) <= seconds(30), "{call:?}: {gap:?}");
@@ -109,14 +109,14 @@ fn calls_that_succeed_keep_their_interval_and_their_phase() {
     }
     assert!(
         times(&started, 1, Call::ServiceInfo).is_empty(),
-        "live stands in for it"
+        "live includes service info"
     );
 }
 
 #[test]
-fn the_first_round_of_fifty_is_over_in_a_minute_when_every_call_takes_fifteen_seconds() {
+fn first_round_of_50_takes_less_than_a_minute_with_calls_of_15_seconds() {
     let fleet: Vec<_> = (1..=50).map(|veid| (Veid(veid), PACE)).collect();
-    let mut schedule = Unlimited::new(&fleet, Places::for_fleet(50, PACE.live));
+    let mut schedule = Unlimited::new(&fleet, Slots::for_fleet(50, PACE.live));
     let started = run(
         &mut schedule,
         seconds(60),
@@ -127,7 +127,7 @@ fn the_first_round_of_fifty_is_over_in_a_minute_when_every_call_takes_fifteen_se
         let first = times(&started, veid, Call::LiveServiceInfo)[0];
         assert!(
             first <= seconds(45),
-            "VPS {veid} is first asked after {first:?}"
+            "the first call of VPS {veid} is at {first:?}"
         );
     }
 }
@@ -147,7 +147,7 @@ fn phases_are_spread() {
             *in_ten_seconds.entry(at.as_secs() / 10).or_default() += 1;
         }
     }
-    // 60 VPSes every 120 s are 5 in 10 s.
+    // 60 VPSes every 120 s make 5 calls in 10 s.
     assert!(
         in_ten_seconds.values().all(|calls| *calls <= 15),
         "{in_ten_seconds:?}"
@@ -155,7 +155,7 @@ fn phases_are_spread() {
 }
 
 #[test]
-fn when_live_fails_service_info_is_asked_at_once_and_at_the_live_interval() {
+fn service_info_replaces_failing_live_calls_at_once_and_at_their_interval() {
     let mut schedule = schedule(1, 4);
     let started = run(
         &mut schedule,
@@ -183,15 +183,15 @@ fn when_live_fails_service_info_is_asked_at_once_and_at_the_live_interval() {
     let back = live
         .iter()
         .find(|at| **at >= seconds(2970))
-        .expect("live comes back");
+        .expect("live works again");
     assert!(
         service.iter().all(|at| *at <= *back + seconds(31)),
-        "live stands in again"
+        "no service info after that"
     );
 }
 
 #[test]
-fn failures_back_off_and_recovery_restores_the_pace() {
+fn failures_back_off_and_successes_restore_the_interval() {
     let mut schedule = schedule(1, 4);
     let started = run(
         &mut schedule,
@@ -211,12 +211,15 @@ fn failures_back_off_and_recovery_restores_the_pace() {
         (175..=220).contains(&failing),
         "an hour of failures costs {failing} calls"
     );
-    let well = live.iter().filter(|at| **at >= seconds(5000)).count();
-    assert!((17..=20).contains(&well), "{well} calls in the last 2200 s");
+    let recovered = live.iter().filter(|at| **at >= seconds(5000)).count();
+    assert!(
+        (17..=20).contains(&recovered),
+        "{recovered} calls in the last 2200 s"
+    );
 }
 
 #[test]
-fn a_refused_key_stops_everything_but_a_rare_probe() {
+fn refused_key_stops_everything_but_a_rare_probe() {
     let mut schedule = schedule(1, 4);
     let started = run(
         &mut schedule,
@@ -238,7 +241,7 @@ fn a_refused_key_stops_everything_but_a_rare_probe() {
 }
 
 #[test]
-fn an_accepted_key_brings_everything_back() {
+fn accepted_key_resumes_all_calls() {
     let mut schedule = schedule(1, 4);
     let started = run(
         &mut schedule,
@@ -264,7 +267,7 @@ fn an_accepted_key_brings_everything_back() {
 }
 
 #[test]
-fn another_key_is_tried_at_once() {
+fn new_key_is_tried_at_once() {
     let mut schedule = schedule(1, 4);
     let due = schedule.take_due(Duration::ZERO)[0];
     schedule.finish(due, Outcome::Failure(Reason::Auth), seconds(1));
@@ -276,7 +279,7 @@ fn another_key_is_tried_at_once() {
 }
 
 #[test]
-fn vpses_that_time_out_share_a_quarter_of_the_places() {
+fn vpses_that_time_out_share_a_quarter_of_the_slots() {
     let mut schedule = schedule(20, 8);
     let hangs = |due: Due| due.veid.0 <= 9;
     let started = run(
@@ -303,24 +306,24 @@ fn vpses_that_time_out_share_a_quarter_of_the_places() {
 }
 
 #[test]
-fn a_new_configuration_ends_pauses_and_keeps_calls_in_flight() {
+fn new_configuration_ends_pauses_and_keeps_calls_in_flight() {
     let mut schedule = schedule(2, 4);
     let first = schedule.take_due(Duration::ZERO)[0];
     schedule.finish(first, Outcome::Failure(Reason::Auth), seconds(1));
     let second = schedule.take_due(seconds(2))[0];
     let fleet = [(first.veid, PACE), (Veid(7), PACE)];
-    schedule.0.reconfigure(&fleet, Places::fixed(4), seconds(3));
-    let asked: Vec<_> = schedule
+    schedule.0.reconfigure(&fleet, Slots::fixed(4), seconds(3));
+    let polled: Vec<_> = schedule
         .take_due(seconds(5))
         .iter()
         .map(|due| due.veid)
         .collect();
-    assert_eq!(asked[..2], [first.veid, Veid(7)]);
+    assert_eq!(polled[..2], [first.veid, Veid(7)]);
     schedule.finish(second, Outcome::Success, seconds(6));
-    let of_others = [first.veid, Veid(7)];
+    let configured = [first.veid, Veid(7)];
     let late = schedule.take_due(seconds(7200));
     assert!(
-        late.iter().all(|due| of_others.contains(&due.veid)),
+        late.iter().all(|due| configured.contains(&due.veid)),
         "{late:?}"
     );
 }
@@ -336,26 +339,25 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
 }
 
 proptest! {
-    /// Whatever happens: one call a VPS in flight and history beside it, never more calls than places, nothing is
-    /// forgotten.
+    /// For any sequence of outcomes: one call per lane, no more calls than slots, and every VPS is polled again.
     #[test]
-    fn places_are_kept_and_no_vps_is_forgotten(
+    fn slots_are_respected_and_no_vps_is_lost(
         vps in 1..12_u64,
-        places in 1..6_usize,
+        slots in 1..6_usize,
         steps in prop::collection::vec((0..400_u64, any_outcome(), any::<prop::sample::Index>()), 1..200),
     ) {
-        let mut schedule = schedule(vps, places);
+        let mut schedule = schedule(vps, slots);
         let mut in_flight: Vec<Due> = Vec::new();
         let mut now = Duration::ZERO;
         for (pause, outcome, index) in steps {
             now += seconds(pause);
             in_flight.extend(schedule.take_due(now));
-            prop_assert!(in_flight.len() <= places);
+            prop_assert!(in_flight.len() <= slots);
             let mut busy: Vec<_> = in_flight
                 .iter()
                 .map(|due| {
-                    let beside = [Call::RawUsageStats, Call::RateLimitStatus];
-                    (due.veid, beside.contains(&due.call))
+                    let second_lane = [Call::RawUsageStats, Call::RateLimitStatus];
+                    (due.veid, second_lane.contains(&due.call))
                 })
                 .collect();
             busy.sort_unstable();
@@ -369,8 +371,8 @@ proptest! {
         for due in in_flight.drain(..) {
             schedule.finish(due, Outcome::Success, now);
         }
-        // The longest wait is the pause after a refused key, and a fifth of it.
-        let mut asked = std::collections::BTreeSet::new();
+        // Longer than the longest wait, the pause after a refused key.
+        let mut polled = std::collections::BTreeSet::new();
         let end = now + seconds(4400);
         while now <= end {
             let taken = schedule.take_due(now);
@@ -379,10 +381,10 @@ proptest! {
                 now = next;
             }
             for due in taken {
-                asked.insert(due.veid);
+                polled.insert(due.veid);
                 schedule.finish(due, Outcome::Success, now);
             }
         }
-        prop_assert_eq!(asked.len() as u64, vps);
+        prop_assert_eq!(polled.len() as u64, vps);
     }
 }

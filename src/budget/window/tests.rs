@@ -15,7 +15,7 @@ fn trailing() -> Trailing {
     Trailing::new(LENGTH, BUCKETS_OF_TEST)
 }
 
-/// Amounts with their times in milliseconds.
+/// Generates amounts with their times in milliseconds.
 fn amounts(until: u64) -> impl Strategy<Value = Vec<(u64, f64)>> {
     prop::collection::vec((0..until, 0.1_f64..20.0), 0..60)
 }
@@ -28,7 +28,7 @@ fn filled(amounts: &[(u64, f64)]) -> Trailing {
     window
 }
 
-/// The amounts of the last `length` before `now`.
+/// Returns the sum of the last `length` before `now`.
 fn within(amounts: &[(u64, f64)], length: Duration, now: Duration) -> f64 {
     let from = now.saturating_sub(length);
     amounts
@@ -40,7 +40,7 @@ fn within(amounts: &[(u64, f64)], length: Duration, now: Duration) -> f64 {
 
 proptest! {
     #[test]
-    fn a_sum_is_never_too_small_and_late_by_a_bucket_at_most(
+    fn sum_is_never_too_small_and_lags_by_at_most_a_bucket(
         amounts in amounts(3_000_000),
         now in 3_000_000_u64..4_000_000,
     ) {
@@ -58,18 +58,18 @@ proptest! {
     }
 
     #[test]
-    fn what_is_sustainable_never_passes_the_limit(
+    fn sustainable_rate_never_exceeds_the_limit(
         amounts in amounts(900_000),
         limit in 1.0_f64..500.0,
     ) {
         let mut window = filled(&amounts);
-        let begin = LENGTH;
-        window.expire(begin);
+        let start = LENGTH;
+        window.expire(start);
         let fits = window.sum() <= limit;
-        let rate = window.sustainable(limit, begin);
+        let rate = window.sustainable(limit, start);
         prop_assert!(fits || rate <= 0.0);
         for second in 1..2000_u64 {
-            let now = begin + Duration::from_secs(second);
+            let now = start + Duration::from_secs(second);
             window.expire(now);
             prop_assert!(!fits || window.sum() <= limit + rate + 1e-6, "{} of {limit}", window.sum());
             window.add(now, rate);
@@ -77,20 +77,20 @@ proptest! {
     }
 
     #[test]
-    fn what_is_taken_back_is_gone_and_never_more(
+    fn subtract_removes_exactly_the_amount_or_everything(
         amounts in amounts(900_000),
         taken in 0.0_f64..400.0,
     ) {
         let mut window = filled(&amounts);
         let before = window.sum();
-        window.take_back(taken);
+        window.subtract(taken);
         prop_assert!((window.sum() - (before - taken).max(0.0)).abs() < 1e-6);
         window.expire(2 * LENGTH + BUCKET);
         prop_assert!(window.sum() < 1e-6, "nothing is left behind: {}", window.sum());
     }
 
     #[test]
-    fn a_restart_keeps_the_sum_whenever_it_is_asked_for(
+    fn sum_is_preserved_over_a_restart(
         amounts in amounts(900_000),
         elapsed in 0_u64..1000,
         later in 0_u64..1000,
@@ -111,11 +111,11 @@ proptest! {
 }
 
 #[test]
-fn what_was_spent_last_is_taken_back_first() {
+fn subtracts_from_the_latest_amounts_first() {
     let mut window = trailing();
     window.add(Duration::ZERO, 10.0);
     window.add(Duration::from_secs(600), 10.0);
-    window.take_back(10.0);
+    window.subtract(10.0);
     window.expire(LENGTH + BUCKET);
     assert!(window.sum() < 1e-9, "the old amount has left");
 }
@@ -129,12 +129,12 @@ fn restarts_do_not_make_amounts_younger() {
     let mut clock = Duration::from_secs(100);
     for restart in 0_u64..60 {
         let saved = window.save(clock);
-        // Each process has its own clock, so the bounds of its buckets lie elsewhere.
+        // Each process has its own clock, so the bounds of its buckets differ.
         clock = Duration::from_millis(90_000_000 + 1237 * restart);
         window = trailing();
         window.restore(&saved, Duration::from_secs(10), clock);
     }
-    // 700 seconds have passed since the first was counted.
+    // 700 seconds have passed since the first amount.
     assert!((window.sum() - 100.0).abs() < 1e-6);
     window.expire(clock + Duration::from_secs(200));
     assert!(window.sum() > 99.0, "{}", window.sum());
@@ -143,25 +143,25 @@ fn restarts_do_not_make_amounts_younger() {
 }
 
 #[test]
-fn amounts_that_no_saved_state_holds_are_passed_over() {
+fn restore_ignores_invalid_amounts() {
     let entry = |age_seconds, amount| Entry {
         age_seconds,
         amount,
     };
     let mut window = trailing();
-    let odd = [
+    let invalid = [
         entry(1.0, f64::NAN),
         entry(1.0, f64::INFINITY),
         entry(1.0, -5.0),
         entry(1e300, 4.0),
         entry(-3.0, 2.0),
     ];
-    window.restore(&odd, Duration::ZERO, Duration::from_secs(86_400));
+    window.restore(&invalid, Duration::ZERO, Duration::from_secs(86_400));
     assert!((window.sum() - 2.0).abs() < 1e-9, "{}", window.sum());
 }
 
 #[test]
-fn a_ledger_keeps_both_windows_and_a_correction_reaches_both() {
+fn ledger_corrections_apply_to_both_windows() {
     let mut ledger = Ledger::default();
     ledger.add(Duration::ZERO, 10.0);
     let later = WINDOW_LENGTHS[0] + Duration::from_secs(60);

@@ -7,47 +7,47 @@ use crate::kiwivm::{Call, PerCall, Reason, mix};
 
 pub const LENGTHS: [f64; 2] = [900.0, 86_400.0];
 
-/// The numbers that `getRateLimitStatus` gives.
+/// Kinds of numbers in `getRateLimitStatus` responses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Readings {
     Truth,
-    /// No usable number: null, negative or text, all of which the decoder turns into none.
+    /// No usable number: null, negative or text, which the decoder drops.
     None,
     Constant(Remaining),
-    /// The first reading of all says this, the others are true.
+    /// Only the first reading is wrong.
     First(Remaining),
-    /// Spending shows only after so many seconds.
+    /// Readings lag by this number of seconds.
     Late(f64),
-    /// So many points off in either direction.
+    /// Readings are off by up to this number of points.
     Noisy(f64),
-    /// Any number up to the size.
+    /// Random numbers up to the size.
     Jumping,
     /// Every other reading is unusable.
     EverySecond,
 }
 
-/// A way in which a VPS differs from the others.
+/// A fault of a single VPS.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
-    /// All its calls fail.
+    /// All calls fail.
     Fails(Reason),
-    /// Only its readings fail.
+    /// Only readings fail.
     ReadingsFail,
-    /// Each response takes so many seconds.
+    /// Each response takes this number of seconds.
     Slow(f64),
 }
 
-/// Everybody else: so many points in every so many seconds, from each quota.
+/// Other clients: they spend `points` from each quota every `every` seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Others {
     pub every: f64,
     pub points: f64,
 }
 
-/// An account and its troubles.
+/// An account and its faults.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// VPS number `n` draws on quota `n % quotas`.
+    /// VPS `n` has quota `n % quotas`.
     pub quotas: usize,
     pub sizes: Remaining,
     pub sliding: bool,
@@ -55,14 +55,14 @@ pub struct Setup {
     pub others: Option<Others>,
     pub readings: Readings,
     pub faults: Vec<(usize, Fault)>,
-    /// Every call fails for this reason between these times.
+    /// Start, end and reason of an outage in which every call fails.
     pub outage: Option<(f64, f64, Reason)>,
-    /// Seconds that a live call takes at most; others take a fifth.
+    /// Maximum duration of a live call in seconds. Other calls take a fifth of it.
     pub latency: f64,
 }
 
 impl Setup {
-    /// A usual account of one point a call, with one quota and without troubles.
+    /// A usual account with one quota, without faults, and with a price of 1 point for each call.
     pub fn new() -> Self {
         Self {
             quotas: 1,
@@ -87,7 +87,7 @@ impl Setup {
         found.map(|(_, fault)| *fault)
     }
 
-    /// Whether the VPS gives live data.
+    /// Returns true if live calls to the VPS succeed.
     pub fn works(&self, vps: usize) -> bool {
         !matches!(self.fault(vps), Some(Fault::Fails(_)))
     }
@@ -129,7 +129,7 @@ impl Meter {
     }
 }
 
-/// A response: its numbers or the reason of a failure, the points that it took, and the seconds until it arrives.
+/// A response: the reading or the reason of a failure, its price in points, and its duration in seconds.
 pub struct Response {
     pub result: Result<Option<Remaining>, Reason>,
     pub points: f64,
@@ -162,7 +162,7 @@ impl Account {
         roll
     }
 
-    /// Lets the others spend, and points return, until `now`.
+    /// Advances to `now`: other clients spend, and points return.
     pub fn advance(&mut self, now: f64) {
         while let Some(others) = self.setup.others
             && self.others_at <= now
@@ -201,8 +201,8 @@ impl Account {
         [0, 1].map(|window| self.setup.sizes[window] - self.quotas[quota][window].sum)
     }
 
-    /// Whether the API answers now.
-    pub fn answers(&self, now: f64) -> bool {
+    /// Returns true unless there is an outage.
+    pub fn is_reachable(&self, now: f64) -> bool {
         !self
             .setup
             .outage
@@ -226,12 +226,12 @@ impl Account {
             points: 0.0,
             takes,
         };
-        if let Some((_, _, reason)) = self.setup.outage.filter(|_| !self.answers(now)) {
+        if let Some((_, _, reason)) = self.setup.outage.filter(|_| !self.is_reachable(now)) {
             return failed(reason);
         }
         let points = self.setup.prices[call];
         let quota = vps % self.setup.quotas;
-        // A proxy's error costs nothing, the API's own one does.
+        // Errors of a proxy cost no points, those of the API do.
         match fault {
             None | Some(Fault::Fails(Reason::Locked | Reason::ApiOther) | Fault::Slow(_)) => {}
             Some(Fault::Fails(reason)) => return failed(reason),

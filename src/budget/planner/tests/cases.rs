@@ -1,4 +1,4 @@
-//! Single accounts that planners got wrong.
+//! Regression tests: accounts that earlier planners handled badly.
 
 use super::account::{Fault, Readings, Setup};
 use super::checks::worst_silence;
@@ -12,7 +12,7 @@ fn simulation(setup: Setup, vps: usize, scope: Scope) -> Simulation {
 }
 
 #[test]
-fn a_first_reading_of_nothing_delays_nobody() {
+fn first_reading_of_zero_delays_no_calls() {
     for reading in [[0.0; 2], [1.0, 2.0], [0.0, 20_000.0], [1000.0, 0.0]] {
         let readings = Readings::First(reading);
         let mut simulation = simulation(
@@ -37,7 +37,7 @@ fn a_first_reading_of_nothing_delays_nobody() {
 }
 
 #[test]
-fn readings_that_say_nothing_are_repeated_ever_more_rarely_and_hold_up_nobody() {
+fn unusable_readings_back_off_and_delay_no_other_calls() {
     for vps in [1, 5] {
         let readings = Readings::None;
         let mut simulation = simulation(
@@ -53,7 +53,7 @@ fn readings_that_say_nothing_are_repeated_ever_more_rarely_and_hold_up_nobody() 
             .flat_map(|vps| simulation.times(vps, Call::RateLimitStatus))
             .collect();
         times.sort_unstable_by(f64::total_cmp);
-        // 0, 10 or 30, 60, 120, 240 and then every 300 seconds; each VPS has a first reading of its own.
+        // The waits are 10 or 30, 60, 120, 240 and then 300 seconds. Each VPS has its own first reading.
         assert!(times.len() <= 5 + 7200 / 300 + vps, "{times:?}");
         let longest = times.windows(2).map(|pair| pair[1] - pair[0]);
         assert!(longest.fold(0.0, f64::max) <= 310.0, "{times:?}");
@@ -64,7 +64,7 @@ fn readings_that_say_nothing_are_repeated_ever_more_rarely_and_hold_up_nobody() 
 }
 
 #[test]
-fn a_first_vps_that_is_locked_for_ever_changes_nothing_for_the_others() {
+fn permanently_locked_first_vps_does_not_slow_down_the_others() {
     for vps in [5, 12, 20, 35] {
         let faults = vec![(0, Fault::Fails(Reason::Locked))];
         let mut with = simulation(
@@ -89,7 +89,7 @@ fn a_first_vps_that_is_locked_for_ever_changes_nothing_for_the_others() {
 }
 
 #[test]
-fn separate_quotas_part_within_minutes_and_a_shared_one_never_does() {
+fn separate_quotas_are_detected_within_minutes_and_a_shared_one_is_never_split() {
     let separate = Setup {
         quotas: 20,
         ..Setup::new()
@@ -100,7 +100,7 @@ fn separate_quotas_part_within_minutes_and_a_shared_one_never_does() {
     let mut shared = simulation(Setup::new(), 20, Scope::Auto);
     for hour in 1..=24 {
         shared.run(3600.0 * f64::from(hour));
-        assert!(shared.planner().shared(), "parted in hour {hour}");
+        assert!(shared.planner().shared(), "split in hour {hour}");
     }
 }
 
@@ -130,7 +130,7 @@ fn a_restart_with_state_keeps_prices_scope_sizes_and_due_times() {
     };
     let mut simulation = simulation(setup, 6, Scope::Auto);
     simulation.run(4.0 * 3600.0);
-    let tell = |simulation: &Simulation| {
+    let learned = |simulation: &Simulation| {
         let planner = simulation.planner();
         (
             planner.learned_price(Call::LiveServiceInfo),
@@ -138,12 +138,12 @@ fn a_restart_with_state_keeps_prices_scope_sizes_and_due_times() {
             planner.allowed(veid(3)),
         )
     };
-    let (before, sent) = (tell(&simulation), simulation.sent.len());
+    let (before, sent) = (learned(&simulation), simulation.sent.len());
     assert!(before.0.is_some_and(|price| (6.5..8.0).contains(&price)));
     simulation.restart(true);
-    assert_eq!(tell(&simulation), before);
+    assert_eq!(learned(&simulation), before);
     simulation.run(simulation.now + 15.0);
-    // A first round of six VPSes has live, readings and history: 18 calls.
+    // A first round of six VPSes would have 18 calls for live, readings and history.
     let since = simulation.sent.len() - sent;
     assert!(since <= 9, "{since} calls at once");
 }
@@ -156,7 +156,7 @@ fn a_restart_without_state_is_not_silent() {
         simulation.restart(false);
     }
     simulation.run(8.0 * 2700.0 + 7200.0);
-    // The first reading after a restart is less than the quota, so the pace begins below the planned one.
+    // The first reading after a restart is less than the quota, so the pace starts below the usual one.
     let (beyond, when) = worst_silence(&simulation);
     assert!(beyond <= 20.0, "{beyond} at {when}");
 }
@@ -183,8 +183,8 @@ fn shards_together_stay_within_the_share() {
 }
 
 #[test]
-fn data_comes_back_within_minutes_of_the_points() {
-    // The owner takes everything at once; the points return when the window begins anew.
+fn data_return_within_minutes_of_the_points() {
+    // The owner spends all points at once. They return when the window is reset.
     let others = Some(super::account::Others {
         every: 86_400.0,
         points: 1000.0,

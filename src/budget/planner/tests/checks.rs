@@ -1,19 +1,21 @@
-//! The promises of the planner, as checks of a finished simulation.
+//! Checks the guarantees of the planner in a finished simulation.
 
 use super::simulation::{LOOK, Simulation};
 use crate::kiwivm::Call;
 
-/// With more than this part left in both windows, silence has no excuse.
+/// Silence counts only while more than this fraction of both windows is left.
 const PLENTY: f64 = 0.6;
-/// Silence is no longer than this where plans do not ask for it.
+/// Acceptable silence in seconds, unless the plan has a longer gap.
 const SILENCE: f64 = 35.0;
-/// A price sample holds the others for so long, and the calls of a plan are not spread evenly: some intervals pass.
+/// Seconds that a price sample may hold other calls, and the acceptable gap relative to the mean one, because planned
+/// calls are not spread evenly.
 const HOLD: f64 = 10.0;
 const UNEVEN: f64 = 2.5;
-/// After an outage or an empty quota the longest wait between two tries ends.
+/// Seconds after an outage or an empty quota until the longest wait between two probes is over.
 const RECOVERY: f64 = 300.0;
 
-/// The longest time without data beyond what plan and latency explain, while the points would do, and its end.
+/// Returns the longest time without data beyond the planned gap and the latency, while points are plentiful, and its
+/// end.
 pub fn worst_silence(simulation: &Simulation) -> (f64, f64) {
     let quotas = simulation.looks.len();
     let latency = simulation.account.setup.longest_latency();
@@ -34,19 +36,19 @@ pub fn worst_silence(simulation: &Simulation) -> (f64, f64) {
                     (last, gap) = (end, 0.0);
                 }
             }
-            // Nobody to ask.
+            // No working VPS has this quota.
             if !look.gap.is_finite() {
                 continue;
             }
             let planned = if look.interval < UNEVEN * look.gap {
-                // One or two VPSes: a call may come an interval and a half after the last.
+                // One or two VPSes: two calls may be an interval and a half apart.
                 1.5 * look.interval
             } else {
                 UNEVEN * look.gap
             };
             gap = gap.max(planned);
             let plenty = |window: usize| look.left[window] > PLENTY * sizes[window];
-            if !look.answers || look.left.iter().any(|left| *left < 20.0) {
+            if !look.is_reachable || look.left.iter().any(|left| *left < 20.0) {
                 last = last.max(look.at + RECOVERY);
             } else if !plenty(0) || !plenty(1) {
                 last = last.max(look.at);
@@ -60,7 +62,7 @@ pub fn worst_silence(simulation: &Simulation) -> (f64, f64) {
     worst
 }
 
-/// The most calls in any second.
+/// Returns the largest number of calls in any second.
 pub fn most_in_a_second(simulation: &Simulation) -> usize {
     let times: Vec<f64> = simulation.sent.iter().map(|sent| sent.at).collect();
     let within = |(index, from): (usize, &f64)| {
@@ -72,8 +74,8 @@ pub fn most_in_a_second(simulation: &Simulation) -> usize {
     times.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
-/// The first VPS and time at which a reading is repeated within a second more often than a price sample does it: a
-/// reading that was due, and the two of the sample.
+/// Returns the first VPS and time of four readings with less than a second in between. A planned reading followed by a
+/// price sample makes only three.
 pub fn hasty_reading(simulation: &Simulation, vps: usize) -> Option<(usize, f64)> {
     (0..vps).find_map(|vps| {
         let times = simulation.times(vps, Call::RateLimitStatus);

@@ -1,4 +1,4 @@
-//! Calls that are made due before their turn.
+//! Calls that are made due early.
 
 use super::account::Setup;
 use super::simulation::{PACE, Simulation, fleet, limits};
@@ -8,7 +8,7 @@ use crate::kiwivm::Call;
 
 const CALL: Call = Call::PolicyViolations;
 
-/// A fleet of three that collects these, run for half an hour.
+/// A fleet of three VPSes after half an hour.
 fn settled(collect: Collect, setup: Setup) -> Simulation {
     let pace = Pace { collect, ..PACE };
     let mut simulation = Simulation::new(setup, fleet(0..3, pace), limits(3, Scope::Auto));
@@ -21,7 +21,7 @@ fn times(simulation: &Simulation) -> Vec<f64> {
 }
 
 #[test]
-fn a_hastened_call_is_made_at_once_and_once() {
+fn hastened_call_is_made_once_and_at_once() {
     let mut simulation = settled(Collect::EVERYTHING, Setup::new());
     let before = times(&simulation).len();
     simulation.hasten(1, CALL);
@@ -35,7 +35,7 @@ fn a_hastened_call_is_made_at_once_and_once() {
 }
 
 #[test]
-fn calls_that_are_not_collected_are_not_made() {
+fn uncollected_calls_are_not_made() {
     let mut simulation = settled(Collect::NOTHING, Setup::new());
     simulation.hasten(1, CALL);
     simulation.run(3600.0);
@@ -43,7 +43,7 @@ fn calls_that_are_not_collected_are_not_made() {
 }
 
 #[test]
-fn without_points_a_hastened_call_waits_for_them() {
+fn hastened_calls_wait_for_points() {
     let sizes = [40.0, 20_000.0];
     let mut simulation = settled(
         Collect::EVERYTHING,
@@ -57,6 +57,6 @@ fn without_points_a_hastened_call_waits_for_them() {
         simulation.run(f64::from(second));
     }
     let spent = simulation.most_spent(0, 0);
-    // The share, the calls that always go on, and one more.
+    // The share, the calls of the minimum pace, and a few more.
     assert!(spent <= 0.75 * sizes[0] + 3.0, "{spent}");
 }

@@ -1,4 +1,4 @@
-//! Properties that hold for every account.
+//! Property tests over many accounts.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::budget::quota::Share;
 use crate::config::{Collect, Scope};
 use crate::kiwivm::{Call, PerCall, Reason};
 
-/// VPS-hours of a simulation: large fleets are looked at for hours, small ones for more than a day.
+/// VPS-hours of a simulation, to limit its duration: hours for large fleets, more than a day for small ones.
 const VPS_HOURS: usize = 30;
 
 fn hours(vps: usize) -> f64 {
@@ -22,10 +22,10 @@ fn hours(vps: usize) -> f64 {
     f64::from(hours) * 3600.0
 }
 
-/// Seconds by which a silence may be longer than the planned gap: intervals change while calls wait.
+/// Seconds by which a silence may exceed the planned gap, because intervals change while calls wait.
 const SLACK: f64 = 60.0;
 
-/// The same few cases each time, and as many others as `PROPTEST_CASES` says.
+/// A few fixed cases, or `PROPTEST_CASES` random ones.
 fn cases() -> ProptestConfig {
     let more: Option<u32> = std::env::var("PROPTEST_CASES")
         .ok()
@@ -61,7 +61,7 @@ fn paces() -> impl Strategy<Value = Pace> {
         })
 }
 
-/// Prices by call: of live, of usage, and of inventory. Readings cost one point.
+/// Random prices of live, usage and inventory. Readings and service info cost 1 point.
 fn prices() -> impl Strategy<Value = PerCall<f64>> {
     let points = || select(vec![1.0, 1.0, 2.0, 5.0, 12.0]);
     (points(), points(), select(vec![1.0, 2.0])).prop_map(|(live, usage, inventory)| {
@@ -132,8 +132,8 @@ fn others() -> impl Strategy<Value = Option<Others>> {
 
 fn setups(vps: usize) -> impl Strategy<Value = Setup> {
     let counts = (select(vec![1, 1, vps, vps.div_ceil(2)]), sizes(), prices());
-    let wrong = (readings(), faults(vps), outages());
-    (counts, wrong, others(), any::<bool>(), 0.2..8.0).prop_map(
+    let faults = (readings(), faults(vps), outages());
+    (counts, faults, others(), any::<bool>(), 0.2..8.0).prop_map(
         |((quotas, sizes, prices), (readings, faults, outage), others, sliding, latency)| Setup {
             quotas,
             sizes,
@@ -148,7 +148,7 @@ fn setups(vps: usize) -> impl Strategy<Value = Setup> {
     )
 }
 
-/// Restarts: seconds between them, and whether each keeps the state.
+/// Seconds between restarts, and true if the state is kept.
 fn restarts() -> impl Strategy<Value = Option<(f64, bool)>> {
     prop::option::weighted(0.3, (600.0..6000.0, any::<bool>()))
 }
@@ -186,34 +186,34 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn the_planner_is_never_silent_while_points_are_plentiful(
+    fn planner_is_never_silent_while_points_are_plentiful(
         (vps, pace, setup) in with_fleet(setups),
         scope in select(vec![Scope::Auto, Scope::Auto, Scope::Account, Scope::Vps]),
         restarts in restarts(),
     ) {
         let simulation = simulate(vps, pace, setup.clone(), scope, restarts);
-        // Nothing is known of the points when readings jump at random: two low ones in a row are believed.
+        // Random readings may be low twice in a row, which the planner believes.
         prop_assume!(setup.readings != Readings::Jumping);
-        // Where 15 minutes are as tight as the day, or the share pays for a live call in minutes only, each call is a
-        // large part of what a window has, and silences of some minutes remain.
+        // If 15 minutes are as tight as the day, or the share pays for less than a live call every two minutes, each
+        // call takes much of a window, and there are silences of some minutes.
         let [quarter, day] = [setup.sizes[0] / 900.0, setup.sizes[1] / 86_400.0];
         prop_assume!(quarter >= 2.0 * day);
         prop_assume!(0.5 * day / setup.prices[Call::LiveServiceInfo] >= 1.0 / 120.0);
         let (beyond, when) = worst_silence(&simulation);
         prop_assert!(beyond <= SLACK, "{beyond} s too long at {when}");
         prop_assert_eq!(hasty_reading(&simulation, vps), None);
-        // The pacer's eight a second and its burst, and a price sample.
+        // The rate of the pacer (8 per second), its burst and a price sample.
         prop_assert!(most_in_a_second(&simulation) <= 16);
     }
 
     #[test]
-    fn every_vps_that_answers_has_data_within_seconds_and_again_and_again(
+    fn every_working_vps_has_data_within_seconds_and_regularly(
         (vps, pace, setup) in with_fleet(setups),
         scope in select(vec![Scope::Auto, Scope::Account, Scope::Vps]),
     ) {
-        // Points for one call each, whatever they are assumed to cost.
+        // Enough points for a first round at assumed prices.
         let setup = Setup { sizes: [5000.0, 40_000.0], outage: None, others: None, ..setup };
-        // A reading that calls a quota almost empty is believed.
+        // The planner believes constant readings of an almost empty quota.
         prop_assume!(!matches!(setup.readings, Readings::Constant([3.0, 3.0] | [0.0, 20_000.0]) | Readings::Jumping));
         let (latency, slow) = (setup.latency, setup.longest_latency());
         let works: Vec<usize> = (0..vps).filter(|vps| setup.works(*vps)).collect();
@@ -222,7 +222,7 @@ proptest! {
         let first = simulation.first_data();
         for vps in works {
             let at = first.get(&vps).copied();
-            // Only a slow VPS itself waits for its responses. Its readings come before live.
+            // A slow VPS delays only itself. Its readings precede its live calls.
             let latency = if faults.iter().any(|(of, _)| *of == vps) { slow } else { latency };
             prop_assert!(at.is_some_and(|at| at <= 20.0 + 6.0 * latency), "{vps}: first data at {at:?}");
             let live: Vec<f64> = simulation.sent.iter()
@@ -252,7 +252,7 @@ proptest! {
         share in select(vec![0.25, 0.5, 0.8]),
         restarts in restarts(),
     ) {
-        // Prices never change, readings are right, and the scope is configured.
+        // Readings are correct, and the scope is configured.
         let setup = Setup {
             quotas: if setup.quotas == 1 { 1 } else { vps },
             readings: Readings::Truth,
@@ -261,11 +261,11 @@ proptest! {
         };
         let scope = if setup.quotas == 1 { Scope::Account } else { Scope::Vps };
         let each = if setup.quotas == 1 { vps } else { 1 };
-        let dearest = setup.prices.values().copied().fold(0.0, f64::max);
+        let highest = setup.prices.values().copied().fold(0.0, f64::max);
         let count = f64::from(u32::try_from(each).expect("few"));
-        // The share pays for a first round and for the readings that go on whatever happens.
+        // The share pays for a first round and for the readings, which are never deferred.
         let sizes = setup.sizes;
-        prop_assume!(share * sizes[0] >= (4.0 * dearest * count).max(50.0));
+        prop_assume!(share * sizes[0] >= (4.0 * highest * count).max(50.0));
         let mut limits = limits(vps, scope);
         limits.share = Share { fleet: share, own: share };
         let mut simulation = Simulation::new(setup, fleet(0..vps, pace), limits);
@@ -281,8 +281,8 @@ proptest! {
         for quota in 0..simulation.looks.len() {
             for (window, size) in sizes.into_iter().enumerate() {
                 let over = simulation.most_spent(quota, window) - share * size;
-                // Readings are not refused, and the calls of a kind that precede its first sample are assumed.
-                let slack = 0.02 * share * size + 3.0 * dearest + 8.0;
+                // The planner never defers readings, and calls before the first sample are booked at assumed prices.
+                let slack = 0.02 * share * size + 3.0 * highest + 8.0;
                 prop_assert!(over <= slack, "quota {quota}, window {window}: {over} points over");
             }
         }

@@ -1,22 +1,22 @@
-//! Exporters that share a simulated account, in simulated time.
+//! Simulates exporters that share an account.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::account::{Account, LENGTHS, Setup};
 use crate::budget::pace::Pace;
-use crate::budget::places::Places;
 use crate::budget::planner::{Finished, Limits, Member, Planner};
 use crate::budget::quota::{Remaining, Share};
 use crate::budget::schedule::{Due, Outcome};
+use crate::budget::slots::Slots;
 use crate::config::{Collect, Scope};
 use crate::kiwivm::{Call, Reason, Veid};
 
-/// The planner's clock at the start: a saved state may be older than the process.
+/// The planner's clock at the start, larger than the age of any saved state.
 const EPOCH: f64 = 10.0 * 86_400.0;
-/// Seconds between two looks at points and plans.
+/// Seconds between two observations of points and plans.
 pub const LOOK: f64 = 10.0;
-/// A planner that is asked so often within one second never ends. A call makes two occasions to ask.
+/// Wakes per second that indicate an endless loop. Each call causes two wakes.
 const MOST_WAKES: u32 = 200;
 
 pub const PACE: Pace = Pace {
@@ -35,7 +35,7 @@ pub const fn veid(vps: usize) -> Veid {
     Veid(1_000_000 + vps as u64)
 }
 
-/// VPSes `from..to`, all with the same pace.
+/// Returns the VPSes of a range, with the same pace.
 pub fn fleet(vps: std::ops::Range<usize>, pace: Pace) -> Vec<Member> {
     let member = |vps| Member {
         veid: veid(vps),
@@ -45,7 +45,7 @@ pub fn fleet(vps: std::ops::Range<usize>, pace: Pace) -> Vec<Member> {
     vps.map(member).collect()
 }
 
-/// Half of each quota, for VPSes of this scope.
+/// Returns limits with a share of half.
 pub fn limits(vps: usize, scope: Scope) -> Limits {
     Limits {
         share: Share {
@@ -54,7 +54,7 @@ pub fn limits(vps: usize, scope: Scope) -> Limits {
         },
         scope,
         download: u64::MAX,
-        places: Places::for_fleet(vps, PACE.live),
+        slots: Slots::for_fleet(vps, PACE.live),
     }
 }
 
@@ -70,7 +70,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// Whether it brought anything but points.
+    /// Returns true if the call succeeded and is not a reading.
     pub fn is_data(&self) -> bool {
         self.result.is_ok() && self.call != Call::RateLimitStatus
     }
@@ -80,13 +80,13 @@ impl Sent {
     }
 }
 
-/// The state of a quota at some time.
+/// An observation of a quota.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     pub at: f64,
     pub left: Remaining,
-    pub answers: bool,
-    /// Seconds between two live calls to the quota's working VPSes as planned, on average, and the shortest interval.
+    pub is_reachable: bool,
+    /// The mean planned gap between live calls to the working VPSes, and their shortest planned interval, in seconds.
     pub gap: f64,
     pub interval: f64,
 }
@@ -103,7 +103,7 @@ pub struct Simulation {
     pub account: Account,
     exporters: Vec<Exporter>,
     pub sent: Vec<Sent>,
-    /// By quota.
+    /// Observations by quota.
     pub looks: Vec<Vec<Look>>,
     pub now: f64,
     next_look: f64,
@@ -111,7 +111,7 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// One exporter for all.
+    /// Creates a simulation with one exporter.
     pub fn new(setup: Setup, members: Vec<Member>, limits: Limits) -> Self {
         let mut simulation = Self::empty(setup, 7);
         simulation.add(members, limits);
@@ -153,23 +153,23 @@ impl Simulation {
         exporter.wake = self.now;
     }
 
-    /// Replaces every process by a new one, with or without the state of the old one.
+    /// Restarts all exporters, with or without their saved state.
     pub fn restart(&mut self, keeps_state: bool) {
         for index in 0..self.exporters.len() {
             let seed = (self.account.roll() * 1e15).to_bits();
             let now = at(self.now);
             let exporter = &mut self.exporters[index];
-            let memory = keeps_state.then(|| exporter.planner.remember(now));
+            let saved = keeps_state.then(|| exporter.planner.remember(now));
             exporter.planner = Planner::new(&exporter.members, exporter.limits, seed, now);
-            if let Some(memory) = memory {
-                exporter.planner.recall(&memory, Duration::ZERO, now);
+            if let Some(saved) = saved {
+                exporter.planner.recall(&saved, Duration::ZERO, now);
             }
             exporter.in_flight.clear();
             exporter.wake = self.now;
         }
     }
 
-    /// Goes on until `until`, all exporters at once.
+    /// Runs all exporters until `until`.
     pub fn run(&mut self, until: f64) {
         loop {
             let ends = |exporter: &Exporter| {
@@ -238,7 +238,7 @@ impl Simulation {
         let wake = exporter.planner.next_wake(at(now));
         assert!(
             wake > at(now),
-            "the planner wants to be asked again at once"
+            "the planner must not wake again at the same time"
         );
         exporter.wake = wake.as_secs_f64() - EPOCH;
         if now - self.wakes.0 >= 1.0 {
@@ -267,14 +267,14 @@ impl Simulation {
             self.looks[quota].push(Look {
                 at: now,
                 left: self.account.left(quota),
-                answers: self.account.answers(now),
+                is_reachable: self.account.is_reachable(now),
                 gap: 1.0 / rate,
                 interval: shortest,
             });
         }
     }
 
-    /// The largest own spending of a quota in any trailing window.
+    /// Returns the largest spending of the exporters in any trailing window of a quota.
     pub fn most_spent(&self, quota: usize, window: usize) -> f64 {
         let own: Vec<&Sent> = self
             .sent
@@ -293,7 +293,7 @@ impl Simulation {
         most
     }
 
-    /// When each VPS first had data.
+    /// Returns the time of the first data of each VPS.
     pub fn first_data(&self) -> BTreeMap<usize, f64> {
         let mut first = BTreeMap::new();
         for sent in &self.sent {
@@ -304,14 +304,14 @@ impl Simulation {
         first
     }
 
-    /// When the calls of one kind to one VPS were sent.
+    /// Returns the times of all calls of one kind to a VPS.
     pub fn times(&self, vps: usize, call: Call) -> Vec<f64> {
         let of = |sent: &&Sent| sent.vps == vps && sent.call == call;
         self.sent.iter().filter(of).map(|sent| sent.at).collect()
     }
 }
 
-/// The planned interval of live or service info in seconds.
+/// Returns the planned interval of live or service info in seconds.
 pub fn interval(planner: &Planner, vps: usize) -> f64 {
     let intervals = planner.intervals(veid(vps));
     intervals[Call::ServiceInfo].map_or(f64::MAX, |interval| interval.as_secs_f64())

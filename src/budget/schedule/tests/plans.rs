@@ -1,4 +1,4 @@
-//! First rounds, other plans and other configurations.
+//! First rounds, changes of plans and changes of the configuration.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn due(schedule: &Unlimited, veid: u64, call: Call) -> Option<Duration> {
     schedule.0.of(Veid(veid)).expect("it is configured").due[call]
 }
 
-/// Makes a call due, sends it and takes in its result.
+/// Sends and finishes a call.
 fn call(schedule: &mut Unlimited, veid: u64, call: Call, outcome: Outcome, now: Duration) {
     let veid = Veid(veid);
     schedule.0.start(veid, call, now);
@@ -27,14 +27,14 @@ fn intervals(change: impl FnOnce(&mut Intervals)) -> Intervals {
 }
 
 #[test]
-fn a_first_round_asks_all_for_live_before_history_and_for_that_before_inventory() {
+fn first_round_is_live_then_history_then_inventory() {
     let pace = Pace {
         collect: Collect::default(),
         ..PACE
     };
-    // The order is that of the configuration.
+    // The VPSes start in the order of the configuration.
     let fleet: Vec<_> = (1..=50).rev().map(|veid| (Veid(veid), pace)).collect();
-    let mut schedule = Unlimited::new(&fleet, Places::fixed(50));
+    let mut schedule = Unlimited::new(&fleet, Slots::fixed(50));
     let started = run(
         &mut schedule,
         seconds(700),
@@ -55,14 +55,14 @@ fn a_first_round_asks_all_for_live_before_history_and_for_that_before_inventory(
     assert_eq!(live.0, Duration::ZERO);
     assert!(live.1 <= seconds(7), "{live:?}");
     assert!(live.1 < usage.0, "{live:?} {usage:?}");
-    // History is spread so widely that it does not take all points of 15 minutes.
+    // History is spread, so that it does not take all points of 15 minutes.
     assert!(usage.1.saturating_sub(usage.0) >= seconds(100), "{usage:?}");
     let inventory = spread(Call::BackupList);
     assert!(usage.1 < inventory.0, "{usage:?} {inventory:?}");
 }
 
 #[test]
-fn a_vps_has_one_call_in_flight_and_history_beside_it() {
+fn vps_has_one_call_in_flight_per_lane() {
     let mut schedule = schedule(1, 4);
     let sent = |schedule: &mut Unlimited, at| -> Vec<Call> {
         let taken = schedule.take_due(seconds(at));
@@ -70,21 +70,21 @@ fn a_vps_has_one_call_in_flight_and_history_beside_it() {
     };
     assert_eq!(sent(&mut schedule, 1), [READING, LIVE]);
     assert!(!schedule.0.is_ready(Veid(1)));
-    assert!(!schedule.0.has_place(Veid(1), SERVICE));
+    assert!(!schedule.0.has_slot(Veid(1), SERVICE));
     let [reading, live] = [READING, LIVE].map(|call| Due {
         veid: Veid(1),
         call,
     });
     schedule.finish(live, Outcome::Success, seconds(2));
-    assert!(schedule.0.is_ready(Veid(1)), "a reading does not count");
+    assert!(schedule.0.is_ready(Veid(1)), "readings have another lane");
     schedule.finish(reading, Outcome::Success, seconds(2));
     assert_eq!(sent(&mut schedule, 2)[0], USAGE);
-    assert!(!schedule.0.has_place(Veid(1), READING));
-    assert!(!schedule.0.has_place(Veid(1), USAGE));
+    assert!(!schedule.0.has_slot(Veid(1), READING));
+    assert!(!schedule.0.has_slot(Veid(1), USAGE));
 }
 
 #[test]
-fn history_takes_a_quarter_of_the_places() {
+fn history_takes_at_most_a_quarter_of_the_slots() {
     let mut schedule = schedule(20, 8);
     let mut history = 0;
     for at in 0..300 {
@@ -96,11 +96,11 @@ fn history_takes_a_quarter_of_the_places() {
             }
         }
     }
-    assert_eq!(history, 2, "none of these ever returns");
+    assert_eq!(history, 2, "these calls never finish");
 }
 
 #[test]
-fn waits_grow_and_shrink_with_the_interval() {
+fn waits_scale_with_the_interval() {
     for (interval, wanted) in [(60, 30), (240, 120), (1200, 600)] {
         let mut schedule = schedule(1, 4);
         call(&mut schedule, 1, LIVE, Outcome::Success, seconds(0));
@@ -115,7 +115,7 @@ fn waits_grow_and_shrink_with_the_interval() {
 }
 
 #[test]
-fn a_backoff_shrinks_with_the_interval_and_does_not_grow_with_it() {
+fn backoff_shrinks_but_does_not_grow_with_the_interval() {
     for (interval, wanted) in [(30, 30), (480, 120)] {
         let mut schedule = schedule(1, 4);
         let refused = Outcome::Failure(Reason::RateLimited);
@@ -128,7 +128,7 @@ fn a_backoff_shrinks_with_the_interval_and_does_not_grow_with_it() {
 }
 
 #[test]
-fn a_call_that_is_due_stays_due_whatever_the_plan() {
+fn due_calls_stay_due_under_a_new_plan() {
     let mut schedule = schedule(1, 4);
     let other = intervals(|of| of[LIVE] = Some(seconds(3600)));
     schedule.0.set_intervals(Veid(1), other, seconds(10));
@@ -142,7 +142,7 @@ fn a_call_that_is_due_stays_due_whatever_the_plan() {
 }
 
 #[test]
-fn a_call_that_is_planned_again_comes_soon() {
+fn newly_planned_calls_become_due_soon() {
     let mut schedule = schedule(1, 4);
     let without = intervals(|of| of[USAGE] = None);
     schedule.0.set_intervals(Veid(1), without, seconds(10));
@@ -154,7 +154,7 @@ fn a_call_that_is_planned_again_comes_soon() {
 }
 
 #[test]
-fn a_retry_after_puts_off_the_call_and_what_stands_in_for_it() {
+fn retry_after_defers_the_call_and_its_fallback() {
     let mut schedule = schedule(1, 4);
     let live = Due {
         veid: Veid(1),
@@ -166,7 +166,7 @@ fn a_retry_after_puts_off_the_call_and_what_stands_in_for_it() {
     assert!(schedule.0.finish(live, refused, wait, seconds(10), 1.0));
     assert_eq!(due(&schedule, 1, LIVE), Some(seconds(410)));
     assert_eq!(due(&schedule, 1, SERVICE), Some(seconds(410)));
-    // One that is shorter than the backoff changes nothing.
+    // A shorter one than the backoff has no effect.
     schedule.0.start(Veid(1), LIVE, seconds(410));
     let short = Some(seconds(1));
     assert!(schedule.0.finish(live, refused, short, seconds(410), 0.0));
@@ -174,7 +174,7 @@ fn a_retry_after_puts_off_the_call_and_what_stands_in_for_it() {
 }
 
 #[test]
-fn a_retry_after_of_years_does_not_silence_a_vps() {
+fn huge_retry_after_does_not_silence_a_vps() {
     let mut schedule = schedule(1, 4);
     let live = Due {
         veid: Veid(1),
@@ -190,20 +190,18 @@ fn a_retry_after_of_years_does_not_silence_a_vps() {
 }
 
 #[test]
-fn a_new_configuration_keeps_the_due_times_of_those_that_stay() {
+fn new_configuration_keeps_the_due_times_of_remaining_vpses() {
     let mut schedule = schedule(3, 4);
     for veid in 1..=3 {
         call(&mut schedule, veid, LIVE, Outcome::Success, seconds(0));
     }
     let before = due(&schedule, 1, LIVE);
-    let quick = Pace {
+    let fast = Pace {
         live: seconds(10),
         ..PACE
     };
-    let fleet = [(Veid(9), PACE), (Veid(1), PACE), (Veid(2), quick)];
-    schedule
-        .0
-        .reconfigure(&fleet, Places::fixed(4), seconds(20));
+    let fleet = [(Veid(9), PACE), (Veid(1), PACE), (Veid(2), fast)];
+    schedule.0.reconfigure(&fleet, Slots::fixed(4), seconds(20));
     assert_eq!(due(&schedule, 1, LIVE), before);
     assert!(
         due(&schedule, 2, LIVE) <= Some(seconds(30)),
@@ -216,31 +214,31 @@ fn a_new_configuration_keeps_the_due_times_of_those_that_stay() {
             .take_due(seconds(9000))
             .iter()
             .all(|due| due.veid != Veid(3)),
-        "it is not asked any more"
+        "removed VPSes are not polled"
     );
 }
 
 #[test]
-fn a_vps_that_left_holds_its_place_until_its_call_returns() {
+fn removed_vps_occupies_its_slot_until_its_call_finishes() {
     let mut schedule = schedule(2, 1);
-    let left = schedule.take_due(seconds(0))[0];
+    let removed = schedule.take_due(seconds(0))[0];
     let fleet = [(Veid(7), PACE)];
-    schedule.0.reconfigure(&fleet, Places::fixed(1), seconds(1));
+    schedule.0.reconfigure(&fleet, Slots::fixed(1), seconds(1));
     assert_eq!(schedule.take_due(seconds(1)), []);
-    schedule.finish(left, Outcome::Success, seconds(2));
-    assert!(schedule.0.of(left.veid).is_none());
+    schedule.finish(removed, Outcome::Success, seconds(2));
+    assert!(schedule.0.of(removed.veid).is_none());
     assert_eq!(schedule.take_due(seconds(2))[0].veid, Veid(7));
 }
 
 #[test]
-fn a_vps_that_comes_back_while_its_call_is_in_flight_goes_on() {
+fn vps_that_returns_while_its_call_is_in_flight_is_polled_again() {
     let mut schedule = schedule(1, 4);
     let sent = schedule.take_due(seconds(0))[0];
     schedule
         .0
-        .reconfigure(&[(Veid(7), PACE)], Places::fixed(4), seconds(1));
+        .reconfigure(&[(Veid(7), PACE)], Slots::fixed(4), seconds(1));
     let fleet = [(Veid(1), PACE), (Veid(7), PACE)];
-    schedule.0.reconfigure(&fleet, Places::fixed(4), seconds(2));
+    schedule.0.reconfigure(&fleet, Slots::fixed(4), seconds(2));
     schedule.finish(sent, Outcome::Success, seconds(3));
     let again = run(
         &mut schedule,

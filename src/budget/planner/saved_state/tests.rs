@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::budget::places::Places;
 use crate::budget::planner::{Finished, Limits, Member};
 use crate::budget::quota::Share;
 use crate::budget::schedule::{Due, Outcome};
+use crate::budget::slots::Slots;
 use crate::budget::window::Window;
 use crate::config::Collect;
 use crate::kiwivm::Reason;
@@ -23,8 +23,8 @@ const PACE: Pace = Pace {
     inventory: Duration::from_secs(3600),
     collect: Collect::NOTHING,
 };
-/// The clock of a process: later than anything saved is old.
-const BEGIN: Duration = Duration::from_secs(10 * 86_400);
+/// The clock at the start of a process, larger than the age of any saved value.
+const START: Duration = Duration::from_secs(10 * 86_400);
 const SHARE: Share = Share {
     fleet: 0.5,
     own: 0.5,
@@ -41,23 +41,23 @@ fn planner(vps: u64, now: Duration) -> Planner {
         share: SHARE,
         scope: Scope::Account,
         download: u64::MAX,
-        places: Places::fixed(8),
+        slots: Slots::fixed(8),
     };
     Planner::new(&fleet, limits, 1, now)
 }
 
-/// Runs a planner before an account of 1000 and 20,000 points where live costs 4 and the other calls 1. Each call
-/// takes no time and ends as `outcome` says. Returns the times of live and service info.
+/// Runs a planner with an account of 1000 and 20,000 points, where live costs 4 points and other calls 1. Calls take no
+/// time and end with `outcome`. Returns the live and service info calls.
 fn run(
     planner: &mut Planner,
     seconds: u64,
-    begin: Duration,
+    start: Duration,
     outcome: impl Fn(Due) -> Outcome,
 ) -> Vec<(Duration, Veid)> {
     let mut truth = crate::budget::window::Ledger::default();
     let mut polls = Vec::new();
     for second in 0..seconds {
-        let now = begin + Duration::from_secs(second);
+        let now = start + Duration::from_secs(second);
         loop {
             let taken = planner.take_due(now);
             if taken.is_empty() {
@@ -95,9 +95,9 @@ const fn works(_: Due) -> Outcome {
     Outcome::Success
 }
 
-/// A planner that ran for some hours before it saved its state at the time given.
-fn lived() -> (Planner, Duration) {
-    let mut planner = planner(3, BEGIN);
+/// A planner that ran for four hours, and the time at the end.
+fn used_planner() -> (Planner, Duration) {
+    let mut planner = planner(3, START);
     let broken = |due: Due| match due {
         Due {
             veid: Veid(3),
@@ -105,18 +105,18 @@ fn lived() -> (Planner, Duration) {
         } => Outcome::Failure(Reason::ApiOther),
         due => works(due),
     };
-    run(&mut planner, 4 * 3600, BEGIN, broken);
-    (planner, BEGIN + Duration::from_secs(4 * 3600))
+    run(&mut planner, 4 * 3600, START, broken);
+    (planner, START + Duration::from_secs(4 * 3600))
 }
 
-fn through_json(memory: &Memory) -> Memory {
-    let text = serde_json::to_string(memory).expect("numbers and names");
-    serde_json::from_str(&text).expect("what was written")
+fn through_json(saved: &SavedState) -> SavedState {
+    let text = serde_json::to_string(saved).expect("numbers and names");
+    serde_json::from_str(&text).expect("valid state")
 }
 
 #[test]
-fn a_restart_goes_on_where_the_last_process_ended() {
-    let (before, ended) = lived();
+fn restart_resumes_the_state_of_the_last_process() {
+    let (before, ended) = used_planner();
     let elapsed = Duration::from_secs(5);
     // The new process has its own clock.
     let now = Duration::from_secs(123_456_789);
@@ -159,78 +159,78 @@ fn a_restart_goes_on_where_the_last_process_ended() {
 }
 
 #[test]
-fn the_state_names_calls() {
-    let (planner, ended) = lived();
-    let memory = serde_json::to_value(planner.remember(ended)).expect("numbers and names");
-    let vps = &memory["vps"][0];
+fn calls_are_saved_by_name() {
+    let (planner, ended) = used_planner();
+    let saved = serde_json::to_value(planner.remember(ended)).expect("numbers and names");
+    let vps = &saved["vps"][0];
     assert!(vps["due"]["getLiveServiceInfo"].is_number(), "{vps}");
     assert!(vps["intervals"]["getRawUsageStats"].is_number());
     assert_eq!(vps["bytes"]["getLiveServiceInfo"], 1000);
-    assert!(memory["vps"][2]["failures"]["getRawUsageStats"].is_number());
-    assert!(memory["prices"]["samples"]["getRateLimitStatus"].is_array());
+    assert!(saved["vps"][2]["failures"]["getRawUsageStats"].is_number());
+    assert!(saved["prices"]["samples"]["getRateLimitStatus"].is_array());
 }
 
 #[test]
-fn a_saved_state_tells_people_what_was_learned() {
-    let (planner, ended) = lived();
+fn saved_state_has_learned_values() {
+    let (planner, ended) = used_planner();
     let learned = planner.remember(ended).learned();
     let live = Call::LiveServiceInfo;
     assert_eq!(learned.prices[live], planner.learned_price(live));
     assert!(learned.shared);
     assert!((learned.bytes[live] - 1000.0).abs() < 1e-9);
     assert!((learned.sizes[1] - USUAL_SIZES[1]).abs() < 0.05 * USUAL_SIZES[1]);
-    let nothing = Memory::default().learned();
+    let nothing = SavedState::default().learned();
     assert_eq!((nothing.sizes, nothing.shared), (USUAL_SIZES, false));
 }
 
 #[test]
-fn a_refused_key_stays_paused_over_a_restart_and_is_tried_again() {
-    let mut before = planner(1, BEGIN);
-    run(&mut before, 60, BEGIN, |_| Outcome::Failure(Reason::Auth));
-    let mut after = planner(1, BEGIN);
-    let memory = through_json(&before.remember(BEGIN + Duration::from_secs(60)));
-    after.recall(&memory, Duration::from_secs(1), BEGIN);
-    let polls = run(&mut after, 2 * 3600, BEGIN, works);
-    let first = polls.first().expect("the pause ends").0 - BEGIN;
+fn pause_after_a_refused_key_is_kept_over_a_restart() {
+    let mut before = planner(1, START);
+    run(&mut before, 60, START, |_| Outcome::Failure(Reason::Auth));
+    let mut after = planner(1, START);
+    let saved = through_json(&before.remember(START + Duration::from_secs(60)));
+    after.recall(&saved, Duration::from_secs(1), START);
+    let polls = run(&mut after, 2 * 3600, START, works);
+    let first = polls.first().expect("the pause ends").0 - START;
     assert!(first > Duration::from_secs(2400) && first < Duration::from_secs(3600));
-    assert!(polls.len() > 20, "and everything comes back");
+    assert!(polls.len() > 20, "polling resumes after the pause");
 }
 
 #[test]
-fn calls_that_were_not_planned_come_back_with_the_plan() {
-    let (mut before, ended) = lived();
+fn calls_that_were_shed_are_planned_after_a_restart() {
+    let (mut before, ended) = used_planner();
     before.schedule.edit(Veid(1), |entry| {
         entry.due[Call::RawUsageStats] = None;
         entry.intervals[Call::RawUsageStats] = None;
     });
-    let mut after = planner(3, BEGIN);
-    let memory = through_json(&before.remember(ended));
-    after.recall(&memory, Duration::from_secs(1), BEGIN);
+    let mut after = planner(3, START);
+    let saved = through_json(&before.remember(ended));
+    after.recall(&saved, Duration::from_secs(1), START);
     let due = after.schedule.of(Veid(1)).expect("configured").due[Call::RawUsageStats];
-    assert!(due.is_some_and(|due| due < BEGIN + PACE.usage), "{due:?}");
+    assert!(due.is_some_and(|due| due < START + PACE.usage), "{due:?}");
 }
 
 #[test]
-fn an_empty_state_changes_no_price() {
-    let mut after = planner(1, BEGIN);
+fn empty_state_changes_no_price() {
+    let mut after = planner(1, START);
     let before = Call::ALL.map(|call| after.prices.price(call));
-    after.recall(&Memory::default(), Duration::ZERO, BEGIN);
+    after.recall(&SavedState::default(), Duration::ZERO, START);
     assert_eq!(Call::ALL.map(|call| after.prices.price(call)), before);
 }
 
 #[test]
-fn a_long_downtime_or_a_clock_that_jumped_silences_nobody() {
-    let (before, ended) = lived();
-    let memory = through_json(&before.remember(ended));
+fn long_downtime_or_clock_jump_silences_no_vps() {
+    let (before, ended) = used_planner();
+    let saved = through_json(&before.remember(ended));
     for elapsed in [0, 3600, 86_400, 10 * 365 * 86_400] {
-        let mut after = planner(3, BEGIN);
-        after.recall(&memory, Duration::from_secs(elapsed), BEGIN);
-        assert_everyone_is_polled(&mut after, 300);
+        let mut after = planner(3, START);
+        after.recall(&saved, Duration::from_secs(elapsed), START);
+        assert_all_are_polled(&mut after, 300);
     }
 }
 
-fn assert_everyone_is_polled(planner: &mut Planner, within: u64) {
-    let polls = run(planner, within, BEGIN, works);
+fn assert_all_are_polled(planner: &mut Planner, within: u64) {
+    let polls = run(planner, within, START, works);
     for veid in 1..=3 {
         assert!(
             polls.iter().any(|(_, of)| *of == Veid(veid)),
@@ -239,7 +239,7 @@ fn assert_everyone_is_polled(planner: &mut Planner, within: u64) {
     }
 }
 
-/// Replaces numbers below a value, as `damage` says.
+/// Replaces numbers in a value by the results of `damage`.
 fn replace(value: &mut Value, damage: &mut impl FnMut() -> Option<Value>) {
     match value {
         Value::Array(values) => values.iter_mut().for_each(|value| replace(value, damage)),
@@ -259,17 +259,17 @@ fn replace(value: &mut Value, damage: &mut impl FnMut() -> Option<Value>) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Whatever numbers a saved state holds, every VPS is polled within the pause after a refused key.
+    /// With any numbers in the saved state, every VPS is polled within the pause after a refused key.
     #[test]
-    fn damaged_numbers_silence_nobody(
+    fn damaged_numbers_silence_no_vps(
         draws in prop::collection::vec((any::<bool>(), prop::sample::select(vec![
             -1e300, -1e9, -1.0, 0.0, 1e-300, 1.0, 7.0, 1e5, 1e9, 1e18, 1e300,
         ])), 1..40),
     ) {
-        static LIVED: std::sync::OnceLock<Value> = std::sync::OnceLock::new();
-        let mut value = LIVED
+        static STATE: std::sync::OnceLock<Value> = std::sync::OnceLock::new();
+        let mut value = STATE
             .get_or_init(|| {
-                let (before, ended) = lived();
+                let (before, ended) = used_planner();
                 serde_json::to_value(before.remember(ended)).expect("numbers and names")
             })
             .clone();
@@ -280,15 +280,15 @@ proptest! {
         });
         for name in ["failures", "bytes"] {
             for vps in value["vps"].as_array_mut().expect("a list") {
-                // These are whole numbers: other ones make the file unreadable as a whole.
+                // These are integers. Other numbers make the whole file invalid.
                 for count in vps[name].as_object_mut().expect("by name").values_mut() {
                     *count = u32::MAX.into();
                 }
             }
         }
-        let memory: Memory = serde_json::from_value(value).expect("numbers and names");
-        let mut after = planner(3, BEGIN);
-        after.recall(&memory, Duration::from_secs(1), BEGIN);
-        assert_everyone_is_polled(&mut after, 4000);
+        let saved: SavedState = serde_json::from_value(value).expect("numbers and names");
+        let mut after = planner(3, START);
+        after.recall(&saved, Duration::from_secs(1), START);
+        assert_all_are_polled(&mut after, 4000);
     }
 }

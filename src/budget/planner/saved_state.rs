@@ -1,5 +1,5 @@
-//! The part of the planner that survives a restart. Times are seconds before or after the moment of saving, and calls
-//! go by name.
+//! The state of the planner that is kept over a restart. Times are seconds relative to the time of saving. Calls are
+//! saved by name.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::budget::window::Entry;
 use crate::config::Scope;
 use crate::kiwivm::{Call, PerCall, Veid};
 
-/// Waits in a saved state are not longer, nor than two intervals or the pause after a refused key: a damaged number
-/// must not silence a call.
-const LONGEST_WAIT: f64 = 24.0 * 3600.0;
+/// Upper bound, in seconds, of restored waits. They are also limited to two intervals or the pause after a refused key,
+/// because a damaged number must not stop a call.
+const MAX_WAIT: f64 = 24.0 * 3600.0;
 
-/// The saved state.
+/// The saved state of a planner.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Memory {
+pub struct SavedState {
     prices: SavedPrices,
     quotas: Vec<SavedQuota>,
     vps: Vec<SavedVps>,
@@ -35,9 +35,9 @@ struct SavedQuota {
     /// Points spent, by window.
     spent: [Vec<Entry>; 2],
     sizes: [[f64; 2]; 2],
-    /// The last reading and its age in seconds.
+    /// The age of the last reading in seconds, and the points left by it.
     reading: Option<(f64, Remaining)>,
-    /// The age and the factor of the last halving.
+    /// The age of the last halving in seconds, and its factor.
     brake: Option<(f64, f64)>,
 }
 
@@ -45,9 +45,9 @@ struct SavedQuota {
 #[serde(default)]
 struct SavedVps {
     veid: u64,
-    /// Seconds from now, below 0 when overdue.
+    /// Seconds until each call is due; negative if overdue.
     due: PerCall<Option<f64>>,
-    /// Seconds.
+    /// Planned intervals in seconds.
     intervals: PerCall<Option<f64>>,
     failures: PerCall<Option<u32>>,
     /// Bytes of the last response.
@@ -56,22 +56,22 @@ struct SavedVps {
     received: Vec<Entry>,
 }
 
-/// The knowledge in a saved state, for people.
+/// Learned values of a saved state, for display.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Learned {
-    /// Prices in points, of calls that were sampled.
+    /// Prices of sampled calls in points.
     pub prices: PerCall<Option<f64>>,
     /// The largest confirmed readings, by window.
     pub sizes: Remaining,
-    /// Whether any VPSes are taken to share a quota.
+    /// True if any VPSes are assumed to share a quota.
     pub shared: bool,
-    /// Bytes of a response, on average over the VPSes.
+    /// Mean bytes of a response, over the VPSes.
     pub bytes: PerCall<f64>,
     bytes_of: Vec<(Veid, PerCall<u64>)>,
 }
 
 impl Learned {
-    /// The intervals of a VPS that keep its downloads within `download` bytes a day.
+    /// Returns the intervals of a VPS that keep its downloads within `download` bytes per day.
     #[must_use]
     pub fn affordable(&self, veid: Veid, pace: Pace, download: u64) -> Pace {
         let sizes = self.bytes_of.iter().find(|(of, _)| *of == veid);
@@ -81,10 +81,10 @@ impl Learned {
     }
 }
 
-impl Memory {
-    /// The knowledge in it.
+impl SavedState {
+    /// Returns the learned values.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "bytes for people")]
+    #[expect(clippy::cast_precision_loss, reason = "bytes for display")]
     pub fn learned(&self) -> Learned {
         let prices = Prices::restore(&self.prices);
         let sizes = self
@@ -117,9 +117,9 @@ impl Memory {
 }
 
 impl Planner {
-    /// The state to save at `now`.
+    /// Returns the state to save at `now`.
     #[must_use]
-    pub fn remember(&self, now: Duration) -> Memory {
+    pub fn remember(&self, now: Duration) -> SavedState {
         let quota = |quota: &Quota| SavedQuota {
             members: quota.members.iter().map(|veid| veid.0).collect(),
             spent: quota.ledger.save(now),
@@ -131,22 +131,22 @@ impl Planner {
                 .halved()
                 .map(|(at, factor)| (age(at, now), factor)),
         };
-        Memory {
+        SavedState {
             prices: self.prices.save(),
             quotas: self.quotas.iter().map(quota).collect(),
             vps: self
                 .order
                 .iter()
-                .filter_map(|veid| self.remember_vps(*veid, now))
+                .filter_map(|veid| self.save_vps(*veid, now))
                 .collect(),
         }
     }
 
-    fn remember_vps(&self, veid: Veid, now: Duration) -> Option<SavedVps> {
+    fn save_vps(&self, veid: Veid, now: Duration) -> Option<SavedVps> {
         let (account, entry) = (self.accounts.get(&veid)?, self.schedule.of(veid)?);
         let mut due = entry.due;
         for flight in entry.in_flight.iter().flatten() {
-            // It is on its way, and is repeated after an interval whatever its result.
+            // The result is not saved, so the call is repeated after an interval.
             due[flight.call] = Some(flight.started + entry.interval(flight.call));
         }
         let seconds = |time: Duration| time.as_secs_f64() - now.as_secs_f64();
@@ -165,39 +165,39 @@ impl Planner {
         })
     }
 
-    /// Goes on from a state that was saved `elapsed` ago.
-    pub fn recall(&mut self, memory: &Memory, elapsed: Duration, now: Duration) {
-        self.prices = Prices::restore(&memory.prices);
+    /// Restores a state that was saved `elapsed` ago.
+    pub fn recall(&mut self, state: &SavedState, elapsed: Duration, now: Duration) {
+        self.prices = Prices::restore(&state.prices);
         if self.limits.scope == Scope::Auto {
             let grouped = |veid: u64| {
                 self.accounts
                     .get(&Veid(veid))
                     .is_some_and(|account| account.group.is_some())
             };
-            let parted =
+            let separate =
                 |quota: &SavedQuota| quota.members.len() == 1 && !grouped(quota.members[0]);
-            let united = |quota: &SavedQuota| quota.members.len() > 1 && !grouped(quota.members[0]);
-            let is_parted = memory.quotas.iter().any(parted) && !memory.quotas.iter().any(united);
-            self.regroup(!is_parted);
+            let shared = |quota: &SavedQuota| quota.members.len() > 1 && !grouped(quota.members[0]);
+            let was_split = state.quotas.iter().any(separate) && !state.quotas.iter().any(shared);
+            self.regroup(!was_split);
         }
         for quota in &mut self.quotas {
-            for old in &memory.quotas {
+            for old in &state.quotas {
                 if old
                     .members
                     .iter()
                     .any(|veid| quota.members.contains(&Veid(*veid)))
                 {
-                    recall_quota(quota, old, elapsed, now);
+                    restore_quota(quota, old, elapsed, now);
                 }
             }
         }
-        for saved in &memory.vps {
-            self.recall_vps(saved, elapsed, now);
+        for saved in &state.vps {
+            self.restore_vps(saved, elapsed, now);
         }
-        self.report.moved.extend(&self.order);
+        self.report.changed.extend(&self.order);
     }
 
-    fn recall_vps(&mut self, saved: &SavedVps, elapsed: Duration, now: Duration) {
+    fn restore_vps(&mut self, saved: &SavedVps, elapsed: Duration, now: Duration) {
         let veid = Veid(saved.veid);
         let Some(account) = self.accounts.get_mut(&veid) else {
             return;
@@ -210,10 +210,10 @@ impl Planner {
         self.schedule.edit(veid, |entry| {
             let paused = due[Call::LiveServiceInfo].is_none();
             for call in Call::ALL {
-                // Overdue calls keep the place that the first round gives them.
+                // Overdue calls keep their time in the first round.
                 let first = entry.due[call];
                 let longest = intervals[call].map_or(0.0, |interval| 2.0 * interval);
-                let longest = longest.clamp(AUTHENTICATION_PAUSE.as_secs_f64(), LONGEST_WAIT);
+                let longest = longest.clamp(AUTHENTICATION_PAUSE.as_secs_f64(), MAX_WAIT);
                 let wait = due[call].map(|due| (due - elapsed.as_secs_f64()).min(longest));
                 entry.tried[call] = wait.is_some_and(|wait| wait > 0.0);
                 entry.due[call] = match wait {
@@ -227,10 +227,10 @@ impl Planner {
                 if call != Call::ServiceInfo && entry.intervals[call].is_none() {
                     entry.due[call] = None;
                 }
-                // The waits belong to these intervals; the next plan rescales them.
+                // The waits belong to the saved intervals. The next plan rescales both.
                 if let (Some(interval), Some(saved)) = (&mut entry.intervals[call], intervals[call])
                     && let Ok(saved) =
-                        Duration::try_from_secs_f64(saved.clamp(0.01, 30.0 * LONGEST_WAIT))
+                        Duration::try_from_secs_f64(saved.clamp(0.01, 30.0 * MAX_WAIT))
                 {
                     *interval = saved;
                 }
@@ -240,17 +240,17 @@ impl Planner {
     }
 }
 
-/// Adds the saved knowledge of a quota, or of a part of it, to `quota`.
-fn recall_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: Duration) {
-    let believable = |points: f64| points.is_finite() && points >= 0.0;
+/// Adds the saved state of a quota, or of a part of it, to `quota`.
+fn restore_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: Duration) {
+    let is_valid = |points: f64| points.is_finite() && points >= 0.0;
     quota.ledger.restore(&saved.spent, elapsed, now);
-    if saved.sizes.iter().flatten().all(|size| believable(*size)) {
+    if saved.sizes.iter().flatten().all(|size| is_valid(*size)) {
         quota.sizes.merge(&Sizes {
             largest: saved.sizes,
         });
     }
     if let Some((age, remaining)) = saved.reading
-        && remaining.iter().all(|points| believable(*points))
+        && remaining.iter().all(|points| is_valid(*points))
         && let Some(at) = before(now, elapsed, age)
         && quota.readings.last[0].is_none_or(|last| last.at < at)
     {
@@ -260,8 +260,8 @@ fn recall_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: D
             spent: quota.spent,
         };
         quota.readings.last[0] = Some(reading);
-        quota.readings.asked = at;
-        quota.readings.since = Some(at);
+        quota.readings.last_request = at;
+        quota.readings.first_request = Some(at);
     }
     let brake = saved
         .brake
@@ -272,7 +272,7 @@ fn recall_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: D
     quota.started = None;
 }
 
-/// The points that a reading shows, less the spending since.
+/// Returns the points of a reading less the spending since.
 fn left_of(quota: &Quota, reading: &Reading) -> Remaining {
     reading
         .remaining

@@ -1,4 +1,4 @@
-//! Which VPSes draw on which quota.
+//! Assigns VPSes to quotas.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::config::Scope;
 use crate::kiwivm::Veid;
 
 impl Planner {
-    /// The configured group of each VPS, in the order of the configuration.
+    /// Returns the configured group of each VPS, in the order of the configuration.
     pub(super) fn groups(&self) -> Vec<(Veid, Option<String>)> {
         let group = |veid: &Veid| {
             (
@@ -21,18 +21,18 @@ impl Planner {
         self.order.iter().map(group).collect()
     }
 
-    /// Forms the quotas anew: configured groups, and the other VPSes together if they are `united`. Each new quota
-    /// keeps the knowledge of the old ones that its members drew on.
-    pub(super) fn regroup(&mut self, united: bool) {
+    /// Forms the quotas: one for each configured group, and one for all other VPSes if `shared`, else one for each of
+    /// them. Each quota inherits the data of the previous quotas of its members.
+    pub(super) fn regroup(&mut self, shared: bool) {
         let mut names: HashMap<&str, usize> = HashMap::new();
         let mut parts: Vec<(Vec<Veid>, bool)> = Vec::new();
-        let mut rest = None;
+        let mut ungrouped = None;
         for veid in &self.order {
             let group = self.accounts[veid].group.as_deref();
             let next = parts.len();
             let part = match group {
                 Some(name) => *names.entry(name).or_insert(next),
-                None if united => *rest.get_or_insert(next),
+                None if shared => *ungrouped.get_or_insert(next),
                 None => next,
             };
             if part == next {
@@ -61,7 +61,7 @@ impl Planner {
             }
         }
         self.sampling.reset();
-        self.report.moved.extend(&self.order);
+        self.report.changed.extend(&self.order);
     }
 
     fn inherit(&self, mut quota: Quota, before: &[Quota]) -> Quota {
@@ -76,7 +76,7 @@ impl Planner {
         for parent in parents.into_iter().filter_map(|index| before.get(index)) {
             quota.sizes.merge(&parent.sizes);
             quota.started = quota.started.or(parent.started);
-            // A part of a quota has not spent all of it, and does not know what is left.
+            // Spending and points left of a quota that is split do not apply to its parts.
             if parent
                 .members
                 .iter()
@@ -88,12 +88,12 @@ impl Planner {
         quota
     }
 
-    /// Acts on a decision of the votes.
+    /// Applies a decision of the votes.
     pub(super) fn decide(&mut self, decision: Option<Decision>, now: Duration) {
         let Some(decision) = decision else {
             return;
         };
-        self.regroup(decision == Decision::Unite);
+        self.regroup(decision == Decision::Merge);
         for quota in &mut self.quotas {
             quota.planned.until = now;
         }
