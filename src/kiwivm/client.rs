@@ -73,7 +73,7 @@ impl Response {
     ) -> Self {
         Self {
             result: decode(call, key, body, row)
-                .map_err(|error| CallError::from_answer(veid, call, error)),
+                .map_err(|error| CallError::from_decode_error(veid, call, error)),
             bytes: body.len() as u64,
             requests: 1,
         }

@@ -142,7 +142,7 @@ impl CallError {
     }
 
     /// Builds an error from a response that is not to be believed or says that the call failed.
-    pub(crate) fn from_answer(veid: Veid, call: Call, error: DecodeError) -> Self {
+    pub(crate) fn from_decode_error(veid: Veid, call: Call, error: DecodeError) -> Self {
         Self {
             lock: error.lock,
             ..Self::new(veid, call, error.reason, error.detail)

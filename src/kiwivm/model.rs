@@ -301,9 +301,9 @@ impl Inventory {
     }
 }
 
-/// What a successful call brought.
+/// The decoded content of a successful response.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum Payload {
     /// Of `getServiceInfo`.
     Service(Box<ServiceInfo>),
     /// Of `getLiveServiceInfo`.

@@ -41,11 +41,11 @@ impl Head {
         };
         let mut failure = match error {
             Some(error) if self.status == StatusCode::OK => {
-                CallError::from_answer(veid, call, error)
+                CallError::from_decode_error(veid, call, error)
             }
             Some(error) if is_of_the_api(error.reason) => CallError {
                 detail: format!("HTTP status {}: {}", self.status.as_u16(), error.detail),
-                ..CallError::from_answer(veid, call, error)
+                ..CallError::from_decode_error(veid, call, error)
             },
             _ => CallError::new(veid, call, Reason::HttpStatus, self.words()),
         };

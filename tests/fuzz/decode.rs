@@ -1,6 +1,6 @@
 //! Decoding: no panic, no key, a value or a problem for each field that says anything, and no list shorter than it is.
 
-use kiwivm_exporter::kiwivm::model::{Answer, Inventory, LiveInfo, Points, ServiceInfo};
+use kiwivm_exporter::kiwivm::model::{Inventory, LiveInfo, Payload, Points, ServiceInfo};
 use kiwivm_exporter::kiwivm::{Call, Decoded, Reason, decode};
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ fn responses() {
         // Values that are no JSON cost their field here, and serde_json the whole document.
         if let Ok(Value::Object(document)) = serde_json::from_slice(body) {
             let is_told = |name: &str| document.get(name).is_some_and(says_something);
-            for (name, known) in fields(&decoded.answer) {
+            for (name, known) in fields(&decoded.payload) {
                 let told = known || !is_told(name) || decoded.problems.contains(&name);
                 assert!(told, "{name} is lost: {decoded:?}\nof {shown}");
             }
@@ -136,11 +136,11 @@ fn says_something(value: &Value) -> bool {
 }
 
 /// Fields, and whether their values are known.
-fn fields(answer: &Answer) -> Vec<(&'static str, bool)> {
+fn fields(answer: &Payload) -> Vec<(&'static str, bool)> {
     match answer {
-        Answer::Service(info) => of_service(info),
-        Answer::Live(info, live) => [of_service(info), of_live(live)].concat(),
-        Answer::Points(Points {
+        Payload::Service(info) => of_service(info),
+        Payload::Live(info, live) => [of_service(info), of_live(live)].concat(),
+        Payload::Points(Points {
             remaining_15m,
             remaining_24h,
         }) => vec![
@@ -205,7 +205,7 @@ fn check_count(
     document: &serde_json::Map<String, Value>,
     shown: &str,
 ) {
-    let Answer::Inventory(inventory) = &decoded.answer else {
+    let Payload::Inventory(inventory) = &decoded.payload else {
         return;
     };
     let (name, count) = match (call, inventory) {

@@ -15,7 +15,7 @@ pub use usage::UsageStream;
 use std::borrow::Cow;
 
 use super::lenient::{Loose, Odd};
-use super::model::{Answer, Lock, Points, UsageRow};
+use super::model::{Lock, Payload, Points, UsageRow};
 use super::{ApiKey, Call, Reason, refusal};
 use scan::Malformed;
 
@@ -26,7 +26,7 @@ const LONGEST_TEXT: usize = 200;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
     /// What the call brought.
-    pub answer: Answer,
+    pub payload: Payload,
     /// Names of fields that arrived in no known form, each once.
     pub problems: Vec<&'static str>,
 }
@@ -74,18 +74,18 @@ pub fn decode(
         _ => &[],
     };
     let mut fields = document(call, key, body, also)?;
-    let answer = match call {
-        Call::ServiceInfo => Answer::Service(Box::new(service::read(&mut fields, key))),
+    let payload = match call {
+        Call::ServiceInfo => Payload::Service(Box::new(service::read(&mut fields, key))),
         Call::LiveServiceInfo => {
             let service = service::read(&mut fields, key);
             let live = live::read(&mut fields, &service);
-            Answer::Live(Box::new(service), Box::new(live))
+            Payload::Live(Box::new(service), Box::new(live))
         }
-        Call::RateLimitStatus => Answer::Points(points(&mut fields)),
-        _ => Answer::Inventory(inventory::read(call, &mut fields, key)),
+        Call::RateLimitStatus => Payload::Points(points(&mut fields)),
+        _ => Payload::Inventory(inventory::read(call, &mut fields, key)),
     };
     Ok(Decoded {
-        answer,
+        payload,
         problems: fields.problems,
     })
 }

@@ -36,8 +36,8 @@ fn decoded(call: Call, name: &str) -> Decoded {
 fn service(name: &str) -> ServiceInfo {
     let decoded = decoded(Call::ServiceInfo, name);
     assert_eq!(decoded.problems, [""; 0], "{name}");
-    match decoded.answer {
-        Answer::Service(info) => *info,
+    match decoded.payload {
+        Payload::Service(info) => *info,
         other => panic!("{other:?}"),
     }
 }
@@ -45,8 +45,8 @@ fn service(name: &str) -> ServiceInfo {
 fn live(name: &str) -> (ServiceInfo, LiveInfo) {
     let decoded = decoded(Call::LiveServiceInfo, name);
     assert_eq!(decoded.problems, [""; 0], "{name}");
-    match decoded.answer {
-        Answer::Live(service, live) => (*service, *live),
+    match decoded.payload {
+        Payload::Live(service, live) => (*service, *live),
         other => panic!("{other:?}"),
     }
 }
@@ -360,8 +360,8 @@ fn points() {
         };
         let decoded = decoded(Call::RateLimitStatus, name);
         assert_eq!(
-            (decoded.answer, decoded.problems),
-            (Answer::Points(expected), vec![])
+            (decoded.payload, decoded.problems),
+            (Payload::Points(expected), vec![])
         );
     }
 }

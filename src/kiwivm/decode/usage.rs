@@ -5,7 +5,7 @@
 
 use super::{DecodeError, Decoded, Fields, document};
 use crate::kiwivm::lenient::{Loose, Odd};
-use crate::kiwivm::model::{Answer, UsageRow};
+use crate::kiwivm::model::{Payload, UsageRow};
 use crate::kiwivm::{ApiKey, Call, Reason};
 
 /// The field with the list of rows.
@@ -111,7 +111,7 @@ impl UsageStream {
         // The rows were taken out: what is no list now was none.
         let _ = fields.items(ROWS, &[], &mut |_| {});
         Ok(Decoded {
-            answer: Answer::Usage,
+            payload: Payload::Usage,
             problems: fields.problems,
         })
     }

@@ -60,7 +60,7 @@ fn a_missing_error_is_success_and_noted() {
     let decoded = decoded(Call::ServiceInfo, "error_missing_error_field.json");
     assert_eq!(decoded.problems, ["error"]);
     assert!(
-        matches!(&decoded.answer, Answer::Service(info) if info.hostname == text("vps1.example.com"))
+        matches!(&decoded.payload, Payload::Service(info) if info.hostname == text("vps1.example.com"))
     );
 }
 

@@ -8,8 +8,8 @@ use crate::kiwivm::model::{
 fn inventory(call: Call, name: &str) -> Inventory {
     let decoded = decoded(call, name);
     assert_eq!(decoded.problems, [""; 0], "{name}");
-    match decoded.answer {
-        Answer::Inventory(Some(inventory)) => inventory,
+    match decoded.payload {
+        Payload::Inventory(Some(inventory)) => inventory,
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -53,8 +53,8 @@ fn an_odd_snapshot_costs_what_is_odd_about_it() {
         purges_in: None,
     };
     assert_eq!(
-        decoded.answer,
-        Answer::Inventory(Some(Inventory::Snapshots(expected)))
+        decoded.payload,
+        Payload::Inventory(Some(Inventory::Snapshots(expected)))
     );
     assert_eq!(
         decoded.problems,
@@ -63,8 +63,8 @@ fn an_odd_snapshot_costs_what_is_odd_about_it() {
     let body = br#"{"error":0,"snapshots":"many"}"#;
     let decoded = read(Call::SnapshotList, body).expect("it is an answer");
     assert_eq!(
-        (decoded.answer, decoded.problems),
-        (Answer::Inventory(None), vec!["snapshots"])
+        (decoded.payload, decoded.problems),
+        (Payload::Inventory(None), vec!["snapshots"])
     );
 }
 
@@ -90,8 +90,8 @@ fn backups_as_map_and_as_list() {
         ..two
     };
     assert_eq!(
-        decoded.answer,
-        Answer::Inventory(Some(Inventory::Backups(one)))
+        decoded.payload,
+        Payload::Inventory(Some(Inventory::Backups(one)))
     );
 }
 
@@ -130,7 +130,7 @@ fn policy_cases_and_their_absence() {
     );
     let body = br#"{"error":0,"policy_violations":true}"#;
     let decoded = read(call, body).expect("it is an answer");
-    assert_eq!(decoded.answer, Answer::Inventory(None));
+    assert_eq!(decoded.payload, Payload::Inventory(None));
 }
 
 #[test]
@@ -172,9 +172,9 @@ fn locations_and_their_multipliers() {
     let body = br#"{"error":0,"dataTransferMultipliers":{"A":-1,"B":2,"C":"x"}}"#;
     let decoded = read(call, body).expect("it is an answer");
     assert_eq!(
-        (decoded.answer, decoded.problems),
+        (decoded.payload, decoded.problems),
         (
-            Answer::Inventory(Some(Inventory::Locations(vec![("B".to_owned(), 2.0)]))),
+            Payload::Inventory(Some(Inventory::Locations(vec![("B".to_owned(), 2.0)]))),
             vec!["dataTransferMultipliers"]
         )
     );
@@ -191,8 +191,8 @@ fn listing(call: Call, list: &str) -> (Option<Inventory>, Vec<&'static str>) {
     };
     let body = format!(r#"{{"error":0,"{name}":{list}}}"#);
     let decoded = read(call, body.as_bytes()).expect("it is a response");
-    match decoded.answer {
-        Answer::Inventory(inventory) => (inventory, decoded.problems),
+    match decoded.payload {
+        Payload::Inventory(inventory) => (inventory, decoded.problems),
         other => panic!("{other:?}"),
     }
 }
@@ -333,7 +333,7 @@ fn with_no_case_the_list_may_be_missing_but_not_the_rest() {
     let none = br#"{"error":0,"total_abuse_points":0,"max_abuse_points":1000}"#;
     let decoded = read(Call::PolicyViolations, none).expect("it is a response");
     let expected = Inventory::PolicyViolations(PolicyViolations::default());
-    assert_eq!(decoded.answer, Answer::Inventory(Some(expected)));
+    assert_eq!(decoded.payload, Payload::Inventory(Some(expected)));
     for call in LISTINGS {
         let other = br#"{"error":0,"violations":[{"record_id":1}],"cases":[]}"#;
         let error = read(call, other).expect_err("it tells nothing");
@@ -371,8 +371,8 @@ fn backups_whose_tokens_are_named_like_fields_are_all_counted() {
     ] {
         let body = format!("{{\"error\":0,\"backups\":{backups}}}");
         let decoded = read(Call::BackupList, body.as_bytes()).expect("it is a response");
-        let Answer::Inventory(Some(Inventory::Backups(known))) = decoded.answer else {
-            panic!("{:?}", decoded.answer);
+        let Payload::Inventory(Some(Inventory::Backups(known))) = decoded.payload else {
+            panic!("{:?}", decoded.payload);
         };
         assert_eq!(known.count, count, "{backups}");
     }
@@ -384,7 +384,7 @@ fn a_location_that_is_named_twice_has_its_last_multiplier() {
     let decoded = read(Call::MigrateLocations, body).expect("it is a response");
     let expected = vec![("JPOS_1".to_owned(), 2.0), ("USCA_2".to_owned(), 3.0)];
     assert_eq!(
-        decoded.answer,
-        Answer::Inventory(Some(Inventory::Locations(expected)))
+        decoded.payload,
+        Payload::Inventory(Some(Inventory::Locations(expected)))
     );
 }

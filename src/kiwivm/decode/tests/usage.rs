@@ -6,7 +6,7 @@ fn usage(body: &[u8]) -> (Vec<UsageRow>, Vec<&'static str>) {
     let mut rows = Vec::new();
     let decoded = decode(Call::RawUsageStats, &key(), body, &mut |row| rows.push(row));
     let decoded = decoded.expect("it is an answer");
-    assert_eq!(decoded.answer, Answer::Usage);
+    assert_eq!(decoded.payload, Payload::Usage);
     (rows, decoded.problems)
 }
 

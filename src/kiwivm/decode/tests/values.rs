@@ -19,8 +19,8 @@ fn changed(name: &str, field: &str, value: &[u8]) -> Vec<u8> {
 fn service_with(field: &str, value: &[u8]) -> (ServiceInfo, Vec<&'static str>) {
     let body = changed("service_info_kvm.json", field, value);
     let decoded = read(Call::ServiceInfo, &body).expect("it stays a response");
-    match decoded.answer {
-        Answer::Service(info) => (*info, decoded.problems),
+    match decoded.payload {
+        Payload::Service(info) => (*info, decoded.problems),
         other => panic!("{other:?}"),
     }
 }
@@ -31,8 +31,8 @@ fn live_with(name: &str, field: &str, value: &str) -> (LiveInfo, Vec<&'static st
         &changed(name, field, value.as_bytes()),
     );
     let decoded = decoded.expect("it stays a response");
-    match decoded.answer {
-        Answer::Live(_, live) => (*live, decoded.problems),
+    match decoded.payload {
+        Payload::Live(_, live) => (*live, decoded.problems),
         other => panic!("{other:?}"),
     }
 }
@@ -290,7 +290,7 @@ fn a_guest_that_is_not_known_to_run_tells_nothing() {
         if expected == Some(Status::Other) {
             assert_eq!(decoded.problems, ["ve_status"], "{status}");
         }
-        let Answer::Live(_, live) = decoded.answer else {
+        let Payload::Live(_, live) = decoded.payload else {
             panic!("another answer");
         };
         let expected = LiveInfo {
@@ -307,7 +307,7 @@ fn a_guest_that_is_not_known_to_run_tells_nothing() {
                "oomguarpages":"0","swappages":"0","swappages_b":"16384"}},"vz_quota":{{"occupied_kb":"9"}}}}"#
         );
         let decoded = read(Call::LiveServiceInfo, body.as_bytes()).expect("it is a response");
-        let Answer::Live(_, live) = decoded.answer else {
+        let Payload::Live(_, live) = decoded.payload else {
             panic!("another answer");
         };
         let guest = (
@@ -345,7 +345,7 @@ fn points_that_are_not_whole_are_problems_and_absent() {
         for (field, other) in [(names[0], names[1]), (names[1], names[0])] {
             let body = format!(r#"{{"error":0,"{other}":7,"{field}":{bad}}}"#);
             let decoded = read(Call::RateLimitStatus, body.as_bytes()).expect("it is a response");
-            let Answer::Points(points) = decoded.answer else {
+            let Payload::Points(points) = decoded.payload else {
                 panic!("another answer");
             };
             let both = [points.remaining_15m, points.remaining_24h];
