@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use super::decode::{DecodeError, Decoded};
 use super::{Call, CallError, Reason, Veid};
 
-/// The longest quota window. Points are back after it, so a longer wait is pointless.
+/// The longest quota window, after which all points are available again.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// The head of a response.

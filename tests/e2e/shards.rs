@@ -130,7 +130,7 @@ async fn a_shard_without_a_vps_says_so_and_is_ready() {
             continue;
         }
         empty += 1;
-        let says = "No VPS of 1 belongs to shard";
+        let says = "None of the 1 VPSes belong to shard";
         assert!(exporter.log().contains(says), "{}", exporter.log());
         assert_eq!(page.one("kiwivm_exporter_vps_configured", &[]), Some(0.0));
         get(&format!("{}/-/ready", exporter.url)).await;
