@@ -1,15 +1,15 @@
-//! No response, whatever its length and order, keeps `/-/healthy` waiting: nothing that the exporter does with it holds
-//! its thread for 100 ms. `cargo bench --bench health` measures that, and fails beyond it.
+//! Checks that `/-/healthy` is never delayed: processing a response, of any length and order, must not block the thread
+//! of the exporter for 100 ms. Run with `cargo bench --bench health`.
 //!
-//! An exporter with a state file polls one VPS beside a task that is always ready. The longest time between two turns of
-//! that task is what a request may have to wait. The thread's own time is measured, so that it does not matter what else
-//! the machine does.
+//! An exporter with a state file polls one VPS next to a task that is always ready. The longest time between two polls
+//! of that task is the longest delay of a request. It is measured in CPU time of the thread, which is independent of
+//! other load on the machine.
 //!
-//! Measured on two busy cores: 0.4 ms for 10,000 rows, 1.2 to 2 ms for 86,400, 3 to 5.8 ms for 300,000, whatever their
-//! order; 0.3 to 2.9 ms for other responses of 4 MB.
+//! Results on two busy cores: 0.4 ms for 10,000 rows, 1.2 to 2 ms for 86,400, and 3 to 5.8 ms for 300,000, in any
+//! order. Other responses of 4 MB take 0.3 to 2.9 ms.
 
 #[path = "../../tests/e2e/mock.rs"]
-#[expect(dead_code, reason = "tests use more of it")]
+#[expect(dead_code, reason = "only tests use all of it")]
 mod mock;
 
 use std::fmt::Write as _;
@@ -31,26 +31,26 @@ use tokio::sync::{mpsc, watch};
 
 use mock::{Mock, Reply};
 
-/// Nothing may wait longer.
-const LONGEST: Duration = Duration::from_millis(100);
-/// A call that is not made in this time never is.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// Everything is polled this often.
+/// Limit of the time that the thread may be blocked.
+const BLOCKING_LIMIT: Duration = Duration::from_millis(100);
+/// Time limit of waiting for a call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(90);
+/// Interval of all calls.
 const INTERVAL: Duration = Duration::from_millis(100);
 const TIME_SCALE: f64 = 1000.0;
 const VPS: Veid = Veid(1);
 
-/// The time that this thread has run.
-fn ran() -> Duration {
+/// Returns the CPU time of this thread.
+fn thread_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 fn unix_now() -> u64 {
     let now = std::time::UNIX_EPOCH.elapsed();
-    now.expect("it is long after 1970").as_secs()
+    now.expect("after 1970").as_secs()
 }
 
-/// A response of usage rows of these times.
+/// Builds a response with usage rows at these times.
 fn rows(times: impl IntoIterator<Item = u64>) -> String {
     let mut text = String::from("{\"data\":[");
     for (position, time) in times.into_iter().enumerate() {
@@ -65,40 +65,40 @@ fn rows(times: impl IntoIterator<Item = u64>) -> String {
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(text.as_bytes()).expect("memory takes it");
-    gzip.finish().expect("memory takes it")
+    gzip.write_all(text.as_bytes()).expect("in memory");
+    gzip.finish().expect("in memory")
 }
 
-/// The account in a thread of its own, whose time does not count.
+/// Starts the account in a separate thread, which is not measured.
 fn account() -> Mock {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        runtime.expect("there is a runtime").block_on(async {
+        runtime.expect("runtime").block_on(async {
             let mock = Mock::start([VPS.0]).await;
             mock.plenty_of_points(VPS.0);
-            sender.send(mock).expect("somebody waits");
+            sender.send(mock).expect("receiver waits");
             std::future::pending::<()>().await;
         });
     });
-    receiver.recv().expect("it starts")
+    receiver.recv().expect("starts")
 }
 
 struct Polled {
     mock: Mock,
     fleet: SharedFleet,
-    /// The longest time between two turns of a task that is always ready, in nanoseconds.
+    /// The longest time between two polls of a task that is always ready, in nanoseconds.
     longest: Arc<AtomicU64>,
     _stop: watch::Sender<bool>,
     _folder: TempDir,
 }
 
-/// An exporter in this thread, with a state file.
+/// Starts an exporter with a state file in this thread.
 fn poll() -> Polled {
     let mock = account();
-    let endpoint = Url::parse(&mock.endpoint).expect("it is a URL");
+    let endpoint = Url::parse(&mock.endpoint).expect("valid URL");
     let interval = INTERVAL.mul_f64(TIME_SCALE);
     let intervals = Intervals {
         live: interval,
@@ -106,7 +106,7 @@ fn poll() -> Polled {
         points: interval,
         inventory: interval,
     };
-    let key = ApiKey::new("private_x").expect("it is a key");
+    let key = ApiKey::new("private_x").expect("valid key");
     let mut config = Config::for_simulator(
         endpoint.clone(),
         intervals,
@@ -118,9 +118,8 @@ fn poll() -> Polled {
     let client = Client::new(ClientOptions { endpoint, proxy }).expect("loopback is allowed");
     let fleet = fleet_of(&config);
     let mut poller = Poller::new(&config, client, fleet.clone(), Clock::start(), TIME_SCALE);
-    let folder = TempDir::new().expect("there is room");
-    let (file, state) =
-        StateFile::open(&folder.path().join("state"), 0.0).expect("it can be written");
+    let folder = TempDir::new().expect("writable");
+    let (file, state) = StateFile::open(&folder.path().join("state"), 0.0).expect("writable");
     poller.keep_state(file, state);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -130,10 +129,10 @@ fn poll() -> Polled {
     let longest = Arc::new(AtomicU64::new(0));
     let measured = longest.clone();
     tokio::spawn(async move {
-        let mut last = ran();
+        let mut last = thread_time();
         loop {
             tokio::task::yield_now().await;
-            let now = ran();
+            let now = thread_time();
             let nanos = u64::try_from(now.saturating_sub(last).as_nanos()).unwrap_or(u64::MAX);
             measured.fetch_max(nanos, Ordering::Relaxed);
             last = now;
@@ -155,42 +154,46 @@ impl Polled {
         record.successes + record.failures()
     }
 
-    /// Waits until a call was made so many times more, with this response, and returns the longest time without a turn.
-    async fn made(&self, call: Call, reply: Reply, times: u64) -> Duration {
+    /// Sets a reply and waits until a call has received it `times` times. Returns the longest time that the thread was
+    /// blocked.
+    async fn wait_for(&self, call: Call, reply: Reply, times: u64) -> Duration {
         self.mock.reply(VPS.0, call.name(), reply);
         self.longest.store(0, Ordering::Relaxed);
-        // One may be on its way with the response before.
+        // A call in flight may still receive the previous reply.
         let wanted = self.attempts(call) + times + 1;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + CALL_TIMEOUT;
         while self.attempts(call) < wanted {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            assert!(Instant::now() < deadline, "{} is not made", call.name());
+            assert!(Instant::now() < deadline, "{} was not made", call.name());
         }
         Duration::from_nanos(self.longest.load(Ordering::Relaxed))
     }
 }
 
-/// Polls until a call brought this response twice, and returns the longest time without a turn.
+/// Polls until a call has received a reply twice. Returns the longest time that the thread was blocked.
 fn measure(call: Call, before: Option<Reply>, reply: Reply) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    // All tasks end with it.
-    runtime.expect("there is a runtime").block_on(async {
+    // Dropping the runtime ends all tasks.
+    runtime.expect("runtime").block_on(async {
         let polled = poll();
         if let Some(before) = before {
-            polled.made(call, before, 1).await;
+            polled.wait_for(call, before, 1).await;
         }
-        polled.made(call, reply, 2).await
+        polled.wait_for(call, reply, 2).await
     })
 }
 
-fn check(what: &str, took: Duration) {
-    println!("{what:<60}{:>8.2} ms", took.as_secs_f64() * 1000.0);
-    assert!(took < LONGEST, "{what} holds the thread for {took:?}");
+fn check(name: &str, took: Duration) {
+    println!("{name:<60}{:>8.2} ms", took.as_secs_f64() * 1000.0);
+    assert!(
+        took < BLOCKING_LIMIT,
+        "{name} blocks the thread for {took:?}"
+    );
 }
 
-/// Usage history by length and order.
+/// Checks usage history by length and order.
 fn usage() {
     for count in [10_000, 86_400, 300_000] {
         let newest = unix_now();
@@ -199,14 +202,14 @@ fn usage() {
         for (order, times) in [
             ("ascending", (first..newest).collect::<Vec<_>>()),
             ("descending", (first..newest).rev().collect()),
-            // Steps of a prime visit all of them.
+            // The step is a prime, so every index occurs once.
             (
                 "shuffled",
                 (0..count).map(|at| first + at * 52_711 % count).collect(),
             ),
             ("all the same", vec![newest - 1; number]),
         ] {
-            // Counting begins before all of them: to the first response they are new, to the second known.
+            // Counting begins before the oldest row: all rows are new in the first response and known in the second.
             let before = Reply::Body(rows([first - 1]));
             let reply = Reply::Whole(200, "Content-Encoding: gzip\r\n", gzip(&rows(times)));
             let took = measure(Call::RawUsageStats, Some(before), reply);
@@ -215,9 +218,9 @@ fn usage() {
     }
 }
 
-/// Other responses, as large as they may be.
+/// Checks other responses of the maximum size.
 fn others() {
-    const LARGEST: usize = 4_000_000;
+    const MAX_SIZE: usize = 4_000_000;
     for (call, before, piece, after) in [
         (
             Call::LiveServiceInfo,
@@ -287,10 +290,10 @@ fn others() {
         ),
         (Call::RawUsageStats, "<html>", "<p>", "</html>"),
     ] {
-        let body = format!("{before}{}{after}", piece.repeat(LARGEST / piece.len()));
-        let what = format!("{} {before}{piece}", call.name());
+        let body = format!("{before}{}{after}", piece.repeat(MAX_SIZE / piece.len()));
+        let name = format!("{} {before}{piece}", call.name());
         check(
-            &format!("{what:.58}"),
+            &format!("{name:.58}"),
             measure(call, None, Reply::Body(body)),
         );
     }

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use super::{Failure, block_on, client_for, load_config, load_or_demo};
 use crate::cli::Cli;
 use crate::config::{Config, Vps};
-use crate::kiwivm::model::Answer;
+use crate::kiwivm::model::Payload;
 use crate::kiwivm::{Call, Client};
 use crate::web;
 
@@ -94,8 +94,8 @@ async fn ask(client: &Client, vps: &Vps) -> Row {
         Err(problem) => Err(problem.to_string()),
     };
     let outcome = match result {
-        Ok(decoded) => Ok(match decoded.answer {
-            Answer::Service(info) | Answer::Live(info, _) => {
+        Ok(decoded) => Ok(match decoded.payload {
+            Payload::Service(info) | Payload::Live(info, _) => {
                 let or_unknown = |field: Option<String>| field.unwrap_or_else(|| "?".to_owned());
                 format!(
                     "ok: {}, {}{}",
@@ -108,7 +108,7 @@ async fn ask(client: &Client, vps: &Vps) -> Row {
                     }
                 )
             }
-            Answer::Usage | Answer::Points(_) | Answer::Inventory(_) => "ok".to_owned(),
+            Payload::Usage | Payload::Points(_) | Payload::Inventory(_) => "ok".to_owned(),
         }),
         Err(error) => Err(error),
     };

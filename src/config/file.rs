@@ -1,38 +1,38 @@
-//! Reads the files that a person writes for this program.
+//! Reads configuration files.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// A configuration of a thousand VPSes is smaller than 1 MiB, and so is any list of certificates. A device in the place
-/// of a file may never end.
-const LARGEST: u64 = 8 << 20;
+/// Size limit. A configuration with a thousand VPSes, or any list of certificates, is below 1 MiB. A device given as a
+/// file may be endless.
+const MAX_SIZE: u64 = 8 << 20;
 
 /// Reads a whole file.
 ///
 /// # Errors
 ///
-/// If it cannot be read, or is too large to be what it should be.
+/// If the file cannot be read or exceeds the size limit.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     File::open(path)?
-        .take(LARGEST + 1)
+        .take(MAX_SIZE + 1)
         .read_to_end(&mut content)?;
-    if content.len() as u64 > LARGEST {
-        let what = format!("it is larger than {} MiB", LARGEST >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    if content.len() as u64 > MAX_SIZE {
+        let message = format!("larger than {} MiB", MAX_SIZE >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(content)
 }
 
-/// Reads a whole file of text.
+/// Reads a whole text file.
 ///
 /// # Errors
 ///
-/// As [`read`], and if it is not UTF-8. The bytes are no part of the error.
+/// As [`read`], and if the file is not UTF-8. The error does not contain the bytes.
 pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
 }
 
 #[cfg(test)]
@@ -40,9 +40,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_without_an_end_is_refused() {
-        let error = read_text(Path::new("/dev/zero")).expect_err("it never ends");
+    fn rejects_an_endless_file() {
+        let error = read_text(Path::new("/dev/zero")).expect_err("endless");
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
-        assert_eq!(read(Path::new("/dev/null")).expect("it is empty"), b"");
+        assert_eq!(read(Path::new("/dev/null")).expect("readable"), b"");
     }
 }

@@ -1,4 +1,4 @@
-//! From the merged list of VPSes to [`Vps`]es.
+//! Validates the merged list of VPSes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +9,9 @@ use super::key_source::{KeySource, parse_key};
 use super::locate::join;
 use super::reader::{Reader, text, whole};
 use super::thresholds::THRESHOLDS;
-use super::validate::{BANDWIDTH, Folders, INTERVALS, Origin, Single, intervals, multiplier};
+use super::validate::{
+    BANDWIDTH, Directories, INTERVALS, Origin, SingleVps, intervals, multiplier,
+};
 use super::vps_file::Row;
 use super::vps_key::{KEY_SOURCES, key, key_file};
 use super::{Expect, Intervals, Multiplier, Thresholds, Vps};
@@ -33,11 +35,11 @@ pub const KEYS: &[&str] = &[
 /// Keys of `budget` of a VPS.
 pub const BUDGET: &[&str] = &["group"];
 
-/// Labels that say which VPS a series is about, and from which exporter.
+/// Labels that identify the VPS and the exporter of a series.
 const IDENTITY_LABELS: &[&str] = &["veid", "vps", "job", "instance"];
 
-/// Labels that metrics of this exporter already have, and those that Prometheus gives to histograms and alerts.
-const TAKEN_LABELS: &[&str] = &[
+/// Labels in use by metrics of this exporter, and by histograms and alerts of Prometheus.
+const USED_LABELS: &[&str] = &[
     "alertname",
     "alertstate",
     "call",
@@ -67,16 +69,16 @@ const TAKEN_LABELS: &[&str] = &[
     "window",
 ];
 
-/// True unless a VPS may have a label of this name.
+/// Returns true if a VPS must not have a label of this name.
 #[cfg(test)]
 pub(crate) fn is_taken_label(name: &str) -> bool {
-    IDENTITY_LABELS.contains(&name) || TAKEN_LABELS.contains(&name)
+    IDENTITY_LABELS.contains(&name) || USED_LABELS.contains(&name)
 }
 
-/// Names are labels and appear in log lines, where a longer one would hide the message.
-const LONGEST_NAME: usize = 100;
+/// Length limit of names, which are labels and appear in log lines.
+const MAX_NAME_LENGTH: usize = 100;
 
-/// What holds for a VPS that says nothing else.
+/// Settings of a VPS without its own.
 #[derive(Clone, Debug)]
 pub struct Defaults {
     pub intervals: Intervals,
@@ -84,8 +86,8 @@ pub struct Defaults {
     pub thresholds: Arc<Thresholds>,
 }
 
-/// The VPSes of the list, or the single one of the environment; `None` for those of other shards, and together with a
-/// noted problem.
+/// Reads the VPSes of the list, or the single one of the environment. Returns `None` for VPSes of other shards and for
+/// invalid ones, whose problem is recorded.
 pub fn fleet(
     reader: &mut Reader,
     value: Option<&Value>,
@@ -97,20 +99,19 @@ pub fn fleet(
         None | Some(Value::Empty(..)) => &[][..],
         Some(Value::Array(_, entries)) => entries,
         Some(_) => {
-            reader.problem("vps", "must be a list: begin each VPS with a dash");
+            reader.problem("vps", "must be a list: begin each entry with a dash");
             return Vec::new();
         }
     };
     let rows = origin.vps_file.map_or(&[][..], |file| &file.rows);
     if listed.is_empty() && rows.is_empty() {
         if !single.is_empty() {
-            let vps = single_vps(reader, single, defaults, origin.folders);
+            let vps = single_vps(reader, single, defaults, origin.directories);
             return vec![vps.filter(|vps| shard.holds(vps.veid))];
         }
         if origin.vps_file.is_some() {
-            let what =
-                "no VPS is configured: the file has no row of a service that is not terminated";
-            reader.problem("vps_file", what);
+            let message = "no VPS is configured: the file lists no active service";
+            reader.problem("vps_file", message);
         } else {
             reader.problem(
                 "vps",
@@ -122,7 +123,7 @@ pub fn fleet(
     if !single.is_empty() {
         reader.problem(
             "vps",
-            "the file has VPSes and KIWIVM_VEID, KIWIVM_API_KEY or KIWIVM_API_KEY_FILE is set: use one or the other",
+            "the file lists VPSes and KIWIVM_VEID, KIWIVM_API_KEY or KIWIVM_API_KEY_FILE is set: use one or the other",
         );
     }
     let mut entries: Vec<Entry> = listed
@@ -151,8 +152,8 @@ pub fn fleet(
     entries.into_iter().map(|entry| entry.vps).collect()
 }
 
-/// Gives each row a name: its hostname, with the VEID behind it if another VPS has that name, or the VEID alone. The order
-/// of the rows does not matter.
+/// Names each row by its hostname, with the VEID appended if another VPS has that name, or by the VEID alone. Names do
+/// not depend on the order of the rows.
 fn named_by_hostname<'a>(rows: Vec<&'a Row>, taken: &HashSet<String>) -> Vec<(&'a Row, String)> {
     let mut uses: HashMap<&str, usize> = HashMap::new();
     for row in &rows {
@@ -175,12 +176,12 @@ fn named_by_hostname<'a>(rows: Vec<&'a Row>, taken: &HashSet<String>) -> Vec<(&'
     rows.into_iter().map(|row| (row, name(row))).collect()
 }
 
-/// A VPS of the list.
+/// A VPS in the list.
 struct Entry {
     path: String,
     name: String,
     veid: Veid,
-    /// `None` when it belongs to another shard, or has no key.
+    /// `None` if it belongs to another shard or has no key.
     vps: Option<Vps>,
 }
 
@@ -194,13 +195,13 @@ fn refuse_duplicates(reader: &mut Reader, entries: &[Entry]) {
         if let Some(first) = names.insert(name, path) {
             reader.problem(
                 &join(path, "name"),
-                format!("{first} has the same name: give each VPS its own"),
+                format!("{first} has the same name: use unique names"),
             );
         }
         if let Some(first) = veids.insert(*veid, path) {
             reader.problem(
                 &join(path, "veid"),
-                format!("{first} has the same VEID: leave one of them out"),
+                format!("{first} has the same VEID: remove one of them"),
             );
         }
     }
@@ -208,9 +209,9 @@ fn refuse_duplicates(reader: &mut Reader, entries: &[Entry]) {
 
 fn single_vps(
     reader: &mut Reader,
-    single: &Single<'_>,
+    single: &SingleVps<'_>,
     defaults: &Defaults,
-    folders: &Folders,
+    directories: &Directories,
 ) -> Option<Vps> {
     let veid = single
         .veid
@@ -225,12 +226,12 @@ fn single_vps(
     let key = match (single.key, single.key_file) {
         (Some(key), None) => match parse_key(key) {
             Ok(key) => Some((Ok(key), KeySource::Inline)),
-            Err(fault) => {
-                reader.problem("KIWIVM_API_KEY", fault);
+            Err(message) => {
+                reader.problem("KIWIVM_API_KEY", message);
                 None
             }
         },
-        (None, Some(path)) => Some(key_file(reader, "KIWIVM_API_KEY_FILE", path, folders)),
+        (None, Some(path)) => Some(key_file(reader, "KIWIVM_API_KEY_FILE", path, directories)),
         (None, None) => {
             reader.problem(
                 "KIWIVM_API_KEY",
@@ -241,7 +242,7 @@ fn single_vps(
         (Some(_), Some(_)) => {
             reader.problem(
                 "KIWIVM_API_KEY",
-                "KIWIVM_API_KEY_FILE is set too: set one of them",
+                "KIWIVM_API_KEY_FILE is set too: set only one of them",
             );
             None
         }
@@ -293,16 +294,13 @@ fn vps(
     if let Some(file) = veid.and_then(is_terminated)
         && !KEY_SOURCES.iter().any(|source| has(source))
     {
-        let what = format!(
-            "is a terminated service in {}: it is skipped",
-            file.display()
-        );
-        reader.warn(&join(path, "veid"), what);
+        let message = format!("is a terminated service in {}; skipped", file.display());
+        reader.warn(&join(path, "veid"), message);
         return None;
     }
-    // The key of a VPS that another shard polls need not be here.
-    let here = veid.is_none_or(|veid| origin.shard.holds(Veid(veid)));
-    let key = key(reader, &section, path, veid, origin).filter(|_| here);
+    // The key of a VPS of another shard may be missing on this machine.
+    let in_shard = veid.is_none_or(|veid| origin.shard.holds(Veid(veid)));
+    let key = key(reader, &section, path, veid, origin).filter(|_| in_shard);
     let expect = reader.read(
         &section,
         path,
@@ -350,9 +348,9 @@ fn vps(
     })
 }
 
-/// Reads a name that the owner chose.
+/// Reads a user-defined name.
 fn name(reader: &mut Reader, section: &Dict, path: &str, key: &str) -> Option<String> {
-    let expected = format!("text of 1 to {LONGEST_NAME} characters without control characters");
+    let expected = format!("text of 1 to {MAX_NAME_LENGTH} characters without control characters");
     reader.read(section, path, key, &expected, |value| {
         text(value).filter(|name| is_name(name))
     })
@@ -360,7 +358,7 @@ fn name(reader: &mut Reader, section: &Dict, path: &str, key: &str) -> Option<St
 
 fn is_name(name: &str) -> bool {
     !name.trim().is_empty()
-        && name.chars().count() <= LONGEST_NAME
+        && name.chars().count() <= MAX_NAME_LENGTH
         && !name.contains(char::is_control)
 }
 
@@ -371,7 +369,10 @@ fn labels(reader: &mut Reader, section: &Dict, path: &str) -> BTreeMap<String, S
         None | Some(Value::Empty(..)) => return labels,
         Some(Value::Dict(_, entries)) => entries,
         Some(_) => {
-            reader.problem(&path, "must be names with values, such as {env: prod}");
+            reader.problem(
+                &path,
+                "must be a mapping of names to values, such as {env: prod}",
+            );
             return labels;
         }
     };
@@ -383,16 +384,16 @@ fn labels(reader: &mut Reader, section: &Dict, path: &str) -> BTreeMap<String, S
             && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
             && !name.starts_with("__");
         if !valid {
-            reader.problem(&path, "a label name must be letters, digits and underscores, and not begin with a digit or two underscores");
+            reader.problem(&path, "a label name must consist of letters, digits and underscores, and must not begin with a digit or two underscores");
         } else if IDENTITY_LABELS.contains(&name.as_str()) {
             reader.problem(
                 &join(&path, name),
-                "tells the VPS and its exporter apart from others: choose another name",
+                "identifies the VPS or the exporter: choose another name",
             );
-        } else if TAKEN_LABELS.contains(&name.as_str()) {
+        } else if USED_LABELS.contains(&name.as_str()) {
             reader.problem(
                 &join(&path, name),
-                format!("metrics or alerts have a label {name} already: choose another name, such as my_{name}"),
+                format!("metrics or alerts already have a label {name}: choose another name, such as my_{name}"),
             );
         } else if let Some(value) = text(value) {
             labels.insert(name.clone(), value);

@@ -1,4 +1,4 @@
-//! Where a key is read from, and what a file or variable must hold to be one.
+//! Sources of API keys, and the parsing of key files and variables.
 
 use std::fmt;
 use std::fs;
@@ -10,17 +10,17 @@ use zeroize::Zeroizing;
 use crate::files;
 use crate::kiwivm::ApiKey;
 
-/// No API key is nearly as long. A longer file is something else, and is not read.
-const LONGEST_KEY_FILE: u64 = 4096;
+/// Size limit of key files. API keys are far shorter, so a longer file is not a key file.
+const MAX_KEY_FILE_SIZE: u64 = 4096;
 
 /// The source of a key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// The configuration itself, or `KIWIVM_API_KEY`.
+    /// The configuration itself or `KIWIVM_API_KEY`.
     Inline,
     /// An environment variable.
     Variable(String),
-    /// A file of its own.
+    /// A key file.
     File(PathBuf),
     /// A row of the vendor's export.
     Row(PathBuf),
@@ -44,7 +44,7 @@ impl fmt::Debug for KeySource {
     }
 }
 
-/// A path or name, unless somebody wrote a key in its place.
+/// Hides a path or name that looks like a key pasted in its place.
 fn shown(name: &str) -> &str {
     if name.to_ascii_lowercase().contains("private_") {
         "(not shown)"
@@ -57,49 +57,50 @@ fn shown(name: &str) -> &str {
 ///
 /// # Errors
 ///
-/// In words: why the file is unusable and what to do. They do not quote it.
+/// A message with the cause and the fix. It does not quote the file.
 pub fn read_key_file(path: &Path) -> Result<ApiKey, String> {
-    let fault =
-        |fault: &dyn fmt::Display| format!("key file {} {fault}", shown(&path.to_string_lossy()));
-    let bytes = files::open(path).and_then(|file| files::read_up_to(&file, LONGEST_KEY_FILE));
+    let problem = |problem: &dyn fmt::Display| {
+        format!("key file {} {problem}", shown(&path.to_string_lossy()))
+    };
+    let bytes = files::open(path).and_then(|file| files::read_up_to(&file, MAX_KEY_FILE_SIZE));
     let bytes = match bytes {
         Ok(Some(bytes)) => Zeroizing::new(bytes),
         Ok(None) => {
-            return Err(fault(&format_args!(
-                "is longer than {LONGEST_KEY_FILE} bytes: put only the API key in it"
+            return Err(problem(&format_args!(
+                "is longer than {MAX_KEY_FILE_SIZE} bytes: put only the API key in it"
             )));
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(fault(&"does not exist: put the API key in it"));
+            return Err(problem(&"does not exist: put the API key in it"));
         }
         Err(error) => {
-            return Err(fault(&format_args!(
+            return Err(problem(&format_args!(
                 "cannot be read: {error}; make it a file that the exporter can read"
             )));
         }
     };
     let text = std::str::from_utf8(&bytes);
-    let text = text.map_err(|_| fault(&"is not UTF-8 text: put only the API key in it"))?;
-    parse_key(text).map_err(|what| fault(&what))
+    let text = text.map_err(|_| problem(&"is not UTF-8 text: put only the API key in it"))?;
+    parse_key(text).map_err(|message| problem(&message))
 }
 
-/// Reads the key in a variable of the environment.
+/// Parses the key in an environment variable.
 ///
 /// # Errors
 ///
 /// As [`read_key_file`].
 pub fn key_of_variable(name: &str, value: Option<&str>) -> Result<ApiKey, String> {
     let key = value.map_or(Err("is not set: put the API key in it"), parse_key);
-    key.map_err(|what| format!("variable {} {what}", shown(name)))
+    key.map_err(|message| format!("variable {} {message}", shown(name)))
 }
 
-/// The key in a text that holds nothing else, or what is wrong with the text.
+/// Parses text that contains a key and nothing else. The error does not quote the text.
 pub fn parse_key(text: &str) -> Result<ApiKey, &'static str> {
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Err("is empty: put the API key in it");
     }
-    // UTF-16, as some editors write it.
+    // Null bytes indicate UTF-16, which some editors write.
     if text.contains('\0') {
         return Err("is not UTF-8 text: put only the API key in it");
     }
@@ -115,7 +116,7 @@ pub fn parse_key(text: &str) -> Result<ApiKey, &'static str> {
     ApiKey::new(text).ok_or("holds more than one word: put only the API key in it")
 }
 
-/// True for a line of a shell or of an environment file.
+/// Returns true for a line of a shell script or an environment file.
 fn is_assignment(text: &str) -> bool {
     let exported = text.strip_prefix("export").map(str::trim_start);
     let Some((name, value)) = exported.unwrap_or(text).split_once('=') else {
@@ -123,11 +124,11 @@ fn is_assignment(text: &str) -> bool {
     };
     let name = name.trim_end();
     let is_name = !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
-    // Base64 may end in equals signs.
+    // A key in Base64 may end in equals signs.
     is_name && !value.trim_start_matches('=').is_empty()
 }
 
-/// True when everyone on this machine can read a file.
+/// Returns true if a file is world-readable.
 #[cfg(unix)]
 pub fn world_readable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_all_there_is() {
+    fn a_key_is_the_only_content() {
         let key = ApiKey::new("private_a");
         for text in ["private_a", " private_a\r\n", "\u{feff}private_a\n\n"] {
             assert_eq!(parse_key(text).ok(), key, "{text}");
@@ -147,7 +148,7 @@ mod tests {
         for text in ["abcd==", "ab/c+d=", "a-b=c", "a:b"] {
             assert_eq!(parse_key(text).ok(), ApiKey::new(text), "{text}");
         }
-        for (text, fault) in [
+        for (text, expected) in [
             ("", "is empty"),
             ("\u{feff}\r\n ", "is empty"),
             ("private_a\nprivate_b\n", "more than one line"),
@@ -164,19 +165,19 @@ mod tests {
             ("private\u{1}a", "more than one word"),
             ("p\0r\0i\0v\0a\0t\0e\0", "not UTF-8"),
         ] {
-            let said = parse_key(text).expect_err(text);
-            assert!(said.contains(fault), "{text}: {said}");
-            assert!(said.ends_with("in it") || said.contains("in it, without"));
+            let error = parse_key(text).expect_err(text);
+            assert!(error.contains(expected), "{text}: {error}");
+            assert!(error.ends_with("in it") || error.contains("in it, without"));
         }
     }
 
     #[test]
-    fn a_key_in_the_place_of_a_name_is_not_shown() {
+    fn hides_a_key_given_as_a_name() {
         let source = KeySource::File("/etc/private_Canary".into());
         assert_eq!(source.to_string(), "from (not shown)");
-        let error = read_key_file(Path::new("keys/Private_Canary")).expect_err("there is none");
+        let error = read_key_file(Path::new("keys/Private_Canary")).expect_err("missing");
         assert!(!error.contains("Canary"), "{error}");
-        let error = key_of_variable("private_Canary", None).expect_err("there is none");
+        let error = key_of_variable("private_Canary", None).expect_err("missing");
         assert!(!error.contains("Canary"), "{error}");
     }
 }

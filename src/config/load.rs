@@ -1,4 +1,4 @@
-//! Where a configuration comes from: defaults, then the file, then the environment.
+//! Loads the configuration from defaults, the file and the environment. Later sources override earlier ones.
 
 use std::path::{Path, PathBuf};
 
@@ -12,21 +12,21 @@ use super::reader::Reader;
 use super::yaml::{self, Yaml};
 use super::{Config, Shard, validate};
 
-/// Variables with this prefix set keys of the file; `__` stands between levels.
+/// Prefix of variables that override keys of the file. `__` separates levels.
 const PREFIX: &str = "KIWIVM_EXPORTER_";
-/// The list of VPSes as YAML or JSON.
-const FLEET: &str = "KIWIVM_EXPORTER_VPS";
+/// The variable with the list of VPSes as YAML or JSON.
+const FLEET_VARIABLE: &str = "KIWIVM_EXPORTER_VPS";
 
-/// Where to read from.
+/// The sources of a configuration.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The configuration file.
     pub file: PathBuf,
-    /// Whether somebody named it: if not, it need not exist when the environment tells of a VPS.
+    /// True if the user named the file. Otherwise it may be missing if the environment configures a VPS.
     pub file_named: bool,
     /// The environment.
     pub environment: Vec<(String, String)>,
-    /// Which VPSes are wanted. Keys of others are not read.
+    /// The shard to poll. Keys of VPSes of other shards are not read.
     pub shard: Shard,
 }
 
@@ -34,7 +34,7 @@ pub struct Source {
 ///
 /// # Errors
 ///
-/// Everything that is wrong with it.
+/// All problems of the configuration.
 pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
     let variable = |name: &str| {
         source
@@ -43,43 +43,43 @@ pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
             .find(|(variable, value)| variable == name && !value.is_empty())
             .map(|(_, value)| value.as_str())
     };
-    let single = validate::Single {
+    let single = validate::SingleVps {
         veid: variable("KIWIVM_VEID"),
         key: variable("KIWIVM_API_KEY"),
         key_file: variable("KIWIVM_API_KEY_FILE"),
     };
-    // Each of them configures several VPSes without a file.
-    let fleet = [FLEET, "KIWIVM_EXPORTER_VPS_FILE"];
+    // Each of these variables configures several VPSes without a file.
+    let fleet = [FLEET_VARIABLE, "KIWIVM_EXPORTER_VPS_FILE"];
     let has_fleet = fleet.iter().any(|name| variable(name).is_some());
     let (yaml, mut reader) = match read_text(&source.file) {
         Ok(text) => parse(&source.file, &text)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !source.file_named => {
             if single.is_empty() && !has_fleet {
-                return Err(ConfigErrors(vec![no_file(
+                return Err(ConfigErrors(vec![file_problem(
                     &source.file,
-                    "there is no such file; name one with --config.file, or set KIWIVM_VEID and KIWIVM_API_KEY for a single VPS or KIWIVM_EXPORTER_VPS for a list, or try --demo",
+                    "file not found; pass --config.file, or set KIWIVM_VEID and KIWIVM_API_KEY for a single VPS or KIWIVM_EXPORTER_VPS for a list, or try --demo",
                 )]));
             }
             (Yaml(Dict::new()), Reader::default())
         }
         Err(error) => {
-            let what = format!("cannot be read: {error}");
-            return Err(ConfigErrors(vec![no_file(&source.file, &what)]));
+            let message = format!("cannot be read: {error}");
+            return Err(ConfigErrors(vec![file_problem(&source.file, &message)]));
         }
     };
 
     let figment = Figment::new()
         .merge(yaml)
-        .merge(Variables(nested(&source.environment, &mut reader)));
-    // The providers above hold values that were read already.
+        .merge(Variables(from_variables(&source.environment, &mut reader)));
+    // Extraction cannot fail in practice: the providers above hold parsed values.
     let merged: Dict = figment.extract().map_err(|_| {
-        ConfigErrors(vec![no_file(
+        ConfigErrors(vec![file_problem(
             &source.file,
             "cannot be merged with the environment",
         )])
     })?;
 
-    let folders = validate::Folders {
+    let directories = validate::Directories {
         config: source
             .file
             .parent()
@@ -90,7 +90,7 @@ pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
     };
     let origin = validate::Origin {
         single: &single,
-        folders: &folders,
+        directories: &directories,
         file: &source.file,
         environment: &source.environment,
         vps_file: None,
@@ -103,14 +103,14 @@ pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
     }
 }
 
-/// What a YAML file holds, and a reader that knows its lines.
+/// Parses a YAML file. Also returns a reader with its line numbers.
 fn parse(file: &Path, text: &str) -> Result<(Yaml, Reader), ConfigErrors> {
-    // Some editors write a byte order mark, which would be part of the first key.
+    // Some editors write a byte order mark, which would become part of the first key.
     let text = text.trim_start_matches('\u{feff}');
     let yaml = Yaml::parse(text).map_err(|error| {
-        let mut problem = no_file(
+        let mut problem = file_problem(
             file,
-            "is not YAML with keys and values; look at the indentation, the quotes and for a key written twice",
+            "is not YAML with keys and values; check the indentation, the quotes and for duplicate keys",
         );
         problem.line = error.line;
         ConfigErrors(vec![problem])
@@ -118,11 +118,11 @@ fn parse(file: &Path, text: &str) -> Result<(Yaml, Reader), ConfigErrors> {
     Ok((yaml, Reader::new(Some(file.to_owned()), Lines::of(text))))
 }
 
-/// The same of a file whose bytes were read, or could not be.
+/// Parses the content of a YAML file that the caller has read.
 ///
 /// # Errors
 ///
-/// That it cannot be read, or is not YAML.
+/// If the file could not be read or is not YAML.
 pub(crate) fn read_file(
     file: &Path,
     content: std::io::Result<Vec<u8>>,
@@ -130,21 +130,21 @@ pub(crate) fn read_file(
     let text = content
         .map_err(|error| format!("cannot be read: {error}"))
         .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()))
-        .map_err(|what| ConfigErrors(vec![no_file(file, &what)]))?;
+        .map_err(|message| ConfigErrors(vec![file_problem(file, &message)]))?;
     let (Yaml(keys), reader) = parse(file, &text)?;
     Ok((keys, reader))
 }
 
-fn no_file(file: &Path, what: &str) -> Problem {
+fn file_problem(file: &Path, message: &str) -> Problem {
     Problem {
         file: Some(file.to_owned()),
         line: None,
         key: String::new(),
-        what: what.to_owned(),
+        what: message.to_owned(),
     }
 }
 
-/// The environment's part of the configuration.
+/// The keys set by environment variables.
 struct Variables(Dict);
 
 impl Provider for Variables {
@@ -157,18 +157,18 @@ impl Provider for Variables {
     }
 }
 
-/// Nests our variables. Those that are unknown are a warning: another program's, or a typing error.
-fn nested(environment: &[(String, String)], reader: &mut Reader) -> Dict {
+/// Converts variables to nested keys. Unknown ones only cause a warning: they may belong to another program.
+fn from_variables(environment: &[(String, String)], reader: &mut Reader) -> Dict {
     let mut nested = Dict::new();
     for (name, value) in environment {
         let Some(rest) = name.strip_prefix(PREFIX) else {
             continue;
         };
-        // A variable that is empty is not set: so compose files leave one out.
+        // An empty variable counts as unset, because compose files pass unset ones as empty.
         if value.is_empty() || injected_by_kubernetes(rest) {
             continue;
         }
-        if name == FLEET {
+        if name == FLEET_VARIABLE {
             reader.set_by("vps".to_owned(), name.clone());
             match yaml::value(value) {
                 Ok(list @ Value::Array(..)) => insert(&mut nested, &["vps".to_owned()], list),
@@ -181,7 +181,7 @@ fn nested(environment: &[(String, String)], reader: &mut Reader) -> Dict {
         }
         let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
         let known = match path.as_slice() {
-            [key] => validate::PLAIN.contains(&key.as_str()),
+            [key] => validate::TOP_LEVEL_KEYS.contains(&key.as_str()),
             [section, key] => validate::SECTIONS
                 .iter()
                 .any(|(name, keys)| name == section && keys.contains(&key.as_str())),
@@ -196,7 +196,7 @@ fn nested(environment: &[(String, String)], reader: &mut Reader) -> Dict {
             });
             continue;
         }
-        // Numbers and flags arrive as what they are; whatever else is text.
+        // figment recognises numbers, flags and lists. Anything else is text.
         let value = value
             .parse::<Value>()
             .unwrap_or_else(|_| Value::from(value.as_str()));
@@ -223,7 +223,8 @@ fn insert(dict: &mut Dict, path: &[String], value: Value) {
     }
 }
 
-/// For a Service of our name Kubernetes sets `KIWIVM_EXPORTER_PORT`, `..._SERVICE_HOST` and the like.
+/// Returns true for variables that Kubernetes injects for a Service named like this program: `KIWIVM_EXPORTER_PORT`,
+/// `..._SERVICE_HOST` and the like.
 fn injected_by_kubernetes(rest: &str) -> bool {
     rest == "PORT"
         || rest.starts_with("PORT_")
@@ -237,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_of_kubernetes_are_known() {
+    fn recognises_variables_of_kubernetes() {
         for name in [
             "SERVICE_HOST",
             "SERVICE_PORT_METRICS",

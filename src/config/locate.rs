@@ -1,5 +1,5 @@
-//! On which line a key of a YAML file stands. Follows block style, which configurations are written in; for anything
-//! else the line of the nearest key above is given.
+//! Finds the lines of keys in a YAML file. Supports block style, which most configurations use. For other styles, the
+//! line of the nearest parent is used.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ impl Lines {
             let mut rest = line.trim_start();
             let mut indent = line.len() - rest.len();
             while let Some(item) = rest.strip_prefix("- ").or((rest == "-").then_some("")) {
-                // Items may stand as far left as the key they belong to.
+                // Items may have the same indentation as their parent key.
                 while stack.last().is_some_and(|level| match level {
                     Level::Key(at, _) => *at > indent,
                     Level::Item(at, _) => *at >= indent,
@@ -63,7 +63,7 @@ impl Lines {
         lines
     }
 
-    /// The line of a key, or of the nearest key above it, counted from 1.
+    /// Returns the line of a key or of its nearest parent, counted from 1.
     pub fn find(&self, path: &str) -> Option<usize> {
         let mut path = path;
         loop {
@@ -75,7 +75,7 @@ impl Lines {
     }
 }
 
-/// A key below another.
+/// Joins a key to its parent path.
 pub fn join(parent: &str, key: &str) -> String {
     if parent.is_empty() {
         key.to_owned()
@@ -115,7 +115,7 @@ staleness: 3
 ";
 
     #[test]
-    fn keys_are_found_by_their_path() {
+    fn finds_keys_by_path() {
         let lines = Lines::of(FILE);
         for (path, line) in [
             ("api", Some(2)),

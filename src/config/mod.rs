@@ -1,6 +1,6 @@
-//! The configuration: what may be written, where it is read from, and what is wrong with it.
+//! The configuration: its keys, its sources and its validation.
 //!
-//! Everything here has been validated: after [`load`] nothing needs to be checked again.
+//! [`load`] validates everything, so a [`Config`] needs no further checks.
 
 mod file;
 mod fleet;
@@ -43,92 +43,92 @@ use reqwest::Url;
 
 use crate::kiwivm::{ApiKey, Call, PerCall, Proxy, Veid, is_loopback};
 
-/// Where the API is unless the configuration says otherwise.
+/// The default of `api.endpoint`.
 pub const DEFAULT_ENDPOINT: &str = "https://api.64clouds.com/v1";
-/// The share of the points that the exporter allows itself.
+/// The default of `budget.share`.
 pub const DEFAULT_SHARE: f64 = 0.5;
-/// Bytes of answers a day and VPS.
+/// The default of `budget.download`, in bytes.
 pub const DEFAULT_DOWNLOAD: u64 = 100 << 20;
-/// Intervals without success after which a value is dropped.
+/// The default of `staleness`, in intervals.
 pub const DEFAULT_STALENESS: f64 = 3.0;
-/// The wanted intervals.
+/// The default intervals.
 pub const DEFAULT_INTERVALS: Intervals = Intervals {
     live: Call::LiveServiceInfo.default_interval(),
     usage: Call::RawUsageStats.default_interval(),
     points: Call::RateLimitStatus.default_interval(),
     inventory: Call::INVENTORY[0].default_interval(),
 };
-/// A shorter interval asks more of the API than its answers change.
+/// Shortest interval. The data of the API do not change faster.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
-/// A longer one would outlast every limit of freshness.
+/// Longest interval. With a longer one, no data would count as fresh.
 pub const LONGEST_INTERVAL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// A whole configuration.
+/// A complete configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// How the API is reached.
+    /// The connection to the API.
     pub api: Api,
-    /// What may be spent.
+    /// Limits of points and downloads.
     pub budget: Budget,
-    /// The wanted intervals of every VPS that has none of its own.
+    /// The intervals of every VPS without its own.
     pub intervals: Intervals,
-    /// Planned intervals without success after which a value is dropped; 1 or more.
+    /// Planned intervals without success after which a value is dropped, at least 1.
     pub staleness: f64,
-    /// Where counters and values survive a restart.
+    /// The file that keeps counters and values over a restart.
     pub state_file: Option<PathBuf>,
-    /// Which inventory is asked for.
+    /// The inventory calls to make.
     pub collect: Collect,
-    /// What the multiplier applies to for every VPS that has none of its own.
+    /// The use of the multiplier for every VPS without its own.
     pub multiplier: Multiplier,
-    /// The limits of the alerts for every VPS that has none of its own.
+    /// The thresholds of alerts for every VPS without its own.
     pub thresholds: Arc<Thresholds>,
-    /// Names of other exporters to serve too.
+    /// Other exporters whose metrics are served too.
     pub compatibility: Vec<Compatibility>,
-    /// Which part of the VPSes is here.
+    /// The shard that this process polls.
     pub shard: Shard,
-    /// How many VPSes there are in all shards.
+    /// Number of VPSes in all shards.
     pub vps_of_all_shards: usize,
-    /// The vendor's export of keys, if one is used.
+    /// The vendor's export of keys, if configured.
     pub vps_file: Option<VpsFile>,
-    /// The VPSes of this shard; names and VEIDs unique. At least one, unless there are other shards.
+    /// The VPSes of this shard, with unique names and VEIDs. Only empty if there are other shards.
     pub vps: Vec<Vps>,
 }
 
-/// How the API is reached.
+/// The connection to the API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Api {
-    /// https, or loopback.
+    /// An https or loopback URL.
     pub endpoint: Url,
-    /// Calls in flight over all VPSes.
+    /// Limit of calls in flight over all VPSes.
     pub concurrency: Concurrency,
-    /// Not used for loopback.
+    /// The proxy, not used for a loopback endpoint.
     pub proxy: Option<Proxy>,
 }
 
-/// Calls in flight over all VPSes.
+/// Limit of calls in flight over all VPSes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concurrency {
-    /// From the size of the fleet and the slow call.
+    /// Derived from the size of the fleet and the duration of the slow call.
     Auto,
-    /// Exactly so many.
+    /// A fixed number.
     Calls(NonZeroUsize),
 }
 
-/// What may be spent.
+/// Limits of points and downloads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
-    /// Of the points, at most this much: above 0, up to 1.
+    /// Share of the points that may be spent: above 0, up to 1.
     pub share: f64,
-    /// What one allowance of points covers.
+    /// The VPSes that share one quota of points.
     pub scope: Scope,
-    /// Bytes of answers a day and VPS.
+    /// Limit of received bytes per VPS and day.
     pub download: u64,
 }
 
-/// What one allowance of points covers.
+/// The VPSes that share one quota of points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// To be found out.
+    /// Detected from observed points.
     Auto,
     /// Each VPS has its own.
     Vps,
@@ -136,7 +136,7 @@ pub enum Scope {
     Account,
 }
 
-/// The wanted intervals.
+/// The poll intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intervals {
     /// Of `getLiveServiceInfo`.
@@ -149,7 +149,7 @@ pub struct Intervals {
     pub inventory: Duration,
 }
 
-/// The inventory calls that are made.
+/// The inventory calls to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Collect(PerCall<bool>);
 
@@ -160,7 +160,7 @@ impl Collect {
     /// No inventory at all.
     pub const NOTHING: Self = Self(PerCall::all(false));
 
-    /// The inventory whose keys are true.
+    /// Enables the calls for whose key and default `key_is_true` returns true. Calls it once per key.
     pub fn new(mut key_is_true: impl FnMut(&'static str, bool) -> bool) -> Self {
         let mut read = BTreeMap::new();
         Self(PerCall::from_fn(|call| {
@@ -172,7 +172,7 @@ impl Collect {
         }))
     }
 
-    /// Whether a call is made at all; what is no inventory always is.
+    /// Returns true if a call is made. Only inventory calls can be disabled.
     #[must_use]
     pub fn wants(self, call: Call) -> bool {
         call.collect().is_none() || self.0[call]
@@ -185,7 +185,7 @@ impl Default for Collect {
     }
 }
 
-/// What `monthly_data_multiplier` of the API is multiplied with. Clients read the field in three ways.
+/// The values that `monthly_data_multiplier` of the API applies to. Clients interpret the field in three ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Multiplier {
     /// Counter and allowance, as the vendor's documentation says.
@@ -197,7 +197,7 @@ pub enum Multiplier {
     None,
 }
 
-/// Another exporter whose names can be served too.
+/// Another exporter whose metrics can be served too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compatibility {
     /// icyleaf's.
@@ -207,7 +207,7 @@ pub enum Compatibility {
 }
 
 impl Compatibility {
-    /// Every one of them.
+    /// All supported exporters.
     pub const ALL: [Self; 2] = [Self::BandwagonExporter, Self::BandwagonhostCloudExporter];
 }
 
@@ -218,33 +218,33 @@ pub struct Vps {
     pub name: String,
     /// The `veid` label.
     pub veid: Veid,
-    /// The key as it was read, or why there is none.
+    /// The key, or the reason why there is none.
     pub key: Result<ApiKey, Problem>,
     /// The source of the key.
     pub key_source: KeySource,
-    /// Labels of every series of it, beside `veid` and `vps`.
+    /// Additional labels of all its series.
     pub labels: BTreeMap<String, String>,
-    /// What the alerts take for normal.
+    /// The state that raises no alert.
     pub expect: Expect,
-    /// Its own intervals where it has any, else those of the configuration.
+    /// Its intervals, or those of the configuration where it has none.
     pub intervals: Intervals,
-    /// Its own choice, else that of the configuration.
+    /// Its use of the multiplier, or that of the configuration.
     pub multiplier: Multiplier,
-    /// Its own limits where it has any, else those of the configuration.
+    /// Its thresholds, or those of the configuration where it has none.
     pub thresholds: Arc<Thresholds>,
-    /// VPSes with the same name here share a quota of API points, and share it with no others, whatever
-    /// [`Budget::scope`] says.
+    /// The quota group. VPSes of one group share a quota of API points among themselves, regardless of
+    /// [`Budget::scope`].
     pub quota_group: Option<String>,
 }
 
-/// What the alerts take for normal.
+/// The state of a VPS that raises no alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// The VPS runs.
     Running,
-    /// The VPS is off on purpose.
+    /// The VPS is stopped on purpose.
     Stopped,
-    /// Either is fine.
+    /// Both states are fine.
     Any,
 }
 
@@ -259,7 +259,7 @@ impl Expect {
 }
 
 impl Config {
-    /// The configuration of a demo: intervals far below what may be asked of the real API.
+    /// Builds the configuration of a demo, with intervals too short for the real API.
     #[must_use]
     pub fn for_simulator(
         endpoint: Url,
@@ -306,24 +306,24 @@ impl Config {
         }
     }
 
-    /// How many of the VPSes are in this shard, in words, if there are others.
+    /// Describes the VPSes of this shard, unless it is the only one.
     #[must_use]
     pub fn part(&self) -> Option<String> {
         let (shard, all) = (self.shard, self.vps_of_all_shards);
         (!shard.is_whole()).then(|| match self.vps.len() {
-            0 => format!("No VPS of {all} belongs to {shard}: there is nothing to poll"),
-            here => format!("Of {all} VPSes {here} belong to {shard}"),
+            0 => format!("None of the {all} VPSes belong to {shard}: there is nothing to poll"),
+            here => format!("{here} of {all} VPSes belong to {shard}"),
         })
     }
 
-    /// The VPSes without a usable key, and why.
+    /// The VPSes without a usable key, and the reasons.
     pub fn without_key(&self) -> impl Iterator<Item = (&Vps, &Problem)> {
         self.vps
             .iter()
             .filter_map(|vps| Some((vps, vps.key.as_ref().err()?)))
     }
 
-    /// What was understood, for people. No secrets.
+    /// Describes the configuration for the user. Contains no secrets.
     #[must_use]
     pub fn summary(&self) -> String {
         let mut text = format!(
@@ -341,7 +341,7 @@ impl Config {
         }
         if let Some(proxy) = &self.api.proxy {
             let unused = if is_loopback(&self.api.endpoint) {
-                ", which is not used for an API on this machine"
+                ", which is not used for a loopback endpoint"
             } else {
                 ""
             };

@@ -1,18 +1,18 @@
-//! What is wrong with a configuration, in words that can be acted on. No value is quoted: it could be a key.
+//! Problems of a configuration, each with its fix. Values are never quoted, as they could be keys.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// One thing that is wrong.
+/// A problem of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file it is in; none for the environment.
+    /// The file, or `None` for the environment.
     pub file: Option<PathBuf>,
-    /// The line, where it can be told.
+    /// The line, if known.
     pub line: Option<usize>,
-    /// The key, for example `vps[2].intervals.live`; empty for the file as a whole.
+    /// The key, for example `vps[2].intervals.live`. Empty for the file as a whole.
     pub key: String,
-    /// What is wrong, and what to do.
+    /// The message, which includes the fix.
     pub what: String,
 }
 
@@ -32,23 +32,19 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Something that works and should not stay so.
+/// A problem that does not prevent the use of a configuration.
 pub type Warning = Problem;
 
-/// Everything that is wrong with a configuration.
+/// All problems of an invalid configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<Problem>);
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            [one] => write!(f, "the configuration cannot be used: {one}"),
+            [one] => write!(f, "invalid configuration: {one}"),
             many => {
-                write!(
-                    f,
-                    "the configuration cannot be used, {} problems:",
-                    many.len()
-                )?;
+                write!(f, "invalid configuration, {} problems:", many.len())?;
                 many.iter()
                     .try_for_each(|problem| write!(f, "\n  {problem}"))
             }

@@ -1,4 +1,4 @@
-//! `api.proxy` and the file with its password.
+//! Validates `api.proxy` and reads its password file.
 
 use std::path::Path;
 
@@ -11,58 +11,58 @@ use super::validate::Origin;
 use crate::files;
 use crate::kiwivm::Proxy;
 
-/// A longer file is something else.
-const LONGEST_PASSWORD_FILE: u64 = 4096;
+/// Size limit of password files. A longer file is not a password file.
+const MAX_PASSWORD_FILE_SIZE: u64 = 4096;
 
-/// The proxy, if there is one. `None` also together with a noted problem.
+/// Reads the proxy. Returns `None` if there is none, or if it is invalid and the problem is recorded.
 pub fn proxy(reader: &mut Reader, section: &Dict, origin: &Origin<'_>) -> Option<Proxy> {
     let url = reader.read(section, "api", "proxy", "the URL of a proxy", text);
     let file = reader.read(section, "api", "proxy_password_file", "a path", text);
     let Some(url) = url else {
         if file.is_some() {
-            let what = "there is no proxy: set api.proxy, or leave this out";
-            reader.problem("api.proxy_password_file", what);
+            let message = "no proxy is configured: set api.proxy or remove this key";
+            reader.problem("api.proxy_password_file", message);
         }
         return None;
     };
     let proxy = match Proxy::parse(&url) {
         Ok(proxy) => proxy,
-        Err(what) => {
-            reader.problem("api.proxy", what);
+        Err(message) => {
+            reader.problem("api.proxy", message);
             return None;
         }
     };
     let Some(file) = file else {
         let readable = !reader.is_set_by_variable("api.proxy") && world_readable(origin.file);
         if proxy.has_password() && readable {
-            let what = "everyone on this machine can read the file with the password: chmod 600, or use proxy_password_file";
-            reader.warn("api.proxy", what);
+            let message = "the file with the password is world-readable: chmod 600, or use proxy_password_file";
+            reader.warn("api.proxy", message);
         }
         return Some(proxy);
     };
-    let path = origin.folders.secret(&file);
+    let path = origin.directories.secret(&file);
     let with_password = password(&path)
-        .map_err(|what| format!("{} {what}", path.display()))
+        .map_err(|message| format!("{} {message}", path.display()))
         .and_then(|password| proxy.with_password(&password));
     if with_password.is_ok() && world_readable(&path) {
-        let what = "everyone on this machine can read the password: chmod 600";
-        reader.warn("api.proxy_password_file", what);
+        let message = "the password file is world-readable: chmod 600";
+        reader.warn("api.proxy_password_file", message);
     }
     match with_password {
         Ok(proxy) => Some(proxy),
-        Err(what) => {
-            reader.problem("api.proxy_password_file", what);
+        Err(message) => {
+            reader.problem("api.proxy_password_file", message);
             None
         }
     }
 }
 
-/// The first and only line of a file. A password may have spaces.
+/// Reads the only line of a file. A password may contain spaces.
 fn password(path: &Path) -> Result<Zeroizing<String>, String> {
-    let bytes = files::open(path).and_then(|file| files::read_up_to(&file, LONGEST_PASSWORD_FILE));
+    let bytes = files::open(path).and_then(|file| files::read_up_to(&file, MAX_PASSWORD_FILE_SIZE));
     let bytes = match bytes {
         Ok(Some(bytes)) => Zeroizing::new(bytes),
-        Ok(None) => return Err(format!("is longer than {LONGEST_PASSWORD_FILE} bytes")),
+        Ok(None) => return Err(format!("is longer than {MAX_PASSWORD_FILE_SIZE} bytes")),
         Err(error) => return Err(format!("cannot be read: {error}")),
     };
     let text = std::str::from_utf8(&bytes).map_err(|_| "is not UTF-8 text".to_owned())?;

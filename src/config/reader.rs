@@ -1,4 +1,4 @@
-//! Walks the merged values key by key and notes everything that is wrong, instead of ending at the first.
+//! Reads the merged values key by key and records all problems instead of stopping at the first.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use super::locate::{Lines, join};
 use super::problem::Problem;
 use super::units;
 
-/// Notes problems with the place where they are.
+/// Reads keys and records problems with their location.
 #[derive(Debug, Default)]
 pub struct Reader {
     file: Option<PathBuf>,
     lines: Lines,
-    /// Variables by the keys that they set.
+    /// Variables by the key that they set.
     variables: HashMap<String, String>,
-    hides_strangers: bool,
+    hides_unknown_keys: bool,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
 }
 
 impl Reader {
-    /// A reader of values that may come from this file.
+    /// Builds a reader for values of a file.
     pub fn new(file: Option<PathBuf>, lines: Lines) -> Self {
         Self {
             file,
@@ -31,60 +31,60 @@ impl Reader {
         }
     }
 
-    /// Unknown keys are not shown unless they are like a known one: in a file with passwords they may be one.
+    /// Hides unknown keys unless they resemble a known one: in a file with passwords, they may be a password.
     pub fn hide_strangers(&mut self) {
-        self.hides_strangers = true;
+        self.hides_unknown_keys = true;
     }
 
-    /// True if a variable sets this key.
+    /// Returns true if a variable sets this key.
     pub fn is_set_by_variable(&self, key: &str) -> bool {
         self.variables.contains_key(key)
     }
 
-    /// What is said of a key is said of this variable from now on.
+    /// Attributes further problems of a key to the variable that sets it.
     pub fn set_by(&mut self, key: String, variable: String) {
         self.variables.insert(key, variable);
     }
 
-    /// Notes something that is wrong with a key.
-    pub fn problem(&mut self, key: &str, what: impl Into<String>) {
-        let problem = self.at(key, what);
+    /// Records a problem of a key.
+    pub fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let problem = self.at(key, message);
         self.problems.push(problem);
     }
 
-    /// Notes something that works and should not stay so.
-    pub fn warn(&mut self, key: &str, what: impl Into<String>) {
-        let warning = self.at(key, what);
+    /// Records a warning about a key.
+    pub fn warn(&mut self, key: &str, message: impl Into<String>) {
+        let warning = self.at(key, message);
         self.warnings.push(warning);
     }
 
-    /// Notes something doubtful in a line of another file.
-    pub fn warn_in(&mut self, file: &Path, line: u64, what: impl Into<String>) {
-        self.warnings.push(in_line(file, line, what));
+    /// Records a warning about a line of another file.
+    pub fn warn_in(&mut self, file: &Path, line: u64, message: impl Into<String>) {
+        self.warnings.push(in_line(file, line, message));
     }
 
-    /// A problem of a key, with its place.
-    pub fn at(&self, key: &str, what: impl Into<String>) -> Problem {
-        let what = what.into();
-        // A list in a variable has keys below it.
+    /// Builds the problem of a key with its location.
+    pub fn at(&self, key: &str, message: impl Into<String>) -> Problem {
+        let message = message.into();
+        // A variable may contain a list, so problems of its items are attributed to it too.
         let (top, below) = key.split_at(key.find('[').unwrap_or(key.len()));
         match self.variables.get(top) {
             Some(variable) => Problem {
                 file: None,
                 line: None,
                 key: format!("{variable}{below}"),
-                what,
+                what: message,
             },
             None => Problem {
                 file: self.file.clone(),
                 line: self.lines.find(key),
                 key: key.to_owned(),
-                what,
+                what: message,
             },
         }
     }
 
-    /// A section of keys, all of which must be known. A section that is not there is empty.
+    /// Reads a section and checks that all keys are known. A missing section is empty.
     pub fn section(&mut self, value: Option<&Value>, path: &str, known: &[&str]) -> Dict {
         let dict = match value {
             None | Some(Value::Empty(..)) => return Dict::new(),
@@ -104,8 +104,8 @@ impl Reader {
                 |near| format!("did you mean {near}?"),
             );
             let mut problem = self.at(&join(path, key), format!("unknown key; {hint}"));
-            // A key in the place of a name, as in a line without its colon, must not be shown.
-            if !shows_no_secret(key) || (self.hides_strangers && near.is_none()) {
+            // The name may be an API key, as in a line without its colon, and must not be shown then.
+            if !shows_no_secret(key) || (self.hides_unknown_keys && near.is_none()) {
                 problem.key = join(path, "(not shown)");
             }
             self.problems.push(problem);
@@ -113,7 +113,7 @@ impl Reader {
         dict
     }
 
-    /// Reads one key by `parse`. A key that is not there, or null, is `None`.
+    /// Parses the value of a key. Returns `None` if it is missing, null or invalid.
     pub fn read<T>(
         &mut self,
         section: &Dict,
@@ -133,22 +133,22 @@ impl Reader {
     }
 }
 
-/// A problem in a line of a file without keys.
-pub fn in_line(file: &Path, line: u64, what: impl Into<String>) -> Problem {
+/// Builds a problem of a line in a file without keys.
+pub fn in_line(file: &Path, line: u64, message: impl Into<String>) -> Problem {
     Problem {
         file: Some(file.to_owned()),
         line: usize::try_from(line).ok(),
         key: String::new(),
-        what: what.into(),
+        what: message.into(),
     }
 }
 
-/// Longer than any key of ours, or of the shape of an API key.
+/// Returns true if a name is safe to show: at most 32 characters and without `private`, the prefix of API keys.
 pub fn shows_no_secret(name: &str) -> bool {
     name.len() <= 32 && !name.to_ascii_lowercase().contains("private")
 }
 
-/// The known key that differs in the fewest places, if that is few.
+/// Returns the known key with the smallest edit distance, if that is at most a third of its length.
 pub fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |other: &str| {
         let mut row: Vec<usize> = (0..=other.chars().count()).collect();
@@ -171,7 +171,7 @@ pub fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, other)| other)
 }
 
-/// Text; a bare number or flag is taken as it was written, as far as that is known.
+/// Reads text. Converts a bare number or flag back to text.
 pub fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(_, text) => Some(text.clone()),
@@ -186,7 +186,7 @@ pub fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// A whole number that is not negative, also in quotes.
+/// Reads a non-negative integer, also in quotes.
 pub fn whole(value: &Value) -> Option<u64> {
     match value {
         Value::Num(_, number) => u64::try_from(number.to_u128()?).ok(),
@@ -196,8 +196,8 @@ pub fn whole(value: &Value) -> Option<u64> {
     }
 }
 
-/// A finite number, also in quotes.
-#[expect(clippy::cast_precision_loss, reason = "what is asked for is a float")]
+/// Reads a finite number, also in quotes.
+#[expect(clippy::cast_precision_loss, reason = "the caller wants a float")]
 pub fn real(value: &Value) -> Option<f64> {
     let real = match value {
         Value::Num(_, Num::F64(real)) => *real,
@@ -211,7 +211,7 @@ pub fn real(value: &Value) -> Option<f64> {
     real.is_finite().then_some(real)
 }
 
-/// `true` or `false`.
+/// Reads `true` or `false`.
 pub fn flag(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(_, flag) => Some(*flag),
@@ -220,12 +220,12 @@ pub fn flag(value: &Value) -> Option<bool> {
     }
 }
 
-/// A duration such as `90s`.
+/// Reads a duration such as `90s`.
 pub fn duration(value: &Value) -> Option<std::time::Duration> {
     units::parse_duration(&text(value)?)
 }
 
-/// A size such as `100MiB`.
+/// Reads a size such as `100MiB`.
 pub fn size(value: &Value) -> Option<u64> {
     units::parse_size(&text(value)?)
 }

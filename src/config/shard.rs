@@ -1,4 +1,4 @@
-//! Which VPSes of a configuration are polled by this process, when several processes share them.
+//! Sharding: splits the VPSes of a configuration between several processes.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub struct Shard {
 }
 
 impl Default for Shard {
-    /// All of it.
+    /// The only shard.
     fn default() -> Self {
         Self {
             ordinal: 0,
@@ -28,7 +28,7 @@ impl fmt::Display for Shard {
 }
 
 impl Shard {
-    /// The shard with this number, counted from 0; `None` unless that is below `total`.
+    /// Builds a shard from its number, counted from 0. Returns `None` unless it is below `total`.
     #[must_use]
     pub const fn new(ordinal: u32, total: u32) -> Option<Self> {
         if ordinal < total {
@@ -38,26 +38,26 @@ impl Shard {
         }
     }
 
-    /// Its number, from 0.
+    /// The number of this shard, from 0.
     #[must_use]
     pub const fn ordinal(self) -> u32 {
         self.ordinal
     }
 
-    /// How many there are, at least 1.
+    /// The number of shards, at least 1.
     #[must_use]
     pub const fn total(self) -> u32 {
         self.total
     }
 
-    /// True when there is no other one.
+    /// Returns true if this is the only shard.
     #[must_use]
     pub const fn is_whole(self) -> bool {
         self.total == 1
     }
 
-    /// True for the VPSes that belong to this shard. Each belongs to exactly one, whatever else is configured, and when
-    /// there is one shard more it takes its part from all others and nothing else moves.
+    /// Returns true for the VPSes of this shard. Each belongs to exactly one, regardless of the other VPSes. An
+    /// additional shard takes its part from all others; no other VPS moves.
     #[must_use]
     pub fn holds(self, veid: Veid) -> bool {
         jump(mix(veid.0), self.total) == self.ordinal
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_veids_are_spread_evenly() {
+    fn spreads_neighbouring_veids_evenly() {
         for total in 1..=16_u32 {
             let mut sizes = vec![0_u32; total as usize];
             for veid in 1_200_000..1_201_600 {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_version_leaves_every_vps_where_it_was() {
+    fn assignments_are_stable_across_versions() {
         let homes: Vec<_> = (1_234_567..1_234_579)
             .flat_map(|veid| home(veid, 4))
             .collect();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_has_a_number_below_the_total() {
+    fn rejects_a_number_not_below_the_total() {
         assert_eq!(Shard::new(0, 1), Some(Shard::default()));
         assert_eq!(Shard::new(3, 3), None);
         assert_eq!(Shard::new(0, 0), None);

@@ -1,4 +1,4 @@
-//! Reading configurations from files and the environment.
+//! Tests of loading configurations from files and the environment.
 
 mod fleets;
 mod proxy;
@@ -14,9 +14,9 @@ use super::*;
 
 const CANARY: &str = "private_CanaryCanaryCanary012345";
 
-/// A folder with a configuration and a key file that only its owner can read.
+/// A directory with a configuration and a key file, both readable only by the owner.
 fn folder(yaml: &str) -> TempDir {
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("writable");
     write(folder.path(), "config.yaml", yaml);
     write(folder.path(), "a.key", "private_a\n");
     folder
@@ -24,8 +24,8 @@ fn folder(yaml: &str) -> TempDir {
 
 fn write(folder: &Path, name: &str, text: &str) {
     let path = folder.join(name);
-    fs::write(&path, text).expect("it can be written");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    fs::write(&path, text).expect("writable");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("permitted");
 }
 
 fn load_with(
@@ -51,7 +51,7 @@ fn errors(yaml: &str) -> Vec<String> {
     let folder = folder(yaml);
     let place = format!("{}/", folder.path().display());
     load_with(&folder, &[])
-        .expect_err("it is wrong")
+        .expect_err("invalid")
         .0
         .iter()
         .map(|problem| problem.to_string().replace(&place, ""))
@@ -62,7 +62,7 @@ const VPS: &str = "vps: [{veid: 1, api_key_file: a.key}]\n";
 
 #[test]
 fn defaults() {
-    let (config, warnings) = load_yaml(VPS).expect("it is right");
+    let (config, warnings) = load_yaml(VPS).expect("valid");
     assert_eq!(warnings, []);
     assert_eq!(config.api.endpoint.as_str(), DEFAULT_ENDPOINT);
     assert_eq!(config.api.concurrency, Concurrency::Auto);
@@ -80,17 +80,17 @@ fn defaults() {
     assert_eq!(vps.key.as_ref().ok(), ApiKey::new("private_a").as_ref());
 }
 
-/// The example is what users start from: it must be right, complete, and tell the truth about the defaults.
+/// Users start from the example, so it must be valid and complete, and match the defaults.
 #[test]
 fn the_example_is_valid_and_complete() {
     let example =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.yaml"))
-            .expect("there is an example");
+            .expect("the example exists");
     let folder = folder(&example);
     write(folder.path(), "tokyo-1.key", "private_tokyo");
-    let (config, warnings) = load_with(&folder, &[]).expect("it is right");
+    let (config, warnings) = load_with(&folder, &[]).expect("valid");
     assert_eq!(warnings, []);
-    let defaults = load_yaml(VPS).expect("it is right").0;
+    let defaults = load_yaml(VPS).expect("valid").0;
     assert_eq!(config.vps.len(), 2);
     assert_eq!(
         Config {
@@ -104,7 +104,7 @@ fn the_example_is_valid_and_complete() {
         .iter()
         .flat_map(|(name, keys)| std::iter::once(name).chain(*keys));
     let all = sections
-        .chain(validate::PLAIN)
+        .chain(validate::TOP_LEVEL_KEYS)
         .chain(fleet::KEYS)
         .chain(fleet::BUDGET)
         .chain(&["vps"]);
@@ -117,7 +117,7 @@ fn the_example_is_valid_and_complete() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once_with_its_line() {
+fn reports_all_problems_with_their_lines() {
     let yaml = "\
 api:
   endpoint: http://api.example.com/v1
@@ -151,28 +151,28 @@ vps:
         errors(yaml),
         [
             "config.yaml:3: api.concurency: unknown key; did you mean concurrency?",
-            "config.yaml:2: api.endpoint: must be an https URL (http only for loopback): the key would be readable on the way",
+            "config.yaml:2: api.endpoint: must be an https URL (http only for loopback): http would expose the API key",
             "config.yaml:4: budget.share: must be a number above 0 and up to 1",
             "config.yaml:4: budget.download: must be a size such as 100MiB, above 0",
-            "config.yaml:6: intervals.live: is shorter than 30s: the API is slow and counts calls; write 30s or more",
+            "config.yaml:6: intervals.live: is shorter than 30s: the API is slow and limits calls; use 30s or more",
             "config.yaml:7: intervals.usage: must be a duration such as 90s, 5m or 2h",
             "config.yaml:8: staleness: must be a number from 1 to 1000",
-            "config.yaml:10: vps[0]: has api_key and api_key_file: leave one of them out",
-            "config.yaml:17: vps[1].labels.veid: tells the VPS and its exporter apart from others: choose another name",
-            "config.yaml:19: vps[1].intervals.points: is shorter than 30s: the API is slow and counts calls; write 30s or more",
+            "config.yaml:10: vps[0]: has api_key and api_key_file: keep only one of them",
+            "config.yaml:17: vps[1].labels.veid: identifies the VPS or the exporter: choose another name",
+            "config.yaml:19: vps[1].intervals.points: is shorter than 30s: the API is slow and limits calls; use 30s or more",
             "config.yaml:20: vps[2].veid: must be the VEID of the VPS, a number above 0",
             "config.yaml:22: vps[2].expect: must be running, stopped or any",
             "config.yaml:23: vps[3].name: must be text of 1 to 100 characters without control characters",
             "config.yaml:25: vps[3].api_key: must be the API key as text, one word",
-            "config.yaml:26: vps[4]: has no key: add api_key_file with the path of a file that holds it",
-            "config.yaml:14: vps[1].name: vps[0] has the same name: give each VPS its own",
-            "config.yaml:15: vps[1].veid: vps[0] has the same VEID: leave one of them out",
+            "config.yaml:26: vps[4]: has no key: set api_key_file to the path of a key file",
+            "config.yaml:14: vps[1].name: vps[0] has the same name: use unique names",
+            "config.yaml:15: vps[1].veid: vps[0] has the same VEID: remove one of them",
         ]
     );
 }
 
 #[test]
-fn a_vps_has_the_multiplier_of_all_or_its_own() {
+fn a_vps_inherits_or_overrides_the_multiplier() {
     let yaml = "\
 bandwidth: {multiplier: allowance}
 vps:
@@ -180,7 +180,7 @@ vps:
 - {veid: 2, api_key_file: a.key, bandwidth: {multiplier: none}}
 ";
     let of = |yaml: &str| {
-        let (config, _) = load_yaml(yaml).expect("it is right");
+        let (config, _) = load_yaml(yaml).expect("valid");
         let each = config.vps.iter().map(|vps| vps.multiplier);
         each.collect::<Vec<_>>()
     };
@@ -194,10 +194,10 @@ vps:
 }
 
 #[test]
-fn labels_are_for_every_series_and_must_not_be_in_the_way_of_others() {
+fn rejects_labels_that_are_already_in_use() {
     let yaml =
         |labels: &str| format!("vps:\n- {{veid: 1, api_key_file: a.key, labels: {labels}}}\n");
-    let (config, _) = load_yaml(&yaml("{env: prod, _team: 7}")).expect("it is right");
+    let (config, _) = load_yaml(&yaml("{env: prod, _team: 7}")).expect("valid");
     let labels: Vec<_> = config.vps[0].labels.iter().collect();
     assert_eq!(
         labels
@@ -209,17 +209,17 @@ fn labels_are_for_every_series_and_must_not_be_in_the_way_of_others() {
     for (labels, words) in [
         (
             "{call: x}",
-            "vps[0].labels.call: metrics or alerts have a label call already: choose another name, such as my_call",
+            "vps[0].labels.call: metrics or alerts already have a label call: choose another name, such as my_call",
         ),
-        ("{threshold: x}", "have a label threshold already"),
-        ("{reason: x}", "have a label reason already"),
-        ("{le: x}", "have a label le already"),
-        ("{job: x}", "tells the VPS and its exporter apart"),
-        ("{vps: x}", "tells the VPS and its exporter apart"),
+        ("{threshold: x}", "already have a label threshold"),
+        ("{reason: x}", "already have a label reason"),
+        ("{le: x}", "already have a label le"),
+        ("{job: x}", "identifies the VPS or the exporter"),
+        ("{vps: x}", "identifies the VPS or the exporter"),
         ("{__name__: x}", "not begin with a digit or two underscores"),
         ("{a-b: x}", "letters, digits and underscores"),
         ("{env: [x]}", "must be text"),
-        ("[env]", "must be names with values"),
+        ("[env]", "must be a mapping of names to values"),
     ] {
         let errors = errors(&yaml(labels));
         assert!(
@@ -230,7 +230,7 @@ fn labels_are_for_every_series_and_must_not_be_in_the_way_of_others() {
 }
 
 #[test]
-fn thresholds_have_defaults_and_a_vps_overrides_single_ones() {
+fn a_vps_overrides_single_thresholds() {
     let yaml = "\
 thresholds:
   bandwidth_used_ratio_warning: 0.7
@@ -240,7 +240,7 @@ vps:
 - {veid: 1, api_key_file: a.key}
 - {veid: 2, api_key_file: a.key, thresholds: {bandwidth_used_ratio_warning: 0.9, disk_full_seconds_critical: 3600, backup_age_seconds: 'off'}}
 ";
-    let (config, _) = load_yaml(yaml).expect("it is right");
+    let (config, _) = load_yaml(yaml).expect("valid");
     let of = |threshold| {
         config
             .vps
@@ -261,7 +261,7 @@ vps:
 }
 
 #[test]
-fn thresholds_that_make_no_sense_are_refused() {
+fn rejects_invalid_thresholds() {
     let yaml = "\
 thresholds:
   bandwidth_used_ratio_warnin: 0.7
@@ -285,7 +285,7 @@ vps:
             "config.yaml:6: thresholds.throttle_starts: must be a number from 1 to 1000, or off",
             "config.yaml:5: thresholds.policy_deadline_seconds: must be a duration such as 12h or 3d, or seconds, up to 3650d, or off",
             "config.yaml:4: thresholds.memory_available_ratio_critical: memory_available_ratio_critical must not be above memory_available_ratio_warning: change one of them",
-            "config.yaml:13: vps[1].thresholds.api_failing_ratio: concerns all VPSes together: set it under thresholds at the top",
+            "config.yaml:13: vps[1].thresholds.api_failing_ratio: applies to all VPSes: set it in the top-level thresholds section",
             "config.yaml:12: vps[1].thresholds.bandwidth_used_ratio_warning: bandwidth_used_ratio_warning must not be above bandwidth_used_ratio_critical: change one of them",
         ]
     );
@@ -297,14 +297,14 @@ fn names_and_veids_are_unique() {
     assert_eq!(
         errors(yaml),
         [
-            "config.yaml:3: vps[1].name: vps[0] has the same name: give each VPS its own",
-            "config.yaml:3: vps[1].veid: vps[0] has the same VEID: leave one of them out",
+            "config.yaml:3: vps[1].name: vps[0] has the same name: use unique names",
+            "config.yaml:3: vps[1].veid: vps[0] has the same VEID: remove one of them",
         ]
     );
 }
 
 #[test]
-fn files_that_are_no_configuration_are_refused_without_being_quoted() {
+fn rejects_other_files_with_the_line_of_the_error() {
     for (yaml, line, words) in [
         ("vps: [", None, "is not YAML"),
         ("vps:\n\t- x", None, "is not YAML"),
@@ -322,10 +322,10 @@ fn files_that_are_no_configuration_are_refused_without_being_quoted() {
 }
 
 #[test]
-fn bare_numbers_are_taken_for_text() {
+fn reads_bare_numbers_as_text() {
     let yaml =
         "vps: [{name: 123, veid: '0000007', api_key: 987654321, labels: {rack: 7, on: true}}]\n";
-    let (config, _) = load_yaml(yaml).expect("it is right");
+    let (config, _) = load_yaml(yaml).expect("valid");
     let vps = &config.vps[0];
     assert_eq!((vps.name.as_str(), vps.veid), ("123", Veid(7)));
     assert_eq!(vps.labels.get("rack").map(String::as_str), Some("7"));
@@ -341,7 +341,7 @@ vps:
   - {veid: 4, api_key: x, budget: null}
   - {veid: 5, api_key: x}
 ";
-    let (config, _) = load_yaml(yaml).expect("it is right");
+    let (config, _) = load_yaml(yaml).expect("valid");
     let groups: Vec<_> = config
         .vps
         .iter()
@@ -389,7 +389,7 @@ vps:
         ]
     );
     let warnings = load_with(&folder(VPS), &[("KIWIVM_EXPORTER_BUDGET__GROUP", "a")]);
-    let (config, warnings) = warnings.expect("the variable is ignored");
+    let (config, warnings) = warnings.expect("variable ignored");
     assert_eq!(config.vps[0].quota_group, None);
     assert_eq!(warnings[0].key, "KIWIVM_EXPORTER_BUDGET__GROUP");
 }
@@ -406,7 +406,7 @@ fn the_environment_overrides_the_file() {
         ("KIWIVM_EXPORTER_PORT_10064_TCP", "tcp://10.0.0.1:10064"),
         ("KIWIVM_EXPORTER_BUGDET__SHARE", "0.9"),
     ];
-    let (config, warnings) = load_with(&folder, &environment).expect("it is right");
+    let (config, warnings) = load_with(&folder, &environment).expect("valid");
     assert_eq!((config.budget.share, config.staleness), (0.3, 5.0));
     assert_eq!(config.vps[0].intervals.live, Duration::from_secs(90));
     assert!(config.collect.wants(Call::AuditLog));
@@ -418,30 +418,30 @@ fn the_environment_overrides_the_file() {
 }
 
 #[test]
-fn an_error_of_a_variable_names_the_variable() {
+fn problems_of_a_variable_name_the_variable() {
     let folder = folder(&format!("intervals:\n  live: 2m\n{VPS}"));
     let environment = [
         ("KIWIVM_EXPORTER_INTERVALS__LIVE", "5"),
         ("KIWIVM_EXPORTER_COMPATIBILITY", "[nobody]"),
         ("KIWIVM_EXPORTER_API__PROXY", ""),
     ];
-    let ConfigErrors(problems) = load_with(&folder, &environment).expect_err("it is wrong");
-    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let ConfigErrors(problems) = load_with(&folder, &environment).expect_err("invalid");
+    let messages: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(
-        said,
+        messages,
         [
             "KIWIVM_EXPORTER_INTERVALS__LIVE: must be a duration such as 90s, 5m or 2h",
             "KIWIVM_EXPORTER_COMPATIBILITY: must be a list of bandwagon_exporter, bandwagonhost_cloud_exporter",
         ]
     );
     let environment = [("KIWIVM_EXPORTER_COMPATIBILITY", "[bandwagon_exporter]")];
-    let (config, warnings) = load_with(&folder, &environment).expect("it is right");
+    let (config, warnings) = load_with(&folder, &environment).expect("valid");
     assert_eq!(config.compatibility, [Compatibility::BandwagonExporter]);
     assert_eq!(warnings, []);
 }
 
 #[test]
-fn a_state_file_is_a_file() {
+fn rejects_a_state_file_that_is_not_a_file() {
     for (file, problem) in [
         (
             "''",
@@ -449,17 +449,17 @@ fn a_state_file_is_a_file() {
         ),
         (
             ".",
-            "config.yaml:1: state_file: is a folder: name a file in it",
+            "config.yaml:1: state_file: is a directory: name a file in it",
         ),
     ] {
         assert_eq!(errors(&format!("state_file: {file}\n{VPS}")), [problem]);
     }
-    let (_, warnings) = load_yaml(&format!("state_file: /nowhere/state.json\n{VPS}"))
-        .expect("it may be there elsewhere");
-    let warned = warnings.first().expect("it is not here").to_string();
+    let (_, warnings) =
+        load_yaml(&format!("state_file: /nowhere/state.json\n{VPS}")).expect("only a warning");
+    let warned = warnings.first().expect("a warning").to_string();
     assert!(
         warned
-            .ends_with("config.yaml:1: state_file: there is no folder /nowhere: serving needs it"),
+            .ends_with("config.yaml:1: state_file: directory /nowhere does not exist; the exporter needs it to start"),
         "{warned}"
     );
 }
@@ -467,7 +467,7 @@ fn a_state_file_is_a_file() {
 #[test]
 fn one_vps_needs_no_file() {
     let folder = folder("");
-    fs::remove_file(folder.path().join("config.yaml")).expect("it is there");
+    fs::remove_file(folder.path().join("config.yaml")).expect("removable");
     let key_file = folder.path().join("a.key").display().to_string();
     let load = |environment: &[(&str, &str)]| {
         load(&Source {
@@ -481,13 +481,13 @@ fn one_vps_needs_no_file() {
         })
     };
     let (config, _) =
-        load(&[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY", "private_x")]).expect("it is enough");
+        load(&[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY", "private_x")]).expect("valid");
     assert_eq!(
         (config.vps[0].veid, config.vps[0].name.as_str()),
         (Veid(7), "7")
     );
     let (config, _) =
-        load(&[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY_FILE", &key_file)]).expect("it is enough");
+        load(&[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY_FILE", &key_file)]).expect("valid");
     assert_eq!(
         config.vps[0].key.as_ref().ok(),
         ApiKey::new("private_a").as_ref()
@@ -500,7 +500,7 @@ fn one_vps_needs_no_file() {
         &[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY", " \n")],
         &[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY", "a b")],
     ] {
-        let error = load(environment).expect_err("it is not enough").to_string();
+        let error = load(environment).expect_err("invalid").to_string();
         assert!(
             error.contains("KIWIVM_VEID") || error.contains("KIWIVM_API_KEY"),
             "{error}"
@@ -509,12 +509,12 @@ fn one_vps_needs_no_file() {
 }
 
 #[test]
-fn credentials_of_systemd_come_first() {
+fn credentials_of_systemd_take_precedence() {
     let yaml = folder(VPS);
-    let credentials = TempDir::new().expect("there is room");
+    let credentials = TempDir::new().expect("writable");
     write(credentials.path(), "a.key", "private_credential");
     let path = credentials.path().display().to_string();
-    let (config, _) = load_with(&yaml, &[("CREDENTIALS_DIRECTORY", &path)]).expect("it is right");
+    let (config, _) = load_with(&yaml, &[("CREDENTIALS_DIRECTORY", &path)]).expect("valid");
     assert_eq!(
         config.vps[0].key.as_ref().ok(),
         ApiKey::new("private_credential").as_ref()
@@ -522,12 +522,12 @@ fn credentials_of_systemd_come_first() {
 }
 
 #[test]
-fn credentials_of_a_folder_have_its_name_in_front() {
+fn finds_credentials_of_a_subdirectory() {
     let folder = folder("vps: [{veid: 1, api_key_file: keys/a.key}]\n");
-    let credentials = TempDir::new().expect("there is room");
+    let credentials = TempDir::new().expect("writable");
     write(credentials.path(), "keys_a.key", "private_credential");
     let path = credentials.path().display().to_string();
-    let (config, _) = load_with(&folder, &[("CREDENTIALS_DIRECTORY", &path)]).expect("it is right");
+    let (config, _) = load_with(&folder, &[("CREDENTIALS_DIRECTORY", &path)]).expect("valid");
     assert_eq!(
         config.vps[0].key.as_ref().ok(),
         ApiKey::new("private_credential").as_ref()
@@ -535,13 +535,13 @@ fn credentials_of_a_folder_have_its_name_in_front() {
 }
 
 #[test]
-fn files_that_everyone_can_read_are_warned_of() {
+fn warns_of_world_readable_files() {
     let folder = folder("vps: [{veid: 1, api_key_file: a.key}, {veid: 2, api_key: x}]\n");
     for name in ["a.key", "config.yaml"] {
         let open = fs::Permissions::from_mode(0o644);
-        fs::set_permissions(folder.path().join(name), open).expect("it is ours");
+        fs::set_permissions(folder.path().join(name), open).expect("permitted");
     }
-    let (_, warnings) = load_with(&folder, &[]).expect("it works");
+    let (_, warnings) = load_with(&folder, &[]).expect("valid");
     let keys: Vec<_> = warnings
         .iter()
         .map(|warning| warning.key.as_str())
@@ -550,20 +550,19 @@ fn files_that_everyone_can_read_are_warned_of() {
 }
 
 #[test]
-fn state_is_kept_where_systemd_says() {
+fn a_relative_state_file_is_in_the_state_directory() {
     let folder = folder(&format!("state_file: state.json\n{VPS}"));
-    let (config, _) = load_with(&folder, &[]).expect("it is right");
+    let (config, _) = load_with(&folder, &[]).expect("valid");
     assert_eq!(config.state_file, Some(folder.path().join("state.json")));
-    let (config, _) =
-        load_with(&folder, &[("STATE_DIRECTORY", "/var/lib/x")]).expect("it is right");
+    let (config, _) = load_with(&folder, &[("STATE_DIRECTORY", "/var/lib/x")]).expect("valid");
     assert_eq!(
         config.state_file,
         Some(PathBuf::from("/var/lib/x/state.json"))
     );
 }
 
-/// Everything that is said of a configuration, right or wrong.
-fn everything_said(folder: &TempDir, environment: &[(&str, &str)]) -> String {
+/// All output about a configuration, valid or not.
+fn all_output(folder: &TempDir, environment: &[(&str, &str)]) -> String {
     match load_with(folder, environment) {
         Ok((config, warnings)) => format!("{config:?} {warnings:?} {}", config.summary()),
         Err(errors) => format!("{errors} {errors:?}"),
@@ -571,7 +570,7 @@ fn everything_said(folder: &TempDir, environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_key_is_never_said() {
+fn output_never_contains_a_key() {
     for yaml in [
         format!("vps: [{{veid: 1, api_key: {CANARY}}}]"),
         format!("vps: [{{veid: 1, api_key: [{CANARY}]}}]"),
@@ -590,8 +589,8 @@ fn a_key_is_never_said() {
         format!("compatibility: [{CANARY}]"),
         format!("api: {{endpoint: 'https://{CANARY}@x/', proxy: '{CANARY}'}}"),
     ] {
-        let said = everything_said(&folder(&yaml), &[]);
-        assert!(!said.contains(CANARY), "{yaml}:\n{said}");
+        let output = all_output(&folder(&yaml), &[]);
+        assert!(!output.contains(CANARY), "{yaml}:\n{output}");
     }
     for name in [
         "KIWIVM_EXPORTER_INTERVALS__LIVE",
@@ -600,20 +599,20 @@ fn a_key_is_never_said() {
         "KIWIVM_VEID",
         "KIWIVM_API_KEY",
     ] {
-        let said = everything_said(&folder(VPS), &[(name, CANARY)]);
-        assert!(!said.contains(CANARY), "{name}:\n{said}");
+        let output = all_output(&folder(VPS), &[(name, CANARY)]);
+        assert!(!output.contains(CANARY), "{name}:\n{output}");
     }
 }
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(yaml in "(vps|api|intervals|staleness|name|veid|api_key|live|[-:{}\\[\\]'\"# \n,x0-9]){0,40}") {
+    fn random_text_does_not_panic(yaml in "(vps|api|intervals|staleness|name|veid|api_key|live|[-:{}\\[\\]'\"# \n,x0-9]){0,40}") {
         let _ = load_yaml(&yaml);
     }
 }
 
 #[test]
-fn a_shard_has_its_own_vpses_and_reads_their_keys_only() {
+fn a_shard_reads_only_the_keys_of_its_vpses() {
     let vps: Vec<_> = (1..=20)
         .map(|veid| format!("  - {{veid: {veid}, api_key_file: {veid}.key}}"))
         .collect();
@@ -624,12 +623,12 @@ fn a_shard_has_its_own_vpses_and_reads_their_keys_only() {
             file: folder.path().join("config.yaml"),
             file_named: true,
             environment: Vec::new(),
-            shard: Shard::new(ordinal, 3).expect("it is below 3"),
+            shard: Shard::new(ordinal, 3).expect("below 3"),
         })
     };
-    // Without keys the problems are those of the VPSes of the shard.
+    // Only VPSes of the shard have problems with missing keys.
     let missing = |ordinal| {
-        let (config, _) = load(ordinal).expect("a missing key costs its VPS");
+        let (config, _) = load(ordinal).expect("valid despite missing keys");
         assert_eq!(
             (config.vps.len(), config.vps_of_all_shards),
             (config.without_key().count(), 20)
@@ -644,13 +643,13 @@ fn a_shard_has_its_own_vpses_and_reads_their_keys_only() {
             write(folder.path(), &format!("{veid}.key"), "private_x");
         }
     }
-    let (config, _) = load(1).expect("its keys are there");
+    let (config, _) = load(1).expect("valid");
     assert_eq!(config.without_key().count(), 0);
     assert_eq!(missing(0), sizes[0]);
 }
 
 #[test]
-fn a_name_that_is_there_twice_is_refused_by_every_shard() {
+fn every_shard_rejects_duplicate_names() {
     let folder = folder(
         "vps:\n  - {name: a, veid: 1, api_key: private_x}\n  - {name: a, veid: 2, api_key: private_y}\n",
     );
@@ -659,9 +658,9 @@ fn a_name_that_is_there_twice_is_refused_by_every_shard() {
             file: folder.path().join("config.yaml"),
             file_named: true,
             environment: Vec::new(),
-            shard: Shard::new(ordinal, 4).expect("it is below 4"),
+            shard: Shard::new(ordinal, 4).expect("below 4"),
         });
-        let errors = errors.expect_err("it is wrong").to_string();
+        let errors = errors.expect_err("invalid").to_string();
         assert!(errors.contains("vps[0] has the same name"), "{errors}");
     }
 }

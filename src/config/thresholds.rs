@@ -1,4 +1,4 @@
-//! The limits of the alerts.
+//! The thresholds of alerts.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use figment::value::{Dict, Value};
 use super::locate::join;
 use super::reader::{Reader, duration, flag, real, text};
 
-/// A limit of an alert. Those with two levels have one for each severity.
+/// A threshold of an alert. Alerts with two severities have one for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     missing_docs,
-    reason = "the names say it, and config.example.yaml more"
+    reason = "the names are clear; config.example.yaml has details"
 )]
 pub enum Threshold {
     BandwidthUsedWarning,
@@ -96,13 +96,13 @@ impl Threshold {
         }
     }
 
-    /// `None` is off. Off are those that stand for ever with owners who have chosen to live so: whose snapshots come and go
-    /// each night, whose guest never trims, who make no backups.
+    /// The default; `None` is off. Off are thresholds that would fire permanently in common set-ups: snapshots rotated
+    /// each night, guests that never trim, no backups.
     const fn default(self) -> Option<f64> {
         Some(match self {
             T::BandwidthUsedWarning | T::SwapUsed | T::AbusePointsCritical => 0.8,
             T::BandwidthUsedCritical | T::DiskUsedCritical => 0.95,
-            // No period is longer.
+            // The longest billing period.
             T::BandwidthExhaustionWarning => 31.0 * DAY,
             T::BandwidthExhaustionCritical | T::DiskFullCritical => 12.0 * HOUR,
             T::ThrottleStarts => 3.0,
@@ -118,7 +118,7 @@ impl Threshold {
         })
     }
 
-    /// The words for values that are allowed, and those values.
+    /// A description of the allowed values, the minimum and the maximum.
     const fn allowed(self) -> (&'static str, f64, f64) {
         match self {
             T::ThrottleStarts => ("a number from 1 to 1000, or off", 1.0, 1000.0),
@@ -137,11 +137,11 @@ impl Threshold {
         }
     }
 
-    /// The limit, which may be off; `None` for anything else.
+    /// Parses a value, where `Some(None)` is off. Returns `None` if it is invalid.
     #[expect(clippy::option_option, reason = "off is a value")]
     fn parse(self, value: &Value) -> Option<Option<f64>> {
         let (_, least, most) = self.allowed();
-        // A bare off is a flag for some who write YAML.
+        // YAML 1.1 treats a bare `off` as false.
         if flag(value) == Some(false) || text(value).as_deref() == Some("off") {
             return Some(None);
         }
@@ -155,11 +155,11 @@ impl Threshold {
 /// The names of all thresholds.
 pub const THRESHOLDS: &[&str] = &names();
 
-/// The thresholds that concern the VPSes together, which no VPS has of its own.
-const COMMON: &[Threshold] = &[T::ApiFailing];
+/// Thresholds for the whole fleet, which cannot be set for a single VPS.
+const FLEET_WIDE: &[Threshold] = &[T::ApiFailing];
 
-/// What has to be more urgent for the second to make sense: the first is not above it, or not below it.
-const ASCENDING: &[(Threshold, Threshold)] = &[
+/// Pairs of thresholds of which the first must not be above the second. Otherwise the critical alert would fire first.
+const ORDERED_PAIRS: &[(Threshold, Threshold)] = &[
     (T::BandwidthUsedWarning, T::BandwidthUsedCritical),
     (T::DiskUsedWarning, T::DiskUsedCritical),
     (T::AbusePointsWarning, T::AbusePointsCritical),
@@ -181,7 +181,7 @@ const fn names() -> [&'static str; Threshold::ALL.len()] {
     names
 }
 
-/// The limits that are in force for a VPS.
+/// The thresholds of a VPS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thresholds([Option<f64>; Threshold::ALL.len()]);
 
@@ -192,23 +192,23 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
-    /// The limit; `None` if the alert is off.
+    /// Returns a threshold, or `None` if the alert is off.
     #[must_use]
     pub const fn get(&self, threshold: Threshold) -> Option<f64> {
         self.0[threshold as usize]
     }
 
-    /// Those of a section, and others from before.
+    /// Reads a section. Thresholds that it does not set are taken from `base`.
     pub(super) fn read(
         reader: &mut Reader,
         section: &Dict,
         path: &str,
-        before: &Arc<Self>,
+        base: &Arc<Self>,
     ) -> Arc<Self> {
         if section.is_empty() {
-            return Arc::clone(before);
+            return Arc::clone(base);
         }
-        let mut thresholds = Self::clone(before);
+        let mut thresholds = Self::clone(base);
         for threshold in Threshold::ALL {
             let (expected, ..) = threshold.allowed();
             let read = reader.read(section, path, threshold.name(), expected, |value| {
@@ -218,15 +218,15 @@ impl Thresholds {
                 thresholds.0[threshold as usize] = value;
             }
         }
-        for (lower, higher) in ASCENDING {
+        for (lower, higher) in ORDERED_PAIRS {
             let crossed = thresholds
                 .get(*lower)
                 .zip(thresholds.get(*higher))
                 .is_some_and(|(lower, higher)| lower > higher);
             let named = [lower.name(), higher.name()];
-            // What is wrong in another section is told there.
-            let here = named.iter().find(|name| section.contains_key(**name));
-            if let Some(key) = here.filter(|_| crossed) {
+            // A problem of another section is reported there.
+            let set_here = named.iter().find(|name| section.contains_key(**name));
+            if let Some(key) = set_here.filter(|_| crossed) {
                 reader.problem(
                     &join(path, key),
                     format!(
@@ -239,21 +239,21 @@ impl Thresholds {
         Arc::new(thresholds)
     }
 
-    /// The section of one VPS.
+    /// Reads the section of a VPS.
     pub(super) fn read_own(
         reader: &mut Reader,
         section: &Dict,
         path: &str,
-        before: &Arc<Self>,
+        base: &Arc<Self>,
     ) -> Arc<Self> {
-        for common in COMMON {
+        for common in FLEET_WIDE {
             if section.contains_key(common.name()) {
                 reader.problem(
                     &join(path, common.name()),
-                    "concerns all VPSes together: set it under thresholds at the top",
+                    "applies to all VPSes: set it in the top-level thresholds section",
                 );
             }
         }
-        Self::read(reader, section, path, before)
+        Self::read(reader, section, path, base)
     }
 }

@@ -1,11 +1,11 @@
-//! Durations and sizes as people write them.
+//! Parsing of durations and sizes.
 
 use std::time::Duration;
 
-/// In nanoseconds.
+/// A second in nanoseconds.
 const SECOND: u128 = 1_000_000_000;
 
-/// `90s`, `5m`, `1h30m`, `1.5s`, `500ms`, `100us`, `1d`; `None` for anything else. The units are those of Go, and days.
+/// Parses a duration such as `90s`, `1h30m`, `1.5s` or `500ms`. The units are those of Go and `d` for days.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
@@ -19,7 +19,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         let (unit, after) = after.split_at(after.find(is_number).unwrap_or(after.len()));
         let unit = match unit {
             "ns" => 1,
-            // Both letters that look like a mu are in use.
+            // The micro sign and the Greek letter mu are both in use.
             "us" | "\u{b5}s" | "\u{3bc}s" => 1000,
             "ms" => 1_000_000,
             "s" => SECOND,
@@ -37,17 +37,17 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Some(total)
 }
 
-/// A decimal number times a unit, rounded down.
+/// Multiplies a decimal number by a unit and rounds down.
 fn times(number: &str, unit: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    // No unit has more digits than these. The part after a second point is no number.
+    // Further digits cannot matter for any unit. A second point makes the parser below fail.
     let fraction = fraction.get(..20).unwrap_or(fraction);
     let digits = u32::try_from(fraction.len()).ok()?;
     let all: u128 = format!("{whole}{fraction}").parse().ok()?;
     Some(all.checked_mul(unit)? / 10_u128.pow(digits))
 }
 
-/// `100MiB`, `1GB`, `4096`; `None` for anything else.
+/// Parses a size such as `100MiB`, `1GB` or `4096`.
 pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text
@@ -67,7 +67,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.checked_mul(unit)
 }
 
-/// In the largest unit that leaves no fraction.
+/// Formats a duration in the largest unit without a fraction.
 pub fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     for (unit, length) in [

@@ -1,4 +1,4 @@
-//! From merged values to a [`Config`].
+//! Builds a [`Config`] from the merged values.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ use super::{
 };
 use crate::kiwivm::{Call, is_loopback};
 
-/// Keys of the top level that are no sections, but for `vps`.
-pub const PLAIN: &[&str] = &["staleness", "state_file", "compatibility", "vps_file"];
-/// Sections of the top level and their keys.
+/// Top-level keys other than sections and `vps`.
+pub const TOP_LEVEL_KEYS: &[&str] = &["staleness", "state_file", "compatibility", "vps_file"];
+/// Top-level sections and their keys.
 pub const SECTIONS: &[(&str, &[&str])] = &[
     (
         "api",
@@ -37,35 +37,34 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("bandwidth", BANDWIDTH),
     ("thresholds", THRESHOLDS),
 ];
-/// Keys of a section of bandwidth.
+/// Keys of a `bandwidth` section.
 pub const BANDWIDTH: &[&str] = &["multiplier"];
-/// Keys of a section of intervals.
+/// Keys of an `intervals` section.
 pub const INTERVALS: &[&str] = &["live", "usage", "points", "inventory"];
 
-/// The single VPS of the environment.
-pub struct Single<'a> {
+/// The variables that configure a single VPS.
+pub struct SingleVps<'a> {
     pub veid: Option<&'a str>,
     pub key: Option<&'a str>,
     pub key_file: Option<&'a str>,
 }
 
-impl Single<'_> {
+impl SingleVps<'_> {
     pub fn is_empty(&self) -> bool {
         self.veid.is_none() && self.key.is_none() && self.key_file.is_none()
     }
 }
 
-/// What relative paths are relative to.
-pub struct Folders {
+/// Base directories of relative paths.
+pub struct Directories {
     pub config: PathBuf,
     pub credentials: Option<PathBuf>,
     pub state: Option<PathBuf>,
 }
 
-impl Folders {
-    /// The path of a file with keys. Relative ones are looked for among systemd's credentials first, then beside the
-    /// configuration. Credentials have no folders: for the files of one systemd writes an underscore, so that `keys/a.key` is
-    /// `keys_a.key` there.
+impl Directories {
+    /// Resolves the path of a file with secrets. Relative paths are looked up in systemd's credentials first, then
+    /// beside the configuration. Credentials have no subdirectories: systemd loads `keys/a.key` as `keys_a.key`.
     pub fn secret(&self, path: &str) -> PathBuf {
         let in_credentials = self.credentials.as_ref().and_then(|folder| {
             [folder.join(path), folder.join(path.replace('/', "_"))]
@@ -76,25 +75,25 @@ impl Folders {
     }
 }
 
-/// Where the VPSes come from, and which of them are wanted.
+/// The sources of VPSes and keys, and the shard to poll.
 #[derive(Clone, Copy)]
 pub struct Origin<'a> {
-    pub single: &'a Single<'a>,
-    pub folders: &'a Folders,
+    pub single: &'a SingleVps<'a>,
+    pub directories: &'a Directories,
     pub file: &'a Path,
     pub environment: &'a [(String, String)],
-    /// The vendor's export, once it was read.
+    /// The vendor's export, after it was read.
     pub vps_file: Option<&'a Export>,
     pub shard: Shard,
 }
 
-/// The configuration; `None` only together with a noted problem.
+/// Builds the configuration. Returns `None` only after recording a problem.
 pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option<Config> {
-    let folders = origin.folders;
+    let directories = origin.directories;
     let known: Vec<&str> = SECTIONS
         .iter()
         .map(|(name, _)| *name)
-        .chain(PLAIN.iter().copied())
+        .chain(TOP_LEVEL_KEYS.iter().copied())
         .chain(["vps"])
         .collect();
     let top = reader.section(Some(&Value::from(merged.clone())), "", &known);
@@ -115,9 +114,9 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
             real(value).filter(|staleness| (1.0..=1000.0).contains(staleness))
         })
         .unwrap_or(DEFAULT_STALENESS);
-    let state_file = state_file(reader, &top, folders);
+    let state_file = state_file(reader, &top, directories);
     let compatibility = compatibility(reader, &top);
-    let vps_file = match vps_file(reader, &top, folders) {
+    let vps_file = match vps_file(reader, &top, directories) {
         Ok(file) => file,
         Err(problem) => {
             reader.problem("vps_file", problem);
@@ -152,46 +151,57 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
     })
 }
 
-/// Where it can be written, as far as can be told beforehand.
-fn state_file(reader: &mut Reader, top: &Dict, folders: &Folders) -> Option<PathBuf> {
+/// Reads `state_file` and checks that the path is usable. Opening the file may still fail later.
+fn state_file(reader: &mut Reader, top: &Dict, directories: &Directories) -> Option<PathBuf> {
     let path = reader.read(top, "", "state_file", "the path of a file", |value| {
         text(value).filter(|path| !path.trim().is_empty())
     })?;
-    let path = folders.state.as_ref().unwrap_or(&folders.config).join(path);
+    let path = directories
+        .state
+        .as_ref()
+        .unwrap_or(&directories.config)
+        .join(path);
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     if path.is_dir() {
-        reader.problem("state_file", "is a folder: name a file in it");
+        reader.problem("state_file", "is a directory: name a file in it");
     } else if path.exists() && !path.is_file() {
         reader.problem(
             "state_file",
-            "is not a regular file: name another, which need not exist yet",
+            "is not a regular file: use another path, which need not exist yet",
         );
     } else if let Some(missing) = folder.filter(|folder| !folder.is_dir()) {
-        // On another machine it may be there.
+        // Only a warning, as the configuration may be checked on another machine.
         reader.warn(
             "state_file",
-            format!("there is no folder {}: serving needs it", missing.display()),
+            format!(
+                "directory {} does not exist; the exporter needs it to start",
+                missing.display()
+            ),
         );
     }
     Some(path)
 }
 
 /// Reads the vendor's export, if there is one.
-fn vps_file(reader: &mut Reader, top: &Dict, folders: &Folders) -> Result<Option<Export>, String> {
+fn vps_file(
+    reader: &mut Reader,
+    top: &Dict,
+    directories: &Directories,
+) -> Result<Option<Export>, String> {
     let named = |value: &Value| text(value).filter(|path| !path.trim().is_empty());
     let Some(path) = reader.read(top, "", "vps_file", "the path of a CSV file", named) else {
         return Ok(None);
     };
-    let path = folders.secret(&path);
-    let export = Export::read(&path).map_err(|what| format!("{} {what}", path.display()))?;
-    for (line, what) in &export.warnings {
-        reader.warn_in(&path, *line, what);
+    let path = directories.secret(&path);
+    let export = Export::read(&path).map_err(|message| format!("{} {message}", path.display()))?;
+    for (line, message) in &export.warnings {
+        reader.warn_in(&path, *line, message);
     }
     if world_readable(&path) {
-        let what = "everyone on this machine can read the file with the keys: chmod 600";
-        reader.warn("vps_file", what);
+        let message = "the file with the keys is world-readable: chmod 600";
+        reader.warn("vps_file", message);
     }
     Ok(Some(export))
 }
@@ -211,7 +221,7 @@ fn api(reader: &mut Reader, section: &Dict, origin: &Origin<'_>) -> Option<Api> 
         if endpoint.scheme() != "https" && !(endpoint.scheme() == "http" && is_loopback(endpoint)) {
             reader.problem(
                 "api.endpoint",
-                "must be an https URL (http only for loopback): the key would be readable on the way",
+                "must be an https URL (http only for loopback): http would expose the API key",
             );
         }
         if !endpoint.username().is_empty()
@@ -221,7 +231,7 @@ fn api(reader: &mut Reader, section: &Dict, origin: &Origin<'_>) -> Option<Api> 
         {
             reader.problem(
                 "api.endpoint",
-                "must have no user, password, query or fragment: leave them out",
+                "must have no user, password, query or fragment: remove them",
             );
         }
     }
@@ -282,7 +292,7 @@ fn budget(reader: &mut Reader, section: &Dict) -> Budget {
     }
 }
 
-/// Intervals, from defaults where there are none.
+/// Reads intervals. Missing ones are taken from `defaults`.
 pub fn intervals(
     reader: &mut Reader,
     section: &Dict,
@@ -291,7 +301,7 @@ pub fn intervals(
 ) -> Intervals {
     let mut interval = |key: &str, default: Duration| {
         let expected = "a duration such as 90s, 5m or 2h";
-        // A default was judged where it stands: what is wrong with it is not repeated for each VPS.
+        // Defaults are not checked here, so that a problem of one is not repeated for each VPS.
         let Some(interval) = reader.read(section, path, key, expected, duration) else {
             return default;
         };
@@ -299,16 +309,14 @@ pub fn intervals(
             let shortest = show_duration(SHORTEST_INTERVAL);
             reader.problem(
                 &join(path, key),
-                format!("is shorter than {shortest}: the API is slow and counts calls; write {shortest} or more"),
+                format!("is shorter than {shortest}: the API is slow and limits calls; use {shortest} or more"),
             );
         }
         if interval > LONGEST_INTERVAL {
             let longest = show_duration(LONGEST_INTERVAL);
             reader.problem(
                 &join(path, key),
-                format!(
-                    "is longer than {longest}, when nothing would be fresh; write {longest} or less"
-                ),
+                format!("is longer than {longest}: no data would be fresh; use {longest} or less"),
             );
         }
         interval
@@ -321,7 +329,7 @@ pub fn intervals(
     }
 }
 
-/// What the multiplier applies to, if the section says so.
+/// Reads the use of the multiplier.
 pub fn multiplier(reader: &mut Reader, section: &Dict, path: &str) -> Option<Multiplier> {
     let expected = "both, allowance or none";
     reader.read(section, path, "multiplier", expected, |value| {

@@ -1,4 +1,4 @@
-//! The vendor's export of keys: CSV with a row for each VPS of the account.
+//! Reads the vendor's export of keys: a CSV file with a row for each VPS of the account.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,19 +12,19 @@ use super::key_source::parse_key;
 use crate::files;
 use crate::kiwivm::{ApiKey, Veid};
 
-/// A row has about 100 bytes. A larger file is something else, and is not read.
-const LARGEST: u64 = 16 << 20;
+/// Size limit, enough for more than 100,000 VPSes with about 100 bytes each. A larger file is not an export.
+const MAX_SIZE: u64 = 16 << 20;
 
-/// The file as far as a configuration keeps it.
+/// The vendor's export without its rows and keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VpsFile {
-    /// Where it is.
+    /// The path.
     pub path: PathBuf,
-    /// Number of VPSes that it told about, terminated services not among them.
+    /// Number of VPSes, without terminated services.
     pub vps: usize,
-    /// Services that it says are terminated.
+    /// Terminated services.
     pub terminated: Vec<Veid>,
-    /// Its content when it was read.
+    /// The fingerprint of the content that was read.
     pub fingerprint: Fingerprint,
 }
 
@@ -50,38 +50,38 @@ impl fmt::Display for VpsFile {
     }
 }
 
-/// The content of a file, to tell whether it has changed; `None` if it could not be read.
+/// A hash of the content of a file, for detecting changes. `None` if the file cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(Option<[u8; 32]>);
 
 impl Fingerprint {
-    /// That of a file now.
+    /// Computes the fingerprint of a file.
     #[must_use]
     pub fn of(path: &Path) -> Self {
         Self(content(path).ok().map(|bytes| sha256(&bytes)))
     }
 }
 
-/// A file as it was read.
+/// The parsed export.
 pub(super) struct Export {
     pub path: PathBuf,
-    /// VPSes in the order of the file, each once.
+    /// VPSes in the order of the file, without duplicates.
     pub rows: Vec<Row>,
-    /// The VEIDs of terminated services without another row.
+    /// The VEIDs of terminated services that have no active row.
     pub terminated: Vec<Veid>,
-    /// Lines that were skipped or are doubtful, and why.
+    /// Skipped and suspicious lines, with the reason.
     pub warnings: Vec<(u64, String)>,
     fingerprint: Fingerprint,
 }
 
-/// A VPS that is not terminated.
+/// The row of an active VPS.
 pub(super) struct Row {
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: u64,
     pub veid: Veid,
-    /// Empty if the file has none.
+    /// The hostname, empty if the file has none.
     pub hostname: String,
-    /// The key, or why there is none.
+    /// The key, or the reason why it is unusable.
     pub key: Result<ApiKey, &'static str>,
 }
 
@@ -90,7 +90,7 @@ impl Export {
     ///
     /// # Errors
     ///
-    /// In words: why none of it is usable, and what to do.
+    /// A message with the reason why the whole file is unusable, and the fix.
     pub fn read(path: &Path) -> Result<Self, String> {
         let bytes = content(path)?;
         let mut export = Self {
@@ -112,8 +112,8 @@ impl Export {
         let mut lines: HashMap<Veid, u64> = HashMap::new();
         while let Some(fields) = table.next()? {
             let Some(veid) = fields.veid else {
-                let what = "VEID must be a number above 0; the row is skipped".to_owned();
-                self.warnings.push((fields.line, what));
+                let message = "VEID must be a number above 0; row skipped".to_owned();
+                self.warnings.push((fields.line, message));
                 continue;
             };
             if fields.terminated {
@@ -122,8 +122,8 @@ impl Export {
             }
             let first = *lines.entry(veid).or_insert(fields.line);
             if first != fields.line {
-                let what = format!("VEID {veid} is in line {first} too; the row is skipped");
-                self.warnings.push((fields.line, what));
+                let message = format!("VEID {veid} is already in line {first}; row skipped");
+                self.warnings.push((fields.line, message));
                 continue;
             }
             self.rows.push(Row {
@@ -138,13 +138,13 @@ impl Export {
         self.terminated.dedup();
         let quotes = text.split(|byte| *byte == b'"').count() - 1;
         if quotes % 2 == 1 {
-            let what = "a quote is not closed: rows may be missing".to_owned();
-            self.warnings.push((table.place.1, what));
+            let message = "unclosed quote; rows may be missing".to_owned();
+            self.warnings.push((table.place.1, message));
         }
         Ok(())
     }
 
-    /// The part without keys.
+    /// Drops the rows and their keys.
     pub fn into_known(self) -> VpsFile {
         VpsFile {
             path: self.path,
@@ -156,10 +156,10 @@ impl Export {
 }
 
 fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let bytes = files::open(path).and_then(|file| files::read_up_to(&file, LARGEST));
+    let bytes = files::open(path).and_then(|file| files::read_up_to(&file, MAX_SIZE));
     match bytes {
         Ok(Some(bytes)) => Ok(Zeroizing::new(bytes)),
-        Ok(None) => Err(format!("is larger than {} MiB", LARGEST >> 20)),
+        Ok(None) => Err(format!("is larger than {} MiB", MAX_SIZE >> 20)),
         Err(error) => Err(format!("cannot be read: {error}")),
     }
 }
@@ -170,12 +170,12 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     sum
 }
 
-/// The columns that count, by name in the first row.
+/// A reader for the known columns, which are found by their names in the first row.
 struct Table<'a> {
     text: &'a [u8],
     reader: csv::Reader<&'a [u8]>,
     record: ByteRecord,
-    /// The offset of the last row and its line.
+    /// The offset and the line of the last row.
     place: (usize, u64),
     veid: usize,
     key: usize,
@@ -183,7 +183,7 @@ struct Table<'a> {
     terminated: Option<usize>,
 }
 
-/// The content of a row in these columns.
+/// The values of a row in the known columns.
 struct Fields {
     line: u64,
     veid: Option<Veid>,
@@ -195,7 +195,7 @@ struct Fields {
 impl<'a> Table<'a> {
     fn open(text: &'a [u8]) -> Result<Self, String> {
         let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        // A spreadsheet may have saved it with another delimiter.
+        // A spreadsheet program may have saved the file with another delimiter.
         let count = |delimiter: u8| first.split(|byte| *byte == delimiter).count();
         let delimiter = [b',', b';', b'\t']
             .into_iter()
@@ -215,7 +215,7 @@ impl<'a> Table<'a> {
             let mut found = record.iter().enumerate().filter(|(_, field)| is(field));
             let column = found.next().map(|(column, _)| column);
             match found.next() {
-                Some(_) => Err(format!("has two columns {name}: leave one of them out")),
+                Some(_) => Err(format!("has two columns {name}: remove one of them")),
                 None => Ok(column),
             }
         };
@@ -243,7 +243,7 @@ impl<'a> Table<'a> {
         if !read.map_err(|error| format!("is not CSV: {error}"))? {
             return Ok(None);
         }
-        self.move_on();
+        self.advance_line();
         let field = |column: usize| {
             let field = String::from_utf8_lossy(self.record.get(column).unwrap_or_default());
             field.trim().to_owned()
@@ -262,8 +262,9 @@ impl<'a> Table<'a> {
         }))
     }
 
-    /// Counts the lines up to the row that was read. The reader itself counts from before the end of the row before.
-    fn move_on(&mut self) {
+    /// Advances to the line of the row that was read. The line number of the CSV reader is off, as it does not count
+    /// the line break of the previous row.
+    fn advance_line(&mut self) {
         let (mut at, mut line) = self.place;
         let begin = self.record.position().map_or(0, csv::Position::byte);
         while let Some(byte) = self.text.get(at) {
@@ -289,43 +290,43 @@ mod tests {
     const HEAD: &str = "VEID,VM_TYPE,HOSTNAME,PRIMARY_IP,IS_TERMINATED,IS_2FA_ENABLED,API_KEY";
 
     fn read_text(text: impl AsRef<[u8]>) -> Result<Export, String> {
-        let file = NamedTempFile::new().expect("there is room");
-        std::fs::write(file.path(), text).expect("there is room");
+        let file = NamedTempFile::new().expect("writable");
+        std::fs::write(file.path(), text).expect("writable");
         Export::read(file.path())
     }
 
-    /// Line, VEID, hostname, and whether there is a key.
-    type Told = (u64, u64, String, bool);
+    /// Line, VEID, hostname, and true if the key is usable.
+    type ParsedRow = (u64, u64, String, bool);
 
-    /// The rows, terminated services and warnings of a text that is right.
-    fn told(text: impl AsRef<[u8]>) -> (Vec<Told>, Vec<u64>, Vec<String>) {
-        let rows = read_text(text).expect("it is right");
-        let told = |row: Row| (row.line, row.veid.0, row.hostname, row.key.is_ok());
-        let warning = |(line, what)| format!("{line}: {what}");
+    /// The rows, terminated services and warnings of a valid file.
+    fn parsed(text: impl AsRef<[u8]>) -> (Vec<ParsedRow>, Vec<u64>, Vec<String>) {
+        let rows = read_text(text).expect("valid export");
+        let parsed = |row: Row| (row.line, row.veid.0, row.hostname, row.key.is_ok());
+        let warning = |(line, message)| format!("{line}: {message}");
         (
-            rows.rows.into_iter().map(told).collect(),
+            rows.rows.into_iter().map(parsed).collect(),
             rows.terminated.into_iter().map(|veid| veid.0).collect(),
             rows.warnings.into_iter().map(warning).collect(),
         )
     }
 
     #[test]
-    fn the_export_of_the_vendor() {
+    fn reads_the_export_of_the_vendor() {
         let text = format!(
             "\u{feff}{HEAD}\r\n1,kvm,a.example.com,192.0.2.1,0,1,private_a\r\n2,kvm,b,192.0.2.2,1,0,private_b\r\n\r\n3,ovz,c,192.0.2.3,0,0,private_c"
         );
-        let (rows, terminated, warnings) = told(&text);
+        let (rows, terminated, warnings) = parsed(&text);
         let row = |line, veid, name: &str| (line, veid, name.to_owned(), true);
         assert_eq!(rows, [row(2, 1, "a.example.com"), row(5, 3, "c")]);
         assert_eq!((terminated, warnings), (vec![2], vec![]));
-        let rows = read_text(&text).expect("it is right").rows;
+        let rows = read_text(&text).expect("valid export").rows;
         assert_eq!(rows[0].key.as_ref().ok(), ApiKey::new("private_a").as_ref());
     }
 
     #[test]
-    fn columns_go_by_name_and_fields_may_be_quoted() {
+    fn finds_columns_by_name_and_reads_quoted_fields() {
         let text = "Api_Key; note ;VEID;hostname\nprivate_a;\"x;\n\"\"y\"\"\";\" 7 \";\"a; \"\"b\"\"\"\n\"private_b\";;8\n;;9;c\n'private_d';;10;d\n";
-        let (rows, terminated, warnings) = told(text);
+        let (rows, terminated, warnings) = parsed(text);
         let row = |line, veid, name: &str, key| (line, veid, name.to_owned(), key);
         assert_eq!(
             rows,
@@ -340,55 +341,54 @@ mod tests {
     }
 
     #[test]
-    fn odd_rows_are_named_and_cost_themselves() {
+    fn skips_invalid_rows_with_a_warning() {
         let text = format!(
             "{HEAD}\nx,,,,,,private_a\n0,,,,,,private_a\n1,,a,,no,,private_a\n1,,b,,FALSE,,private_b\n2,,c,,TRUE,,private_c\n2,,d,,0,,private_d\n3,,e,,Yes,,\n3,,e,,1,,\n-4,,,,,,private_a\n"
         );
-        let (rows, terminated, warnings) = told(text);
+        let (rows, terminated, warnings) = parsed(text);
         let rows: Vec<_> = rows.into_iter().map(|row| (row.1, row.2)).collect();
         assert_eq!(rows, [(1, "a".to_owned()), (2, "d".to_owned())]);
         assert_eq!(terminated, [3]);
-        let skipped =
-            |line: u64| format!("{line}: VEID must be a number above 0; the row is skipped");
+        let skipped = |line: u64| format!("{line}: VEID must be a number above 0; row skipped");
         assert_eq!(
             warnings,
             [
                 skipped(2),
                 skipped(3),
-                "5: VEID 1 is in line 4 too; the row is skipped".to_owned(),
+                "5: VEID 1 is already in line 4; row skipped".to_owned(),
                 skipped(10),
             ]
         );
         let open = format!("{HEAD}\n1,,a,,,,private_a\n2,,\"b,,,,private_b\n3,,c,,,,private_c\n");
-        let (rows, _, warnings) = told(open);
+        let (rows, _, warnings) = parsed(open);
         assert_eq!(rows.len(), 2);
-        assert_eq!(warnings, ["3: a quote is not closed: rows may be missing"]);
-        let (rows, ..) = told([HEAD.as_bytes(), b"\n1,,caf\xe9,,,,private_a\n"].concat());
+        assert_eq!(warnings, ["3: unclosed quote; rows may be missing"]);
+        let (rows, ..) = parsed([HEAD.as_bytes(), b"\n1,,caf\xe9,,,,private_a\n"].concat());
         assert_eq!(rows[0].2, "caf\u{fffd}");
     }
 
     #[test]
-    fn what_is_no_export_is_refused() {
+    fn rejects_other_files() {
         let utf16: Vec<u8> = HEAD.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        for (text, fault) in [
+        for (text, expected) in [
             (b"".as_slice(), "has no column VEID"),
             (b"VEID,HOSTNAME\n1,a\n", "has no column API_KEY"),
             (b"VEID,API_KEY,veid\n", "has two columns VEID"),
             (b"<html>", "has no column VEID"),
             (&utf16, "is not plain text"),
         ] {
-            let said = read_text(text).err().expect("it is refused");
-            assert!(said.starts_with(fault), "{said}");
+            let error = read_text(text).err().expect("rejected");
+            assert!(error.starts_with(expected), "{error}");
         }
-        let said = Export::read(Path::new("/nowhere.csv"))
+        let error = Export::read(Path::new("/nowhere.csv"))
             .err()
-            .expect("it is not there");
-        assert!(said.starts_with("cannot be read: No such file"), "{said}");
+            .expect("missing");
+        assert!(error.starts_with("cannot be read: No such file"), "{error}");
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic_and_lines_are_those_of_the_file(
+        fn random_text_does_not_panic_and_lines_are_valid(
             text in "(VEID|API_KEY|HOSTNAME|IS_TERMINATED|1|2|x|[,;\t\"\r\n ]){0,60}"
         ) {
             let lines = text.split(['\r', '\n']).count() as u64;

@@ -1,4 +1,4 @@
-//! The key of a VPS: which of its sources is configured, and what is in it.
+//! Reads the key of a VPS from its configured source.
 
 use figment::value::{Dict, Value};
 
@@ -6,17 +6,17 @@ use super::key_source::{KeySource, key_of_variable, parse_key, read_key_file, wo
 use super::locate::join;
 use super::problem::Problem;
 use super::reader::{Reader, in_line, text};
-use super::validate::{Folders, Origin};
+use super::validate::{Directories, Origin};
 use super::vps_file::Export;
 use crate::kiwivm::{ApiKey, Veid};
 
-/// A usable key or the reason why there is none, and its source.
+/// A key, or the reason why it is unusable, and its source.
 pub type Key = (Result<ApiKey, Problem>, KeySource);
 
-/// Keys of a VPS that tell its API key.
+/// Configuration keys for the source of an API key.
 pub const KEY_SOURCES: [&str; 3] = ["api_key", "api_key_file", "api_key_env"];
 
-/// Reads the key of a VPS. `None` if it is a file of another shard, and together with a noted problem.
+/// Reads the key of a VPS. Returns `None` for a key file of another shard, or after recording a problem.
 pub fn key(
     reader: &mut Reader,
     section: &Dict,
@@ -24,30 +24,30 @@ pub fn key(
     veid: Option<u64>,
     origin: &Origin<'_>,
 ) -> Option<Key> {
-    let given = |key: &&str| {
+    let is_set = |key: &&str| {
         let value = section.get(*key);
         value.is_some_and(|value| !matches!(value, Value::Empty(..)))
     };
-    let given: Vec<_> = KEY_SOURCES.into_iter().filter(given).collect();
-    if given.is_empty()
+    let sources: Vec<_> = KEY_SOURCES.into_iter().filter(is_set).collect();
+    if sources.is_empty()
         && let (Some(veid), Some(file)) = (veid, origin.vps_file)
     {
         return Some(key_of_row(reader, path, Veid(veid), file));
     }
-    let [source] = given[..] else {
-        let what = if given.is_empty() {
-            "has no key: add api_key_file with the path of a file that holds it".to_owned()
+    let [source] = sources[..] else {
+        let message = if sources.is_empty() {
+            "has no key: set api_key_file to the path of a key file".to_owned()
         } else {
-            format!("has {}: leave one of them out", given.join(" and "))
+            format!("has {}: keep only one of them", sources.join(" and "))
         };
-        reader.problem(path, what);
+        reader.problem(path, message);
         return None;
     };
     let at = join(path, source);
     if source == "api_key" {
         if !reader.is_set_by_variable("vps") && world_readable(origin.file) {
-            let what = "everyone on this machine can read the file with the key: chmod 600, or use api_key_file";
-            reader.warn(&at, what);
+            let message = "the file with the key is world-readable: chmod 600, or use api_key_file";
+            reader.warn(&at, message);
         }
         let expected = "the API key as text, one word";
         let key = reader.read(section, path, source, expected, |value| {
@@ -57,8 +57,8 @@ pub fn key(
     }
     if source == "api_key_file" {
         let file = reader.read(section, path, source, "a path", text)?;
-        let here = veid.is_none_or(|veid| origin.shard.holds(Veid(veid)));
-        return here.then(|| key_file(reader, &at, &file, origin.folders));
+        let in_shard = veid.is_none_or(|veid| origin.shard.holds(Veid(veid)));
+        return in_shard.then(|| key_file(reader, &at, &file, origin.directories));
     }
     let expected = "the name of an environment variable";
     let name = reader.read(section, path, source, expected, |value| {
@@ -66,36 +66,37 @@ pub fn key(
     })?;
     let value = origin.environment.iter().find(|(known, _)| *known == name);
     let key = key_of_variable(&name, value.map(|(_, value)| value.as_str()));
-    let key = key.map_err(|what| reader.at(&at, what));
+    let key = key.map_err(|message| reader.at(&at, message));
     Some((key, KeySource::Variable(name)))
 }
 
-/// The key of a VPS in the vendor's export.
+/// Reads the key of a VPS from the vendor's export.
 fn key_of_row(reader: &Reader, path: &str, veid: Veid, file: &Export) -> Key {
     let row = file.rows.iter().find(|row| row.veid == veid);
     let key = match row.map(|row| (row.line, &row.key)) {
         Some((_, Ok(key))) => Ok(key.clone()),
-        Some((line, Err(fault))) => {
-            let what = format!("API_KEY of VEID {veid} {fault}");
-            Err(in_line(&file.path, line, what))
+        Some((line, Err(problem))) => {
+            let message = format!("API_KEY of VEID {veid} {problem}");
+            Err(in_line(&file.path, line, message))
         }
         None => {
             let file = file.path.display();
-            let what = format!("has no key: add api_key_file, or a row with VEID {veid} to {file}");
-            Err(reader.at(path, what))
+            let message =
+                format!("has no key: add api_key_file, or a row with VEID {veid} to {file}");
+            Err(reader.at(path, message))
         }
     };
     (key, KeySource::Row(file.path.clone()))
 }
 
-/// The key in a file of its own.
-pub fn key_file(reader: &mut Reader, at: &str, path: &str, folders: &Folders) -> Key {
-    let path = folders.secret(path);
+/// Reads a key file.
+pub fn key_file(reader: &mut Reader, at: &str, path: &str, directories: &Directories) -> Key {
+    let path = directories.secret(path);
     let key = read_key_file(&path);
     if key.is_ok() && world_readable(&path) {
-        let what = "everyone on this machine can read the key file: chmod 600";
-        reader.warn(at, what);
+        let message = "the key file is world-readable: chmod 600";
+        reader.warn(at, message);
     }
-    let key = key.map_err(|what| reader.at(at, what));
+    let key = key.map_err(|message| reader.at(at, message));
     (key, KeySource::File(path))
 }

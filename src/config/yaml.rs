@@ -1,4 +1,4 @@
-//! A figment provider over YAML text. figment's own depends on a reader that is no longer kept.
+//! A figment provider for YAML. The one of figment depends on an unmaintained parser.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use serde::de::{
     VariantAccess as _, Visitor,
 };
 
-/// YAML that was read. Scalars are text as it was written, in keys and in values: what number or flag they are is for
-/// those to say who read them, and `1e3` or `True` may be a name.
+/// A parsed YAML document. Scalars keep their original text, in keys and in values, because `1e3` or `True` may be a
+/// name. The reader of a value converts it to a number or flag.
 pub struct Yaml(pub Dict);
 
-/// Why YAML could not be read; the text itself is never part of it.
+/// A syntax error. It never contains the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct YamlError {
-    /// Where the reader gave up.
+    /// The line of the error, if known.
     pub line: Option<usize>,
 }
 
 impl Yaml {
-    /// Reads one document; an empty one has no keys.
+    /// Parses a document. An empty one has no keys.
     pub fn parse(text: &str) -> Result<Self, YamlError> {
         match value(text)? {
             Value::Empty(..) => Ok(Self(Dict::new())),
@@ -32,9 +32,9 @@ impl Yaml {
     }
 }
 
-/// Reads one document that may be anything.
+/// Parses a document of any type.
 pub fn value(text: &str) -> Result<Value, YamlError> {
-    // The first reading tells scalars from the rest, the second reads scalars as text.
+    // The first pass finds scalars, the second reads them as text.
     let read = || {
         let shape: Shape = yaml_serde::from_str(text)?;
         Node(&shape).deserialize(yaml_serde::Deserializer::from_str(text))
@@ -44,7 +44,7 @@ pub fn value(text: &str) -> Result<Value, YamlError> {
     })
 }
 
-/// Where scalars are in a node, and where more nodes. What the reader makes of scalars is of no interest: to it the keys
+/// The position of scalars in a node. It ignores the values that the parser derives from them: to the parser, the keys
 /// `1.5` and `1.50` are the same.
 enum Shape {
     Null,
@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for Shape {
 }
 
 impl Shape {
-    /// The shapes of the values of a mapping, or of the items of a sequence.
+    /// The shapes of the values of a mapping or of the items of a sequence.
     fn children(&self) -> &[Self] {
         match self {
             Self::Mapping(shapes) | Self::Sequence(shapes) => shapes,
@@ -79,7 +79,7 @@ impl<'de> Visitor<'de> for ShapeVisitor {
         f.write_str("any node")
     }
 
-    /// A document without anything in it.
+    /// An empty document.
     fn visit_none<E>(self) -> Result<Shape, E> {
         Ok(Shape::Null)
     }
@@ -132,14 +132,14 @@ impl<'de> Visitor<'de> for ShapeVisitor {
         Ok(Shape::Mapping(values))
     }
 
-    /// A tag does not change the shape of what it stands before.
+    /// A tagged node has the shape of the node without its tag.
     fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Shape, A::Error> {
         let (IgnoredAny, node) = tagged.variant()?;
         node.newtype_variant()
     }
 }
 
-/// A node of this shape.
+/// A deserialiser for a node of this shape.
 struct Node<'a>(&'a Shape);
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
@@ -171,7 +171,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         while let Some(key) = map.next_key::<String>()? {
             let value = map.next_value_seed(Node(shapes.next().unwrap_or(&Shape::Null)))?;
             if dict.insert(key, value).is_some() {
-                return Err(A::Error::custom("a key is there twice"));
+                return Err(A::Error::custom("duplicate key"));
             }
         }
         match dict.remove("<<") {
@@ -197,7 +197,8 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-/// The merge key of YAML 1.1: a mapping's own keys count, then those of the mappings merged, the first before the next.
+/// Applies the merge key of YAML 1.1. Keys of the mapping itself take precedence, then those of earlier merged
+/// mappings.
 fn merge(dict: &mut Dict, merged: Dict) {
     for (key, value) in merged {
         dict.entry(key).or_insert(value);
@@ -205,7 +206,7 @@ fn merge(dict: &mut Dict, merged: Dict) {
 }
 
 fn not_mergeable<'de, A: MapAccess<'de>>() -> A::Error {
-    A::Error::custom("what is merged is no mapping")
+    A::Error::custom("the value of a merge key is not a mapping")
 }
 
 impl Provider for Yaml {
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_are_text_as_it_was_written() {
+    fn scalars_keep_their_original_text() {
         for scalar in [
             "0x10",
             "1e3",
@@ -254,7 +255,7 @@ mod tests {
             ));
             let text = |value: &Value| value.as_str().map(str::to_owned);
             assert_eq!(text(&read[scalar]).as_deref(), Some(scalar));
-            let list = read["list"].as_array().expect("it is a list");
+            let list = read["list"].as_array().expect("a list");
             assert!(
                 list.iter().all(|item| item.as_str() == Some(scalar)),
                 "{scalar}"
@@ -263,7 +264,7 @@ mod tests {
         let read =
             read("~: 1\nnothing: ~\nneither:\n\"\": \"\"\ntagged: !y 1\nlist: !y [!z {a: 1}]\n");
         assert_eq!(read["~"].as_str(), Some("1"));
-        let list = read["list"].as_array().expect("it is a list");
+        let list = read["list"].as_array().expect("a list");
         assert!(list[0].as_dict().is_some());
         assert!(matches!(read["nothing"], Value::Empty(..)));
         assert!(matches!(read["neither"], Value::Empty(..)));
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_the_same_only_if_they_are_written_the_same() {
+    fn keys_with_different_text_are_different() {
         for (one, other) in [
             ("1.5", "1.50"),
             ("16", "0x10"),
@@ -287,12 +288,12 @@ mod tests {
     }
 
     #[test]
-    fn merge_keys_bring_keys_and_override_none() {
+    fn merge_keys_add_keys_without_overriding() {
         let read = read(
             "a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\none: {<<: *a, x: 0}\nboth: {<<: [*a, *b], x: 0}\nlist: [{<<: *a}]\n",
         );
         let shown = |key: &str| {
-            let dict = read[key].as_dict().expect("it is a mapping");
+            let dict = read[key].as_dict().expect("a mapping");
             let pairs = dict
                 .iter()
                 .map(|(key, value)| format!("{key}{}", value.as_str().unwrap_or_default()));

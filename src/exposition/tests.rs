@@ -38,7 +38,7 @@ pub(super) fn apply(fleet: &mut Fleet, veid: u64, call: Call, name: &str) {
     let mut usage = fleet.read_usage(Veid(veid), NOW);
     let mut row = |row| usage.take(row);
     let result = decode(call, &key(), &sample(name), &mut row)
-        .map_err(|error| CallError::from_answer(Veid(veid), call, error));
+        .map_err(|error| CallError::from_decode_error(Veid(veid), call, error));
     fleet.apply(Veid(veid), call, &result, NOW);
     if call == Call::RawUsageStats && result.is_ok() {
         fleet.take_usage(Veid(veid), usage);

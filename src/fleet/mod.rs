@@ -28,7 +28,7 @@ use index::Index;
 
 use crate::clock::Moment;
 use crate::config::{Expect, Multiplier, Shard, Thresholds, Vps};
-use crate::kiwivm::model::Answer;
+use crate::kiwivm::model::Payload;
 use crate::kiwivm::{Call, CallError, Decoded, PerCall, Veid};
 
 /// The longest that anything only the live call tells may be shown: state, throttling, load, memory, the lock.
@@ -237,7 +237,7 @@ impl Fleet {
             return;
         };
         match result {
-            Ok(decoded) => vps.succeed(call, &decoded.answer, now),
+            Ok(decoded) => vps.succeed(call, &decoded.payload, now),
             Err(error) => vps.fail(call, error, now),
         }
     }
@@ -280,8 +280,8 @@ impl Fleet {
 
 /// True when this answer tells what `getServiceInfo` tells.
 #[must_use]
-pub fn carries_service_info(answer: &Answer) -> bool {
-    matches!(answer, Answer::Service(_) | Answer::Live(..))
+pub fn carries_service_info(answer: &Payload) -> bool {
+    matches!(answer, Payload::Service(_) | Payload::Live(..))
 }
 
 #[cfg(test)]

@@ -42,15 +42,15 @@ fn fleet(seconds: u64) -> Fleet {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is what `apply` takes")]
-fn answer(answer: Answer) -> Result<Decoded, CallError> {
+fn answer(payload: Payload) -> Result<Decoded, CallError> {
     Ok(Decoded {
-        answer,
+        payload,
         problems: Vec::new(),
     })
 }
 
 fn live() -> Result<Decoded, CallError> {
-    answer(Answer::Live(Box::default(), Box::default()))
+    answer(Payload::Live(Box::default(), Box::default()))
 }
 
 fn failure(call: Call, reason: Reason) -> Result<Decoded, CallError> {
@@ -74,7 +74,7 @@ fn poll(fleet: &mut Fleet, rows: &[UsageRow], now: Moment) {
     for row in rows {
         reading.take(*row);
     }
-    fleet.apply(VEID, Call::RawUsageStats, &answer(Answer::Usage), now);
+    fleet.apply(VEID, Call::RawUsageStats, &answer(Payload::Usage), now);
     fleet.take_usage(VEID, reading);
     fleet.show_usage();
 }
@@ -128,7 +128,7 @@ fn a_live_answer_is_a_success_of_service_info_too() {
 fn service_info_takes_over_when_live_fails() {
     let mut fleet = fleet(60);
     fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(0));
-    let service = answer(Answer::Service(Box::default()));
+    let service = answer(Payload::Service(Box::default()));
     fleet.apply(VEID, Call::ServiceInfo, &service, at(170));
     let vps = &fleet.vps()[0];
     assert!(vps.live(STALENESS, at(200)).is_none());
@@ -163,12 +163,12 @@ fn inventory_is_kept_until_it_is_stale_or_says_nothing() {
             .inventory(call, STALENESS, at(seconds))
             .cloned()
     };
-    let known = answer(Answer::Inventory(Some(backups.clone())));
+    let known = answer(Payload::Inventory(Some(backups.clone())));
     fleet.apply(VEID, call, &known, at(0));
     assert_eq!(of(&fleet, 1800), Some(backups.clone()));
     assert_eq!(of(&fleet, 1801), None);
     fleet.apply(VEID, call, &known, at(0));
-    fleet.apply(VEID, call, &answer(Answer::Inventory(None)), at(1));
+    fleet.apply(VEID, call, &answer(Payload::Inventory(None)), at(1));
     assert_eq!(of(&fleet, 2), None);
     // Over a restart with its age.
     fleet.apply(VEID, call, &known, at(10));
@@ -197,11 +197,11 @@ fn a_case_is_not_settled_by_a_list_that_cannot_be_read() {
             open,
             deadline: None,
         };
-        answer(Answer::Inventory(Some(Inventory::PolicyViolations(
+        answer(Payload::Inventory(Some(Inventory::PolicyViolations(
             violations,
         ))))
     };
-    let unreadable = answer(Answer::Inventory(None));
+    let unreadable = answer(Payload::Inventory(None));
     fleet.apply(VEID, call, &told(2), at(0));
     fleet.apply(VEID, call, &unreadable, at(600));
     assert_eq!((open(&fleet, 1800), open(&fleet, 1801)), (Some(2), None));
@@ -223,7 +223,7 @@ fn the_reason_of_a_failure_stays_until_its_call_works_again() {
     };
     fail(&mut fleet, Call::LiveServiceInfo, 10);
     fail(&mut fleet, Call::ServiceInfo, 11);
-    let points = answer(Answer::Points(Points::default()));
+    let points = answer(Payload::Points(Points::default()));
     fleet.apply(VEID, Call::RateLimitStatus, &points, at(12));
     assert_eq!(shown(&fleet), Some((Call::LiveServiceInfo, 10)));
     // The call that tells most is shown, however often others fail.
@@ -235,7 +235,7 @@ fn the_reason_of_a_failure_stays_until_its_call_works_again() {
     fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(15));
     assert_eq!(shown(&fleet), Some((Call::SnapshotList, 13)));
     assert!(!fleet.vps()[0].failing(Call::ServiceInfo));
-    let none = answer(Answer::Inventory(None));
+    let none = answer(Payload::Inventory(None));
     fleet.apply(VEID, Call::SnapshotList, &none, at(16));
     assert_eq!(shown(&fleet), None);
 }
@@ -258,7 +258,7 @@ fn a_lock_is_a_state_with_its_progress_and_ends_with_the_next_answer() {
     };
     assert_eq!(progress(&fleet, 1), Some(Some(0.45)));
     assert_eq!(fleet.vps()[0].authentication_failed, Some(false));
-    let service = answer(Answer::Service(Box::default()));
+    let service = answer(Payload::Service(Box::default()));
     fleet.apply(VEID, Call::ServiceInfo, &service, at(30));
     assert_eq!(
         progress(&fleet, 31),
@@ -281,7 +281,7 @@ fn a_refused_key_stays_refused_until_it_is_accepted() {
     fleet.apply(
         VEID,
         Call::ServiceInfo,
-        &answer(Answer::Service(Box::default())),
+        &answer(Payload::Service(Box::default())),
         at(7200),
     );
     assert_eq!(fleet.vps()[0].authentication_failed, Some(false));
@@ -309,7 +309,7 @@ fn a_new_configuration_keeps_what_is_known_of_those_that_stay() {
 #[test]
 fn a_vps_is_neither_up_nor_down_before_its_first_live_or_service_info() {
     let mut fleet = fleet(60);
-    let points = answer(Answer::Points(Points::default()));
+    let points = answer(Payload::Points(Points::default()));
     fleet.apply(VEID, Call::RateLimitStatus, &points, at(0));
     assert!(!fleet.all_tried());
     let failed = failure(Call::LiveServiceInfo, Reason::Timeout);
@@ -360,7 +360,7 @@ fn a_flag_that_is_omitted_stays_as_it_was() {
             policy_violation,
             ..ServiceInfo::default()
         };
-        let service = answer(Answer::Service(Box::new(info)));
+        let service = answer(Payload::Service(Box::new(info)));
         fleet.apply(VEID, Call::ServiceInfo, &service, at(0));
         fleet.vps()[0].flagged().collect::<Vec<_>>()
     };

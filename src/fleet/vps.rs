@@ -6,7 +6,7 @@ use super::forecast::{Counter, Forecast, HourlyUsage};
 use super::usage::{UsageHistory, UsageReading, UsageTotals};
 use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, bandwidth, carries_service_info};
 use crate::clock::Moment;
-use crate::kiwivm::model::{Answer, Inventory, LiveInfo, Lock, Points, ServiceInfo, UsageRow};
+use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Payload, Points, ServiceInfo, UsageRow};
 use crate::kiwivm::{Call, CallError, PerCall, Reason};
 
 /// A value and the moment it was learnt.
@@ -327,7 +327,7 @@ impl VpsState {
         }
     }
 
-    pub(super) fn succeed(&mut self, call: Call, answer: &Answer, now: Moment) {
+    pub(super) fn succeed(&mut self, call: Call, answer: &Payload, now: Moment) {
         self.tried |= tells_state(call);
         self.failures[call] = None;
         self.authentication_failed = Some(false);
@@ -350,14 +350,14 @@ impl VpsState {
         self.show_last_error();
         self.note_flags(answer);
         match answer {
-            Answer::Service(service) => self.service = Some(Known::new((**service).clone(), now)),
-            Answer::Live(service, live) => {
+            Payload::Service(service) => self.service = Some(Known::new((**service).clone(), now)),
+            Payload::Live(service, live) => {
                 self.service = Some(Known::new((**service).clone(), now));
                 self.live = Some(Known::new((**live).clone(), now));
             }
-            Answer::Points(points) => self.points = Some(Known::new(*points, now)),
-            Answer::Usage => {}
-            Answer::Inventory(inventory) => {
+            Payload::Points(points) => self.points = Some(Known::new(*points, now)),
+            Payload::Usage => {}
+            Payload::Inventory(inventory) => {
                 let known = &mut self.inventory[call];
                 match inventory {
                     Some(value) => *known = Some(Box::new(Known::new(value.clone(), now))),
@@ -372,8 +372,8 @@ impl VpsState {
         }
     }
 
-    fn note_flags(&mut self, answer: &Answer) {
-        let (Answer::Service(info) | Answer::Live(info, _)) = answer else {
+    fn note_flags(&mut self, answer: &Payload) {
+        let (Payload::Service(info) | Payload::Live(info, _)) = answer else {
             return;
         };
         for (flag, raised) in flags_of(info).into_iter().zip(&mut self.flags) {

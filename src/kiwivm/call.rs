@@ -7,13 +7,13 @@ use super::decode::{inventory, live, service, usage};
 /// The read calls this program makes, most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
-    /// State, load, memory, disk, throttling and everything of [`Call::ServiceInfo`]. Up to 15 s.
+    /// State, load, memory, disk, throttling and everything in [`Call::ServiceInfo`]. Takes up to 15 s.
     LiveServiceInfo,
     /// Remaining API points.
     RateLimitStatus,
-    /// The usage history, one row for about five minutes; always the whole history, megabytes of it.
+    /// The usage history, about one row per five minutes. Always the whole history: megabytes.
     RawUsageStats,
-    /// Plan, bandwidth, addresses, suspension. Works whatever the power state.
+    /// Plan, bandwidth, addresses, suspension. Works in every power state.
     ServiceInfo,
     /// Open policy cases and their deadlines.
     PolicyViolations,
@@ -25,7 +25,7 @@ pub enum Call {
     SnapshotList,
     /// Actions in the panel and through the API.
     AuditLog,
-    /// Where the VPS could move, and how each location counts transfer.
+    /// The locations that the VPS could move to, and how each of them counts transfer.
     MigrateLocations,
 }
 
@@ -34,44 +34,44 @@ pub(super) struct Row {
     call: Call,
     /// The vendor's name: the last part of the URL.
     name: &'static str,
-    /// The fields by which a response shows that it is one to this call.
+    /// The fields that identify a response to this call. At least one must be present.
     pub(super) identified_by: &'static [&'static str],
-    /// The longest time from the request to the end of the response.
+    /// The time limit from the request to the end of the response.
     pub(super) timeout: Duration,
-    /// The longest time without a byte.
-    pub(super) silence: Duration,
-    /// The largest body in bytes, after decompression.
+    /// The time limit without a byte received.
+    pub(super) read_timeout: Duration,
+    /// The size limit of the body in bytes, after decompression.
     pub(super) body_limit: usize,
-    /// True if the connection may carry other calls. Its buffer grows with what it carries, and an idle one would keep it.
+    /// True if the connection is reused for other calls. Its read buffer grows with the response and stays allocated.
     pub(super) keeps_connection: bool,
-    /// The wanted interval unless one is configured.
+    /// The default of the configured interval.
     interval: Duration,
-    /// The key of `collect` in the configuration, and its default. `None` for a call that is always made.
+    /// The key under `collect` in the configuration, and its default. `None` for a call that is always made.
     collect: Option<(&'static str, bool)>,
-    /// Points that a call is taken to cost until its price is learned: the slow call and the large one may cost more than
-    /// the others.
+    /// The assumed price in points until the real one is learned. Higher for the slow call and the large call, which
+    /// may cost more than the others.
     first_price: f64,
 }
 
-/// Fast calls. No figures are published; clients that work wait 10 to 45 s.
-const SHORT: Duration = Duration::from_secs(15);
-/// The vendor gives 15 s as the longest live call; the clients that work wait twice that.
-const LIVE: Duration = Duration::from_secs(30);
-/// Megabytes of history may take long on a slow line, as long as bytes keep coming.
-const USAGE: Duration = Duration::from_secs(180);
-const USAGE_SILENCE: Duration = Duration::from_secs(20);
+/// Timeout of fast calls. The vendor publishes no figures; other clients wait 10 to 45 s.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Timeout of the live call. The vendor documents up to 15 s; other clients wait twice that.
+const LIVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Timeout of the usage call. Megabytes take long on a slow line, so `USAGE_READ_TIMEOUT` detects a stalled one.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(180);
+const USAGE_READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A live response with a picture of the console has hundreds of kilobytes.
-const SMALL: usize = 4 << 20;
-/// Two years of usage rows at five minutes are about 30 MB.
-const LARGE: usize = 64 << 20;
+/// Body limit of most calls. A live response with a screenshot of the console has hundreds of kilobytes.
+const SMALL_BODY: usize = 4 << 20;
+/// Body limit of the usage call. Two years of five-minute rows are about 30 MB.
+const LARGE_BODY: usize = 64 << 20;
 
-/// Data that change within minutes; a live call takes up to 15 s.
-const MINUTES: Duration = Duration::from_secs(2 * 60);
-/// Usage rows are five minutes long, and points are enough for a reading as often.
-const OFTEN: Duration = Duration::from_secs(10 * 60);
-/// Inventory changes daily.
-const HOURLY: Duration = Duration::from_secs(60 * 60);
+/// Interval of data that change within minutes. A live call takes up to 15 s.
+const LIVE_INTERVAL: Duration = Duration::from_secs(2 * 60);
+/// Interval of usage and points. Usage rows are five minutes long; points are checked at the same pace.
+const USAGE_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// Interval of inventory, which changes daily.
+const INVENTORY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl Row {
     const fn new(call: Call, name: &'static str, identified_by: &'static [&'static str]) -> Self {
@@ -79,11 +79,11 @@ impl Row {
             call,
             name,
             identified_by,
-            timeout: SHORT,
-            silence: SHORT,
-            body_limit: SMALL,
+            timeout: SHORT_TIMEOUT,
+            read_timeout: SHORT_TIMEOUT,
+            body_limit: SMALL_BODY,
             keeps_connection: true,
-            interval: HOURLY,
+            interval: INVENTORY_INTERVAL,
             collect: None,
             first_price: 1.0,
         }
@@ -99,14 +99,14 @@ impl Row {
 
 const TABLE: [Row; 10] = [
     Row {
-        timeout: LIVE,
-        silence: LIVE,
-        interval: MINUTES,
+        timeout: LIVE_TIMEOUT,
+        read_timeout: LIVE_TIMEOUT,
+        interval: LIVE_INTERVAL,
         first_price: 3.0,
         ..Row::new(Call::LiveServiceInfo, "getLiveServiceInfo", live::FIELDS)
     },
     Row {
-        interval: OFTEN,
+        interval: USAGE_INTERVAL,
         ..Row::new(
             Call::RateLimitStatus,
             "getRateLimitStatus",
@@ -114,19 +114,19 @@ const TABLE: [Row; 10] = [
         )
     },
     Row {
-        timeout: USAGE,
-        silence: USAGE_SILENCE,
-        body_limit: LARGE,
+        timeout: USAGE_TIMEOUT,
+        read_timeout: USAGE_READ_TIMEOUT,
+        body_limit: LARGE_BODY,
         keeps_connection: false,
-        interval: OFTEN,
+        interval: USAGE_INTERVAL,
         first_price: 3.0,
         ..Row::new(Call::RawUsageStats, "getRawUsageStats", &[usage::ROWS])
     },
     Row {
-        interval: MINUTES,
+        interval: LIVE_INTERVAL,
         ..Row::new(Call::ServiceInfo, "getServiceInfo", service::FIELDS)
     },
-    // With nothing outstanding the lists of cases are absent, and abuse points are all that a response has.
+    // Without an open case the API omits the lists. Only the abuse points identify such a response.
     Row::new(
         Call::PolicyViolations,
         "getPolicyViolations",
@@ -164,15 +164,15 @@ impl Call {
     /// Every call, most important first; `ALL[call.index()] == call`.
     pub const ALL: [Self; TABLE.len()] = {
         let mut all = [Self::LiveServiceInfo; TABLE.len()];
-        let mut at = 0;
-        while at < TABLE.len() {
-            all[at] = TABLE[at].call;
-            at += 1;
+        let mut index = 0;
+        while index < TABLE.len() {
+            all[index] = TABLE[index].call;
+            index += 1;
         }
         all
     };
 
-    /// The calls that tell what rarely changes, each of which can be switched off.
+    /// The calls for data that rarely change. Each can be switched off.
     pub const INVENTORY: [Self; 6] = [
         Self::PolicyViolations,
         Self::SuspensionDetails,
@@ -182,7 +182,7 @@ impl Call {
         Self::MigrateLocations,
     ];
 
-    /// The keys of `collect` in the configuration. Each switches the calls on and off that name it in the table.
+    /// The keys under `collect` in the configuration. Each enables the calls that name it in the table.
     pub const COLLECT_KEYS: [&str; 5] = ["snapshots", "backups", "policy", "audit", "locations"];
 
     pub(super) const fn row(self) -> &'static Row {
@@ -190,26 +190,26 @@ impl Call {
         &ROWS[self.index()]
     }
 
-    /// The vendor's name: the last part of the URL and the value of the `call` label.
+    /// The vendor's name, used as the last part of the URL and as the value of the `call` label.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// The wanted interval unless one is configured.
+    /// The interval unless one is configured.
     #[must_use]
     pub const fn default_interval(self) -> Duration {
         self.row().interval
     }
 
-    /// The key of `collect` in the configuration that switches the call on and off, and its default. `None` for a call
-    /// that is always made.
+    /// The key under `collect` in the configuration that enables the call, and its default. `None` for a call that is
+    /// always made.
     #[must_use]
     pub const fn collect(self) -> Option<(&'static str, bool)> {
         self.row().collect
     }
 
-    /// Points that the call is taken to cost until its price is learned.
+    /// The assumed price in points until the real one is learned.
     #[must_use]
     pub const fn first_price(self) -> f64 {
         self.row().first_price
@@ -227,13 +227,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rows_stand_in_the_order_of_the_calls() {
+    fn table_rows_are_in_the_order_of_the_enum() {
         for (index, call) in Call::ALL.into_iter().enumerate() {
             assert_eq!(call.index(), index, "{}", call.name());
         }
     }
     #[test]
-    fn each_key_of_the_configuration_switches_a_call_that_is_inventory() {
+    fn collect_keys_match_the_inventory_calls() {
         let collected = |call: &Call| call.collect().is_some();
         assert!(Call::INVENTORY.iter().all(collected));
         assert_eq!(

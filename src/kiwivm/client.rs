@@ -1,5 +1,5 @@
-//! Makes the calls. The key travels in the request body, redirects are not followed, an error never carries a URL, and the
-//! planner learns of every request that was sent.
+//! The HTTP client of the API. It sends the key in the request body, follows no redirects, keeps URLs out of errors and
+//! counts every request for the planner.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,36 +9,36 @@ use std::time::Duration;
 use reqwest::{Url, redirect, retry};
 
 use super::call::Row;
-use super::leg::{self, Connections, Leg, Names};
+use super::leg::{self, ConnectLayer, Leg, SystemResolver};
 use super::model::UsageRow;
 use super::outcome::Head;
-use super::reuse::Responded;
+use super::reuse::UsedConnections;
 use super::transport::{causes, classify, is_closed};
 use super::{
     ApiKey, Call, CallError, DecodeError, Decoded, Proxy, Reason, UsageStream, Veid, decode,
 };
 
-/// Name, connection and TLS take a second around the world.
+/// Time limit for DNS, TCP and TLS, which take about a second around the world.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Routers forget connections that are idle for a minute, and many servers close them before.
+/// Time limit of idle connections. Routers forget them after a minute, and many servers close them earlier.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Idle connections that are kept. Calls of a large fleet follow each other closely.
+/// Idle connections kept per host. Calls of a large fleet follow each other closely, so a few are enough.
 const IDLE_CONNECTIONS: usize = 4;
 
-/// So many bytes are decoded at a time, which takes well below a millisecond. Larger bodies are decoded in another thread.
-const PIECE: usize = 16 << 10;
+/// Bytes decoded at a time, in well below a millisecond. Larger bodies are decoded on a blocking thread.
+const DECODE_CHUNK: usize = 16 << 10;
 
-/// Where the API is.
+/// The endpoint of the API and the way to it.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// The URL below which the calls are, without or with a slash at the end.
+    /// The base URL of the calls, with or without a trailing slash.
     pub endpoint: Url,
     /// A proxy for everything but a loopback endpoint.
     pub proxy: Option<Proxy>,
 }
 
-/// Why there is no client.
+/// The reason why no client could be built.
 #[derive(Debug)]
 pub struct ClientError(String);
 
@@ -50,19 +50,19 @@ impl fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Debug)]
 pub struct Response {
-    /// The answer, or why there is none.
+    /// The decoded response, or the error.
     pub result: Result<Decoded, CallError>,
-    /// Bytes of the body that were received, after decompression.
+    /// Bytes of the body received, after decompression.
     pub bytes: u64,
-    /// Requests that were sent, each of which costs points: 2 when the first met a connection that the server was closing.
+    /// Requests sent, each of which costs points. 2 if the server closed the connection of the first.
     pub requests: u32,
 }
 
 impl Response {
-    /// What a body comes to that arrived whole and with status 200. Usage rows are passed to `row`.
+    /// Builds the outcome of a complete body with status 200. Usage rows are passed to `row`.
     #[must_use]
     pub fn of_body(
         veid: Veid,
@@ -73,26 +73,26 @@ impl Response {
     ) -> Self {
         Self {
             result: decode(call, key, body, row)
-                .map_err(|error| CallError::from_answer(veid, call, error)),
+                .map_err(|error| CallError::from_decode_error(veid, call, error)),
             bytes: body.len() as u64,
             requests: 1,
         }
     }
 }
 
-/// Makes read calls. Clones share connections.
+/// A client for read calls. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Keeps connections for the next call.
+    /// Reuses connections.
     http: reqwest::Client,
-    /// Makes a new connection for each call.
+    /// Opens a new connection for each call.
     fresh: reqwest::Client,
-    responded: Responded,
+    used: UsedConnections,
     endpoint: Url,
     proxy: Option<Proxy>,
 }
 
-/// True when a URL cannot leave this machine.
+/// Returns true if requests to a URL stay on this machine.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
@@ -104,11 +104,11 @@ pub fn is_loopback(url: &Url) -> bool {
 }
 
 impl Client {
-    /// A client for one endpoint.
+    /// Builds a client for one endpoint.
     ///
     /// # Errors
     ///
-    /// An endpoint that is neither https nor loopback, or a proxy or TLS set-up that cannot be used.
+    /// If the endpoint is neither https nor loopback, or the proxy or the TLS set-up cannot be used.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
         let ClientOptions {
             mut endpoint,
@@ -117,8 +117,7 @@ impl Client {
         let loopback = is_loopback(&endpoint);
         if endpoint.scheme() != "https" && !(loopback && endpoint.scheme() == "http") {
             return Err(ClientError(
-                "api.endpoint must be an https URL: the key would be readable on the way"
-                    .to_owned(),
+                "api.endpoint must be an https URL: http would expose the API key".to_owned(),
             ));
         }
         if !endpoint.path().ends_with('/') {
@@ -127,7 +126,7 @@ impl Client {
         }
         let proxy = proxy.filter(|_| !loopback);
         let begin = proxy.as_ref().map_or(Leg::Connection, |_| Leg::Proxy);
-        let through = proxy
+        let reqwest_proxy = proxy
             .as_ref()
             .map(|proxy| reqwest::Proxy::all(proxy.url().clone()))
             .transpose()
@@ -137,8 +136,8 @@ impl Client {
             let builder = reqwest::Client::builder()
                 .user_agent(concat!("kiwivm_exporter/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT)
-                .connector_layer(Connections { begin })
-                .dns_resolver(Arc::new(Names))
+                .connector_layer(ConnectLayer { begin })
+                .dns_resolver(Arc::new(SystemResolver))
                 .redirect(redirect::Policy::none())
                 .referer(false)
                 .retry(retry::never())
@@ -147,7 +146,7 @@ impl Client {
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .https_only(!loopback)
                 .tls_backend_preconfigured(tls.clone());
-            let builder = match &through {
+            let builder = match &reqwest_proxy {
                 Some(proxy) => builder.proxy(proxy.clone()),
                 None => builder,
             };
@@ -157,13 +156,13 @@ impl Client {
         Ok(Self {
             http: client(IDLE_CONNECTIONS)?,
             fresh: client(0)?,
-            responded: Responded::default(),
+            used: UsedConnections::default(),
             endpoint,
             proxy,
         })
     }
 
-    /// Makes one call. Usage rows are passed to `row` as they arrive; they count when the call succeeds.
+    /// Makes one call. Passes usage rows to `row` as they arrive; they are valid only if the call succeeds.
     pub async fn call(
         &self,
         veid: Veid,
@@ -179,7 +178,7 @@ impl Client {
             Ok(mut response) => {
                 let head = Head::of(&response);
                 match body.receive(&mut response, call.row(), row).await {
-                    // The status of a refusal is known, whatever becomes of its body.
+                    // With another status, the outcome is known even if reading the body fails.
                     Err(error) if head.status == reqwest::StatusCode::OK => Err(failed(error)),
                     _ => head.outcome(veid, call, body.content.decode(call, key).await),
                 }
@@ -192,8 +191,8 @@ impl Client {
         }
     }
 
-    /// Sends a request, and a second one if the server closed an idle connection just as the first went out: that is no
-    /// failure. Also returns how many were sent.
+    /// Sends a request, and a second one if the server closed the idle connection of the first. Also returns the number
+    /// of requests sent.
     async fn send(
         &self,
         veid: Veid,
@@ -208,7 +207,7 @@ impl Client {
         let post = async |http: &reqwest::Client| {
             let form = [("veid", &*veid.to_string()), ("api_key", key.expose())];
             let request = http.post(url.clone()).timeout(row.timeout).form(&form);
-            tokio::time::timeout(row.silence, request.send()).await
+            tokio::time::timeout(row.read_timeout, request.send()).await
         };
         let http = if row.keeps_connection {
             &self.http
@@ -218,60 +217,60 @@ impl Client {
         let (mut sent, mut requests) = (post(http).await, 1);
         if let Ok(Err(error)) = &sent
             && is_closed(error)
-            && self.responded.had_response(error)
+            && self.used.had_response(error)
         {
             (sent, requests) = (post(&self.fresh).await, 2);
         }
         if let Ok(Ok(response)) = &sent
             && row.keeps_connection
         {
-            self.responded.remember(response);
+            self.used.remember(response);
         }
         let first_byte = leg::reached().unwrap_or(Leg::FirstByte).max(Leg::FirstByte);
         let sent = match sent {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_timeout() && error.is_connect() => {
                 let leg = leg::reached().unwrap_or(Leg::Connection);
-                Err(self.silent_at(leg))
+                Err(self.connect_timeout_in(leg))
             }
-            Ok(Err(error)) if error.is_timeout() => Err(Failure::silent(first_byte, row.timeout)),
-            Ok(Err(error)) => Err(self.failed(&error.without_url())),
-            Err(_) => Err(Failure::silent(first_byte, row.silence)),
+            Ok(Err(error)) if error.is_timeout() => Err(Failure::timeout(first_byte, row.timeout)),
+            Ok(Err(error)) => Err(self.send_failure(&error.without_url())),
+            Err(_) => Err(Failure::timeout(first_byte, row.read_timeout)),
         };
         (sent, requests)
     }
 
-    /// The failure of a connection of which a part was silent.
-    fn silent_at(&self, leg: Leg) -> Failure {
-        let mut failure = Failure::silent(leg, CONNECT_TIMEOUT);
-        let proxy = self.proxy.as_ref().filter(|proxy| proxy.speaks_tls());
-        // TLS within TLS: it cannot be told which of them.
+    /// Builds the failure of a connection that timed out in `leg`.
+    fn connect_timeout_in(&self, leg: Leg) -> Failure {
+        let mut failure = Failure::timeout(leg, CONNECT_TIMEOUT);
+        let proxy = self.proxy.as_ref().filter(|proxy| proxy.uses_tls());
+        // TLS within TLS: the client does not report which of the two handshakes was silent.
         if let Some(proxy) = proxy.filter(|_| leg == Leg::Tls) {
             let seconds = CONNECT_TIMEOUT.as_secs();
             failure.detail = format!(
-                "proxy {} gave no connection within {seconds} s, or the API did not speak TLS through it",
+                "proxy {} did not connect within {seconds} s, or the API did not complete the TLS handshake through it",
                 proxy.address()
             );
         }
         failure
     }
 
-    /// A failure before the response.
-    fn failed(&self, error: &reqwest::Error) -> Failure {
+    /// Builds the failure of a request that got no response.
+    fn send_failure(&self, error: &reqwest::Error) -> Failure {
         let mut failure = Failure::of(error);
-        let blamed = self
+        let proxy_message = self
             .proxy
             .as_ref()
             .filter(|_| error.is_connect())
-            .and_then(|proxy| proxy.blame(&failure.detail, leg::reached()));
-        if let Some(detail) = blamed {
+            .and_then(|proxy| proxy.failure_message(&failure.detail, leg::reached()));
+        if let Some(detail) = proxy_message {
             failure.detail = detail;
         }
         failure
     }
 }
 
-/// A failure on the way, of any call.
+/// A transport failure, before it is attached to a call.
 struct Failure {
     reason: Reason,
     detail: String,
@@ -292,14 +291,14 @@ impl Failure {
         Self::new(reason, detail)
     }
 
-    fn silent(leg: Leg, limit: Duration) -> Self {
+    fn timeout(leg: Leg, limit: Duration) -> Self {
         Self {
             silent: Some(leg),
-            ..Self::new(Reason::Timeout, leg.silence(limit))
+            ..Self::new(Reason::Timeout, leg.timeout_message(limit))
         }
     }
 
-    /// Words of the HTTP client may quote the other side.
+    /// Redacts the key: error texts of the HTTP client may quote the response.
     fn into_call_error(self, veid: Veid, call: Call, key: &ApiKey) -> CallError {
         CallError {
             silent: self.silent,
@@ -317,7 +316,7 @@ struct Body {
 enum Content {
     Whole(Vec<u8>),
     Usage(Box<UsageStream>),
-    Bad(DecodeError),
+    Invalid(DecodeError),
 }
 
 impl Body {
@@ -333,7 +332,7 @@ impl Body {
         }
     }
 
-    /// Takes in the body until it ends, or nothing can come of it.
+    /// Reads the body until it ends or turns out to be unusable.
     async fn receive(
         &mut self,
         response: &mut reqwest::Response,
@@ -341,14 +340,14 @@ impl Body {
         row: &mut (dyn FnMut(UsageRow) + Send),
     ) -> Result<(), Failure> {
         loop {
-            let chunk = match tokio::time::timeout(limits.silence, response.chunk()).await {
+            let chunk = match tokio::time::timeout(limits.read_timeout, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => return Ok(()),
                 Ok(Err(error)) if error.is_timeout() => {
-                    return Err(Failure::silent(Leg::Body, limits.timeout));
+                    return Err(Failure::timeout(Leg::Body, limits.timeout));
                 }
                 Ok(Err(error)) => return Err(Failure::of(&error.without_url())),
-                Err(_) => return Err(Failure::silent(Leg::Body, limits.silence)),
+                Err(_) => return Err(Failure::timeout(Leg::Body, limits.read_timeout)),
             };
             self.received += chunk.len();
             if self.received > limits.body_limit {
@@ -358,11 +357,11 @@ impl Body {
                 );
                 return Err(Failure::new(Reason::BodyTooLarge, detail));
             }
-            for piece in chunk.chunks(PIECE) {
+            for piece in chunk.chunks(DECODE_CHUNK) {
                 if !self.content.push(piece, row) {
                     return Ok(());
                 }
-                // Compressed bytes arrive without a pause in which others would have their turn.
+                // Decompression yields many chunks in a row without awaiting, which would starve other tasks.
                 tokio::task::yield_now().await;
             }
         }
@@ -370,35 +369,35 @@ impl Body {
 }
 
 impl Content {
-    /// False when it is known that no response will come of it.
+    /// Adds a chunk. Returns false once the body is known to be unusable.
     fn push(&mut self, chunk: &[u8], row: &mut dyn FnMut(UsageRow)) -> bool {
         match self {
             Self::Whole(body) => body.extend_from_slice(chunk),
             Self::Usage(stream) => {
                 if let Err(error) = stream.push(chunk, row) {
-                    *self = Self::Bad(error);
+                    *self = Self::Invalid(error);
                     return false;
                 }
             }
-            Self::Bad(_) => return false,
+            Self::Invalid(_) => return false,
         }
         true
     }
 
     async fn decode(self, call: Call, key: &ApiKey) -> Result<Decoded, DecodeError> {
         match self {
-            Self::Whole(body) if body.len() > PIECE => {
+            Self::Whole(body) if body.len() > DECODE_CHUNK => {
                 let key = key.clone();
                 let decode = move || decode(call, &key, &body, &mut |_| {});
                 match tokio::task::spawn_blocking(decode).await {
                     Ok(decoded) => decoded,
-                    // The task is never cancelled: it panicked.
+                    // The task is never cancelled, so it panicked.
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 }
             }
             Self::Whole(body) => decode(call, key, &body, &mut |_| {}),
             Self::Usage(stream) => stream.finish(key),
-            Self::Bad(error) => Err(error),
+            Self::Invalid(error) => Err(error),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Why a call brought no answer.
+//! Errors of calls.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,30 +6,30 @@ use std::time::Duration;
 use super::model::Lock;
 use super::{Call, DecodeError, Leg, Veid};
 
-/// The `reason` label: everything that can go wrong with a call, in few words.
+/// The cause of a failed call, as in the `reason` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// No answer in time.
+    /// No response in time.
     Timeout,
-    /// No connection, or one that ended before the answer did.
+    /// No connection, or it ended before the response was complete.
     Connect,
-    /// A TLS handshake that failed.
+    /// A failed TLS handshake.
     Tls,
-    /// A status other than 200: the request did not reach the application.
+    /// An HTTP status other than 200: the request did not reach the application.
     HttpStatus,
-    /// An answer larger than any true one.
+    /// A response larger than any valid one.
     BodyTooLarge,
-    /// Not JSON: a proxy's page, nothing, or an answer cut off.
+    /// Not JSON: a proxy's page, an empty body or a truncated response.
     NotJson,
-    /// JSON, but not an object with the fields of an answer.
+    /// JSON, but not an object with the fields of the call.
     BadShape,
-    /// 700005: the key is refused, or the VEID is wrong. The API says the same for both.
+    /// 700005: the key or the VEID is wrong. The API returns the same error for both.
     Auth,
     /// 788888: a task holds the VPS.
     Locked,
     /// 700001: a required parameter is missing.
     MissingParam,
-    /// 429, or words to that effect.
+    /// Status or code 429, a `Retry-After` header, or a message about too many calls.
     RateLimited,
     /// Any other error of the API.
     ApiOther,
@@ -82,38 +82,38 @@ impl Reason {
         match self {
             Self::Timeout => "the API is slow",
             Self::Connect => "check the network and api.proxy",
-            Self::Tls => {
-                "check the clock, the certificates of this machine and what intercepts TLS"
-            }
+            Self::Tls => "check the clock, the CA certificates and any TLS interception",
             Self::HttpStatus | Self::NotJson | Self::BodyTooLarge => {
-                "something between here and the API responded, or the API has an outage"
+                "a proxy or firewall responded instead of the API, or the API has an outage"
             }
             Self::BadShape => "check api.endpoint",
-            Self::Auth => "check veid and api_key: the API says the same when either is wrong",
+            Self::Auth => "check veid and api_key: the API returns the same error for both",
             Self::Locked => "a task holds the VPS",
-            Self::MissingParam => "check api.endpoint and what stands between here and the API",
-            Self::RateLimited => "too many calls; lower budget.share if others need the points",
-            Self::ApiOther => "look the code up in KiwiVM",
+            Self::MissingParam => "check api.endpoint and any proxy in between",
+            Self::RateLimited => {
+                "too many calls; lower budget.share if other clients need the points"
+            }
+            Self::ApiOther => "look up the code in KiwiVM",
         }
     }
 }
 
-/// A call that failed. Nothing in it is secret: no URL, no key, no body.
+/// A failed call. Contains nothing secret: no URL, no key, no body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallError {
-    /// Of which VPS.
+    /// The VPS.
     pub veid: Veid,
-    /// Which call.
+    /// The call.
     pub call: Call,
-    /// Why, for the label.
+    /// The value of the `reason` label.
     pub reason: Reason,
-    /// Why, in words.
+    /// The cause in words.
     pub detail: String,
-    /// What holds the VPS, with [`Reason::Locked`] when the API tells.
+    /// The task that holds the VPS, with [`Reason::Locked`] if the API reports it.
     pub lock: Option<Lock>,
-    /// With [`Reason::Timeout`], the part of the call that took too long.
+    /// The phase that took too long, with [`Reason::Timeout`].
     pub silent: Option<Leg>,
-    /// The time that the API asks to wait, from the header `Retry-After`; a day at most.
+    /// The wait that the API requests in the header `Retry-After`, at most a day.
     pub retry_after: Option<Duration>,
     /// True if there was no usable key, so that no request was sent.
     pub without_key: bool,
@@ -133,16 +133,16 @@ impl CallError {
         }
     }
 
-    /// Builds the error of a call that cannot be made for want of a key. `why` says what to do.
-    pub(crate) fn without_key(veid: Veid, call: Call, why: impl Into<String>) -> Self {
+    /// Builds the error of a call that is not made because there is no usable key. `detail` includes the fix.
+    pub(crate) fn without_key(veid: Veid, call: Call, detail: impl Into<String>) -> Self {
         Self {
             without_key: true,
-            ..Self::new(veid, call, Reason::Auth, why)
+            ..Self::new(veid, call, Reason::Auth, detail)
         }
     }
 
-    /// Builds an error from a response that is not to be believed or says that the call failed.
-    pub(crate) fn from_answer(veid: Veid, call: Call, error: DecodeError) -> Self {
+    /// Builds an error from a response that is unusable or reports that the call failed.
+    pub(crate) fn from_decode_error(veid: Veid, call: Call, error: DecodeError) -> Self {
         Self {
             lock: error.lock,
             ..Self::new(veid, call, error.reason, error.detail)
@@ -154,12 +154,12 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (call, veid, detail) = (self.call.name(), self.veid, &self.detail);
         if self.without_key {
-            return write!(f, "no {call} of VPS {veid}: {detail}");
+            return write!(f, "no {call} for VPS {veid}: {detail}");
         }
         let remedy = self
             .silent
             .map_or(self.reason.remedy(), |leg| leg.remedy(self.call));
-        write!(f, "{call} of VPS {veid}: {detail} ({remedy})")
+        write!(f, "{call} for VPS {veid}: {detail} ({remedy})")
     }
 }
 

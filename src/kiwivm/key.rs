@@ -1,4 +1,4 @@
-//! The secret.
+//! The API key.
 
 use std::fmt;
 
@@ -6,26 +6,27 @@ use zeroize::Zeroizing;
 
 use super::redact::redact;
 
-/// The API key of one VPS. It can do everything to that VPS, so it has one way out: the request body.
+/// The API key of one VPS. It grants full control of that VPS, so only the request body ever contains it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(Zeroizing<String>);
 
 impl ApiKey {
-    /// A key without the white space around it, and the byte order mark that some editors write; `None` when nothing is
-    /// left, or more than one word.
+    /// Builds a key, without surrounding white space and the byte order mark that some editors write. Returns `None` if
+    /// the rest is empty or more than one word.
     #[must_use]
     pub fn new(key: impl Into<String>) -> Option<Self> {
         let key = Zeroizing::new(key.into());
         let word = key.trim_start_matches('\u{feff}').trim();
-        let one = !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control());
-        one.then(|| Self(Zeroizing::new(word.to_owned())))
+        let is_valid =
+            !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control());
+        is_valid.then(|| Self(Zeroizing::new(word.to_owned())))
     }
 
     pub(super) fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Text that came from outside, without the key in it, however it is encoded. Long text is cut.
+    /// Removes the key from untrusted text, in every encoding. Truncates long text.
     pub(super) fn redact(&self, text: &str) -> String {
         redact(text, self.expose())
     }
@@ -42,9 +43,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_one_word() {
+    fn accepts_exactly_one_word() {
         for text in [" private_x\n", "\u{feff}private_x\r\n"] {
-            let key = ApiKey::new(text).expect("it is a key");
+            let key = ApiKey::new(text).expect("valid key");
             assert_eq!(key.expose(), "private_x");
         }
         for text in [
@@ -60,8 +61,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_not_shown() {
-        let key = ApiKey::new("private_x").expect("it is a key");
+    fn hides_the_key() {
+        let key = ApiKey::new("private_x").expect("valid key");
         assert_eq!(
             format!("{key:?} {:?}", Some(&key)),
             "ApiKey(redacted) Some(ApiKey(redacted))"

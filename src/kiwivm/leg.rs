@@ -1,7 +1,7 @@
-//! The parts of a call between here and the node. A time-out says which of them was silent.
+//! The phases of a call. A timeout error names the phase that was silent.
 //!
-//! The parts of making a connection are deep within the HTTP client. They run in the task of their call, so each notes in
-//! a variable of the task how far the call has got.
+//! The HTTP client does not report the phases of connecting. Its resolver, connector and TLS stack run in the task of
+//! their call, so each records its progress in a task-local variable.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -20,113 +20,112 @@ use tower_service::Service;
 
 use super::Call;
 
-/// A part of a call, in the order of time.
+/// A phase of a call, in chronological order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Leg {
-    /// The name of the API or of the proxy is resolved.
+    /// Resolving the name of the API or of the proxy.
     Name,
-    /// The proxy is asked for a connection.
+    /// Connecting to the proxy and through it.
     Proxy,
-    /// The API is asked for a connection.
+    /// Connecting to the API.
     Connection,
     /// The TLS handshake.
     Tls,
-    /// The request was sent, and no byte of the response has arrived.
+    /// Waiting for the first byte of the response.
     FirstByte,
-    /// The response has begun.
+    /// Receiving the response.
     Body,
 }
 
 impl Leg {
-    /// That it did not come to its end in a time.
-    pub(super) fn silence(self, limit: Duration) -> String {
+    /// The error message of a timeout in this phase.
+    pub(super) fn timeout_message(self, limit: Duration) -> String {
         let seconds = limit.as_secs();
         match self {
-            Self::Name => format!("the name was not resolved within {seconds} s"),
-            Self::Proxy => format!("the proxy gave no connection within {seconds} s"),
+            Self::Name => format!("DNS lookup did not complete within {seconds} s"),
+            Self::Proxy => format!("the proxy did not connect within {seconds} s"),
             Self::Connection => format!("no connection to the API within {seconds} s"),
-            Self::Tls => format!("the TLS handshake did not end within {seconds} s"),
-            Self::FirstByte => format!("no byte of a response within {seconds} s"),
-            Self::Body => format!("the response did not go on, or did not end, within {seconds} s"),
+            Self::Tls => format!("the TLS handshake did not complete within {seconds} s"),
+            Self::FirstByte => format!("no response within {seconds} s"),
+            Self::Body => format!("the response stalled, or did not complete, within {seconds} s"),
         }
     }
 
-    /// Advice for the owner. Only a live call asks the node.
+    /// Advice for the owner. Only a live call depends on the node.
     pub(super) const fn remedy(self, call: Call) -> &'static str {
         match (self, call) {
-            (Self::Name, _) => "check the name servers of this machine",
+            (Self::Name, _) => "check the DNS servers of this machine",
             (Self::Proxy, _) => "check api.proxy",
             (Self::Connection, _) => {
-                "check the network; where the API is not reachable, set api.proxy"
+                "check the network; set api.proxy if the API is only reachable through a proxy"
             }
-            (Self::Tls, _) => "check what intercepts TLS, and api.proxy",
+            (Self::Tls, _) => "check api.proxy and any TLS interception",
             (Self::FirstByte, Call::LiveServiceInfo) => "the node may be busy",
-            (Self::FirstByte, _) => "the API is slow, or drops requests",
-            (Self::Body, _) => "the line is slow, or breaks",
+            (Self::FirstByte, _) => "the API is slow or drops requests",
+            (Self::Body, _) => "the network is slow or unreliable",
         }
     }
 }
 
 tokio::task_local! {
-    /// `None` as long as no connection was begun: the call has one that was idle.
+    /// `None` until a connection is opened. A call on an idle connection never opens one.
     static REACHED: Cell<Option<Leg>>;
 }
 
-/// Runs a call so that [`reached`] knows how far it has got.
+/// Runs a call and tracks its phase for [`reached`].
 pub(super) async fn watch<F: Future>(call: F) -> F::Output {
     REACHED.scope(Cell::new(None), call).await
 }
 
-/// The part that the call of this task has reached, before its response. `None` for a call that has found an idle
-/// connection.
+/// The phase that the call of this task has reached, up to its response. `None` for a call on an idle connection.
 pub(super) fn reached() -> Option<Leg> {
     REACHED.try_with(Cell::get).ok().flatten()
 }
 
-/// Connections that outlive their call, because it has found another, have nothing to note.
-fn reach(leg: Option<Leg>) {
+/// Records a phase. Does nothing outside of a call: a connection may be completed after its call took another one.
+fn record(leg: Option<Leg>) {
     let _ = REACHED.try_with(|reached| reached.set(leg));
 }
 
-/// Resolves names like every program of this machine.
-pub(super) struct Names;
+/// Resolves names through the system resolver.
+pub(super) struct SystemResolver;
 
-impl Resolve for Names {
+impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let before = reached();
-        reach(Some(Leg::Name));
+        record(Some(Leg::Name));
         Box::pin(async move {
-            // The port is that of the URL.
+            // The HTTP client replaces port 0 by the port of the URL.
             let addresses: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            reach(before);
+            record(before);
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
 
-/// Notes the begin and the end of making a connection.
+/// A connector layer that records when connecting begins and ends.
 #[derive(Clone, Copy)]
-pub(super) struct Connections {
+pub(super) struct ConnectLayer {
     /// [`Leg::Proxy`] or [`Leg::Connection`].
     pub(super) begin: Leg,
 }
 
-impl<S> Layer<S> for Connections {
-    type Service = Connecting<S>;
+impl<S> Layer<S> for ConnectLayer {
+    type Service = ConnectService<S>;
 
-    fn layer(&self, inner: S) -> Connecting<S> {
+    fn layer(&self, inner: S) -> ConnectService<S> {
         let begin = self.begin;
-        Connecting { inner, begin }
+        ConnectService { inner, begin }
     }
 }
 
 #[derive(Clone)]
-pub(super) struct Connecting<S> {
+pub(super) struct ConnectService<S> {
     inner: S,
     begin: Leg,
 }
 
-impl<S, R> Service<R> for Connecting<S>
+impl<S, R> Service<R> for ConnectService<S>
 where
     S: Service<R>,
     S::Future: Send + 'static,
@@ -139,21 +138,21 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, to: R) -> Self::Future {
-        reach(Some(self.begin));
-        let connecting = self.inner.call(to);
+    fn call(&mut self, target: R) -> Self::Future {
+        record(Some(self.begin));
+        let connecting = self.inner.call(target);
         Box::pin(async move {
             let connection = connecting.await?;
-            reach(Some(Leg::FirstByte));
+            record(Some(Leg::FirstByte));
             Ok(connection)
         })
     }
 }
 
-/// TLS with the certificates that this machine trusts, and Mozilla's for images that ship none.
+/// TLS that trusts the CA certificates of this machine, and Mozilla's for container images that ship none.
 pub(super) fn tls() -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(CryptoProvider {
-        secure_random: &Handshakes,
+        secure_random: &HandshakeRandom,
         ..ring::default_provider()
     });
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
@@ -167,13 +166,13 @@ pub(super) fn tls() -> Result<ClientConfig, rustls::Error> {
     Ok(config)
 }
 
-/// The random bytes with which every handshake begins, from where ring's provider has them.
+/// ring's random source. Every handshake begins by drawing from it, so it records the TLS phase.
 #[derive(Debug)]
-struct Handshakes;
+struct HandshakeRandom;
 
-impl SecureRandom for Handshakes {
+impl SecureRandom for HandshakeRandom {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
-        reach(Some(Leg::Tls));
+        record(Some(Leg::Tls));
         let filled = SystemRandom::new().fill(bytes);
         filled.map_err(|_| GetRandomFailed)
     }
@@ -184,22 +183,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_call_knows_how_far_it_has_got() {
+    async fn records_the_phase_of_a_call() {
         watch(async {
-            assert_eq!(reached(), None, "an idle connection will do");
-            reach(Some(Leg::Proxy));
-            let name = "localhost".parse().expect("it is a name");
-            let resolving = Names.resolve(name);
+            assert_eq!(reached(), None, "an idle connection is used");
+            record(Some(Leg::Proxy));
+            let name = "localhost".parse().expect("valid name");
+            let resolving = SystemResolver.resolve(name);
             assert_eq!(reached(), Some(Leg::Name));
-            let addresses = resolving.await.expect("every machine knows its name");
+            let addresses = resolving.await.expect("localhost resolves");
             assert!(addresses.count() > 0);
             assert_eq!(reached(), Some(Leg::Proxy));
         })
         .await;
-        assert_eq!(
-            reached(),
-            None,
-            "outside of a call there is nothing to note"
-        );
+        assert_eq!(reached(), None, "nothing is recorded outside of a call");
     }
 }

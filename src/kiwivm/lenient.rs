@@ -1,7 +1,7 @@
-//! Values in whatever form PHP gave them: one helper for each rule, used for every field.
+//! Lenient conversions of the loosely typed values that PHP sends: one helper for each rule, used for every field.
 //!
-//! `Ok(None)` is a field that says nothing (`null`, `""`, `"-"`); `Err(Odd)` is one in a form that nobody has seen, or
-//! one that cannot be true.
+//! `Ok(None)` is a blank field (`null`, `""`, `"-"`). `Err(InvalidValue)` is one in an unknown form or with an
+//! impossible value.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,28 +11,28 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use super::model::{LoadAverage, Processes};
 
-/// An exbibyte: no plan, disk or counter has a thousandth of it. Beyond are -1 without its sign and the largest integers
-/// of some languages.
-const LARGEST_COUNT: u64 = 1 << 60;
-/// Unix seconds have ten digits from 2001 to 2286; milliseconds have thirteen.
+/// An exbibyte, more than a thousand times any plan, disk or counter. Larger values are sentinels: an unsigned -1 or
+/// the maximum of an integer type.
+const MAX_COUNT: u64 = 1 << 60;
+/// Unix seconds have ten digits from 2001 to 2286. Milliseconds have thirteen and are rejected.
 const UNIX_SECONDS: RangeInclusive<i64> = 1_000_000_000..=9_999_999_999;
-/// Every recorded multiplier is 1, and 0.33 is said of a premium location.
+/// Plausible multipliers. Every recorded one is 1; a premium location is reported to have 0.33.
 const MULTIPLIERS: RangeInclusive<f64> = 0.001..=1000.0;
-/// No kernel has more tasks (2^22), so no load is higher.
-const LARGEST_LOAD: f64 = 4_194_304.0;
+/// The load cannot exceed the number of tasks, which the kernel limits to 2^22.
+const MAX_LOAD: f64 = 4_194_304.0;
 
-/// A value in no known form.
+/// A value in an unknown form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Odd;
+pub struct InvalidValue;
 
-/// A JSON value of any type. Lists and objects are cut into their parts elsewhere.
+/// A JSON value of any type. `decode` splits lists and objects.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Loose {
     /// `null`.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number without fraction, as large as it may be.
+    /// A number without a fraction.
     Integer(i128),
     /// Any other number.
     Real(f64),
@@ -43,16 +43,16 @@ pub enum Loose {
 }
 
 impl Loose {
-    /// Reads a value. One that is not JSON (`NaN`, half of a surrogate pair) or fits no type (`1e999`) is odd.
-    pub fn parse(value: &[u8]) -> Result<Self, Odd> {
+    /// Parses a value. Fails if it is not JSON (`NaN`, half of a surrogate pair) or fits no type (`1e999`).
+    pub fn parse(value: &[u8]) -> Result<Self, InvalidValue> {
         match value.trim_ascii_start().first() {
             Some(b'[' | b'{') => Ok(Self::Nested),
-            _ => serde_json::from_slice(value).map_err(|_| Odd),
+            _ => serde_json::from_slice(value).map_err(|_| InvalidValue),
         }
     }
 
-    /// True for `null`, `""` and `"-"`.
-    pub fn says_nothing(&self) -> bool {
+    /// Returns true for `null`, `""` and `"-"`.
+    pub fn is_blank(&self) -> bool {
         match self {
             Self::Null => true,
             Self::Text(text) => matches!(text.trim(), "" | "-"),
@@ -60,65 +60,69 @@ impl Loose {
         }
     }
 
-    /// A JSON integer, a float without fraction, or a string of digits. Text with a point is odd: `1.000` may be one or
-    /// a thousand.
-    pub fn integer(&self) -> Result<Option<i128>, Odd> {
+    /// A JSON integer, a float without a fraction, or a string of digits. Text with a point is rejected: `1.000` may be
+    /// one or a thousand.
+    pub fn integer(&self) -> Result<Option<i128>, InvalidValue> {
         match self {
-            _ if self.says_nothing() => Ok(None),
+            _ if self.is_blank() => Ok(None),
             Self::Integer(integer) => Ok(Some(*integer)),
             Self::Real(real) => whole(*real).map(Some),
-            Self::Text(text) => text.trim().parse().map(Some).map_err(|_| Odd),
-            _ => Err(Odd),
+            Self::Text(text) => text.trim().parse().map(Some).map_err(|_| InvalidValue),
+            _ => Err(InvalidValue),
         }
     }
 
-    /// A count or size: an integer that is not negative, and no larger than any true one.
-    pub fn count(&self) -> Result<Option<u64>, Odd> {
+    /// A count or size: an integer from 0 to an exbibyte.
+    pub fn count(&self) -> Result<Option<u64>, InvalidValue> {
         self.count_of(1)
     }
 
-    /// A size that is given in units of so many bytes, in bytes.
-    pub fn count_of(&self, unit: u64) -> Result<Option<u64>, Odd> {
+    /// A size in units of `unit` bytes, converted to bytes.
+    pub fn count_of(&self, unit: u64) -> Result<Option<u64>, InvalidValue> {
         let bytes = |count: i128| {
             let bytes = u64::try_from(count).ok()?.checked_mul(unit)?;
-            (bytes <= LARGEST_COUNT).then_some(bytes)
+            (bytes <= MAX_COUNT).then_some(bytes)
         };
         let count = self.integer()?;
-        count.map(|count| bytes(count).ok_or(Odd)).transpose()
+        count
+            .map(|count| bytes(count).ok_or(InvalidValue))
+            .transpose()
     }
 
     /// A time in Unix seconds.
-    pub fn timestamp(&self) -> Result<Option<i64>, Odd> {
+    pub fn timestamp(&self) -> Result<Option<i64>, InvalidValue> {
         let time = |integer: i128| {
             let seconds = i64::try_from(integer).ok()?;
             UNIX_SECONDS.contains(&seconds).then_some(seconds)
         };
         let integer = self.integer()?;
-        integer.map(|integer| time(integer).ok_or(Odd)).transpose()
+        integer
+            .map(|integer| time(integer).ok_or(InvalidValue))
+            .transpose()
     }
 
     /// A finite number.
-    #[expect(clippy::cast_precision_loss, reason = "what is asked for is a float")]
-    pub fn real(&self) -> Result<Option<f64>, Odd> {
+    #[expect(clippy::cast_precision_loss, reason = "the caller wants a float")]
+    pub fn real(&self) -> Result<Option<f64>, InvalidValue> {
         match self {
-            _ if self.says_nothing() => Ok(None),
+            _ if self.is_blank() => Ok(None),
             Self::Integer(integer) => Ok(Some(*integer as f64)),
             Self::Real(value) if value.is_finite() => Ok(Some(*value)),
             Self::Text(text) => real(text).map(Some),
-            _ => Err(Odd),
+            _ => Err(InvalidValue),
         }
     }
 
-    /// A coefficient of transfer. One of 0 or less would turn every share into nonsense.
-    pub fn multiplier(&self) -> Result<Option<f64>, Odd> {
+    /// A multiplier of transfer. 0 or less would make every ratio meaningless.
+    pub fn multiplier(&self) -> Result<Option<f64>, InvalidValue> {
         match self.real()? {
-            Some(real) if !MULTIPLIERS.contains(&real) => Err(Odd),
+            Some(real) if !MULTIPLIERS.contains(&real) => Err(InvalidValue),
             real => Ok(real),
         }
     }
 
-    /// A flag. Unlike everywhere else `""` and `null` mean something here: they are PHP's false.
-    pub fn flag(&self) -> Result<Option<bool>, Odd> {
+    /// A flag. Only here do `""` and `null` have a meaning: they are PHP's false.
+    pub fn flag(&self) -> Result<Option<bool>, InvalidValue> {
         match self {
             Self::Null => Ok(Some(false)),
             Self::Bool(flag) => Ok(Some(*flag)),
@@ -131,24 +135,24 @@ impl Loose {
                 text if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
                 text => real(text).map(|real| Some(real != 0.0)),
             },
-            _ => Err(Odd),
+            _ => Err(InvalidValue),
         }
     }
 
     /// Text, or the digits of a number.
-    pub fn text(&self) -> Result<Option<String>, Odd> {
+    pub fn text(&self) -> Result<Option<String>, InvalidValue> {
         match self {
             Self::Null => Ok(None),
             Self::Text(text) if text.is_empty() => Ok(None),
             Self::Text(text) => Ok(Some(text.clone())),
             Self::Integer(integer) => Ok(Some(integer.to_string())),
             Self::Real(real) => Ok(Some(real.to_string())),
-            Self::Bool(_) | Self::Nested => Err(Odd),
+            Self::Bool(_) | Self::Nested => Err(InvalidValue),
         }
     }
 
     /// A load line: five or three fields between white space, or OpenVZ's `a/b/c`.
-    pub fn load_average(&self) -> Result<Option<LoadAverage>, Odd> {
+    pub fn load_average(&self) -> Result<Option<LoadAverage>, InvalidValue> {
         let Some(line) = self.text()? else {
             return Ok(None);
         };
@@ -156,19 +160,19 @@ impl Loose {
         if matches!(line, "" | "-") {
             return Ok(None);
         }
-        // The fourth field of the KVM line holds a slash of its own, so white space is looked for first.
+        // The fourth field of the KVM line contains a slash, so white space takes precedence.
         let fields: Vec<&str> = if line.contains(char::is_whitespace) {
             line.split_whitespace().collect()
         } else {
             line.split('/').collect()
         };
         if !matches!(fields.len(), 3 | 5) {
-            return Err(Odd);
+            return Err(InvalidValue);
         }
         let average = |index: usize| {
             real(fields[index]).and_then(|load| {
-                let possible = (0.0..=LARGEST_LOAD).contains(&load);
-                possible.then_some(load).ok_or(Odd)
+                let possible = (0.0..=MAX_LOAD).contains(&load);
+                possible.then_some(load).ok_or(InvalidValue)
             })
         };
         let processes = fields.get(3).and_then(|field| {
@@ -185,7 +189,7 @@ impl Loose {
     }
 }
 
-/// True for an IPv6 address or subnet, false for IPv4, `None` for other text.
+/// Returns true for an IPv6 address or subnet, false for IPv4 and `None` for other text.
 pub fn is_ipv6(address: &str) -> Option<bool> {
     let (host, prefix) = address.split_once('/').unwrap_or((address, "0"));
     let host: IpAddr = host.parse().ok()?;
@@ -193,25 +197,25 @@ pub fn is_ipv6(address: &str) -> Option<bool> {
     (bits <= 128).then_some(host.is_ipv6())
 }
 
-/// Rust's own parser would take `inf`, `NaN` and `infinity`.
-fn real(text: &str) -> Result<f64, Odd> {
+/// Parses a finite number. Rejects `inf`, `NaN` and `infinity`, which Rust's parser accepts.
+fn real(text: &str) -> Result<f64, InvalidValue> {
     let text = text.trim();
     let plain = text
         .bytes()
         .all(|c| c.is_ascii_digit() || matches!(c, b'.' | b'-' | b'+' | b'e' | b'E'));
     match text.parse::<f64>() {
         Ok(value) if plain && value.is_finite() => Ok(value),
-        _ => Err(Odd),
+        _ => Err(InvalidValue),
     }
 }
 
-/// Floats beyond 2^63 are not counts of anything here.
+/// Converts a float without a fraction. Rejects those beyond 2^63, which are no valid count.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-fn whole(real: f64) -> Result<i128, Odd> {
+fn whole(real: f64) -> Result<i128, InvalidValue> {
     if real.fract() == 0.0 && real.abs() < 9.3e18 {
         Ok(real as i128)
     } else {
-        Err(Odd)
+        Err(InvalidValue)
     }
 }
 
@@ -260,7 +264,7 @@ mod tests {
     use super::*;
 
     fn loose(json: &str) -> Loose {
-        Loose::parse(json.as_bytes()).expect("it is JSON")
+        Loose::parse(json.as_bytes()).expect("valid JSON")
     }
 
     #[test]
@@ -273,23 +277,23 @@ mod tests {
             ("null", Ok(None)),
             ("\"\"", Ok(None)),
             ("\"-\"", Ok(None)),
-            ("7.5", Err(Odd)),
-            ("-7", Err(Odd)),
-            ("1152921504606846977", Err(Odd)),
-            ("9223372036854775807", Err(Odd)),
-            ("18446744073709551615", Err(Odd)),
-            ("18446744073709551616", Err(Odd)),
-            ("1e300", Err(Odd)),
-            ("\"seven\"", Err(Odd)),
-            ("\"0x10\"", Err(Odd)),
-            ("\"1.000\"", Err(Odd)),
-            ("\"1,000\"", Err(Odd)),
-            ("\"1 000\"", Err(Odd)),
-            ("\"7 GB\"", Err(Odd)),
-            ("\"1e3\"", Err(Odd)),
-            ("true", Err(Odd)),
-            ("[7]", Err(Odd)),
-            ("{}", Err(Odd)),
+            ("7.5", Err(InvalidValue)),
+            ("-7", Err(InvalidValue)),
+            ("1152921504606846977", Err(InvalidValue)),
+            ("9223372036854775807", Err(InvalidValue)),
+            ("18446744073709551615", Err(InvalidValue)),
+            ("18446744073709551616", Err(InvalidValue)),
+            ("1e300", Err(InvalidValue)),
+            ("\"seven\"", Err(InvalidValue)),
+            ("\"0x10\"", Err(InvalidValue)),
+            ("\"1.000\"", Err(InvalidValue)),
+            ("\"1,000\"", Err(InvalidValue)),
+            ("\"1 000\"", Err(InvalidValue)),
+            ("\"7 GB\"", Err(InvalidValue)),
+            ("\"1e3\"", Err(InvalidValue)),
+            ("true", Err(InvalidValue)),
+            ("[7]", Err(InvalidValue)),
+            ("{}", Err(InvalidValue)),
         ] {
             assert_eq!(loose(json).count(), expected, "{json}");
         }
@@ -302,49 +306,53 @@ mod tests {
             ("\"0.33\"", Ok(Some(0.33))),
             ("1", Ok(Some(1.0))),
             ("null", Ok(None)),
-            ("\"NaN\"", Err(Odd)),
-            ("\"inf\"", Err(Odd)),
-            ("\"1e999\"", Err(Odd)),
-            ("\"0,33\"", Err(Odd)),
-            ("\"33 %\"", Err(Odd)),
+            ("\"NaN\"", Err(InvalidValue)),
+            ("\"inf\"", Err(InvalidValue)),
+            ("\"1e999\"", Err(InvalidValue)),
+            ("\"0,33\"", Err(InvalidValue)),
+            ("\"33 %\"", Err(InvalidValue)),
         ] {
             assert_eq!(loose(json).real(), expected, "{json}");
         }
     }
 
     #[test]
-    fn sizes_in_units_are_bytes_or_odd() {
+    fn converts_sizes_to_bytes() {
         assert_eq!(loose("\"41\"").count_of(1 << 30), Ok(Some(41 << 30)));
-        for odd in [
+        for invalid in [
             "41.5",
             "\"41G\"",
             "-1",
             "1073741825",
             "18446744073709551615",
         ] {
-            assert_eq!(loose(odd).count_of(1 << 30), Err(Odd), "{odd}");
+            assert_eq!(
+                loose(invalid).count_of(1 << 30),
+                Err(InvalidValue),
+                "{invalid}"
+            );
         }
     }
 
     #[test]
-    fn times_are_seconds() {
+    fn timestamps_are_seconds() {
         for (json, expected) in [
             ("1790812801", Ok(Some(1_790_812_801))),
             ("\"1790812801\"", Ok(Some(1_790_812_801))),
             ("null", Ok(None)),
-            ("1790812801000", Err(Odd)),
-            ("1790812801.5", Err(Odd)),
-            ("\"2026-10-01\"", Err(Odd)),
-            ("-1790812801", Err(Odd)),
-            ("5", Err(Odd)),
+            ("1790812801000", Err(InvalidValue)),
+            ("1790812801.5", Err(InvalidValue)),
+            ("\"2026-10-01\"", Err(InvalidValue)),
+            ("-1790812801", Err(InvalidValue)),
+            ("5", Err(InvalidValue)),
         ] {
             assert_eq!(loose(json).timestamp(), expected, "{json}");
         }
     }
 
     #[test]
-    fn what_is_no_value_is_odd() {
-        for odd in [
+    fn rejects_invalid_json() {
+        for invalid in [
             "NaN",
             "-Infinity",
             "1e999",
@@ -354,9 +362,13 @@ mod tests {
             "tru",
             "",
         ] {
-            assert_eq!(Loose::parse(odd.as_bytes()), Err(Odd), "{odd}");
+            assert_eq!(
+                Loose::parse(invalid.as_bytes()),
+                Err(InvalidValue),
+                "{invalid}"
+            );
         }
-        assert_eq!(Loose::parse(b"\"\xff\""), Err(Odd));
+        assert_eq!(Loose::parse(b"\"\xff\""), Err(InvalidValue));
         for nested in ["[7]", " {}"] {
             assert_eq!(loose(nested), Loose::Nested);
         }
@@ -377,8 +389,8 @@ mod tests {
             ("true", Ok(Some(true))),
             ("\"TRUE\"", Ok(Some(true))),
             ("\"-\"", Ok(None)),
-            ("\"throttled\"", Err(Odd)),
-            ("[]", Err(Odd)),
+            ("\"throttled\"", Err(InvalidValue)),
+            ("[]", Err(InvalidValue)),
         ] {
             assert_eq!(loose(json).flag(), expected, "{json}");
         }
@@ -402,7 +414,7 @@ mod tests {
         );
         assert_eq!(averages("-"), Ok(None));
         assert_eq!(averages(""), Ok(None));
-        for odd in [
+        for invalid in [
             "0.32",
             "a/b/c",
             "1 2",
@@ -412,7 +424,7 @@ mod tests {
             "1e300 0 0",
             "0,5 0,5 0,5",
         ] {
-            assert_eq!(averages(odd), Err(Odd), "{odd}");
+            assert_eq!(averages(invalid), Err(InvalidValue), "{invalid}");
         }
     }
 
@@ -421,11 +433,11 @@ mod tests {
         assert_eq!(loose("\"é\"").text(), Ok(Some("é".to_owned())));
         assert_eq!(loose("12").text(), Ok(Some("12".to_owned())));
         assert_eq!(loose("\"\"").text(), Ok(None));
-        assert_eq!(loose("{}").text(), Err(Odd));
+        assert_eq!(loose("{}").text(), Err(InvalidValue));
     }
 
     #[test]
-    fn families_of_addresses() {
+    fn address_families() {
         for (address, ipv6) in [
             ("2001:db8:12:34::", Some(true)),
             ("2001:db8::/64", Some(true)),

@@ -1,7 +1,7 @@
 //! The KiwiVM API: the table of read calls, the client, lenient decoding, errors and the key type.
 //!
-//! [`Call`] is the whole of what this program can ask. KiwiVM has no read-only keys, so being unable to name a call
-//! that changes something is the only protection an owner has.
+//! [`Call`] lists every call this program can make. KiwiVM has no read-only keys, so leaving out the calls that change
+//! something is the only protection an owner has.
 
 mod call;
 mod client;
@@ -40,7 +40,7 @@ impl fmt::Display for Veid {
     }
 }
 
-/// The finaliser of splitmix64: neighbouring VEIDs become numbers that have nothing to do with each other.
+/// The finaliser of splitmix64: maps neighbouring VEIDs to unrelated numbers.
 #[must_use]
 pub const fn mix(value: u64) -> u64 {
     let mixed = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,4 +1,4 @@
-//! What the answers say, in base units. A field is `None` when it did not arrive or arrived in no known form.
+//! The decoded responses, in base units. A field is `None` if the API omitted it or sent it in an unknown form.
 
 use std::borrow::Cow;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 /// The hypervisor of a VPS (`vm_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hypervisor {
-    /// `kvm`, every plan that is sold today.
+    /// `kvm`, used by every plan sold today.
     Kvm,
     /// `ovz`, OpenVZ, no longer sold.
     OpenVz,
 }
 
 impl Hypervisor {
-    /// The API's own word for it.
+    /// The value of `vm_type` in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -24,12 +24,12 @@ impl Hypervisor {
     }
 }
 
-/// What `getServiceInfo` tells, and the second half of every `getLiveServiceInfo`.
+/// The fields of `getServiceInfo`, which every `getLiveServiceInfo` includes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServiceInfo {
-    /// `vm_type`; without it, an answer with `vz_status` is OpenVZ.
+    /// `vm_type`. Without it, a response with `vz_status` is OpenVZ.
     pub hypervisor: Option<Hypervisor>,
-    /// The configured host name. Chosen by the owner: hostile input.
+    /// The configured host name. The user of the VPS chooses it, so treat it as hostile input.
     pub hostname: Option<String>,
     /// Nickname of the physical node, `node_alias`.
     pub node: Option<String>,
@@ -49,7 +49,7 @@ pub struct ServiceInfo {
     pub data_counter: Option<u64>,
     /// `monthly_data_multiplier`; finite and above 0. The field is missing before 2018, which means 1.
     pub data_multiplier: Option<f64>,
-    /// True if `monthly_data_multiplier` arrived and is no multiplier: then nobody knows how transfer is counted.
+    /// True if `monthly_data_multiplier` is present but invalid. Then it is unknown how transfer is counted.
     #[serde(default)]
     pub data_multiplier_unusable: bool,
     /// `data_next_reset`, Unix seconds.
@@ -60,21 +60,21 @@ pub struct ServiceInfo {
     pub plan_ram: Option<u64>,
     /// `plan_swap` in bytes; 0 on KVM even when the guest has swap.
     pub plan_swap: Option<u64>,
-    /// `plan_max_ipv6s`: how many /64 subnets the plan allows.
+    /// `plan_max_ipv6s`: number of /64 subnets that the plan allows.
     pub ipv6_subnets_limit: Option<u64>,
-    /// `ip_addresses`; `None` when the field is missing, empty when it is an empty list.
+    /// `ip_addresses`; `None` if the field is missing, empty if it is an empty list.
     pub ip_addresses: Option<IpAddresses>,
-    /// Number of `private_ip_addresses`; `None` when the field is missing.
+    /// Number of `private_ip_addresses`. `None` if the field is missing.
     pub private_ip_addresses: Option<u64>,
-    /// Number of `ip_nullroutes`; `None` when the field is missing.
+    /// Number of `ip_nullroutes`. `None` if the field is missing.
     pub nullrouted_ip_addresses: Option<u64>,
     /// `suspended`.
     pub suspended: Option<bool>,
     /// `policy_violation`: an open case needs action.
     pub policy_violation: Option<bool>,
-    /// `suspension_count`: suspensions this calendar year.
+    /// `suspension_count`: suspensions in this calendar year.
     pub suspensions: Option<u64>,
-    /// `total_abuse_points` this calendar year.
+    /// `total_abuse_points` in this calendar year.
     pub abuse_points: Option<u64>,
     /// `max_abuse_points` of the plan.
     pub abuse_points_limit: Option<u64>,
@@ -83,9 +83,9 @@ pub struct ServiceInfo {
 /// The public addresses of a VPS.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IpAddresses {
-    /// The first IPv4 address, else the first address; `None` when there is none.
+    /// The first IPv4 address, or else the first address. `None` if there is none.
     pub primary: Option<String>,
-    /// The first IPv6 address that is no base of a subnet.
+    /// The first IPv6 address that is not the base of a subnet.
     #[serde(default)]
     pub host_ipv6: Option<String>,
     /// Number of IPv4 addresses.
@@ -94,20 +94,20 @@ pub struct IpAddresses {
     pub ipv6: u64,
 }
 
-/// What `getLiveServiceInfo` tells beyond [`ServiceInfo`].
+/// The fields that `getLiveServiceInfo` adds to [`ServiceInfo`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LiveInfo {
     /// `ve_status` (KVM) or `vz_status.status` (OpenVZ).
     pub status: Option<Status>,
     /// `is_cpu_throttled`.
     pub cpu_throttled: Option<bool>,
-    /// `is_disk_throttled`; KVM only.
+    /// `is_disk_throttled`, KVM only.
     pub disk_throttled: Option<bool>,
-    /// KVM: bytes of the image that are mapped; OpenVZ: bytes of the quota in use.
+    /// KVM: mapped bytes of the disk image. OpenVZ: used bytes of the disk quota.
     pub disk_used: Option<u64>,
-    /// KVM: size of the disk image in bytes; OpenVZ: the soft limit of the quota in bytes.
+    /// KVM: size of the disk image in bytes. OpenVZ: soft limit of the disk quota in bytes.
     pub disk_size: Option<u64>,
-    /// The load line. `None` unless the VPS runs, like everything else the guest tells.
+    /// The load averages. `None` unless the VPS is running, like all values that the guest reports.
     pub load: Option<LoadAverage>,
     /// Memory available to the guest in bytes.
     pub memory_available: Option<u64>,
@@ -115,29 +115,29 @@ pub struct LiveInfo {
     pub swap_total: Option<u64>,
     /// Free swap in bytes.
     pub swap_free: Option<u64>,
-    /// The beancounters of OpenVZ, in the order of the API; empty for KVM.
+    /// The beancounters of OpenVZ, in a fixed order. Empty for KVM.
     pub beancounters: Vec<Beancounter>,
-    /// Inodes in use, OpenVZ.
+    /// Inodes in use, OpenVZ only.
     pub inodes_used: Option<u64>,
-    /// Soft limit of inodes, OpenVZ.
+    /// Soft limit of inodes, OpenVZ only.
     pub inodes_limit: Option<u64>,
 }
 
 /// The power state of a VPS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
-    /// The VPS runs.
+    /// The VPS is running.
     Running,
-    /// The VPS boots.
+    /// The VPS is booting.
     Starting,
     /// The VPS is off.
     Stopped,
-    /// A word that the vendor does not document.
+    /// A state that the vendor does not document.
     Other,
 }
 
 impl Status {
-    /// Every state, in the order of the state set.
+    /// Every state, in the order of the exposition.
     pub const ALL: [Self; 4] = [Self::Running, Self::Starting, Self::Stopped, Self::Other];
 
     /// The value of the `status` label.
@@ -157,7 +157,7 @@ impl Status {
 pub struct LoadAverage {
     /// Over one, five and fifteen minutes.
     pub averages: [f64; 3],
-    /// Runnable and existing kernel scheduling entities; KVM only.
+    /// Runnable and existing kernel scheduling entities, KVM only.
     pub processes: Option<Processes>,
 }
 
@@ -175,7 +175,7 @@ pub struct Processes {
 pub struct Beancounter {
     /// The vendor's name, for example `privvmpages`.
     pub resource: Cow<'static, str>,
-    /// What is held; bytes for what the kernel counts in pages.
+    /// The amount in use. Page counts are converted to bytes.
     pub held: Option<u64>,
     /// The barrier (the limit for `physpages`), in the same unit.
     pub barrier: Option<u64>,
@@ -186,7 +186,7 @@ pub struct Beancounter {
 pub struct UsageRow {
     /// Unix seconds.
     pub timestamp: i64,
-    /// Percent as the API gives it; whether 100 is one core or all of them is unknown.
+    /// Percent as the API reports it. It is unknown if 100 means one core or all of them.
     pub cpu_percent: Option<f64>,
     /// Bytes received in the interval.
     pub network_in: Option<u64>,
@@ -198,7 +198,7 @@ pub struct UsageRow {
     pub disk_written: Option<u64>,
 }
 
-/// What `getRateLimitStatus` tells.
+/// The remaining points, from `getRateLimitStatus`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Points {
     /// `remaining_points_15min`.
@@ -207,72 +207,72 @@ pub struct Points {
     pub remaining_24h: Option<u64>,
 }
 
-/// The task that holds a locked VPS, from the answer 788888.
+/// The task that holds a locked VPS, from error 788888.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lock {
-    /// `additionalErrorInfo`: what runs.
+    /// `additionalErrorInfo`: the name of the task.
     pub task: Option<String>,
     /// `completed_percent` / 100.
     pub progress: Option<f64>,
 }
 
-/// What `snapshot/list` tells.
+/// The snapshots of a VPS, from `snapshot/list`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshots {
-    /// How many there are.
+    /// Number of items.
     pub count: u64,
-    /// How many of them are kept for good. `None` when that did not arrive for each.
+    /// Number of sticky ones, which are never purged. `None` if the flag of any is missing.
     pub sticky: Option<u64>,
-    /// Compressed bytes of all of them. `None` when a size did not arrive.
+    /// Total compressed size in bytes. `None` if the size of any is missing.
     pub size: Option<u64>,
-    /// Unix seconds of the newest, from its file name.
+    /// Creation time of the newest in Unix seconds, from its file name.
     pub newest: Option<i64>,
-    /// Seconds until the next one is deleted.
+    /// Seconds until the next one is purged.
     pub purges_in: Option<u64>,
 }
 
-/// What `backup/list` tells.
+/// The automatic backups of a VPS, from `backup/list`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backups {
-    /// How many there are.
+    /// Number of items.
     pub count: u64,
-    /// Unix seconds of the newest.
+    /// Creation time of the newest in Unix seconds.
     pub newest: Option<i64>,
-    /// Its size in bytes.
+    /// Size of the newest in bytes.
     pub newest_size: Option<u64>,
 }
 
-/// The open cases of `getSuspensionDetails`.
+/// The open suspension cases, from `getSuspensionDetails`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuspensionCases {
-    /// Those that the owner can clear (`is_soft` 1).
+    /// Cases that the owner can clear (`is_soft` 1).
     pub clearable: u64,
-    /// The others.
+    /// All other cases.
     pub not_clearable: u64,
 }
 
-/// What `getPolicyViolations` tells.
+/// The open policy cases, from `getPolicyViolations`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyViolations {
-    /// Open cases.
+    /// Number of open cases.
     pub open: u64,
-    /// Unix seconds of the earliest `suspend_at`.
+    /// The earliest `suspend_at` in Unix seconds.
     pub deadline: Option<i64>,
 }
 
-/// What `getAuditLog` tells.
+/// The audit log, from `getAuditLog`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditLog {
-    /// Entries.
+    /// Number of entries.
     pub entries: u64,
-    /// Unix seconds of the newest.
+    /// Time of the newest entry in Unix seconds.
     pub newest: Option<i64>,
 }
 
-/// Locations that `migrate/getLocations` knows, and what transfer is multiplied with there.
+/// The locations of `migrate/getLocations` with their transfer multipliers.
 pub type LocationMultipliers = Vec<(String, f64)>;
 
-/// What one of [`super::Call::INVENTORY`] tells.
+/// The data of one of [`super::Call::INVENTORY`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Inventory {
     /// Of `snapshot/list`.
@@ -290,7 +290,7 @@ pub enum Inventory {
 }
 
 impl Inventory {
-    /// True if these are cases of which one is open.
+    /// Returns true if these are suspension or policy cases and at least one is open.
     #[must_use]
     pub fn has_cases(&self) -> bool {
         match self {
@@ -301,17 +301,17 @@ impl Inventory {
     }
 }
 
-/// What a successful call brought.
+/// The decoded content of a successful response.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum Payload {
     /// Of `getServiceInfo`.
     Service(Box<ServiceInfo>),
     /// Of `getLiveServiceInfo`.
     Live(Box<ServiceInfo>, Box<LiveInfo>),
-    /// Of `getRawUsageStats`, whose rows were passed on one by one.
+    /// Of `getRawUsageStats`, without the rows, which are passed on one by one.
     Usage,
     /// Of `getRateLimitStatus`.
     Points(Points),
-    /// Of one of the inventory; `None` when its list did not arrive or is in no known form.
+    /// Of an inventory call. `None` if its list is missing or in an unknown form.
     Inventory(Option<Inventory>),
 }

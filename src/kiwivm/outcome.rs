@@ -1,4 +1,4 @@
-//! The meaning of a response, by its status, its headers and its body.
+//! Derives the outcome of a call from the status, headers and body of its response.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use super::decode::{DecodeError, Decoded};
 use super::{Call, CallError, Reason, Veid};
 
-/// The longest window of points. To wait longer would help nobody.
+/// The longest quota window, after which all points are available again.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// The head of a response.
@@ -26,8 +26,9 @@ impl Head {
         }
     }
 
-    /// The API answers with status 200, also when a call failed. Another status comes from something in front of it, unless
-    /// the body says what the API would say; and it never means that the key is refused, which would pause the VPS.
+    /// Combines the head with the decoded body. The API returns status 200 even for a failed call, so another status
+    /// comes from a proxy in front of it, unless the body is an API error. It never results in [`Reason::Auth`], which
+    /// would pause the VPS.
     pub(super) fn outcome(
         self,
         veid: Veid,
@@ -41,17 +42,17 @@ impl Head {
         };
         let mut failure = match error {
             Some(error) if self.status == StatusCode::OK => {
-                CallError::from_answer(veid, call, error)
+                CallError::from_decode_error(veid, call, error)
             }
-            Some(error) if is_of_the_api(error.reason) => CallError {
+            Some(error) if is_api_error(error.reason) => CallError {
                 detail: format!("HTTP status {}: {}", self.status.as_u16(), error.detail),
-                ..CallError::from_answer(veid, call, error)
+                ..CallError::from_decode_error(veid, call, error)
             },
-            _ => CallError::new(veid, call, Reason::HttpStatus, self.words()),
+            _ => CallError::new(veid, call, Reason::HttpStatus, self.status_message()),
         };
-        let told_when = self.retry_after.is_some() && !self.status.is_redirection();
+        let asks_to_wait = self.retry_after.is_some() && !self.status.is_redirection();
         if self.status == StatusCode::TOO_MANY_REQUESTS
-            || (told_when && !matches!(failure.reason, Reason::Locked | Reason::MissingParam))
+            || (asks_to_wait && !matches!(failure.reason, Reason::Locked | Reason::MissingParam))
         {
             failure.reason = Reason::RateLimited;
         } else if self.status != StatusCode::OK && failure.reason == Reason::Auth {
@@ -61,18 +62,18 @@ impl Head {
         Err(failure)
     }
 
-    fn words(self) -> String {
-        let also = if self.status.is_redirection() {
+    fn status_message(self) -> String {
+        let suffix = if self.status.is_redirection() {
             ", a redirect, which is not followed with the key"
         } else {
             ""
         };
-        format!("HTTP status {}{also}", self.status.as_u16())
+        format!("HTTP status {}{suffix}", self.status.as_u16())
     }
 }
 
-/// True if a body with this error has a code, or words about too many calls.
-const fn is_of_the_api(reason: Reason) -> bool {
+/// Returns true if the error comes from an API error code, or from a message about too many calls.
+const fn is_api_error(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::Auth
@@ -83,12 +84,12 @@ const fn is_of_the_api(reason: Reason) -> bool {
     )
 }
 
-/// The time to wait, from seconds or a date. A date that has passed is no time at all.
+/// Parses `Retry-After`, in seconds or as a date. A date in the past means no wait.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     let wait = if digits {
-        // More digits than fit are as good as the longest time.
+        // A number that overflows is capped below.
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
         let date = httpdate::parse_http_date(value).ok()?;
@@ -103,18 +104,18 @@ mod tests {
     use crate::kiwivm::{ApiKey, decode};
 
     fn failure(status: u16, retry_after: Option<u64>, body: &str) -> CallError {
-        let key = ApiKey::new("private_x").expect("it is a key");
+        let key = ApiKey::new("private_x").expect("valid key");
         let head = Head {
-            status: StatusCode::from_u16(status).expect("it is a status"),
+            status: StatusCode::from_u16(status).expect("valid status"),
             retry_after: retry_after.map(Duration::from_secs),
         };
         let decoded = decode(Call::ServiceInfo, &key, body.as_bytes(), &mut |_| {});
         let outcome = head.outcome(Veid(1), Call::ServiceInfo, decoded);
-        outcome.expect_err("it is no success")
+        outcome.expect_err("the call failed")
     }
 
     #[test]
-    fn refusals_and_refused_keys_are_told_apart() {
+    fn distinguishes_rate_limits_from_rejected_keys() {
         const AUTH: &str = r#"{"error":700005,"message":"Authentication failure"}"#;
         const GOOD: &str = r#"{"error":0,"hostname":"a"}"#;
         const LOCKED: &str = r#"{"error":788888}"#;
@@ -184,8 +185,8 @@ mod tests {
                 "{status} {retry_after:?} {body}: {error}"
             );
             assert_eq!(error.retry_after, retry_after.map(Duration::from_secs));
-            let told = status == 200 || error.detail.contains(&status.to_string());
-            assert!(told, "{error}");
+            let shows_status = status == 200 || error.detail.contains(&status.to_string());
+            assert!(shows_status, "{error}");
         }
     }
 
@@ -207,7 +208,7 @@ mod tests {
             ("1.5", None),
             ("soon", None),
         ] {
-            let headers = [(RETRY_AFTER, value.parse().expect("it is a value"))];
+            let headers = [(RETRY_AFTER, value.parse().expect("valid header"))];
             let found = retry_after(&headers.into_iter().collect(), now);
             assert_eq!(found, seconds.map(Duration::from_secs), "{value}");
         }

@@ -1,4 +1,4 @@
-//! A value for each call.
+//! A map from calls to values.
 
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::call::Call;
 
-/// A value for each call, indexed by [`Call`]. Optional values serialise as a map from the vendor's name of the call, so
-/// a saved state does not depend on the order of the calls.
+/// A value for each call, indexed by [`Call`]. Optional values serialise as a map keyed by the vendor's name of the
+/// call, so saved state does not depend on the order of the calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerCall<T>([T; Call::ALL.len()]);
 
-/// The order of the calls in the lists that the first versions saved.
+/// The order of the calls in the lists that early versions saved.
 const FIRST_ORDER: [&str; 10] = [
     "getLiveServiceInfo",
     "getRateLimitStatus",
@@ -27,19 +27,19 @@ const FIRST_ORDER: [&str; 10] = [
 ];
 
 impl<T> PerCall<T> {
-    /// The values in the order of [`Call::ALL`].
+    /// Builds a map from values in the order of [`Call::ALL`].
     #[must_use]
     pub const fn new(values: [T; Call::ALL.len()]) -> Self {
         Self(values)
     }
 
-    /// The value that `of` gives for each call.
+    /// Builds a map from the result of `of` for each call.
     #[must_use]
     pub fn from_fn(of: impl FnMut(Call) -> T) -> Self {
         Self(Call::ALL.map(of))
     }
 
-    /// The same value for each call.
+    /// Builds a map with the same value for each call.
     #[must_use]
     pub const fn all(value: T) -> Self
     where
@@ -54,12 +54,12 @@ impl<T> PerCall<T> {
         PerCall(self.0.map(of))
     }
 
-    /// The values.
+    /// Iterates over the values in the order of [`Call::ALL`].
     pub fn values(&self) -> std::slice::Iter<'_, T> {
         self.0.iter()
     }
 
-    /// The values.
+    /// Iterates over mutable values in the order of [`Call::ALL`].
     pub fn values_mut(&mut self) -> std::slice::IterMut<'_, T> {
         self.0.iter_mut()
     }
@@ -87,7 +87,7 @@ impl<T: Serialize> Serialize for PerCall<Option<T>> {
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerCall<Option<T>> {
-    /// Names of no call are ignored. A list is in the order of the first versions.
+    /// Accepts a map, ignoring unknown names, or a list in the order of early versions.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_saved_by_the_name_of_the_call() {
+    fn saves_values_by_the_name_of_the_call() {
         let mut values = PerCall::<Option<u32>>::default();
         values[Call::BackupList] = Some(7);
         let saved = serde_json::to_string(&values).expect("serialises");
@@ -126,12 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn names_of_no_call_are_ignored() {
+    fn ignores_unknown_names() {
         assert_eq!(read(r#"{"getMoon":1}"#), PerCall::default());
     }
 
     #[test]
-    fn lists_of_the_first_versions_are_read_in_their_order() {
+    fn reads_the_lists_of_early_versions() {
         let values = read("[1,null,3]");
         assert_eq!(values[Call::LiveServiceInfo], Some(1));
         assert_eq!(values[Call::RateLimitStatus], None);

@@ -1,4 +1,4 @@
-//! The proxy between here and the API: its URL, and which failures are its own.
+//! The proxy in front of the API: its URL, and the error messages of its failures.
 
 use std::fmt;
 
@@ -6,26 +6,26 @@ use reqwest::Url;
 
 use super::leg::Leg;
 
-/// The schemes of proxies and their default ports. The last one lets the proxy resolve the name of the API.
+/// Supported proxy schemes and their default ports. With `socks5h`, the proxy resolves the name of the API.
 const SCHEMES: [(&str, u16); 4] = [
     ("http", 80),
     ("https", 443),
     ("socks5", 1080),
     ("socks5h", 1080),
 ];
-/// A SOCKS request has room for these bytes beside the name of the API.
+/// Bytes that a SOCKS request has left for the credentials beside the name of the API.
 const LONGEST_SOCKS_CREDENTIALS: usize = 200;
 
-/// The URL of a proxy. User name and password are in it and are not shown.
+/// The URL of a proxy. `Display` and `Debug` hide the user name and the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy(Url);
 
 impl Proxy {
-    /// Reads a URL such as `socks5h://user:password@127.0.0.1:1080`.
+    /// Parses a URL such as `socks5h://user:password@127.0.0.1:1080`.
     ///
     /// # Errors
     ///
-    /// In words that do not quote it: what is wrong and what to do.
+    /// A message with the cause and the fix, which does not quote the URL.
     pub fn parse(url: &str) -> Result<Self, String> {
         let url = Url::parse(url.trim())
             .ok()
@@ -40,27 +40,29 @@ impl Proxy {
             ));
         }
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err("must have no path, query or fragment: leave them out".to_owned());
+            return Err("must have no path, query or fragment: remove them".to_owned());
         }
         Self(url).checked()
     }
 
-    /// The same with a password.
+    /// Returns the proxy with a password added.
     ///
     /// # Errors
     ///
-    /// In words: no user name to go with it, another password, or one that is too long.
+    /// If the URL has no user name or already has a password, or the password is too long.
     pub fn with_password(&self, password: &str) -> Result<Self, String> {
         let mut url = self.0.clone();
         if url.username().is_empty() {
-            return Err("api.proxy has no user name: write it before an @ and the host".to_owned());
+            return Err(
+                "api.proxy has no user name: add it before the host, as in user@host".to_owned(),
+            );
         }
         if url.password().is_some() {
-            return Err("api.proxy has a password too: leave one of them out".to_owned());
+            return Err("api.proxy has a password too: remove one of them".to_owned());
         }
-        // A percent sign would be taken for an encoded character.
+        // `set_password` encodes everything else, but takes a percent sign for an encoded character.
         let password = password.replace('%', "%25");
-        // It fails only for a URL without a host.
+        // Fails only for a URL without a host.
         let _ = url.set_password(Some(&password));
         Self(url).checked()
     }
@@ -69,13 +71,13 @@ impl Proxy {
         let length = self.0.username().len() + self.0.password().map_or(0, str::len);
         if self.0.scheme().starts_with("socks") && length > LONGEST_SOCKS_CREDENTIALS {
             return Err(format!(
-                "user name and password are longer than {LONGEST_SOCKS_CREDENTIALS} bytes, more than SOCKS has room for"
+                "user name and password are longer than {LONGEST_SOCKS_CREDENTIALS} bytes, the limit of SOCKS"
             ));
         }
         Ok(self)
     }
 
-    /// True if it has a password.
+    /// Returns true if the URL has a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
         self.0.password().is_some()
@@ -85,12 +87,12 @@ impl Proxy {
         &self.0
     }
 
-    /// True if TLS is spoken with the proxy, and within it with the API.
-    pub(super) fn speaks_tls(&self) -> bool {
+    /// Returns true if the connection to the proxy uses TLS. TLS with the API is nested in it.
+    pub(super) fn uses_tls(&self) -> bool {
         self.0.scheme() == "https"
     }
 
-    /// Host and port.
+    /// The host and the port.
     pub(super) fn address(&self) -> String {
         let (_, default) = SCHEMES
             .into_iter()
@@ -100,46 +102,54 @@ impl Proxy {
         format!("{host}:{}", self.0.port().unwrap_or(default))
     }
 
-    /// Says that the proxy is the culprit if it is. `causes` are the words of the HTTP client, which has no types for
-    /// them; `reached` is how far the call got.
-    pub(super) fn blame(&self, causes: &str, reached: Option<Leg>) -> Option<String> {
-        let says = |words: &str| causes.contains(words);
-        if says("error resolving for socks proxy") {
+    /// Returns an error message if the proxy caused the failure. `causes` is the error text of the HTTP client, which
+    /// has no types for proxy errors. `reached` is the last phase of the call.
+    pub(super) fn failure_message(&self, causes: &str, reached: Option<Leg>) -> Option<String> {
+        let mentions = |words: &str| causes.contains(words);
+        if mentions("error resolving for socks proxy") {
             return Some(format!(
-                "the name of the API cannot be resolved here; with socks5h the proxy resolves it: {causes}"
+                "the name of the API cannot be resolved on this machine; use socks5h to let the proxy resolve it: {causes}"
             ));
         }
         let address = self.address();
         let has_user = !self.0.username().is_empty();
-        let wants_user = says("proxy authorization required")
-            || says("credentials not accepted")
-            || says("does not support user/pass authentication")
-            || says("implements authentication incorrectly");
-        if wants_user {
+        let needs_user = mentions("proxy authorization required")
+            || mentions("credentials not accepted")
+            || mentions("does not support user/pass authentication")
+            || mentions("implements authentication incorrectly");
+        if needs_user {
             return Some(if !has_user {
-                format!("proxy {address} wants a user name and a password: set them in api.proxy")
-            } else if says("does not support user/pass authentication") {
-                format!("proxy {address} takes no user name: leave it out of api.proxy")
+                format!(
+                    "proxy {address} requires a user name and a password: set them in api.proxy"
+                )
+            } else if mentions("does not support user/pass authentication") {
+                format!(
+                    "proxy {address} does not support authentication: remove the user name from api.proxy"
+                )
             } else {
-                format!("proxy {address} refused the user name or the password of api.proxy")
+                format!("proxy {address} rejected the user name or password in api.proxy")
             });
         }
-        if says("tunnel error: unsuccessful") {
-            // Some give another status than 407 to a wrong password.
-            let or = if has_user {
-                ", or refused the user name or the password of api.proxy"
+        if mentions("tunnel error: unsuccessful") {
+            // Some proxies return a status other than 407 for a wrong password.
+            let suffix = if has_user {
+                ", or rejected the user name or password in api.proxy"
             } else {
                 ""
             };
-            return Some(format!("proxy {address} refused to connect to the API{or}"));
+            return Some(format!(
+                "proxy {address} refused to connect to the API{suffix}"
+            ));
         }
         let causes = causes.trim_start_matches("client error (Connect): ");
-        let is_its = says("tunnel error") || says("SOCKS error") || says("socks proxy");
-        (is_its || reached == Some(Leg::Proxy)).then(|| format!("proxy {address}: {causes}"))
+        let is_proxy_error =
+            mentions("tunnel error") || mentions("SOCKS error") || mentions("socks proxy");
+        (is_proxy_error || reached == Some(Leg::Proxy))
+            .then(|| format!("proxy {address}: {causes}"))
     }
 }
 
-/// Without user name and password.
+/// Shows the URL without the user name and the password.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.0.scheme(), self.address())
@@ -157,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxy_is_a_url_whose_credentials_are_not_shown() {
+    fn parses_urls_and_hides_credentials() {
         for (url, shown) in [
             (
                 "http://proxy.example.com:3128",
@@ -179,7 +189,7 @@ mod tests {
             assert_eq!(format!("{proxy:?}"), format!("Proxy({shown})"));
         }
         let long = format!("socks5://user:{}@h", "Canary".repeat(50));
-        for (url, fault) in [
+        for (url, message) in [
             ("", "must be a URL"),
             ("127.0.0.1:1080", "must be a URL"),
             ("user:Canary@127.0.0.1:1080", "must be a URL"),
@@ -194,27 +204,27 @@ mod tests {
             ("socks5://h?Canary", "must have no path"),
             (&long, "user name and password are longer"),
         ] {
-            let said = Proxy::parse(url).expect_err(url);
+            let error = Proxy::parse(url).expect_err(url);
             assert!(
-                said.starts_with(fault) && !said.contains("Canary"),
-                "{url}: {said}"
+                error.starts_with(message) && !error.contains("Canary"),
+                "{url}: {error}"
             );
         }
     }
 
     #[test]
-    fn a_password_comes_from_elsewhere_as_it_is() {
-        let proxy = Proxy::parse("socks5h://user@h").expect("it is right");
+    fn adds_a_password_verbatim() {
+        let proxy = Proxy::parse("socks5h://user@h").expect("valid proxy");
         assert!(!proxy.has_password());
-        let with = proxy.with_password("%41 :@/ä").expect("it is right");
+        let with = proxy.with_password("%41 :@/ä").expect("valid proxy");
         assert!(with.has_password());
         assert_eq!(with.url().password(), Some("%2541%20%3A%40%2F%C3%A4"));
-        let error = with.with_password("x").expect_err("it has one");
+        let error = with.with_password("x").expect_err("there is a password");
         assert!(error.contains("has a password too"), "{error}");
         let error = Proxy::parse("http://h").and_then(|proxy| proxy.with_password("x"));
         assert!(
             error
-                .expect_err("there is no user")
+                .expect_err("there is no user name")
                 .contains("has no user name")
         );
     }

@@ -1,20 +1,23 @@
-//! Tells from its words that a response is a refusal because of too many calls. Nobody has published one: these are the
-//! words of other APIs, and those that the vendor uses for its points.
+//! Detects rate limiting from the text of a response. The vendor does not document such a response, so the phrases come
+//! from other APIs and from the vendor's description of its points.
 
-/// A page of something between here and the API may be long; what it is about stands at its beginning.
-const LOOKED_AT: usize = 16 << 10;
-/// Beyond this a text is no message, and words that stand in it may have nothing to do with each other.
-const LONGEST_MESSAGE: usize = 1 << 10;
+/// Bytes searched for phrases. The page of a proxy may be long, but states its subject at the beginning.
+const INSPECTED_BYTES: usize = 16 << 10;
+/// Size limit of an error message. In a longer text, two words may be unrelated.
+const MAX_MESSAGE_SIZE: usize = 1 << 10;
 
-/// True if a body that is no success speaks of too many calls.
-pub(super) fn speaks_of_it(body: &[u8]) -> bool {
-    let text = words(&body[..body.len().min(LOOKED_AT)]);
-    let says = |any: &[&str]| any.iter().any(|words| text.contains(words));
-    says(UNMISTAKABLE)
-        || (body.len() <= LONGEST_MESSAGE && says(COUNTED) && says(USED_UP) && !says(OTHER_LIMITS))
+/// Returns true if the body of a failed call mentions too many calls.
+pub(super) fn mentions_rate_limit(body: &[u8]) -> bool {
+    let text = normalized(&body[..body.len().min(INSPECTED_BYTES)]);
+    let contains_any = |any: &[&str]| any.iter().any(|words| text.contains(words));
+    contains_any(RATE_LIMIT_PHRASES)
+        || (body.len() <= MAX_MESSAGE_SIZE
+            && contains_any(COUNTED_RESOURCES)
+            && contains_any(USED_UP)
+            && !contains_any(OTHER_LIMITS))
 }
 
-const UNMISTAKABLE: &[&str] = &[
+const RATE_LIMIT_PHRASES: &[&str] = &[
     " rate limit",
     " ratelimit",
     " too many requests ",
@@ -25,8 +28,8 @@ const UNMISTAKABLE: &[&str] = &[
     " requests are throttled ",
     " slow down ",
 ];
-/// Things that are counted, and the words for their end.
-const COUNTED: &[&str] = &[
+/// Names of counted resources. A message must also contain one of [`USED_UP`].
+const COUNTED_RESOURCES: &[&str] = &[
     " quota ",
     " quotas ",
     " points ",
@@ -55,7 +58,7 @@ const USED_UP: &[&str] = &[
     " too many ",
     " too much ",
 ];
-/// Limits of the VPS, which have nothing to do with calls.
+/// Limits of the VPS, which are unrelated to the number of calls.
 const OTHER_LIMITS: &[&str] = &[
     " abuse ",
     " bandwidth ",
@@ -69,8 +72,8 @@ const OTHER_LIMITS: &[&str] = &[
     " backup",
 ];
 
-/// Lower case, with one space around each word, whatever stood between them: `RATE_LIMIT`, `rate-limited`.
-fn words(text: &[u8]) -> String {
+/// Converts text to lower case with one space around each word, so that `RATE_LIMIT` and `rate-limited` match.
+fn normalized(text: &[u8]) -> String {
     let mut words = String::from(" ");
     for byte in text {
         if byte.is_ascii_alphanumeric() {
@@ -87,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_told_from_other_words() {
+    fn recognises_rate_limit_messages() {
         for text in [
             "Too many requests, rate limit exceeded",
             "RATE_LIMIT_EXCEEDED",
@@ -106,7 +109,7 @@ mod tests {
             "Request was throttled. Expected available in 30 seconds.",
             "limit reached",
         ] {
-            assert!(speaks_of_it(text.as_bytes()), "{text}");
+            assert!(mentions_rate_limit(text.as_bytes()), "{text}");
         }
         for text in [
             "",
@@ -121,9 +124,12 @@ mod tests {
             "503 Service Temporarily Unavailable",
             "{\"remaining_points_15min\":1,\"remaining_points_24h\":2}",
         ] {
-            assert!(!speaks_of_it(text.as_bytes()), "{text}");
+            assert!(!mentions_rate_limit(text.as_bytes()), "{text}");
         }
-        let page = format!("<p>requests {} exceeded</p>", "x ".repeat(LONGEST_MESSAGE));
-        assert!(!speaks_of_it(page.as_bytes()), "the words are far apart");
+        let page = format!("<p>requests {} exceeded</p>", "x ".repeat(MAX_MESSAGE_SIZE));
+        assert!(
+            !mentions_rate_limit(page.as_bytes()),
+            "the text is too long for a message"
+        );
     }
 }

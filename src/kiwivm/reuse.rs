@@ -1,5 +1,5 @@
-//! Tells a connection that was used before from a new one. A call that finds no idle connection begins one, and takes over
-//! that of another call if it is left meanwhile: only the connection itself tells.
+//! Distinguishes reused connections from new ones. A call without an idle connection opens one, but uses that of
+//! another call if it becomes idle first. So the address of the connection in use has to be compared.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,27 +11,27 @@ use hyper_util::client::legacy::connect::HttpInfo;
 
 use super::transport::chain;
 
-/// More connections than calls in flight.
-const MOST: usize = 128;
+/// Number of connections remembered, more than there are calls in flight.
+const MAX_REMEMBERED: usize = 128;
 
-/// The connections that have brought a response, by the address of this side, the latest first.
+/// The connections that have delivered a response, by local address, the latest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Responded(Arc<Mutex<VecDeque<SocketAddr>>>);
+pub(super) struct UsedConnections(Arc<Mutex<VecDeque<SocketAddr>>>);
 
-impl Responded {
-    /// Notes the connection of a response.
+impl UsedConnections {
+    /// Records the connection of a response.
     pub fn remember(&self, response: &reqwest::Response) {
         let Some(connection) = response.extensions().get().map(HttpInfo::local_addr) else {
             return;
         };
         let mut known = self.lock();
         if !known.contains(&connection) {
-            known.truncate(MOST - 1);
+            known.truncate(MAX_REMEMBERED - 1);
             known.push_front(connection);
         }
     }
 
-    /// Whether the connection on which an error occurred had brought a response before.
+    /// Returns true if the connection of an error has delivered a response before.
     pub fn had_response(&self, error: &reqwest::Error) -> bool {
         connection_of(error).is_some_and(|connection| self.lock().contains(&connection))
     }

@@ -1,17 +1,17 @@
-//! Errors of the HTTP client: what they mean, in words without a URL.
+//! Classifies errors of the HTTP client and renders them without URLs.
 
 use std::error::Error as _;
 use std::io::ErrorKind;
 
 use super::Reason;
 
-/// The reason and the words of a call that failed on its way, but for one that took too long.
+/// Returns the reason and the message of a transport error other than a timeout.
 pub(super) fn classify(error: &reqwest::Error) -> (Reason, String) {
     let detail = causes(error);
     if error.is_decode() && !has_cause::<hyper::Error>(error) {
         return (
             Reason::NotJson,
-            format!("the body cannot be read: {detail}"),
+            format!("failed to decode the body: {detail}"),
         );
     }
     if has_cause::<rustls::Error>(error) {
@@ -20,7 +20,7 @@ pub(super) fn classify(error: &reqwest::Error) -> (Reason, String) {
     (Reason::Connect, detail)
 }
 
-/// True if the other side closed the connection before a response.
+/// Returns true if the server closed the connection before a response.
 pub(super) fn is_closed(error: &reqwest::Error) -> bool {
     let closed = |cause: &(dyn std::error::Error + 'static)| {
         let hyper = cause.downcast_ref::<hyper::Error>();
@@ -36,11 +36,11 @@ const CLOSED: [ErrorKind; 5] = [
     ErrorKind::ConnectionAborted,
     ErrorKind::BrokenPipe,
     ErrorKind::NotConnected,
-    // TLS that ends without saying so.
+    // TLS closed without `close_notify`.
     ErrorKind::UnexpectedEof,
 ];
 
-/// The causes of an error. An I/O error's `source` passes over what it wraps, which is where errors of rustls are.
+/// The causes of an error. `source` of an I/O error skips the error that it wraps, so rustls errors must be unwrapped.
 pub(super) fn chain(
     error: &reqwest::Error,
 ) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
@@ -62,7 +62,7 @@ fn has_cause<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
     chain(error).any(<dyn std::error::Error>::is::<E>)
 }
 
-/// The causes in words. reqwest's own first line says only that sending failed.
+/// The messages of the causes. The message of reqwest itself only reports that sending failed.
 pub(super) fn causes(error: &reqwest::Error) -> String {
     let mut words: Vec<String> = chain(error).map(ToString::to_string).collect();
     words.dedup();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::budget::{Due, Finished, Outcome, Planner};
 use crate::clock::Moment;
 use crate::fleet::{Fleet, Planned, PointsUse, UsageReading, VpsState};
-use crate::kiwivm::model::{Answer, Points};
+use crate::kiwivm::model::{Payload, Points};
 use crate::kiwivm::{Call, PerCall, Reason, Response, Veid};
 
 /// A call that has finished.
@@ -102,7 +102,7 @@ impl Answered {
     #[must_use]
     pub fn finished(&self) -> Finished {
         let (outcome, remaining) = match &self.response.result {
-            Ok(decoded) => (Outcome::Success, remaining(&decoded.answer)),
+            Ok(decoded) => (Outcome::Success, remaining(&decoded.payload)),
             Err(error) => (Outcome::Failure(error.reason), None),
         };
         let retry_after = self
@@ -159,11 +159,11 @@ pub(super) fn next_poll(planner: &Planner, veid: Veid, time_scale: f64) -> Optio
 }
 
 /// Returns the remaining points of both windows, if the response contains both.
-fn remaining(answer: &Answer) -> Option<[f64; 2]> {
-    let Answer::Points(Points {
+fn remaining(payload: &Payload) -> Option<[f64; 2]> {
+    let Payload::Points(Points {
         remaining_15m: Some(quarter),
         remaining_24h: Some(day),
-    }) = answer
+    }) = payload
     else {
         return None;
     };

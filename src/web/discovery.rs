@@ -162,7 +162,7 @@ mod tests {
     use crate::clock::Moment;
     use crate::config::Expect;
     use crate::fleet::Identity;
-    use crate::kiwivm::model::{Answer, IpAddresses};
+    use crate::kiwivm::model::{IpAddresses, Payload};
     use crate::kiwivm::{Call, Decoded, Veid};
 
     fn identity(veid: u64, labels: &[(&str, &str)]) -> Identity {
@@ -205,7 +205,7 @@ mod tests {
                 ..ServiceInfo::default()
             };
             let decoded = Decoded {
-                answer: Answer::Service(Box::new(service)),
+                payload: Payload::Service(Box::new(service)),
                 problems: Vec::new(),
             };
             fleet.apply(Veid(veid), Call::ServiceInfo, &Ok(decoded), now);

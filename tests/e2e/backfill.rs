@@ -263,16 +263,16 @@ async fn a_terminal_shows_a_progress_bar() {
 async fn a_failing_vps_loses_only_its_own_history_and_sets_the_exit_code() {
     let account = Account::halted(&[]).await;
     let second = account.text(&["--until=1d", "--vps=vps-0002"]);
-    let wrong = "getRawUsageStats of VPS 1000001: the API answered 700005: ";
+    let wrong = "getRawUsageStats for VPS 1000001: the API returned error 700005: ";
     for (fault, words) in [
         ("auth", wrong),
         (
             "truncated",
-            "getRawUsageStats of VPS 1000001: request or response body error: ",
+            "getRawUsageStats for VPS 1000001: request or response body error: ",
         ),
         (
             "http500",
-            "getRawUsageStats of VPS 1000001: HTTP status 500",
+            "getRawUsageStats for VPS 1000001: HTTP status 500",
         ),
     ] {
         account

@@ -93,7 +93,7 @@ async fn every_kind_of_bad_response_has_its_reason_and_message() {
         (
             Reply::Truncated("{\"error\":0}".to_owned()),
             Reason::Connect,
-            "getServiceInfo of VPS 1000001",
+            "getServiceInfo for VPS 1000001",
         ),
         (Reply::Body(huge), Reason::BodyTooLarge, "larger than 4 MiB"),
         (Reply::Drop, Reason::Connect, "check the network"),

@@ -214,11 +214,11 @@ async fn the_api_is_reached_through_http_proxies() {
     .await;
     api.fails(
         &format!("proxy: \"http://{at}\""),
-        &format!("proxy {at} wants a user name and a password: set them in api.proxy"),
+        &format!("proxy {at} requires a user name and a password: set them in api.proxy"),
     )
     .await;
     let refused = format!(
-        "proxy {at} refused to connect to the API, or refused the user name or the password of api.proxy"
+        "proxy {at} refused to connect to the API, or rejected the user name or password in api.proxy"
     );
     api.fails(&format!("proxy: \"http://owner:Canary@{at}\""), &refused)
         .await;
@@ -241,7 +241,7 @@ async fn the_api_is_reached_through_socks_proxies() {
     let at = &open.address;
     api.fails(
         &format!("proxy: \"socks5://user:Canary@{at}\""),
-        &format!("proxy {at} takes no user name: leave it out of api.proxy"),
+        &format!("proxy {at} does not support authentication: remove the user name from api.proxy"),
     )
     .await;
     let locked = Proxy::microsocks(&["-u", "owner", "-P", PASSWORD]).await;
@@ -261,12 +261,12 @@ async fn the_api_is_reached_through_socks_proxies() {
     .await;
     api.fails(
         &format!("proxy: \"socks5h://{at}\""),
-        &format!("proxy {at} wants a user name and a password: set them in api.proxy"),
+        &format!("proxy {at} requires a user name and a password: set them in api.proxy"),
     )
     .await;
     api.fails(
         &format!("proxy: \"socks5h://owner:CanaryWrong@{at}\""),
-        &format!("proxy {at} refused the user name or the password of api.proxy"),
+        &format!("proxy {at} rejected the user name or password in api.proxy"),
     )
     .await;
     // The proxy can be reached, but the API cannot.
@@ -340,7 +340,7 @@ async fn a_broken_proxy_is_named_in_the_error() {
         (
             "http",
             &page,
-            format!("proxy {page} refused the user name or the password"),
+            format!("proxy {page} rejected the user name or password"),
         ),
         (
             "http",
@@ -352,22 +352,22 @@ async fn a_broken_proxy_is_named_in_the_error() {
         (
             "http",
             &silent,
-            "the proxy gave no connection within 5 s (check api.proxy)".to_owned(),
+            "the proxy did not connect within 5 s (check api.proxy)".to_owned(),
         ),
         (
             "socks5h",
             &silent,
-            "the proxy gave no connection within 5 s (check api.proxy)".to_owned(),
+            "the proxy did not connect within 5 s (check api.proxy)".to_owned(),
         ),
         (
             "https",
             &silent,
-            format!("proxy {silent} gave no connection within 5 s"),
+            format!("proxy {silent} did not connect within 5 s"),
         ),
         (
             "http",
             &tunnel,
-            "the TLS handshake did not end within 5 s (check what intercepts TLS, and api.proxy)"
+            "the TLS handshake did not complete within 5 s (check api.proxy and any TLS interception)"
                 .to_owned(),
         ),
     ] {
@@ -430,7 +430,7 @@ async fn with_socks5h_the_proxy_resolves_the_name() {
     let error = check("socks5").await;
     assert!(
         error.contains(
-            "the name of the API cannot be resolved here; with socks5h the proxy resolves it"
+            "the name of the API cannot be resolved on this machine; use socks5h to let the proxy resolve it"
         ),
         "{error}"
     );

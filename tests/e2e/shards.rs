@@ -130,7 +130,7 @@ async fn a_shard_without_a_vps_reports_it_and_is_ready() {
             continue;
         }
         empty += 1;
-        let message = "No VPS of 1 belongs to shard";
+        let message = "None of the 1 VPSes belong to shard";
         assert!(exporter.log().contains(message), "{}", exporter.log());
         assert_eq!(page.one("kiwivm_exporter_vps_configured", &[]), Some(0.0));
         get(&format!("{}/-/ready", exporter.url)).await;

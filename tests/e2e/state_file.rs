@@ -143,7 +143,7 @@ async fn only_regular_state_files_are_accepted() {
     assert!(refused(&flag).contains("state_file: is not a regular file"));
     fs::remove_file(&state).expect("it is there");
     fs::create_dir(&state).expect("it can be made");
-    assert!(refused(&flag).contains("state_file: is a folder"));
+    assert!(refused(&flag).contains("state_file: is a directory"));
     fs::remove_dir(&state).expect("it is there");
     symlink("/dev/zero", &state).expect("links work");
     assert!(refused(&flag).contains("state_file: is not a regular file"));

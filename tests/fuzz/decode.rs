@@ -1,6 +1,6 @@
 //! Mutated responses: no panic, no key in the result, no field lost without a problem, and no list counted too short.
 
-use kiwivm_exporter::kiwivm::model::{Answer, Inventory, LiveInfo, Points, ServiceInfo};
+use kiwivm_exporter::kiwivm::model::{Inventory, LiveInfo, Payload, Points, ServiceInfo};
 use kiwivm_exporter::kiwivm::{Call, Decoded, Reason, decode};
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ fn responses() {
         // An invalid value costs only its field in the decoder, but the whole document in serde_json.
         if let Ok(Value::Object(document)) = serde_json::from_slice(body) {
             let is_present = |name: &str| document.get(name).is_some_and(is_meaningful);
-            for (name, known) in fields(&decoded.answer) {
+            for (name, known) in fields(&decoded.payload) {
                 let accounted_for = known || !is_present(name) || decoded.problems.contains(&name);
                 assert!(accounted_for, "{name} is lost: {decoded:?}\nof {input}");
             }
@@ -136,11 +136,11 @@ fn is_meaningful(value: &Value) -> bool {
 }
 
 /// Names of fields, and true if the decoder found a value.
-fn fields(answer: &Answer) -> Vec<(&'static str, bool)> {
-    match answer {
-        Answer::Service(info) => of_service(info),
-        Answer::Live(info, live) => [of_service(info), of_live(live)].concat(),
-        Answer::Points(Points {
+fn fields(payload: &Payload) -> Vec<(&'static str, bool)> {
+    match payload {
+        Payload::Service(info) => of_service(info),
+        Payload::Live(info, live) => [of_service(info), of_live(live)].concat(),
+        Payload::Points(Points {
             remaining_15m,
             remaining_24h,
         }) => vec![
@@ -205,7 +205,7 @@ fn check_count(
     document: &serde_json::Map<String, Value>,
     input: &str,
 ) {
-    let Answer::Inventory(inventory) = &decoded.answer else {
+    let Payload::Inventory(inventory) = &decoded.payload else {
         return;
     };
     let (name, count) = match (call, inventory) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::progress::Progress;
 use crate::config::Vps;
-use crate::kiwivm::model::{Answer, Points as Remaining};
+use crate::kiwivm::model::{Payload, Points as Remaining};
 use crate::kiwivm::{ApiKey, Call, Client};
 
 /// Between two looks at an allowance that is used up.
@@ -39,10 +39,10 @@ impl Points {
             let response = client
                 .call(vps.veid, key, Call::RateLimitStatus, &mut |_| {})
                 .await;
-            let Ok(Answer::Points(Remaining {
+            let Ok(Payload::Points(Remaining {
                 remaining_15m: Some(left),
                 ..
-            })) = response.result.map(|decoded| decoded.answer)
+            })) = response.result.map(|decoded| decoded.payload)
             else {
                 return;
             };

@@ -1,9 +1,9 @@
-//! Keys that cost their VPS, the vendor's export, and fleets without a file.
+//! Tests of unusable keys, the vendor's export, and fleets without a file.
 
 use super::*;
 
 #[test]
-fn a_bad_key_costs_its_vps() {
+fn an_unusable_key_affects_only_its_vps() {
     let yaml = "\
 vps:
   - {veid: 1, api_key_file: a.key}
@@ -21,19 +21,19 @@ vps:
         ("HERE", "private_b"),
         ("ASSIGNED", "KEY=private_c"),
     ];
-    let (config, warnings) = load_with(&folder, &environment).expect("it is right");
+    let (config, warnings) = load_with(&folder, &environment).expect("valid");
     assert_eq!(warnings, []);
     let place = format!("{}/", folder.path().display());
     let problems: Vec<_> = config
         .without_key()
         .map(|(vps, problem)| (vps.veid.0, problem.to_string().replace(&place, "")))
         .collect();
-    let said: Vec<_> = problems
+    let messages: Vec<_> = problems
         .iter()
-        .map(|(veid, said)| (*veid, &**said))
+        .map(|(veid, message)| (*veid, &**message))
         .collect();
     assert_eq!(
-        said,
+        messages,
         [
             (
                 2,
@@ -68,7 +68,7 @@ vps:
     assert_eq!(
         errors("vps: [{veid: 1, api_key_env: A, api_key: b}, {veid: 2, api_key_env: ''}]\n"),
         [
-            "config.yaml:1: vps[0]: has api_key and api_key_env: leave one of them out",
+            "config.yaml:1: vps[0]: has api_key and api_key_env: keep only one of them",
             "config.yaml:1: vps[1].api_key_env: must be the name of an environment variable",
         ]
     );
@@ -86,10 +86,10 @@ VEID,VM_TYPE,HOSTNAME,PRIMARY_IP,IS_TERMINATED,IS_2FA_ENABLED,API_KEY
 ";
 
 #[test]
-fn the_export_is_a_configuration() {
+fn reads_the_vpses_of_the_export() {
     let folder = folder("\u{feff}vps_file: keys.csv\nintervals: {live: 3m}\n");
     write(folder.path(), "keys.csv", EXPORT);
-    let (config, warnings) = load_with(&folder, &[]).expect("it is right");
+    let (config, warnings) = load_with(&folder, &[]).expect("valid");
     assert_eq!(warnings, []);
     let names: Vec<_> = config.vps.iter().map(|vps| vps.name.as_str()).collect();
     assert_eq!(
@@ -114,19 +114,19 @@ fn the_export_is_a_configuration() {
         )]
     );
     let summary = config.summary();
-    for said in [
+    for expected in [
         "6 VPSes at",
         &format!("{place} has 6 VPSes; skipping terminated services: VEID 4.\n"),
         &format!("; key from {place}\n"),
         &format!("; key from {place}, UNUSABLE\n"),
     ] {
-        assert!(summary.contains(said), "{said}: {summary}");
+        assert!(summary.contains(expected), "{expected}: {summary}");
     }
     assert!(!format!("{config:?} {summary}").contains("private_"));
 }
 
 #[test]
-fn an_entry_adds_to_its_row() {
+fn an_entry_overrides_its_row() {
     let yaml = "\
 vps_file: keys.csv
 vps:
@@ -138,12 +138,12 @@ vps:
 ";
     let folder = folder(yaml);
     write(folder.path(), "keys.csv", EXPORT);
-    let (config, warnings) = load_with(&folder, &[]).expect("it is right");
-    let warned: Vec<_> = warnings
+    let (config, warnings) = load_with(&folder, &[]).expect("valid");
+    let messages: Vec<_> = warnings
         .iter()
         .map(|warning| (warning.line, warning.key.as_str()))
         .collect();
-    assert_eq!(warned, [(Some(5), "vps[2].veid")]);
+    assert_eq!(messages, [(Some(5), "vps[2].veid")]);
     let names: Vec<_> = config.vps.iter().map(|vps| vps.name.as_str()).collect();
     assert_eq!(
         names,
@@ -172,39 +172,37 @@ vps:
         config.vps[1].key.as_ref().ok(),
         ApiKey::new("private_a").as_ref()
     );
-    let absent = config.vps[2].key.as_ref().expect_err("there is none");
+    let absent = config.vps[2].key.as_ref().expect_err("no key");
     assert_eq!((absent.line, absent.key.as_str()), (Some(6), "vps[3]"));
     assert!(absent.what.contains("or a row with VEID 8 to "), "{absent}");
 }
 
 #[test]
-fn an_export_that_cannot_be_used_is_an_error() {
+fn an_unusable_export_is_an_error() {
     let yaml = "intervals: {live: 3m}\nvps_file: keys.csv\n";
-    let said = |text: Option<&str>| {
+    let error_of = |text: Option<&str>| {
         let folder = folder(yaml);
         if let Some(text) = text {
             write(folder.path(), "keys.csv", text);
         }
         let place = format!("{}/", folder.path().display());
-        let error = load_with(&folder, &[])
-            .expect_err("it is wrong")
-            .to_string();
+        let error = load_with(&folder, &[]).expect_err("invalid").to_string();
         error
             .replace(&place, "")
-            .replace("the configuration cannot be used: ", "")
+            .replace("invalid configuration: ", "")
     };
     assert_eq!(
-        said(None),
+        error_of(None),
         "config.yaml:2: vps_file: keys.csv cannot be read: No such file or directory (os error 2)"
     );
     assert!(
-        said(Some("a,b\n")).starts_with("config.yaml:2: vps_file: keys.csv has no column VEID")
+        error_of(Some("a,b\n")).starts_with("config.yaml:2: vps_file: keys.csv has no column VEID")
     );
-    let head = EXPORT.lines().next().expect("there is one");
+    let head = EXPORT.lines().next().expect("not empty");
     for rows in ["", "4,kvm,gone,192.0.2.4,1,0,private_4\n"] {
         assert_eq!(
-            said(Some(&format!("{head}\n{rows}"))),
-            "config.yaml:2: vps_file: no VPS is configured: the file has no row of a service that is not terminated"
+            error_of(Some(&format!("{head}\n{rows}"))),
+            "config.yaml:2: vps_file: no VPS is configured: the file lists no active service"
         );
     }
     let folder = folder(&format!("{yaml}vps: [{{veid: 1, name: web}}]\n"));
@@ -214,26 +212,26 @@ fn an_export_that_cannot_be_used_is_an_error() {
         &format!("{EXPORT}x,,,,,,private_x\n1,,,,,,private_y\n"),
     );
     let open = fs::Permissions::from_mode(0o644);
-    fs::set_permissions(folder.path().join("keys.csv"), open).expect("it is ours");
-    let (_, warnings) = load_with(&folder, &[]).expect("it is right");
+    fs::set_permissions(folder.path().join("keys.csv"), open).expect("permitted");
+    let (_, warnings) = load_with(&folder, &[]).expect("valid");
     let place = format!("{}/", folder.path().display());
-    let warned: Vec<_> = warnings
+    let messages: Vec<_> = warnings
         .iter()
         .map(|warning| warning.to_string().replace(&place, ""))
         .collect();
     assert_eq!(
-        warned,
+        messages,
         [
-            "keys.csv:9: VEID must be a number above 0; the row is skipped",
-            "keys.csv:10: VEID 1 is in line 2 too; the row is skipped",
-            "config.yaml:2: vps_file: everyone on this machine can read the file with the keys: chmod 600",
+            "keys.csv:9: VEID must be a number above 0; row skipped",
+            "keys.csv:10: VEID 1 is already in line 2; row skipped",
+            "config.yaml:2: vps_file: the file with the keys is world-readable: chmod 600",
         ]
     );
 }
 
 #[test]
-fn several_vpses_need_no_file() {
-    let folder = TempDir::new().expect("there is room");
+fn the_environment_can_configure_a_fleet() {
+    let folder = TempDir::new().expect("writable");
     write(folder.path(), "keys.csv", EXPORT);
     let load = |environment: &[(&str, &str)]| {
         load(&Source {
@@ -262,12 +260,12 @@ fn several_vpses_need_no_file() {
         );
     }
     let file = [("KIWIVM_EXPORTER_VPS_FILE", "keys.csv")];
-    let (config, warnings) = load(&file).expect("it is enough");
+    let (config, warnings) = load(&file).expect("valid");
     assert_eq!((config.vps.len(), warnings), (6, vec![]));
     let both = [file[0], (list, "[{veid: 2, name: two}]")];
-    let (config, _) = load(&both).expect("it is enough");
+    let (config, _) = load(&both).expect("valid");
     assert_eq!((config.vps.len(), config.vps[0].name.as_str()), (6, "two"));
-    for (value, fault) in [
+    for (value, expected) in [
         (
             "{veid: 1}",
             "KIWIVM_EXPORTER_VPS: must be a YAML or JSON list",
@@ -295,15 +293,15 @@ fn several_vpses_need_no_file() {
         ),
         ("[]", "KIWIVM_EXPORTER_VPS: no VPS is configured"),
     ] {
-        let said = load(&[(list, value)]).expect_err(value).to_string();
+        let error = load(&[(list, value)]).expect_err(value).to_string();
         assert!(
-            said.contains(fault) && !said.contains("Canary"),
-            "{value}: {said}"
+            error.contains(expected) && !error.contains("Canary"),
+            "{value}: {error}"
         );
     }
     let folder = self::folder(VPS);
     let (config, _) =
-        load_with(&folder, &[(list, "[{veid: 5, api_key: private_x}]")]).expect("it is right");
+        load_with(&folder, &[(list, "[{veid: 5, api_key: private_x}]")]).expect("valid");
     assert_eq!(
         (config.vps.len(), config.vps[0].veid),
         (1, Veid(5)),
@@ -312,9 +310,9 @@ fn several_vpses_need_no_file() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_the_first_key() {
+fn skips_a_byte_order_mark() {
     let folder = folder(&format!("\u{feff}{VPS}"));
-    let (config, warnings) = load_with(&folder, &[]).expect("it is right");
+    let (config, warnings) = load_with(&folder, &[]).expect("valid");
     assert_eq!((config.vps.len(), warnings), (1, vec![]));
     assert_eq!(
         errors("\u{feff}vps: [{veid: 1, api_key: x}]\r\nstaleness: 0\r\n"),

@@ -1,4 +1,4 @@
-//! `api.proxy` and the file with its password.
+//! Tests of `api.proxy` and its password file.
 
 use super::*;
 
@@ -9,13 +9,13 @@ fn load_proxy(api: &str, password: Option<&str>) -> Result<(Config, Vec<Warning>
     }
     let place = format!("{}/", folder.path().display());
     load_with(&folder, &[]).map_err(|errors| {
-        let said = |problem: &Problem| problem.to_string().replace(&place, "");
-        errors.0.iter().map(said).collect()
+        let message = |problem: &Problem| problem.to_string().replace(&place, "");
+        errors.0.iter().map(message).collect()
     })
 }
 
 #[test]
-fn a_proxy_has_a_url_and_a_password_from_a_file() {
+fn reads_a_proxy_with_a_password() {
     for (api, password) in [
         ("proxy: 'socks5h://user:Canary@127.0.0.1:1080'", None),
         (
@@ -25,30 +25,30 @@ fn a_proxy_has_a_url_and_a_password_from_a_file() {
     ] {
         let (config, warnings) = load_proxy(api, password).expect(api);
         assert_eq!(warnings, [], "{api}");
-        let proxy = config.api.proxy.as_ref().expect("there is one");
+        let proxy = config.api.proxy.as_ref().expect("a proxy");
         assert!(proxy.has_password(), "{api}");
-        let said = format!("{config:?} {}", config.summary());
+        let output = format!("{config:?} {}", config.summary());
         assert!(
-            said.contains("The proxy is socks5h://127.0.0.1:1080.\n") && !said.contains("Canary"),
-            "{said}"
+            output.contains("The proxy is socks5h://127.0.0.1:1080.\n")
+                && !output.contains("Canary"),
+            "{output}"
         );
     }
-    let (config, _) =
-        load_proxy("proxy: null, proxy_password_file: null", None).expect("it is right");
+    let (config, _) = load_proxy("proxy: null, proxy_password_file: null", None).expect("valid");
     assert_eq!(config.api.proxy, None);
-    let here = "endpoint: 'http://127.0.0.1:1/v1', proxy: 'http://h:1'";
-    let summary = load_proxy(here, None).expect("it is right").0.summary();
+    let loopback = "endpoint: 'http://127.0.0.1:1/v1', proxy: 'http://h:1'";
+    let summary = load_proxy(loopback, None).expect("valid").0.summary();
     assert!(
-        summary.contains("which is not used for an API on this machine"),
+        summary.contains("which is not used for a loopback endpoint"),
         "{summary}"
     );
 }
 
 #[test]
-fn what_is_wrong_with_a_proxy_is_said_without_it() {
+fn reports_problems_without_quoting_values() {
     let file = "config.yaml:2: api.proxy_password_file:";
     let with_file = "proxy: 'http://user@h', proxy_password_file: password";
-    for (api, password, said) in [
+    for (api, password, expected) in [
         (
             "proxy: 'ftp://user:Canary@h'",
             None,
@@ -63,7 +63,7 @@ fn what_is_wrong_with_a_proxy_is_said_without_it() {
         (
             "proxy_password_file: password",
             Some("Canary"),
-            format!("{file} there is no proxy: set api.proxy, or leave this out"),
+            format!("{file} no proxy is configured: set api.proxy or remove this key"),
         ),
         (
             with_file,
@@ -79,40 +79,40 @@ fn what_is_wrong_with_a_proxy_is_said_without_it() {
         (
             "proxy: 'http://user:Canary@h', proxy_password_file: password",
             Some("Canary"),
-            format!("{file} api.proxy has a password too: leave one of them out"),
+            format!("{file} api.proxy has a password too: remove one of them"),
         ),
         (
             "proxy: 'http://h', proxy_password_file: password",
             Some("Canary"),
-            format!("{file} api.proxy has no user name: write it before an @ and the host"),
+            format!("{file} api.proxy has no user name: add it before the host, as in user@host"),
         ),
     ] {
-        assert_eq!(load_proxy(api, password).expect_err(api), [said]);
+        assert_eq!(load_proxy(api, password).expect_err(api), [expected]);
     }
 }
 
 #[test]
-fn a_password_that_everyone_can_read_is_warned_of() {
+fn warns_of_a_world_readable_password() {
     let folder = folder(&format!("{VPS}api: {{proxy: 'http://user:x@h'}}\n"));
     let open = fs::Permissions::from_mode(0o644);
-    fs::set_permissions(folder.path().join("config.yaml"), open.clone()).expect("it is ours");
+    fs::set_permissions(folder.path().join("config.yaml"), open.clone()).expect("permitted");
     let keys = |warnings: Vec<Warning>| {
         warnings
             .into_iter()
             .map(|warning| warning.key)
             .collect::<Vec<_>>()
     };
-    let (_, warnings) = load_with(&folder, &[]).expect("it is right");
+    let (_, warnings) = load_with(&folder, &[]).expect("valid");
     assert_eq!(keys(warnings), ["api.proxy"]);
     write(folder.path(), "password", "x");
-    fs::set_permissions(folder.path().join("password"), open).expect("it is ours");
+    fs::set_permissions(folder.path().join("password"), open).expect("permitted");
     let variables = [
         ("KIWIVM_EXPORTER_API__PROXY", "http://user@h"),
         ("KIWIVM_EXPORTER_API__PROXY_PASSWORD_FILE", "password"),
     ];
-    let (_, warnings) = load_with(&folder, &variables).expect("it is right");
+    let (_, warnings) = load_with(&folder, &variables).expect("valid");
     assert_eq!(keys(warnings), ["KIWIVM_EXPORTER_API__PROXY_PASSWORD_FILE"]);
     let inline = [("KIWIVM_EXPORTER_API__PROXY", "http://user:x@h")];
-    let (_, warnings) = load_with(&folder, &inline).expect("it is right");
+    let (_, warnings) = load_with(&folder, &inline).expect("valid");
     assert_eq!(warnings, []);
 }

@@ -9,7 +9,7 @@ const DAY: i64 = 86_400;
 const RESET: i64 = NOW + 20 * DAY;
 
 fn service(counter: u64) -> Result<Decoded, CallError> {
-    answer(Answer::Service(Box::new(ServiceInfo {
+    answer(Payload::Service(Box::new(ServiceInfo {
         data_counter: Some(counter),
         monthly_data: Some(25_000_000),
         data_next_reset: Some(RESET),
@@ -65,7 +65,7 @@ fn a_forecast_needs_rows_and_a_counter_and_both_have_to_be_fresh() {
 #[test]
 fn without_a_counter_or_after_the_reset_nothing_is_forecast() {
     let mut fleet = forecast_fleet();
-    let odd = answer(Answer::Service(Box::default()));
+    let odd = answer(Payload::Service(Box::default()));
     fleet.apply(VEID, Call::ServiceInfo, &odd, at(1));
     assert_eq!(shown(&fleet, at(1)), None);
 

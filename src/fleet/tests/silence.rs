@@ -13,7 +13,7 @@ fn plan(fleet: &mut Fleet, interval: Option<u64>, seconds: u64) {
 }
 
 fn succeed(fleet: &mut Fleet, seconds: u64) {
-    let nothing = answer(Answer::Inventory(None));
+    let nothing = answer(Payload::Inventory(None));
     fleet.apply(VEID, CALL, &nothing, at(seconds));
 }
 

@@ -18,11 +18,11 @@ fn reasons(
     fleet.apply(
         VEID,
         Call::ServiceInfo,
-        &answer(Answer::Service(Box::new(info))),
+        &answer(Payload::Service(Box::new(info))),
         at(0),
     );
     for (call, inventory) in inventory {
-        let told = answer(Answer::Inventory(Some(inventory.clone())));
+        let told = answer(Payload::Inventory(Some(inventory.clone())));
         fleet.apply(VEID, *call, &told, at(0));
     }
     fleet.vps()[0].suspension_reasons(STALENESS, at(0))

@@ -1,11 +1,11 @@
-//! Calls whose responses rarely change: snapshots, backups, policy cases, the audit log, locations. Only counts, sizes and
-//! times are kept of them; the secrets beside (download links, tokens, evidence) are skipped without a copy.
+//! Decodes inventory: snapshots, backups, policy cases, the audit log, locations. Only counts, sizes and times are
+//! kept. Secrets such as download links, tokens and evidence are skipped without a copy.
 //!
-//! An item that cannot be read is counted, and is a problem: no list seems shorter than it is. What is said of all items
-//! (a sum, the newest) is not known then.
+//! An unreadable item is a problem, but is still counted, so that no list seems shorter than it is. Aggregates over all
+//! items (a sum, the newest) are unknown then.
 
 use super::{Fields, unescaped};
-use crate::kiwivm::lenient::{Loose, Odd};
+use crate::kiwivm::lenient::{InvalidValue, Loose};
 use crate::kiwivm::model::{
     AuditLog, Backups, Inventory, LocationMultipliers, PolicyViolations, Snapshots, SuspensionCases,
 };
@@ -18,13 +18,14 @@ pub const SNAPSHOTS: &str = "snapshots";
 pub const LOG_ENTRIES: &str = "log_entries";
 pub const MULTIPLIERS: &str = "dataTransferMultipliers";
 
-/// There are about twenty; more would be something else.
-const MOST_LOCATIONS: usize = 100;
-const LONGEST_LOCATION: usize = 64;
-/// A snapshot is kept for a month. Milliseconds in place of seconds are more than this until its last hours.
-const LONGEST_KEPT: u64 = 366 * 24 * 3600;
+/// Limit of locations, which become labels. The vendor has about twenty.
+const MAX_LOCATIONS: usize = 100;
+const MAX_LOCATION_LENGTH: usize = 64;
+/// Limit of a snapshot's remaining seconds. Snapshots are kept for a month; a value in milliseconds exceeds this limit
+/// until the last hours.
+const MAX_PURGES_IN: u64 = 366 * 24 * 3600;
 
-/// Reads a response; `None` if its list is in no known form.
+/// Reads a response. Returns `None` if its list is missing or in an unknown form.
 pub(super) fn read(call: Call, fields: &mut Fields, key: &ApiKey) -> Option<Inventory> {
     match call {
         Call::SnapshotList => snapshots(fields).map(Inventory::Snapshots),
@@ -48,14 +49,14 @@ fn snapshots(fields: &mut Fields) -> Option<Snapshots> {
     let mut newest = Newest::default();
     let mut purges_in = Some(None);
     let known = &["fileName", "size", "sticky", "purgesIn"];
-    objects(fields, SNAPSHOTS, known, &mut |item| {
+    for_each_object(fields, SNAPSHOTS, known, &mut |item| {
         all.count += 1;
         let size = item.read("size", Loose::count);
         all.size = all
             .size
             .zip(size)
             .and_then(|(sum, size)| sum.checked_add(size));
-        // PHP's false may be null, but a field that is missing says nothing.
+        // null is PHP's false, but a missing field is unknown.
         let sticky = item
             .has("sticky")
             .then(|| item.read("sticky", Loose::flag))
@@ -64,13 +65,13 @@ fn snapshots(fields: &mut Fields) -> Option<Snapshots> {
             .sticky
             .zip(sticky)
             .map(|(count, sticky)| count + u64::from(sticky));
-        newest.take(item.read("fileName", created));
-        // Of one that is kept for good it is 0.
+        newest.add(item.read("fileName", created_at));
+        // A sticky snapshot is never purged and has 0 here.
         if sticky != Some(true) {
-            let seconds = item.read("purgesIn", kept);
+            let seconds = item.read("purgesIn", purge_seconds);
             purges_in = purges_in
                 .zip(seconds)
-                .map(|(least, seconds)| least_of(least, Some(seconds).filter(|left| *left > 0)));
+                .map(|(least, seconds)| min_known(least, Some(seconds).filter(|left| *left > 0)));
         }
     })
     .ok()
@@ -83,10 +84,10 @@ fn snapshots(fields: &mut Fields) -> Option<Snapshots> {
 fn backups(fields: &mut Fields) -> Option<Backups> {
     let mut all = Backups::default();
     let mut newest = Newest::default();
-    objects(fields, BACKUPS, &["size", "timestamp"], &mut |item| {
+    for_each_object(fields, BACKUPS, &["size", "timestamp"], &mut |item| {
         all.count += 1;
         let size = item.read("size", Loose::count);
-        if newest.take(item.read("timestamp", past)) {
+        if newest.add(item.read("timestamp", nonzero_time)) {
             all.newest_size = size;
         }
     })
@@ -97,11 +98,11 @@ fn backups(fields: &mut Fields) -> Option<Backups> {
     Some(all)
 }
 
-/// With nothing outstanding the list is absent.
+/// Counts suspension cases. Without an open case the API omits the list.
 fn suspension_cases(fields: &mut Fields) -> Option<SuspensionCases> {
     let mut cases = SuspensionCases::default();
-    objects(fields, SUSPENSIONS, &["is_soft"], &mut |item| {
-        // One that is not known to be clearable needs the vendor's support.
+    for_each_object(fields, SUSPENSIONS, &["is_soft"], &mut |item| {
+        // If the flag is unknown, assume that the case needs the vendor's support.
         match item.read("is_soft", Loose::flag) {
             Some(true) => cases.clearable += 1,
             _ => cases.not_clearable += 1,
@@ -111,12 +112,13 @@ fn suspension_cases(fields: &mut Fields) -> Option<SuspensionCases> {
     Some(cases)
 }
 
-/// With nothing outstanding the list is absent. A deadline that is known stays in force beside one that is not.
+/// Counts policy violations. Without an open case the API omits the list. Unreadable deadlines are ignored, so that the
+/// known ones still raise an alert.
 fn policy_violations(fields: &mut Fields) -> Option<PolicyViolations> {
     let mut violations = PolicyViolations::default();
-    objects(fields, POLICY_VIOLATIONS, &["suspend_at"], &mut |item| {
+    for_each_object(fields, POLICY_VIOLATIONS, &["suspend_at"], &mut |item| {
         violations.open += 1;
-        violations.deadline = least_of(violations.deadline, item.read("suspend_at", past));
+        violations.deadline = min_known(violations.deadline, item.read("suspend_at", nonzero_time));
     })
     .ok()?;
     Some(violations)
@@ -125,9 +127,9 @@ fn policy_violations(fields: &mut Fields) -> Option<PolicyViolations> {
 fn audit_log(fields: &mut Fields) -> Option<AuditLog> {
     let mut log = AuditLog::default();
     let mut newest = Newest::default();
-    objects(fields, LOG_ENTRIES, &["timestamp"], &mut |item| {
+    for_each_object(fields, LOG_ENTRIES, &["timestamp"], &mut |item| {
         log.entries += 1;
-        newest.take(item.read("timestamp", past));
+        newest.add(item.read("timestamp", nonzero_time));
     })
     .ok()
     .filter(|arrived| *arrived)?;
@@ -137,22 +139,22 @@ fn audit_log(fields: &mut Fields) -> Option<AuditLog> {
 
 fn locations(fields: &mut Fields, key: &ApiKey) -> Option<LocationMultipliers> {
     let mut known = LocationMultipliers::new();
-    let mut odd = false;
+    let mut invalid = false;
     let mut take = |name: &[u8], multiplier: &[u8]| {
-        // Taking a key out of a name costs more than anything else here.
-        let room = known.len() < MOST_LOCATIONS;
+        // Redacting the name is expensive, so the number of locations is checked first.
+        let room = known.len() < MAX_LOCATIONS;
         match room.then(|| location(name, multiplier, key)).flatten() {
             Some(location) => {
-                // As in PHP, the last of several members of one name counts.
+                // The last of several members with one name wins, as in PHP.
                 known.retain(|(name, _)| *name != location.0);
                 known.push(location);
             }
-            None => odd = true,
+            None => invalid = true,
         }
     };
     let arrived = fields.members(MULTIPLIERS, &mut take);
     arrived.ok().filter(|arrived| *arrived)?;
-    if odd {
+    if invalid {
         fields.problem(MULTIPLIERS);
     }
     Some(known)
@@ -161,14 +163,14 @@ fn locations(fields: &mut Fields, key: &ApiKey) -> Option<LocationMultipliers> {
 fn location(name: &[u8], multiplier: &[u8], key: &ApiKey) -> Option<(String, f64)> {
     let name = String::from_utf8(unescaped(name).into_owned()).ok()?;
     let named = !name.is_empty()
-        && name.len() <= LONGEST_LOCATION
+        && name.len() <= MAX_LOCATION_LENGTH
         && !name.contains(char::is_control)
         && key.redact(&name) == name;
     let multiplier = Loose::parse(multiplier).ok()?.multiplier().ok()??;
     named.then_some((name, multiplier))
 }
 
-/// The fields that an item may have, by which a single one is told from a list of them.
+/// Fields of the items of all lists. They distinguish a single item from a list sent as an object.
 const ITEM_FIELDS: &[&str] = &[
     "fileName",
     "size",
@@ -188,13 +190,13 @@ const ITEM_FIELDS: &[&str] = &[
     "requestor_ipv4",
 ];
 
-/// Passes on each item of a list, one that cannot be read without any field. Returns whether there is a list.
-fn objects(
+/// Passes on each item of a list. An unreadable item has no fields. Returns true if the list is present.
+fn for_each_object(
     fields: &mut Fields,
     name: &'static str,
     known: &'static [&'static str],
     take: &mut dyn FnMut(&mut Fields),
-) -> Result<bool, Odd> {
+) -> Result<bool, InvalidValue> {
     let mut problems = Vec::new();
     let arrived = fields.items(name, ITEM_FIELDS, &mut |item| {
         let mut item = match Fields::of(item, &[known]) {
@@ -215,7 +217,7 @@ fn objects(
     arrived
 }
 
-/// The newest of several times, as long as all of them are known.
+/// The maximum of several times. Unknown if any of them is.
 #[derive(Default)]
 struct Newest {
     latest: Option<i64>,
@@ -223,8 +225,8 @@ struct Newest {
 }
 
 impl Newest {
-    /// True for a time that is the newest so far.
-    fn take(&mut self, time: Option<i64>) -> bool {
+    /// Adds a time. Returns true if it is the newest so far.
+    fn add(&mut self, time: Option<i64>) -> bool {
         self.unknown |= time.is_none();
         let newer = time.is_some() && time >= self.latest;
         if newer {
@@ -238,33 +240,33 @@ impl Newest {
     }
 }
 
-/// When a snapshot was made, from `snapshot-<VEID>-<Unix seconds>-<date>-<hash>.tar.gz`.
-fn created(value: &Loose) -> Result<Option<i64>, Odd> {
+/// Reads the creation time of a snapshot from `snapshot-<VEID>-<Unix seconds>-<date>-<hash>.tar.gz`.
+fn created_at(value: &Loose) -> Result<Option<i64>, InvalidValue> {
     let Some(name) = value.text()? else {
         return Ok(None);
     };
-    let seconds = name.split('-').nth(2).ok_or(Odd)?;
+    let seconds = name.split('-').nth(2).ok_or(InvalidValue)?;
     Loose::Text(seconds.to_owned())
         .timestamp()?
         .map(Some)
-        .ok_or(Odd)
+        .ok_or(InvalidValue)
 }
 
-/// A time; 0 is none.
-fn past(value: &Loose) -> Result<Option<i64>, Odd> {
+/// Reads a time, where 0 means none.
+fn nonzero_time(value: &Loose) -> Result<Option<i64>, InvalidValue> {
     match value.integer()? {
         Some(0) => Ok(None),
         _ => value.timestamp(),
     }
 }
 
-fn kept(value: &Loose) -> Result<Option<u64>, Odd> {
+fn purge_seconds(value: &Loose) -> Result<Option<u64>, InvalidValue> {
     match value.count()? {
-        Some(LONGEST_KEPT..) => Err(Odd),
+        Some(MAX_PURGES_IN..) => Err(InvalidValue),
         seconds => Ok(seconds),
     }
 }
 
-fn least_of<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+fn min_known<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     one.into_iter().chain(other).min()
 }

@@ -1,7 +1,7 @@
-//! What `getLiveServiceInfo` adds, for KVM and for OpenVZ.
+//! The fields that `getLiveServiceInfo` adds, for KVM and for OpenVZ.
 
 use super::Fields;
-use crate::kiwivm::lenient::{Loose, Odd};
+use crate::kiwivm::lenient::{InvalidValue, Loose};
 use crate::kiwivm::model::{Beancounter, Hypervisor, LiveInfo, ServiceInfo, Status};
 
 pub const FIELDS: &[&str] = &[
@@ -23,7 +23,7 @@ const GIB: u64 = 1 << 30;
 /// OpenVZ counts memory in pages of this size.
 const PAGE: u64 = 4096;
 
-/// A beancounter's name, the name of its barrier, and the bytes of its unit (1 when it is a plain number or bytes).
+/// The name of a beancounter, the name of its barrier, and its unit in bytes (1 for plain numbers and bytes).
 const BEANCOUNTERS: [(&str, &str, u64); 8] = [
     ("nproc", "nproc_b", 1),
     ("kmemsize", "kmemsize_b", 1),
@@ -36,7 +36,7 @@ const BEANCOUNTERS: [(&str, &str, u64); 8] = [
 ];
 
 pub(super) fn read(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
-    // The status that arrived tells the shape of the rest better than `vm_type` does.
+    // The name of the status field predicts the shape of the response better than `vm_type` does.
     let is_openvz = match (fields.has("ve_status"), fields.has("vz_status")) {
         (true, false) => false,
         (false, true) => true,
@@ -52,8 +52,8 @@ pub(super) fn read(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
     }
     live.cpu_throttled = fields.read("is_cpu_throttled", Loose::flag);
     live.disk_throttled = fields.read("is_disk_throttled", Loose::flag);
-    // Of a guest that is off, nulls and zeros may arrive; a 0 would read as "no memory available". What the guest tells
-    // is true only if it is known to run.
+    // The API may send nulls or zeros for a guest that is off, and 0 would mean "no memory available". So values of the
+    // guest are kept only if it is known to be running.
     if live.status != Some(Status::Running) {
         live.load = None;
         live.memory_available = None;
@@ -101,10 +101,10 @@ fn openvz(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
     let live = LiveInfo {
         status: status_of.read("status", status),
         load: status_of.read("load_average", Loose::load_average),
-        // The clients that know OpenVZ take oomguarpages for the memory in use.
-        memory_available: minus(service.plan_ram, held("oomguarpages")),
+        // Other clients with OpenVZ support use oomguarpages as the memory in use.
+        memory_available: remaining(service.plan_ram, held("oomguarpages")),
         swap_total,
-        swap_free: minus(swap_total, held("swappages")),
+        swap_free: remaining(swap_total, held("swappages")),
         disk_used: quota_of.read("occupied_kb", |value| value.count_of(KIB)),
         disk_size: quota_of.read("softlimit_kb", |value| value.count_of(KIB)),
         inodes_used: quota_of.read("occupied_inodes", Loose::count),
@@ -117,9 +117,9 @@ fn openvz(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
     live
 }
 
-/// The fields of an object within the response.
+/// Reads the fields of a nested object.
 fn nested<'a>(fields: &mut Fields<'a>, name: &'static str) -> Fields<'a> {
-    const OTHERS: &[&str] = &[
+    const OTHER_FIELDS: &[&str] = &[
         "status",
         "load_average",
         "occupied_kb",
@@ -132,16 +132,16 @@ fn nested<'a>(fields: &mut Fields<'a>, name: &'static str) -> Fields<'a> {
     };
     let counters = BEANCOUNTERS.map(|(name, _, _)| name);
     let barriers = BEANCOUNTERS.map(|(_, barrier, _)| barrier);
-    if let Ok(Some(nested)) = Fields::of(object, &[&counters, &barriers, OTHERS]) {
+    if let Ok(Some(nested)) = Fields::of(object, &[&counters, &barriers, OTHER_FIELDS]) {
         return nested;
     }
-    // An empty map is an empty list in PHP.
+    // Records a problem unless the value is blank or an empty list, which is PHP's empty map.
     let _ = fields.members(name, &mut |_, _| {});
     Fields::default()
 }
 
-/// The vendor writes `Running`, the API sends `running`.
-fn status(value: &Loose) -> Result<Option<Status>, Odd> {
+/// Reads the state. The vendor's documentation has `Running`, the API sends `running`.
+fn status(value: &Loose) -> Result<Option<Status>, InvalidValue> {
     let Some(word) = value.text()? else {
         return Ok(None);
     };
@@ -154,7 +154,7 @@ fn status(value: &Loose) -> Result<Option<Status>, Odd> {
     })
 }
 
-/// More held than there is leaves nothing.
-fn minus(total: Option<u64>, held: Option<u64>) -> Option<u64> {
+/// Subtracts, with 0 as the minimum: a container may hold more than its plan has.
+fn remaining(total: Option<u64>, held: Option<u64>) -> Option<u64> {
     Some(total?.saturating_sub(held?))
 }

@@ -1,8 +1,7 @@
-//! From the bytes of a response to what it says.
+//! Decodes response bodies.
 //!
-//! A field in an unknown form costs that field and is named in [`Decoded::problems`]. Only a body that is not JSON, and a
-//! response that is not to be believed, cost the whole response. Unknown fields, the picture of the console among them,
-//! are skipped without a copy.
+//! A field in an unknown form is dropped and listed in [`Decoded::problems`]. Only a body that is not JSON or fails
+//! validation is rejected as a whole. Unknown fields, such as the screenshot of the console, are skipped.
 
 pub(super) mod inventory;
 pub(super) mod live;
@@ -14,31 +13,31 @@ pub use usage::UsageStream;
 
 use std::borrow::Cow;
 
-use super::lenient::{Loose, Odd};
-use super::model::{Answer, Lock, Points, UsageRow};
+use super::lenient::{InvalidValue, Loose};
+use super::model::{Lock, Payload, Points, UsageRow};
 use super::{ApiKey, Call, Reason, refusal};
 use scan::Malformed;
 
-/// Host names and plans are far shorter; text beyond this many characters is cut before it becomes a label.
-const LONGEST_TEXT: usize = 200;
+/// Length limit of label values in characters. Host names and plans are far shorter.
+const MAX_TEXT_LENGTH: usize = 200;
 
-/// A response and the fields of it that could not be read.
+/// A decoded response and its unreadable fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
-    /// What the call brought.
-    pub answer: Answer,
-    /// Names of fields that arrived in no known form, each once.
+    /// The decoded content.
+    pub payload: Payload,
+    /// Names of fields in an unknown form, without duplicates.
     pub problems: Vec<&'static str>,
 }
 
-/// The reason why a body is not the response to a call that succeeded.
+/// The reason why a body is not a successful response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecodeError {
-    /// For the label.
+    /// The value of the `reason` label.
     pub reason: Reason,
-    /// In words; those of the API are cut short, without control characters and without the key.
+    /// The cause in words. Text of the API is truncated, and control characters and the key are removed.
     pub detail: String,
-    /// With [`Reason::Locked`], when the API tells.
+    /// The task that holds the VPS, with [`Reason::Locked`] if the API reports it.
     pub lock: Option<Lock>,
 }
 
@@ -52,12 +51,11 @@ impl DecodeError {
     }
 }
 
-/// Decodes the response to `call`. Usage rows are passed to `row` in the order of the API. The key is taken out of every
-/// text.
+/// Decodes the response to `call`. Passes usage rows to `row` in the order of the API. Removes the key from all text.
 ///
 /// # Errors
 ///
-/// If the body is not to be believed, or says that the call failed. What was passed to `row` until then does not count.
+/// If the body does not pass validation, or reports that the call failed. Rows passed to `row` are invalid then.
 pub fn decode(
     call: Call,
     key: &ApiKey,
@@ -69,28 +67,28 @@ pub fn decode(
         stream.push(body, row)?;
         return stream.finish(key);
     }
-    let also = match call {
+    let extra_fields = match call {
         Call::LiveServiceInfo => service::FIELDS,
         _ => &[],
     };
-    let mut fields = document(call, key, body, also)?;
-    let answer = match call {
-        Call::ServiceInfo => Answer::Service(Box::new(service::read(&mut fields, key))),
+    let mut fields = parse_response(call, key, body, extra_fields)?;
+    let payload = match call {
+        Call::ServiceInfo => Payload::Service(Box::new(service::read(&mut fields, key))),
         Call::LiveServiceInfo => {
             let service = service::read(&mut fields, key);
             let live = live::read(&mut fields, &service);
-            Answer::Live(Box::new(service), Box::new(live))
+            Payload::Live(Box::new(service), Box::new(live))
         }
-        Call::RateLimitStatus => Answer::Points(points(&mut fields)),
-        _ => Answer::Inventory(inventory::read(call, &mut fields, key)),
+        Call::RateLimitStatus => Payload::Points(points(&mut fields)),
+        _ => Payload::Inventory(inventory::read(call, &mut fields, key)),
     };
     Ok(Decoded {
-        answer,
+        payload,
         problems: fields.problems,
     })
 }
 
-/// The planner relies on these numbers: one that is missing is as much of a problem as one that cannot be read.
+/// Reads the remaining points. The planner relies on them, so a missing number is a problem too.
 fn points(fields: &mut Fields) -> Points {
     let mut number = |name| {
         let number = fields.read(name, Loose::count);
@@ -105,28 +103,28 @@ fn points(fields: &mut Fields) -> Points {
     }
 }
 
-/// The known fields of a response that is to be believed.
-fn document<'a>(
+/// Parses a response, validates it and returns its known fields.
+fn parse_response<'a>(
     call: Call,
     key: &ApiKey,
     body: &'a [u8],
-    also: &[&'static str],
+    extra_fields: &[&'static str],
 ) -> Result<Fields<'a>, DecodeError> {
     // Some editors of PHP files leave a byte order mark before everything the page prints.
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    let known = [ENVELOPE, call.row().identified_by, also];
-    let believed = match Fields::of(body, &known) {
-        Ok(Some(mut fields)) => fields.check(call, key).map(|()| fields),
+    let known = [ENVELOPE, call.row().identified_by, extra_fields];
+    let validated = match Fields::of(body, &known) {
+        Ok(Some(mut fields)) => fields.validate(call, key).map(|()| fields),
         Ok(None) => Err(DecodeError::new(
             Reason::BadShape,
             "the response is JSON, but not an object",
         )),
         Err(malformed) => Err(not_json(body, malformed)),
     };
-    believed.map_err(|error| match error.reason {
-        // A task of the VPS is named by its owner: its words say nothing of the API.
+    validated.map_err(|error| match error.reason {
+        // The owner names the task, so its text may contain anything, such as "rate limit".
         Reason::Locked => error,
-        _ if refusal::speaks_of_it(body) => DecodeError {
+        _ if refusal::mentions_rate_limit(body) => DecodeError {
             reason: Reason::RateLimited,
             ..error
         },
@@ -152,7 +150,7 @@ fn not_json(body: &[u8], malformed: Malformed) -> DecodeError {
     DecodeError::new(Reason::NotJson, detail)
 }
 
-/// The known fields of one object, each of them read on its own.
+/// The known fields of an object, not parsed yet, and the problems found so far.
 #[derive(Debug, Default)]
 struct Fields<'a> {
     values: Vec<(&'static str, &'a [u8])>,
@@ -160,7 +158,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The known fields of a value; `None` if it is not an object.
+    /// Collects the known fields of a value. Returns `None` if it is not an object.
     fn of(value: &'a [u8], known: &[&[&'static str]]) -> Result<Option<Self>, Malformed> {
         let mut fields = Self::default();
         let object = scan::members(value, &mut |name, value| {
@@ -173,7 +171,7 @@ impl<'a> Fields<'a> {
         Ok(object.then_some(fields))
     }
 
-    /// As in PHP, the last of several fields of one name counts.
+    /// Returns the raw value of a field. The last of several fields with one name wins, as in PHP.
     fn get(&self, name: &'static str) -> Option<&'a [u8]> {
         self.values
             .iter()
@@ -186,11 +184,11 @@ impl<'a> Fields<'a> {
         self.get(name).is_some()
     }
 
-    /// Reads a field by its rule; on failure notes a problem and returns `None`.
+    /// Parses a field by its rule. On failure, records a problem and returns `None`.
     fn read<T>(
         &mut self,
         name: &'static str,
-        rule: impl FnOnce(&Loose) -> Result<Option<T>, Odd>,
+        rule: impl FnOnce(&Loose) -> Result<Option<T>, InvalidValue>,
     ) -> Option<T> {
         let read = Loose::parse(self.get(name)?).and_then(|value| rule(&value));
         if let Ok(value) = read {
@@ -201,28 +199,29 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Reads text for a label. Text that is not as the API sent it is a problem: what is too long is cut, and control
-    /// characters belong to no name.
+    /// Parses text for a label. Truncates text that is too long and rejects text with control characters; both are
+    /// problems.
     fn text(&mut self, name: &'static str, key: &ApiKey) -> Option<String> {
         let text = key.redact(&self.read(name, Loose::text)?);
         let text = text.trim();
-        let kept = shortened(text);
-        let odd = kept.contains(char::is_control);
-        if odd || kept.len() < text.len() {
+        let truncated = truncate(text);
+        let invalid = truncated.contains(char::is_control);
+        if invalid || truncated.len() < text.len() {
             self.problem(name);
         }
-        (!odd && !kept.is_empty()).then(|| kept.to_owned())
+        (!invalid && !truncated.is_empty()).then(|| truncated.to_owned())
     }
 
-    /// Passes on each item of a list. A PHP list with gaps arrives as an object; so does a single item in place of a
-    /// list, which has one of `item_fields`, and no more than one of them is an object: two are two items, whatever
-    /// their names. Returns whether there is a list; what is no list is a problem.
+    /// Passes on each item of a list. Returns true if the list is present; any other value is a problem.
+    ///
+    /// PHP sends a list with gaps as an object, and may send a single item without its list. An object with one of
+    /// `item_fields` is a single item, unless two of its members are objects: those are two items named like fields.
     fn items(
         &mut self,
         name: &'static str,
         item_fields: &[&str],
         take: &mut dyn FnMut(&'a [u8]),
-    ) -> Result<bool, Odd> {
+    ) -> Result<bool, InvalidValue> {
         let Some(list) = self.get(name) else {
             return Ok(false);
         };
@@ -238,11 +237,11 @@ impl<'a> Fields<'a> {
                 values.push(value);
             })
             .is_ok(),
-            _ => Loose::parse(list).is_ok_and(|value| value.says_nothing()),
+            _ => Loose::parse(list).is_ok_and(|value| value.is_blank()),
         };
         if !read {
             self.problem(name);
-            return Err(Odd);
+            return Err(InvalidValue);
         }
         if single && objects < 2 {
             values = vec![list];
@@ -251,25 +250,25 @@ impl<'a> Fields<'a> {
         Ok(true)
     }
 
-    /// Passes on the members of a map. An empty list is an empty map in PHP.
+    /// Passes on the members of a map. PHP sends an empty map as an empty list.
     fn members(
         &mut self,
         name: &'static str,
         take: &mut dyn FnMut(&'a [u8], &'a [u8]),
-    ) -> Result<bool, Odd> {
+    ) -> Result<bool, InvalidValue> {
         let Some(map) = self.get(name) else {
             return Ok(false);
         };
         let read = match scan::first(map) {
             Some(b'{') => scan::members(map, take).is_ok(),
             Some(b'[') => map[1..].trim_ascii() == b"]",
-            _ => Loose::parse(map).is_ok_and(|value| value.says_nothing()),
+            _ => Loose::parse(map).is_ok_and(|value| value.is_blank()),
         };
         if read {
             Ok(true)
         } else {
             self.problem(name);
-            Err(Odd)
+            Err(InvalidValue)
         }
     }
 
@@ -285,9 +284,9 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The one place that decides whether a response is believed: `error` is 0, or is absent as for older clients, and
-    /// the response has a field of its call. A page of something between here and the API has neither.
-    fn check(&mut self, call: Call, key: &ApiKey) -> Result<(), DecodeError> {
+    /// Accepts a response if `error` is 0 or absent, as in old responses, and the response has a field of its call. The
+    /// page of a proxy has neither. This is the only place that decides it.
+    fn validate(&mut self, call: Call, key: &ApiKey) -> Result<(), DecodeError> {
         let error = self.get("error");
         let code = error.map(|error| Loose::parse(error).and_then(|error| error.integer()));
         let identified = call.row().identified_by.iter().any(|name| self.has(name));
@@ -300,11 +299,11 @@ impl<'a> Fields<'a> {
             }
             Some(Ok(Some(code))) if code != 0 => return Err(self.error(code, key)),
             Some(Ok(Some(_))) | None => format!("no field of {} is in the response", call.name()),
-            Some(Ok(None) | Err(Odd)) => {
+            Some(Ok(None) | Err(InvalidValue)) => {
                 "the error field of the response is not a number".to_owned()
             }
         };
-        let message = self.words("message", key);
+        let message = self.display_text("message", key);
         let message = message.map(|message| format!("; its message: {message}"));
         let detail = problem + &message.unwrap_or_default();
         Err(DecodeError::new(Reason::BadShape, detail))
@@ -312,19 +311,19 @@ impl<'a> Fields<'a> {
 
     fn error(&self, code: i128, key: &ApiKey) -> DecodeError {
         let message = self
-            .words("message", key)
+            .display_text("message", key)
             .unwrap_or_else(|| "no message".to_owned());
         let reason = match code {
             700_005 => Reason::Auth,
             788_888 => Reason::Locked,
             700_001 => Reason::MissingParam,
-            // The HTTP status in place of a code, alone or in front of the digits of one.
+            // HTTP status 429 used as an error code, alone or followed by three digits.
             429 | 429_000..=429_999 => Reason::RateLimited,
             _ => Reason::ApiOther,
         };
         DecodeError {
             lock: (reason == Reason::Locked).then(|| self.lock(key)),
-            ..DecodeError::new(reason, format!("the API answered {code}: {message}"))
+            ..DecodeError::new(reason, format!("the API returned error {code}: {message}"))
         }
     }
 
@@ -334,27 +333,27 @@ impl<'a> Fields<'a> {
             .and_then(|info| Fields::of(info, &[&["completed_percent"]]).ok().flatten());
         let percent = info.and_then(|mut info| info.read("completed_percent", Loose::real));
         Lock {
-            task: self.words("additionalErrorInfo", key),
+            task: self.display_text("additionalErrorInfo", key),
             progress: percent
                 .filter(|percent| (0.0..=100.0).contains(percent))
                 .map(|percent| percent / 100.0),
         }
     }
 
-    /// Words of the API that may be shown on one line.
-    fn words(&self, name: &'static str, key: &ApiKey) -> Option<String> {
+    /// Reads text of the API for display on one line.
+    fn display_text(&self, name: &'static str, key: &ApiKey) -> Option<String> {
         let text = Loose::parse(self.get(name)?).ok()?.text().ok().flatten()?;
         let shown = |c: char| if c.is_control() { ' ' } else { c };
-        Some(shortened(&key.redact(&text)).chars().map(shown).collect())
+        Some(truncate(&key.redact(&text)).chars().map(shown).collect())
     }
 }
 
-fn shortened(text: &str) -> &str {
-    let end = text.char_indices().nth(LONGEST_TEXT);
+fn truncate(text: &str) -> &str {
+    let end = text.char_indices().nth(MAX_TEXT_LENGTH);
     end.map_or(text, |(end, _)| &text[..end])
 }
 
-/// The name of a field. PHP escapes slashes and everything beyond ASCII.
+/// Unescapes the name of a field. PHP escapes slashes and all characters beyond ASCII.
 fn unescaped(name: &[u8]) -> Cow<'_, [u8]> {
     if !name.contains(&b'\\') {
         return Cow::Borrowed(name);

@@ -1,18 +1,18 @@
-//! Cuts JSON into its parts without reading them, so that a value that cannot be read costs that value and nothing else:
-//! `NaN`, a number that fits no type, half of a surrogate pair, a line break within a string, bytes that are not UTF-8.
+//! Splits JSON into its parts without parsing them, so that an invalid value affects no other value: `NaN`, a number
+//! that fits no type, half of a surrogate pair, a line break within a string, bytes that are not UTF-8.
 //!
-//! Every byte is looked at once. Brackets are counted and not recursed into, so no depth overflows the stack.
+//! Each byte is visited once. Nesting is tracked on the heap, not by recursion, so no depth overflows the stack.
 
-/// The bytes are not JSON.
+/// The error for bytes that are not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed {
-    /// Where it was noticed, in bytes.
+    /// Offset of the error in bytes.
     pub(super) at: usize,
-    /// True if the bytes ended too early.
+    /// True if the input is truncated.
     pub(super) cut_off: bool,
 }
 
-/// Passes on the name and the value of each member of an object. False if the value is of another type.
+/// Passes on the name and the value of each member of an object. Returns false for any other type.
 pub(super) fn members<'a>(
     value: &'a [u8],
     take: &mut dyn FnMut(&'a [u8], &'a [u8]),
@@ -43,7 +43,7 @@ pub(super) fn items<'a>(array: &'a [u8], take: &mut dyn FnMut(&'a [u8])) -> Resu
     scanner.end()
 }
 
-/// The first byte that is no white space: it tells the type of a value.
+/// Returns the first byte that is not white space, which determines the type of a value.
 pub(super) fn first(value: &[u8]) -> Option<u8> {
     Scanner::new(value).peek()
 }
@@ -58,7 +58,7 @@ impl<'a> Scanner<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// The next byte that is no white space.
+    /// Skips white space and returns the next byte.
     fn peek(&mut self) -> Option<u8> {
         let rest = &self.bytes[self.at..];
         self.at += rest.len() - rest.trim_ascii_start().len();
@@ -87,7 +87,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads the parts between two brackets, divided by commas.
+    /// Reads comma-separated parts between two brackets.
     fn list(
         &mut self,
         close: u8,
@@ -111,7 +111,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A string, without its quotes.
+    /// Reads a string and returns it without its quotes.
     fn name(&mut self) -> Result<&'a [u8], Malformed> {
         self.expect(b'"')?;
         let begin = self.at;
@@ -119,7 +119,7 @@ impl<'a> Scanner<'a> {
         Ok(&self.bytes[begin..self.at - 1])
     }
 
-    /// Goes behind the quote that ends a string.
+    /// Moves behind the closing quote of a string.
     fn rest_of_string(&mut self) -> Result<(), Malformed> {
         loop {
             match self.bytes.get(self.at) {
@@ -158,7 +158,7 @@ impl<'a> Scanner<'a> {
                     }
                     self.at += 1;
                 }
-                // Only the values that are wanted are read. Within one that is not, order is of no importance.
+                // Nested values are parsed only if they are needed, so the order of their tokens is not checked here.
                 Some(b',' | b':') if !open.is_empty() => self.at += 1,
                 Some(byte) if is_word(byte) => {
                     let rest = &self.bytes[self.at..];
@@ -176,7 +176,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The letters of numbers, of `true`, `false` and `null`, and also of `NaN` and `-Infinity`.
+/// Returns true for characters of numbers, `true`, `false` and `null`, and also of `NaN` and `-Infinity`.
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
@@ -197,11 +197,11 @@ mod tests {
     }
 
     fn cut_off(json: &str) -> bool {
-        read(json).expect_err("it is not JSON").cut_off
+        read(json).expect_err("not JSON").cut_off
     }
 
     #[test]
-    fn members_are_told_apart_whatever_their_values_are() {
+    fn splits_members_with_invalid_values() {
         let json = r#" { "a" : NaN, "b\"}" :-1e999,"c":[{"]":"}\\"},NaN] , "d":"\ud800","":{} } "#;
         let expected = [
             ("a", "NaN"),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_told_from_what_is_cut_off() {
+    fn distinguishes_truncated_from_invalid_json() {
         for json in [
             "{",
             "{\"a",
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn no_depth_is_too_deep() {
+    fn accepts_any_depth() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(1 << 20), "]".repeat(1 << 20));
         assert_eq!(
             read(&deep).map(|found| found.map(|all| all.len())),
@@ -262,14 +262,13 @@ mod tests {
     }
 
     proptest! {
-        /// An object of serde_json is cut into the members that serde_json finds.
         #[test]
-        fn members_are_those_that_serde_json_finds(map in prop::collection::btree_map(".{0,9}", ".{0,9}", 0..5)) {
-            let json = serde_json::to_string(&map).expect("it can be written");
+        fn finds_the_same_members_as_serde_json(map in prop::collection::btree_map(".{0,9}", ".{0,9}", 0..5)) {
+            let json = serde_json::to_string(&map).expect("serialises");
             let mut found = std::collections::BTreeMap::new();
             let object = members(json.as_bytes(), &mut |name, value| {
                 let name = [b"\"", name, b"\""].concat();
-                let text = |bytes: &[u8]| serde_json::from_slice::<String>(bytes).expect("it is a string");
+                let text = |bytes: &[u8]| serde_json::from_slice::<String>(bytes).expect("valid string");
                 found.insert(text(&name), text(value));
             });
             prop_assert_eq!(object, Ok(true));

@@ -2,11 +2,11 @@
 
 use super::{Fields, scan};
 use crate::kiwivm::ApiKey;
-use crate::kiwivm::lenient::{Loose, Odd, is_ipv6};
+use crate::kiwivm::lenient::{InvalidValue, Loose, is_ipv6};
 use crate::kiwivm::model::{Hypervisor, IpAddresses, ServiceInfo};
 
-/// The table of fields: the slot in [`ServiceInfo`], the vendor's name and the rule. A field that is not in it cannot be
-/// read, and the names identify the response.
+/// Defines the table of fields: the field of [`ServiceInfo`], the rule and the vendor's name. The names also identify
+/// the response.
 macro_rules! fields {
     ($($slot:ident: $rule:ident($name:literal),)*) => {
         pub const FIELDS: &[&str] = &[$($name,)* "vz_status"];
@@ -70,7 +70,7 @@ fn multiplier(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<f64
     fields.read(name, Loose::multiplier)
 }
 
-/// True if a multiplier arrived that cannot be used, which leaves the allowance unknown; one that is absent counts as 1.
+/// Returns true if the multiplier is present but invalid, so that the allowance is unknown. A missing one counts as 1.
 fn is_unusable_multiplier(fields: &mut Fields) -> bool {
     let unusable = fields.has(MULTIPLIER) && fields.read(MULTIPLIER, Loose::multiplier).is_none();
     if unusable {
@@ -79,7 +79,7 @@ fn is_unusable_multiplier(fields: &mut Fields) -> bool {
     unusable
 }
 
-/// Samples from before 2016 have no `vm_type`; what has `vz_status` is OpenVZ.
+/// Reads `vm_type`. Responses before 2016 lack it; those with `vz_status` are OpenVZ.
 fn hypervisor(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<Hypervisor> {
     let named = fields.read(name, |value| {
         let Some(name) = value.text()? else {
@@ -88,24 +88,24 @@ fn hypervisor(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<Hyp
         match name.to_ascii_lowercase().as_str() {
             "kvm" => Ok(Some(Hypervisor::Kvm)),
             "ovz" | "openvz" => Ok(Some(Hypervisor::OpenVz)),
-            _ => Err(Odd),
+            _ => Err(InvalidValue),
         }
     });
     named.or_else(|| fields.has("vz_status").then_some(Hypervisor::OpenVz))
 }
 
-/// One that is no address could be of either family, so none is counted.
+/// Counts addresses by family. An invalid one could be of either family, so it makes all counts unknown.
 fn addresses(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<IpAddresses> {
     let mut addresses = IpAddresses::default();
     let mut first = None;
-    let mut odd = false;
+    let mut invalid = false;
     let arrived = fields.items(name, &[], &mut |item| {
         let text = Loose::parse(item).and_then(|item| item.text());
         let address = text.ok().flatten().unwrap_or_default();
         match is_ipv6(&address) {
             Some(true) => {
                 addresses.ipv6 += 1;
-                // A /64 is listed by its base, `2001:db8:12:34::`.
+                // The API lists a /64 subnet by its base, `2001:db8:12:34::`.
                 if !address.ends_with("::") && !address.contains('/') {
                     addresses.host_ipv6.get_or_insert_with(|| address.clone());
                 }
@@ -115,34 +115,34 @@ fn addresses(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<IpAd
                 addresses.primary.get_or_insert_with(|| address.clone());
             }
             None => {
-                odd = true;
+                invalid = true;
                 return;
             }
         }
         first.get_or_insert(address);
     });
-    if odd {
+    if invalid {
         fields.problem(name);
     }
     addresses.primary = addresses.primary.or(first);
-    (arrived == Ok(true) && !odd).then_some(addresses)
+    (arrived == Ok(true) && !invalid).then_some(addresses)
 }
 
-/// Number of entries of a list or map, those included that cannot be read.
+/// Counts the entries of a list or map, including unreadable ones.
 fn length(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<u64> {
-    const OF_ONE_NULLROUTE: &[&str] = &["nullroute_timestamp", "nullroute_duration_s", "log"];
+    const NULLROUTE_FIELDS: &[&str] = &["nullroute_timestamp", "nullroute_duration_s", "log"];
     let mut count = 0;
-    let mut odd = false;
-    let arrived = fields.items(name, OF_ONE_NULLROUTE, &mut |item| {
+    let mut invalid = false;
+    let arrived = fields.items(name, NULLROUTE_FIELDS, &mut |item| {
         count += 1;
         let readable = match Loose::parse(item) {
             Ok(Loose::Text(text)) => !text.is_empty(),
             Ok(Loose::Nested) => scan::first(item) == Some(b'{'),
             _ => false,
         };
-        odd |= !readable;
+        invalid |= !readable;
     });
-    if odd {
+    if invalid {
         fields.problem(name);
     }
     (arrived == Ok(true)).then_some(count)

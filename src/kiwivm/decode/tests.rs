@@ -1,8 +1,8 @@
-//! Every sample body, and what must come out of it, field by field.
+//! Tests decoding of every sample body, field by field.
 
-mod belief;
 mod inventory;
 mod usage;
+mod validation;
 mod values;
 
 use std::path::Path;
@@ -22,7 +22,7 @@ fn sample(name: &str) -> Vec<u8> {
 }
 
 fn key() -> ApiKey {
-    ApiKey::new("private_CanaryCanaryCanary012345").expect("it is a key")
+    ApiKey::new("private_CanaryCanaryCanary012345").expect("valid key")
 }
 
 fn read(call: Call, body: &[u8]) -> Result<Decoded, DecodeError> {
@@ -30,14 +30,14 @@ fn read(call: Call, body: &[u8]) -> Result<Decoded, DecodeError> {
 }
 
 fn decoded(call: Call, name: &str) -> Decoded {
-    read(call, &sample(name)).expect("it is an answer")
+    read(call, &sample(name)).expect("valid response")
 }
 
 fn service(name: &str) -> ServiceInfo {
     let decoded = decoded(Call::ServiceInfo, name);
     assert_eq!(decoded.problems, [""; 0], "{name}");
-    match decoded.answer {
-        Answer::Service(info) => *info,
+    match decoded.payload {
+        Payload::Service(info) => *info,
         other => panic!("{other:?}"),
     }
 }
@@ -45,22 +45,22 @@ fn service(name: &str) -> ServiceInfo {
 fn live(name: &str) -> (ServiceInfo, LiveInfo) {
     let decoded = decoded(Call::LiveServiceInfo, name);
     assert_eq!(decoded.problems, [""; 0], "{name}");
-    match decoded.answer {
-        Answer::Live(service, live) => (*service, *live),
+    match decoded.payload {
+        Payload::Live(service, live) => (*service, *live),
         other => panic!("{other:?}"),
     }
 }
 
 fn error(name: &str) -> DecodeError {
-    read(Call::ServiceInfo, &sample(name)).expect_err("it is an error")
+    read(Call::ServiceInfo, &sample(name)).expect_err("API error")
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it is what the fields are")]
+#[expect(clippy::unnecessary_wraps, reason = "the fields are optional")]
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// `service_info_kvm.json`, of which the other samples are variants.
+/// The content of `service_info_kvm.json`. The other samples are variants of it.
 fn kvm() -> ServiceInfo {
     ServiceInfo {
         hypervisor: Some(Hypervisor::Kvm),
@@ -96,7 +96,7 @@ fn kvm() -> ServiceInfo {
     }
 }
 
-/// `service_info_ovz.json`.
+/// The content of `service_info_ovz.json`.
 fn ovz() -> ServiceInfo {
     ServiceInfo {
         hypervisor: Some(Hypervisor::OpenVz),
@@ -217,7 +217,7 @@ fn service_info_variants() {
     }
 }
 
-/// `live_kvm_running.json`.
+/// The content of `live_kvm_running.json`.
 fn live_kvm() -> LiveInfo {
     LiveInfo {
         status: Some(Status::Running),
@@ -239,7 +239,7 @@ fn live_kvm() -> LiveInfo {
     }
 }
 
-/// A guest that is off tells nothing; everything else stays.
+/// The same without the values of the guest, which is not running.
 fn off(status: Status) -> LiveInfo {
     LiveInfo {
         status: Some(status),
@@ -360,19 +360,18 @@ fn points() {
         };
         let decoded = decoded(Call::RateLimitStatus, name);
         assert_eq!(
-            (decoded.answer, decoded.problems),
-            (Answer::Points(expected), vec![])
+            (decoded.payload, decoded.problems),
+            (Payload::Points(expected), vec![])
         );
     }
 }
 
-/// Whatever stands in a sample directory may be answered to any call.
 #[test]
-fn no_sample_is_too_odd_for_any_call() {
+fn no_sample_panics_with_any_call() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
     let mut count = 0;
-    for entry in std::fs::read_dir(folder).expect("there are samples") {
-        let body = std::fs::read(entry.expect("it can be listed").path()).expect("it can be read");
+    for entry in std::fs::read_dir(folder).expect("samples exist") {
+        let body = std::fs::read(entry.expect("listable").path()).expect("readable");
         for call in Call::ALL {
             let _ = read(call, &body);
         }
@@ -381,7 +380,7 @@ fn no_sample_is_too_odd_for_any_call() {
     assert!(count > 50);
 }
 
-/// JSON values of any type, also such that no API would send.
+/// JSON values of any type.
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -403,14 +402,14 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_do_not_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         for call in Call::ALL {
             let _ = read(call, &body);
         }
     }
 
     #[test]
-    fn no_cut_or_changed_byte_makes_it_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+    fn truncated_and_corrupted_samples_do_not_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
         for name in ["live_ovz.json", "live_kvm_running.wire.json", "raw_usage_stats_odd_rows.json"] {
             let mut body = sample(name);
             let at = at.index(body.len());

@@ -1,11 +1,11 @@
-//! The answer to `getRawUsageStats` as it arrives: megabytes of rows of which none is kept.
+//! A streaming decoder for `getRawUsageStats`, whose response has megabytes of rows.
 //!
-//! `serde_json` wants a whole document. So the bytes are cut at the ends of the rows, each row is read by itself, and
-//! what is left of the answer without them is small and read like any other.
+//! `serde_json` needs a whole document. So the stream is split at the ends of the rows and each row is decoded by
+//! itself. The rest of the response is small and decoded like any other.
 
-use super::{DecodeError, Decoded, Fields, document};
-use crate::kiwivm::lenient::{Loose, Odd};
-use crate::kiwivm::model::{Answer, UsageRow};
+use super::{DecodeError, Decoded, Fields, parse_response};
+use crate::kiwivm::lenient::{InvalidValue, Loose};
+use crate::kiwivm::model::{Payload, UsageRow};
 use crate::kiwivm::{ApiKey, Call, Reason};
 
 /// The field with the list of rows.
@@ -19,41 +19,42 @@ const FIELDS: &[&str] = &[
     "disk_read_bytes",
     "disk_write_bytes",
 ];
-/// A row is 150 bytes.
-const LARGEST_ROW: usize = 64 << 10;
-/// Everything but the rows is less than 100 bytes; an HTML page in place of an answer is more.
-const LARGEST_REST: usize = 1 << 20;
-/// A thousand cores at 100 %.
-const LARGEST_PERCENT: f64 = 100_000.0;
+/// Size limit of a row, which has about 150 bytes.
+const MAX_ROW_SIZE: usize = 64 << 10;
+/// Size limit of the response without the rows. The API sends less than 100 bytes; the HTML page of a proxy has more.
+const MAX_REST_SIZE: usize = 1 << 20;
+/// Limit of the CPU usage: a thousand cores at 100 %.
+const MAX_PERCENT: f64 = 100_000.0;
 
-/// Reads an answer to `getRawUsageStats` in pieces of any size.
+/// Decodes a response to `getRawUsageStats` in chunks of any size.
 #[derive(Debug, Default)]
 pub struct UsageStream {
-    /// The answer without the rows.
+    /// The response without the rows.
     rest: Vec<u8>,
-    /// Brackets open in `rest`.
+    /// Number of open brackets in `rest`.
     depth: usize,
-    /// Where the last string in `rest` begins, and whether the value of `data` comes next.
+    /// Offset of the last string in `rest`.
     string_start: usize,
     last_string_is_data: bool,
+    /// True if the next value is that of `data`.
     rows_follow: bool,
-    text: Text,
+    text: StringState,
     rows: Option<Rows>,
-    /// The beginning of a row whose end has not arrived.
+    /// The beginning of an incomplete row.
     item: Vec<u8>,
     problems: Vec<&'static str>,
 }
 
-/// Whether a byte stands in a string.
+/// Position relative to strings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Text {
+enum StringState {
     #[default]
     Outside,
     Inside,
     Escaped,
 }
 
-impl Text {
+impl StringState {
     const fn after(self, byte: u8) -> Self {
         match (self, byte) {
             (Self::Outside, b'"') | (Self::Escaped, _) => Self::Inside,
@@ -64,22 +65,22 @@ impl Text {
     }
 }
 
-/// The list of rows while it is being read.
+/// State of the list of rows while it is being read.
 #[derive(Clone, Copy, Debug)]
 struct Rows {
-    /// A PHP list with gaps arrives as an object.
+    /// True if the list is an object, as PHP sends a list with gaps.
     object: bool,
-    /// Brackets open within the list.
+    /// Number of open brackets within the list.
     depth: usize,
     after_comma: bool,
 }
 
 impl UsageStream {
-    /// Takes in the next bytes and passes on the rows that end in them.
+    /// Adds a chunk and passes on the rows that it completes.
     ///
     /// # Errors
     ///
-    /// When the bytes are no answer. The stream is of no use after that.
+    /// If the bytes are not a valid response. Discard the stream then.
     pub fn push(&mut self, bytes: &[u8], row: &mut dyn FnMut(UsageRow)) -> Result<(), DecodeError> {
         let mut left = bytes;
         while let Some(byte) = left.first() {
@@ -94,11 +95,11 @@ impl UsageStream {
         Ok(())
     }
 
-    /// What the answer says once all of it has arrived.
+    /// Finishes decoding after the last chunk.
     ///
     /// # Errors
     ///
-    /// When it is no answer, or one that says that the call failed. The rows passed on do not count then.
+    /// If the response is invalid or reports that the call failed. The rows passed on are invalid then.
     pub fn finish(self, key: &ApiKey) -> Result<Decoded, DecodeError> {
         if self.rows.is_some() {
             return Err(DecodeError::new(
@@ -106,28 +107,28 @@ impl UsageStream {
                 "the response is cut off in its usage rows",
             ));
         }
-        let mut fields = document(Call::RawUsageStats, key, &self.rest, &[])?;
+        let mut fields = parse_response(Call::RawUsageStats, key, &self.rest, &[])?;
         fields.problems(self.problems);
-        // The rows were taken out: what is no list now was none.
+        // The rows were removed, so a valid list is empty now. Any other value is a problem.
         let _ = fields.items(ROWS, &[], &mut |_| {});
         Ok(Decoded {
-            answer: Answer::Usage,
+            payload: Payload::Usage,
             problems: fields.problems,
         })
     }
 
     fn outside_rows(&mut self, byte: u8) -> Result<(), DecodeError> {
-        if self.rest.len() >= LARGEST_REST {
+        if self.rest.len() >= MAX_REST_SIZE {
             return Err(DecodeError::new(
                 Reason::BadShape,
-                "the response is long and is no list of usage rows",
+                "the response is too long for one without usage rows",
             ));
         }
         self.rest.push(byte);
         let before = self.text;
         self.text = before.after(byte);
-        if before != Text::Outside {
-            if self.text == Text::Outside {
+        if before != StringState::Outside {
+            if self.text == StringState::Outside {
                 let string = &self.rest[self.string_start + 1..self.rest.len() - 1];
                 self.last_string_is_data = string == ROWS.as_bytes();
             }
@@ -152,7 +153,7 @@ impl UsageStream {
         Ok(())
     }
 
-    /// Takes in the bytes up to the end of a row, or all if it does not end in them. Returns how many that are.
+    /// Consumes bytes up to the end of a row, or all of them if the row is incomplete. Returns the number consumed.
     fn within_rows(
         &mut self,
         mut rows: Rows,
@@ -164,7 +165,7 @@ impl UsageStream {
             let before = text;
             text = before.after(*byte);
             match byte {
-                _ if before != Text::Outside => return false,
+                _ if before != StringState::Outside => return false,
                 b',' | b']' | b'}' if rows.depth == 0 => return true,
                 b'[' | b'{' => rows.depth += 1,
                 b']' | b'}' => rows.depth -= 1,
@@ -177,7 +178,7 @@ impl UsageStream {
         if self.item.is_empty() {
             piece = piece.trim_ascii_start();
         }
-        if self.item.len() + piece.len() > LARGEST_ROW {
+        if self.item.len() + piece.len() > MAX_ROW_SIZE {
             return Err(DecodeError::new(
                 Reason::BadShape,
                 "the response has a usage row of more than 64 KiB",
@@ -248,7 +249,7 @@ impl UsageStream {
     }
 }
 
-/// A row; one without a time is none.
+/// Reads a row. Rejects one without a timestamp.
 fn read(row: &mut Fields) -> Option<UsageRow> {
     let Some(timestamp) = row.read("timestamp", Loose::timestamp) else {
         row.problem("timestamp");
@@ -264,20 +265,20 @@ fn read(row: &mut Fields) -> Option<UsageRow> {
     })
 }
 
-fn percent(value: &Loose) -> Result<Option<f64>, Odd> {
+fn percent(value: &Loose) -> Result<Option<f64>, InvalidValue> {
     match value.real()? {
-        Some(percent) if !(0.0..=LARGEST_PERCENT).contains(&percent) => Err(Odd),
+        Some(percent) if !(0.0..=MAX_PERCENT).contains(&percent) => Err(InvalidValue),
         percent => Ok(percent),
     }
 }
 
-/// The value of `"key": value`.
+/// Returns the value of `"key": value`.
 fn after_key(entry: &[u8]) -> Option<&[u8]> {
-    let mut text = Text::Outside;
+    let mut text = StringState::Outside;
     let colon = entry.iter().position(|byte| {
         let before = text;
         text = text.after(*byte);
-        before == Text::Outside && *byte == b':'
+        before == StringState::Outside && *byte == b':'
     })?;
     let (key, value) = entry.split_at(colon);
     let key = key.trim_ascii();

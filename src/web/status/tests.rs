@@ -5,7 +5,7 @@ use crate::clock::{BEFORE_START, Moment};
 use crate::config::{Expect, Multiplier};
 use crate::exposition::Reloads;
 use crate::fleet::{Fleet, Identity, Planned};
-use crate::kiwivm::model::{self, Answer, Hypervisor, LiveInfo, Points, ServiceInfo, UsageRow};
+use crate::kiwivm::model::{self, Hypervisor, LiveInfo, Payload, Points, ServiceInfo, UsageRow};
 use crate::kiwivm::{Call, CallError, Decoded, PerCall, Reason, Veid};
 
 /// 2026-10-11 00:00, eleven days into a period of 31.
@@ -73,16 +73,16 @@ fn live() -> LiveInfo {
     }
 }
 
-fn answer(fleet: &mut Fleet, veid: u64, call: Call, answer: Answer, now: Moment) {
+fn answer(fleet: &mut Fleet, veid: u64, call: Call, payload: Payload, now: Moment) {
     let decoded = Decoded {
-        answer,
+        payload,
         problems: Vec::new(),
     };
     fleet.apply(Veid(veid), call, &Ok(decoded), now);
 }
 
 fn tell(fleet: &mut Fleet, veid: u64, service: ServiceInfo, live: LiveInfo) {
-    let told = Answer::Live(Box::new(service), Box::new(live));
+    let told = Payload::Live(Box::new(service), Box::new(live));
     answer(fleet, veid, Call::LiveServiceInfo, told, now());
 }
 
@@ -128,7 +128,7 @@ fn bandwidth(used: u64, unix: i64) -> Bandwidth {
         data_counter: Some(used << 30),
         ..service()
     };
-    let told = Answer::Service(Box::new(info));
+    let told = Payload::Service(Box::new(info));
     answer(&mut fleet, 1, Call::ServiceInfo, told, at(unix));
     status(&fleet, at(unix)).vps.remove(0).bandwidth
 }
@@ -310,7 +310,7 @@ fn what_is_stale_is_unknown_and_says_since_when() {
         &mut fleet,
         1,
         Call::ServiceInfo,
-        Answer::Service(Box::new(service())),
+        Payload::Service(Box::new(service())),
         later,
     );
     let told = status(&fleet, later);
@@ -336,7 +336,7 @@ fn what_is_stale_is_unknown_and_says_since_when() {
 #[test]
 fn what_is_not_known_is_not_well() {
     let mut fleet = fleet(&["new", "failing"]);
-    let told = Answer::Service(Box::new(service()));
+    let told = Payload::Service(Box::new(service()));
     answer(&mut fleet, 1, Call::ServiceInfo, told, now());
     let error = CallError::new(Veid(2), Call::ServiceInfo, Reason::Timeout, "no answer");
     fleet.apply(Veid(2), Call::ServiceInfo, &Err(error), now());
@@ -363,7 +363,7 @@ fn a_shared_allowance_is_told_once_with_its_newest_reading() {
             remaining_15m: Some(left),
             remaining_24h: Some(20 * left),
         };
-        let told = Answer::Points(points);
+        let told = Payload::Points(points);
         answer(&mut fleet, veid, Call::RateLimitStatus, told, at(unix));
     }
     let told = status(&fleet, now());

@@ -1,4 +1,4 @@
-//! Snapshots, backups, policy cases, the audit log, locations.
+//! Tests of snapshots, backups, policy cases, the audit log and locations.
 
 use super::*;
 use crate::kiwivm::model::{
@@ -8,8 +8,8 @@ use crate::kiwivm::model::{
 fn inventory(call: Call, name: &str) -> Inventory {
     let decoded = decoded(call, name);
     assert_eq!(decoded.problems, [""; 0], "{name}");
-    match decoded.answer {
-        Answer::Inventory(Some(inventory)) => inventory,
+    match decoded.payload {
+        Payload::Inventory(Some(inventory)) => inventory,
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -40,11 +40,11 @@ fn snapshots() {
 }
 
 #[test]
-fn an_odd_snapshot_costs_what_is_odd_about_it() {
+fn an_invalid_snapshot_field_affects_only_its_aggregates() {
     let body = br#"{"error":0,"snapshots":[
         {"fileName":"mine.tar.gz","size":"7","sticky":0,"purgesIn":"60"},
         {"fileName":"snapshot-1-1790640000-2026-09-29-a.tar.gz","size":"big","purgesIn":-1}, 5]}"#;
-    let decoded = read(Call::SnapshotList, body).expect("it is an answer");
+    let decoded = read(Call::SnapshotList, body).expect("valid response");
     let expected = Snapshots {
         count: 3,
         sticky: None,
@@ -53,23 +53,23 @@ fn an_odd_snapshot_costs_what_is_odd_about_it() {
         purges_in: None,
     };
     assert_eq!(
-        decoded.answer,
-        Answer::Inventory(Some(Inventory::Snapshots(expected)))
+        decoded.payload,
+        Payload::Inventory(Some(Inventory::Snapshots(expected)))
     );
     assert_eq!(
         decoded.problems,
         ["fileName", "size", "purgesIn", "snapshots"]
     );
     let body = br#"{"error":0,"snapshots":"many"}"#;
-    let decoded = read(Call::SnapshotList, body).expect("it is an answer");
+    let decoded = read(Call::SnapshotList, body).expect("valid response");
     assert_eq!(
-        (decoded.answer, decoded.problems),
-        (Answer::Inventory(None), vec!["snapshots"])
+        (decoded.payload, decoded.problems),
+        (Payload::Inventory(None), vec!["snapshots"])
     );
 }
 
 #[test]
-fn backups_as_map_and_as_list() {
+fn backups_as_map_or_list() {
     let two = Backups {
         count: 2,
         newest: Some(1_790_726_412),
@@ -83,20 +83,20 @@ fn backups_as_map_and_as_list() {
     );
     let body =
         br#"{"backups":[{"backupToken":"x","size":"9","timestamp":"1790726412"}],"error":0}"#;
-    let decoded = read(call, body).expect("it is an answer");
+    let decoded = read(call, body).expect("valid response");
     let one = Backups {
         count: 1,
         newest_size: Some(9),
         ..two
     };
     assert_eq!(
-        decoded.answer,
-        Answer::Inventory(Some(Inventory::Backups(one)))
+        decoded.payload,
+        Payload::Inventory(Some(Inventory::Backups(one)))
     );
 }
 
 #[test]
-fn policy_cases_and_their_absence() {
+fn policy_cases_and_none() {
     let cases = SuspensionCases {
         clearable: 1,
         not_clearable: 0,
@@ -129,12 +129,12 @@ fn policy_cases_and_their_absence() {
         Inventory::PolicyViolations(PolicyViolations::default())
     );
     let body = br#"{"error":0,"policy_violations":true}"#;
-    let decoded = read(call, body).expect("it is an answer");
-    assert_eq!(decoded.answer, Answer::Inventory(None));
+    let decoded = read(call, body).expect("valid response");
+    assert_eq!(decoded.payload, Payload::Inventory(None));
 }
 
 #[test]
-fn the_audit_log_now_and_as_text() {
+fn audit_log_with_numbers_or_text() {
     for (name, entries, newest) in [
         ("audit_log.json", 6, 1_790_640_002),
         ("audit_log_legacy_strings.json", 2, 1_640_995_260),
@@ -170,17 +170,17 @@ fn locations_and_their_multipliers() {
         Inventory::Locations(vec![])
     );
     let body = br#"{"error":0,"dataTransferMultipliers":{"A":-1,"B":2,"C":"x"}}"#;
-    let decoded = read(call, body).expect("it is an answer");
+    let decoded = read(call, body).expect("valid response");
     assert_eq!(
-        (decoded.answer, decoded.problems),
+        (decoded.payload, decoded.problems),
         (
-            Answer::Inventory(Some(Inventory::Locations(vec![("B".to_owned(), 2.0)]))),
+            Payload::Inventory(Some(Inventory::Locations(vec![("B".to_owned(), 2.0)]))),
             vec!["dataTransferMultipliers"]
         )
     );
 }
 
-/// A response with one list, or something else in its place.
+/// Decodes a response with `list` as the value of its list field.
 fn listing(call: Call, list: &str) -> (Option<Inventory>, Vec<&'static str>) {
     let name = match call {
         Call::SnapshotList => "snapshots",
@@ -190,9 +190,9 @@ fn listing(call: Call, list: &str) -> (Option<Inventory>, Vec<&'static str>) {
         _ => "log_entries",
     };
     let body = format!(r#"{{"error":0,"{name}":{list}}}"#);
-    let decoded = read(call, body.as_bytes()).expect("it is a response");
-    match decoded.answer {
-        Answer::Inventory(inventory) => (inventory, decoded.problems),
+    let decoded = read(call, body.as_bytes()).expect("valid response");
+    match decoded.payload {
+        Payload::Inventory(inventory) => (inventory, decoded.problems),
         other => panic!("{other:?}"),
     }
 }
@@ -217,7 +217,7 @@ const LISTINGS: [Call; 5] = [
 ];
 
 #[test]
-fn an_item_that_cannot_be_read_is_counted() {
+fn counts_unreadable_items() {
     for call in LISTINGS {
         for (list, items) in [
             (r#"["spam"]"#, 1),
@@ -253,7 +253,7 @@ fn an_item_that_cannot_be_read_is_counted() {
 }
 
 #[test]
-fn one_item_in_place_of_a_list_is_one() {
+fn accepts_a_single_item_instead_of_a_list() {
     for (call, item) in [
         (
             Call::SnapshotList,
@@ -284,7 +284,7 @@ fn one_item_in_place_of_a_list_is_one() {
 }
 
 #[test]
-fn what_is_said_of_all_items_is_not_known_when_one_is_not() {
+fn aggregates_are_unknown_if_an_item_is_invalid() {
     let (Some(Inventory::Backups(backups)), problems) = listing(
         Call::BackupList,
         r#"[{"size":7,"timestamp":1790640000},{"size":9,"timestamp":1790640000000}]"#,
@@ -311,7 +311,7 @@ fn what_is_said_of_all_items_is_not_known_when_one_is_not() {
         (snapshots, problems),
         (expected, vec!["size", "fileName", "purgesIn"])
     );
-    // A deadline that is known is one, whatever the others are.
+    // Known deadlines count even if others are invalid.
     let (Some(Inventory::PolicyViolations(violations)), problems) = listing(
         Call::PolicyViolations,
         r#"[{"suspend_at":1790872800},{"suspend_at":1790872800000},{"suspend_at":0},"spam"]"#,
@@ -329,21 +329,21 @@ fn what_is_said_of_all_items_is_not_known_when_one_is_not() {
 }
 
 #[test]
-fn with_no_case_the_list_may_be_missing_but_not_the_rest() {
+fn abuse_points_identify_a_response_without_cases() {
     let none = br#"{"error":0,"total_abuse_points":0,"max_abuse_points":1000}"#;
-    let decoded = read(Call::PolicyViolations, none).expect("it is a response");
+    let decoded = read(Call::PolicyViolations, none).expect("valid response");
     let expected = Inventory::PolicyViolations(PolicyViolations::default());
-    assert_eq!(decoded.answer, Answer::Inventory(Some(expected)));
+    assert_eq!(decoded.payload, Payload::Inventory(Some(expected)));
     for call in LISTINGS {
         let other = br#"{"error":0,"violations":[{"record_id":1}],"cases":[]}"#;
-        let error = read(call, other).expect_err("it tells nothing");
+        let error = read(call, other).expect_err("no known field");
         assert_eq!(error.reason, Reason::BadShape);
     }
 }
 
 proptest! {
     #[test]
-    fn no_list_seems_shorter_than_it_is(items in prop::collection::vec(any_json(), 0..6), as_map in any::<bool>()) {
+    fn every_item_is_counted(items in prop::collection::vec(any_json(), 0..6), as_map in any::<bool>()) {
         let list = if as_map {
             serde_json::Value::Object(items.iter().enumerate().map(|(at, item)| (at.to_string(), item.clone())).collect())
         } else {
@@ -352,14 +352,14 @@ proptest! {
         for call in LISTINGS {
             let (inventory, problems) = listing(call, &list.to_string());
             prop_assert_eq!(inventory.as_ref().map(count), Some(items.len() as u64));
-            let odd = items.iter().any(|item| !item.is_object());
-            prop_assert!(!odd || !problems.is_empty());
+            let invalid = items.iter().any(|item| !item.is_object());
+            prop_assert!(!invalid || !problems.is_empty());
         }
     }
 }
 
 #[test]
-fn backups_whose_tokens_are_named_like_fields_are_all_counted() {
+fn counts_backups_whose_tokens_are_named_like_fields() {
     for (backups, count) in [
         (r#"{"a":{"size":1},"record_id":{"size":2}}"#, 2),
         (
@@ -370,21 +370,21 @@ fn backups_whose_tokens_are_named_like_fields_are_all_counted() {
         (r#"{"size":1,"evidence_data":{}}"#, 1),
     ] {
         let body = format!("{{\"error\":0,\"backups\":{backups}}}");
-        let decoded = read(Call::BackupList, body.as_bytes()).expect("it is a response");
-        let Answer::Inventory(Some(Inventory::Backups(known))) = decoded.answer else {
-            panic!("{:?}", decoded.answer);
+        let decoded = read(Call::BackupList, body.as_bytes()).expect("valid response");
+        let Payload::Inventory(Some(Inventory::Backups(known))) = decoded.payload else {
+            panic!("{:?}", decoded.payload);
         };
         assert_eq!(known.count, count, "{backups}");
     }
 }
 
 #[test]
-fn a_location_that_is_named_twice_has_its_last_multiplier() {
+fn the_last_multiplier_of_a_duplicate_location_wins() {
     let body = br#"{"dataTransferMultipliers":{"USCA_2":1,"JPOS_1":2,"USCA\u005f2":3},"error":0}"#;
-    let decoded = read(Call::MigrateLocations, body).expect("it is a response");
+    let decoded = read(Call::MigrateLocations, body).expect("valid response");
     let expected = vec![("JPOS_1".to_owned(), 2.0), ("USCA_2".to_owned(), 3.0)];
     assert_eq!(
-        decoded.answer,
-        Answer::Inventory(Some(Inventory::Locations(expected)))
+        decoded.payload,
+        Payload::Inventory(Some(Inventory::Locations(expected)))
     );
 }

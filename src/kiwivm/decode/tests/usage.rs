@@ -1,17 +1,17 @@
-//! Usage rows, as they arrive.
+//! Tests of the streaming decoder for usage rows.
 
 use super::*;
 
 fn usage(body: &[u8]) -> (Vec<UsageRow>, Vec<&'static str>) {
     let mut rows = Vec::new();
     let decoded = decode(Call::RawUsageStats, &key(), body, &mut |row| rows.push(row));
-    let decoded = decoded.expect("it is an answer");
-    assert_eq!(decoded.answer, Answer::Usage);
+    let decoded = decoded.expect("valid response");
+    assert_eq!(decoded.payload, Payload::Usage);
     (rows, decoded.problems)
 }
 
 #[test]
-fn usage_rows_as_integers_and_as_text() {
+fn usage_rows_with_integers_or_text() {
     let (rows, problems) = usage(&sample("raw_usage_stats_kvm.json"));
     assert_eq!((rows.len(), problems), (24, vec![]));
     let first = UsageRow {
@@ -34,12 +34,12 @@ fn usage_rows_as_integers_and_as_text() {
 }
 
 #[test]
-fn odd_usage_rows_lose_only_what_is_odd() {
+fn invalid_fields_are_dropped_from_usage_rows() {
     let (rows, problems) = usage(&sample("raw_usage_stats_odd_rows.json"));
     assert_eq!(
         (rows.len(), problems),
         (6, vec![]),
-        "null, empty and missing fields are no problem"
+        "null, empty and missing fields are not problems"
     );
     assert_eq!(rows[4].cpu_percent, None);
     assert_eq!(
@@ -75,7 +75,7 @@ fn odd_usage_rows_lose_only_what_is_odd() {
     assert_eq!(problems, expected);
 }
 
-/// Usage in pieces of any size is what it is in one.
+/// Decodes a body in chunks of a size.
 fn streamed(body: &[u8], piece: usize) -> Result<(Vec<UsageRow>, Decoded), DecodeError> {
     let mut rows = Vec::new();
     let mut stream = UsageStream::default();
@@ -86,7 +86,7 @@ fn streamed(body: &[u8], piece: usize) -> Result<(Vec<UsageRow>, Decoded), Decod
 }
 
 #[test]
-fn usage_arrives_in_pieces() {
+fn the_chunk_size_does_not_matter() {
     for name in [
         "raw_usage_stats_kvm.json",
         "raw_usage_stats_odd_rows.json",
@@ -95,14 +95,14 @@ fn usage_arrives_in_pieces() {
     ] {
         let body = sample(name);
         for piece in [1, 2, 7, 150, body.len()] {
-            let (rows, decoded) = streamed(&body, piece).expect("it is an answer");
+            let (rows, decoded) = streamed(&body, piece).expect("valid response");
             assert_eq!((rows, decoded.problems), usage(&body), "{name} by {piece}");
         }
     }
 }
 
 #[test]
-fn usage_that_is_no_answer_is_told_apart() {
+fn classifies_invalid_responses() {
     for (body, reason) in [
         (
             &br#"{"data":[{"timestamp":1790000005},"#[..],
@@ -135,7 +135,7 @@ fn usage_that_is_no_answer_is_told_apart() {
             Reason::Locked,
         ),
     ] {
-        let error = streamed(body, 5).expect_err("it is none");
+        let error = streamed(body, 5).expect_err("invalid response");
         assert_eq!(error.reason, reason, "{}", String::from_utf8_lossy(body));
     }
     let row = format!(
@@ -154,14 +154,14 @@ fn usage_that_is_no_answer_is_told_apart() {
 }
 
 #[test]
-fn only_the_list_of_rows_is_cut_into_rows() {
+fn only_the_top_level_data_field_has_rows() {
     let body = br#"{"a":{"data":[{"timestamp":1790000001}]},"b":"\"data\":[","data":[{"timestamp":1790000002,"x":"],[{\""}],"error":0}"#;
     let (rows, problems) = usage(body);
     let times: Vec<_> = rows.iter().map(|row| row.timestamp).collect();
     assert_eq!((times, problems), (vec![1_790_000_002], vec![]));
 }
 
-/// A row, or anything else in its place.
+/// A row or any other JSON value.
 fn any_row() -> impl Strategy<Value = serde_json::Value> {
     let row = (999_999_990..1_000_000_050_i64, ".{0,8}")
         .prop_map(|(timestamp, text)| serde_json::json!({"timestamp": timestamp, "x]": text}));
@@ -169,25 +169,24 @@ fn any_row() -> impl Strategy<Value = serde_json::Value> {
 }
 
 proptest! {
-    /// The rows are cut out of the document as serde_json would see them.
     #[test]
-    fn usage_is_cut_where_the_rows_end(rows in prop::collection::vec(any_row(), 0..6), as_map in any::<bool>(), piece in 1..40_usize) {
+    fn finds_the_same_rows_as_serde_json(rows in prop::collection::vec(any_row(), 0..6), as_map in any::<bool>(), piece in 1..40_usize) {
         let data = if as_map {
             serde_json::Value::Object(rows.iter().enumerate().map(|(at, row)| (format!("\"{at}]"), row.clone())).collect())
         } else {
             rows.clone().into()
         };
         let body = serde_json::json!({"vm_type": "kvm", "data": data, "error": 0}).to_string();
-        let (found, decoded) = streamed(body.as_bytes(), piece).expect("it is an answer");
+        let (found, decoded) = streamed(body.as_bytes(), piece).expect("valid response");
         let time = |row: &serde_json::Value| Loose::parse(row.get("timestamp")?.to_string().as_bytes()).ok()?.timestamp().ok()?;
         prop_assert_eq!(found.len(), rows.iter().filter(|row| time(row).is_some()).count());
         prop_assert_eq!(decoded.problems.contains(&"data"), rows.iter().any(|row| !row.is_object()));
     }
 
     #[test]
-    fn rows_of_any_type_cost_only_themselves(odd in any_json(), at in 0..24_usize) {
-        let mut document: serde_json::Value = serde_json::from_slice(&sample("raw_usage_stats_kvm.json")).expect("it is JSON");
-        document["data"][at] = odd;
+    fn an_invalid_row_affects_no_other_row(invalid in any_json(), at in 0..24_usize) {
+        let mut document: serde_json::Value = serde_json::from_slice(&sample("raw_usage_stats_kvm.json")).expect("valid JSON");
+        document["data"][at] = invalid;
         let (rows, _) = usage(document.to_string().as_bytes());
         prop_assert!(rows.len() >= 23);
     }

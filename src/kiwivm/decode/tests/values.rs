@@ -1,11 +1,11 @@
-//! Values that cannot be true, or cannot be read: each costs itself, is a problem, and nothing else.
+//! Tests of impossible and unreadable values: each is dropped and reported, and affects no other field.
 
 use super::*;
 
-/// A sample with one field in another form, which need not be JSON.
-fn changed(name: &str, field: &str, value: &[u8]) -> Vec<u8> {
-    let document: serde_json::Value = serde_json::from_slice(&sample(name)).expect("it is JSON");
-    let fields = document.as_object().expect("it is an object");
+/// Replaces a field of a sample by raw bytes, which need not be JSON.
+fn sample_with(name: &str, field: &str, value: &[u8]) -> Vec<u8> {
+    let document: serde_json::Value = serde_json::from_slice(&sample(name)).expect("valid JSON");
+    let fields = document.as_object().expect("an object");
     let mut body = b"{".to_vec();
     for (name, kept) in fields.iter().filter(|(name, _)| *name != field) {
         body.extend(format!("\"{name}\":{kept},").into_bytes());
@@ -17,10 +17,10 @@ fn changed(name: &str, field: &str, value: &[u8]) -> Vec<u8> {
 }
 
 fn service_with(field: &str, value: &[u8]) -> (ServiceInfo, Vec<&'static str>) {
-    let body = changed("service_info_kvm.json", field, value);
-    let decoded = read(Call::ServiceInfo, &body).expect("it stays a response");
-    match decoded.answer {
-        Answer::Service(info) => (*info, decoded.problems),
+    let body = sample_with("service_info_kvm.json", field, value);
+    let decoded = read(Call::ServiceInfo, &body).expect("valid response");
+    match decoded.payload {
+        Payload::Service(info) => (*info, decoded.problems),
         other => panic!("{other:?}"),
     }
 }
@@ -28,17 +28,17 @@ fn service_with(field: &str, value: &[u8]) -> (ServiceInfo, Vec<&'static str>) {
 fn live_with(name: &str, field: &str, value: &str) -> (LiveInfo, Vec<&'static str>) {
     let decoded = read(
         Call::LiveServiceInfo,
-        &changed(name, field, value.as_bytes()),
+        &sample_with(name, field, value.as_bytes()),
     );
-    let decoded = decoded.expect("it stays a response");
-    match decoded.answer {
-        Answer::Live(_, live) => (*live, decoded.problems),
+    let decoded = decoded.expect("valid response");
+    match decoded.payload {
+        Payload::Live(_, live) => (*live, decoded.problems),
         other => panic!("{other:?}"),
     }
 }
 
-/// Values of no field: no JSON, out of every range, or of no type that is known.
-const NO_VALUES: [&[u8]; 11] = [
+/// Values that are invalid for every field.
+const INVALID_VALUES: [&[u8]; 11] = [
     b"NaN",
     b"-Infinity",
     b"1e999",
@@ -53,14 +53,14 @@ const NO_VALUES: [&[u8]; 11] = [
 ];
 
 #[test]
-fn a_value_that_is_none_costs_its_field() {
-    for value in NO_VALUES {
+fn an_invalid_value_affects_only_its_field() {
+    for value in INVALID_VALUES {
         let shown = String::from_utf8_lossy(value);
-        // A string without an end takes the rest of the response with it.
-        let ends = !value.ends_with(b"\\");
+        // An unterminated string makes the rest of the response unreadable.
+        let is_terminated = !value.ends_with(b"\\");
         for field in ["hostname", "data_counter", "plan", "os", "node_location"] {
-            let body = changed("service_info_kvm.json", field, value);
-            if !ends {
+            let body = sample_with("service_info_kvm.json", field, value);
+            if !is_terminated {
                 assert_eq!(
                     read(Call::ServiceInfo, &body).unwrap_err().reason,
                     Reason::NotJson
@@ -79,7 +79,7 @@ fn a_value_that_is_none_costs_its_field() {
             }
             assert_eq!(info, expected, "{field}: {shown}");
         }
-        if ends {
+        if is_terminated {
             let (info, problems) = service_with("unknown", value);
             assert_eq!((info, problems), (kvm(), vec![]), "{shown}");
         }
@@ -87,18 +87,22 @@ fn a_value_that_is_none_costs_its_field() {
 }
 
 #[test]
-fn a_value_that_is_none_costs_its_field_within_an_object_too() {
-    for odd in ["NaN", "1e999", "\"\\ud800\"", "{}"] {
-        let status = format!(r#"{{"status":"running","numfile":{odd},"numfile_b":"20480"}}"#);
+fn an_invalid_value_in_a_nested_object_affects_only_its_field() {
+    for invalid in ["NaN", "1e999", "\"\\ud800\"", "{}"] {
+        let status = format!(r#"{{"status":"running","numfile":{invalid},"numfile_b":"20480"}}"#);
         let (live, problems) = live_with("live_ovz.json", "vz_status", &status);
-        assert_eq!(problems, ["numfile"], "{odd}");
+        assert_eq!(problems, ["numfile"], "{invalid}");
         assert_eq!(live.status, Some(Status::Running));
         let numfile = &live.beancounters[0];
         assert_eq!((numfile.held, numfile.barrier), (None, Some(20_480)));
     }
-    for odd in ["NaN", "7", "\"running\"", "[1]", "true"] {
-        let (live, problems) = live_with("live_ovz.json", "vz_status", odd);
-        assert_eq!((problems, live.status), (vec!["vz_status"], None), "{odd}");
+    for invalid in ["NaN", "7", "\"running\"", "[1]", "true"] {
+        let (live, problems) = live_with("live_ovz.json", "vz_status", invalid);
+        assert_eq!(
+            (problems, live.status),
+            (vec!["vz_status"], None),
+            "{invalid}"
+        );
         assert_eq!(live.disk_used, Some(3_981_524 << 10));
     }
     let (_, problems) = live_with("live_ovz.json", "vz_status", "[]");
@@ -106,8 +110,8 @@ fn a_value_that_is_none_costs_its_field_within_an_object_too() {
 }
 
 #[test]
-fn numbers_that_cannot_be_true_are_absent() {
-    for odd in [
+fn impossible_numbers_are_dropped() {
+    for invalid in [
         "-1",
         "1.5",
         "1e300",
@@ -122,16 +126,20 @@ fn numbers_that_cannot_be_true_are_absent() {
         "[]",
         "{}",
     ] {
-        let (info, problems) = service_with("data_counter", odd.as_bytes());
+        let (info, problems) = service_with("data_counter", invalid.as_bytes());
         assert_eq!(
             (info.data_counter, problems),
             (None, vec!["data_counter"]),
-            "{odd}"
+            "{invalid}"
         );
-        let (info, problems) = service_with("plan_ram", odd.as_bytes());
-        assert_eq!((info.plan_ram, problems), (None, vec!["plan_ram"]), "{odd}");
+        let (info, problems) = service_with("plan_ram", invalid.as_bytes());
+        assert_eq!(
+            (info.plan_ram, problems),
+            (None, vec!["plan_ram"]),
+            "{invalid}"
+        );
     }
-    for odd in [
+    for invalid in [
         "1792540800000",
         "1792540800000000",
         "1792540800.5",
@@ -141,15 +149,15 @@ fn numbers_that_cannot_be_true_are_absent() {
         "\"2026-10-21\"",
         "\"1792540800 s\"",
     ] {
-        let (info, problems) = service_with("data_next_reset", odd.as_bytes());
+        let (info, problems) = service_with("data_next_reset", invalid.as_bytes());
         assert_eq!(
             (info.data_next_reset, problems),
             (None, vec!["data_next_reset"]),
-            "{odd}"
+            "{invalid}"
         );
     }
-    for odd in ["-1", "0.5", "1e300", "\"612340 kB\"", "\"612,340\""] {
-        let (live, problems) = live_with("live_kvm_running.json", "mem_available_kb", odd);
+    for invalid in ["-1", "0.5", "1e300", "\"612340 kB\"", "\"612,340\""] {
+        let (live, problems) = live_with("live_kvm_running.json", "mem_available_kb", invalid);
         assert_eq!(
             (live, problems),
             (
@@ -159,24 +167,28 @@ fn numbers_that_cannot_be_true_are_absent() {
                 },
                 vec!["mem_available_kb"]
             ),
-            "{odd}"
+            "{invalid}"
         );
     }
-    for odd in [
+    for invalid in [
         "\"0,32 0,25 0,10 1/335 2886523\"",
         "\"1e300 0 0\"",
         "\"-1 0 0\"",
         "0.32",
         "[0.32]",
     ] {
-        let (live, problems) = live_with("live_kvm_running.json", "load_average", odd);
-        assert_eq!((live.load, problems), (None, vec!["load_average"]), "{odd}");
+        let (live, problems) = live_with("live_kvm_running.json", "load_average", invalid);
+        assert_eq!(
+            (live.load, problems),
+            (None, vec!["load_average"]),
+            "{invalid}"
+        );
     }
 }
 
 #[test]
-fn text_that_is_not_as_it_was_sent_is_a_problem() {
-    for (value, expected, odd) in [
+fn truncated_and_rejected_text_is_a_problem() {
+    for (value, expected, invalid) in [
         (r#"" vps1 ""#, text("vps1"), false),
         (r#""vps1\n""#, text("vps1"), false),
         (r#""vps\u00e9\ud83e\udd5d""#, text("vpsé🥝"), false),
@@ -192,20 +204,20 @@ fn text_that_is_not_as_it_was_sent_is_a_problem() {
         let (info, problems) = service_with("hostname", value.as_bytes());
         assert_eq!(
             (info.hostname, problems.contains(&"hostname")),
-            (expected, odd),
+            (expected, invalid),
             "{value}"
         );
     }
     let long = format!("\"{}\"", "é".repeat(10_000));
     let (info, problems) = service_with("hostname", long.as_bytes());
-    assert_eq!(info.hostname, Some("é".repeat(LONGEST_TEXT)));
+    assert_eq!(info.hostname, Some("é".repeat(MAX_TEXT_LENGTH)));
     assert_eq!(problems, ["hostname"]);
 }
 
 #[test]
-fn a_list_with_an_item_that_is_none_gives_no_lower_count() {
-    for odd in ["17", "null", "[]", "\"\"", "NaN", "\"\\ud800\"", "true"] {
-        let list = format!("[\"192.0.2.10\",{odd}]");
+fn invalid_items_do_not_lower_counts() {
+    for invalid in ["17", "null", "[]", "\"\"", "NaN", "\"\\ud800\"", "true"] {
+        let list = format!("[\"192.0.2.10\",{invalid}]");
         let (info, problems) = service_with("ip_addresses", list.as_bytes());
         assert_eq!(
             (info.ip_addresses, problems),
@@ -218,10 +230,10 @@ fn a_list_with_an_item_that_is_none_gives_no_lower_count() {
             assert!(counts.contains(&Some(2)), "{field}: {list}");
             assert_eq!(problems, [field], "{list}");
         }
-        let map = format!("{{\"192.0.2.10\":{{}},\"192.0.2.11\":{odd}}}");
+        let map = format!("{{\"192.0.2.10\":{{}},\"192.0.2.11\":{invalid}}}");
         let (info, problems) = service_with("ip_nullroutes", map.as_bytes());
         assert_eq!(info.nullrouted_ip_addresses, Some(2), "{map}");
-        let text = odd == "\"\"" || !odd.starts_with('"');
+        let text = invalid == "\"\"" || !invalid.starts_with('"');
         assert!(
             !text || problems == ["ip_nullroutes"],
             "{map}: {problems:?}"
@@ -241,7 +253,7 @@ fn a_list_with_an_item_that_is_none_gives_no_lower_count() {
 }
 
 #[test]
-fn a_multiplier_is_known_or_missing_or_unusable() {
+fn a_multiplier_is_valid_or_missing_or_unusable() {
     for (value, expected) in [("1", 1.0), ("0.33", 0.33), ("\"0.33\"", 0.33), ("2.0", 2.0)] {
         let (info, problems) = service_with("monthly_data_multiplier", value.as_bytes());
         assert_eq!(info.data_multiplier, Some(expected));
@@ -267,7 +279,7 @@ fn a_multiplier_is_known_or_missing_or_unusable() {
 }
 
 #[test]
-fn a_guest_that_is_not_known_to_run_tells_nothing() {
+fn values_of_the_guest_need_a_running_vps() {
     let zeros = |status: &str| {
         format!(
             r#"{{"error":0,"vm_type":"kvm",{status}"load_average":"0 0 0 0/0 0","mem_available_kb":0,"swap_total_kb":0,
@@ -286,12 +298,12 @@ fn a_guest_that_is_not_known_to_run_tells_nothing() {
         (r#""ve_status":"stopped","#, Some(Status::Stopped)),
     ] {
         let decoded =
-            read(Call::LiveServiceInfo, zeros(status).as_bytes()).expect("it is a response");
+            read(Call::LiveServiceInfo, zeros(status).as_bytes()).expect("valid response");
         if expected == Some(Status::Other) {
             assert_eq!(decoded.problems, ["ve_status"], "{status}");
         }
-        let Answer::Live(_, live) = decoded.answer else {
-            panic!("another answer");
+        let Payload::Live(_, live) = decoded.payload else {
+            panic!("wrong payload");
         };
         let expected = LiveInfo {
             status: expected,
@@ -306,9 +318,9 @@ fn a_guest_that_is_not_known_to_run_tells_nothing() {
             r#"{{"error":0,"vm_type":"ovz","plan_ram":7,"plan_swap":7,"vz_status":{{{status}"load_average":"0.00\/0.00\/0.00",
                "oomguarpages":"0","swappages":"0","swappages_b":"16384"}},"vz_quota":{{"occupied_kb":"9"}}}}"#
         );
-        let decoded = read(Call::LiveServiceInfo, body.as_bytes()).expect("it is a response");
-        let Answer::Live(_, live) = decoded.answer else {
-            panic!("another answer");
+        let decoded = read(Call::LiveServiceInfo, body.as_bytes()).expect("valid response");
+        let Payload::Live(_, live) = decoded.payload else {
+            panic!("wrong payload");
         };
         let guest = (
             live.load,
@@ -325,7 +337,7 @@ fn a_guest_that_is_not_known_to_run_tells_nothing() {
 }
 
 #[test]
-fn points_that_are_not_whole_are_problems_and_absent() {
+fn invalid_points_are_dropped_and_reported() {
     let bad = [
         "null",
         "\"\"",
@@ -344,9 +356,9 @@ fn points_that_are_not_whole_are_problems_and_absent() {
     for bad in bad {
         for (field, other) in [(names[0], names[1]), (names[1], names[0])] {
             let body = format!(r#"{{"error":0,"{other}":7,"{field}":{bad}}}"#);
-            let decoded = read(Call::RateLimitStatus, body.as_bytes()).expect("it is a response");
-            let Answer::Points(points) = decoded.answer else {
-                panic!("another answer");
+            let decoded = read(Call::RateLimitStatus, body.as_bytes()).expect("valid response");
+            let Payload::Points(points) = decoded.payload else {
+                panic!("wrong payload");
             };
             let both = [points.remaining_15m, points.remaining_24h];
             let expected = names.map(|name| (name == other).then_some(7));
@@ -355,16 +367,15 @@ fn points_that_are_not_whole_are_problems_and_absent() {
     }
     for name in names {
         let body = format!(r#"{{"error":0,"{name}":7}}"#);
-        let decoded = read(Call::RateLimitStatus, body.as_bytes()).expect("it is a response");
+        let decoded = read(Call::RateLimitStatus, body.as_bytes()).expect("valid response");
         let missing = names.into_iter().filter(|other| *other != name);
         assert_eq!(decoded.problems, missing.collect::<Vec<_>>(), "{body}");
     }
 }
 
 proptest! {
-    /// One bad field costs one sample: all others are as in the sample.
     #[test]
-    fn a_field_of_any_type_costs_only_itself(value in any_json(), field in prop::sample::select(vec![
+    fn a_random_value_affects_only_its_field(value in any_json(), field in prop::sample::select(vec![
         "data_counter", "plan_disk", "hostname", "suspended", "ip_nullroutes", "monthly_data_multiplier",
     ])) {
         let (mut info, problems) = service_with(field, value.to_string().as_bytes());
@@ -386,7 +397,7 @@ proptest! {
 }
 
 #[test]
-fn the_shape_of_a_live_response_counts_not_what_vm_type_says() {
+fn the_status_field_of_a_live_response_overrides_vm_type() {
     for (sample, value) in [
         ("live_kvm_running.json", "\"ovz\""),
         ("live_ovz.json", "\"kvm\""),

@@ -1,9 +1,9 @@
-//! Which responses are believed, and why the others are not.
+//! Validation of responses and classification of errors.
 
 use super::*;
 
 #[test]
-fn errors_are_told_apart() {
+fn classifies_errors() {
     for (name, reason, words) in [
         (
             "error_auth.json",
@@ -45,7 +45,7 @@ fn errors_are_told_apart() {
 }
 
 #[test]
-fn a_lock_tells_its_task_and_how_far_it_is() {
+fn a_lock_has_its_task_and_progress() {
     let lock = Lock {
         task: text("Snapshot: before-upgrade"),
         progress: Some(0.45),
@@ -56,33 +56,33 @@ fn a_lock_tells_its_task_and_how_far_it_is() {
 }
 
 #[test]
-fn a_missing_error_is_success_and_noted() {
+fn a_missing_error_field_is_success_with_a_problem() {
     let decoded = decoded(Call::ServiceInfo, "error_missing_error_field.json");
     assert_eq!(decoded.problems, ["error"]);
     assert!(
-        matches!(&decoded.answer, Answer::Service(info) if info.hostname == text("vps1.example.com"))
+        matches!(&decoded.payload, Payload::Service(info) if info.hostname == text("vps1.example.com"))
     );
 }
 
 #[test]
-fn a_byte_order_mark_is_passed_over() {
+fn skips_a_byte_order_mark() {
     let mut body = b"\xEF\xBB\xBF".to_vec();
     body.extend(sample("service_info_kvm.json"));
     assert!(read(Call::ServiceInfo, &body).is_ok());
 }
 
 #[test]
-fn nesting_without_end_is_not_json() {
+fn rejects_unclosed_nesting() {
     let body = format!("{{\"ptr\":{}", "[".repeat(100_000));
-    let error = read(Call::ServiceInfo, body.as_bytes()).expect_err("it is too deep");
+    let error = read(Call::ServiceInfo, body.as_bytes()).expect_err("never closed");
     assert_eq!(error.reason, Reason::NotJson);
 }
 
 #[test]
-fn the_words_of_an_error_fit_on_a_line() {
+fn error_messages_fit_on_a_line() {
     let message = "x\ny\u{1b}[31m".repeat(1000);
     let body = serde_json::json!({"error": 5, "message": message}).to_string();
-    let error = read(Call::ServiceInfo, body.as_bytes()).expect_err("it is an error");
+    let error = read(Call::ServiceInfo, body.as_bytes()).expect_err("API error");
     assert!(
         error.detail.len() < 400 && !error.detail.contains(char::is_control),
         "{}",
@@ -90,10 +90,10 @@ fn the_words_of_an_error_fit_on_a_line() {
     );
 }
 
-/// The fields of an object beside its envelope.
+/// The fields of a sample without `error`.
 fn fields_of(name: &str) -> serde_json::Map<String, serde_json::Value> {
-    let document: serde_json::Value = serde_json::from_slice(&sample(name)).expect("it is JSON");
-    let mut fields = document.as_object().expect("it is an object").clone();
+    let document: serde_json::Value = serde_json::from_slice(&sample(name)).expect("valid JSON");
+    let mut fields = document.as_object().expect("an object").clone();
     fields.remove("error");
     fields
 }
@@ -112,9 +112,9 @@ const GOOD: [(Call, &str); 10] = [
 ];
 
 #[test]
-fn a_response_is_believed_by_its_error_of_0_and_a_field_of_its_call() {
+fn accepts_error_0_with_a_field_of_the_call() {
     for (call, name) in GOOD {
-        for (error, believed) in [
+        for (error, valid) in [
             (Some("0"), true),
             (Some("\"0\""), true),
             (Some("\" 0 \""), true),
@@ -131,12 +131,12 @@ fn a_response_is_believed_by_its_error_of_0_and_a_field_of_its_call() {
             (Some("[]"), false),
             (Some("{\"code\":0}"), false),
         ] {
-            let fields = serde_json::to_string(&fields_of(name)).expect("it can be written");
+            let fields = serde_json::to_string(&fields_of(name)).expect("serialises");
             let error_field = error.map_or_else(String::new, |error| format!("\"error\":{error},"));
             let body = format!("{{{error_field}{}", &fields[1..]);
             match read(call, body.as_bytes()) {
                 Ok(decoded) => {
-                    assert!(believed, "{body}");
+                    assert!(valid, "{body}");
                     assert_eq!(
                         decoded.problems.contains(&"error"),
                         error.is_none(),
@@ -144,7 +144,7 @@ fn a_response_is_believed_by_its_error_of_0_and_a_field_of_its_call() {
                     );
                 }
                 Err(error) => {
-                    assert!(!believed, "{body}: {error:?}");
+                    assert!(!valid, "{body}: {error:?}");
                     assert_eq!(error.reason, Reason::BadShape, "{body}");
                 }
             }
@@ -153,7 +153,7 @@ fn a_response_is_believed_by_its_error_of_0_and_a_field_of_its_call() {
 }
 
 #[test]
-fn what_has_no_field_of_its_call_is_never_believed() {
+fn rejects_responses_without_a_field_of_the_call() {
     for call in Call::ALL {
         for body in [
             r#"{"status":"maintenance"}"#,
@@ -170,7 +170,7 @@ fn what_has_no_field_of_its_call_is_never_believed() {
             r#"{"code":500,"errors":[]}"#,
             "{}",
         ] {
-            let error = read(call, body.as_bytes()).expect_err("it is not believed");
+            let error = read(call, body.as_bytes()).expect_err("invalid response");
             assert_eq!(error.reason, Reason::BadShape, "{} {body}", call.name());
         }
     }
@@ -178,12 +178,12 @@ fn what_has_no_field_of_its_call_is_never_believed() {
         Call::ServiceInfo,
         br#"{"message":"Authentication failure"}"#,
     );
-    let words = error.expect_err("it is not believed").detail;
-    assert!(words.contains("Authentication failure"), "{words}");
+    let detail = error.expect_err("invalid response").detail;
+    assert!(detail.contains("Authentication failure"), "{detail}");
 }
 
 #[test]
-fn a_refusal_is_recognised_by_its_code_or_its_words() {
+fn recognises_rate_limiting_by_code_or_message() {
     for body in [
         r#"{"error":1,"message":"API points exhausted"}"#,
         r#"{"error":429000,"message":"no"}"#,
@@ -202,13 +202,13 @@ fn a_refusal_is_recognised_by_its_code_or_its_words() {
             Call::RawUsageStats,
             Call::PolicyViolations,
         ] {
-            let error = read(call, body.as_bytes()).expect_err("it is none");
+            let error = read(call, body.as_bytes()).expect_err("rate limited");
             assert_eq!(error.reason, Reason::RateLimited, "{body}");
         }
     }
-    let named_by_its_owner =
+    let task_with_rate_limit_in_its_name =
         br#"{"error":788888,"additionalErrorInfo":"Snapshot: rate limit test"}"#;
-    let error = read(Call::ServiceInfo, named_by_its_owner).expect_err("it is locked");
+    let error = read(Call::ServiceInfo, task_with_rate_limit_in_its_name).expect_err("locked");
     assert_eq!(error.reason, Reason::Locked);
     let hostname = br#"{"error":0,"hostname":"rate-limit.example.com"}"#;
     assert!(read(Call::ServiceInfo, hostname).is_ok());
