@@ -211,6 +211,21 @@ impl Sampling {
         }
     }
 
+    /// Returns the seconds until the next sample of each call.
+    #[must_use]
+    pub fn save(&self, now: Duration) -> PerCall<Option<f64>> {
+        self.next
+            .map(|next| Some(next.checked_sub(now)?.as_secs_f64()))
+    }
+
+    /// Restores the waits that [`Self::save`] returned `elapsed` ago.
+    pub fn restore(&mut self, waits: &PerCall<Option<f64>>, elapsed: Duration, now: Duration) {
+        self.next = waits.map(|wait| {
+            let wait = wait.map_or(0.0, |wait| wait.min(WAITS[1]) - elapsed.as_secs_f64());
+            now + Duration::try_from_secs_f64(wait).unwrap_or_default()
+        });
+    }
+
     /// Drops the current sample, because the quotas are changed.
     pub fn reset(&mut self) {
         self.current = None;

@@ -112,6 +112,11 @@ impl Votes {
         None
     }
 
+    /// Restores the saved result of earlier votes.
+    pub const fn restore(&mut self, confirmed: bool) {
+        self.settled = confirmed;
+    }
+
     /// Returns true while readings should be made for votes.
     #[must_use]
     pub const fn is_open(&self) -> bool {

@@ -24,6 +24,10 @@ const MAX_WAIT: f64 = 24.0 * 3600.0;
 #[serde(default)]
 pub struct SavedState {
     prices: SavedPrices,
+    /// Seconds until the next price sample of each call.
+    samples: PerCall<Option<f64>>,
+    /// True if readings confirmed that VPSes share a quota.
+    sharing_confirmed: bool,
     quotas: Vec<SavedQuota>,
     vps: Vec<SavedVps>,
 }
@@ -39,6 +43,8 @@ struct SavedQuota {
     reading: Option<(f64, Remaining)>,
     /// The age of the last halving in seconds, and its factor.
     brake: Option<(f64, f64)>,
+    /// The age of the last live call in seconds.
+    last_live: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -130,9 +136,12 @@ impl Planner {
                 .brake
                 .halved()
                 .map(|(at, factor)| (age(at, now), factor)),
+            last_live: Some(age(quota.last_live, now)),
         };
         SavedState {
             prices: self.prices.save(),
+            samples: self.sampling.save(now),
+            sharing_confirmed: !self.votes.is_open(),
             quotas: self.quotas.iter().map(quota).collect(),
             vps: self
                 .order
@@ -168,6 +177,7 @@ impl Planner {
     /// Restores a state that was saved `elapsed` ago.
     pub fn recall(&mut self, state: &SavedState, elapsed: Duration, now: Duration) {
         self.prices = Prices::restore(&state.prices);
+        self.sampling.restore(&state.samples, elapsed, now);
         if self.limits.scope == Scope::Auto {
             let grouped = |veid: u64| {
                 self.accounts
@@ -179,6 +189,7 @@ impl Planner {
             let shared = |quota: &SavedQuota| quota.members.len() > 1 && !grouped(quota.members[0]);
             let was_split = state.quotas.iter().any(separate) && !state.quotas.iter().any(shared);
             self.regroup(!was_split);
+            self.votes.restore(state.sharing_confirmed && !was_split);
         }
         for quota in &mut self.quotas {
             for old in &state.quotas {
@@ -269,6 +280,10 @@ fn restore_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: 
     quota
         .brake
         .restore(brake.filter(|(_, factor)| factor.is_finite()));
+    let last_live = saved
+        .last_live
+        .and_then(|age| before(now, elapsed, age.max(0.0)));
+    quota.last_live = quota.last_live.max(last_live.unwrap_or_default());
     quota.started = None;
 }
 
