@@ -235,7 +235,7 @@ impl Planner {
     fn continue_sample(&mut self, taken: &mut Vec<Due>, now: Duration) -> Option<usize> {
         let veid = self.sampling.held_vps(now)?;
         let quota = self.quota_of(veid)?;
-        if self.quotas[quota].in_flight == 0
+        if !self.has_calls_in_flight(quota)
             && let Some((veid, call)) = self.sampling.next_call()
             && self.schedule.has_slot(veid, call)
         {
@@ -244,6 +244,15 @@ impl Planner {
             taken.push(Due { veid, call });
         }
         Some(quota)
+    }
+
+    fn has_calls_in_flight(&self, quota: usize) -> bool {
+        let members = &self.quotas[quota].members;
+        let in_flight = |veid| self.accounts.get(veid).map(|account| &account.flights);
+        members
+            .iter()
+            .filter_map(in_flight)
+            .any(|sent| !sent.is_empty())
     }
 
     /// Starts a price sample with a call that is about to be sent, if one is due. Returns true if it did.

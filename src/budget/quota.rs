@@ -99,8 +99,6 @@ pub struct Quota {
     pub readings: Readings,
     /// Total points spent by the exporter.
     pub spent: f64,
-    /// Calls in flight.
-    pub in_flight: u32,
     /// The slowdown after refusals.
     pub brake: Brake,
     /// The last plan.
@@ -123,7 +121,6 @@ impl Quota {
             sizes: Sizes::default(),
             readings: Readings::default(),
             spent: 0.0,
-            in_flight: 0,
             brake: Brake::default(),
             planned: Planned::default(),
             started: None,
@@ -324,13 +321,11 @@ impl Quota {
         let before = self.spent;
         self.ledger.add(now, points);
         self.spent += points;
-        self.in_flight += 1;
         before
     }
 
     /// Records the end of a call of `points`.
     pub fn finish(&mut self, priority: Priority, success: bool, points: f64, now: Duration) {
-        self.in_flight = self.in_flight.saturating_sub(1);
         if priority == Priority::Reading {
             return;
         }
@@ -367,7 +362,6 @@ impl Quota {
     pub fn merge(&mut self, other: &Self) {
         self.ledger.merge(&other.ledger);
         self.sizes.merge(&other.sizes);
-        self.in_flight += other.in_flight;
         let newer = |reading: &Option<Reading>| reading.map(|reading| reading.at);
         if newer(&other.readings.last[0]) > newer(&self.readings.last[0]) {
             let spent = self.spent;

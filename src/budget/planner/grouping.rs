@@ -56,7 +56,6 @@ impl Planner {
                 account.quota = index;
                 for sent in &mut account.flights {
                     sent.before[0] = quota.spent;
-                    quota.in_flight += 1;
                 }
             }
         }

@@ -209,3 +209,17 @@ fn data_return_within_minutes_of_the_points() {
         data.first()
     );
 }
+
+#[test]
+fn prices_are_learned_after_a_reload_while_calls_are_in_flight() {
+    for scope in [Scope::Vps, Scope::Auto] {
+        let mut simulation = simulation(Setup::new(), 4, scope);
+        simulation.run(0.01);
+        assert!(simulation.is_calling());
+        // The quotas are merged, and one VPS with a call in flight is gone.
+        simulation.reconfigure(fleet(1..4, PACE), limits(3, Scope::Account));
+        simulation.run(900.0);
+        let price = simulation.planner().learned_price(Call::LiveServiceInfo);
+        assert!(price.is_some(), "{scope:?}");
+    }
+}

@@ -153,6 +153,20 @@ impl Simulation {
         exporter.wake = self.now;
     }
 
+    /// Gives the first exporter another configuration. Its calls in flight go on.
+    pub fn reconfigure(&mut self, members: Vec<Member>, limits: Limits) {
+        let now = at(self.now);
+        let exporter = &mut self.exporters[0];
+        exporter.planner.reconfigure(&members, limits, now);
+        (exporter.members, exporter.limits) = (members, limits);
+        exporter.wake = self.now;
+    }
+
+    /// Returns true if the first exporter has calls in flight.
+    pub fn is_calling(&self) -> bool {
+        !self.exporters[0].in_flight.is_empty()
+    }
+
     /// Restarts all exporters, with or without their saved state.
     pub fn restart(&mut self, keeps_state: bool) {
         for index in 0..self.exporters.len() {
