@@ -14,10 +14,11 @@ pub struct Moment {
 /// Maximum age of restored state at the start of the process.
 pub const BEFORE_START: Duration = Duration::from_secs(48 * 3600);
 
-/// Monotonic and wall clock.
+/// Monotonic and wall clock, and the clock of the account, which runs faster with the simulator.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
+    scale: f64,
 }
 
 impl Clock {
@@ -26,7 +27,27 @@ impl Clock {
     pub fn start() -> Self {
         Self {
             start: Instant::now(),
+            scale: 1.0,
         }
+    }
+
+    /// Lets the time of the account run `scale` times as fast as the monotonic clock. Intervals and points are counted
+    /// in the time of the account.
+    #[must_use]
+    pub const fn scaled(self, scale: f64) -> Self {
+        Self { scale, ..self }
+    }
+
+    /// Converts monotonic time to the time of the account.
+    #[must_use]
+    pub fn to_account_time(&self, elapsed: Duration) -> Duration {
+        elapsed.mul_f64(self.scale)
+    }
+
+    /// Converts the time of the account to monotonic time.
+    #[must_use]
+    pub fn to_elapsed(&self, account_time: Duration) -> Duration {
+        account_time.div_f64(self.scale)
     }
 
     /// Reads both clocks.

@@ -117,7 +117,8 @@ fn poll() -> Polled {
     let proxy = None;
     let client = Client::new(ClientOptions { endpoint, proxy }).expect("loopback is allowed");
     let fleet = fleet_of(&config);
-    let mut poller = Poller::new(&config, client, fleet.clone(), Clock::start(), TIME_SCALE);
+    let clock = Clock::start().scaled(TIME_SCALE);
+    let mut poller = Poller::new(&config, client, fleet.clone(), clock);
     let folder = TempDir::new().expect("writable");
     let (file, state) = StateFile::open(&folder.path().join("state"), 0.0).expect("writable");
     poller.keep_state(file, state);

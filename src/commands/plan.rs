@@ -5,13 +5,11 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::{Failure, demo, load_config};
-use crate::budget::{
-    Learned, Limits, PACED, Pace, Plan, Shed, USUAL_SIZES, WINDOW_LENGTHS, Window, plan,
-};
+use crate::budget::{Learned, PACED, Pace, Plan, Shed, USUAL_SIZES, WINDOW_LENGTHS, Window, plan};
 use crate::cli::Cli;
 use crate::config::{Config, Scope};
 use crate::kiwivm::{Call, PerCall};
-use crate::poller::{StateFile, limits, members};
+use crate::poller::{StateFile, members, share};
 
 const DAY: f64 = 24.0 * 3600.0;
 /// A fleet that is not stretched at this size is not going to be.
@@ -62,7 +60,7 @@ fn page(config: &Config, learned: Option<&Learned>) -> String {
         } else {
             "the usual sizes; none was read yet"
         },
-        limits(config, 1.0).share.own * 100.0,
+        share(config).own * 100.0,
     );
     if let Some(part) = config.part() {
         // Writing to a String does not fail.
@@ -113,7 +111,7 @@ fn table(
     shared: bool,
     learned: Option<&Learned>,
 ) {
-    let share = limits(config, 1.0).share.own;
+    let share = share(config).own;
     let wanted = wanted(config, learned);
     let planned = plan_of(&wanted, prices, sizes, share, shared);
     // Writing to a String does not fail.
@@ -278,12 +276,11 @@ fn plan_of(
 
 /// What is wanted of each VPS, no more often than the sizes last seen allow.
 fn wanted(config: &Config, learned: Option<&Learned>) -> Vec<Pace> {
-    let limits: Limits = limits(config, 1.0);
     members(config)
         .into_iter()
         .map(|member| {
             learned.map_or(member.pace, |learned| {
-                learned.affordable(member.veid, member.pace, limits.download)
+                learned.affordable(member.veid, member.pace, config.budget.download)
             })
         })
         .collect()

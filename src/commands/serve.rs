@@ -80,15 +80,9 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         tracing::info!("{part}");
     }
 
-    let clock = Clock::start();
+    let clock = Clock::start().scaled(time_scale);
     let fleet = fleet_of(&config);
-    let mut poller = Poller::new(
-        &config,
-        client_for(&config)?,
-        fleet.clone(),
-        clock,
-        time_scale,
-    );
+    let mut poller = Poller::new(&config, client_for(&config)?, fleet.clone(), clock);
     if let Some(path) = &config.state_file {
         let (file, state) = StateFile::open(path, clock.now().unix).map_err(Failure)?;
         poller.keep_state(file, state);

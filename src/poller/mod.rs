@@ -12,7 +12,7 @@ mod state_writer;
 pub use notes::{Answered, Recorded, show_plan};
 pub use once::{SkippedCall, poll_once};
 pub use pulse::Pulse;
-pub use setup::{limits, members};
+pub use setup::{limits, members, share};
 pub use state_file::{State, StateFile};
 
 use std::collections::hash_map::RandomState;
@@ -63,8 +63,6 @@ pub struct Poller {
     client: Client,
     fleet: SharedFleet,
     planner: Planner,
-    /// Speed of the planner's clock relative to the real one; 1 except with the simulator.
-    time_scale: f64,
     keys: Keys,
     clock: Clock,
     in_flight: JoinSet<Answered>,
@@ -83,23 +81,16 @@ pub fn fleet_of(config: &Config) -> SharedFleet {
 }
 
 impl Poller {
-    /// Creates a poller. Its first round starts with [`Self::run`]. The planner's clock, on which intervals and points
-    /// are counted, runs `time_scale` times as fast as the real one: 1 except with the simulator.
+    /// Creates a poller. Its first round starts with [`Self::run`]. Intervals and points are counted in the time of the
+    /// account.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        client: Client,
-        fleet: SharedFleet,
-        clock: Clock,
-        time_scale: f64,
-    ) -> Self {
+    pub fn new(config: &Config, client: Client, fleet: SharedFleet, clock: Clock) -> Self {
         let seed = RandomState::new().hash_one(clock.now().elapsed);
-        let now = clock.now().elapsed.mul_f64(time_scale);
+        let now = clock.to_account_time(clock.now().elapsed);
         let mut poller = Self {
             client,
             fleet,
-            planner: Planner::new(&members(config), limits(config, time_scale), seed, now),
-            time_scale,
+            planner: Planner::new(&members(config), limits(config, clock), seed, now),
             keys: Keys::new(&config.vps),
             clock,
             in_flight: JoinSet::new(),
@@ -125,7 +116,7 @@ impl Poller {
         if let Some(state) = state {
             let now = self.clock.now();
             let elapsed = Duration::try_from_secs_f64(now.unix - state.written).unwrap_or_default();
-            let counted = elapsed.mul_f64(self.time_scale);
+            let counted = self.clock.to_account_time(elapsed);
             self.planner
                 .recall(&state.budget, counted, self.planner_now());
             {
@@ -192,7 +183,7 @@ impl Poller {
             return;
         };
         let now = self.clock.now();
-        let counted = now.elapsed.mul_f64(self.time_scale);
+        let counted = self.clock.to_account_time(now.elapsed);
         let budget = self.planner.remember(counted);
         let values = lock(&self.fleet).remember(now);
         let written = state_writer
@@ -205,19 +196,17 @@ impl Poller {
 
     /// Returns the current time on the planner's clock.
     fn planner_now(&self) -> Duration {
-        self.clock.now().elapsed.mul_f64(self.time_scale)
+        self.clock.to_account_time(self.clock.now().elapsed)
     }
 
     fn show_plan(&mut self) {
         let fleet = &mut lock(&self.fleet);
-        show_plan(&mut self.planner, fleet, self.time_scale, self.clock.now());
+        show_plan(&mut self.planner, fleet, self.clock, self.clock.now());
     }
 
     fn next_wake(&self) -> Option<Duration> {
-        let due = self
-            .planner
-            .next_wake(self.planner_now())
-            .div_f64(self.time_scale);
+        let due = self.planner.next_wake(self.planner_now());
+        let due = self.clock.to_elapsed(due);
         let counters = self.state_writer.as_ref().map(StateWriter::due);
         [due]
             .into_iter()
@@ -235,7 +224,7 @@ impl Poller {
             let fleet = &mut lock(&self.fleet);
             let recorded = completed.note(&mut self.planner, fleet, counted, now);
             let veid = completed.due.veid;
-            let next_poll = next_poll(&self.planner, veid, self.time_scale);
+            let next_poll = next_poll(&self.planner, veid, self.clock);
             fleet.show_next_poll(veid, next_poll);
             match &mut self.state_writer {
                 _ if !recorded.usage_counted => {}
@@ -289,7 +278,7 @@ impl Poller {
             forget_uncollected(&mut fleet, config.collect);
         }
         self.collect = config.collect;
-        let (members, limits) = (members(&config), limits(&config, self.time_scale));
+        let (members, limits) = (members(&config), limits(&config, self.clock));
         self.planner
             .reconfigure(&members, limits, self.planner_now());
         // Call them at once: until a call fails, they show the data of their previous key.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::budget::{Due, Finished, Outcome, Planner};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::fleet::{Fleet, Planned, PointsUse, UsageReading, VpsState};
 use crate::kiwivm::model::{Payload, Points};
 use crate::kiwivm::{Call, PerCall, Reason, Response, Veid};
@@ -120,9 +120,8 @@ impl Answered {
     }
 }
 
-/// Copies changes of the plan since the last call to the fleet. The planner's clock runs `time_scale` times as fast as
-/// the fleet's.
-pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64, now: Moment) {
+/// Copies changes of the plan since the last call to the fleet. The planner counts in the time of the account.
+pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, clock: Clock, now: Moment) {
     for (call, reason) in planner.take_deferrals() {
         fleet.totals_mut().count_deferral(call, reason);
     }
@@ -132,13 +131,13 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, time_scale: f64, now:
         shared: planner.shared(),
     });
     for veid in planner.take_changed() {
-        let on_the_clock = |interval: Option<Duration>| Some(interval?.div_f64(time_scale));
+        let elapsed = |interval: Option<Duration>| Some(clock.to_elapsed(interval?));
         let plan = Planned {
-            intervals: planner.intervals(veid).map(on_the_clock),
+            intervals: planner.intervals(veid).map(elapsed),
             allowed: planner.allowed(veid),
             points_exhausted: planner.is_exhausted(veid),
             allowance: planner.quota(veid),
-            next_poll: next_poll(planner, veid, time_scale),
+            next_poll: next_poll(planner, veid, clock),
         };
         fleet.show_plan(veid, plan, now);
     }
@@ -153,9 +152,8 @@ fn flagged(fleet: &Fleet, veid: Veid) -> Vec<Call> {
 }
 
 /// Returns the time of the next live or service info call of a VPS, on the fleet's clock.
-pub(super) fn next_poll(planner: &Planner, veid: Veid, time_scale: f64) -> Option<Duration> {
-    let due = planner.next_poll(veid)?;
-    Some(due.div_f64(time_scale))
+pub(super) fn next_poll(planner: &Planner, veid: Veid, clock: Clock) -> Option<Duration> {
+    Some(clock.to_elapsed(planner.next_poll(veid)?))
 }
 
 /// Returns the remaining points of both windows, if the response contains both.

@@ -39,8 +39,8 @@ pub async fn poll_once(
 ) -> Vec<SkippedCall> {
     // The fleet derives freshness from the planned intervals.
     let now = clock.now();
-    let mut planner = Planner::new(&members(config), limits(config, 1.0), 0, now.elapsed);
-    show_plan(&mut planner, &mut lock(&fleet), 1.0, now);
+    let mut planner = Planner::new(&members(config), limits(config, clock), 0, now.elapsed);
+    show_plan(&mut planner, &mut lock(&fleet), clock, now);
     let shared = Arc::new(Shared {
         client,
         fleet,

@@ -1,6 +1,7 @@
 //! Converts the configuration to the input of the planner and the fleet.
 
 use crate::budget::{Limits, Member, Pace, Share, Slots};
+use crate::clock::Clock;
 use crate::config::{Concurrency, Config, Scope, Vps};
 use crate::fleet::Identity;
 
@@ -22,34 +23,36 @@ pub fn members(config: &Config) -> Vec<Member> {
     config.vps.iter().map(member).collect()
 }
 
-/// Returns the limits of the configuration. The VPSes of a quota may be spread over all shards, so each shard gets an
-/// equal part of it, unless every VPS is configured to have its own quota.
+/// Returns the share of each quota that may be spent. The VPSes of a quota may be spread over all shards, so each shard
+/// gets an equal part of it, unless every VPS is configured to have its own quota.
 #[must_use]
-pub fn limits(config: &Config, time_scale: f64) -> Limits {
+pub fn share(config: &Config) -> Share {
     let fleet = config.budget.share;
     let own = match config.budget.scope {
         Scope::Vps => fleet,
         Scope::Account | Scope::Auto => fleet / f64::from(config.shard.total()),
     };
+    Share { fleet, own }
+}
+
+/// Returns the limits of the configuration.
+#[must_use]
+pub fn limits(config: &Config, clock: Clock) -> Limits {
     Limits {
-        share: Share { fleet, own },
+        share: share(config),
         scope: config.budget.scope,
         download: config.budget.download,
-        slots: slots(config, time_scale),
+        slots: slots(config, clock),
     }
 }
 
-fn slots(config: &Config, time_scale: f64) -> Slots {
+fn slots(config: &Config, clock: Clock) -> Slots {
     match config.api.concurrency {
         Concurrency::Calls(calls) => Slots::fixed(calls.get()),
         Concurrency::Auto => {
             let shortest = config.vps.iter().map(|vps| vps.intervals.live).min();
-            Slots::for_fleet(
-                config.vps.len(),
-                shortest
-                    .unwrap_or(config.intervals.live)
-                    .div_f64(time_scale),
-            )
+            let shortest = shortest.unwrap_or(config.intervals.live);
+            Slots::for_fleet(config.vps.len(), clock.to_elapsed(shortest))
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use kiwivm_exporter::budget::{Due, Planner};
-use kiwivm_exporter::clock::{BEFORE_START, Moment};
+use kiwivm_exporter::clock::{BEFORE_START, Clock, Moment};
 use kiwivm_exporter::config::{Config, DEFAULT_INTERVALS, DEFAULT_STALENESS, Intervals};
 use kiwivm_exporter::exposition::{Reloads, process_metrics, render};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
@@ -63,7 +63,12 @@ impl<'a> Exporter<'a> {
             simulator,
             credentials: credentials.into_iter().collect(),
             fleet: fleet_of(&config),
-            planner: Planner::new(&members(&config), limits(&config, 1.0), SEED, BEFORE_START),
+            planner: Planner::new(
+                &members(&config),
+                limits(&config, Clock::start()),
+                SEED,
+                BEFORE_START,
+            ),
             started: now,
             elapsed: BEFORE_START,
             wake: BEFORE_START,
@@ -86,7 +91,12 @@ impl<'a> Exporter<'a> {
         self.elapsed = until;
         // Once at the end is enough, because there are no scrapes in between.
         let now = self.at(until);
-        show_plan(&mut self.planner, &mut lock(&self.fleet), 1.0, now);
+        show_plan(
+            &mut self.planner,
+            &mut lock(&self.fleet),
+            Clock::start(),
+            now,
+        );
     }
 
     /// The metrics page of a scrape now, without the end marker.
