@@ -26,7 +26,7 @@ impl ApiKey {
     }
 
     /// Text that came from outside, without the key in it, however it is encoded. Long text is cut.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         redact(text, self.expose())
     }
 }

@@ -13,6 +13,7 @@ mod lenient;
 pub mod model;
 mod outcome;
 mod proxy;
+mod raw;
 mod redact;
 mod refusal;
 mod reuse;
@@ -25,6 +26,7 @@ pub use error::{CallError, Reason};
 pub use key::ApiKey;
 pub use leg::Leg;
 pub use proxy::Proxy;
+pub use raw::{RawClient, RawResponse};
 
 use std::fmt;
 
