@@ -6,6 +6,7 @@ pub mod demo;
 pub mod healthcheck;
 pub mod once;
 pub mod plan;
+pub mod record;
 pub mod serve;
 mod service_manager;
 pub mod simulate;
