@@ -42,6 +42,7 @@ mod panels;
 mod prefix;
 mod prometheus;
 mod proxies;
+mod record;
 mod requests;
 mod responses;
 mod server;
