@@ -50,7 +50,7 @@ enum Sign {
     None,
 }
 
-const KINDS: [(&str, Sign); 23] = [
+const KINDS: [(&str, Sign); 24] = [
     // Those that hang take longest, so they begin first.
     ("hang", Sign::Fails("timeout")),
     ("auth", Sign::Fails("auth")),
@@ -63,6 +63,7 @@ const KINDS: [(&str, Sign); 23] = [
     ("http500", Sign::Fails("http_status")),
     ("slow", Sign::None),
     ("wrong_types", Sign::None),
+    ("fractional_multiplier", Sign::None),
     ("odd_field", Sign::Problem(LIVE, "plan_max_ipv6s")),
     ("missing_error", Sign::Problem(LIVE, "error")),
     ("shuffled_rows", Sign::None),

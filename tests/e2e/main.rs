@@ -50,6 +50,7 @@ mod service_discovery;
 mod shards;
 mod simulator;
 mod simulator_commands;
+mod simulator_shapes;
 mod simulator_usage;
 mod soak;
 mod state_file;

@@ -172,7 +172,6 @@ async fn a_migration_changes_the_place_and_every_address() {
     assert_eq!(before["node_location_id"], "USCA_9");
     let locations = owner.done("migrate/getLocations", "").await;
     assert_eq!(locations["currentLocation"], "USCA_9");
-    assert_eq!(locations["dataTransferMultipliers"]["USCA_9"], 0.5);
     owner.set("nullrouted", json!(true)).await;
 
     let answer = owner.done("migrate/start", "location=EUNL_3").await;
