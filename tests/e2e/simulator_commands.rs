@@ -402,7 +402,11 @@ async fn settings_are_read_as_they_were_set() {
     let preferences = owner.done("kiwivm/getNotificationPreferences", "").await;
     let alert = &preferences["email_preferences"]["Bandwidth Alerts"]["bw_80"];
     assert_eq!(alert["is_enabled"], 0);
-    assert_eq!(preferences["email_preferences"]["Miscellaneous"], json!([]));
+    let news = &preferences["email_preferences"]["Miscellaneous"]["news"];
+    assert_eq!(
+        (&news["is_enabled"], &news["changed_timestamp"]),
+        (&json!(1), &json!(0))
+    );
 
     assert_eq!(
         owner
