@@ -120,9 +120,9 @@ fn names_a_secret(name: &str) -> bool {
 
 /// True for the name of an unknown field whose number may identify somebody.
 pub(super) fn names_an_identity(name: &str) -> bool {
-    const IDENTITIES: [&str; 16] = [
-        "id", "veid", "ip", "ipv4", "ipv6", "phone", "pin", "account", "user", "client",
-        "customer", "owner", "invoice", "order", "card", "mac",
+    const IDENTITIES: [&str; 20] = [
+        "id", "ids", "veid", "ip", "ips", "users", "accounts", "ipv4", "ipv6", "phone", "pin",
+        "account", "user", "client", "customer", "owner", "invoice", "order", "card", "mac",
     ];
     let words = words_of(name);
     words.iter().any(|word| IDENTITIES.contains(&word.as_str()))

@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::fields::{self, Names, Rule};
+use super::shapes;
 use super::text::{Texts, masked};
 use crate::kiwivm::{ApiKey, Veid};
 
@@ -82,7 +83,7 @@ impl Sanitiser {
 
     /// The value of a header without what is secret or private.
     pub fn header(&mut self, text: &str) -> String {
-        if httpdate::parse_http_date(text).is_ok() {
+        if shapes::is_number(text) || httpdate::parse_http_date(text).is_ok() {
             return text.to_owned();
         }
         self.texts.page(text)
@@ -190,7 +191,7 @@ impl Walk<'_> {
         let new = if stays {
             name.to_owned()
         } else {
-            self.texts.key(name)
+            self.texts.key(name, outside.identity)
         };
         self.push_string(raw, text.as_deref(), Some(new));
         if self.peek() != Some(b':') {

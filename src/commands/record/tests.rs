@@ -174,6 +174,7 @@ fn no_secret_beside_words_that_stay_is_kept() {
                 format!("debian-12-{secret}"),
                 format!("({secret}) failed, try again"),
                 format!("error={secret}&x"),
+                format!("host={secret};user={secret}|{secret}"),
             ] {
                 assert_unseen(&sanitised(&json!({ field: text }).to_string()), field);
             }
@@ -190,7 +191,7 @@ fn no_secret_of_a_field_without_a_known_form_is_kept() {
     let text = json!({
         "root_password": 31_415_926, "client_id": 31_415_926, "apiToken": ["x", {"a": "running"}], "phone": "31415926",
         "users": {"alice": {"bob": 1}}, "requestor_ipv4": 3_325_256_881_u32, "veid": 31_415_926, "other": 1_347_891,
-        "note": "1347891", "pin": "-31.415926",
+        "note": "1347891", "pin": "-31.415926", "client_ids": {"31415926": 1}, "x": {"1347891": 1},
     });
     let text = sanitised(&text.to_string());
     for trace in [
@@ -377,6 +378,10 @@ fn the_same_is_the_same_in_all_files_of_a_run() {
         link.starts_with("https://host2.example.com/") && link.ends_with(file),
         "{link}"
     );
+    let many =
+        json!({"evidence": {"1234512": "x"}, "suspensions": [{"evidence_record_id": 1_234_512}]});
+    let text = sanitiser.body(many.to_string().as_bytes());
+    assert_eq!(text.content().matches("1234512").count(), 2, "{text:?}");
     let evidence = cases["suspensions"][0]["evidence_record_id"].to_string();
     assert!(cases["evidence"][&evidence].is_string(), "{cases}");
 }

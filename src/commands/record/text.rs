@@ -88,18 +88,13 @@ impl Texts {
         }
     }
 
-    /// The name of a member of a map.
-    pub(super) fn key(&mut self, name: &str) -> String {
-        let small = shapes::is_digits(name) && name.len() <= MOST_DIGITS;
-        if name.is_empty() || small || (shapes::is_location(name) && !self.has_key(name)) {
+    /// The name of a member of a map. Numbers stay as they do in values: the names of evidence are in its cases too.
+    pub(super) fn key(&mut self, name: &str, identity: bool) -> String {
+        if shapes::is_number(name) {
+            return self.number(name, Rule::Unknown, identity);
+        }
+        if name.is_empty() || (shapes::is_location(name) && !self.has_key(name)) {
             return name.to_owned();
-        }
-        let value = name.parse().ok();
-        if let Some(veid) = value.filter(|veid| self.is_veid(*veid)) {
-            return self.replacements.veid(veid).to_string();
-        }
-        if shapes::is_digits(name) {
-            return self.replacements.digits(name);
         }
         match self.shaped(name) {
             Some(replaced) => replaced,
@@ -184,8 +179,8 @@ impl Texts {
 
     /// Keeps the words that are known, and masks the others.
     fn words(&mut self, text: &str, rule: Rule) -> String {
-        const BREAKS: &str = "<>\"'()[]{}";
-        const AROUND: &str = ".,;:!?=";
+        const BREAKS: &str = "<>\"'()[]{}=;|";
+        const AROUND: &str = ".,:!?";
         let is_break = |c: char| c.is_whitespace() || BREAKS.contains(c);
         let mut kept = String::with_capacity(text.len());
         for chunk in text.split_inclusive(is_break) {

@@ -61,7 +61,7 @@ const PLACES: &str = "
     california los angeles san jose fremont francisco santa clara arizona phoenix new york jersey texas dallas florida miami
     illinois chicago washington seattle georgia atlanta nevada vegas las british columbia british holland north south east west
     city area bay datacenter data center centre premium direct route routes routing transit mixed example softbank iij ntt pccw telia
-    cogent hurricane electric he net china telecom unicom mobile netcom multacom qnet quadranet coresite equinix digital realty peer
+    cogent hurricane electric he china telecom unicom mobile netcom multacom qnet quadranet coresite equinix digital realty peer
     peering global internet exchange optimized to mainland asia via and with in of the dc a b c d
 ";
 
