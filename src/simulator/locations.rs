@@ -7,7 +7,7 @@ pub struct Location {
     /// Country and state.
     pub place: &'static str,
     pub datacenter: &'static str,
-    /// How traffic counts there with [`FaultKind::FractionalMultiplier`](super::FaultKind::FractionalMultiplier).
+    /// The multiplier of its traffic with [`FaultKind::FractionalMultiplier`](super::FaultKind::FractionalMultiplier).
     pub fraction: f64,
     pub private_network: bool,
     /// Nicknames of the nodes for KVM and for `OpenVZ`.

@@ -64,7 +64,7 @@ impl Moment<'_> {
         if self.vps.openvz() { "ovz" } else { "kvm" }
     }
 
-    /// How traffic counts at a location.
+    /// The multiplier of traffic at a location.
     pub(super) fn multiplier(&self, location: &Location) -> f64 {
         match self.met {
             Some(met) if met.fault.kind == FaultKind::FractionalMultiplier => location.fraction,
@@ -72,7 +72,7 @@ impl Moment<'_> {
         }
     }
 
-    /// What both calls tell, in the order of recordings: those of `OpenVZ` are older.
+    /// The fields of both calls, in the order of recordings: those of `OpenVZ` are older.
     fn service(&self) -> Object {
         let vps = self.vps;
         let addresses = list(vps.network.public().map(|address| text(address)));

@@ -129,7 +129,7 @@ fn names(json: &Json) -> Vec<&str> {
     members.iter().map(|(name, _)| name.as_str()).collect()
 }
 
-/// What may be there or not, because it depends on what the VPS has and what happened to it: items, and null in place of
+/// Lines that may be there or not, because it depends on what the VPS has and what happened to it: items, and null in place of
 /// a value.
 const OPTIONAL: [&str; 10] = [
     ".ptr.*: null",
@@ -178,7 +178,7 @@ fn assert_shape(call: &str, sample: &str, response: &str) {
     );
 }
 
-/// Calls by GET, by POST of a form and by POST of a form in parts, which are answered alike, and returns the last response.
+/// Calls by GET, by POST of a form and by POST of a form in parts, whose responses are alike, and returns the last response.
 async fn ask(owner: &Owner, call: &str) -> String {
     let url = format!("{}/v1/{call}", owner.simulator.url);
     let mut parts = String::new();

@@ -1,6 +1,6 @@
 //! The names of KiwiVM's fields, and how the text of each is treated.
 
-/// How a string is treated. Strings within lists, and the values of maps, follow the field that holds them.
+/// The treatment of a string. Strings within lists, and the values of maps, follow the field that holds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// Recognised shapes are replaced; numbers, dates and words of state stay; the rest is masked.
@@ -23,7 +23,7 @@ pub(super) enum Rule {
     Secret,
 }
 
-/// How the names of an object's members are treated.
+/// The treatment of the names of an object's members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Names {
     /// They are field names: one that looks like a field name stays.

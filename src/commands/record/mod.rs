@@ -62,7 +62,7 @@ pub fn run(cli: &Cli, options: &Record) -> Result<(), Failure> {
     })
 }
 
-/// What became of a call, for the calls after it.
+/// The consequence of a call for the calls after it.
 enum Outcome {
     /// The API responded.
     Responded,

@@ -1,4 +1,4 @@
-//! What stands in place of what: the same text has the same replacement in all files of a run.
+//! Numbered replacements: the same text has the same replacement in all files of a run.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -92,11 +92,11 @@ impl Sanitiser {
 
 struct NotJson;
 
-/// How a value is treated, by where it stands.
+/// The treatment of a value, by its place in the document.
 #[derive(Clone, Copy)]
 struct Place {
     rule: Rule,
-    /// How the names of members are treated, if the value is an object.
+    /// The treatment of the names of members, if the value is an object.
     names: Names,
     /// True if a number may identify somebody.
     identity: bool,
@@ -310,7 +310,7 @@ fn of_data(outside: Place) -> Place {
 /// The place of the value of a field.
 fn of_field(outside: Place, name: &str, known: bool) -> Place {
     let rule = match fields::rule_of(name, known) {
-        // What a secret holds is secret.
+        // Everything in a secret is secret.
         Rule::Unknown if !known && outside.rule == Rule::Secret => Rule::Secret,
         rule => rule,
     };

@@ -248,7 +248,7 @@ fn call_of(name: &str) -> Call {
     found.map_or(Call::ServiceInfo, |(_, call)| *call)
 }
 
-/// What the decoders make of a body, without text and addresses, which are replaced.
+/// The outcome of decoding a body, without text and addresses, which are replaced.
 fn understood(call: Call, body: &str) -> String {
     let key = ApiKey::new(KEY).expect("it is a key");
     let mut rows = Vec::new();
@@ -269,14 +269,14 @@ fn understood(call: Call, body: &str) -> String {
 
 #[test]
 fn the_decoders_understand_what_was_recorded() {
-    let mut answers = 0;
+    let mut successes = 0;
     for (name, text) in samples() {
         let call = call_of(&name);
         let before = understood(call, &text);
         assert_eq!(understood(call, &sanitised(&text)), before, "{name}");
-        answers += usize::from(before.contains('{'));
+        successes += usize::from(before.contains('{'));
     }
-    assert!(answers > 20, "{answers} samples are answers");
+    assert!(successes > 20, "{successes} samples decode");
 }
 
 /// The JSON without what strings and numbers say: brackets, names of fields, types, order, white space.
