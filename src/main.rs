@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Some(Command::Once) => commands::once::run(&cli),
         Some(Command::Plan) => commands::plan::run(&cli),
         Some(Command::Backfill(options)) => commands::backfill::run(&cli, options),
+        Some(Command::Record(options)) => commands::record::run(&cli, options),
         Some(Command::Healthcheck) => commands::healthcheck::run(&cli),
         Some(Command::Simulate(options)) => commands::simulate::run(options),
     };

@@ -134,17 +134,17 @@ impl Month {
             }
             memory = reading.hours(memory.as_ref());
             let lag = self.hourly[PAST * 24 + hour - 1] * LAG_ROWS as f64 / 12.0;
-            let counted = CounterReading {
+            let reported = CounterReading {
                 at: now as f64,
                 bytes: (self.used(hour, 0) - lag) * ALLOWANCE,
                 allowance: Some(ALLOWANCE),
                 start: start as f64,
                 reset: reset as f64,
             };
-            counter.observe(&counted);
+            counter.observe(&reported);
             let forecast = memory.as_ref().and_then(|memory| {
-                counter.learn(memory, &counted);
-                Forecast::new(memory, &counter, &counted)
+                counter.learn(memory, &reported);
+                Forecast::new(memory, &counter, &reported)
             });
             let evaluation = rule.evaluate(self, hour);
             let lasts = exhausted.is_none();

@@ -1,9 +1,11 @@
 //! Flags and commands. Flag names follow the Prometheus exporters.
 
 mod backfill;
+mod record;
 mod simulate;
 
 pub use backfill::{Backfill, Time};
+pub use record::Record;
 pub use simulate::Simulate;
 
 use std::ffi::OsString;
@@ -181,6 +183,8 @@ pub enum Command {
     /// Print the usage history as OpenMetrics text with timestamps, for
     /// `promtool tsdb create-blocks-from openmetrics`. One getRawUsageStats for each VPS.
     Backfill(Backfill),
+    /// Write one response of each call and VPS into a folder, without what is secret or private, for bug reports.
+    Record(Record),
     /// Ask a running exporter whether it is well; exit code 0 or 1. Spends no points.
     Healthcheck,
     /// Run the simulated API by itself and print a configuration for it.
@@ -403,6 +407,7 @@ mod tests {
             &["--demo", "once"],
             &["plan", "--demo", "--log.level=error"],
             &["backfill", "--demo"],
+            &["record", "--output=x", "--demo"],
             &["check", "--config.check", "--web.config.file=x"],
             &["once", "--config.check", "--shard=0", "--total-shards=2"],
             &[
@@ -502,6 +507,7 @@ mod tests {
             &["--demo", "--shard=0", "--total-shards=2"],
             &["simulate", "--time-scale=nan"],
             &["simulate", "--vps=0"],
+            &["record"],
             &["backfill", "--since=yesterday"],
             &["backfill", "--label=job"],
             &["backfill", "--label=vps=x"],

@@ -88,6 +88,7 @@ fn simulator() -> Simulator {
         time_scale: TIME_SCALE,
         live_latency: LATENCY,
         real_time_transfer: true,
+        faults: vec![Simulator::odd_field_of_demo()],
         ..Options::default()
     };
     Simulator::demo(options, unix_now())

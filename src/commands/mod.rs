@@ -6,6 +6,7 @@ pub mod demo;
 pub mod healthcheck;
 pub mod once;
 pub mod plan;
+pub mod record;
 pub mod serve;
 mod service_manager;
 pub mod simulate;
@@ -16,7 +17,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use crate::cli::Cli;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Vps};
 use crate::kiwivm::{Client, ClientOptions, is_loopback};
 
 /// Why a command ended with exit code 1, for the person who started it.
@@ -81,11 +82,30 @@ pub fn log_missing_keys(config: &Config) {
 ///
 /// When the TLS set-up of this machine cannot be used.
 pub fn client_for(config: &Config) -> Result<Client, Failure> {
+    Ok(Client::new(client_options(config))?)
+}
+
+/// The options of a client for the API that the configuration names.
+fn client_options(config: &Config) -> ClientOptions {
     log_environment(config);
-    Ok(Client::new(ClientOptions {
+    ClientOptions {
         endpoint: config.api.endpoint.clone(),
         proxy: config.api.proxy.clone(),
-    })?)
+    }
+}
+
+/// The VPSes of these names, or all if there are none.
+fn chosen<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a Vps>, Failure> {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !config.vps.iter().any(|vps| vps.name == **name))
+    {
+        return Err(Failure(format!(
+            "--vps={unknown}: there is no VPS of this name in the configuration"
+        )));
+    }
+    let wanted = |vps: &&Vps| names.is_empty() || names.contains(&vps.name);
+    Ok(config.vps.iter().filter(wanted).collect())
 }
 
 /// Logs variables of the environment that do not do what their owner may expect: a proxy that other programs use, and

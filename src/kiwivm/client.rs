@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Url, redirect, retry};
 
 use super::call::Row;
@@ -110,6 +111,11 @@ impl Client {
     ///
     /// If the endpoint is neither https nor loopback, or the proxy or the TLS set-up cannot be used.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
+        Self::build(options, true)
+    }
+
+    /// Without `decompresses`, responses stay compressed.
+    pub(super) fn build(options: ClientOptions, decompresses: bool) -> Result<Self, ClientError> {
         let ClientOptions {
             mut endpoint,
             proxy,
@@ -146,6 +152,13 @@ impl Client {
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .https_only(!loopback)
                 .tls_backend_preconfigured(tls.clone());
+            let builder = if decompresses {
+                builder
+            } else {
+                let gzip = HeaderValue::from_static("gzip");
+                let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, gzip)]);
+                builder.gzip(false).default_headers(headers)
+            };
             let builder = match &reqwest_proxy {
                 Some(proxy) => builder.proxy(proxy.clone()),
                 None => builder,
@@ -193,7 +206,7 @@ impl Client {
 
     /// Sends a request, and a second one if the server closed the idle connection of the first. Also returns the number
     /// of requests sent.
-    async fn send(
+    pub(super) async fn send(
         &self,
         veid: Veid,
         key: &ApiKey,
@@ -271,14 +284,14 @@ impl Client {
 }
 
 /// A transport failure, before it is attached to a call.
-struct Failure {
+pub(super) struct Failure {
     reason: Reason,
     detail: String,
     silent: Option<Leg>,
 }
 
 impl Failure {
-    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self {
             reason,
             detail: detail.into(),
@@ -299,7 +312,7 @@ impl Failure {
     }
 
     /// Redacts the key: error texts of the HTTP client may quote the response.
-    fn into_call_error(self, veid: Veid, call: Call, key: &ApiKey) -> CallError {
+    pub(super) fn into_call_error(self, veid: Veid, call: Call, key: &ApiKey) -> CallError {
         CallError {
             silent: self.silent,
             ..CallError::new(veid, call, self.reason, key.redact(&self.detail))
@@ -308,12 +321,12 @@ impl Failure {
 }
 
 /// The body of a response as it arrives.
-struct Body {
-    received: usize,
-    content: Content,
+pub(super) struct Body {
+    pub(super) received: usize,
+    pub(super) content: Content,
 }
 
-enum Content {
+pub(super) enum Content {
     Whole(Vec<u8>),
     Usage(Box<UsageStream>),
     Invalid(DecodeError),
@@ -333,7 +346,7 @@ impl Body {
     }
 
     /// Reads the body until it ends or turns out to be unusable.
-    async fn receive(
+    pub(super) async fn receive(
         &mut self,
         response: &mut reqwest::Response,
         limits: &Row,

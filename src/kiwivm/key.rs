@@ -27,7 +27,7 @@ impl ApiKey {
     }
 
     /// Removes the key from untrusted text, in every encoding. Truncates long text.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         redact(text, self.expose())
     }
 }

@@ -14,6 +14,7 @@ pub mod model;
 mod outcome;
 mod per_call;
 mod proxy;
+mod raw;
 mod redact;
 mod refusal;
 mod reuse;
@@ -27,6 +28,7 @@ pub use key::ApiKey;
 pub use leg::Leg;
 pub use per_call::PerCall;
 pub use proxy::Proxy;
+pub use raw::{RawClient, RawResponse};
 
 use std::fmt;
 

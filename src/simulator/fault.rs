@@ -50,6 +50,8 @@ pub enum FaultKind {
     WrongTypes,
     /// A limit that is a word instead of a number.
     OddField,
+    /// A multiplier with a fraction where the location counts transfer by one; every recorded multiplier is 1.
+    FractionalMultiplier,
     /// An answer without `error`.
     MissingError,
     /// The key is refused.

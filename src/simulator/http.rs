@@ -153,8 +153,8 @@ impl Simulator {
         let reply = self.reply(received, parameters, met.as_ref(), unix_now());
         match reply {
             Reply::Json(json) => Ok(page(StatusCode::OK, json)),
-            Reply::Status(status) => Ok(page(status, "<html><body>Sorry.</body></html>")),
-            Reply::Html => Ok(page(
+            Reply::Status(status) => Ok(html(status, "<html><body>Sorry.</body></html>")),
+            Reply::Html => Ok(html(
                 StatusCode::OK,
                 "<!DOCTYPE html>\n<html><head><title>503 Service Temporarily Unavailable</title></head></html>",
             )),
@@ -328,6 +328,14 @@ pub(super) fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<Body>
     answer(status, body.boxed())
 }
 
+/// A page of a proxy or a web server.
+fn html(status: StatusCode, body: &'static str) -> Response<Body> {
+    let mut response = page(status, body);
+    let content_type = HeaderValue::from_static("text/html; charset=UTF-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
 /// The first half of an answer that said it would be longer.
 fn cut_off(json: &str) -> Response<Body> {
     let half = Bytes::copy_from_slice(&json.as_bytes()[..json.len() / 2]);
@@ -347,8 +355,8 @@ fn cut_off(json: &str) -> Response<Body> {
 fn answer(status: StatusCode, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    // The API says so although it sends JSON.
-    let content_type = HeaderValue::from_static("text/html; charset=UTF-8");
+    // The API says so although it sends JSON. At least one client decodes responses of exactly this type only.
+    let content_type = HeaderValue::from_static("text/plain;charset=UTF-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }

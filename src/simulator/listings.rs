@@ -164,7 +164,7 @@ impl Moment<'_> {
     }
 
     fn locations(&self) -> Object {
-        let map = |value: fn(&Location) -> String| {
+        let map = |value: &dyn Fn(&Location) -> String| {
             LOCATIONS
                 .iter()
                 .fold(Object::new(), |map, to| map.raw(to.id, value(to)))
@@ -174,10 +174,10 @@ impl Moment<'_> {
             .raw("error", 0)
             .text("currentLocation", self.vps.location.id)
             .raw("locations", list(LOCATIONS.iter().map(|to| text(to.id))))
-            .raw("descriptions", map(|to| text(to.datacenter)))
+            .raw("descriptions", map(&|to| text(to.datacenter)))
             .raw(
                 "dataTransferMultipliers",
-                map(|to| to.multiplier.to_string()),
+                map(&|to| self.multiplier(to).to_string()),
             )
     }
 

@@ -7,20 +7,20 @@ pub struct Location {
     /// Country and state.
     pub place: &'static str,
     pub datacenter: &'static str,
-    /// How traffic counts there.
-    pub multiplier: f64,
+    /// The multiplier of its traffic with [`FaultKind::FractionalMultiplier`](super::FaultKind::FractionalMultiplier).
+    pub fraction: f64,
     pub private_network: bool,
     /// Nicknames of the nodes for KVM and for `OpenVZ`.
     pub nodes: [&'static str; 2],
 }
 
-/// All places; the second is dear.
+/// All places; the second is dear, which shows on demand.
 pub static LOCATIONS: [Location; 4] = [
     Location {
         id: "USCA_2",
         place: "US, California",
         datacenter: "US: Example City, California (DC2 Transit/Mixed)",
-        multiplier: 1.0,
+        fraction: 1.0,
         private_network: true,
         nodes: ["v1001", "v201"],
     },
@@ -28,7 +28,7 @@ pub static LOCATIONS: [Location; 4] = [
         id: "USCA_9",
         place: "US, California",
         datacenter: "US: Example City, California (DC9 premium)",
-        multiplier: 0.5,
+        fraction: 0.5,
         private_network: true,
         nodes: ["v1901", "v209"],
     },
@@ -36,7 +36,7 @@ pub static LOCATIONS: [Location; 4] = [
         id: "USNY_2",
         place: "US, New York",
         datacenter: "US: New York (DC2)",
-        multiplier: 1.0,
+        fraction: 1.0,
         private_network: true,
         nodes: ["v1102", "v212"],
     },
@@ -44,7 +44,7 @@ pub static LOCATIONS: [Location; 4] = [
         id: "EUNL_3",
         place: "Netherlands, Amsterdam",
         datacenter: "EU: Amsterdam, Netherlands (DC3)",
-        multiplier: 1.0,
+        fraction: 1.0,
         private_network: false,
         nodes: ["v1303", "v233"],
     },

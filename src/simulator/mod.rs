@@ -69,6 +69,9 @@ pub struct Options {
 /// Of the first VPS; the others follow.
 const FIRST_VEID: u64 = 1_000_001;
 
+/// The seventh VPS of the demo.
+const OPENVZ_OF_DEMO: u64 = FIRST_VEID + 6;
+
 /// How far back usage rows go unless told otherwise.
 pub const DEFAULT_HISTORY: Duration = Duration::from_secs(14 * 86_400);
 
@@ -122,10 +125,9 @@ struct ReceivedCall {
 }
 
 impl Simulator {
-    /// The account of the demo: eight VPSes, each with a story of its own. `now` is Unix seconds. The answers about the
-    /// OpenVZ have a field in a form that no client knows.
+    /// The account of the demo: eight VPSes, each with a story of its own. `now` is Unix seconds.
     #[must_use]
-    pub fn demo(mut options: Options, now: f64) -> Self {
+    pub fn demo(options: Options, now: f64) -> Self {
         let cast = [
             ("healthy", Character::Healthy),
             ("nearly-used-up", Character::NearAllowance),
@@ -136,18 +138,20 @@ impl Simulator {
             ("openvz", Character::OpenVz),
             ("wrong-key", Character::WrongKey),
         ];
-        let odd = (FIRST_VEID..)
-            .zip(&cast)
-            .find(|(_, (_, character))| *character == Character::OpenVz);
-        options.faults.extend(odd.map(|(veid, _)| Fault {
-            veid: Some(veid),
-            ..Fault::new(FaultKind::OddField)
-        }));
         Self::new(
             options,
             now,
             cast.map(|(name, character)| (name.to_owned(), character)),
         )
+    }
+
+    /// A fault that shows what becomes of a field in a form that no client knows, in the responses of the demo's OpenVZ.
+    #[must_use]
+    pub fn odd_field_of_demo() -> Fault {
+        Fault {
+            veid: Some(OPENVZ_OF_DEMO),
+            ..Fault::new(FaultKind::OddField)
+        }
     }
 
     /// An account of `count` VPSes, most of them healthy.

@@ -3,12 +3,17 @@
 use super::cases::MOST_ABUSE_POINTS;
 use super::fault::{FaultKind, Occurrence};
 use super::json::{Object, list, text};
+use super::locations::Location;
 use super::network::{MOST_SUBNETS, NULLROUTE_SECONDS};
 use super::settings::{ISOS, OWNER};
 use super::story::Story;
 use super::usage::rows_json;
 use super::vps::Vps;
 
+/// The node of a container. Responses about KVM no longer have it.
+const NODE_ADDRESS: &str = "192.0.2.251";
+/// Names of the plans for KVM and for `OpenVZ`.
+const PLANS: [&str; 2] = ["kvmv5-20g-1024m-1000g-example", "example10g512m1t"];
 /// A console picture: the smallest PNG.
 const PICTURE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==";
@@ -35,7 +40,11 @@ impl Moment<'_> {
     /// The answer to a read call; `None` for a call that is not simulated.
     pub fn answer(&self, call: &str) -> Option<String> {
         let answer = match call {
-            "getServiceInfo" => self.service().raw("error", 0).raw("veid", self.vps.veid),
+            "getServiceInfo" => Object::new()
+                .text("vm_type", self.vm_type())
+                .then(&self.service())
+                .raw("error", 0)
+                .raw("veid", self.vps.veid),
             "getLiveServiceInfo" => self
                 .live()
                 .then(&self.service())
@@ -51,19 +60,42 @@ impl Moment<'_> {
         Some(answer.end())
     }
 
+    const fn vm_type(&self) -> &'static str {
+        if self.vps.openvz() { "ovz" } else { "kvm" }
+    }
+
+    /// The multiplier of traffic at a location.
+    pub(super) fn multiplier(&self, location: &Location) -> f64 {
+        match self.met {
+            Some(met) if met.fault.kind == FaultKind::FractionalMultiplier => location.fraction,
+            _ => 1.0,
+        }
+    }
+
+    /// The fields of both calls, in the order of recordings: those of `OpenVZ` are older.
     fn service(&self) -> Object {
         let vps = self.vps;
         let addresses = list(vps.network.public().map(|address| text(address)));
-        let service = Object::new()
-            .text("hostname", &vps.settings.hostname)
-            .text("node_alias", vps.location.nodes[usize::from(vps.openvz())])
-            .text("node_location_id", vps.location.id)
-            .text("node_location", vps.location.place)
+        let hostname = Object::new().text("hostname", &vps.settings.hostname);
+        let [kvm_node, openvz_node] = vps.location.nodes;
+        let node = if vps.openvz() {
+            hostname
+                .text("node_ip", NODE_ADDRESS)
+                .text("node_alias", openvz_node)
+                .text("node_location", vps.location.place)
+                .text("node_location_id", vps.location.id)
+        } else {
+            hostname
+                .text("node_alias", kvm_node)
+                .text("node_location_id", vps.location.id)
+                .text("node_location", vps.location.place)
+        };
+        let service = node
             .text("node_datacenter", vps.location.datacenter)
             .raw("location_ipv6_ready", true)
-            .text("plan", "kvmv5-20g-1024m-1000g-example")
+            .text("plan", PLANS[usize::from(vps.openvz())])
             .raw("plan_monthly_data", vps.monthly_data)
-            .raw("monthly_data_multiplier", vps.location.multiplier)
+            .raw("monthly_data_multiplier", self.multiplier(vps.location))
             .raw("plan_disk", vps.disk)
             .raw("plan_ram", vps.ram)
             // On KVM swap lives on the disk of the guest and the plan knows nothing of it.
@@ -146,14 +178,14 @@ impl Moment<'_> {
         };
         if vps.openvz() {
             return Object::new()
-                .text("vm_type", "ovz")
+                .text("vm_type", self.vm_type())
                 .raw("vz_status", self.beancounters(status))
-                .raw("vz_quota", self.quota())
+                .raw("vz_quota", self.quota(status))
                 .text("is_cpu_throttled", throttled)
                 .raw("ssh_port", vps.ssh_port());
         }
         let live = Object::new()
-            .text("vm_type", "kvm")
+            .text("vm_type", self.vm_type())
             .text("ve_status", status)
             .text("ve_mac1", "02:00:5e:10:00:01")
             .raw("ve_used_disk_space_b", vps.disk_used)
@@ -212,17 +244,24 @@ impl Moment<'_> {
             .end()
     }
 
-    fn quota(&self) -> String {
+    fn quota(&self, status: &str) -> String {
         let vps = self.vps;
-        let kib = |bytes: u64| (bytes >> 10).to_string();
-        Object::new()
-            .text("occupied_kb", &kib(vps.disk_used))
-            .text("softlimit_kb", &kib(vps.disk))
-            .text("hardlimit_kb", &kib(vps.disk / 20 * 21))
-            .text("occupied_inodes", "68912")
-            .text("softlimit_inodes", "10240000")
-            .text("hardlimit_inodes", "10752000")
-            .end()
+        let numbers = [
+            ("occupied_kb", vps.disk_used >> 10),
+            ("softlimit_kb", vps.disk >> 10),
+            ("hardlimit_kb", (vps.disk / 20 * 21) >> 10),
+            ("occupied_inodes", 68_912),
+            ("softlimit_inodes", 10_240_000),
+            ("hardlimit_inodes", 10_752_000),
+        ];
+        let quota = numbers.iter().fold(Object::new(), |quota, (name, value)| {
+            if status == "running" {
+                quota.text(name, &value.to_string())
+            } else {
+                quota.text(name, "-")
+            }
+        });
+        quota.end()
     }
 
     fn usage(&self) -> Object {
@@ -234,7 +273,7 @@ impl Moment<'_> {
         };
         Object::new()
             .raw("data", rows_json(&rows))
-            .text("vm_type", if vps.openvz() { "ovz" } else { "kvm" })
+            .text("vm_type", self.vm_type())
             .raw("error", 0)
     }
 }

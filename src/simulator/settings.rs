@@ -45,7 +45,7 @@ pub struct Preference {
     enabled: bool,
 }
 
-/// All of them by group. The IDs are invented; an empty group is as PHP has it.
+/// All of them by group. The IDs are invented. No group is empty: nobody has seen how the API writes one that is.
 pub const PREFERENCES: [(&str, &[Preference]); 4] = [
     (
         "Bandwidth Alerts",
@@ -78,7 +78,14 @@ pub const PREFERENCES: [(&str, &[Preference]); 4] = [
             enabled: false,
         }],
     ),
-    ("Miscellaneous", &[]),
+    (
+        "Miscellaneous",
+        &[Preference {
+            id: "news",
+            description: "News of the vendor",
+            enabled: true,
+        }],
+    ),
 ];
 
 /// The preference with this ID.

@@ -43,7 +43,7 @@ impl Moment<'_> {
             "cpu_throttled": vps.throttled(elapsed),
             "data_counter": vps.data_counter,
             "plan_monthly_data": vps.monthly_data,
-            "monthly_data_multiplier": vps.location.multiplier,
+            "monthly_data_multiplier": 1,
             "data_next_reset": self.story.transfer_wall(vps.next_reset),
             "plan_ram": vps.ram,
             "memory_available": running.then(|| vps.memory_available()),

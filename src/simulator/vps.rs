@@ -225,8 +225,8 @@ impl Vps {
         vps
     }
 
-    pub fn openvz(&self) -> bool {
-        self.character == Character::OpenVz
+    pub const fn openvz(&self) -> bool {
+        matches!(self.character, Character::OpenVz)
     }
 
     pub fn ssh_port(&self) -> u16 {

@@ -52,10 +52,10 @@ fn watch_mock(mock: Mock, count: u64) -> Watched {
         proxy: None,
     })
     .expect("loopback is allowed");
-    let clock = Clock::start();
+    let clock = Clock::start().scaled(TIME_SCALE);
     let fleet = fleet_of(&config);
     let exposition = Exposition::new(fleet.clone(), clock, Vec::new());
-    let poller = Poller::new(&config, client, fleet, clock, TIME_SCALE);
+    let poller = Poller::new(&config, client, fleet, clock);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         let (_reloads, none) = mpsc::channel(1);

@@ -50,7 +50,7 @@ enum Symptom {
     None,
 }
 
-const KINDS: [(&str, Symptom); 23] = [
+const KINDS: [(&str, Symptom); 24] = [
     // The hanging ones take longest, so they start first.
     ("hang", Symptom::Fails("timeout")),
     ("auth", Symptom::Fails("auth")),
@@ -63,6 +63,7 @@ const KINDS: [(&str, Symptom); 23] = [
     ("http500", Symptom::Fails("http_status")),
     ("slow", Symptom::None),
     ("wrong_types", Symptom::None),
+    ("fractional_multiplier", Symptom::None),
     ("odd_field", Symptom::Problem(LIVE, "plan_max_ipv6s")),
     ("missing_error", Symptom::Problem(LIVE, "error")),
     ("shuffled_rows", Symptom::None),

@@ -101,6 +101,24 @@ async fn check_all_outputs(folder: &Path, flag: &str, tried: impl Fn(&Page) -> b
         assert_no_canary(command[0], &String::from_utf8_lossy(&output.stdout));
         assert_no_canary(command[0], &String::from_utf8_lossy(&output.stderr));
     }
+    let recorded = tempfile::TempDir::new().expect("there is room");
+    let to = format!("--output={}", recorded.path().display());
+    let output = run_without_blocking(&["record", &to, "--log.level=trace", flag]).await;
+    assert_no_canary("record", &String::from_utf8_lossy(&output.stderr));
+    let files = std::fs::read_dir(recorded.path()).expect("it is there");
+    let mut count = 0;
+    for file in files {
+        let path = file.expect("it can be listed").path();
+        let text = std::fs::read(&path).expect("it can be read");
+        let surface = format!("{} {}", path.display(), text.len());
+        assert_no_canary(&surface, &String::from_utf8_lossy(&text));
+        count += 1;
+    }
+    assert!(
+        count > 8,
+        "{count} files: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[tokio::test]
@@ -221,10 +239,21 @@ async fn no_output_contains_an_encoded_key() {
     exporter.signal("TERM");
     exporter.ended();
     surfaces.push(("the log", exporter.log()));
+    let recorded = folder.path().join("recorded");
+    let to = format!("--output={}", recorded.display());
+    let output = run_without_blocking(&["record", &to, &flag]).await;
+    let mut files = String::from_utf8(output.stderr).expect("it is text");
+    for file in std::fs::read_dir(recorded).expect("it was made") {
+        let path = file.expect("it can be listed").path();
+        files += &std::fs::read_to_string(path).expect("it is text");
+    }
+    assert!(files.contains("1-getServiceInfo.json"), "{files}");
+    surfaces.push(("the recording", files));
     let state = std::fs::read_to_string(folder.path().join("state.json"));
     surfaces.push(("the state file", state.expect("it was written")));
     for (surface, text) in &surfaces {
-        let shows_something = *surface == "the log" || text.contains("[redacted]");
+        let shows_something =
+            matches!(*surface, "the log" | "the recording") || text.contains("[redacted]");
         assert!(shows_something, "{surface}:\n{text}");
         for (_, left) in &encoded {
             assert!(!text.contains(left), "{left} in {surface}:\n{text}");

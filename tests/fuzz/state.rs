@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kiwivm_exporter::budget::{Due, Finished, Outcome, Planner};
-use kiwivm_exporter::clock::Moment;
+use kiwivm_exporter::clock::{Clock, Moment};
 use kiwivm_exporter::config::{Config, Intervals};
 use kiwivm_exporter::exposition::{Reloads, render};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
@@ -54,7 +54,12 @@ pub fn reloads() -> Reloads {
 /// A state after every call of every VPS has succeeded.
 fn saved(config: &Config) -> Value {
     let fleet = fleet_of(config);
-    let mut planner = Planner::new(&members(config), limits(config, 1.0), 1, Duration::ZERO);
+    let mut planner = Planner::new(
+        &members(config),
+        limits(config, Clock::start()),
+        1,
+        Duration::ZERO,
+    );
     let key = ApiKey::new("private_x").expect("it is a key");
     for veid in (1..=VPS).map(Veid) {
         for call in Call::ALL {
@@ -93,7 +98,12 @@ fn saved(config: &Config) -> Value {
 /// Continues from a state like the poller. Returns the state that it would save.
 fn resume(config: &Config, state: State) -> (State, SharedFleet) {
     let fleet = fleet_of(config);
-    let mut planner = Planner::new(&members(config), limits(config, 1.0), 1, Duration::ZERO);
+    let mut planner = Planner::new(
+        &members(config),
+        limits(config, Clock::start()),
+        1,
+        Duration::ZERO,
+    );
     let now = moment(100);
     let elapsed = Duration::try_from_secs_f64(now.unix - state.written).unwrap_or_default();
     planner.recall(&state.budget, elapsed, now.elapsed);

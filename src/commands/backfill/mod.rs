@@ -12,7 +12,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::RangeInclusive;
 
 use super::serve::stop_signal;
-use super::{Failure, block_on, client_for, load_or_demo};
+use super::{Failure, block_on, chosen, client_for, load_or_demo};
 use crate::cli::{Backfill, Cli};
 use crate::clock::Clock;
 use crate::config::{Config, Vps};
@@ -101,19 +101,6 @@ async fn backfill(
             chosen.len()
         ))),
     }
-}
-
-fn chosen<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a Vps>, Failure> {
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| !config.vps.iter().any(|vps| vps.name == **name))
-    {
-        return Err(Failure(format!(
-            "--vps={unknown}: there is no VPS of this name in the configuration"
-        )));
-    }
-    let wanted = |vps: &&Vps| names.is_empty() || names.contains(&vps.name);
-    Ok(config.vps.iter().filter(wanted).collect())
 }
 
 /// Asks for the history of one VPS. The outer error is one of the temporary file.

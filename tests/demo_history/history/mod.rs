@@ -46,6 +46,7 @@ impl History {
             Options {
                 past_days: self.days,
                 history: ROWS,
+                faults: vec![Simulator::odd_field_of_demo()],
                 ..Options::default()
             },
             end,

@@ -1,0 +1,266 @@
+//! `record`: one sanitised response of each call and VPS, for bug reports.
+
+mod fields;
+mod folder;
+mod replacements;
+mod sanitise;
+mod shapes;
+mod text;
+mod vocabulary;
+
+#[cfg(test)]
+mod tests;
+
+pub use sanitise::{Sanitised, Sanitiser};
+
+use std::io;
+
+use serde_json::{Map, Value, json};
+
+use super::{Failure, block_on, chosen, client_options, load_or_demo};
+use crate::budget::Round;
+use crate::cli::{Cli, Record};
+use crate::clock::Clock;
+use crate::config::{Config, Vps};
+use crate::kiwivm::model::{Payload, Points};
+use crate::kiwivm::{ApiKey, Call, CallError, Decoded, RawClient, RawResponse, Reason, Veid};
+use folder::Folder;
+
+/// After so many calls in a row to which nothing of the API responded, the rest of a VPS is left out, and after so many
+/// such VPSes the rest of the fleet: requests may be dropped because there were too many.
+const PATIENCE: u32 = 3;
+
+/// Asks each VPS each call once, and writes the responses without what is secret or private.
+///
+/// # Errors
+///
+/// A configuration that cannot be used, an unknown VPS, a folder that is not empty or cannot be written, or that no call
+/// brought a response.
+pub fn run(cli: &Cli, options: &Record) -> Result<(), Failure> {
+    block_on(async {
+        let config = load_or_demo(cli).await?;
+        let chosen = chosen(&config, &options.vps)?;
+        let unwritten = |error: io::Error| {
+            Failure(format!(
+                "{} could not be written: {error}",
+                options.output.display()
+            ))
+        };
+        let folder = Folder::open(&options.output).map_err(unwritten)?;
+        let mut recorder = Recorder::new(&config, folder)?;
+        let responses = recorder.fleet(&chosen).await.map_err(unwritten)?;
+        if responses == 0 {
+            return Err(Failure(
+                "no call brought a response: the lines above say why".to_owned(),
+            ));
+        }
+        let folder = options.output.display();
+        eprintln!(
+            "{responses} responses are in {folder}. Keys, addresses, names and unknown text were replaced, but look through the files before you share them."
+        );
+        Ok(())
+    })
+}
+
+/// The consequence of a call for the calls after it.
+enum Outcome {
+    /// The API responded.
+    Responded,
+    /// Nothing responded, or something other than the API.
+    Silent,
+    /// No further call of this VPS makes sense.
+    Refused(Reason),
+}
+
+struct Recorder {
+    client: RawClient,
+    folder: Folder,
+    sanitiser: Sanitiser,
+    /// Decides which calls the points allow.
+    round: Round,
+    clock: Clock,
+    recorded: u32,
+}
+
+impl Recorder {
+    fn new(config: &Config, folder: Folder) -> Result<Self, Failure> {
+        let keys = config
+            .vps
+            .iter()
+            .filter_map(|vps| vps.key.as_ref().ok().cloned());
+        Ok(Self {
+            client: RawClient::new(client_options(config))?,
+            folder,
+            sanitiser: Sanitiser::new(config.vps.iter().map(|vps| vps.veid), keys.collect()),
+            round: Round::new(config.budget.share),
+            clock: Clock::start(),
+            recorded: 0,
+        })
+    }
+
+    /// Records one VPS after the other, and returns how many responses there were.
+    async fn fleet(&mut self, chosen: &[&Vps]) -> io::Result<u32> {
+        let mut silent = 0;
+        for (number, vps) in (1..).zip(chosen) {
+            if silent == PATIENCE {
+                eprintln!(
+                    "{PATIENCE} VPSes in a row had no response or a refusal: the others are left out"
+                );
+                break;
+            }
+            let key = match &vps.key {
+                Ok(key) => key,
+                Err(problem) => {
+                    eprintln!("{}: no usable key: {problem}", vps.name);
+                    continue;
+                }
+            };
+            let responded = self.vps(number, vps, key).await?;
+            silent = if responded { 0 } else { silent + 1 };
+        }
+        Ok(self.recorded)
+    }
+
+    /// Records one VPS. False if the API went silent or refused its calls.
+    async fn vps(&mut self, number: usize, vps: &Vps, key: &ApiKey) -> io::Result<bool> {
+        // The points first, because they decide about the others.
+        let others = Call::ALL
+            .into_iter()
+            .filter(|call| *call != Call::RateLimitStatus);
+        let mut silent = 0;
+        for call in std::iter::once(Call::RateLimitStatus).chain(others) {
+            if call != Call::RateLimitStatus
+                && let Err(why) = self.round.take(vps.veid, call)
+            {
+                eprintln!("{}: {} left out: {why}", vps.name, call.name());
+                continue;
+            }
+            match self.call(number, vps, key, call).await? {
+                Outcome::Responded => silent = 0,
+                Outcome::Silent => silent += 1,
+                Outcome::Refused(reason) => {
+                    eprintln!("{}: the other calls are left out", vps.name);
+                    return Ok(reason == Reason::Auth);
+                }
+            }
+            if silent == PATIENCE {
+                eprintln!(
+                    "{}: {PATIENCE} calls in a row failed, the other calls are left out",
+                    vps.name
+                );
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn call(
+        &mut self,
+        number: usize,
+        vps: &Vps,
+        key: &ApiKey,
+        call: Call,
+    ) -> io::Result<Outcome> {
+        let begin = self.clock.now();
+        let (response, result) = self.client.call(vps.veid, key, call).await;
+        let seconds = self
+            .clock
+            .now()
+            .elapsed
+            .saturating_sub(begin.elapsed)
+            .as_secs_f64();
+        let mut line = Map::new();
+        line.insert("vps".to_owned(), number.into());
+        line.insert("call".to_owned(), call.name().into());
+        line.insert("time".to_owned(), json!(begin.unix.round()));
+        line.insert(
+            "seconds".to_owned(),
+            json!((seconds * 1000.0).round() / 1000.0),
+        );
+        line.insert("outcome".to_owned(), outcome(&result));
+        if let Some(response) = &response {
+            self.recorded += 1;
+            let file = self.write(number, call, response, &mut line)?;
+            let file = file.unwrap_or_else(|| "an empty response".to_owned());
+            eprintln!("{}: {} recorded: {file}", vps.name, call.name());
+        }
+        self.folder.note(&Value::Object(line))?;
+        if let Err(error) = &result {
+            eprintln!("{}: {error}", vps.name);
+        }
+        Ok(self.judge(vps.veid, &result))
+    }
+
+    /// Writes the body, if there is one, and notes the head.
+    fn write(
+        &mut self,
+        number: usize,
+        call: Call,
+        response: &RawResponse,
+        line: &mut Map<String, Value>,
+    ) -> io::Result<Option<String>> {
+        let headers = response.headers.iter().map(|(name, value)| {
+            let value = self.sanitiser.header(value);
+            ((*name).to_owned(), Value::from(value))
+        });
+        line.insert("headers".to_owned(), Value::Object(headers.collect()));
+        line.insert("status".to_owned(), response.status.into());
+        line.insert("bytes".to_owned(), response.body.len().into());
+        line.insert("bytes_received".to_owned(), response.received.into());
+        if response.body.is_empty() {
+            return Ok(None);
+        }
+        let sanitised = self.sanitiser.body(&response.body);
+        let extension = match &sanitised {
+            Sanitised::Json(_) => "json",
+            Sanitised::Broken(_, at) => {
+                line.insert("not_json_at_byte".to_owned(), (*at).into());
+                "txt"
+            }
+            Sanitised::Text(_) => "txt",
+        };
+        let file = format!("{number}-{}.{extension}", call.name().replace('/', "-"));
+        self.folder.write(&file, sanitised.content())?;
+        line.insert("file".to_owned(), file.as_str().into());
+        Ok(Some(file))
+    }
+
+    fn judge(&mut self, veid: Veid, result: &Result<Decoded, CallError>) -> Outcome {
+        match result {
+            Ok(Decoded {
+                payload:
+                    Payload::Points(Points {
+                        remaining_15m: Some(short),
+                        remaining_24h: Some(long),
+                    }),
+                ..
+            }) => {
+                #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
+                self.round.read(veid, [*short as f64, *long as f64]);
+                Outcome::Responded
+            }
+            Err(error) if matches!(error.reason, Reason::Auth | Reason::RateLimited) => {
+                Outcome::Refused(error.reason)
+            }
+            Ok(_) => Outcome::Responded,
+            Err(error)
+                if matches!(
+                    error.reason,
+                    Reason::Locked | Reason::MissingParam | Reason::ApiOther
+                ) =>
+            {
+                Outcome::Responded
+            }
+            Err(_) => Outcome::Silent,
+        }
+    }
+}
+
+/// `ok` with the fields that could not be read, or the reason of the failure, as in the label of the metrics.
+fn outcome(result: &Result<Decoded, CallError>) -> Value {
+    match result {
+        Ok(decoded) if decoded.problems.is_empty() => json!("ok"),
+        Ok(decoded) => json!({ "unreadable_fields": decoded.problems }),
+        Err(error) => json!({ "error": error.reason.name() }),
+    }
+}
