@@ -77,6 +77,7 @@ impl Exposition {
     /// An exposition of a fleet whose configuration was loaded just now, also under the names of these exporters.
     #[must_use]
     pub fn new(fleet: SharedFleet, clock: Clock, compatibility: Vec<Compatibility>) -> Self {
+        process::note_start();
         Self {
             fleet,
             clock,

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 
 use listenfd::ListenFd;
-use socket2::SockRef;
 use tokio::net::TcpListener;
 
 /// An address that cannot be listened on.
@@ -83,13 +82,26 @@ fn take(sockets: &mut ListenFd, index: usize) -> Result<TcpListener, String> {
         .take_tcp_listener(index)
         .map_err(|_| not_tcp())?
         .ok_or_else(not_tcp)?;
-    if !SockRef::from(&listener).is_listener().unwrap_or(false) {
+    if !listens(&listener) {
         return Err("does not listen".to_owned());
     }
     listener
         .set_nonblocking(true)
         .and_then(|()| TcpListener::from_std(listener))
         .map_err(|error| format!("cannot be used: {error}"))
+}
+
+/// Asks the system whether a socket was made to listen.
+#[cfg(not(target_vendor = "apple"))]
+fn listens(listener: &std::net::TcpListener) -> bool {
+    let socket = socket2::SockRef::from(listener);
+    socket.is_listener().unwrap_or(false)
+}
+
+/// Apple's systems declare `SO_ACCEPTCONN` and do not implement it: accepting fails there instead.
+#[cfg(target_vendor = "apple")]
+fn listens(_: &std::net::TcpListener) -> bool {
+    true
 }
 
 /// What is wrong with the sockets of systemd.
