@@ -34,9 +34,14 @@ fn image() -> Option<&'static str> {
         let program = program()?;
         let root = repository("target/container");
         let _ = fs::remove_dir_all(&root);
+        let documents = root.join("usr/share/doc/kiwivm_exporter");
         for folder in ["usr/bin", "etc/ssl/certs", "var/lib/kiwivm_exporter"] {
             fs::create_dir_all(root.join(folder)).expect("there is room");
         }
+        fs::create_dir_all(&documents).expect("there is room");
+        fs::copy(repository("LICENSE"), documents.join("LICENSE")).expect("there is room");
+        let notices = run(&mut Command::new(repository("deploy/notices")));
+        fs::write(documents.join("notices.txt"), notices).expect("there is room");
         fs::copy(program, root.join("usr/bin/kiwivm_exporter")).expect("there is room");
         fs::copy(CERTIFICATES, root.join(&CERTIFICATES[1..])).expect("this machine has them");
         run(tool("buildah")
@@ -91,7 +96,7 @@ fn keys_that_lie_about_do_not_get_into_the_build() {
 }
 
 #[test]
-fn the_image_has_the_program_and_certificates_and_nothing_else() {
+fn the_image_has_the_program_certificates_and_licences_and_nothing_else() {
     let Some(image) = image() else { return };
     let folder = tempfile::tempdir().expect("there is a temporary directory");
     let container = run(tool("buildah").args(["from", "--pull=never", image]));
@@ -111,6 +116,8 @@ fn the_image_has_the_program_and_certificates_and_nothing_else() {
         BTreeSet::from([
             "etc/ssl/certs/ca-certificates.crt 644 0",
             "usr/bin/kiwivm_exporter 755 0",
+            "usr/share/doc/kiwivm_exporter/LICENSE 644 0",
+            "usr/share/doc/kiwivm_exporter/notices.txt 644 0",
         ])
     );
     assert_eq!(state.trim(), "65532:65532");

@@ -79,6 +79,8 @@ fn the_package_has_what_it_should() {
             "usr/share/fish/vendor_completions.d/kiwivm_exporter.fish",
         ),
         ("-rw-r--r--", "usr/share/doc/kiwivm-exporter/copyright"),
+        ("-rw-r--r--", "usr/share/doc/kiwivm-exporter/changelog.gz"),
+        ("-rw-r--r--", "usr/share/doc/kiwivm-exporter/notices.txt.gz"),
         (
             "-rw-r--r--",
             "usr/share/doc/kiwivm-exporter/examples/config.example.yaml",
@@ -112,6 +114,15 @@ fn the_package_has_what_it_should() {
         conffiles.trim(),
         "/etc/default/kiwivm_exporter\n/etc/kiwivm_exporter/config.yaml"
     );
+}
+
+#[test]
+fn lintian_finds_no_fault() {
+    // As root it refuses to run unless it is told to.
+    let found = run(tool("lintian")
+        .args(["--allow-root", "--fail-on=error,warning"])
+        .arg(package()));
+    assert!(!found.contains("mismatched-override"), "{found}");
 }
 
 #[test]

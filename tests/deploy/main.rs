@@ -5,6 +5,7 @@
 mod container;
 mod debian;
 mod kubernetes;
+mod notices;
 mod prometheus;
 mod scripts;
 mod security;
