@@ -11,3 +11,4 @@ mod scripts;
 mod security;
 mod systemd;
 mod tools;
+mod workflows;
