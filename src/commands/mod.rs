@@ -125,7 +125,10 @@ fn log_environment(config: &Config) {
                 "{variable} is set and not used: set api.proxy to reach the API through a proxy"
             );
         }
-        if let Some(file) = std::env::var_os("SSL_CERT_FILE")
+        if cfg!(target_vendor = "apple") && is_set("SSL_CERT_FILE") {
+            // The verifier of these systems asks the keychain and reads no file.
+            tracing::warn!("SSL_CERT_FILE is set and not used: add the CA to the keychain");
+        } else if let Some(file) = std::env::var_os("SSL_CERT_FILE")
             && !Path::new(&file).is_file()
         {
             tracing::warn!(file = %Path::new(&file).display(), "SSL_CERT_FILE leads to no file: only Mozilla's certificates are trusted");

@@ -76,6 +76,7 @@ impl Exposition {
     /// Creates the exposition of a fleet whose configuration was just loaded, also under the names of these exporters.
     #[must_use]
     pub fn new(fleet: SharedFleet, clock: Clock, compatibility: Vec<Compatibility>) -> Self {
+        process::note_start();
         Self {
             fleet,
             clock,

@@ -1,16 +1,22 @@
-//! The nine standard `process_*` metrics, read when a page is rendered. Linux only: elsewhere, and for what cannot
-//! be read, there is no sample.
+//! The nine standard `process_*` metrics, read when a page is rendered. A metric has no sample where the system does not
+//! tell its value: only Linux tells all nine.
+
+#[cfg_attr(target_os = "linux", path = "process/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "process/elsewhere.rs")]
+mod source;
 
 use std::fmt;
 
-use procfs::WithCurrentSystemInfo;
-use procfs::process::{LimitValue, Process};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
+use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::catalogue::{Kind, Metric};
 use super::format::Format;
 use super::series::Family;
+use source::Process;
+pub use source::note_start;
 
 /// Reads a value, if it can be had.
 type Read = fn(&Process) -> Option<f64>;
@@ -23,10 +29,7 @@ pub const PROCESS_METRICS: &[(Metric, Read)] = &[
             Kind::Counter,
             "Total user and system CPU time spent in seconds.",
         ),
-        |process| {
-            let stat = process.stat().ok()?;
-            float(stat.utime + stat.stime).map(|ticks| ticks / ticks_per_second())
-        },
+        |_| Some(cpu_seconds()),
     ),
     (
         metric(
@@ -34,7 +37,7 @@ pub const PROCESS_METRICS: &[(Metric, Read)] = &[
             Kind::Gauge,
             "Number of open file descriptors.",
         ),
-        |process| float(process.fd_count().ok()? as u64),
+        Process::open_fds,
     ),
     (
         metric(
@@ -42,7 +45,7 @@ pub const PROCESS_METRICS: &[(Metric, Read)] = &[
             Kind::Gauge,
             "Maximum number of open file descriptors.",
         ),
-        |process| limit(process.limits().ok()?.max_open_files.soft_limit),
+        |_| Some(limit(Resource::Nofile)),
     ),
     (
         metric(
@@ -50,7 +53,7 @@ pub const PROCESS_METRICS: &[(Metric, Read)] = &[
             Kind::Gauge,
             "Virtual memory size in bytes.",
         ),
-        |process| float(process.stat().ok()?.vsize),
+        Process::virtual_memory,
     ),
     (
         metric(
@@ -58,7 +61,7 @@ pub const PROCESS_METRICS: &[(Metric, Read)] = &[
             Kind::Gauge,
             "Maximum amount of virtual memory available in bytes.",
         ),
-        |process| limit(process.limits().ok()?.max_address_space.soft_limit),
+        |_| Some(limit(Resource::As)),
     ),
     (
         metric(
@@ -66,7 +69,7 @@ pub const PROCESS_METRICS: &[(Metric, Read)] = &[
             Kind::Gauge,
             "Resident memory size in bytes.",
         ),
-        |process| float(process.stat().ok()?.rss_bytes().get()),
+        Process::resident_memory,
     ),
     (
         metric(
@@ -74,11 +77,7 @@ pub const PROCESS_METRICS: &[(Metric, Read)] = &[
             Kind::Gauge,
             "Start time of the process since unix epoch in seconds.",
         ),
-        |process| {
-            let booted = float(procfs::boot_time_secs().ok()?)?;
-            let started = float(process.stat().ok()?.starttime)? / ticks_per_second();
-            Some(booted + started)
-        },
+        Process::start_time,
     ),
     (
         metric(
@@ -86,7 +85,7 @@ pub const PROCESS_METRICS: &[(Metric, Read)] = &[
             Kind::Counter,
             "Number of bytes received by the process over the network.",
         ),
-        |process| network(process).map(|(received, _)| received),
+        Process::bytes_received,
     ),
     (
         metric(
@@ -94,7 +93,7 @@ pub const PROCESS_METRICS: &[(Metric, Read)] = &[
             Kind::Counter,
             "Number of bytes sent by the process over the network.",
         ),
-        |process| network(process).map(|(_, sent)| sent),
+        Process::bytes_sent,
     ),
 ];
 
@@ -113,9 +112,7 @@ pub struct ProcessCollector(pub(super) Format);
 
 impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Ok(process) = Process::myself() else {
-            return Ok(());
-        };
+        let process = Process::now();
         for (metric, read) in PROCESS_METRICS {
             if let Some(value) = read(&process) {
                 Family::describe(&mut encoder, metric, self.0)?.value(value)?;
@@ -125,33 +122,40 @@ impl Collector for ProcessCollector {
     }
 }
 
+/// Time that the CPUs spent on this process, in user and kernel mode.
 #[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
-#[expect(clippy::unnecessary_wraps, reason = "reads well in the table")]
-fn float(value: u64) -> Option<f64> {
-    Some(value as f64)
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-#[expect(clippy::cast_precision_loss, reason = "100 on every Linux")]
-fn ticks_per_second() -> f64 {
-    procfs::ticks_per_second() as f64
+/// The soft limit. No limit is shown as the largest value, as the other clients do.
+#[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
+fn limit(resource: Resource) -> f64 {
+    getrlimit(resource).current.unwrap_or(u64::MAX) as f64
 }
 
-/// No limit is shown as the largest value, as the other clients do.
-#[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
-fn limit(limit: LimitValue) -> Option<f64> {
-    match limit {
-        LimitValue::Value(value) => float(value),
-        LimitValue::Unlimited => Some(u64::MAX as f64),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The metrics that every supported system tells, and those that only Linux tells.
+    #[test]
+    fn each_metric_has_a_sample_where_the_system_tells_it() {
+        note_start();
+        let process = Process::now();
+        for (metric, read) in PROCESS_METRICS {
+            let everywhere = matches!(
+                metric.name,
+                "process_cpu_seconds_total"
+                    | "process_max_fds"
+                    | "process_virtual_memory_max_bytes"
+                    | "process_start_time_seconds"
+            );
+            let value = read(&process);
+            if everywhere || cfg!(target_os = "linux") {
+                assert!(value.is_some_and(|value| value >= 0.0), "{}", metric.name);
+            }
+        }
     }
-}
-
-/// Received and sent bytes of the process's network namespace, the figures that Go's client gives too.
-fn network(process: &Process) -> Option<(f64, f64)> {
-    let devices = process.dev_status().ok()?;
-    let sum =
-        |bytes: fn(&procfs::net::DeviceStatus) -> u64| float(devices.values().map(bytes).sum());
-    Some((
-        sum(|device| device.recv_bytes)?,
-        sum(|device| device.sent_bytes)?,
-    ))
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 
 use listenfd::ListenFd;
-use socket2::SockRef;
 use tokio::net::TcpListener;
 
 /// An address that cannot be bound.
@@ -83,13 +82,26 @@ fn take(sockets: &mut ListenFd, index: usize) -> Result<TcpListener, String> {
         .take_tcp_listener(index)
         .map_err(|_| not_tcp())?
         .ok_or_else(not_tcp)?;
-    if !SockRef::from(&listener).is_listener().unwrap_or(false) {
+    if !is_listening(&listener) {
         return Err("is not listening".to_owned());
     }
     listener
         .set_nonblocking(true)
         .and_then(|()| TcpListener::from_std(listener))
         .map_err(|error| format!("cannot be used: {error}"))
+}
+
+/// Returns true if the socket is listening.
+#[cfg(not(target_vendor = "apple"))]
+fn is_listening(listener: &std::net::TcpListener) -> bool {
+    let socket = socket2::SockRef::from(listener);
+    socket.is_listener().unwrap_or(false)
+}
+
+/// Returns true: Apple's systems do not implement `SO_ACCEPTCONN`, so accepting fails instead.
+#[cfg(target_vendor = "apple")]
+fn is_listening(_: &std::net::TcpListener) -> bool {
+    true
 }
 
 /// A problem with the sockets passed by systemd.

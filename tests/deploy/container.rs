@@ -34,9 +34,14 @@ fn image() -> Option<&'static str> {
         let program = program()?;
         let root = repository("target/container");
         let _ = fs::remove_dir_all(&root);
+        let documents = root.join("usr/share/doc/kiwivm_exporter");
         for folder in ["usr/bin", "etc/ssl/certs", "var/lib/kiwivm_exporter"] {
             fs::create_dir_all(root.join(folder)).expect("disk is writable");
         }
+        fs::create_dir_all(&documents).expect("disk is writable");
+        fs::copy(repository("LICENSE"), documents.join("LICENSE")).expect("disk is writable");
+        let notices = run(&mut Command::new(repository("deploy/notices")));
+        fs::write(documents.join("notices.txt"), notices).expect("disk is writable");
         fs::copy(program, root.join("usr/bin/kiwivm_exporter")).expect("disk is writable");
         fs::copy(CERTIFICATES, root.join(&CERTIFICATES[1..]))
             .expect("ca-certificates is installed");
@@ -94,7 +99,7 @@ fn stray_keys_do_not_get_into_the_build() {
 }
 
 #[test]
-fn the_image_contains_only_the_program_and_certificates() {
+fn the_image_contains_only_the_program_certificates_and_licences() {
     let Some(image) = image() else { return };
     let folder = tempfile::tempdir().expect("there is a temporary directory");
     let container = run(tool("buildah").args(["from", "--pull=never", image]));
@@ -114,6 +119,8 @@ fn the_image_contains_only_the_program_and_certificates() {
         BTreeSet::from([
             "etc/ssl/certs/ca-certificates.crt 644 0",
             "usr/bin/kiwivm_exporter 755 0",
+            "usr/share/doc/kiwivm_exporter/LICENSE 644 0",
+            "usr/share/doc/kiwivm_exporter/notices.txt 644 0",
         ])
     );
     assert_eq!(state.trim(), "65532:65532");

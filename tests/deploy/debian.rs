@@ -80,6 +80,8 @@ fn the_package_has_all_files() {
             "usr/share/fish/vendor_completions.d/kiwivm_exporter.fish",
         ),
         ("-rw-r--r--", "usr/share/doc/kiwivm-exporter/copyright"),
+        ("-rw-r--r--", "usr/share/doc/kiwivm-exporter/changelog.gz"),
+        ("-rw-r--r--", "usr/share/doc/kiwivm-exporter/notices.txt.gz"),
         ("-rw-r--r--", "usr/share/doc/kiwivm-exporter/README.md"),
         (
             "-rw-r--r--",
@@ -118,6 +120,15 @@ fn the_package_has_all_files() {
         conffiles.trim(),
         "/etc/default/kiwivm_exporter\n/etc/kiwivm_exporter/config.yaml"
     );
+}
+
+#[test]
+fn lintian_reports_nothing() {
+    // lintian refuses to run as root by default.
+    let found = run(tool("lintian")
+        .args(["--allow-root", "--fail-on=error,warning"])
+        .arg(package()));
+    assert!(!found.contains("mismatched-override"), "{found}");
 }
 
 #[test]

@@ -5,8 +5,10 @@
 mod container;
 mod debian;
 mod kubernetes;
+mod notices;
 mod prometheus;
 mod scripts;
 mod security;
 mod systemd;
 mod tools;
+mod workflows;

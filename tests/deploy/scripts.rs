@@ -12,6 +12,7 @@ fn shellcheck_accepts_every_script() {
         "deploy/debian/scripts/postinst",
         "deploy/debian/scripts/postrm",
         "deploy/kubernetes/generate",
+        "deploy/notices",
         "deploy/release/build",
     ] {
         run(tool("shellcheck").arg(repository(script)));
