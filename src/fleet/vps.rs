@@ -230,10 +230,15 @@ impl VpsState {
         (now.unix - seconds(newest.timestamp) <= limit).then_some(newest)
     }
 
-    /// What is forecast for the reset, while rows and service info are fresh.
+    /// What is forecast for the reset, while rows and service info are fresh. None of a suspended VPS, whose use does not
+    /// grow.
     #[must_use]
     pub fn forecast(&self, staleness: f64, now: Moment) -> Option<&Forecast> {
-        let reset = self.service(staleness, now)?.data_next_reset.map(seconds)?;
+        let info = self.service(staleness, now)?;
+        if info.suspended == Some(true) {
+            return None;
+        }
+        let reset = info.data_next_reset.map(seconds)?;
         self.usage(staleness, now)?;
         self.forecast
             .as_ref()
