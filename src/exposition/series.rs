@@ -63,6 +63,11 @@ impl<'a> View<'a> {
         self.vps.inventory(call, self.staleness, self.now)
     }
 
+    /// When the next snapshot will be deleted.
+    pub(super) fn next_purge(&self) -> Option<f64> {
+        self.vps.next_purge(self.staleness, self.now)
+    }
+
     /// True if a planned call brings nothing.
     pub(super) fn is_stale(&self, call: Call) -> Option<bool> {
         self.vps.calls[call.index()].is_stale(self.staleness, self.now)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::conditions::Watched;
 use super::forecast::{Counter, Forecast, HourlyUsage};
 use super::usage::{UsageHistory, UsageReading, UsageTotals};
 use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, bandwidth, carries_service_info};
@@ -141,6 +142,7 @@ pub struct VpsState {
     /// By the position in [`FLAGGED`], whether the flag was raised when it last arrived. Unknown after a restart: a case
     /// that turned up just before it may not be in the list that was saved.
     flags: [bool; FLAGGED.len()],
+    pub(super) watched: Watched,
 }
 
 /// The calls that list the cases behind the flags of [`flags_of`].
@@ -176,6 +178,7 @@ impl VpsState {
             locked_call: None,
             failures: Default::default(),
             flags: Default::default(),
+            watched: Watched::default(),
         }
     }
 
@@ -256,6 +259,19 @@ impl VpsState {
     pub fn inventory(&self, call: Call, staleness: f64, now: Moment) -> Option<&Inventory> {
         let known = self.inventory[call.index()].as_deref();
         self.fresh(known, call, staleness, now)
+    }
+
+    /// When the next snapshot will be deleted, Unix seconds, while the list is fresh.
+    #[must_use]
+    pub fn next_purge(&self, staleness: f64, now: Moment) -> Option<f64> {
+        let listed = self.calls[Call::SnapshotList.index()].last_success?;
+        match self.inventory(Call::SnapshotList, staleness, now)? {
+            Inventory::Snapshots(snapshots) => {
+                let purges_in = Duration::from_secs(snapshots.purges_in?);
+                Some(listed.round() + purges_in.as_secs_f64())
+            }
+            _ => None,
+        }
     }
 
     /// True while an answer of live or service info is fresh.

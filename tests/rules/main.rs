@@ -2,6 +2,8 @@
 //!
 //! A program of its own, because days of samples keep all cores busy and end-to-end tests want theirs.
 
+mod agreement;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,6 +36,8 @@ struct Rule {
     record: Option<String>,
     alert: Option<String>,
     expr: String,
+    #[serde(rename = "for")]
+    hold: Option<String>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]

@@ -27,14 +27,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     gauge(
         "kiwivm_snapshot_next_purge_timestamp_seconds",
         "When the next snapshot will be deleted, Unix time.",
-        |view, series| {
-            let asked = view.vps.calls[Call::SnapshotList.index()].last_success;
-            let purges_in = snapshots(view).and_then(|all| all.purges_in);
-            let purged = asked.zip(purges_in).map(|(asked, seconds)| {
-                asked.round() + std::time::Duration::from_secs(seconds).as_secs_f64()
-            });
-            series.value(purged);
-        },
+        |view, series| series.value(view.next_purge()),
     ),
     gauge("kiwivm_backups", "Automatic backups.", |view, series| {
         series.value(backups(view).map(|all| all.count));
