@@ -3,6 +3,8 @@
 //! This table and `deploy/prometheus/rules/kiwivm.yml` say the same: tests compare severities and times, and put the same
 //! fleets before both. The status page shows what this table finds.
 
+mod seen;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,8 +12,9 @@ use serde::Serialize;
 use super::readings::{Reading, Readings};
 use super::{Fleet, VpsState};
 use crate::clock::Moment;
-use crate::config::{Expect, Threshold as T};
+use crate::config::Threshold as T;
 use Severity::{Critical, Info, Warning};
+use seen::{Common, DEADLINE_REMEMBERED, STALE_REMEMBERED, Seen, at_least, at_most};
 
 /// How urgent an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -277,30 +280,6 @@ pub const CONDITIONS: [Condition; 31] = [
     }),
 ];
 
-/// A suspension lasts until the reset, or until a case is settled.
-const SUSPENSION_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
-/// Lists are called less often when API points are scarce.
-const DEADLINE_REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
-/// An exporter that restarts shows no state of its VPSes for a moment.
-const UP_REMEMBERED: Duration = Duration::from_secs(15 * 60);
-const STALE_REMEMBERED: Duration = Duration::from_secs(10 * 60);
-/// After a task, and without API points, data come late for a while.
-const HINDERED_REMEMBERED: Duration = Duration::from_secs(3600);
-/// A failing API is told from failing VPSes only where there are so many.
-const FEWEST_FOR_API: u32 = 3;
-
-fn at_least(value: Option<f64>, limit: Option<f64>) -> bool {
-    value
-        .zip(limit)
-        .is_some_and(|(value, limit)| value >= limit)
-}
-
-fn at_most(value: Option<f64>, limit: Option<f64>) -> bool {
-    value
-        .zip(limit)
-        .is_some_and(|(value, limit)| value <= limit)
-}
-
 /// Since when each condition has held, by its position in the table, on the clock that never steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Since([Option<Duration>; CONDITIONS.len()]);
@@ -376,185 +355,6 @@ impl Condition {
 /// What is remembered about the conditions of all VPSes together.
 #[derive(Debug, Default)]
 pub(super) struct WatchedFleet(Since);
-
-/// What is true of all VPSes together.
-#[derive(Default)]
-struct Common {
-    reload_successful: bool,
-    state_written: Option<bool>,
-    configured: u32,
-    refused: u32,
-    exhausted: u32,
-    pollable: u32,
-    silent: u32,
-    failing_ratio: Option<f64>,
-}
-
-impl Common {
-    const fn all_keys_refused(&self) -> bool {
-        self.refused > 0 && self.refused == self.configured
-    }
-
-    fn api_fails(&self) -> bool {
-        let silent = f64::from(self.silent) / f64::from(self.pollable.max(1));
-        self.pollable >= FEWEST_FOR_API && at_least(Some(silent), self.failing_ratio)
-    }
-
-    fn count(&mut self, vps: &Seen<'_>) {
-        self.configured += u32::from(vps.is_configured());
-        self.refused += u32::from(vps.key_refused());
-        let exhausted = vps.within(Reading::PointsExhausted, STALE_REMEMBERED);
-        self.exhausted += u32::from(exhausted == Some(1.0));
-        if vps.is_pollable() {
-            self.pollable += 1;
-            self.silent += u32::from(vps.within(Reading::Up, UP_REMEMBERED) == Some(0.0));
-        }
-        // All VPSes have the same.
-        self.failing_ratio = self.failing_ratio.or(vps.limit(T::ApiFailing));
-    }
-}
-
-/// A VPS as its conditions see it.
-struct Seen<'a> {
-    vps: &'a VpsState,
-    readings: &'a Readings,
-    since: Since,
-    now: Moment,
-    all_keys_refused: bool,
-    api_failing_fires: bool,
-}
-
-impl<'a> Seen<'a> {
-    const fn new(vps: &'a VpsState, watched: &'a Watched, now: Moment) -> Self {
-        Self {
-            vps,
-            readings: &watched.readings,
-            since: watched.since,
-            now,
-            all_keys_refused: false,
-            api_failing_fires: false,
-        }
-    }
-}
-
-impl Seen<'_> {
-    fn fires(&self, alert: Alert, severity: Severity) -> bool {
-        self.since.fires(alert, severity, self.now)
-    }
-
-    fn limit(&self, threshold: T) -> Option<f64> {
-        self.vps.identity.thresholds.get(threshold)
-    }
-
-    fn last(&self, reading: Reading) -> Option<f64> {
-        self.readings.last(reading, self.now)
-    }
-
-    fn within(&self, reading: Reading, age: Duration) -> Option<f64> {
-        self.readings.within(reading, age, self.now)
-    }
-
-    /// True if the first is shown now and the second is not: the response says that there is none.
-    fn omits(&self, shown: Reading, missing: Reading) -> bool {
-        let now = |reading| self.within(reading, Duration::ZERO);
-        now(shown).is_some() && now(missing).is_none()
-    }
-
-    fn ratio(&self, part: Reading, whole: Reading) -> Option<f64> {
-        let whole = self.last(whole).filter(|whole| *whole > 0.0)?;
-        Some(self.last(part)? / whole)
-    }
-
-    fn is_configured(&self) -> bool {
-        self.within(Reading::Up, UP_REMEMBERED).is_some()
-    }
-
-    fn is_suspended(&self) -> bool {
-        let suspended = self.within(Reading::Suspended, SUSPENSION_REMEMBERED);
-        suspended == Some(1.0) && self.is_configured()
-    }
-
-    /// True if alerts other than that of a suspension are about it.
-    fn counts(&self) -> bool {
-        self.is_configured() && !self.is_suspended()
-    }
-
-    fn key_refused(&self) -> bool {
-        self.last(Reading::AuthenticationFailed) == Some(1.0) && self.is_configured()
-    }
-
-    /// True if the exporter should get data: the key is accepted, no task holds the VPS, API points are left.
-    fn is_pollable(&self) -> bool {
-        let hindered = |reading| self.within(reading, HINDERED_REMEMBERED) == Some(1.0);
-        self.is_configured()
-            && !self.key_refused()
-            && !hindered(Reading::LockedByTask)
-            && !hindered(Reading::PointsExhausted)
-    }
-
-    /// Infinite if the allowance lasts until the reset; `None` without a forecast for this period.
-    fn seconds_to_exhaustion(&self) -> Option<f64> {
-        let exhaustion = self.last(Reading::Exhaustion)?;
-        let in_period = exhaustion > self.last(Reading::PeriodStart)?
-            && self.last(Reading::Reset)? > self.now.unix;
-        (in_period && self.counts()).then_some(exhaustion - self.now.unix)
-    }
-
-    fn bandwidth_used(&self) -> Option<f64> {
-        let used = self.ratio(Reading::BandwidthUsed, Reading::BandwidthAllowance)?;
-        let is_over = at_most(self.last(Reading::Reset), Some(self.now.unix));
-        (self.counts() && !is_over).then_some(used)
-    }
-
-    /// Whether it runs, if the configuration expects the other.
-    fn unexpected_state(&self) -> Option<bool> {
-        let running = self.last(Reading::Running)? > 0.0;
-        let is_unexpected = match self.vps.identity.expect {
-            Expect::Running => !running,
-            Expect::Stopped => running,
-            Expect::Any => false,
-        };
-        let is_held = self.last(Reading::Locked) == Some(1.0);
-        (is_unexpected && !is_held && self.counts()).then_some(running)
-    }
-
-    fn disk_used(&self) -> Option<f64> {
-        let used = self.ratio(Reading::DiskUsed, Reading::DiskSize)?;
-        self.counts().then_some(used)
-    }
-
-    fn quota_used(&self) -> Option<f64> {
-        self.last(Reading::OpenVz)?;
-        self.disk_used()
-    }
-
-    fn memory_available(&self) -> Option<f64> {
-        let available = self.ratio(Reading::MemoryAvailable, Reading::MemoryTotal)?;
-        (self.last(Reading::Running) == Some(1.0) && self.counts()).then_some(available)
-    }
-
-    fn has_open_case(&self) -> bool {
-        let listed = self.last(Reading::PolicyViolationsOpen) > Some(0.0);
-        (listed || self.last(Reading::PolicyViolation) == Some(1.0)) && self.counts()
-    }
-
-    fn abuse_points(&self) -> Option<f64> {
-        let points = self.ratio(Reading::AbusePoints, Reading::AbusePointsLimit)?;
-        self.counts().then_some(points)
-    }
-
-    /// Infinite if there is neither a backup nor a snapshot.
-    fn backup_age(&self) -> Option<f64> {
-        let times = [Reading::BackupNewest, Reading::SnapshotNewest].map(|time| self.last(time));
-        let newest = times.into_iter().flatten().reduce(f64::max);
-        let copies = self
-            .last(Reading::Snapshots)
-            .zip(self.last(Reading::Backups));
-        let none = copies == Some((0.0, 0.0));
-        let newest = newest.or(none.then_some(f64::NEG_INFINITY))?;
-        Some(self.now.unix - newest)
-    }
-}
 
 impl Fleet {
     /// Evaluates all conditions. Their times count from when they were first seen to hold, so this is due every few
