@@ -824,7 +824,7 @@ fn test_file(story: &Story, named: &BTreeSet<String>) -> String {
         .map(|file| file.display().to_string())
         .collect();
     let mut text = format!(
-        "rule_files: {rules:?}\nevaluation_interval: 1m\ngroup_eval_order: [kiwivm-thresholds, kiwivm, kiwivm-slow]\ntests:\n  - name: {}\n    interval: 1m\n    input_series:\n      \
+        "rule_files: {rules:?}\nevaluation_interval: 1m\ngroup_eval_order: [kiwivm-past, kiwivm, kiwivm-slow]\ntests:\n  - name: {}\n    interval: 1m\n    input_series:\n      \
          - {{series: 'up{{job=\"kiwivm\",instance=\"a:10064\"}}', values: '1x{minutes}'}}\n",
         story.name
     );
