@@ -199,16 +199,19 @@ impl Words<'_> {
     }
 
     fn policy(&self) -> String {
-        let open = match self.vps.last(Reading::PolicyViolationsOpen, self.now) {
+        let (open, settled) = match self.vps.last(Reading::PolicyViolationsOpen, self.now) {
             Some(2.0..) => {
                 let open = self.number(Reading::PolicyViolationsOpen);
-                format!("It has {open} open policy cases")
+                (
+                    format!("It has {open} open policy cases"),
+                    "the most urgent one",
+                )
             }
-            _ => "It has an open policy case".to_owned(),
+            _ => ("It has an open policy case".to_owned(), "it"),
         };
         match self.vps.policy_deadline(self.now).map(whole) {
             Some(deadline) if deadline > whole(self.now.unix) => format!(
-                "{open}: it is suspended on {}, in {}, unless you settle the most urgent one.",
+                "{open} and is suspended on {}, in {}, unless you settle {settled}.",
                 Date(deadline),
                 Span(deadline - whole(self.now.unix))
             ),
