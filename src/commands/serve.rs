@@ -108,6 +108,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     let polling = tokio::spawn(poller.run(for_poller, stopped.clone()));
     let waiting = tokio::spawn(signals.obey(exporter.clone(), stop));
     let watching = tokio::spawn(watch_vps_file(exporter.clone()));
+    let conditions = tokio::spawn(watch_conditions(exporter.clone()));
     let watchdog = service_manager::feed_watchdog(exporter.pulse.clone(), fleet.clone(), clock);
     let watchdog = tokio::spawn(watchdog);
     service_manager::ready(&fleet);
@@ -125,6 +126,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     web::serve(listeners, exporter, options, stopping).await;
     waiting.abort();
     watching.abort();
+    conditions.abort();
     watchdog.abort();
     if let Err(error) = polling.await {
         tracing::error!(%error, "the poller ended badly");
@@ -144,6 +146,9 @@ fn options(cli: &Cli, gate: Option<Arc<Gate>>) -> Options {
         ..Options::default()
     }
 }
+
+/// Interval at which conditions are evaluated: far below the shortest time that an alert waits.
+const CONDITIONS_INTERVAL: Duration = Duration::from_secs(15);
 
 struct Exporter {
     exposition: Exposition,
@@ -168,6 +173,15 @@ async fn watch_vps_file(exporter: Arc<Exporter>) {
             // A failure is in the log. The next change is another try.
             let _ = exporter.reload_config().await;
         }
+    }
+}
+
+/// Evaluates the conditions of the alerts, so that it is known since when they hold when somebody opens the page.
+async fn watch_conditions(exporter: Arc<Exporter>) {
+    loop {
+        let (reloads, now) = (exporter.exposition.reloads(), exporter.clock.now());
+        lock(&exporter.fleet).watch(reloads.successful, now);
+        tokio::time::sleep(CONDITIONS_INTERVAL).await;
     }
 }
 
@@ -228,9 +242,10 @@ impl Site for Exporter {
     }
 
     fn status(&self) -> Status {
-        let reloads = self.exposition.reloads();
-        let fleet = lock(&self.fleet);
-        Status::new(&fleet, reloads, &self.telemetry_path, self.clock.now())
+        let (reloads, now) = (self.exposition.reloads(), self.clock.now());
+        let mut fleet = lock(&self.fleet);
+        fleet.watch(reloads.successful, now);
+        Status::new(&fleet, reloads, &self.telemetry_path, now)
     }
 
     fn discovery(&self) -> Discovery {

@@ -63,6 +63,11 @@ impl<'a> View<'a> {
         self.vps.inventory(call, self.staleness, self.now)
     }
 
+    /// Returns the Unix time at which the next snapshot will be purged.
+    pub(super) fn next_purge(&self) -> Option<f64> {
+        self.vps.next_purge(self.staleness, self.now)
+    }
+
     /// Returns true if a planned call has returned nothing for too long.
     pub(super) fn is_stale(&self, call: Call) -> Option<bool> {
         self.vps.calls[call].is_stale(self.staleness, self.now)

@@ -1,11 +1,13 @@
 //! What of the fleet survives a restart: the last answers with their ages.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Fleet;
 use super::forecast::{Counter, Forecast};
+use super::readings::Reading;
 use super::usage::UsageHistory;
 use super::vps::{Known, VpsState, tells_state};
 use crate::clock::Moment;
@@ -35,6 +37,12 @@ pub struct VpsValues {
     /// Seconds for which each call has brought nothing.
     #[serde(default)]
     silent: PerCall<Option<f64>>,
+    /// By the name of the reading, its age in seconds and its value, `None` for infinity, which JSON does not have.
+    #[serde(default)]
+    readings: BTreeMap<String, (f64, Option<f64>)>,
+    /// For how many seconds each condition has held, by the name of the alert and its severity.
+    #[serde(default)]
+    conditions: BTreeMap<String, f64>,
 }
 
 /// Reads a history. The first versions saved one before there was a row; nothing is counted in that.
@@ -85,6 +93,24 @@ impl Fleet {
             for (call, last_success) in vps.calls.values_mut().zip(values.last_success.values()) {
                 call.last_success = last_success.filter(|at| *at <= now.unix);
             }
+            let before = |age: f64| {
+                let age = Duration::try_from_secs_f64(age).ok()?;
+                now.elapsed.checked_sub(age.checked_add(elapsed)?)
+            };
+            for reading in Reading::ALL {
+                if let Some((age, value)) = values.readings.get(reading.name())
+                    && let Some(at) = before(*age)
+                {
+                    let value = value.unwrap_or(f64::INFINITY);
+                    vps.watched.readings.recall(*reading, value, at);
+                }
+            }
+            // The rules for Prometheus go on while the exporter is down, so this time counts.
+            for (condition, held) in &values.conditions {
+                if let Some(since) = before(*held) {
+                    vps.watched.recall(condition, since);
+                }
+            }
             // Nobody listened while no process ran.
             for (call, silent) in vps.calls.values_mut().zip(values.silent.values()) {
                 let silent = silent.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -111,7 +137,25 @@ fn remember(vps: &VpsState, now: Moment) -> VpsValues {
             let since = vps.calls[call].silent_since?;
             Some(now.elapsed.saturating_sub(since).as_secs_f64())
         }),
+        readings: vps
+            .watched
+            .readings
+            .iter()
+            .map(|(reading, value, at)| {
+                let value = value.is_finite().then_some(value);
+                (reading.name().to_owned(), (seconds_since(at, now), value))
+            })
+            .collect(),
+        conditions: vps
+            .watched
+            .since()
+            .map(|(condition, since)| (condition, seconds_since(since, now)))
+            .collect(),
     }
+}
+
+fn seconds_since(at: Duration, now: Moment) -> f64 {
+    now.elapsed.saturating_sub(at).as_secs_f64()
 }
 
 fn age<T: Clone>(known: Option<&Known<T>>, now: Moment) -> Aged<T> {

@@ -5,17 +5,21 @@
 //! [`SERVICE_LIMIT`]. Counters are never dropped.
 
 pub(crate) mod bandwidth;
+mod conditions;
 mod forecast;
 mod index;
 mod memory;
+mod readings;
 mod suspension;
 mod times;
 mod totals;
 mod usage;
 mod vps;
 
+pub use conditions::{Active, Alert, CONDITIONS, Condition, Severity};
 pub use forecast::{Counter, CounterReading, Forecast, HOURS, HourlyUsage};
 pub use memory::VpsValues;
+pub use readings::Reading;
 pub use suspension::SuspensionReason;
 pub use totals::{Deferral, PointsUse, StateWrites, Totals};
 pub use usage::{LATE, UsageHistory, UsageReading, UsageTotals, plausible};
@@ -93,6 +97,7 @@ pub struct Fleet {
     totals: Totals,
     staleness: f64,
     shard: Shard,
+    watched: conditions::WatchedFleet,
 }
 
 impl Fleet {
@@ -106,6 +111,7 @@ impl Fleet {
             totals: Totals::default(),
             staleness,
             shard: Shard::default(),
+            watched: conditions::WatchedFleet::default(),
         }
     }
 

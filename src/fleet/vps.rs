@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::conditions::Watched;
 use super::forecast::{Counter, Forecast, HourlyUsage};
 use super::usage::{UsageHistory, UsageReading, UsageTotals};
 use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, bandwidth, carries_service_info};
@@ -141,6 +142,7 @@ pub struct VpsState {
     /// By the position in [`FLAGGED`], whether the flag was raised when it last arrived. Unknown after a restart: a case
     /// that turned up just before it may not be in the list that was saved.
     flags: [bool; FLAGGED.len()],
+    pub(super) watched: Watched,
 }
 
 /// The calls that list the cases behind the flags of [`flags_of`].
@@ -176,6 +178,7 @@ impl VpsState {
             locked_call: None,
             failures: PerCall::default(),
             flags: Default::default(),
+            watched: Watched::default(),
         }
     }
 
@@ -230,10 +233,15 @@ impl VpsState {
         (now.unix - seconds(newest.timestamp) <= limit).then_some(newest)
     }
 
-    /// What is forecast for the reset, while rows and service info are fresh.
+    /// What is forecast for the reset, while rows and service info are fresh. None of a suspended VPS, whose use does not
+    /// grow.
     #[must_use]
     pub fn forecast(&self, staleness: f64, now: Moment) -> Option<&Forecast> {
-        let reset = self.service(staleness, now)?.data_next_reset.map(seconds)?;
+        let info = self.service(staleness, now)?;
+        if info.suspended == Some(true) {
+            return None;
+        }
+        let reset = info.data_next_reset.map(seconds)?;
         self.usage(staleness, now)?;
         self.forecast
             .as_ref()
@@ -251,6 +259,19 @@ impl VpsState {
     pub fn inventory(&self, call: Call, staleness: f64, now: Moment) -> Option<&Inventory> {
         let known = self.inventory[call].as_deref();
         self.fresh(known, call, staleness, now)
+    }
+
+    /// When the next snapshot will be deleted, Unix seconds, while the list is fresh.
+    #[must_use]
+    pub fn next_purge(&self, staleness: f64, now: Moment) -> Option<f64> {
+        let listed = self.calls[Call::SnapshotList].last_success?;
+        match self.inventory(Call::SnapshotList, staleness, now)? {
+            Inventory::Snapshots(snapshots) => {
+                let purges_in = Duration::from_secs(snapshots.purges_in?);
+                Some(listed.round() + purges_in.as_secs_f64())
+            }
+            _ => None,
+        }
     }
 
     /// True while an answer of live or service info is fresh.

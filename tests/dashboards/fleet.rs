@@ -284,7 +284,7 @@ fn fleet() -> Panel {
         vec![
             Column::label("VPS", "vps")
                 .link("Show this VPS", TO_VPS)
-                .width(125),
+                .width(150),
             Column::value("Located", location).hidden(),
             Column::label("Location", "location").width(120),
             Column::value("State", state()).words(STATES).width(95),

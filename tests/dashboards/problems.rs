@@ -3,10 +3,10 @@
 use crate::grafana::{Mapping, ORANGE, RED};
 use crate::names::{
     ABUSE_POINTS, ABUSE_POINTS_LIMIT, AUTHENTICATION_FAILED, BACKUP_NEWEST, BANDWIDTH_EXHAUSTION,
-    CPU_THROTTLED, DATA_STALE, DISK_THROTTLED, EXPECTED_RUNNING, INODES_LIMIT, INODES_USED, LOCKED,
-    MEMORY_AVAILABLE, MEMORY_TOTAL, NULLROUTED, POLICY_DEADLINE, POLICY_OPEN, POLICY_VIOLATION,
-    RUNNING, SNAPSHOT_NEWEST, SUSPENDED, SUSPENSION_REASON, SWAP_FREE, SWAP_TOTAL, THRESHOLD, UP,
-    VPS_INFO,
+    BANDWIDTH_FORECAST, CPU_THROTTLED, DATA_STALE, DISK_THROTTLED, EXPECTED_RUNNING, INODES_LIMIT,
+    INODES_USED, LOCKED, MEMORY_AVAILABLE, MEMORY_TOTAL, NULLROUTED, POLICY_DEADLINE, POLICY_OPEN,
+    POLICY_VIOLATION, RUNNING, SNAPSHOT_NEWEST, SUSPENDED, SUSPENSION_REASON, SWAP_FREE,
+    SWAP_TOTAL, THRESHOLD, UP, VPS_INFO,
 };
 use crate::promql::{
     CHOSEN, VPS_KEY, bandwidth_ratio, beyond, disk_ratio, exporters_down, share, vps, vps_where,
@@ -101,7 +101,12 @@ fn state() -> Vec<String> {
 /// Nothing of a VPS that is suspended: it cannot use more.
 fn transfer() -> Vec<String> {
     let active = |series: String| format!("({series}) unless {}", is(SUSPENDED));
-    let used = active(bandwidth_ratio());
+    // Only without a forecast, which knows better, as in the rules.
+    let used = format!(
+        "{} unless {}",
+        active(bandwidth_ratio()),
+        vps(BANDWIDTH_FORECAST)
+    );
     let left = active(format!("{} - time()", vps(BANDWIDTH_EXHAUSTION)));
     [
         levels(

@@ -2,6 +2,8 @@
 //!
 //! This is a separate test program, because days of samples keep all cores busy and would slow down end-to-end tests.
 
+mod agreement;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,6 +36,8 @@ struct Rule {
     record: Option<String>,
     alert: Option<String>,
     expr: String,
+    #[serde(rename = "for")]
+    hold: Option<String>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]

@@ -79,6 +79,29 @@ fn without_a_counter_or_after_the_reset_nothing_is_forecast() {
     }
 }
 
+/// Its use does not grow, so there is nothing to forecast.
+#[test]
+fn nothing_is_forecast_for_a_suspended_vps() {
+    let mut fleet = forecast_fleet();
+    let suspended = |suspended: Option<bool>| {
+        let mut response = service(25_000_000);
+        if let Ok(Decoded {
+            payload: Payload::Service(info),
+            ..
+        }) = &mut response
+        {
+            info.suspended = suspended;
+        }
+        response
+    };
+    fleet.apply(VEID, Call::ServiceInfo, &suspended(Some(true)), at(1));
+    assert_eq!(shown(&fleet, at(1)), None);
+    for flag in [Some(false), None] {
+        fleet.apply(VEID, Call::ServiceInfo, &suspended(flag), at(2));
+        assert!(shown(&fleet, at(2)).is_some());
+    }
+}
+
 #[test]
 fn a_restart_goes_on_with_the_forecast_until_there_are_rows() {
     let before = forecast_fleet();

@@ -3,27 +3,37 @@
 use std::fmt::{self, Display, Write as _};
 
 use super::RUNBOOKS;
-use super::facts::{Bandwidth, Concern, Level, State, Status, Vps};
+use super::facts::{Bandwidth, Concern, Severity, State, Status, Vps};
 use super::words::{Escaped, Foreign, Percent, Size, Span, Utc, or_unknown};
 
 /// How full a bar may be drawn: 100 is its width.
 const FULL: f64 = 100.0;
 
-/// A list of reasons, if there are any.
-pub(super) fn concerns(f: &mut fmt::Formatter<'_>, concerns: &[Concern]) -> fmt::Result {
-    if concerns.is_empty() {
+/// A list of what fires and what is pending, if there is any.
+pub(super) fn concerns(
+    f: &mut fmt::Formatter<'_>,
+    firing: &[Concern],
+    pending: &[Concern],
+    now: i64,
+) -> fmt::Result {
+    if firing.is_empty() && pending.is_empty() {
         return Ok(());
     }
     f.write_str("<ul class=\"why\">\n")?;
-    for concern in concerns {
+    for concern in firing.iter().chain(pending) {
         let (class, urgency) = match concern.level {
-            Level::Critical => ("critical", "Critical"),
-            Level::Warning => ("warning", "Warning"),
-            Level::Info => ("info", "Note"),
+            Severity::Critical => ("critical", "Critical"),
+            Severity::Warning => ("warning", "Warning"),
+            Severity::Info => ("info", "Note"),
+        };
+        let left = concern.fires_timestamp_seconds - now;
+        let (class, when) = match left {
+            1.. => ("pending", format!(" in {} if it lasts", Span(left))),
+            _ => (class, String::new()),
         };
         writeln!(
             f,
-            "<li class=\"{class}\"><b>{urgency}</b> {} <a href=\"{RUNBOOKS}#{}\">What to do<span class=\"unseen\"> about {}</span></a></li>",
+            "<li class=\"{class}\"><b>{urgency}{when}</b> {} <a href=\"{RUNBOOKS}#{}\">What to do<span class=\"unseen\"> about {}</span></a></li>",
             Escaped(&concern.text),
             concern.alert.to_ascii_lowercase(),
             concern.alert,
@@ -32,20 +42,65 @@ pub(super) fn concerns(f: &mut fmt::Formatter<'_>, concerns: &[Concern]) -> fmt:
     f.write_str("</ul>\n")
 }
 
-/// One VPS.
+/// One VPS that needs somebody, or may soon.
 pub(super) fn card(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
     let urgency = match vps.attention {
-        Some(Level::Critical) => " critical",
-        Some(Level::Warning) => " warning",
+        Some(Severity::Critical) => " critical",
+        Some(Severity::Warning) => " warning",
         _ => "",
     };
-    let (symbol, state) = state_words(vps.state);
     write!(
         f,
-        "<article class=\"vps{urgency}\" id=\"vps-{veid}\">\n<div class=\"who\">\n<h3>{}</h3>\n<p class=\"state\"><span class=\"{symbol}\"></span>{state}",
+        "<article class=\"vps{urgency}\" id=\"vps-{}\">\n<div class=\"who\">\n<h3>{}</h3>\n<p class=\"state\">",
+        vps.veid,
         Foreign(&vps.name),
-        veid = vps.veid,
     )?;
+    state(f, vps)?;
+    f.write_str("</p>\n")?;
+    more(f, vps)?;
+    f.write_str("</div>\n")?;
+    concerns(f, &vps.concerns, &vps.pending, status.timestamp_seconds)?;
+    details(f, vps, status)?;
+    f.write_str("</article>\n")
+}
+
+/// One VPS that needs nobody: a row that opens.
+pub(super) fn row(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
+    write!(
+        f,
+        "<article class=\"row\" id=\"vps-{}\">\n<details>\n<summary><h3>{}</h3><span class=\"state\">",
+        vps.veid,
+        Foreign(&vps.name),
+    )?;
+    state(f, vps)?;
+    let Bandwidth {
+        used_bytes,
+        allowance_bytes,
+        used_ratio,
+        reset_timestamp_seconds,
+        ..
+    } = vps.bandwidth;
+    write!(
+        f,
+        "</span><span>{}</span><span class=\"more\">",
+        used_of(used_bytes, allowance_bytes, used_ratio)
+    )?;
+    let now = status.timestamp_seconds;
+    if let Some(reset) = reset_timestamp_seconds.filter(|reset| *reset > now) {
+        write!(f, "reset in {}", Span(reset - now))?;
+    }
+    f.write_str("</span></summary>\n<div class=\"vps\">\n<div class=\"who\">\n")?;
+    more(f, vps)?;
+    f.write_str("</div>\n")?;
+    concerns(f, &vps.concerns, &vps.pending, now)?;
+    details(f, vps, status)?;
+    f.write_str("</div>\n</details>\n</article>\n")
+}
+
+/// The state in words, with a task that holds it.
+fn state(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
+    let (symbol, state) = state_words(vps.state);
+    write!(f, "<span class=\"{symbol}\"></span>{state}")?;
     if let Some(lock) = &vps.lock {
         if let Some(task) = &lock.task {
             write!(f, ": {}", Foreign(task))?;
@@ -54,15 +109,23 @@ pub(super) fn card(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fm
             write!(f, ", {} done", Percent(progress))?;
         }
     }
-    write!(f, "</p>\n<p class=\"more\">VEID {}", vps.veid)?;
+    Ok(())
+}
+
+/// The number, and the words of the API about it.
+fn more(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
+    write!(f, "<p class=\"more\">VEID {}", vps.veid)?;
     for text in [&vps.hostname, &vps.plan, &vps.location]
         .into_iter()
         .flatten()
     {
         write!(f, " · {}", Foreign(text))?;
     }
-    f.write_str("</p>\n</div>\n")?;
-    concerns(f, &vps.concerns)?;
+    f.write_str("</p>\n")
+}
+
+/// The values.
+fn details(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
     bandwidth(f, &vps.bandwidth, status.timestamp_seconds)?;
     f.write_str("<dl>\n")?;
     guest(f, vps)?;
@@ -76,7 +139,7 @@ pub(super) fn card(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fm
             Foreign(&error.text)
         )?;
     }
-    f.write_str("</article>\n")
+    Ok(())
 }
 
 /// The shape beside a state and its words.

@@ -1,347 +1,287 @@
-//! Why somebody should look at a VPS: the alerts that need no history, with the thresholds of the configuration.
+//! The conditions of the alerts that hold, in words. Which hold, and how urgent they are, the fleet tells.
 
 use super::derive::whole;
-use super::facts::{Concern, Level, State, Vps};
-use super::words::{Count, Percent, Span, Utc};
+use super::facts::Concern;
+use super::words::{Amount, Count, Date, Percent, Size, Span};
 use crate::clock::Moment;
-use crate::config::{Threshold as T, Thresholds};
-use crate::exposition::Reloads;
-use crate::fleet::VpsState;
+use crate::fleet::{Active, Alert, Fleet, Reading, SuspensionReason, VpsState};
 use crate::kiwivm::Call;
-use crate::kiwivm::model::{Hypervisor, LiveInfo, ServiceInfo};
-use Level::{Critical, Info, Warning};
 
-/// Collects concerns.
-struct Concerns<'a> {
-    thresholds: &'a Thresholds,
-    found: Vec<Concern>,
+/// What fires, and what is pending, each worst first.
+#[derive(Debug, Default)]
+pub struct Concerns {
+    pub firing: Vec<Concern>,
+    pub pending: Vec<Concern>,
 }
 
-impl<'a> Concerns<'a> {
-    const fn new(thresholds: &'a Thresholds) -> Self {
-        Self {
-            thresholds,
-            found: Vec::new(),
+impl Concerns {
+    fn of(
+        active: impl Iterator<Item = Active>,
+        text: impl Fn(Alert) -> String,
+        now: Moment,
+    ) -> Self {
+        let mut concerns = Self::default();
+        for active in active {
+            let concern = Concern {
+                level: active.condition.severity,
+                alert: active.condition.alert.name(),
+                text: text(active.condition.alert),
+                since_timestamp_seconds: whole(now.unix - active.held.as_secs_f64()),
+                fires_timestamp_seconds: whole(
+                    now.unix + active.condition.hold.as_secs_f64() - active.held.as_secs_f64(),
+                ),
+            };
+            let fires = active.fires();
+            let list = if fires {
+                &mut concerns.firing
+            } else {
+                &mut concerns.pending
+            };
+            list.push(concern);
         }
-    }
-
-    fn add(&mut self, level: Level, alert: &'static str, text: String) {
-        self.found.push(Concern { level, alert, text });
-    }
-
-    /// True if so many seconds are within the limit.
-    #[expect(clippy::cast_precision_loss, reason = "seconds of years")]
-    fn is_near(&self, seconds: i64, threshold: T) -> bool {
-        let limit = self.thresholds.get(threshold);
-        limit.is_some_and(|limit| seconds as f64 <= limit)
-    }
-
-    /// Above the limit of the warning, or above the critical one.
-    fn above(
-        &mut self,
-        value: Option<f64>,
-        thresholds: [Option<T>; 2],
-        alert: &'static str,
-        text: impl Fn(Percent) -> String,
-    ) {
-        let Some(value) = value else { return };
-        let [warning, critical] = thresholds.map(|threshold| {
-            let limit = threshold.and_then(|threshold| self.thresholds.get(threshold));
-            limit.is_some_and(|limit| value >= limit)
-        });
-        if critical {
-            self.add(Critical, alert, text(Percent(value)));
-        } else if warning {
-            self.add(Warning, alert, text(Percent(value)));
+        for list in [&mut concerns.firing, &mut concerns.pending] {
+            list.sort_by_key(|concern| std::cmp::Reverse(concern.level));
         }
+        concerns
     }
 }
 
-/// What concerns all VPSes, or the exporter.
-pub fn of_fleet(vps: &[Vps], thresholds: &Thresholds, reloads: Reloads) -> Vec<Concern> {
-    let mut concerns = Concerns::new(thresholds);
-    let asked = |vps: &&Vps| {
-        !matches!(
-            vps.state,
-            State::NotAskedYet | State::KeyRefused | State::Locked
-        )
+/// The concerns about all VPSes together, or the exporter.
+pub fn of_fleet(fleet: &Fleet, now: Moment) -> Concerns {
+    let all = fleet.vps().len();
+    let exhausted = fleet.vps().iter();
+    let exhausted = exhausted.filter(|vps| vps.points_exhausted == Some(true));
+    let exhausted = exhausted.count();
+    let text = |alert| {
+        match alert {
+        Alert::AllKeysRefused => {
+            "The API refuses the keys of all VPSes: nothing is watched.".to_owned()
+        }
+        Alert::APIFailing => {
+            let silent = fleet.vps().iter();
+            let silent = silent.filter(|vps| !vps.up(fleet.staleness(), now)).count();
+            format!(
+                "No data for {silent} of {all} VPSes: the API or the connection to it fails."
+            )
+        }
+        Alert::APIPointsExhausted => format!(
+            "No API points are left for {}: somebody else spends them.",
+            Count(exhausted, "VPS", "VPSes")
+        ),
+        Alert::ReloadFailed => {
+            "The exporter could not load its configuration; the previous one stays active. Its log says why."
+                .to_owned()
+        }
+        Alert::StateNotWritten => {
+            "The exporter cannot write its state file: the next restart loses counters and history."
+                .to_owned()
+        }
+        // The others are about single VPSes.
+        other => other.name().to_owned(),
+    }
     };
-    let all = vps.iter().filter(asked).count();
-    let silent = vps.iter().filter(asked).filter(|vps| !vps.up).count();
-    #[expect(clippy::cast_precision_loss, reason = "VPSes are few")]
-    let part = silent as f64 / all.max(1) as f64;
-    if all > 1
-        && silent > 0
-        && thresholds
-            .get(T::ApiFailing)
-            .is_some_and(|limit| part >= limit)
-    {
-        let text =
-            format!("{silent} of {all} VPSes give no answer: the API, or the way to it, fails.");
-        concerns.add(Critical, "KiwiVMAPIFailing", text);
-    }
-    if !reloads.successful {
-        let text = "The configuration could not be loaded again: the one from before stays in force. The log tells what is wrong.";
-        concerns.add(Warning, "KiwiVMReloadFailed", text.to_owned());
-    }
-    concerns.found
+    Concerns::of(fleet.active(now), text, now)
 }
 
-/// What concerns one VPS, worst first. `told` is what is told about it otherwise.
-pub fn of_vps(
-    told: &Vps,
-    vps: &VpsState,
-    (service, live): (Option<&ServiceInfo>, Option<&LiveInfo>),
+/// The concerns about one VPS.
+pub fn of_vps(vps: &VpsState, staleness: f64, now: Moment) -> Concerns {
+    let words = Words {
+        vps,
+        staleness,
+        now,
+    };
+    Concerns::of(vps.active(now), |alert| words.of(alert), now)
+}
+
+/// A VPS as the sentences about it need it.
+struct Words<'a> {
+    vps: &'a VpsState,
     staleness: f64,
     now: Moment,
-) -> Vec<Concern> {
-    let mut concerns = Concerns::new(&vps.identity.thresholds);
-    if told.state == State::KeyRefused {
-        let text = if vps.without_key {
-            "There is no usable key: nothing is known about this VPS."
-        } else {
-            "The API refuses the key: nothing is known about this VPS."
-        };
-        concerns.add(Warning, "KiwiVMAuthenticationFailed", text.to_owned());
-    }
-    if let Some(info) = service {
-        account(&mut concerns, told, info, now);
-    }
-    policy(&mut concerns, told, service, now);
-    power(&mut concerns, told);
-    if let Some(live) = live {
-        guest(&mut concerns, told, live, service);
-    }
-    silence(&mut concerns, told, vps, staleness, now);
-    concerns
-        .found
-        .sort_by_key(|concern| std::cmp::Reverse(concern.level));
-    concerns.found
 }
 
-/// Suspension, allowance, addresses, abuse.
-fn account(concerns: &mut Concerns<'_>, told: &Vps, info: &ServiceInfo, now: Moment) {
-    let bandwidth = &told.bandwidth;
-    let reset = bandwidth.reset_timestamp_seconds;
-    // What was used before a reset that is over says nothing.
-    let used = bandwidth
-        .used_ratio
-        .filter(|_| reset.is_none_or(|reset| reset > whole(now.unix)));
-    if told.state == State::Suspended {
-        let text = if used.is_some_and(|used| used >= 1.0) {
-            "Suspended: the transfer allowance is used up, until the reset."
-        } else {
-            "Suspended by the vendor: see the cases in KiwiVM."
-        };
-        concerns.add(Critical, "KiwiVMSuspended", text.to_owned());
-    } else {
-        concerns.above(
-            used,
-            [
-                Some(T::BandwidthUsedWarning),
-                Some(T::BandwidthUsedCritical),
-            ],
-            "KiwiVMBandwidthNearlyUsed",
-            |used| format!("{used} of the transfer allowance is used."),
-        );
-        let exhaustion = bandwidth.exhaustion_timestamp_seconds;
-        if let Some(exhaustion) = exhaustion.filter(|_| used < Some(1.0)) {
-            let left = exhaustion - whole(now.unix);
-            let near = |threshold| concerns.is_near(left, threshold);
-            let alert = if near(T::BandwidthExhaustionCritical) {
-                Some((Critical, "KiwiVMBandwidthWillRunOut"))
-            } else {
-                near(T::BandwidthExhaustionWarning)
-                    .then_some((Warning, "KiwiVMBandwidthWillRunOut"))
-            };
-            if let Some((level, alert)) = alert {
-                let text = format!(
-                    "The transfer allowance is expected to be used up in {}, {}, before its reset.",
-                    Span(left),
-                    Utc(exhaustion)
-                );
-                concerns.add(level, alert, text);
+impl Words<'_> {
+    fn of(&self, alert: Alert) -> String {
+        match alert {
+            Alert::BandwidthWillRunOut => self.runs_out(),
+            Alert::BandwidthNearlyUsed => format!(
+                "It has used {}. When all is used, it is suspended.",
+                self.amount(Reading::BandwidthUsed, Reading::BandwidthAllowance)
+            ),
+            Alert::Suspended => self.suspended().to_owned(),
+            Alert::NotAsExpected if self.vps.last(Reading::Running, self.now) == Some(1.0) => {
+                "It runs, although it should not.".to_owned()
             }
-        }
-    }
-    if let Some(nullrouted @ 1..) = info.nullrouted_ip_addresses {
-        let text = format!(
-            "Nothing reaches {nullrouted} of its addresses: null-routed because of an attack."
-        );
-        concerns.add(Critical, "KiwiVMAddressNullRouted", text);
-    }
-    let abuse = ratio(info.abuse_points, info.abuse_points_limit);
-    concerns.above(
-        abuse,
-        [Some(T::AbusePointsWarning), Some(T::AbusePointsCritical)],
-        "KiwiVMAbusePointsHigh",
-        |abuse| format!("{abuse} of the abuse points of this year are reached."),
-    );
-}
-
-fn policy(concerns: &mut Concerns<'_>, told: &Vps, service: Option<&ServiceInfo>, now: Moment) {
-    let flagged = service.and_then(|info| info.policy_violation) == Some(true);
-    let open = match told.policy_cases_open {
-        Some(0) | None if !flagged => return,
-        Some(0) | None => "A policy case is open".to_owned(),
-        Some(open) => {
-            let open = usize::try_from(open).unwrap_or(usize::MAX);
-            format!("{} open", Count(open, "policy case is", "policy cases are"))
-        }
-    };
-    match told.policy_deadline_timestamp_seconds {
-        Some(deadline) => {
-            let left = deadline - whole(now.unix);
-            let text = if left > 0 {
-                format!(
-                    "{open}: the VPS is suspended in {}, {}, unless it is settled.",
-                    Span(left),
-                    Utc(deadline)
+            Alert::NotAsExpected => "It does not run, although it should.".to_owned(),
+            Alert::AddressNullRouted => format!(
+                "{} null-routed because of an attack.",
+                Count(
+                    self.number(Reading::NullRouted),
+                    "address is",
+                    "addresses are"
                 )
-            } else {
-                format!("{open}, and its deadline has passed.")
-            };
-            if concerns.is_near(left, T::PolicyDeadline) {
-                concerns.add(Critical, "KiwiVMPolicyDeadlineNear", text);
-            } else {
-                concerns.add(Warning, "KiwiVMPolicyViolationOpen", text);
+            ),
+            Alert::LockedTooLong => {
+                "A task holds it: until it ends the API returns nothing else.".to_owned()
             }
-        }
-        None => concerns.add(
-            Warning,
-            "KiwiVMPolicyViolationOpen",
-            format!("{open}; its deadline is not known."),
-        ),
-    }
-}
-
-/// Whether it is on, as it should be.
-fn power(concerns: &mut Concerns<'_>, told: &Vps) {
-    match (told.expected_state, told.state) {
-        (Some(State::Running), State::Stopped | State::Other) => concerns.add(
-            Critical,
-            "KiwiVMNotAsExpected",
-            "It does not run, although it should.".to_owned(),
-        ),
-        (Some(State::Stopped), State::Running) => concerns.add(
-            Warning,
-            "KiwiVMNotAsExpected",
-            "It runs, although it should not.".to_owned(),
-        ),
-        (_, State::Locked) => concerns.add(
-            Info,
-            "KiwiVMLockedTooLong",
-            "A task holds it: until it ends the API tells nothing else.".to_owned(),
-        ),
-        _ => {}
-    }
-}
-
-/// Throttling, disk, memory.
-fn guest(concerns: &mut Concerns<'_>, told: &Vps, live: &LiveInfo, service: Option<&ServiceInfo>) {
-    if live.cpu_throttled == Some(true) {
-        let text = "The CPU is throttled for high usage. The vendor lifts it after two hours.";
-        concerns.add(Warning, "KiwiVMCPUThrottled", text.to_owned());
-    }
-    if live.disk_throttled == Some(true) {
-        let text = "Disk I/O is throttled for high usage. The vendor lifts it within three hours.";
-        concerns.add(Warning, "KiwiVMDiskThrottled", text.to_owned());
-    }
-    let disk = ratio(told.disk.used_bytes, told.disk.size_bytes);
-    match service.and_then(|info| info.hypervisor) {
-        Some(Hypervisor::OpenVz) => {
-            concerns.above(
-                disk,
-                [Some(T::DiskUsedWarning), Some(T::DiskUsedCritical)],
-                "KiwiVMDiskNearlyFull",
-                |used| format!("{used} of the disk quota is used."),
-            );
-        }
-        Some(Hypervisor::Kvm) => {
-            let limit = concerns.thresholds.get(T::DiskMapped);
-            if let Some(mapped) = disk.filter(|mapped| limit.is_some_and(|limit| *mapped >= limit))
-            {
-                let text = format!(
-                    "{} of the disk image is mapped: trim in the guest.",
-                    Percent(mapped)
-                );
-                concerns.add(Info, "KiwiVMDiskImageMapped", text);
+            Alert::CPUThrottled => {
+                "The CPU is throttled for high usage. The vendor lifts it after two hours."
+                    .to_owned()
             }
+            Alert::DiskThrottled => {
+                "Disk I/O is throttled for high usage. The vendor lifts it within three hours."
+                    .to_owned()
+            }
+            Alert::DiskNearlyFull => format!(
+                "It uses {} of its disk quota.",
+                self.amount(Reading::DiskUsed, Reading::DiskSize)
+            ),
+            Alert::DiskImageMapped => format!(
+                "{} of the disk image are mapped: trim in the guest.",
+                self.amount(Reading::DiskUsed, Reading::DiskSize)
+            ),
+            Alert::InodesNearlyUsed => format!(
+                "It uses {} of its inodes.",
+                self.percent(Reading::InodesUsed, Reading::InodesLimit)
+            ),
+            Alert::MemoryLow => format!("Only {} of memory are available.", self.memory()),
+            Alert::SwapBusy => format!(
+                "Only {} of swap are free, and {} of memory are available.",
+                self.amount(Reading::SwapFree, Reading::SwapTotal),
+                self.memory()
+            ),
+            Alert::PolicyDeadlineNear | Alert::PolicyViolationOpen => self.policy(),
+            Alert::AbusePointsHigh => format!(
+                "It has {} of {} abuse points of this year.",
+                self.number(Reading::AbusePoints),
+                self.number(Reading::AbusePointsLimit)
+            ),
+            Alert::BackupTooOld => self.backup(),
+            Alert::SnapshotPurgedSoon => format!(
+                "The vendor deletes a snapshot on {}, unless you make it sticky.",
+                self.date(Reading::SnapshotNextPurge)
+            ),
+            Alert::AuthenticationFailed if self.vps.without_key => {
+                "There is no usable key: it is not watched.".to_owned()
+            }
+            Alert::AuthenticationFailed => "The API refuses the key: it is not watched.".to_owned(),
+            Alert::DataStale => self.stale(),
+            // Those about all VPSes together.
+            other => other.name().to_owned(),
         }
-        None => {}
     }
-    let inodes = ratio(live.inodes_used, live.inodes_limit);
-    concerns.above(
-        inodes,
-        [Some(T::InodesUsed), None],
-        "KiwiVMInodesNearlyUsed",
-        |used| format!("{used} of the inodes are used."),
-    );
-    let memory = &told.memory;
-    let available = ratio(memory.available_bytes, memory.total_bytes);
-    let thresholds = concerns.thresholds;
-    let below = |threshold: T| {
-        let limit = thresholds.get(threshold);
-        available.filter(|available| limit.is_some_and(|limit| *available <= limit))
-    };
-    let critical = below(T::MemoryAvailableCritical);
-    if let Some(scarce) = critical.or(below(T::MemoryAvailableWarning)) {
-        let level = if critical.is_some() {
-            Critical
-        } else {
-            Warning
+
+    fn runs_out(&self) -> String {
+        let used = self.amount(Reading::BandwidthUsed, Reading::BandwidthAllowance);
+        let exhaustion = self.time(Reading::Exhaustion);
+        let before = self.time(Reading::Reset).zip(exhaustion);
+        let before = before.map_or_else(String::new, |(reset, exhaustion)| {
+            format!(", {} before the reset", Span(reset - exhaustion))
+        });
+        let date = self.date(Reading::Exhaustion);
+        format!(
+            "It has used {used}; at this pace it runs out on {date}{before}. Then it is suspended."
+        )
+    }
+
+    fn suspended(&self) -> &'static str {
+        let reasons = self.vps.suspension_reasons(self.staleness, self.now);
+        match reasons.as_deref() {
+            Some([SuspensionReason::Bandwidth]) => {
+                "Suspended until the reset: its transfer allowance is used up."
+            }
+            Some([SuspensionReason::Bandwidth, ..]) => {
+                "Suspended: its transfer allowance is used up, and because of a policy case."
+            }
+            Some([SuspensionReason::Policy, ..]) => "Suspended because of a policy case.",
+            _ => "Suspended. KiwiVM may show why.",
+        }
+    }
+
+    fn policy(&self) -> String {
+        let (open, settled) = match self.vps.last(Reading::PolicyViolationsOpen, self.now) {
+            Some(2.0..) => {
+                let open = self.number(Reading::PolicyViolationsOpen);
+                (
+                    format!("It has {open} open policy cases"),
+                    "the most urgent one",
+                )
+            }
+            _ => ("It has an open policy case".to_owned(), "it"),
         };
-        let text = format!("Only {} of the memory is available.", Percent(scarce));
-        concerns.add(level, "KiwiVMMemoryLow", text);
-    }
-    let swap_used = memory.swap_total_bytes.zip(memory.swap_free_bytes);
-    let swap = ratio(
-        swap_used.map(|(total, free)| total.saturating_sub(free)),
-        memory.swap_total_bytes,
-    );
-    let limit = concerns.thresholds.get(T::SwapUsed);
-    let swap = swap.filter(|swap| limit.is_some_and(|limit| *swap >= limit));
-    if let Some(swap) = swap.filter(|_| below(T::SwapMemoryAvailable).is_some()) {
-        let text = format!(
-            "{} of the swap is used and memory is scarce.",
-            Percent(swap)
-        );
-        concerns.add(Warning, "KiwiVMSwapBusy", text);
-    }
-}
-
-/// That no answer tells its state any more.
-fn silence(concerns: &mut Concerns<'_>, told: &Vps, vps: &VpsState, staleness: f64, now: Moment) {
-    if told.state != State::Unknown {
-        return;
-    }
-    let since = |at: Option<i64>| at.map(|at| Span(whole(now.unix) - at));
-    let interval = told.poll_interval_seconds.unwrap_or_default();
-    let overdue = vps.calls[Call::LiveServiceInfo]
-        .last_success
-        .is_some_and(|at| now.unix - at > staleness * interval);
-    let failing = [Call::LiveServiceInfo, Call::ServiceInfo].map(|call| vps.failing(call));
-    if !overdue && !failing.contains(&true) {
-        return;
-    }
-    let text = if told.up {
-        match since(told.last_live_answer_timestamp_seconds) {
-            Some(since) => {
-                format!("The API has not told its state for {since}, only plan and bandwidth.")
-            }
-            None => "The API does not tell its state, only plan and bandwidth.".to_owned(),
+        match self.vps.policy_deadline(self.now).map(whole) {
+            Some(deadline) if deadline > whole(self.now.unix) => format!(
+                "{open} and is suspended on {}, in {}, unless you settle {settled}.",
+                Date(deadline),
+                Span(deadline - whole(self.now.unix))
+            ),
+            Some(deadline) => format!(
+                "{open}. The deadline passed on {}: it can be suspended at any time.",
+                Date(deadline)
+            ),
+            None => format!("{open}. The deadline is not known yet."),
         }
-    } else {
-        match since(told.last_answer_timestamp_seconds) {
-            Some(since) => format!("No answer for {since}."),
-            None => "It has never answered.".to_owned(),
-        }
-    };
-    concerns.add(Warning, "KiwiVMDataStale", text);
-}
+    }
 
-#[expect(clippy::cast_precision_loss, reason = "shown as whole percent")]
-fn ratio(part: Option<u64>, whole: Option<u64>) -> Option<f64> {
-    let whole = whole.filter(|whole| *whole > 0)?;
-    Some(part? as f64 / whole as f64)
+    fn backup(&self) -> String {
+        let times = [Reading::BackupNewest, Reading::SnapshotNewest];
+        let newest = times.into_iter().filter_map(|time| self.time(time)).max();
+        newest.map_or_else(
+            || "It has neither a backup nor a snapshot.".to_owned(),
+            |newest| format!("The newest backup or snapshot is of {}.", Date(newest)),
+        )
+    }
+
+    fn stale(&self) -> String {
+        let stale = Call::ALL.into_iter().filter(|call| {
+            let record = &self.vps.calls[*call];
+            record.is_stale(self.staleness, self.now) == Some(true)
+        });
+        let stale: Vec<_> = stale.map(Call::name).collect();
+        let calls = if stale.is_empty() {
+            "Calls brought no data until a moment ago.".to_owned()
+        } else {
+            format!("Calls bring no data: {}.", stale.join(", "))
+        };
+        match self.vps.calls[Call::ServiceInfo].last_success {
+            Some(at) => format!("{calls} Last data {} ago.", Span(whole(self.now.unix - at))),
+            None => format!("{calls} There were never any."),
+        }
+    }
+
+    fn memory(&self) -> String {
+        self.amount(Reading::MemoryAvailable, Reading::MemoryTotal)
+    }
+
+    fn time(&self, reading: Reading) -> Option<i64> {
+        let last = self.vps.last(reading, self.now);
+        last.filter(|at| at.is_finite()).map(whole)
+    }
+
+    fn date(&self, reading: Reading) -> String {
+        let time = self.time(reading);
+        time.map_or_else(
+            || "a date that is not known".to_owned(),
+            |at| Date(at).to_string(),
+        )
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts and sizes"
+    )]
+    fn number(&self, reading: Reading) -> usize {
+        self.vps.last(reading, self.now).unwrap_or_default() as usize
+    }
+
+    fn amount(&self, part: Reading, whole: Reading) -> String {
+        let [part, whole] = [part, whole].map(|reading| Size(self.number(reading) as u64));
+        Amount(part, whole).to_string()
+    }
+
+    fn percent(&self, part: Reading, whole: Reading) -> Percent {
+        let [part, whole] = [part, whole].map(|reading| self.vps.last(reading, self.now));
+        Percent(part.zip(whole).map_or(0.0, |(part, whole)| part / whole))
+    }
 }

@@ -1,23 +1,22 @@
 //! From what is known to what is told. Freshness is that of the metrics.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::concerns::{of_fleet, of_vps};
 use super::facts::{
-    Allowance, ApiPoints, Bandwidth, Disk, Exporter, LastError, Level, Lock, Memory, PlannedCall,
-    State, Status, Summary, Vps,
+    Allowance, ApiPoints, Bandwidth, Disk, Exporter, LastError, Lock, Memory, PlannedCall,
+    Severity, State, Status, Summary, Vps,
 };
 use crate::clock::{BEFORE_START, Moment};
-use crate::config::{Expect, Thresholds};
+use crate::config::Expect;
 use crate::exposition::Reloads;
 use crate::fleet::{Fleet, VpsState, bandwidth};
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{self, Inventory, LiveInfo, ServiceInfo};
 
 impl Status {
-    /// What a fleet is like at one moment.
+    /// The state of a fleet at one moment, at which its conditions were evaluated.
     #[must_use]
     pub fn new(fleet: &Fleet, reloads: Reloads, telemetry_path: &str, now: Moment) -> Self {
         let (allowances, positions) = allowances(fleet, now);
@@ -29,10 +28,12 @@ impl Status {
             .collect();
         // Stable: what is equally urgent stays in order.
         vps.sort_by_key(|vps| std::cmp::Reverse(vps.attention));
+        let concerns = of_fleet(fleet, now);
         Self {
             timestamp_seconds: whole(now.unix),
             summary: summary(&vps),
-            concerns: of_fleet(&vps, &common_thresholds(fleet), reloads),
+            concerns: concerns.firing,
+            pending: concerns.pending,
             vps,
             api_points: ApiPoints {
                 shared: fleet.totals().points.shared,
@@ -53,10 +54,30 @@ impl Status {
     }
 }
 
-/// The limits of what concerns all VPSes together, which all of them have.
-fn common_thresholds(fleet: &Fleet) -> Arc<Thresholds> {
-    let first = fleet.vps().first();
-    first.map_or_else(Arc::default, |vps| Arc::clone(&vps.identity.thresholds))
+/// A group of the summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    Critical,
+    Warning,
+    Locked,
+    Pending,
+    Unknown,
+    Well,
+}
+
+impl Vps {
+    /// The group of the summary that this VPS belongs to.
+    pub(super) fn group(&self) -> Group {
+        let pending = self.pending.first().map(|concern| concern.level);
+        match (self.attention, self.state) {
+            (Some(Severity::Critical), _) => Group::Critical,
+            (Some(Severity::Warning), _) => Group::Warning,
+            (_, State::Locked) => Group::Locked,
+            _ if pending >= Some(Severity::Warning) => Group::Pending,
+            (_, State::NotAskedYet | State::Unknown) => Group::Unknown,
+            _ => Group::Well,
+        }
+    }
 }
 
 fn summary(vps: &[Vps]) -> Summary {
@@ -65,12 +86,13 @@ fn summary(vps: &[Vps]) -> Summary {
         ..Summary::default()
     };
     for vps in vps {
-        let group = match (vps.attention, vps.state) {
-            (Some(Level::Critical), _) => &mut summary.critical,
-            (Some(Level::Warning), _) => &mut summary.warning,
-            (_, State::Locked) => &mut summary.locked,
-            (_, State::NotAskedYet | State::Unknown) => &mut summary.unknown,
-            _ => &mut summary.well,
+        let group = match vps.group() {
+            Group::Critical => &mut summary.critical,
+            Group::Warning => &mut summary.warning,
+            Group::Locked => &mut summary.locked,
+            Group::Pending => &mut summary.pending,
+            Group::Unknown => &mut summary.unknown,
+            Group::Well => &mut summary.well,
         };
         *group += 1;
     }
@@ -87,7 +109,8 @@ fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) ->
         Some(Inventory::PolicyViolations(policy)) => Some(policy),
         _ => None,
     };
-    let mut told = Vps {
+    let concerns = of_vps(vps, staleness, now);
+    Vps {
         name: vps.identity.name.clone(),
         veid: vps.identity.veid.0,
         up: vps.up(staleness, now),
@@ -97,8 +120,9 @@ fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) ->
             Expect::Stopped => Some(State::Stopped),
             Expect::Any => None,
         },
-        attention: None,
-        concerns: Vec::new(),
+        attention: concerns.firing.first().map(|concern| concern.level),
+        concerns: concerns.firing,
+        pending: concerns.pending,
         lock: lock.map(|lock| Lock {
             task: lock.task.clone(),
             progress_ratio: lock.progress,
@@ -139,10 +163,7 @@ fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) ->
             text: error.value.clone(),
         }),
         allowance,
-    };
-    told.concerns = of_vps(&told, vps, (service, live), staleness, now);
-    told.attention = told.concerns.first().map(|concern| concern.level);
-    told
+    }
 }
 
 /// In one word: what matters most comes first.

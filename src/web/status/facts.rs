@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use crate::fleet::Severity;
+
 /// Everything, at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
@@ -14,6 +16,8 @@ pub struct Status {
     pub summary: Summary,
     /// What is wrong with all of it, worst first.
     pub concerns: Vec<Concern>,
+    /// What will be a concern if it lasts, worst first.
+    pub pending: Vec<Concern>,
     /// Worst first, then in the order of the configuration.
     pub vps: Vec<Vps>,
     /// What the API allows, and what is planned with it.
@@ -33,33 +37,27 @@ pub struct Summary {
     pub warning: usize,
     /// Those that a task holds, which pass by themselves.
     pub locked: usize,
+    /// Those with a condition that has not lasted long enough to be a concern.
+    pub pending: usize,
     /// Those that need nobody.
     pub well: usize,
     /// Those whose state is not known yet, which is no concern so far.
     pub unknown: usize,
 }
 
-/// How urgent a concern is: as the alert of the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Good to know.
-    Info,
-    /// For working hours.
-    Warning,
-    /// For now.
-    Critical,
-}
-
-/// Why somebody should look.
+/// A condition of an alert that holds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Concern {
-    /// How urgent it is.
-    pub level: Level,
-    /// The alert that is about this, whose runbook says what to do.
+    /// The severity of the alert.
+    pub level: Severity,
+    /// The alert, whose runbook says what to do.
     pub alert: &'static str,
     /// Why, in a sentence.
     pub text: String,
+    /// Since when the condition has held.
+    pub since_timestamp_seconds: i64,
+    /// Since when the alert fires, or from when on if the condition lasts.
+    pub fires_timestamp_seconds: i64,
 }
 
 /// A VPS in one word.
@@ -100,9 +98,11 @@ pub struct Vps {
     /// How it should be: `running` or `stopped`; `None` for either.
     pub expected_state: Option<State>,
     /// The most urgent of the concerns.
-    pub attention: Option<Level>,
+    pub attention: Option<Severity>,
     /// Why it needs somebody, worst first.
     pub concerns: Vec<Concern>,
+    /// What will be a concern if it lasts, worst first.
+    pub pending: Vec<Concern>,
     /// The task that holds it.
     pub lock: Option<Lock>,
     /// The configured host name.

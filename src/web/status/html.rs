@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Display};
 
-use super::card::{card, concerns};
-use super::facts::{Allowance, ApiPoints, Exporter, Level, State, Status, Summary, Vps};
+use super::card::{card, concerns, row};
+use super::derive::Group;
+use super::facts::{Allowance, ApiPoints, Exporter, Status, Summary, Vps};
 use super::words::{Escaped, Span, Utc, or_unknown};
 use super::{DOCUMENTATION, STYLE};
 use crate::kiwivm::Call;
@@ -29,19 +30,33 @@ impl Display for Page<'_> {
             Groups(status.summary),
             Utc(status.timestamp_seconds).iso(),
             Utc(status.timestamp_seconds),
-            title = Title(status.summary),
+            title = Title(status),
         )?;
-        concerns(f, &status.concerns)?;
+        concerns(
+            f,
+            &status.concerns,
+            &status.pending,
+            status.timestamp_seconds,
+        )?;
         f.write_str("</header>\n<main>\n")?;
-        let needs = |vps: &&Vps| vps.attention >= Some(Level::Warning);
-        let new =
-            |vps: &&Vps| !needs(vps) && matches!(vps.state, State::NotAskedYet | State::Unknown);
-        let locked = |vps: &&Vps| !needs(vps) && vps.state == State::Locked;
-        let well = |vps: &&Vps| !needs(vps) && !new(vps) && !locked(vps);
-        section(f, status, "Needs attention", needs)?;
-        section(f, status, "Locked by a task", locked)?;
-        section(f, status, "Well", well)?;
-        section(f, status, "Not known yet", new)?;
+        let needs = |group| matches!(group, Group::Critical | Group::Warning);
+        section(f, status, "Needs attention", needs, card)?;
+        section(f, status, "Pending", |group| group == Group::Pending, card)?;
+        section(
+            f,
+            status,
+            "Locked by a task",
+            |group| group == Group::Locked,
+            card,
+        )?;
+        section(f, status, "Well", |group| group == Group::Well, row)?;
+        section(
+            f,
+            status,
+            "Not known yet",
+            |group| group == Group::Unknown,
+            row,
+        )?;
         api_points(f, &status.api_points, status)?;
         f.write_str(LEGEND)?;
         write!(f, "</main>\n{}</body>\n</html>\n", Footer { status, links })
@@ -49,25 +64,35 @@ impl Display for Page<'_> {
 }
 
 const LEGEND: &str = "<section class=\"notes\">\n<h2>How to read this</h2>\n<ul>\n\
-<li>The mark on a bar is where it would be at an even pace. Where it will be at the reset is reckoned from the pace since \
-the last reset, a month before the next.</li>\n\
+<li>The mark on a bar is where it would be at an even pace. The forecast for the reset comes from the usage history.</li>\n\
 <li>Disk mapped (KVM): blocks of the image that are in use. They only grow until the guest trims; its files may take less.</li>\n\
 <li>What was not confirmed for a while is unknown. Live data are throttling, memory, swap, disk and load; a VPS that is off tells none \
 of memory, swap and load.</li>\n\
 <li>API points: what is left in 15 minutes and in 24 hours, and in brackets what of it the exporter allows itself.</li>\n\
-<li>What needs attention is decided by the default thresholds of the alerts.</li>\n</ul>\n</section>\n";
+<li>The conditions, severities and times are those of the alerts. A condition is pending until it has lasted as long as its alert \
+waits, and an odd or missing response does not end it.</li>\n</ul>\n</section>\n";
 
 /// The page in a few words.
-struct Title(Summary);
+struct Title<'a>(&'a Status);
 
-impl Display for Title {
+impl Display for Title<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { vps, well, .. } = self.0;
-        let attention = self.0.critical + self.0.warning;
+        let Summary {
+            vps,
+            critical,
+            warning,
+            pending,
+            well,
+            ..
+        } = self.0.summary;
+        let attention = critical + warning;
+        let is_unknown = |vps: &Vps| vps.last_answer_timestamp_seconds.is_none();
         match (attention, vps) {
             (0, 0) => f.write_str("No VPS is configured"),
             (0, 1) if well == 1 => f.write_str("The VPS is well"),
             (0, _) if well == vps => write!(f, "All {vps} VPSes are well"),
+            (0, _) if self.0.vps.iter().all(is_unknown) => f.write_str("Nothing is known yet"),
+            (0, _) if pending > 0 => f.write_str("No VPS needs attention yet"),
             (0, _) => f.write_str("No VPS needs attention"),
             (1, 1) => f.write_str("The VPS needs attention"),
             _ => {
@@ -86,6 +111,7 @@ impl Display for Groups {
         let groups = [
             (self.0.critical, "critical"),
             (self.0.warning, "warning"),
+            (self.0.pending, "pending"),
             (self.0.locked, "locked by a task"),
             (self.0.well, "well"),
             (self.0.unknown, "not known yet"),
@@ -103,9 +129,11 @@ fn section(
     f: &mut fmt::Formatter<'_>,
     status: &Status,
     title: &str,
-    of: impl Fn(&&Vps) -> bool,
+    is_in: impl Fn(Group) -> bool,
+    show: fn(&mut fmt::Formatter<'_>, &Vps, &Status) -> fmt::Result,
 ) -> fmt::Result {
-    let count = status.vps.iter().filter(&of).count();
+    let of = || status.vps.iter().filter(|vps| is_in(vps.group()));
+    let count = of().count();
     if count == 0 {
         return Ok(());
     }
@@ -113,8 +141,8 @@ fn section(
         f,
         "<section>\n<h2>{title} <span class=\"count\">{count}</span></h2>\n"
     )?;
-    for vps in status.vps.iter().filter(of) {
-        card(f, vps, status)?;
+    for vps in of() {
+        show(f, vps, status)?;
     }
     f.write_str("</section>\n")
 }

@@ -43,6 +43,32 @@ impl Display for Size {
     }
 }
 
+/// A part of a size; the unit stands once if both have the same.
+pub struct Amount(pub Size, pub Size);
+
+impl Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [part, whole] = [&self.0, &self.1].map(ToString::to_string);
+        let unit = whole.rsplit(' ').next().unwrap_or_default();
+        write!(f, "{} of {whole}", part.trim_end_matches(unit).trim_end())
+    }
+}
+
+/// Unix seconds as a day and time of the near past or future, as the alerts write them.
+pub struct Date(pub i64);
+
+impl Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(at) = OffsetDateTime::from_unix_timestamp(self.0) else {
+            return f.write_str("a time beyond the calendar");
+        };
+        let month = at.month().to_string();
+        let month = month.get(..3).unwrap_or(&month);
+        let (day, hour, minute) = (at.day(), at.hour(), at.minute());
+        write!(f, "{day} {month} {hour:02}:{minute:02} UTC")
+    }
+}
+
 /// A share in whole percent, rounded down: no threshold seems reached that is not.
 pub struct Percent(pub f64);
 

@@ -31,14 +31,7 @@ pub(super) const METRICS: &[VpsMetric] = &[
     gauge(
         "kiwivm_snapshot_next_purge_timestamp_seconds",
         "Unix time at which the next snapshot will be purged.",
-        |view, series| {
-            let fetched_at = view.vps.calls[Call::SnapshotList].last_success;
-            let purges_in = snapshots(view).and_then(|all| all.purges_in);
-            let purged = fetched_at.zip(purges_in).map(|(fetched_at, seconds)| {
-                fetched_at.round() + std::time::Duration::from_secs(seconds).as_secs_f64()
-            });
-            series.value(purged);
-        },
+        |view, series| series.value(view.next_purge()),
     ),
     gauge(
         "kiwivm_backups",

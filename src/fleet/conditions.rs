@@ -1,0 +1,429 @@
+//! The conditions of the alerts, each with its severity and how long it must hold before the alert fires.
+//!
+//! This table and `deploy/prometheus/rules/kiwivm.yml` say the same: tests compare severities and times, and put the same
+//! fleets before both. The status page shows what this table finds.
+
+mod seen;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::readings::{Reading, Readings};
+use super::{Fleet, VpsState};
+use crate::clock::Moment;
+use crate::config::Threshold as T;
+use Severity::{Critical, Info, Warning};
+use seen::{Common, DEADLINE_REMEMBERED, STALE_REMEMBERED, Seen, at_least, at_most};
+
+/// How urgent an alert is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// For working hours.
+    Warning,
+    /// For now.
+    Critical,
+}
+
+impl Severity {
+    /// The value of the `severity` label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Info => "info",
+            Warning => "warning",
+            Critical => "critical",
+        }
+    }
+}
+
+/// An alert, without the `KiwiVM` of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the runbooks explain each by this name")]
+pub enum Alert {
+    AllKeysRefused,
+    APIFailing,
+    APIPointsExhausted,
+    ReloadFailed,
+    StateNotWritten,
+    BandwidthWillRunOut,
+    BandwidthNearlyUsed,
+    Suspended,
+    NotAsExpected,
+    AddressNullRouted,
+    LockedTooLong,
+    CPUThrottled,
+    DiskThrottled,
+    DiskNearlyFull,
+    InodesNearlyUsed,
+    DiskImageMapped,
+    MemoryLow,
+    SwapBusy,
+    PolicyDeadlineNear,
+    PolicyViolationOpen,
+    AbusePointsHigh,
+    BackupTooOld,
+    SnapshotPurgedSoon,
+    AuthenticationFailed,
+    DataStale,
+}
+
+impl Alert {
+    /// The value of the `alertname` label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AllKeysRefused => "KiwiVMAllKeysRefused",
+            Self::APIFailing => "KiwiVMAPIFailing",
+            Self::APIPointsExhausted => "KiwiVMAPIPointsExhausted",
+            Self::ReloadFailed => "KiwiVMReloadFailed",
+            Self::StateNotWritten => "KiwiVMStateNotWritten",
+            Self::BandwidthWillRunOut => "KiwiVMBandwidthWillRunOut",
+            Self::BandwidthNearlyUsed => "KiwiVMBandwidthNearlyUsed",
+            Self::Suspended => "KiwiVMSuspended",
+            Self::NotAsExpected => "KiwiVMNotAsExpected",
+            Self::AddressNullRouted => "KiwiVMAddressNullRouted",
+            Self::LockedTooLong => "KiwiVMLockedTooLong",
+            Self::CPUThrottled => "KiwiVMCPUThrottled",
+            Self::DiskThrottled => "KiwiVMDiskThrottled",
+            Self::DiskNearlyFull => "KiwiVMDiskNearlyFull",
+            Self::InodesNearlyUsed => "KiwiVMInodesNearlyUsed",
+            Self::DiskImageMapped => "KiwiVMDiskImageMapped",
+            Self::MemoryLow => "KiwiVMMemoryLow",
+            Self::SwapBusy => "KiwiVMSwapBusy",
+            Self::PolicyDeadlineNear => "KiwiVMPolicyDeadlineNear",
+            Self::PolicyViolationOpen => "KiwiVMPolicyViolationOpen",
+            Self::AbusePointsHigh => "KiwiVMAbusePointsHigh",
+            Self::BackupTooOld => "KiwiVMBackupTooOld",
+            Self::SnapshotPurgedSoon => "KiwiVMSnapshotPurgedSoon",
+            Self::AuthenticationFailed => "KiwiVMAuthenticationFailed",
+            Self::DataStale => "KiwiVMDataStale",
+        }
+    }
+}
+
+/// Why and when an alert fires.
+#[derive(Debug)]
+pub struct Condition {
+    /// The alert.
+    pub alert: Alert,
+    /// Its severity. An alert may have two conditions, the critical one first.
+    pub severity: Severity,
+    /// How long the condition must hold before the alert fires: `for` of the rule.
+    pub hold: Duration,
+    holds: Holds,
+}
+
+/// Tells whether a condition holds now.
+#[derive(Debug)]
+enum Holds {
+    /// For a VPS.
+    Vps(fn(&Seen<'_>) -> bool),
+    /// For all VPSes together, or for the exporter.
+    Common(fn(&Common) -> bool),
+}
+
+const fn of_vps(
+    alert: Alert,
+    severity: Severity,
+    minutes: u64,
+    holds: fn(&Seen<'_>) -> bool,
+) -> Condition {
+    Condition {
+        alert,
+        severity,
+        hold: Duration::from_secs(60 * minutes),
+        holds: Holds::Vps(holds),
+    }
+}
+
+const fn common(
+    alert: Alert,
+    severity: Severity,
+    minutes: u64,
+    holds: fn(&Common) -> bool,
+) -> Condition {
+    Condition {
+        alert,
+        severity,
+        hold: Duration::from_secs(60 * minutes),
+        holds: Holds::Common(holds),
+    }
+}
+
+/// Every condition. One that another leaves out comes after it.
+pub const CONDITIONS: [Condition; 31] = [
+    common(Alert::AllKeysRefused, Critical, 5, Common::all_keys_refused),
+    common(Alert::APIFailing, Critical, 15, Common::api_fails),
+    common(Alert::APIPointsExhausted, Warning, 30, |fleet| {
+        fleet.exhausted > 0
+    }),
+    common(Alert::ReloadFailed, Warning, 5, |fleet| {
+        !fleet.reload_successful
+    }),
+    common(Alert::StateNotWritten, Warning, 15, |fleet| {
+        fleet.state_written == Some(false)
+    }),
+    of_vps(Alert::BandwidthWillRunOut, Critical, 15, |vps| {
+        let limit = vps.limit(T::BandwidthExhaustionCritical);
+        at_most(vps.seconds_to_exhaustion(), limit)
+    }),
+    of_vps(Alert::BandwidthWillRunOut, Warning, 60, |vps| {
+        let limit = vps.limit(T::BandwidthExhaustionWarning);
+        at_most(vps.seconds_to_exhaustion(), limit)
+            && !vps.fires(Alert::BandwidthWillRunOut, Critical)
+    }),
+    // Only without a forecast, which knows better: a month may well end at 96 %.
+    of_vps(Alert::BandwidthNearlyUsed, Critical, 30, |vps| {
+        at_least(vps.bandwidth_used(), vps.limit(T::BandwidthUsedCritical))
+            && vps.seconds_to_exhaustion().is_none()
+    }),
+    of_vps(Alert::BandwidthNearlyUsed, Warning, 30, |vps| {
+        at_least(vps.bandwidth_used(), vps.limit(T::BandwidthUsedWarning))
+            && vps.seconds_to_exhaustion().is_none()
+            && !vps.fires(Alert::BandwidthNearlyUsed, Critical)
+    }),
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method itself is of one lifetime only"
+    )]
+    of_vps(Alert::Suspended, Critical, 0, |vps| vps.is_suspended()),
+    of_vps(Alert::NotAsExpected, Critical, 10, |vps| {
+        vps.unexpected_state() == Some(false)
+    }),
+    of_vps(Alert::NotAsExpected, Warning, 10, |vps| {
+        vps.unexpected_state() == Some(true)
+    }),
+    of_vps(Alert::AddressNullRouted, Critical, 0, |vps| {
+        vps.last(Reading::NullRouted) > Some(0.0) && vps.counts()
+    }),
+    of_vps(Alert::LockedTooLong, Warning, 180, |vps| {
+        vps.last(Reading::Locked) == Some(1.0) && vps.is_configured()
+    }),
+    of_vps(Alert::CPUThrottled, Warning, 0, |vps| {
+        vps.last(Reading::CpuThrottled) == Some(1.0) && vps.counts()
+    }),
+    of_vps(Alert::DiskThrottled, Warning, 0, |vps| {
+        vps.last(Reading::DiskThrottled) == Some(1.0) && vps.counts()
+    }),
+    // Only OpenVZ tells what files use; KVM tells which blocks of the image were ever written.
+    of_vps(Alert::DiskNearlyFull, Critical, 15, |vps| {
+        at_least(vps.quota_used(), vps.limit(T::DiskUsedCritical))
+    }),
+    of_vps(Alert::DiskNearlyFull, Warning, 15, |vps| {
+        at_least(vps.quota_used(), vps.limit(T::DiskUsedWarning))
+            && !vps.fires(Alert::DiskNearlyFull, Critical)
+    }),
+    of_vps(Alert::InodesNearlyUsed, Warning, 15, |vps| {
+        let used = vps.ratio(Reading::InodesUsed, Reading::InodesLimit);
+        at_least(used, vps.limit(T::InodesUsed)) && vps.counts()
+    }),
+    of_vps(Alert::DiskImageMapped, Info, 60, |vps| {
+        at_least(vps.disk_used(), vps.limit(T::DiskMapped)) && vps.last(Reading::Kvm).is_some()
+    }),
+    of_vps(Alert::MemoryLow, Critical, 15, |vps| {
+        at_most(
+            vps.memory_available(),
+            vps.limit(T::MemoryAvailableCritical),
+        )
+    }),
+    of_vps(Alert::MemoryLow, Warning, 15, |vps| {
+        at_most(vps.memory_available(), vps.limit(T::MemoryAvailableWarning))
+            && !vps.fires(Alert::MemoryLow, Critical)
+    }),
+    // A full swap alone is harmless: it holds what is never used.
+    of_vps(Alert::SwapBusy, Warning, 30, |vps| {
+        let free = vps.ratio(Reading::SwapFree, Reading::SwapTotal);
+        at_least(free.map(|free| 1.0 - free), vps.limit(T::SwapUsed))
+            && at_most(vps.memory_available(), vps.limit(T::SwapMemoryAvailable))
+            && !vps.fires(Alert::MemoryLow, Critical)
+            && !vps.fires(Alert::MemoryLow, Warning)
+    }),
+    of_vps(Alert::PolicyDeadlineNear, Critical, 0, |vps| {
+        let deadline = vps.within(Reading::PolicyDeadline, DEADLINE_REMEMBERED);
+        let left = deadline.map(|deadline| deadline - vps.now.unix);
+        at_most(left, vps.limit(T::PolicyDeadline))
+            && vps.has_open_case()
+            && !vps.omits(Reading::PolicyViolationsOpen, Reading::PolicyDeadline)
+    }),
+    of_vps(Alert::PolicyViolationOpen, Warning, 0, |vps| {
+        vps.has_open_case() && !vps.fires(Alert::PolicyDeadlineNear, Critical)
+    }),
+    of_vps(Alert::AbusePointsHigh, Critical, 5, |vps| {
+        at_least(vps.abuse_points(), vps.limit(T::AbusePointsCritical))
+    }),
+    of_vps(Alert::AbusePointsHigh, Warning, 5, |vps| {
+        at_least(vps.abuse_points(), vps.limit(T::AbusePointsWarning))
+            && !vps.fires(Alert::AbusePointsHigh, Critical)
+    }),
+    of_vps(Alert::BackupTooOld, Warning, 60, |vps| {
+        at_least(vps.backup_age(), vps.limit(T::BackupAge)) && vps.counts()
+    }),
+    of_vps(Alert::SnapshotPurgedSoon, Info, 0, |vps| {
+        let purge = vps.last(Reading::SnapshotNextPurge);
+        let left = purge.map(|purge| purge - vps.now.unix);
+        at_most(left, vps.limit(T::SnapshotPurge))
+            && left > Some(0.0)
+            && vps.is_configured()
+            && !vps.omits(Reading::Snapshots, Reading::SnapshotNextPurge)
+    }),
+    of_vps(Alert::AuthenticationFailed, Warning, 5, |vps| {
+        vps.key_refused() && !vps.all_keys_refused
+    }),
+    of_vps(Alert::DataStale, Warning, 15, |vps| {
+        vps.within(Reading::DataStale, STALE_REMEMBERED) == Some(1.0)
+            && vps.is_pollable()
+            && !vps.api_failing_fires
+    }),
+];
+
+/// Since when each condition has held, by its position in the table, on the clock that never steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Since([Option<Duration>; CONDITIONS.len()]);
+
+impl Since {
+    fn active(&self, now: Moment) -> impl Iterator<Item = Active> {
+        let all = CONDITIONS.iter().zip(self.0);
+        all.filter_map(move |(condition, since)| {
+            let held = now.elapsed.saturating_sub(since?);
+            Some(Active { condition, held })
+        })
+    }
+
+    fn fires(&self, alert: Alert, severity: Severity, now: Moment) -> bool {
+        self.active(now).any(|active| {
+            let condition = active.condition;
+            condition.alert == alert && condition.severity == severity && active.fires()
+        })
+    }
+
+    fn note(&mut self, position: usize, holds: bool, now: Moment) {
+        let since = &mut self.0[position];
+        *since = holds.then(|| since.unwrap_or(now.elapsed));
+    }
+}
+
+/// A condition that holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Active {
+    /// Which.
+    pub condition: &'static Condition,
+    /// For how long.
+    pub held: Duration,
+}
+
+impl Active {
+    /// True if the alert fires, false while it is pending.
+    #[must_use]
+    pub fn fires(&self) -> bool {
+        self.held >= self.condition.hold
+    }
+}
+
+/// What is remembered about the conditions of a VPS.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watched {
+    pub(super) readings: Readings,
+    since: Since,
+}
+
+impl Watched {
+    /// Each condition that holds, by a name that a saved state may have for it, and since when.
+    pub(super) fn since(&self) -> impl Iterator<Item = (String, Duration)> {
+        let all = CONDITIONS.iter().zip(self.since.0);
+        all.filter_map(|(condition, since)| Some((condition.id(), since?)))
+    }
+
+    /// Takes back since when a condition has held.
+    pub(super) fn recall(&mut self, id: &str, since: Duration) {
+        let position = CONDITIONS.iter().position(|known| known.id() == id);
+        if let Some(position) = position {
+            self.since.0[position] = Some(since);
+        }
+    }
+}
+
+impl Condition {
+    fn id(&self) -> String {
+        format!("{} {}", self.alert.name(), self.severity.name())
+    }
+}
+
+/// What is remembered about the conditions of all VPSes together.
+#[derive(Debug, Default)]
+pub(super) struct WatchedFleet(Since);
+
+impl Fleet {
+    /// Evaluates all conditions. Their times count from when they were first seen to hold, so this is due every few
+    /// seconds; `reload_successful` tells whether the last attempt to load the configuration succeeded.
+    pub fn watch(&mut self, reload_successful: bool, now: Moment) {
+        let mut watched: Vec<_> = self
+            .vps
+            .iter_mut()
+            .map(|vps| std::mem::take(&mut vps.watched))
+            .collect();
+        for (vps, watched) in self.vps.iter().zip(&mut watched) {
+            watched.readings.update(vps, self.staleness, now);
+        }
+        let mut common = Common {
+            reload_successful,
+            state_written: self.totals.state_writes.map(|writes| writes.successful),
+            ..Common::default()
+        };
+        for (vps, watched) in self.vps.iter().zip(&watched) {
+            common.count(&Seen::new(vps, watched, now));
+        }
+        let since = &mut self.watched.0;
+        for (position, condition) in CONDITIONS.iter().enumerate() {
+            if let Holds::Common(holds) = condition.holds {
+                since.note(position, holds(&common), now);
+            }
+        }
+        let api_failing_fires = since.fires(Alert::APIFailing, Critical, now);
+        for (vps, watched) in self.vps.iter().zip(&mut watched) {
+            let mut seen = Seen {
+                all_keys_refused: common.all_keys_refused(),
+                api_failing_fires,
+                ..Seen::new(vps, watched, now)
+            };
+            for (position, condition) in CONDITIONS.iter().enumerate() {
+                if let Holds::Vps(holds) = condition.holds {
+                    let holds = holds(&seen);
+                    seen.since.note(position, holds, now);
+                }
+            }
+            watched.since = seen.since;
+        }
+        for (vps, watched) in self.vps.iter_mut().zip(watched) {
+            vps.watched = watched;
+        }
+    }
+
+    /// The conditions of all VPSes together that held when they were last evaluated.
+    pub fn active(&self, now: Moment) -> impl Iterator<Item = Active> {
+        self.watched.0.active(now)
+    }
+}
+
+impl VpsState {
+    /// The conditions of this VPS that held when they were last evaluated.
+    pub fn active(&self, now: Moment) -> impl Iterator<Item = Active> {
+        self.watched.since.active(now)
+    }
+
+    /// The last value of a metric in the last hours.
+    #[must_use]
+    pub fn last(&self, reading: Reading, now: Moment) -> Option<f64> {
+        self.watched.readings.last(reading, now)
+    }
+
+    /// The deadline of the most urgent policy case, Unix seconds.
+    #[must_use]
+    pub fn policy_deadline(&self, now: Moment) -> Option<f64> {
+        let readings = &self.watched.readings;
+        readings.within(Reading::PolicyDeadline, DEADLINE_REMEMBERED, now)
+    }
+}

@@ -1,0 +1,345 @@
+//! What the alerts about a VPS compare, as it is on the metrics page: the last value of each metric and when it was shown.
+//!
+//! An alert must not end because a response omitted a field. So conditions look at the last value of the last hours, as the
+//! rules for Prometheus do.
+
+use std::time::Duration;
+
+use super::{VpsState, bandwidth};
+use crate::clock::Moment;
+use crate::kiwivm::Call;
+use crate::kiwivm::model::{Backups, Hypervisor, Inventory, PolicyViolations, Snapshots, Status};
+
+/// How long a value counts after it was last shown.
+pub const REMEMBERED: Duration = Duration::from_secs(3 * 3600);
+
+/// Defines [`Reading`] with all its variants and the names that a saved state has for them.
+macro_rules! readings {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// A metric, or a part of one, that an alert about a VPS compares.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Reading {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Reading {
+            /// Every reading.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name of the metric without `kiwivm_`, with a suffix for a part of it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+readings! {
+    /// `kiwivm_up`.
+    Up = "up",
+    /// `kiwivm_authentication_failed`.
+    AuthenticationFailed = "authentication_failed",
+    /// `kiwivm_api_points_exhausted`.
+    PointsExhausted = "api_points_exhausted",
+    /// 1 if any call is stale, else 0.
+    DataStale = "data_stale",
+    /// `kiwivm_locked`.
+    Locked = "locked",
+    /// Only shown while a task holds the VPS.
+    LockedByTask = "locked_by_task",
+    /// `kiwivm_suspended`.
+    Suspended = "suspended",
+    /// `kiwivm_running`.
+    Running = "running",
+    /// `kiwivm_vps_info{vm_type="kvm"}`.
+    Kvm = "vps_info_kvm",
+    /// `kiwivm_vps_info{vm_type="ovz"}`.
+    OpenVz = "vps_info_ovz",
+    /// `kiwivm_bandwidth_used_bytes`.
+    BandwidthUsed = "bandwidth_used_bytes",
+    /// `kiwivm_bandwidth_allowance_bytes`.
+    BandwidthAllowance = "bandwidth_allowance_bytes",
+    /// `kiwivm_bandwidth_period_start_timestamp_seconds`.
+    PeriodStart = "bandwidth_period_start_timestamp_seconds",
+    /// `kiwivm_bandwidth_reset_timestamp_seconds`.
+    Reset = "bandwidth_reset_timestamp_seconds",
+    /// `kiwivm_bandwidth_exhaustion_timestamp_seconds`, infinite if the forecast lasts until the reset.
+    Exhaustion = "bandwidth_exhaustion_timestamp_seconds",
+    /// `kiwivm_nullrouted_ip_addresses`.
+    NullRouted = "nullrouted_ip_addresses",
+    /// `kiwivm_abuse_points`.
+    AbusePoints = "abuse_points",
+    /// `kiwivm_abuse_points_limit`.
+    AbusePointsLimit = "abuse_points_limit",
+    /// `kiwivm_policy_violation`.
+    PolicyViolation = "policy_violation",
+    /// `kiwivm_policy_violations_open`.
+    PolicyViolationsOpen = "policy_violations_open",
+    /// `kiwivm_policy_violation_deadline_timestamp_seconds`.
+    PolicyDeadline = "policy_violation_deadline_timestamp_seconds",
+    /// `kiwivm_cpu_throttled`.
+    CpuThrottled = "cpu_throttled",
+    /// `kiwivm_disk_throttled`.
+    DiskThrottled = "disk_throttled",
+    /// `kiwivm_memory_available_bytes`.
+    MemoryAvailable = "memory_available_bytes",
+    /// `kiwivm_memory_total_bytes`.
+    MemoryTotal = "memory_total_bytes",
+    /// `kiwivm_swap_free_bytes`.
+    SwapFree = "swap_free_bytes",
+    /// `kiwivm_swap_total_bytes`.
+    SwapTotal = "swap_total_bytes",
+    /// `kiwivm_disk_used_bytes`.
+    DiskUsed = "disk_used_bytes",
+    /// `kiwivm_disk_size_bytes`.
+    DiskSize = "disk_size_bytes",
+    /// `kiwivm_inodes_used`.
+    InodesUsed = "inodes_used",
+    /// `kiwivm_inodes_limit`.
+    InodesLimit = "inodes_limit",
+    /// `kiwivm_snapshots`.
+    Snapshots = "snapshots",
+    /// `kiwivm_snapshot_newest_timestamp_seconds`.
+    SnapshotNewest = "snapshot_newest_timestamp_seconds",
+    /// `kiwivm_snapshot_next_purge_timestamp_seconds`.
+    SnapshotNextPurge = "snapshot_next_purge_timestamp_seconds",
+    /// `kiwivm_backups`.
+    Backups = "backups",
+    /// `kiwivm_backup_newest_timestamp_seconds`.
+    BackupNewest = "backup_newest_timestamp_seconds",
+}
+
+/// The last value of each [`Reading`] and when it was shown, on the clock that never steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Readings([Option<(f64, Duration)>; Reading::ALL.len()]);
+
+impl Default for Readings {
+    fn default() -> Self {
+        Self([None; Reading::ALL.len()])
+    }
+}
+
+impl Readings {
+    /// The last value, if it was shown within this time.
+    #[must_use]
+    pub fn within(&self, reading: Reading, age: Duration, now: Moment) -> Option<f64> {
+        let (value, at) = self.0[reading as usize]?;
+        (now.elapsed.saturating_sub(at) <= age).then_some(value)
+    }
+
+    /// The last value of the last hours.
+    #[must_use]
+    pub fn last(&self, reading: Reading, now: Moment) -> Option<f64> {
+        self.within(reading, REMEMBERED, now)
+    }
+
+    /// Each value and when it was shown.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Reading, f64, Duration)> {
+        let values = Reading::ALL.iter().zip(self.0);
+        values.filter_map(|(reading, known)| known.map(|(value, at)| (*reading, value, at)))
+    }
+
+    /// Takes back a value that was shown before this process started.
+    pub(super) fn recall(&mut self, reading: Reading, value: f64, at: Duration) {
+        self.0[reading as usize] = Some((value, at));
+    }
+
+    /// Takes what is shown of a VPS now.
+    pub(super) fn update(&mut self, vps: &VpsState, staleness: f64, now: Moment) {
+        let mut show = |reading: Reading, value: Option<f64>| {
+            if let Some(value) = value {
+                self.0[reading as usize] = Some((value, now.elapsed));
+            }
+        };
+        for (reading, value) in polls(vps, staleness, now) {
+            show(reading, value);
+        }
+        for (reading, value) in service(vps, staleness, now) {
+            show(reading, value);
+        }
+        for (reading, value) in live(vps, staleness, now) {
+            show(reading, value);
+        }
+        for (reading, value) in inventory(vps, staleness, now) {
+            show(reading, value);
+        }
+    }
+}
+
+type Shown<const N: usize> = [(Reading, Option<f64>); N];
+
+fn flag(value: Option<bool>) -> Option<f64> {
+    value.map(|value| f64::from(u8::from(value)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
+fn count(value: Option<u64>) -> Option<f64> {
+    value.map(|value| value as f64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times are of this century")]
+fn time(value: Option<i64>) -> Option<f64> {
+    value.map(|value| value as f64)
+}
+
+fn polls(vps: &VpsState, staleness: f64, now: Moment) -> Shown<6> {
+    let stale = vps
+        .calls
+        .values()
+        .filter_map(|call| call.is_stale(staleness, now));
+    let locked = vps.lock(staleness, now).map(Option::is_some);
+    [
+        (Reading::Up, flag(vps.tried.then(|| vps.up(staleness, now)))),
+        (
+            Reading::AuthenticationFailed,
+            flag(vps.authentication_failed),
+        ),
+        (Reading::PointsExhausted, flag(vps.points_exhausted)),
+        (Reading::DataStale, flag(stale.max())),
+        (Reading::Locked, flag(locked)),
+        (Reading::LockedByTask, flag(locked.filter(|locked| *locked))),
+    ]
+}
+
+fn service(vps: &VpsState, staleness: f64, now: Moment) -> Shown<13> {
+    let info = vps.service(staleness, now);
+    let multiplier = vps.identity.multiplier;
+    let forecast = vps.forecast(staleness, now);
+    let is = |hypervisor| {
+        let known = info.and_then(|info| info.hypervisor);
+        known
+            .is_some_and(|known| known == hypervisor)
+            .then_some(1.0)
+    };
+    let reset = info.and_then(|info| info.data_next_reset);
+    [
+        (
+            Reading::Suspended,
+            flag(info.and_then(|info| info.suspended)),
+        ),
+        (Reading::Kvm, is(Hypervisor::Kvm)),
+        (Reading::OpenVz, is(Hypervisor::OpenVz)),
+        (
+            Reading::BandwidthUsed,
+            info.and_then(|info| bandwidth::used(info, multiplier)),
+        ),
+        (
+            Reading::BandwidthAllowance,
+            info.and_then(|info| bandwidth::allowance(info, multiplier)),
+        ),
+        (
+            Reading::PeriodStart,
+            time(reset.and_then(bandwidth::period_start)),
+        ),
+        (Reading::Reset, time(reset)),
+        (
+            Reading::Exhaustion,
+            forecast.map(|forecast| forecast.exhaustion.unwrap_or(f64::INFINITY)),
+        ),
+        (
+            Reading::NullRouted,
+            count(info.and_then(|info| info.nullrouted_ip_addresses)),
+        ),
+        (
+            Reading::AbusePoints,
+            count(info.and_then(|info| info.abuse_points)),
+        ),
+        (
+            Reading::AbusePointsLimit,
+            count(info.and_then(|info| info.abuse_points_limit)),
+        ),
+        (
+            Reading::PolicyViolation,
+            flag(info.and_then(|info| info.policy_violation)),
+        ),
+        (
+            Reading::MemoryTotal,
+            count(info.and_then(|info| info.plan_ram)),
+        ),
+    ]
+}
+
+fn live(vps: &VpsState, staleness: f64, now: Moment) -> Shown<10> {
+    let live = vps.live(staleness, now);
+    let running = live.and_then(|live| live.status);
+    [
+        (
+            Reading::Running,
+            flag(running.map(|status| status == Status::Running)),
+        ),
+        (
+            Reading::CpuThrottled,
+            flag(live.and_then(|live| live.cpu_throttled)),
+        ),
+        (
+            Reading::DiskThrottled,
+            flag(live.and_then(|live| live.disk_throttled)),
+        ),
+        (
+            Reading::MemoryAvailable,
+            count(live.and_then(|live| live.memory_available)),
+        ),
+        (
+            Reading::SwapFree,
+            count(live.and_then(|live| live.swap_free)),
+        ),
+        (
+            Reading::SwapTotal,
+            count(live.and_then(|live| live.swap_total)),
+        ),
+        (
+            Reading::DiskUsed,
+            count(live.and_then(|live| live.disk_used)),
+        ),
+        (
+            Reading::DiskSize,
+            count(live.and_then(|live| live.disk_size)),
+        ),
+        (
+            Reading::InodesUsed,
+            count(live.and_then(|live| live.inodes_used)),
+        ),
+        (
+            Reading::InodesLimit,
+            count(live.and_then(|live| live.inodes_limit)),
+        ),
+    ]
+}
+
+fn inventory(vps: &VpsState, staleness: f64, now: Moment) -> Shown<7> {
+    let listed = |call| vps.inventory(call, staleness, now);
+    let snapshots: Option<&Snapshots> = match listed(Call::SnapshotList) {
+        Some(Inventory::Snapshots(snapshots)) => Some(snapshots),
+        _ => None,
+    };
+    let backups: Option<&Backups> = match listed(Call::BackupList) {
+        Some(Inventory::Backups(backups)) => Some(backups),
+        _ => None,
+    };
+    let violations: Option<&PolicyViolations> = match listed(Call::PolicyViolations) {
+        Some(Inventory::PolicyViolations(violations)) => Some(violations),
+        _ => None,
+    };
+    [
+        (
+            Reading::PolicyViolationsOpen,
+            count(violations.map(|all| all.open)),
+        ),
+        (
+            Reading::PolicyDeadline,
+            time(violations.and_then(|all| all.deadline)),
+        ),
+        (Reading::Snapshots, count(snapshots.map(|all| all.count))),
+        (
+            Reading::SnapshotNewest,
+            time(snapshots.and_then(|all| all.newest)),
+        ),
+        (Reading::SnapshotNextPurge, vps.next_purge(staleness, now)),
+        (Reading::Backups, count(backups.map(|all| all.count))),
+        (
+            Reading::BackupNewest,
+            time(backups.and_then(|all| all.newest)),
+        ),
+    ]
+}
