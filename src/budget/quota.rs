@@ -294,13 +294,9 @@ impl Quota {
         })
     }
 
-    /// Returns the maximum time between two live calls of `points`, unless readings show no points left. It yields to
-    /// others, because prices that are too low look like their spending.
+    /// Returns the maximum time between two live calls of `points`, unless readings show no points left.
     fn longest_wait(&self, points: f64, share: Share) -> Duration {
-        let factor = |window| self.yield_factor(window, share);
-        let factor = Window::ALL.into_iter().map(factor).fold(1.0, f64::min);
-        let pace = MIN_PACE * self.full_rate(share) * factor;
-        let slowest = Duration::try_from_secs_f64(points / pace)
+        let slowest = Duration::try_from_secs_f64(points / (MIN_PACE * self.full_rate(share)))
             .unwrap_or(Duration::MAX)
             .max(QUIET);
         if self.is_known() {

@@ -21,9 +21,12 @@ const SHARED: [f64; 2] = [0.35, 2.0];
 /// Maximum fraction of the others' spending that may return to a window between the readings. More could hide it.
 const MAX_RETURNED: f64 = 0.5;
 /// Minimum time between two readings of a vote, because the API may count spending late.
-pub const MIN_DISTANCE: Duration = Duration::from_secs(60);
+const MIN_DISTANCE: Duration = Duration::from_secs(60);
 /// Number of votes for a decision.
 const DECIDING_VOTES: usize = 2;
+/// So many votes add a minute to the time between readings for votes, up to this multiple of [`MIN_DISTANCE`].
+const VOTES_PER_MINUTE: u32 = 4;
+const MAX_INTERVAL_FACTOR: u32 = 30;
 
 /// The last reading of a VPS.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +48,8 @@ pub struct Votes {
     shared: Vec<Veid>,
     /// True once a shared quota is confirmed. No more readings are made for votes then.
     settled: bool,
+    /// The number of votes ever.
+    cast: u32,
 }
 
 /// Returns the points that other VPSes must have spent between two readings of a vote, given the price of a live call.
@@ -90,6 +95,7 @@ impl Votes {
         let too_close = now.at.saturating_sub(before.at) < MIN_DISTANCE;
         if shows_own && !too_close && fall < SEPARATE * others && returned <= MAX_RETURNED * others
         {
+            self.cast += 1;
             self.shared.clear();
             if !self.separate.contains(&veid) {
                 self.separate.push(veid);
@@ -100,6 +106,7 @@ impl Votes {
                 return Some(Decision::Split);
             }
         } else if (SHARED[0] * others..=SHARED[1] * others).contains(&fall) {
+            self.cast += 1;
             self.separate.clear();
             self.shared.push(veid);
             let votes = self.shared.iter().filter(|voter| **voter == veid).count();
@@ -110,6 +117,13 @@ impl Votes {
             }
         }
         None
+    }
+
+    /// Returns the minimum time between two readings of a VPS for a vote. It grows with every vote: VPSes of several
+    /// accounts never agree.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        MIN_DISTANCE * (1 + self.cast / VOTES_PER_MINUTE).min(MAX_INTERVAL_FACTOR)
     }
 
     /// Restores the saved result of earlier votes.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Planner;
 use crate::budget::quota::Quota;
-use crate::budget::scope::{MIN_DISTANCE, min_evidence};
+use crate::budget::scope::min_evidence;
 use crate::budget::window::Window;
 use crate::kiwivm::{Call, Veid};
 
@@ -119,7 +119,7 @@ impl Planner {
             let account = &self.accounts[veid];
             account.reading.is_none_or(|last| {
                 let others = (all - last.all) - (account.spent - last.own);
-                others >= enough && now.saturating_sub(last.at) >= MIN_DISTANCE
+                others >= enough && now.saturating_sub(last.at) >= self.votes.interval()
             })
         };
         let works = |veid: &&Veid| {
