@@ -50,6 +50,8 @@ pub struct Votes {
     settled: bool,
     /// The number of votes ever.
     cast: u32,
+    /// The number of decisions to merge. After each, a split takes more votes: VPSes of several accounts are neither.
+    merges: usize,
 }
 
 /// Returns the points that other VPSes must have spent between two readings of a vote, given the price of a live call.
@@ -97,10 +99,10 @@ impl Votes {
         {
             self.cast += 1;
             self.shared.clear();
-            if !self.separate.contains(&veid) {
-                self.separate.push(veid);
-            }
-            if shared && self.separate.len() >= DECIDING_VOTES {
+            self.separate.push(veid);
+            let is_single_voter = self.separate.iter().all(|voter| *voter == veid);
+            let needed = DECIDING_VOTES * (1 + self.merges);
+            if shared && !is_single_voter && self.separate.len() >= needed {
                 self.separate.clear();
                 self.settled = false;
                 return Some(Decision::Split);
@@ -113,6 +115,7 @@ impl Votes {
             if votes >= DECIDING_VOTES || self.shared.len() > DECIDING_VOTES {
                 self.shared.clear();
                 self.settled = true;
+                self.merges += usize::from(!shared);
                 return (!shared).then_some(Decision::Merge);
             }
         }
