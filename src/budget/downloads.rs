@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::pace::Pace;
-use super::window::{Entry, Trailing};
+use super::window::{SavedAmount, Trailing};
 use crate::kiwivm::{Call, PerCall};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -88,7 +88,7 @@ impl Downloads {
 
     /// Returns the responses of the trailing day, for the state file.
     #[must_use]
-    pub fn save(&self, now: Duration) -> Vec<Entry> {
+    pub fn save(&self, now: Duration) -> Vec<SavedAmount> {
         self.day.save(now)
     }
 
@@ -96,7 +96,7 @@ impl Downloads {
     pub fn restore(
         &mut self,
         sizes: PerCall<u64>,
-        received: &[Entry],
+        received: &[SavedAmount],
         elapsed: Duration,
         now: Duration,
     ) {

@@ -6,7 +6,7 @@ use crate::config::Collect;
 use crate::kiwivm::{Call, PerCall};
 
 /// The planned intervals of one VPS; `None` for a call that is not planned.
-pub type Intervals = PerCall<Option<Duration>>;
+pub type PlannedIntervals = PerCall<Option<Duration>>;
 
 /// The wanted intervals of one VPS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ impl Pace {
             .sum()
     }
 
-    pub(super) fn intervals(&self) -> Intervals {
-        let mut intervals = Intervals::default();
+    pub(super) fn intervals(&self) -> PlannedIntervals {
+        let mut intervals = PlannedIntervals::default();
         intervals[Call::LiveServiceInfo] = Some(self.live);
         intervals[Call::RateLimitStatus] = Some(self.points);
         intervals[Call::RawUsageStats] = Some(self.usage);

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::pace::{Intervals, Pace};
+use super::pace::{Pace, PlannedIntervals};
 use crate::fleet::{LIVE_LIMIT, SERVICE_LIMIT};
 use crate::kiwivm::{Call, PerCall};
 
@@ -34,7 +34,7 @@ const HEADROOM: f64 = 1.15;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// In the order of the VPSes.
-    pub intervals: Vec<Intervals>,
+    pub intervals: Vec<PlannedIntervals>,
     /// Points per second.
     pub demand: f64,
     /// True if a wanted interval is stretched.
@@ -197,9 +197,9 @@ impl Classes<'_> {
         }
     }
 
-    fn intervals(&self, wanted: &Pace) -> Intervals {
+    fn intervals(&self, wanted: &Pace) -> PlannedIntervals {
         let interval = |class| Some(seconds(self.interval(class, wanted)));
-        let mut intervals = Intervals::default();
+        let mut intervals = PlannedIntervals::default();
         intervals[Call::LiveServiceInfo] = interval(Class::Live);
         intervals[Call::RateLimitStatus] = interval(Class::Points);
         if self.shed < Shed::InventoryAndUsage {

@@ -53,7 +53,7 @@ pub enum Verdict {
 
 /// The samples of one call. Each is the fall of the readings: the price of the call plus that of a reading.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Samples {
+struct CallSamples {
     history: VecDeque<f64>,
     outliers: Vec<f64>,
     outliers_since: Duration,
@@ -61,7 +61,7 @@ struct Samples {
     was_learned: bool,
 }
 
-impl Samples {
+impl CallSamples {
     fn mean(&self) -> f64 {
         self.history.iter().sum::<f64>() / count(self.history.len())
     }
@@ -147,7 +147,7 @@ impl Samples {
 /// The prices of all calls.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prices {
-    samples: PerCall<Samples>,
+    samples: PerCall<CallSamples>,
     /// The factor on assumed prices.
     scale: f64,
     /// The last samples; true if useless.
@@ -252,7 +252,7 @@ impl Prices {
         }
         if useless && self.verdicts.iter().filter(|useless| **useless).count() >= USELESS {
             self.useless_since = Some(now);
-            self.samples.values_mut().for_each(Samples::clear);
+            self.samples.values_mut().for_each(CallSamples::clear);
         }
         if useless {
             return Some(Verdict::Useless);

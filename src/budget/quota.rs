@@ -60,7 +60,7 @@ struct Probe {
 
 /// The last plan of a quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Planned {
+pub struct LastPlan {
     /// The dropped calls.
     pub shed: Shed,
     /// True if a wanted interval is stretched.
@@ -102,7 +102,7 @@ pub struct Quota {
     /// The slowdown after refusals.
     pub brake: Brake,
     /// The last plan.
-    pub planned: Planned,
+    pub planned: LastPlan,
     /// Start of the process, if it started without saved state.
     pub started: Option<Duration>,
     /// Time of the last live call.
@@ -122,7 +122,7 @@ impl Quota {
             readings: Readings::default(),
             spent: 0.0,
             brake: Brake::default(),
-            planned: Planned::default(),
+            planned: LastPlan::default(),
             started: None,
             last_live: Duration::ZERO,
             probe: Probe::default(),

@@ -36,7 +36,7 @@ enum Step {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Sample {
+struct PriceSample {
     veid: Veid,
     call: Call,
     started: Duration,
@@ -59,7 +59,7 @@ pub struct Complete {
 /// Decides when to take samples, and tracks the steps of the current one.
 #[derive(Debug, Default)]
 pub struct Sampling {
-    current: Option<Sample>,
+    current: Option<PriceSample>,
     next: PerCall<Duration>,
     abandoned: PerCall<u32>,
     not_before: Duration,
@@ -78,7 +78,7 @@ impl Sampling {
         {
             return false;
         }
-        self.current = Some(Sample {
+        self.current = Some(PriceSample {
             veid,
             call,
             started: now,

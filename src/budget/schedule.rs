@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use super::backoff;
 use super::brake::MAX_RETRY_AFTER;
-use super::pace::{Intervals, Pace};
+use super::pace::{Pace, PlannedIntervals};
 use super::phases::{next_in_phase, next_on_grid, phase};
 use super::slots::Slots;
 use crate::kiwivm::{Call, PerCall, Reason, Veid};
-pub use entry::Entry;
+pub use entry::ScheduleEntry;
 use entry::{FirstRound, Flight, lane};
 
 /// Maximum wait of a call that is planned again after it was not.
@@ -43,7 +43,7 @@ pub enum Outcome {
 /// The due times of all calls.
 #[derive(Debug)]
 pub struct Schedule {
-    entries: HashMap<Veid, Box<Entry>>,
+    entries: HashMap<Veid, Box<ScheduleEntry>>,
     /// VPSes by the earliest due time of a call in a free lane. VEIDs break ties, so the order is stable.
     queue: BTreeSet<(Duration, Veid)>,
     slots: Slots,
@@ -254,7 +254,7 @@ impl Schedule {
 
     /// Changes the planned intervals. Waits scale with them, but a backoff only shrinks. Calls that are due stay due.
     /// Newly planned calls become due soon, and calls that are no longer planned are removed.
-    pub fn set_intervals(&mut self, veid: Veid, intervals: Intervals, now: Duration) {
+    pub fn set_intervals(&mut self, veid: Veid, intervals: PlannedIntervals, now: Duration) {
         self.edit(veid, |entry| {
             let live_fails = entry.failures[Call::LiveServiceInfo] > 0;
             let paused = entry.leaving || entry.is_paused();
@@ -309,12 +309,12 @@ impl Schedule {
 
     /// Returns the entry of a VPS.
     #[must_use]
-    pub fn of(&self, veid: Veid) -> Option<&Entry> {
+    pub fn of(&self, veid: Veid) -> Option<&ScheduleEntry> {
         self.entries.get(&veid).map(Box::as_ref)
     }
 
     /// Changes the entry of a VPS and keeps the queue consistent.
-    pub fn edit(&mut self, veid: Veid, change: impl FnOnce(&mut Entry)) {
+    pub fn edit(&mut self, veid: Veid, change: impl FnOnce(&mut ScheduleEntry)) {
         let Some(entry) = self.entries.get_mut(&veid) else {
             return;
         };

@@ -151,8 +151,8 @@ impl Trailing {
 
     /// Returns the amounts with their ages.
     #[must_use]
-    pub fn save(&self, now: Duration) -> Vec<Entry> {
-        let saved = |(latest, sum): &(u64, f64)| Entry {
+    pub fn save(&self, now: Duration) -> Vec<SavedAmount> {
+        let saved = |(latest, sum): &(u64, f64)| SavedAmount {
             age_seconds: millis_f64(millis(now).saturating_sub(*latest)) / 1000.0,
             amount: *sum,
         };
@@ -164,7 +164,7 @@ impl Trailing {
     }
 
     /// Restores the amounts that [`Self::save`] returned `elapsed` ago. Invalid amounts are ignored.
-    pub fn restore(&mut self, entries: &[Entry], elapsed: Duration, now: Duration) {
+    pub fn restore(&mut self, entries: &[SavedAmount], elapsed: Duration, now: Duration) {
         for entry in entries {
             let age =
                 Duration::try_from_secs_f64(entry.age_seconds.max(0.0)).unwrap_or(Duration::MAX);
@@ -182,7 +182,7 @@ impl Trailing {
 
 /// A saved amount.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct SavedAmount {
     /// Age in seconds at the time of saving.
     pub age_seconds: f64,
     /// The amount, in the unit of the window.
@@ -236,12 +236,12 @@ impl Ledger {
 
     /// Returns the entries of each window.
     #[must_use]
-    pub fn save(&self, now: Duration) -> [Vec<Entry>; 2] {
+    pub fn save(&self, now: Duration) -> [Vec<SavedAmount>; 2] {
         [0, 1].map(|window| self.0[window].save(now))
     }
 
     /// Restores the entries that [`Self::save`] returned `elapsed` ago.
-    pub fn restore(&mut self, entries: &[Vec<Entry>; 2], elapsed: Duration, now: Duration) {
+    pub fn restore(&mut self, entries: &[Vec<SavedAmount>; 2], elapsed: Duration, now: Duration) {
         for (window, entries) in self.0.iter_mut().zip(entries) {
             window.restore(entries, elapsed, now);
         }

@@ -16,7 +16,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Clock;
-use crate::config::{Shard, Source};
+use crate::config::{ConfigSource, Shard};
 use crate::web::{ExternalUrl, Prefix};
 
 /// The port of this exporter.
@@ -268,8 +268,8 @@ impl Cli {
 
     /// Where the configuration comes from.
     #[must_use]
-    pub fn config_source(&self) -> Source {
-        Source {
+    pub fn config_source(&self) -> ConfigSource {
+        ConfigSource {
             file: self
                 .config_file
                 .clone()

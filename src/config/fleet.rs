@@ -12,7 +12,7 @@ use super::thresholds::THRESHOLDS;
 use super::validate::{
     BANDWIDTH, Directories, INTERVALS, Origin, SingleVps, intervals, multiplier,
 };
-use super::vps_file::Row;
+use super::vps_file::CsvRow;
 use super::vps_key::{KEY_SOURCES, key, key_file};
 use super::{Expect, Intervals, Multiplier, Thresholds, Vps};
 use crate::kiwivm::Veid;
@@ -126,7 +126,7 @@ pub fn fleet(
             "the file lists VPSes and KIWIVM_VEID, KIWIVM_API_KEY or KIWIVM_API_KEY_FILE is set: use one or the other",
         );
     }
-    let mut entries: Vec<Entry> = listed
+    let mut entries: Vec<VpsEntry> = listed
         .iter()
         .enumerate()
         .filter_map(|(index, entry)| {
@@ -154,12 +154,15 @@ pub fn fleet(
 
 /// Names each row by its hostname, with the VEID appended if another VPS has that name, or by the VEID alone. Names do
 /// not depend on the order of the rows.
-fn named_by_hostname<'a>(rows: Vec<&'a Row>, taken: &HashSet<String>) -> Vec<(&'a Row, String)> {
+fn named_by_hostname<'a>(
+    rows: Vec<&'a CsvRow>,
+    taken: &HashSet<String>,
+) -> Vec<(&'a CsvRow, String)> {
     let mut uses: HashMap<&str, usize> = HashMap::new();
     for row in &rows {
         *uses.entry(&row.hostname).or_default() += 1;
     }
-    let name = |row: &Row| {
+    let name = |row: &CsvRow| {
         let hostname = &row.hostname;
         let with_veid = format!("{hostname}-{}", row.veid);
         let name = if uses[hostname.as_str()] == 1 && !taken.contains(hostname) {
@@ -177,7 +180,7 @@ fn named_by_hostname<'a>(rows: Vec<&'a Row>, taken: &HashSet<String>) -> Vec<(&'
 }
 
 /// A VPS in the list.
-struct Entry {
+struct VpsEntry {
     path: String,
     name: String,
     veid: Veid,
@@ -185,10 +188,10 @@ struct Entry {
     vps: Option<Vps>,
 }
 
-fn refuse_duplicates(reader: &mut Reader, entries: &[Entry]) {
+fn refuse_duplicates(reader: &mut Reader, entries: &[VpsEntry]) {
     let mut names: HashMap<&str, &str> = HashMap::new();
     let mut veids: HashMap<Veid, &str> = HashMap::new();
-    for Entry {
+    for VpsEntry {
         path, name, veid, ..
     } in entries
     {
@@ -268,7 +271,7 @@ fn vps(
     at: String,
     defaults: &Defaults,
     origin: &Origin<'_>,
-) -> Option<Entry> {
+) -> Option<VpsEntry> {
     let path = at.as_str();
     let section = reader.section(Some(entry), path, KEYS);
     let has = |key: &str| {
@@ -340,7 +343,7 @@ fn vps(
         thresholds: Arc::clone(&thresholds),
         quota_group,
     });
-    Some(Entry {
+    Some(VpsEntry {
         path: at,
         name,
         veid,

@@ -6,7 +6,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
 
 use super::file::read_text;
-use super::locate::Lines;
+use super::locate::KeyLines;
 use super::problem::{ConfigErrors, Problem, Warning};
 use super::reader::Reader;
 use super::yaml::{self, Yaml};
@@ -19,7 +19,7 @@ const FLEET_VARIABLE: &str = "KIWIVM_EXPORTER_VPS";
 
 /// The sources of a configuration.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct ConfigSource {
     /// The configuration file.
     pub file: PathBuf,
     /// True if the user named the file. Otherwise it may be missing if the environment configures a VPS.
@@ -35,7 +35,7 @@ pub struct Source {
 /// # Errors
 ///
 /// All problems of the configuration.
-pub fn load(source: &Source) -> Result<(Config, Vec<Warning>), ConfigErrors> {
+pub fn load(source: &ConfigSource) -> Result<(Config, Vec<Warning>), ConfigErrors> {
     let variable = |name: &str| {
         source
             .environment
@@ -115,7 +115,7 @@ fn parse(file: &Path, text: &str) -> Result<(Yaml, Reader), ConfigErrors> {
         problem.line = error.line;
         ConfigErrors(vec![problem])
     })?;
-    Ok((yaml, Reader::new(Some(file.to_owned()), Lines::of(text))))
+    Ok((yaml, Reader::new(Some(file.to_owned()), KeyLines::of(text))))
 }
 
 /// Parses the content of a YAML file that the caller has read.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 /// The lines of the keys of one file.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct KeyLines {
     by_path: HashMap<String, usize>,
 }
 
@@ -21,7 +21,7 @@ impl Level {
     }
 }
 
-impl Lines {
+impl KeyLines {
     /// Scans a file.
     pub fn of(text: &str) -> Self {
         let mut lines = Self::default();
@@ -116,7 +116,7 @@ staleness: 3
 
     #[test]
     fn finds_keys_by_path() {
-        let lines = Lines::of(FILE);
+        let lines = KeyLines::of(FILE);
         for (path, line) in [
             ("api", Some(2)),
             ("api.endpoint", Some(3)),

@@ -23,7 +23,7 @@ pub(crate) use file::read;
 pub(crate) use fleet::is_taken_label;
 pub use key_source::{KeySource, read_key_file};
 pub(crate) use load::read_file;
-pub use load::{Source, load};
+pub use load::{ConfigSource, load};
 pub(crate) use locate::join;
 pub use problem::{ConfigErrors, Problem, Warning};
 pub(crate) use reader::{Reader, duration, nearest, shows_no_secret, text, whole};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Num, Value};
 
-use super::locate::{Lines, join};
+use super::locate::{KeyLines, join};
 use super::problem::Problem;
 use super::units;
 
@@ -13,7 +13,7 @@ use super::units;
 #[derive(Debug, Default)]
 pub struct Reader {
     file: Option<PathBuf>,
-    lines: Lines,
+    lines: KeyLines,
     /// Variables by the key that they set.
     variables: HashMap<String, String>,
     hides_unknown_keys: bool,
@@ -23,7 +23,7 @@ pub struct Reader {
 
 impl Reader {
     /// Builds a reader for values of a file.
-    pub fn new(file: Option<PathBuf>, lines: Lines) -> Self {
+    pub fn new(file: Option<PathBuf>, lines: KeyLines) -> Self {
         Self {
             file,
             lines,

@@ -32,7 +32,7 @@ fn load_with(
     folder: &TempDir,
     environment: &[(&str, &str)],
 ) -> Result<(Config, Vec<Warning>), ConfigErrors> {
-    load(&Source {
+    load(&ConfigSource {
         file: folder.path().join("config.yaml"),
         file_named: true,
         environment: environment
@@ -470,7 +470,7 @@ fn one_vps_needs_no_file() {
     fs::remove_file(folder.path().join("config.yaml")).expect("removable");
     let key_file = folder.path().join("a.key").display().to_string();
     let load = |environment: &[(&str, &str)]| {
-        load(&Source {
+        load(&ConfigSource {
             file: folder.path().join("config.yaml"),
             file_named: false,
             environment: environment
@@ -619,7 +619,7 @@ fn a_shard_reads_only_the_keys_of_its_vpses() {
     let yaml = format!("vps:\n{}\n", vps.join("\n"));
     let folder = folder(&yaml);
     let load = |ordinal| {
-        load(&Source {
+        load(&ConfigSource {
             file: folder.path().join("config.yaml"),
             file_named: true,
             environment: Vec::new(),
@@ -654,7 +654,7 @@ fn every_shard_rejects_duplicate_names() {
         "vps:\n  - {name: a, veid: 1, api_key: private_x}\n  - {name: a, veid: 2, api_key: private_y}\n",
     );
     for ordinal in 0..4 {
-        let errors = load(&Source {
+        let errors = load(&ConfigSource {
             file: folder.path().join("config.yaml"),
             file_named: true,
             environment: Vec::new(),

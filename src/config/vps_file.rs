@@ -66,7 +66,7 @@ impl Fingerprint {
 pub(super) struct Export {
     pub path: PathBuf,
     /// VPSes in the order of the file, without duplicates.
-    pub rows: Vec<Row>,
+    pub rows: Vec<CsvRow>,
     /// The VEIDs of terminated services that have no active row.
     pub terminated: Vec<Veid>,
     /// Skipped and suspicious lines, with the reason.
@@ -75,7 +75,7 @@ pub(super) struct Export {
 }
 
 /// The row of an active VPS.
-pub(super) struct Row {
+pub(super) struct CsvRow {
     /// The line, counted from 1.
     pub line: u64,
     pub veid: Veid,
@@ -126,7 +126,7 @@ impl Export {
                 self.warnings.push((fields.line, message));
                 continue;
             }
-            self.rows.push(Row {
+            self.rows.push(CsvRow {
                 line: fields.line,
                 veid,
                 hostname: fields.hostname,
@@ -184,7 +184,7 @@ struct Table<'a> {
 }
 
 /// The values of a row in the known columns.
-struct Fields {
+struct CsvFields {
     line: u64,
     veid: Option<Veid>,
     key: Result<ApiKey, &'static str>,
@@ -238,7 +238,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    fn next(&mut self) -> Result<Option<Fields>, String> {
+    fn next(&mut self) -> Result<Option<CsvFields>, String> {
         let read = self.reader.read_byte_record(&mut self.record);
         if !read.map_err(|error| format!("is not CSV: {error}"))? {
             return Ok(None);
@@ -251,7 +251,7 @@ impl<'a> Table<'a> {
         let veid = field(self.veid).parse().ok().filter(|veid| *veid > 0);
         let key = Zeroizing::new(field(self.key));
         let terminated = self.terminated.map(field).unwrap_or_default();
-        Ok(Some(Fields {
+        Ok(Some(CsvFields {
             line: self.place.1,
             veid: veid.map(Veid),
             key: parse_key(&key),
@@ -301,7 +301,7 @@ mod tests {
     /// The rows, terminated services and warnings of a valid file.
     fn parsed(text: impl AsRef<[u8]>) -> (Vec<ParsedRow>, Vec<u64>, Vec<String>) {
         let rows = read_text(text).expect("valid export");
-        let parsed = |row: Row| (row.line, row.veid.0, row.hostname, row.key.is_ok());
+        let parsed = |row: CsvRow| (row.line, row.veid.0, row.hostname, row.key.is_ok());
         let warning = |(line, message)| format!("{line}: {message}");
         (
             rows.rows.into_iter().map(parsed).collect(),

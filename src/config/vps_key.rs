@@ -11,7 +11,7 @@ use super::vps_file::Export;
 use crate::kiwivm::{ApiKey, Veid};
 
 /// A key, or the reason why it is unusable, and its source.
-pub type Key = (Result<ApiKey, Problem>, KeySource);
+pub type SourcedKey = (Result<ApiKey, Problem>, KeySource);
 
 /// Configuration keys for the source of an API key.
 pub const KEY_SOURCES: [&str; 3] = ["api_key", "api_key_file", "api_key_env"];
@@ -23,7 +23,7 @@ pub fn key(
     path: &str,
     veid: Option<u64>,
     origin: &Origin<'_>,
-) -> Option<Key> {
+) -> Option<SourcedKey> {
     let is_set = |key: &&str| {
         let value = section.get(*key);
         value.is_some_and(|value| !matches!(value, Value::Empty(..)))
@@ -71,7 +71,7 @@ pub fn key(
 }
 
 /// Reads the key of a VPS from the vendor's export.
-fn key_of_row(reader: &Reader, path: &str, veid: Veid, file: &Export) -> Key {
+fn key_of_row(reader: &Reader, path: &str, veid: Veid, file: &Export) -> SourcedKey {
     let row = file.rows.iter().find(|row| row.veid == veid);
     let key = match row.map(|row| (row.line, &row.key)) {
         Some((_, Ok(key))) => Ok(key.clone()),
@@ -90,7 +90,12 @@ fn key_of_row(reader: &Reader, path: &str, veid: Veid, file: &Export) -> Key {
 }
 
 /// Reads a key file.
-pub fn key_file(reader: &mut Reader, at: &str, path: &str, directories: &Directories) -> Key {
+pub fn key_file(
+    reader: &mut Reader,
+    at: &str,
+    path: &str,
+    directories: &Directories,
+) -> SourcedKey {
     let path = directories.secret(path);
     let key = read_key_file(&path);
     if key.is_ok() && world_readable(&path) {

@@ -21,17 +21,17 @@ impl Format {
 }
 
 /// One entry of a header with weights.
-struct Entry<'a> {
+struct WeightedEntry<'a> {
     value: &'a str,
     version: Option<&'a str>,
     weight: f32,
 }
 
 /// Parses an `Accept` or `Accept-Encoding` header. Entries with an invalid weight are skipped.
-fn entries(header: &str) -> impl Iterator<Item = Entry<'_>> {
+fn entries(header: &str) -> impl Iterator<Item = WeightedEntry<'_>> {
     header.split(',').filter_map(|entry| {
         let mut parts = entry.split(';').map(str::trim);
-        let mut entry = Entry {
+        let mut entry = WeightedEntry {
             value: parts.next()?,
             version: None,
             weight: 1.0,
@@ -56,7 +56,7 @@ pub fn negotiate<'a>(accept: impl Iterator<Item = &'a str>) -> Format {
     let mut openmetrics: f32 = 0.0;
     // Specificity and weight of the best match for text. A named type outranks a wildcard.
     let mut text = (0, 0.0_f32);
-    for Entry {
+    for WeightedEntry {
         value,
         version,
         weight,
@@ -118,7 +118,7 @@ impl Ranked for (u8, f32) {
 #[must_use]
 pub fn accepts_gzip<'a>(accept_encoding: impl Iterator<Item = &'a str>) -> bool {
     let mut any = None;
-    for Entry { value, weight, .. } in accept_encoding.flat_map(entries) {
+    for WeightedEntry { value, weight, .. } in accept_encoding.flat_map(entries) {
         if value.eq_ignore_ascii_case("gzip") || value.eq_ignore_ascii_case("x-gzip") {
             return weight > 0.0;
         }

@@ -30,7 +30,7 @@ pub enum Call {
 }
 
 /// One row of the table.
-pub(super) struct Row {
+pub(super) struct CallRow {
     call: Call,
     /// The vendor's name: the last part of the URL.
     name: &'static str,
@@ -73,7 +73,7 @@ const USAGE_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// Interval of inventory, which changes daily.
 const INVENTORY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-impl Row {
+impl CallRow {
     const fn new(call: Call, name: &'static str, identified_by: &'static [&'static str]) -> Self {
         Self {
             call,
@@ -97,37 +97,37 @@ impl Row {
     }
 }
 
-const TABLE: [Row; 10] = [
-    Row {
+const TABLE: [CallRow; 10] = [
+    CallRow {
         timeout: LIVE_TIMEOUT,
         read_timeout: LIVE_TIMEOUT,
         interval: LIVE_INTERVAL,
         first_price: 3.0,
-        ..Row::new(Call::LiveServiceInfo, "getLiveServiceInfo", live::FIELDS)
+        ..CallRow::new(Call::LiveServiceInfo, "getLiveServiceInfo", live::FIELDS)
     },
-    Row {
+    CallRow {
         interval: USAGE_INTERVAL,
-        ..Row::new(
+        ..CallRow::new(
             Call::RateLimitStatus,
             "getRateLimitStatus",
             &["remaining_points_15min", "remaining_points_24h"],
         )
     },
-    Row {
+    CallRow {
         timeout: USAGE_TIMEOUT,
         read_timeout: USAGE_READ_TIMEOUT,
         body_limit: LARGE_BODY,
         keeps_connection: false,
         interval: USAGE_INTERVAL,
         first_price: 3.0,
-        ..Row::new(Call::RawUsageStats, "getRawUsageStats", &[usage::ROWS])
+        ..CallRow::new(Call::RawUsageStats, "getRawUsageStats", &[usage::ROWS])
     },
-    Row {
+    CallRow {
         interval: LIVE_INTERVAL,
-        ..Row::new(Call::ServiceInfo, "getServiceInfo", service::FIELDS)
+        ..CallRow::new(Call::ServiceInfo, "getServiceInfo", service::FIELDS)
     },
     // Without an open case the API omits the lists. Only the abuse points identify such a response.
-    Row::new(
+    CallRow::new(
         Call::PolicyViolations,
         "getPolicyViolations",
         &[
@@ -137,7 +137,7 @@ const TABLE: [Row; 10] = [
         ],
     )
     .collected("policy", true),
-    Row::new(
+    CallRow::new(
         Call::SuspensionDetails,
         "getSuspensionDetails",
         &[
@@ -148,11 +148,12 @@ const TABLE: [Row; 10] = [
         ],
     )
     .collected("policy", true),
-    Row::new(Call::BackupList, "backup/list", &[inventory::BACKUPS]).collected("backups", true),
-    Row::new(Call::SnapshotList, "snapshot/list", &[inventory::SNAPSHOTS])
+    CallRow::new(Call::BackupList, "backup/list", &[inventory::BACKUPS]).collected("backups", true),
+    CallRow::new(Call::SnapshotList, "snapshot/list", &[inventory::SNAPSHOTS])
         .collected("snapshots", true),
-    Row::new(Call::AuditLog, "getAuditLog", &[inventory::LOG_ENTRIES]).collected("audit", false),
-    Row::new(
+    CallRow::new(Call::AuditLog, "getAuditLog", &[inventory::LOG_ENTRIES])
+        .collected("audit", false),
+    CallRow::new(
         Call::MigrateLocations,
         "migrate/getLocations",
         &[inventory::MULTIPLIERS, "locations", "currentLocation"],
@@ -185,8 +186,8 @@ impl Call {
     /// The keys under `collect` in the configuration. Each enables the calls that name it in the table.
     pub const COLLECT_KEYS: [&str; 5] = ["snapshots", "backups", "policy", "audit", "locations"];
 
-    pub(super) const fn row(self) -> &'static Row {
-        const ROWS: &[Row; TABLE.len()] = &TABLE;
+    pub(super) const fn row(self) -> &'static CallRow {
+        const ROWS: &[CallRow; TABLE.len()] = &TABLE;
         &ROWS[self.index()]
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Url, redirect, retry};
 
-use super::call::Row;
+use super::call::CallRow;
 use super::leg::{self, ConnectLayer, Leg, SystemResolver};
 use super::model::UsageRow;
 use super::outcome::Head;
@@ -183,8 +183,8 @@ impl Client {
         call: Call,
         row: &mut (dyn FnMut(UsageRow) + Send),
     ) -> Response {
-        let mut body = Body::of(call);
-        let failed = |error: Failure| error.into_call_error(veid, call, key);
+        let mut body = ResponseBody::of(call);
+        let failed = |error: TransportFailure| error.into_call_error(veid, call, key);
         let (sent, requests) = leg::watch(self.send(veid, key, call)).await;
         let result = match sent.map_err(failed) {
             Err(error) => Err(error),
@@ -211,11 +211,11 @@ impl Client {
         veid: Veid,
         key: &ApiKey,
         call: Call,
-    ) -> (Result<reqwest::Response, Failure>, u32) {
+    ) -> (Result<reqwest::Response, TransportFailure>, u32) {
         let row = call.row();
         let Ok(url) = self.endpoint.join(call.name()) else {
             let detail = "api.endpoint cannot be used as a base URL";
-            return (Err(Failure::new(Reason::Connect, detail)), 0);
+            return (Err(TransportFailure::new(Reason::Connect, detail)), 0);
         };
         let post = async |http: &reqwest::Client| {
             let form = [("veid", &*veid.to_string()), ("api_key", key.expose())];
@@ -246,16 +246,18 @@ impl Client {
                 let leg = leg::reached().unwrap_or(Leg::Connection);
                 Err(self.connect_timeout_in(leg))
             }
-            Ok(Err(error)) if error.is_timeout() => Err(Failure::timeout(first_byte, row.timeout)),
+            Ok(Err(error)) if error.is_timeout() => {
+                Err(TransportFailure::timeout(first_byte, row.timeout))
+            }
             Ok(Err(error)) => Err(self.send_failure(&error.without_url())),
-            Err(_) => Err(Failure::timeout(first_byte, row.read_timeout)),
+            Err(_) => Err(TransportFailure::timeout(first_byte, row.read_timeout)),
         };
         (sent, requests)
     }
 
     /// Builds the failure of a connection that timed out in `leg`.
-    fn connect_timeout_in(&self, leg: Leg) -> Failure {
-        let mut failure = Failure::timeout(leg, CONNECT_TIMEOUT);
+    fn connect_timeout_in(&self, leg: Leg) -> TransportFailure {
+        let mut failure = TransportFailure::timeout(leg, CONNECT_TIMEOUT);
         let proxy = self.proxy.as_ref().filter(|proxy| proxy.uses_tls());
         // TLS within TLS: the client does not report which of the two handshakes was silent.
         if let Some(proxy) = proxy.filter(|_| leg == Leg::Tls) {
@@ -269,8 +271,8 @@ impl Client {
     }
 
     /// Builds the failure of a request that got no response.
-    fn send_failure(&self, error: &reqwest::Error) -> Failure {
-        let mut failure = Failure::of(error);
+    fn send_failure(&self, error: &reqwest::Error) -> TransportFailure {
+        let mut failure = TransportFailure::of(error);
         let proxy_message = self
             .proxy
             .as_ref()
@@ -284,13 +286,13 @@ impl Client {
 }
 
 /// A transport failure, before it is attached to a call.
-pub(super) struct Failure {
+pub(super) struct TransportFailure {
     reason: Reason,
     detail: String,
     silent: Option<Leg>,
 }
 
-impl Failure {
+impl TransportFailure {
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self {
             reason,
@@ -321,7 +323,7 @@ impl Failure {
 }
 
 /// The body of a response as it arrives.
-pub(super) struct Body {
+pub(super) struct ResponseBody {
     pub(super) received: usize,
     pub(super) content: Content,
 }
@@ -332,7 +334,7 @@ pub(super) enum Content {
     Invalid(DecodeError),
 }
 
-impl Body {
+impl ResponseBody {
     fn of(call: Call) -> Self {
         let content = if call == Call::RawUsageStats {
             Content::Usage(Box::default())
@@ -349,18 +351,18 @@ impl Body {
     pub(super) async fn receive(
         &mut self,
         response: &mut reqwest::Response,
-        limits: &Row,
+        limits: &CallRow,
         row: &mut (dyn FnMut(UsageRow) + Send),
-    ) -> Result<(), Failure> {
+    ) -> Result<(), TransportFailure> {
         loop {
             let chunk = match tokio::time::timeout(limits.read_timeout, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => return Ok(()),
                 Ok(Err(error)) if error.is_timeout() => {
-                    return Err(Failure::timeout(Leg::Body, limits.timeout));
+                    return Err(TransportFailure::timeout(Leg::Body, limits.timeout));
                 }
-                Ok(Err(error)) => return Err(Failure::of(&error.without_url())),
-                Err(_) => return Err(Failure::timeout(Leg::Body, limits.read_timeout)),
+                Ok(Err(error)) => return Err(TransportFailure::of(&error.without_url())),
+                Err(_) => return Err(TransportFailure::timeout(Leg::Body, limits.read_timeout)),
             };
             self.received += chunk.len();
             if self.received > limits.body_limit {
@@ -368,7 +370,7 @@ impl Body {
                     "the response is larger than {} MiB",
                     limits.body_limit >> 20
                 );
-                return Err(Failure::new(Reason::BodyTooLarge, detail));
+                return Err(TransportFailure::new(Reason::BodyTooLarge, detail));
             }
             for piece in chunk.chunks(DECODE_CHUNK) {
                 if !self.content.push(piece, row) {

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use flate2::read::MultiGzDecoder;
 use reqwest::header::CONTENT_ENCODING;
 
-use super::client::{Body, Content, Failure};
+use super::client::{Content, ResponseBody, TransportFailure};
 use super::outcome::Head;
 use super::{
     ApiKey, Call, CallError, Client, ClientError, ClientOptions, Decoded, Reason, Veid, leg,
@@ -55,14 +55,14 @@ impl RawClient {
         key: &ApiKey,
         call: Call,
     ) -> (Option<RawResponse>, Result<Decoded, CallError>) {
-        let failed = |error: Failure| error.into_call_error(veid, call, key);
+        let failed = |error: TransportFailure| error.into_call_error(veid, call, key);
         let (sent, _) = leg::watch(self.0.send(veid, key, call)).await;
         let mut response = match sent {
             Ok(response) => response,
             Err(error) => return (None, Err(failed(error))),
         };
         let head = Head::of(&response);
-        let mut body = Body {
+        let mut body = ResponseBody {
             received: 0,
             content: Content::Whole(Vec::new()),
         };
@@ -103,7 +103,7 @@ fn decompressed(
     response: &reqwest::Response,
     body: &[u8],
     limit: usize,
-) -> Result<Option<Vec<u8>>, Failure> {
+) -> Result<Option<Vec<u8>>, TransportFailure> {
     if response
         .headers()
         .get(CONTENT_ENCODING)
@@ -117,7 +117,7 @@ fn decompressed(
         .read_to_end(&mut whole);
     match read {
         Ok(_) => Ok(Some(whole)),
-        Err(error) => Err(Failure::new(
+        Err(error) => Err(TransportFailure::new(
             Reason::NotJson,
             format!("the response cannot be decompressed: {error}"),
         )),

@@ -55,8 +55,8 @@ fn beginning(text: &str, length: usize) -> &str {
 }
 
 /// The text as it is, and with encodings undone in every order.
-fn views(text: &str) -> Vec<View> {
-    let mut views = vec![View::of(text)];
+fn views(text: &str) -> Vec<DecodedText> {
+    let mut views = vec![DecodedText::of(text)];
     let mut from = 0;
     for _ in 0..MOST_ENCODINGS {
         let until = views.len();
@@ -75,7 +75,7 @@ fn views(text: &str) -> Vec<View> {
 }
 
 /// Bytes, and where in the text each of them comes from.
-struct View {
+struct DecodedText {
     bytes: Vec<u8>,
     from: Vec<Range<usize>>,
 }
@@ -84,7 +84,7 @@ struct View {
 /// nothing.
 type Letter = (Vec<u8>, usize);
 
-impl View {
+impl DecodedText {
     fn of(text: &str) -> Self {
         Self {
             bytes: text.bytes().collect(),

@@ -7,21 +7,21 @@ use crate::config::{KeySource, Vps, read_key_file};
 use crate::kiwivm::{ApiKey, Veid};
 
 pub(super) struct Keys {
-    by_veid: HashMap<Veid, Entry>,
+    by_veid: HashMap<Veid, VpsKey>,
 }
 
 /// A key, or the reason it is missing.
-pub(super) type Key = Result<Arc<ApiKey>, String>;
+pub(super) type LoadedKey = Result<Arc<ApiKey>, String>;
 
-struct Entry {
+struct VpsKey {
     name: String,
     source: KeySource,
-    key: Key,
+    key: LoadedKey,
 }
 
 impl Keys {
     pub(super) fn new(fleet: &[Vps]) -> Self {
-        let entry = |vps: &Vps| Entry {
+        let entry = |vps: &Vps| VpsKey {
             name: vps.name.clone(),
             source: vps.key_source.clone(),
             key: match &vps.key {
@@ -34,7 +34,7 @@ impl Keys {
         }
     }
 
-    pub(super) fn of(&self, veid: Veid) -> Key {
+    pub(super) fn of(&self, veid: Veid) -> LoadedKey {
         match self.by_veid.get(&veid) {
             Some(entry) => entry.key.clone(),
             None => Err("the VPS is no longer configured".to_owned()),

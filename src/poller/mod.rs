@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::config::{Collect, Config};
 use crate::fleet::{Fleet, UsageReading};
 use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
-use keys::{Key, Keys};
+use keys::{Keys, LoadedKey};
 use notes::next_poll;
 use notices::Notices;
 use setup::identities;
@@ -343,7 +343,7 @@ fn begin_usage(fleet: &SharedFleet, due: Due, clock: Clock) -> Option<UsageReadi
 /// Makes a call.
 async fn make_call(
     client: &Client,
-    key: Key,
+    key: LoadedKey,
     due: Due,
     mut usage: Option<UsageReading>,
     clock: Clock,

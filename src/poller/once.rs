@@ -41,7 +41,7 @@ pub async fn poll_once(
     let now = clock.now();
     let mut planner = Planner::new(&members(config), limits(config, clock), 0, now.elapsed);
     show_plan(&mut planner, &mut lock(&fleet), clock, now);
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(OnceState {
         client,
         fleet,
         clock,
@@ -64,7 +64,7 @@ pub async fn poll_once(
     skipped
 }
 
-struct Shared {
+struct OnceState {
     client: Client,
     fleet: SharedFleet,
     clock: Clock,
@@ -73,7 +73,7 @@ struct Shared {
     slots: Semaphore,
 }
 
-impl Shared {
+impl OnceState {
     /// Makes the wanted calls of one VPS in sequence. The points are read first, because they decide about the other
     /// calls.
     async fn poll(self: Arc<Self>, veid: Veid, mut wanted: Vec<Call>) -> Vec<SkippedCall> {

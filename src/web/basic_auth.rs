@@ -21,7 +21,7 @@ const CACHE_SIZE: usize = 100;
 
 /// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PasswordVerdict {
     /// Name and password are right.
     Accepted,
     /// Name or password is missing or wrong.
@@ -61,12 +61,12 @@ impl BasicAuth {
         users: &Users,
         authorization: Option<&HeaderValue>,
         client: IpAddr,
-    ) -> Verdict {
+    ) -> PasswordVerdict {
         let Some(credentials) = authorization.and_then(credentials) else {
-            return Verdict::Refused;
+            return PasswordVerdict::Refused;
         };
         let Some((name, password)) = split(&credentials) else {
-            return Verdict::Refused;
+            return PasswordVerdict::Refused;
         };
         // Unknown names take as long as known ones, so timing does not reveal them.
         let known = std::str::from_utf8(name)
@@ -79,9 +79,9 @@ impl BasicAuth {
         let digest = self.cache.digest(name, &hash, password);
         let verdict = |right| {
             if right {
-                Verdict::Accepted
+                PasswordVerdict::Accepted
             } else {
-                Verdict::Refused
+                PasswordVerdict::Refused
             }
         };
         if let Some(right) = self.cache.find(&digest) {
@@ -107,7 +107,7 @@ impl BasicAuth {
         });
         match tokio::time::timeout(LONGEST_WAIT, right).await {
             Ok(right) => verdict(*right),
-            Err(_) => Verdict::Busy,
+            Err(_) => PasswordVerdict::Busy,
         }
     }
 
@@ -130,12 +130,12 @@ type Digest = [u8; 32];
 struct Cache {
     /// Random in every process, so that digests cannot be precomputed.
     key: hmac::Key,
-    known: Mutex<Known>,
+    known: Mutex<KnownPasswords>,
 }
 
 /// Separate queues, so that a flood of wrong passwords does not evict the right ones.
 #[derive(Default)]
-struct Known {
+struct KnownPasswords {
     right: VecDeque<Digest>,
     wrong: VecDeque<Digest>,
 }

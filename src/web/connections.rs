@@ -45,13 +45,13 @@ pub struct Connections {
 pub struct Connection {
     /// Network of the client.
     pub client: IpAddr,
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
     evicted: Notify,
     closed: Arc<Notify>,
 }
 
 #[derive(Clone, Copy)]
-struct State {
+struct ConnectionState {
     /// Responses in progress.
     responses: usize,
     /// The client has yet to read bytes that were sent.
@@ -81,7 +81,7 @@ impl Connections {
         }
         let connection = Arc::new(Connection {
             client: network(client),
-            state: Mutex::new(State {
+            state: Mutex::new(ConnectionState {
                 responses: 0,
                 stalled: false,
                 since: Instant::now(),
@@ -95,7 +95,7 @@ impl Connections {
 
     /// Closes an idle or stalled connection. Returns false if there is none.
     pub async fn evict(&self) -> bool {
-        self.evict_one(State::waits_for_client).await
+        self.evict_one(ConnectionState::waits_for_client).await
     }
 
     /// Closes a connection whose client does not read its response. Returns false if there is none.
@@ -103,7 +103,7 @@ impl Connections {
         self.evict_one(|state| state.stalled).await
     }
 
-    async fn evict_one(&self, is_evictable: fn(&State) -> bool) -> bool {
+    async fn evict_one(&self, is_evictable: fn(&ConnectionState) -> bool) -> bool {
         let Some(victim) = self.signal_victim(is_evictable) else {
             return false;
         };
@@ -123,7 +123,10 @@ impl Connections {
     }
 
     /// Picks a connection and signals it to close.
-    fn signal_victim(&self, is_evictable: fn(&State) -> bool) -> Option<Weak<Connection>> {
+    fn signal_victim(
+        &self,
+        is_evictable: fn(&ConnectionState) -> bool,
+    ) -> Option<Weak<Connection>> {
         let open: Vec<_> = self.open().iter().filter_map(Weak::upgrade).collect();
         let mut held: HashMap<IpAddr, usize> = HashMap::new();
         for connection in &open {
@@ -150,7 +153,7 @@ impl Connections {
     }
 }
 
-impl State {
+impl ConnectionState {
     fn waits_for_client(&self) -> bool {
         self.responses == 0 || self.stalled
     }
@@ -181,7 +184,7 @@ impl Connection {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

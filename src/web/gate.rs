@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
-use super::basic_auth::{BasicAuth, Verdict};
-use super::config::{self, Loaded, Snapshot, WebConfig};
+use super::basic_auth::{BasicAuth, PasswordVerdict};
+use super::config::{self, FileVersions, Loaded, WebConfig};
 use crate::config::{ConfigErrors, Warning};
 
 /// Minimum interval between checks of the files. They are only checked on requests.
@@ -30,12 +30,12 @@ pub enum Refusal {
 pub struct Gate {
     file: PathBuf,
     auth: BasicAuth,
-    state: Mutex<State>,
+    state: Mutex<GateState>,
 }
 
-struct State {
+struct GateState {
     config: Arc<WebConfig>,
-    snapshot: Snapshot,
+    snapshot: FileVersions,
     checked_at: Instant,
 }
 
@@ -58,7 +58,7 @@ impl Gate {
         Ok(Self {
             file: file.to_owned(),
             auth,
-            state: Mutex::new(State {
+            state: Mutex::new(GateState {
                 config,
                 snapshot,
                 checked_at: Instant::now(),
@@ -120,13 +120,13 @@ impl Gate {
         }
         let authorization = headers.get(AUTHORIZATION);
         match self.auth.verify(&config.users, authorization, client).await {
-            Verdict::Accepted => Ok(()),
-            Verdict::Refused => Err(Refusal::Unauthorized),
-            Verdict::Busy => Err(Refusal::Busy),
+            PasswordVerdict::Accepted => Ok(()),
+            PasswordVerdict::Refused => Err(Refusal::Unauthorized),
+            PasswordVerdict::Busy => Err(Refusal::Busy),
         }
     }
 
-    fn load(&self, state: &mut State) -> Result<(), ConfigErrors> {
+    fn load(&self, state: &mut GateState) -> Result<(), ConfigErrors> {
         let Loaded { config, snapshot } = config::load(&self.file);
         // Keep the snapshot of an invalid configuration too, so that its problems are logged only once.
         state.snapshot = snapshot;
@@ -134,7 +134,7 @@ impl Gate {
         Ok(())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

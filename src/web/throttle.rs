@@ -8,10 +8,10 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Admits one log line a minute and counts the others.
 #[derive(Default)]
-pub struct Throttle(Mutex<State>);
+pub struct Throttle(Mutex<ThrottleState>);
 
 #[derive(Default)]
-struct State {
+struct ThrottleState {
     last: Option<Instant>,
     suppressed: u64,
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use kiwivm_exporter::config::{Shard, Source, load};
+use kiwivm_exporter::config::{ConfigSource, Shard, load};
 use kiwivm_exporter::web;
 use tempfile::TempDir;
 
@@ -238,7 +238,7 @@ fn configuration() {
             let value = mutate(dice.pick(TOKENS), dice);
             (dice.pick(&names).to_owned(), value)
         });
-        let source = Source {
+        let source = ConfigSource {
             file: file.clone(),
             file_named: true,
             environment: variables.collect(),

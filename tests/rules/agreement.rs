@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kiwivm_exporter::clock::{BEFORE_START, Moment};
-use kiwivm_exporter::config::{Shard, Source, load};
+use kiwivm_exporter::config::{Shard, ConfigSource, load};
 use kiwivm_exporter::exposition::{Reloads, render};
 use kiwivm_exporter::fleet::{Active, CONDITIONS, Fleet, Planned};
 use kiwivm_exporter::kiwivm::model::{
@@ -110,7 +110,7 @@ impl World {
                 (*value).to_owned(),
             )
         };
-        let source = Source {
+        let source = ConfigSource {
             file: PathBuf::from("there-is-no-such-file.yaml"),
             file_named: false,
             environment: thresholds

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Planner;
-use crate::budget::pace::{Intervals, Pace};
+use crate::budget::pace::{Pace, PlannedIntervals};
 use crate::budget::plan::plan;
-use crate::budget::quota::Planned;
+use crate::budget::quota::LastPlan;
 use crate::kiwivm::{Call, PerCall, Veid};
 
 /// Maximum time between two plans of a quota, because spending leaves its windows.
@@ -35,7 +35,7 @@ impl Planner {
         let known =
             self.prices.learned(Call::LiveServiceInfo).is_some() || self.prices.are_assumed();
         let live_rate = plan.intervals.iter().filter_map(|of| of[live]);
-        quota.planned = Planned {
+        quota.planned = LastPlan {
             shed: plan.shed,
             live_rate: live_rate.map(|interval| 1.0 / interval.as_secs_f64()).sum(),
             stretched: plan.stretched && known,
@@ -58,7 +58,7 @@ impl Planner {
     }
 }
 
-fn are_similar(before: &Intervals, after: &Intervals) -> bool {
+fn are_similar(before: &PlannedIntervals, after: &PlannedIntervals) -> bool {
     before.values().zip(after.values()).all(|pair| match pair {
         (Some(old), Some(new)) => {
             old.abs_diff(*new).as_secs_f64() <= NEGLIGIBLE * old.as_secs_f64()

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Planner;
-use crate::budget::pace::Intervals;
+use crate::budget::pace::PlannedIntervals;
 use crate::budget::quota::Remaining;
 use crate::budget::window::Window;
 use crate::fleet::Deferral;
@@ -24,9 +24,9 @@ impl Planner {
     /// Returns the planned intervals; `None` for a call that is not planned. Live responses include service info, so
     /// service info has at most the interval of live.
     #[must_use]
-    pub fn intervals(&self, veid: Veid) -> Intervals {
+    pub fn intervals(&self, veid: Veid) -> PlannedIntervals {
         let entry = self.schedule.of(veid);
-        let mut intervals = entry.map_or_else(Intervals::default, |entry| entry.intervals);
+        let mut intervals = entry.map_or_else(PlannedIntervals::default, |entry| entry.intervals);
         let live = intervals[Call::LiveServiceInfo];
         let service = &mut intervals[Call::ServiceInfo];
         *service = service.iter().copied().chain(live).min();

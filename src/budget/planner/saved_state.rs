@@ -11,7 +11,7 @@ use crate::budget::downloads::Downloads;
 use crate::budget::pace::Pace;
 use crate::budget::prices::{Prices, SavedPrices};
 use crate::budget::quota::{Quota, Reading, Remaining, Sizes, USUAL_SIZES};
-use crate::budget::window::Entry;
+use crate::budget::window::SavedAmount;
 use crate::config::Scope;
 use crate::kiwivm::{Call, PerCall, Veid};
 
@@ -37,7 +37,7 @@ pub struct SavedState {
 struct SavedQuota {
     members: Vec<u64>,
     /// Points spent, by window.
-    spent: [Vec<Entry>; 2],
+    spent: [Vec<SavedAmount>; 2],
     sizes: [[f64; 2]; 2],
     /// The age of the last reading in seconds, and the points left by it.
     reading: Option<(f64, Remaining)>,
@@ -59,7 +59,7 @@ struct SavedVps {
     /// Bytes of the last response.
     bytes: PerCall<Option<u64>>,
     /// Bytes of the trailing day.
-    received: Vec<Entry>,
+    received: Vec<SavedAmount>,
 }
 
 /// Learned values of a saved state, for display.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::budget::pace::{Intervals, Pace};
+use crate::budget::pace::{Pace, PlannedIntervals};
 use crate::kiwivm::{Call, PerCall, Veid};
 
 /// Maximum step between the first live calls of two VPSes. A fleet of 50 starts within 6 seconds.
@@ -15,9 +15,9 @@ const MAX_BACKGROUND_STEP: Duration = Duration::from_secs(3);
 
 /// The due times of one VPS.
 #[derive(Debug, Default)]
-pub struct Entry {
+pub struct ScheduleEntry {
     /// The planned intervals.
-    pub intervals: Intervals,
+    pub intervals: PlannedIntervals,
     /// The due time of each call.
     pub due: PerCall<Option<Duration>>,
     /// Consecutive failures.
@@ -52,7 +52,7 @@ pub(super) const fn lane(call: Call) -> usize {
     matches!(call, Call::RawUsageStats | Call::RateLimitStatus) as usize
 }
 
-impl Entry {
+impl ScheduleEntry {
     /// Makes all planned calls due: live and service info at `live`, the others at `others`.
     pub(super) fn make_all_due(&mut self, live: Duration, others: Duration) {
         for call in Call::ALL {
@@ -139,7 +139,7 @@ impl FirstRound {
     }
 
     /// Schedules the first calls of the next VPS.
-    pub(super) fn schedule(&mut self, entry: &mut Entry) {
+    pub(super) fn schedule(&mut self, entry: &mut ScheduleEntry) {
         entry.make_all_due(self.live, self.usage);
         self.live += self.step;
         self.usage += self.background_step;

@@ -144,7 +144,7 @@ fn restarts_do_not_make_amounts_younger() {
 
 #[test]
 fn restore_ignores_invalid_amounts() {
-    let entry = |age_seconds, amount| Entry {
+    let entry = |age_seconds, amount| SavedAmount {
         age_seconds,
         amount,
     };

@@ -234,7 +234,7 @@ fn the_environment_can_configure_a_fleet() {
     let folder = TempDir::new().expect("writable");
     write(folder.path(), "keys.csv", EXPORT);
     let load = |environment: &[(&str, &str)]| {
-        load(&Source {
+        load(&ConfigSource {
             file: folder.path().join("config.yaml"),
             file_named: false,
             environment: environment

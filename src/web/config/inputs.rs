@@ -41,8 +41,8 @@ impl Inputs {
     }
 
     /// Returns a snapshot of the files read.
-    pub fn finish(self) -> Snapshot {
-        Snapshot {
+    pub fn finish(self) -> FileVersions {
+        FileVersions {
             paths: self.paths,
             digest: self.digest.finish(),
         }
@@ -52,12 +52,12 @@ impl Inputs {
 /// The contents of some files at one time. Contents are compared, not modification times: reading a few kilobytes a
 /// second is cheap, and every way of replacing a file is detected.
 #[derive(Debug)]
-pub struct Snapshot {
+pub struct FileVersions {
     paths: Vec<PathBuf>,
     digest: Digest,
 }
 
-impl Snapshot {
+impl FileVersions {
     /// Returns true if the files have not changed since.
     pub fn is_current(&self) -> bool {
         let mut inputs = Inputs::default();

@@ -9,7 +9,7 @@ mod rate;
 mod tls;
 mod users;
 
-pub use inputs::Snapshot;
+pub use inputs::FileVersions;
 pub use rate::RateLimit;
 pub use tls::Tls;
 pub use users::{Hash, Users};
@@ -40,7 +40,7 @@ pub struct Loaded {
     /// The configuration, or all its problems.
     pub config: Result<(WebConfig, Vec<Warning>), ConfigErrors>,
     /// Contents of the files, to detect changes.
-    pub snapshot: Snapshot,
+    pub snapshot: FileVersions,
 }
 
 /// Reads and validates a web configuration and the files that it names.

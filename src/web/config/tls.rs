@@ -45,7 +45,7 @@ pub struct Tls {
 /// Reads the TLS configuration. Returns `None` if TLS is off or the section has problems, which are recorded.
 pub fn tls(reader: &mut Reader, top: &Dict, folder: &Path, inputs: &mut Inputs) -> Option<Tls> {
     let section = reader.section(top.get(SECTION), SECTION, KEYS);
-    let mut source = Source {
+    let mut source = TlsSection {
         reader,
         section: &section,
         folder,
@@ -177,14 +177,14 @@ enum Pem {
 }
 
 /// The section, with access to the files that it names.
-struct Source<'a> {
+struct TlsSection<'a> {
     reader: &'a mut Reader,
     section: &'a Dict,
     folder: &'a Path,
     inputs: &'a mut Inputs,
 }
 
-impl Source<'_> {
+impl TlsSection<'_> {
     fn problem(&mut self, key: &str, problem: &str) {
         self.reader.problem(&join(SECTION, key), problem);
     }

@@ -20,7 +20,7 @@ fn call(schedule: &mut Unlimited, veid: u64, call: Call, outcome: Outcome, now: 
         .finish(Due { veid, call }, outcome, None, now, 0.0);
 }
 
-fn intervals(change: impl FnOnce(&mut Intervals)) -> Intervals {
+fn intervals(change: impl FnOnce(&mut PlannedIntervals)) -> PlannedIntervals {
     let mut intervals = PACE.intervals();
     change(&mut intervals);
     intervals
