@@ -95,7 +95,7 @@ async fn a_refused_certificate_is_logged_with_the_reason() {
             foreign,
             "it was not issued by a CA in client_ca",
         ),
-        (demands, "TLS13", itself, "client_ca does not hold it"),
+        (demands, "TLS13", itself, "it is a CA certificate that is not in client_ca"),
         (
             demands,
             "TLS13",
