@@ -1,7 +1,7 @@
-//! The conditions of the alerts, each with its severity and how long it must hold before the alert fires.
+//! Alert conditions, each with its severity and the time it must hold before the alert fires.
 //!
-//! This table and `deploy/prometheus/rules/kiwivm.yml` say the same: tests compare severities and times, and put the same
-//! fleets before both. The status page shows what this table finds.
+//! This table matches `deploy/prometheus/rules/kiwivm.yml`: tests compare severities and times, and evaluate both on
+//! the same fleets. The status page shows the conditions of this table.
 
 mod seen;
 
@@ -16,15 +16,15 @@ use crate::config::Threshold as T;
 use Severity::{Critical, Info, Warning};
 use seen::{Common, DEADLINE_REMEMBERED, STALE_REMEMBERED, Seen, at_least, at_most};
 
-/// How urgent an alert is.
+/// Severity of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Good to know.
+    /// Needs no action.
     Info,
-    /// For working hours.
+    /// Needs action during working hours.
     Warning,
-    /// For now.
+    /// Needs action now.
     Critical,
 }
 
@@ -40,7 +40,7 @@ impl Severity {
     }
 }
 
-/// An alert, without the `KiwiVM` of its name.
+/// An alert. The variants are its name without the prefix `KiwiVM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the runbooks explain each by this name")]
 pub enum Alert {
@@ -105,19 +105,19 @@ impl Alert {
     }
 }
 
-/// Why and when an alert fires.
+/// A condition under which an alert fires.
 #[derive(Debug)]
 pub struct Condition {
     /// The alert.
     pub alert: Alert,
     /// Its severity. An alert may have two conditions, the critical one first.
     pub severity: Severity,
-    /// How long the condition must hold before the alert fires: `for` of the rule.
+    /// Time that the condition must hold before the alert fires: `for` of the rule.
     pub hold: Duration,
     holds: Holds,
 }
 
-/// Tells whether a condition holds now.
+/// Evaluates a condition.
 #[derive(Debug)]
 enum Holds {
     /// For a VPS.
@@ -154,7 +154,7 @@ const fn common(
     }
 }
 
-/// Every condition. One that another leaves out comes after it.
+/// All conditions. A condition that another one suppresses comes after it.
 pub const CONDITIONS: [Condition; 31] = [
     common(Alert::AllKeysRefused, Critical, 5, Common::all_keys_refused),
     common(Alert::APIFailing, Critical, 15, Common::api_fails),
@@ -176,7 +176,7 @@ pub const CONDITIONS: [Condition; 31] = [
         at_most(vps.seconds_to_exhaustion(), limit)
             && !vps.fires(Alert::BandwidthWillRunOut, Critical)
     }),
-    // Only without a forecast, which knows better: a month may well end at 96 %.
+    // Only without a forecast, which is more accurate: a month that ends at 96 % is harmless.
     of_vps(Alert::BandwidthNearlyUsed, Critical, 30, |vps| {
         at_least(vps.bandwidth_used(), vps.limit(T::BandwidthUsedCritical))
             && vps.seconds_to_exhaustion().is_none()
@@ -188,7 +188,7 @@ pub const CONDITIONS: [Condition; 31] = [
     }),
     #[expect(
         clippy::redundant_closure_for_method_calls,
-        reason = "the method itself is of one lifetime only"
+        reason = "the method takes a single lifetime only"
     )]
     of_vps(Alert::Suspended, Critical, 0, |vps| vps.is_suspended()),
     of_vps(Alert::NotAsExpected, Critical, 10, |vps| {
@@ -209,7 +209,7 @@ pub const CONDITIONS: [Condition; 31] = [
     of_vps(Alert::DiskThrottled, Warning, 0, |vps| {
         vps.last(Reading::DiskThrottled) == Some(1.0) && vps.counts()
     }),
-    // Only OpenVZ tells what files use; KVM tells which blocks of the image were ever written.
+    // Only OpenVZ reports the space that files use. KVM reports the blocks of the image that were ever written.
     of_vps(Alert::DiskNearlyFull, Critical, 15, |vps| {
         at_least(vps.quota_used(), vps.limit(T::DiskUsedCritical))
     }),
@@ -234,7 +234,7 @@ pub const CONDITIONS: [Condition; 31] = [
         at_most(vps.memory_available(), vps.limit(T::MemoryAvailableWarning))
             && !vps.fires(Alert::MemoryLow, Critical)
     }),
-    // A full swap alone is harmless: it holds what is never used.
+    // Full swap alone is harmless: it may hold pages that are never used.
     of_vps(Alert::SwapBusy, Warning, 30, |vps| {
         let free = vps.ratio(Reading::SwapFree, Reading::SwapTotal);
         at_least(free.map(|free| 1.0 - free), vps.limit(T::SwapUsed))
@@ -280,7 +280,7 @@ pub const CONDITIONS: [Condition; 31] = [
     }),
 ];
 
-/// Since when each condition has held, by its position in the table, on the clock that never steps.
+/// Monotonic start time of each condition that holds, by its position in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Since([Option<Duration>; CONDITIONS.len()]);
 
@@ -300,7 +300,7 @@ impl Since {
         })
     }
 
-    fn note(&mut self, position: usize, holds: bool, now: Moment) {
+    fn update(&mut self, position: usize, holds: bool, now: Moment) {
         let since = &mut self.0[position];
         *since = holds.then(|| since.unwrap_or(now.elapsed));
     }
@@ -309,21 +309,21 @@ impl Since {
 /// A condition that holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Active {
-    /// Which.
+    /// The condition.
     pub condition: &'static Condition,
-    /// For how long.
+    /// The time that it has held.
     pub held: Duration,
 }
 
 impl Active {
-    /// True if the alert fires, false while it is pending.
+    /// True if the alert fires; false while it is pending.
     #[must_use]
     pub fn fires(&self) -> bool {
         self.held >= self.condition.hold
     }
 }
 
-/// What is remembered about the conditions of a VPS.
+/// Inputs and state of the conditions of a VPS.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watched {
     pub(super) readings: Readings,
@@ -331,13 +331,13 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Each condition that holds, by a name that a saved state may have for it, and since when.
+    /// Each condition that holds, by its name in a saved state, and its start time.
     pub(super) fn since(&self) -> impl Iterator<Item = (String, Duration)> {
         let all = CONDITIONS.iter().zip(self.since.0);
         all.filter_map(|(condition, since)| Some((condition.id(), since?)))
     }
 
-    /// Takes back since when a condition has held.
+    /// Restores the start time of a condition.
     pub(super) fn recall(&mut self, id: &str, since: Duration) {
         let position = CONDITIONS.iter().position(|known| known.id() == id);
         if let Some(position) = position {
@@ -352,13 +352,13 @@ impl Condition {
     }
 }
 
-/// What is remembered about the conditions of all VPSes together.
+/// State of the conditions about all VPSes together.
 #[derive(Debug, Default)]
 pub(super) struct WatchedFleet(Since);
 
 impl Fleet {
-    /// Evaluates all conditions. Their times count from when they were first seen to hold, so this is due every few
-    /// seconds; `reload_successful` tells whether the last attempt to load the configuration succeeded.
+    /// Evaluates all conditions. A condition starts at the first evaluation that finds it, so call this every few
+    /// seconds. `reload_successful` is false if the last attempt to load the configuration failed.
     pub fn watch(&mut self, reload_successful: bool, now: Moment) {
         let mut watched: Vec<_> = self
             .vps
@@ -379,7 +379,7 @@ impl Fleet {
         let since = &mut self.watched.0;
         for (position, condition) in CONDITIONS.iter().enumerate() {
             if let Holds::Common(holds) = condition.holds {
-                since.note(position, holds(&common), now);
+                since.update(position, holds(&common), now);
             }
         }
         let api_failing_fires = since.fires(Alert::APIFailing, Critical, now);
@@ -392,7 +392,7 @@ impl Fleet {
             for (position, condition) in CONDITIONS.iter().enumerate() {
                 if let Holds::Vps(holds) = condition.holds {
                     let holds = holds(&seen);
-                    seen.since.note(position, holds, now);
+                    seen.since.update(position, holds, now);
                 }
             }
             watched.since = seen.since;
@@ -402,25 +402,25 @@ impl Fleet {
         }
     }
 
-    /// The conditions of all VPSes together that held when they were last evaluated.
+    /// Conditions of all VPSes together that held at the last evaluation.
     pub fn active(&self, now: Moment) -> impl Iterator<Item = Active> {
         self.watched.0.active(now)
     }
 }
 
 impl VpsState {
-    /// The conditions of this VPS that held when they were last evaluated.
+    /// Conditions of this VPS that held at the last evaluation.
     pub fn active(&self, now: Moment) -> impl Iterator<Item = Active> {
         self.watched.since.active(now)
     }
 
-    /// The last value of a metric in the last hours.
+    /// The last value of a metric within the last three hours.
     #[must_use]
     pub fn last(&self, reading: Reading, now: Moment) -> Option<f64> {
         self.watched.readings.last(reading, now)
     }
 
-    /// The deadline of the most urgent policy case, Unix seconds.
+    /// Deadline of the most urgent policy case, Unix seconds.
     #[must_use]
     pub fn policy_deadline(&self, now: Moment) -> Option<f64> {
         let readings = &self.watched.readings;

@@ -1,4 +1,4 @@
-//! What of the fleet survives a restart: the last answers with their ages.
+//! The state of the fleet that survives a restart: the last responses with their ages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::Fleet;
 use super::forecast::{Counter, Forecast};
 use super::readings::Reading;
 use super::usage::UsageHistory;
-use super::vps::{Known, VpsState, tells_state};
+use super::vps::{Known, VpsState, returns_state};
 use crate::clock::Moment;
 use crate::kiwivm::model::{Inventory, LiveInfo, Points, ServiceInfo};
 use crate::kiwivm::{Call, PerCall, Veid};
@@ -17,14 +17,14 @@ use crate::kiwivm::{Call, PerCall, Veid};
 /// A value and its age in seconds.
 type Aged<T> = Option<(f64, T)>;
 
-/// The last answers of one VPS.
+/// The last responses of one VPS.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VpsValues {
     veid: u64,
     service: Aged<ServiceInfo>,
     live: Aged<LiveInfo>,
     points: Aged<Points>,
-    #[serde(deserialize_with = "begun")]
+    #[serde(deserialize_with = "history")]
     usage: Option<UsageHistory>,
     #[serde(default)]
     counter: Counter,
@@ -32,21 +32,21 @@ pub struct VpsValues {
     forecast: Option<Forecast>,
     inventory: PerCall<Aged<Inventory>>,
     authentication_failed: Option<bool>,
-    /// Unix seconds.
+    /// Unix seconds of the last success of each call.
     last_success: PerCall<Option<f64>>,
-    /// Seconds for which each call has brought nothing.
+    /// Seconds without success of each call.
     #[serde(default)]
     silent: PerCall<Option<f64>>,
-    /// By the name of the reading, its age in seconds and its value, `None` for infinity, which JSON does not have.
+    /// Age in seconds and value, by the name of the reading. `None` is infinity, which JSON lacks.
     #[serde(default)]
     readings: BTreeMap<String, (f64, Option<f64>)>,
-    /// For how many seconds each condition has held, by the name of the alert and its severity.
+    /// Seconds that each condition has held, by alert and severity.
     #[serde(default)]
     conditions: BTreeMap<String, f64>,
 }
 
-/// Reads a history. The first versions saved one before there was a row; nothing is counted in that.
-fn begun<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsageHistory>, D::Error> {
+/// Reads a history. Early versions also saved empty ones, before the first row; those are dropped.
+fn history<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsageHistory>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Saved {
@@ -63,14 +63,14 @@ fn begun<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsageHisto
 }
 
 impl Fleet {
-    /// The last answers of every VPS.
+    /// Returns the last responses of all VPSes.
     #[must_use]
     pub fn remember(&self, now: Moment) -> Vec<VpsValues> {
         self.vps.iter().map(|vps| remember(vps, now)).collect()
     }
 
-    /// Takes back what [`Self::remember`] gave `elapsed` ago. Values that were too old then, or are by now, are
-    /// dropped by their age as ever. VPSes that are not configured any more are passed over.
+    /// Restores the result of [`Self::remember`], saved `elapsed` ago. Stale values are dropped by their age as usual.
+    /// VPSes that are no longer configured are skipped.
     pub fn recall(&mut self, values: Vec<VpsValues>, elapsed: Duration, now: Moment) {
         for values in values {
             let Some(vps) = self.find(Veid(values.veid)) else {
@@ -89,7 +89,7 @@ impl Fleet {
             vps.authentication_failed = values.authentication_failed;
             vps.tried = Call::ALL
                 .into_iter()
-                .any(|call| tells_state(call) && values.last_success[call].is_some());
+                .any(|call| returns_state(call) && values.last_success[call].is_some());
             for (call, last_success) in vps.calls.values_mut().zip(values.last_success.values()) {
                 call.last_success = last_success.filter(|at| *at <= now.unix);
             }
@@ -105,13 +105,13 @@ impl Fleet {
                     vps.watched.readings.recall(*reading, value, at);
                 }
             }
-            // The rules for Prometheus go on while the exporter is down, so this time counts.
+            // Prometheus keeps evaluating its rules while the exporter is down, so downtime counts.
             for (condition, held) in &values.conditions {
                 if let Some(since) = before(*held) {
                     vps.watched.recall(condition, since);
                 }
             }
-            // Nobody listened while no process ran.
+            // Downtime does not count: no call was made.
             for (call, silent) in vps.calls.values_mut().zip(values.silent.values()) {
                 let silent = silent.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 let since = silent.and_then(|silent| now.elapsed.checked_sub(silent));
@@ -167,7 +167,7 @@ fn age<T: Clone>(known: Option<&Known<T>>, now: Moment) -> Aged<T> {
     })
 }
 
-/// What is older than the clock can tell is not taken back: no limit of freshness is that long.
+/// `None` if the value is older than the monotonic clock; every freshness limit is shorter than that.
 fn aged<T>(value: Aged<T>, elapsed: Duration, now: Moment) -> Option<Known<T>> {
     let (age, value) = value?;
     let age = Duration::try_from_secs_f64(age)

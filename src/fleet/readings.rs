@@ -1,7 +1,7 @@
-//! What the alerts about a VPS compare, as it is on the metrics page: the last value of each metric and when it was shown.
+//! Inputs of the alerts of a VPS, as on the metrics page: the last value of each metric and its time.
 //!
-//! An alert must not end because a response omitted a field. So conditions look at the last value of the last hours, as the
-//! rules for Prometheus do.
+//! An alert must not end because a response omits a field, so conditions use the last value within three hours, as the
+//! Prometheus rules do.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use crate::clock::Moment;
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{Backups, Hypervisor, Inventory, PolicyViolations, Snapshots, Status};
 
-/// How long a value counts after it was last shown.
+/// Time after which a value that is no longer exported is dropped.
 pub const REMEMBERED: Duration = Duration::from_secs(3 * 3600);
 
-/// Defines [`Reading`] with all its variants and the names that a saved state has for them.
+/// Defines [`Reading`] with its variants and their names in a saved state.
 macro_rules! readings {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A metric, or a part of one, that an alert about a VPS compares.
+        /// A metric, or a part of one, that alerts about a VPS compare.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Reading {
             $($(#[$doc])* $variant,)*
         }
 
         impl Reading {
-            /// Every reading.
+            /// All readings.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// The name of the metric without `kiwivm_`, with a suffix for a part of it.
@@ -46,7 +46,7 @@ readings! {
     DataStale = "data_stale",
     /// `kiwivm_locked`.
     Locked = "locked",
-    /// Only shown while a task holds the VPS.
+    /// 1 while a task holds the VPS, else absent.
     LockedByTask = "locked_by_task",
     /// `kiwivm_suspended`.
     Suspended = "suspended",
@@ -64,7 +64,7 @@ readings! {
     PeriodStart = "bandwidth_period_start_timestamp_seconds",
     /// `kiwivm_bandwidth_reset_timestamp_seconds`.
     Reset = "bandwidth_reset_timestamp_seconds",
-    /// `kiwivm_bandwidth_exhaustion_timestamp_seconds`, infinite if the forecast lasts until the reset.
+    /// `kiwivm_bandwidth_exhaustion_timestamp_seconds`, infinite if the allowance lasts until the reset.
     Exhaustion = "bandwidth_exhaustion_timestamp_seconds",
     /// `kiwivm_nullrouted_ip_addresses`.
     NullRouted = "nullrouted_ip_addresses",
@@ -110,7 +110,7 @@ readings! {
     BackupNewest = "backup_newest_timestamp_seconds",
 }
 
-/// The last value of each [`Reading`] and when it was shown, on the clock that never steps.
+/// The last value of each [`Reading`] and its monotonic time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Readings([Option<(f64, Duration)>; Reading::ALL.len()]);
 
@@ -121,31 +121,31 @@ impl Default for Readings {
 }
 
 impl Readings {
-    /// The last value, if it was shown within this time.
+    /// The last value, if it is at most this old.
     #[must_use]
     pub fn within(&self, reading: Reading, age: Duration, now: Moment) -> Option<f64> {
         let (value, at) = self.0[reading as usize]?;
         (now.elapsed.saturating_sub(at) <= age).then_some(value)
     }
 
-    /// The last value of the last hours.
+    /// The last value within [`REMEMBERED`].
     #[must_use]
     pub fn last(&self, reading: Reading, now: Moment) -> Option<f64> {
         self.within(reading, REMEMBERED, now)
     }
 
-    /// Each value and when it was shown.
+    /// All values with their times.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Reading, f64, Duration)> {
         let values = Reading::ALL.iter().zip(self.0);
         values.filter_map(|(reading, known)| known.map(|(value, at)| (*reading, value, at)))
     }
 
-    /// Takes back a value that was shown before this process started.
+    /// Restores a value from before this process started.
     pub(super) fn recall(&mut self, reading: Reading, value: f64, at: Duration) {
         self.0[reading as usize] = Some((value, at));
     }
 
-    /// Takes what is shown of a VPS now.
+    /// Updates the values from the current state of a VPS.
     pub(super) fn update(&mut self, vps: &VpsState, staleness: f64, now: Moment) {
         let mut show = |reading: Reading, value: Option<f64>| {
             if let Some(value) = value {

@@ -1,4 +1,4 @@
-//! A VPS, and all of them together, as conditions see them: the last values, and what follows from several.
+//! Inputs of the conditions for one VPS and for all VPSes: last values and values derived from them.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::fleet::readings::{Reading, Readings};
 
 /// A suspension lasts until the reset, or until a case is settled.
 const SUSPENSION_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
-/// Lists are called less often when API points are scarce.
+/// Lists are polled less often when API points are scarce.
 pub(super) const DEADLINE_REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
-/// An exporter that restarts shows no state of its VPSes for a moment.
+/// A restarting exporter briefly has no state of its VPSes.
 const UP_REMEMBERED: Duration = Duration::from_secs(15 * 60);
 pub(super) const STALE_REMEMBERED: Duration = Duration::from_secs(10 * 60);
-/// After a task, and without API points, data come late for a while.
+/// Data arrive late for a while after a task and after API points ran out.
 const HINDERED_REMEMBERED: Duration = Duration::from_secs(3600);
-/// A failing API is told from failing VPSes only where there are so many.
+/// Minimum number of VPSes to distinguish a failing API from failing VPSes.
 const FEWEST_FOR_API: u32 = 3;
 
 pub(super) fn at_least(value: Option<f64>, limit: Option<f64>) -> bool {
@@ -32,7 +32,7 @@ pub(super) fn at_most(value: Option<f64>, limit: Option<f64>) -> bool {
         .is_some_and(|(value, limit)| value <= limit)
 }
 
-/// What is true of all VPSes together.
+/// Inputs of the conditions about all VPSes together.
 #[derive(Default)]
 pub(super) struct Common {
     pub(super) reload_successful: bool,
@@ -64,12 +64,12 @@ impl Common {
             self.pollable += 1;
             self.silent += u32::from(vps.within(Reading::Up, UP_REMEMBERED) == Some(0.0));
         }
-        // All VPSes have the same.
+        // The threshold is global, so all VPSes have the same value.
         self.failing_ratio = self.failing_ratio.or(vps.limit(T::ApiFailing));
     }
 }
 
-/// A VPS as its conditions see it.
+/// Inputs of the conditions of one VPS.
 pub(super) struct Seen<'a> {
     pub(super) vps: &'a VpsState,
     pub(super) readings: &'a Readings,
@@ -109,7 +109,7 @@ impl Seen<'_> {
         self.readings.within(reading, age, self.now)
     }
 
-    /// True if the first is shown now and the second is not: the response says that there is none.
+    /// True if the response that has the first value lacks the second: there is none.
     pub(super) fn omits(&self, shown: Reading, missing: Reading) -> bool {
         let now = |reading| self.within(reading, Duration::ZERO);
         now(shown).is_some() && now(missing).is_none()
@@ -129,7 +129,7 @@ impl Seen<'_> {
         suspended == Some(1.0) && self.is_configured()
     }
 
-    /// True if alerts other than that of a suspension are about it.
+    /// True unless the VPS is suspended, which suppresses its other alerts.
     pub(super) fn counts(&self) -> bool {
         self.is_configured() && !self.is_suspended()
     }
@@ -138,7 +138,7 @@ impl Seen<'_> {
         self.last(Reading::AuthenticationFailed) == Some(1.0) && self.is_configured()
     }
 
-    /// True if the exporter should get data: the key is accepted, no task holds the VPS, API points are left.
+    /// True if polls should succeed: the key is accepted, no task holds the VPS and API points are left.
     pub(super) fn is_pollable(&self) -> bool {
         let hindered = |reading| self.within(reading, HINDERED_REMEMBERED) == Some(1.0);
         self.is_configured()
@@ -161,7 +161,7 @@ impl Seen<'_> {
         (self.counts() && !is_over).then_some(used)
     }
 
-    /// Whether it runs, if the configuration expects the other.
+    /// `Some(running)` if the configuration expects the opposite state.
     pub(super) fn unexpected_state(&self) -> Option<bool> {
         let running = self.last(Reading::Running)? > 0.0;
         let is_unexpected = match self.vps.identity.expect {
