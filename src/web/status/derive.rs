@@ -1,4 +1,4 @@
-//! From what is known to what is told. Freshness is that of the metrics.
+//! Derives the facts from the state of the fleet. Data expire as they do on the metrics page.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::kiwivm::Call;
 use crate::kiwivm::model::{self, Inventory, LiveInfo, ServiceInfo};
 
 impl Status {
-    /// The state of a fleet at one moment, at which its conditions were evaluated.
+    /// The status of a fleet at `now`. Call [`Fleet::watch`] first to evaluate its conditions.
     #[must_use]
     pub fn new(fleet: &Fleet, reloads: Reloads, telemetry_path: &str, now: Moment) -> Self {
         let (allowances, positions) = allowances(fleet, now);
@@ -26,7 +26,7 @@ impl Status {
             .zip(positions)
             .map(|(state, allowance)| vps(state, allowance, fleet.staleness(), now))
             .collect();
-        // Stable: what is equally urgent stays in order.
+        // A stable sort: equally urgent VPSes stay in the order of the configuration.
         vps.sort_by_key(|vps| std::cmp::Reverse(vps.attention));
         let concerns = of_fleet(fleet, now);
         Self {
@@ -166,7 +166,7 @@ fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) ->
     }
 }
 
-/// In one word: what matters most comes first.
+/// The state in one word; the most important one wins.
 fn state(
     vps: &VpsState,
     live: Option<&LiveInfo>,
@@ -191,7 +191,7 @@ fn state(
     }
 }
 
-/// The transfer allowance, and where it goes.
+/// The transfer allowance, its use and the forecast.
 fn bandwidth(info: &ServiceInfo, vps: &VpsState, staleness: f64, now: Moment) -> Bandwidth {
     let multiplier = vps.identity.multiplier;
     let (used, allowance) = (
@@ -214,7 +214,7 @@ fn bandwidth(info: &ServiceInfo, vps: &VpsState, staleness: f64, now: Moment) ->
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "what does not fit is as much as fits"
+            reason = "floats saturate"
         )]
         let whole = bytes.round() as u64;
         whole
@@ -232,14 +232,14 @@ fn bandwidth(info: &ServiceInfo, vps: &VpsState, staleness: f64, now: Moment) ->
     }
 }
 
-/// Which part of a period is over, unless now is not in it.
+/// The elapsed part of a period; `None` if `now` is outside it.
 #[expect(clippy::cast_precision_loss, reason = "a month")]
 fn part_over(start: i64, reset: i64, now: Moment) -> Option<f64> {
     let part = (now.unix - start as f64) / reset.checked_sub(start)? as f64;
     (0.0..1.0).contains(&part).then_some(part)
 }
 
-/// One allowance for all VPSes that share it, and the position in them of that of each VPS.
+/// All quotas of API points, and for each VPS the position of its quota.
 fn allowances(fleet: &Fleet, now: Moment) -> (Vec<Allowance>, Vec<Option<usize>>) {
     let mut allowances: Vec<Allowance> = Vec::new();
     let mut known = BTreeMap::new();
@@ -255,7 +255,7 @@ fn allowances(fleet: &Fleet, now: Moment) -> (Vec<Allowance>, Vec<Option<usize>>
             allowance.allowed_24h = Some(day);
         }
         let read = vps.calls[Call::RateLimitStatus].last_success;
-        // Of several readings of one number the newest holds.
+        // VPSes may have read the same quota at different times: use the newest reading.
         if let Some((points, read)) = vps.points(fleet.staleness(), now).zip(read.map(whole))
             && allowance.read_timestamp_seconds.is_none_or(|at| at <= read)
         {
@@ -288,7 +288,7 @@ fn calls(fleet: &Fleet) -> BTreeMap<&'static str, PlannedCall> {
     Call::ALL.into_iter().filter_map(planned).collect()
 }
 
-/// When a moment of the clock that never steps is, or was, by the wall clock.
+/// Converts a monotonic time to Unix seconds.
 fn wall(at: Duration, now: Moment) -> i64 {
     whole(now.unix + at.as_secs_f64() - now.elapsed.as_secs_f64())
 }
