@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::readings::{Reading, Readings};
+use super::alert_inputs::{AlertInput, AlertInputs};
 use super::{Fleet, VpsState};
 use crate::clock::Moment;
 use crate::config::Threshold as T;
@@ -198,16 +198,16 @@ pub const CONDITIONS: [Condition; 31] = [
         vps.unexpected_state() == Some(true)
     }),
     of_vps(Alert::AddressNullRouted, Critical, 0, |vps| {
-        vps.last(Reading::NullRouted) > Some(0.0) && vps.counts()
+        vps.last(AlertInput::NullRouted) > Some(0.0) && vps.counts()
     }),
     of_vps(Alert::LockedTooLong, Warning, 180, |vps| {
-        vps.last(Reading::Locked) == Some(1.0) && vps.is_configured()
+        vps.last(AlertInput::Locked) == Some(1.0) && vps.is_configured()
     }),
     of_vps(Alert::CPUThrottled, Warning, 0, |vps| {
-        vps.last(Reading::CpuThrottled) == Some(1.0) && vps.counts()
+        vps.last(AlertInput::CpuThrottled) == Some(1.0) && vps.counts()
     }),
     of_vps(Alert::DiskThrottled, Warning, 0, |vps| {
-        vps.last(Reading::DiskThrottled) == Some(1.0) && vps.counts()
+        vps.last(AlertInput::DiskThrottled) == Some(1.0) && vps.counts()
     }),
     // Only OpenVZ reports the space that files use. KVM reports the blocks of the image that were ever written.
     of_vps(Alert::DiskNearlyFull, Critical, 15, |vps| {
@@ -218,11 +218,11 @@ pub const CONDITIONS: [Condition; 31] = [
             && !vps.fires(Alert::DiskNearlyFull, Critical)
     }),
     of_vps(Alert::InodesNearlyUsed, Warning, 15, |vps| {
-        let used = vps.ratio(Reading::InodesUsed, Reading::InodesLimit);
+        let used = vps.ratio(AlertInput::InodesUsed, AlertInput::InodesLimit);
         at_least(used, vps.limit(T::InodesUsed)) && vps.counts()
     }),
     of_vps(Alert::DiskImageMapped, Info, 60, |vps| {
-        at_least(vps.disk_used(), vps.limit(T::DiskMapped)) && vps.last(Reading::Kvm).is_some()
+        at_least(vps.disk_used(), vps.limit(T::DiskMapped)) && vps.last(AlertInput::Kvm).is_some()
     }),
     of_vps(Alert::MemoryLow, Critical, 15, |vps| {
         at_most(
@@ -236,18 +236,18 @@ pub const CONDITIONS: [Condition; 31] = [
     }),
     // Full swap alone is harmless: it may hold pages that are never used.
     of_vps(Alert::SwapBusy, Warning, 30, |vps| {
-        let free = vps.ratio(Reading::SwapFree, Reading::SwapTotal);
+        let free = vps.ratio(AlertInput::SwapFree, AlertInput::SwapTotal);
         at_least(free.map(|free| 1.0 - free), vps.limit(T::SwapUsed))
             && at_most(vps.memory_available(), vps.limit(T::SwapMemoryAvailable))
             && !vps.fires(Alert::MemoryLow, Critical)
             && !vps.fires(Alert::MemoryLow, Warning)
     }),
     of_vps(Alert::PolicyDeadlineNear, Critical, 0, |vps| {
-        let deadline = vps.within(Reading::PolicyDeadline, DEADLINE_REMEMBERED);
+        let deadline = vps.within(AlertInput::PolicyDeadline, DEADLINE_REMEMBERED);
         let left = deadline.map(|deadline| deadline - vps.now.unix);
         at_most(left, vps.limit(T::PolicyDeadline))
             && vps.has_open_case()
-            && !vps.omits(Reading::PolicyViolationsOpen, Reading::PolicyDeadline)
+            && !vps.omits(AlertInput::PolicyViolationsOpen, AlertInput::PolicyDeadline)
     }),
     of_vps(Alert::PolicyViolationOpen, Warning, 0, |vps| {
         vps.has_open_case() && !vps.fires(Alert::PolicyDeadlineNear, Critical)
@@ -263,18 +263,18 @@ pub const CONDITIONS: [Condition; 31] = [
         at_least(vps.backup_age(), vps.limit(T::BackupAge)) && vps.counts()
     }),
     of_vps(Alert::SnapshotPurgedSoon, Info, 0, |vps| {
-        let purge = vps.last(Reading::SnapshotNextPurge);
+        let purge = vps.last(AlertInput::SnapshotNextPurge);
         let left = purge.map(|purge| purge - vps.now.unix);
         at_most(left, vps.limit(T::SnapshotPurge))
             && left > Some(0.0)
             && vps.is_configured()
-            && !vps.omits(Reading::Snapshots, Reading::SnapshotNextPurge)
+            && !vps.omits(AlertInput::Snapshots, AlertInput::SnapshotNextPurge)
     }),
     of_vps(Alert::AuthenticationFailed, Warning, 5, |vps| {
         vps.key_refused() && !vps.all_keys_refused
     }),
     of_vps(Alert::DataStale, Warning, 15, |vps| {
-        vps.within(Reading::DataStale, STALE_REMEMBERED) == Some(1.0)
+        vps.within(AlertInput::DataStale, STALE_REMEMBERED) == Some(1.0)
             && vps.is_pollable()
             && !vps.api_failing_fires
     }),
@@ -326,7 +326,7 @@ impl Active {
 /// Inputs and state of the conditions of a VPS.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watched {
-    pub(super) readings: Readings,
+    pub(super) inputs: AlertInputs,
     since: Since,
 }
 
@@ -338,7 +338,7 @@ impl Watched {
     }
 
     /// Restores the start time of a condition.
-    pub(super) fn recall(&mut self, id: &str, since: Duration) {
+    pub(super) fn restore(&mut self, id: &str, since: Duration) {
         let position = CONDITIONS.iter().position(|known| known.id() == id);
         if let Some(position) = position {
             self.since.0[position] = Some(since);
@@ -366,7 +366,7 @@ impl Fleet {
             .map(|vps| std::mem::take(&mut vps.watched))
             .collect();
         for (vps, watched) in self.vps.iter().zip(&mut watched) {
-            watched.readings.update(vps, self.staleness, now);
+            watched.inputs.update(vps, self.staleness, now);
         }
         let mut common = Common {
             reload_successful,
@@ -416,14 +416,14 @@ impl VpsState {
 
     /// The last value of a metric within the last three hours.
     #[must_use]
-    pub fn last(&self, reading: Reading, now: Moment) -> Option<f64> {
-        self.watched.readings.last(reading, now)
+    pub fn last(&self, input: AlertInput, now: Moment) -> Option<f64> {
+        self.watched.inputs.last(input, now)
     }
 
     /// Deadline of the most urgent policy case, Unix seconds.
     #[must_use]
     pub fn policy_deadline(&self, now: Moment) -> Option<f64> {
-        let readings = &self.watched.readings;
-        readings.within(Reading::PolicyDeadline, DEADLINE_REMEMBERED, now)
+        let inputs = &self.watched.inputs;
+        inputs.within(AlertInput::PolicyDeadline, DEADLINE_REMEMBERED, now)
     }
 }

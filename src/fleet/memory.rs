@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Fleet;
+use super::alert_inputs::AlertInput;
 use super::forecast::{Counter, Forecast};
-use super::readings::Reading;
 use super::usage::UsageHistory;
 use super::vps::{Known, VpsState, returns_state};
 use crate::clock::Moment;
@@ -37,7 +37,7 @@ pub struct VpsValues {
     /// Seconds without success of each call.
     #[serde(default)]
     silent: PerCall<Option<f64>>,
-    /// Age in seconds and value, by the name of the reading. `None` is infinity, which JSON lacks.
+    /// Age in seconds and value of each [`AlertInput`], by its name. `None` is infinity, which JSON lacks.
     #[serde(default)]
     readings: BTreeMap<String, (f64, Option<f64>)>,
     /// Seconds that each condition has held, by alert and severity.
@@ -65,13 +65,13 @@ fn history<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsageHis
 impl Fleet {
     /// Returns the last responses of all VPSes.
     #[must_use]
-    pub fn remember(&self, now: Moment) -> Vec<VpsValues> {
-        self.vps.iter().map(|vps| remember(vps, now)).collect()
+    pub fn save_state(&self, now: Moment) -> Vec<VpsValues> {
+        self.vps.iter().map(|vps| save_vps(vps, now)).collect()
     }
 
-    /// Restores the result of [`Self::remember`], saved `elapsed` ago. Stale values are dropped by their age as usual.
+    /// Restores the result of [`Self::save_state`], saved `elapsed` ago. Stale values are dropped by their age as usual.
     /// VPSes that are no longer configured are skipped.
-    pub fn recall(&mut self, values: Vec<VpsValues>, elapsed: Duration, now: Moment) {
+    pub fn restore_state(&mut self, values: Vec<VpsValues>, elapsed: Duration, now: Moment) {
         for values in values {
             let Some(vps) = self.find(Veid(values.veid)) else {
                 continue;
@@ -79,7 +79,7 @@ impl Fleet {
             vps.service = aged(values.service, elapsed, now);
             vps.live = aged(values.live, elapsed, now);
             vps.points = aged(values.points, elapsed, now);
-            vps.usage_shown = values.usage.as_ref().map(|usage| usage.totals);
+            vps.usage_published = values.usage.as_ref().map(|usage| usage.totals);
             vps.usage = values.usage;
             vps.counter = values.counter;
             vps.forecast = values.forecast;
@@ -97,18 +97,18 @@ impl Fleet {
                 let age = Duration::try_from_secs_f64(age).ok()?;
                 now.elapsed.checked_sub(age.checked_add(elapsed)?)
             };
-            for reading in Reading::ALL {
-                if let Some((age, value)) = values.readings.get(reading.name())
+            for input in AlertInput::ALL {
+                if let Some((age, value)) = values.readings.get(input.name())
                     && let Some(at) = before(*age)
                 {
                     let value = value.unwrap_or(f64::INFINITY);
-                    vps.watched.readings.recall(*reading, value, at);
+                    vps.watched.inputs.restore(*input, value, at);
                 }
             }
             // Prometheus keeps evaluating its rules while the exporter is down, so downtime counts.
             for (condition, held) in &values.conditions {
                 if let Some(since) = before(*held) {
-                    vps.watched.recall(condition, since);
+                    vps.watched.restore(condition, since);
                 }
             }
             // Downtime does not count: no call was made.
@@ -121,7 +121,7 @@ impl Fleet {
     }
 }
 
-fn remember(vps: &VpsState, now: Moment) -> VpsValues {
+fn save_vps(vps: &VpsState, now: Moment) -> VpsValues {
     VpsValues {
         veid: vps.identity.veid.0,
         service: age(vps.service.as_ref(), now),
@@ -139,11 +139,11 @@ fn remember(vps: &VpsState, now: Moment) -> VpsValues {
         }),
         readings: vps
             .watched
-            .readings
+            .inputs
             .iter()
-            .map(|(reading, value, at)| {
+            .map(|(input, value, at)| {
                 let value = value.is_finite().then_some(value);
-                (reading.name().to_owned(), (seconds_since(at, now), value))
+                (input.name().to_owned(), (seconds_since(at, now), value))
             })
             .collect(),
         conditions: vps

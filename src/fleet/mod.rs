@@ -4,24 +4,24 @@
 //! the planned interval of its call, and never older than [`LIVE_LIMIT`] or [`SERVICE_LIMIT`]. Counters are never
 //! dropped.
 
+mod alert_inputs;
 pub(crate) mod bandwidth;
 mod conditions;
 mod forecast;
 mod index;
 mod memory;
-mod readings;
 mod suspension;
 mod times;
 mod totals;
 mod usage;
 mod vps;
 
+pub use alert_inputs::AlertInput;
 pub use conditions::{Active, Alert, CONDITIONS, Condition, Severity};
 pub use forecast::{Counter, CounterReading, Forecast, HOURS, HourlyUsage};
 pub use memory::VpsValues;
-pub use readings::Reading;
 pub use suspension::SuspensionReason;
-pub use totals::{Deferral, PointsUse, StateWrites, Totals};
+pub use totals::{Deferral, FleetTotals, PointsUse, StateWrites};
 pub use usage::{LATE, UsageHistory, UsageReading, UsageTotals, plausible};
 pub use vps::{CallRecord, Known, VpsState};
 
@@ -76,15 +76,15 @@ impl From<&Vps> for Identity {
 
 /// The planned calls of a VPS.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Planned {
+pub struct PlannedCalls {
     /// Intervals by call; `None` for a call that is not planned.
     pub intervals: PerCall<Option<Duration>>,
     /// API points that the exporter may spend, by window.
     pub allowed: Option<[f64; 2]>,
     /// See [`VpsState::points_exhausted`].
     pub points_exhausted: Option<bool>,
-    /// See [`VpsState::allowance`].
-    pub allowance: Option<usize>,
+    /// See [`VpsState::quota`].
+    pub quota: Option<usize>,
     /// See [`VpsState::next_poll`].
     pub next_poll: Option<Duration>,
 }
@@ -94,7 +94,7 @@ pub struct Planned {
 pub struct Fleet {
     vps: Vec<VpsState>,
     index: Index,
-    totals: Totals,
+    totals: FleetTotals,
     staleness: f64,
     shard: Shard,
     watched: conditions::WatchedFleet,
@@ -108,7 +108,7 @@ impl Fleet {
         Self {
             index: Index::of(&vps),
             vps,
-            totals: Totals::default(),
+            totals: FleetTotals::default(),
             staleness,
             shard: Shard::default(),
             watched: conditions::WatchedFleet::default(),
@@ -149,24 +149,24 @@ impl Fleet {
 
     /// Finds a VPS by its VEID.
     #[must_use]
-    pub fn of(&self, veid: Veid) -> Option<&VpsState> {
+    pub fn by_veid(&self, veid: Veid) -> Option<&VpsState> {
         Some(&self.vps[self.index.of_veid(&self.vps, veid)?])
     }
 
     /// Finds a VPS by its configured name.
     #[must_use]
-    pub fn named(&self, name: &str) -> Option<&VpsState> {
+    pub fn by_name(&self, name: &str) -> Option<&VpsState> {
         Some(&self.vps[self.index.of_name(&self.vps, name)?])
     }
 
     /// Counters over all VPSes.
     #[must_use]
-    pub fn totals(&self) -> &Totals {
+    pub fn totals(&self) -> &FleetTotals {
         &self.totals
     }
 
     /// Mutable access to the counters, for events other than the outcome of a call.
-    pub fn totals_mut(&mut self) -> &mut Totals {
+    pub fn totals_mut(&mut self) -> &mut FleetTotals {
         &mut self.totals
     }
 
@@ -202,14 +202,14 @@ impl Fleet {
     }
 
     /// Publishes the plan of a VPS.
-    pub fn show_plan(&mut self, veid: Veid, planned: Planned, now: Moment) {
+    pub fn show_plan(&mut self, veid: Veid, planned: PlannedCalls, now: Moment) {
         if let Some(vps) = self.find(veid) {
             for (record, interval) in vps.calls.values_mut().zip(planned.intervals.values()) {
                 record.plan(*interval, now);
             }
             vps.allowed = planned.allowed;
             vps.points_exhausted = planned.points_exhausted;
-            vps.allowance = planned.allowance;
+            vps.quota = planned.quota;
             vps.next_poll = planned.next_poll;
         }
     }
@@ -259,22 +259,22 @@ impl Fleet {
     /// until the reading is applied.
     #[must_use]
     pub fn read_usage(&self, veid: Veid, now: Moment) -> UsageReading {
-        let known = self.of(veid).and_then(|vps| vps.usage.as_ref());
+        let known = self.by_veid(veid).and_then(|vps| vps.usage.as_ref());
         UsageReading::new(known, now.unix)
     }
 
-    /// Applies the rows of a successful response. [`Self::show_usage`] publishes their counters.
-    pub fn take_usage(&mut self, veid: Veid, reading: UsageReading) {
+    /// Applies the rows of a successful response. [`Self::publish_usage`] publishes their counters.
+    pub fn apply_usage(&mut self, veid: Veid, reading: UsageReading) {
         if let Some(vps) = self.find(veid) {
-            vps.take_usage(reading);
+            vps.apply_usage(reading);
         }
     }
 
     /// Publishes the counters of usage rows. With a state file, call this after the counters are in the file: a
     /// published counter must not be lower after a restart.
-    pub fn show_usage(&mut self) {
+    pub fn publish_usage(&mut self) {
         for vps in &mut self.vps {
-            vps.usage_shown = vps.usage.as_ref().map(|usage| usage.totals);
+            vps.usage_published = vps.usage.as_ref().map(|usage| usage.totals);
         }
     }
 

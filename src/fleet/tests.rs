@@ -75,8 +75,8 @@ fn poll(fleet: &mut Fleet, rows: &[UsageRow], now: Moment) {
         reading.take(*row);
     }
     fleet.apply(VEID, Call::RawUsageStats, &response(Payload::Usage), now);
-    fleet.take_usage(VEID, reading);
-    fleet.show_usage();
+    fleet.apply_usage(VEID, reading);
+    fleet.publish_usage();
 }
 
 fn up(fleet: &Fleet, seconds: u64) -> bool {
@@ -172,9 +172,9 @@ fn inventory_is_kept_until_it_is_stale_or_empty() {
     assert_eq!(of(&fleet, 2), None);
     // It survives a restart with its age.
     fleet.apply(VEID, call, &known, at(10));
-    let saved = serde_json::to_string(&fleet.remember(at(20))).unwrap();
+    let saved = serde_json::to_string(&fleet.save_state(at(20))).unwrap();
     let mut next = self::fleet(600);
-    next.recall(
+    next.restore_state(
         serde_json::from_str(&saved).unwrap(),
         Duration::from_secs(5),
         at(5000),
@@ -338,17 +338,17 @@ fn finds_a_vps_by_veid_and_name_after_a_reload() {
         names.iter().map(identity).collect::<Vec<_>>()
     };
     let mut fleet = Fleet::new(identities(&[(3, "c"), (1, "x"), (2, "b")]), STALENESS);
-    let veid = |fleet: &Fleet, name| Some(fleet.named(name)?.identity.veid);
+    let veid = |fleet: &Fleet, name| Some(fleet.by_name(name)?.identity.veid);
     assert_eq!(veid(&fleet, "x"), Some(Veid(1)));
     assert_eq!(veid(&fleet, "a"), None);
     fleet.reconfigure(identities(&[(2, "b"), (1, "a"), (4, "d")]), STALENESS);
     assert_eq!(veid(&fleet, "x"), None);
     for (number, name) in [(1, "a"), (2, "b"), (4, "d")] {
         assert_eq!(veid(&fleet, name), Some(Veid(number)));
-        let found = fleet.of(Veid(number)).expect("it is configured");
+        let found = fleet.by_veid(Veid(number)).expect("it is configured");
         assert_eq!(found.identity.name, name);
     }
-    assert!(fleet.of(Veid(3)).is_none());
+    assert!(fleet.by_veid(Veid(3)).is_none());
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub struct PointsUse {
 
 /// Counters without VPS labels.
 #[derive(Debug)]
-pub struct Totals {
+pub struct FleetTotals {
     /// Durations of calls in seconds.
     pub durations: PerCall<Histogram>,
     /// Bytes of responses after decompression.
@@ -72,7 +72,7 @@ pub struct StateWrites {
     pub last_success: Option<f64>,
 }
 
-impl Default for Totals {
+impl Default for FleetTotals {
     fn default() -> Self {
         Self {
             durations: PerCall::from_fn(|_| Histogram::new(DURATION_BUCKETS)),
@@ -85,7 +85,7 @@ impl Default for Totals {
     }
 }
 
-impl Totals {
+impl FleetTotals {
     /// Counts a deferred call.
     pub fn count_deferral(&mut self, call: Call, reason: Deferral) {
         self.deferred[call][reason as usize] += 1;

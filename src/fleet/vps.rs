@@ -117,7 +117,7 @@ pub struct VpsState {
     pub points_exhausted: Option<bool>,
     /// Number of its quota of API points. VPSes with the same number are assumed to share a quota. The numbers are
     /// valid within one plan only.
-    pub allowance: Option<usize>,
+    pub quota: Option<usize>,
     /// Monotonic time of the next poll for its state; in the past while that call is in flight.
     pub next_poll: Option<Duration>,
     /// The last error of the most important failing call, and its time.
@@ -126,7 +126,7 @@ pub struct VpsState {
     pub(super) live: Option<Known<LiveInfo>>,
     pub(super) usage: Option<UsageHistory>,
     /// The published sums: with a state file, those in the file.
-    pub(super) usage_shown: Option<UsageTotals>,
+    pub(super) usage_published: Option<UsageTotals>,
     /// Not saved: rebuilt from the first usage response after a start.
     hours: Option<HourlyUsage>,
     pub(super) counter: Counter,
@@ -162,13 +162,13 @@ impl VpsState {
             without_key: false,
             allowed: None,
             points_exhausted: None,
-            allowance: None,
+            quota: None,
             next_poll: None,
             last_error: None,
             service: None,
             live: None,
             usage: None,
-            usage_shown: None,
+            usage_published: None,
             hours: None,
             counter: Counter::default(),
             forecast: None,
@@ -250,7 +250,7 @@ impl VpsState {
     /// Published counters of usage rows. They are never dropped.
     #[must_use]
     pub fn usage_totals(&self) -> Option<&UsageTotals> {
-        self.usage_shown.as_ref()
+        self.usage_published.as_ref()
     }
 
     /// Data of one of [`Call::INVENTORY`], while fresh.
@@ -316,7 +316,7 @@ impl VpsState {
     }
 
     /// Applies the rows of a successful response.
-    pub(super) fn take_usage(&mut self, reading: UsageReading) {
+    pub(super) fn apply_usage(&mut self, reading: UsageReading) {
         self.hours = reading.hours(self.hours.as_ref());
         self.usage = reading.finish();
         self.update_forecast();

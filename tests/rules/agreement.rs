@@ -12,7 +12,7 @@ use std::time::Duration;
 use kiwivm_exporter::clock::{BEFORE_START, Moment};
 use kiwivm_exporter::config::{Shard, Source, load};
 use kiwivm_exporter::exposition::{Reloads, render};
-use kiwivm_exporter::fleet::{Active, CONDITIONS, Fleet, Planned};
+use kiwivm_exporter::fleet::{Active, CONDITIONS, Fleet, PlannedCalls};
 use kiwivm_exporter::kiwivm::model::{
     Backups, Hypervisor, Inventory, LiveInfo, Payload, PolicyViolations, ServiceInfo, Snapshots,
     Status, UsageRow,
@@ -124,7 +124,7 @@ impl World {
         let (config, _) = load(&source).unwrap_or_else(|problems| panic!("{problems}"));
         let veids: Vec<_> = config.vps.iter().map(|vps| vps.veid).collect();
         let fleet = fleet_of(&config);
-        let planned = Planned {
+        let planned = PlannedCalls {
             // Other calls are made once or never, so they have no interval and cannot be stale.
             intervals: PerCall::from_fn(|call| {
                 let is_polled = matches!(call, Call::LiveServiceInfo | Call::ServiceInfo);
@@ -132,7 +132,7 @@ impl World {
             }),
             allowed: None,
             points_exhausted: None,
-            allowance: None,
+            quota: None,
             next_poll: None,
         };
         for veid in &veids {
@@ -198,17 +198,21 @@ impl World {
             Payload::Usage,
             self.now,
         );
-        fleet.take_usage(Veid(veid), usage);
+        fleet.apply_usage(Veid(veid), usage);
     }
 
     fn points_exhausted(&mut self, veid: u64, exhausted: bool) {
         let mut fleet = lock(&self.fleet);
-        let calls = fleet.of(Veid(veid)).expect("it is there").calls.clone();
-        let planned = Planned {
+        let calls = fleet
+            .by_veid(Veid(veid))
+            .expect("it is there")
+            .calls
+            .clone();
+        let planned = PlannedCalls {
             intervals: calls.map(|call| call.interval),
             allowed: None,
             points_exhausted: Some(exhausted),
-            allowance: None,
+            quota: None,
             next_poll: None,
         };
         fleet.show_plan(Veid(veid), planned, self.now);

@@ -6,7 +6,7 @@ use super::{Alert, Severity, Since, Watched};
 use crate::clock::Moment;
 use crate::config::{Expect, Threshold as T};
 use crate::fleet::VpsState;
-use crate::fleet::readings::{Reading, Readings};
+use crate::fleet::alert_inputs::{AlertInput, AlertInputs};
 
 /// A suspension lasts until the reset, or until a case is settled.
 const SUSPENSION_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
@@ -58,11 +58,11 @@ impl Common {
     pub(super) fn count(&mut self, vps: &Seen<'_>) {
         self.configured += u32::from(vps.is_configured());
         self.refused += u32::from(vps.key_refused());
-        let exhausted = vps.within(Reading::PointsExhausted, STALE_REMEMBERED);
+        let exhausted = vps.within(AlertInput::PointsExhausted, STALE_REMEMBERED);
         self.exhausted += u32::from(exhausted == Some(1.0));
         if vps.is_pollable() {
             self.pollable += 1;
-            self.silent += u32::from(vps.within(Reading::Up, UP_REMEMBERED) == Some(0.0));
+            self.silent += u32::from(vps.within(AlertInput::Up, UP_REMEMBERED) == Some(0.0));
         }
         // The threshold is global, so all VPSes have the same value.
         self.failing_ratio = self.failing_ratio.or(vps.limit(T::ApiFailing));
@@ -72,7 +72,7 @@ impl Common {
 /// Inputs of the conditions of one VPS.
 pub(super) struct Seen<'a> {
     pub(super) vps: &'a VpsState,
-    pub(super) readings: &'a Readings,
+    pub(super) inputs: &'a AlertInputs,
     pub(super) since: Since,
     pub(super) now: Moment,
     pub(super) all_keys_refused: bool,
@@ -83,7 +83,7 @@ impl<'a> Seen<'a> {
     pub(super) const fn new(vps: &'a VpsState, watched: &'a Watched, now: Moment) -> Self {
         Self {
             vps,
-            readings: &watched.readings,
+            inputs: &watched.inputs,
             since: watched.since,
             now,
             all_keys_refused: false,
@@ -101,31 +101,31 @@ impl Seen<'_> {
         self.vps.identity.thresholds.get(threshold)
     }
 
-    pub(super) fn last(&self, reading: Reading) -> Option<f64> {
-        self.readings.last(reading, self.now)
+    pub(super) fn last(&self, input: AlertInput) -> Option<f64> {
+        self.inputs.last(input, self.now)
     }
 
-    pub(super) fn within(&self, reading: Reading, age: Duration) -> Option<f64> {
-        self.readings.within(reading, age, self.now)
+    pub(super) fn within(&self, input: AlertInput, age: Duration) -> Option<f64> {
+        self.inputs.within(input, age, self.now)
     }
 
     /// True if the response that has the first value lacks the second: there is none.
-    pub(super) fn omits(&self, shown: Reading, missing: Reading) -> bool {
-        let now = |reading| self.within(reading, Duration::ZERO);
+    pub(super) fn omits(&self, shown: AlertInput, missing: AlertInput) -> bool {
+        let now = |input| self.within(input, Duration::ZERO);
         now(shown).is_some() && now(missing).is_none()
     }
 
-    pub(super) fn ratio(&self, part: Reading, whole: Reading) -> Option<f64> {
+    pub(super) fn ratio(&self, part: AlertInput, whole: AlertInput) -> Option<f64> {
         let whole = self.last(whole).filter(|whole| *whole > 0.0)?;
         Some(self.last(part)? / whole)
     }
 
     pub(super) fn is_configured(&self) -> bool {
-        self.within(Reading::Up, UP_REMEMBERED).is_some()
+        self.within(AlertInput::Up, UP_REMEMBERED).is_some()
     }
 
     pub(super) fn is_suspended(&self) -> bool {
-        let suspended = self.within(Reading::Suspended, SUSPENSION_REMEMBERED);
+        let suspended = self.within(AlertInput::Suspended, SUSPENSION_REMEMBERED);
         suspended == Some(1.0) && self.is_configured()
     }
 
@@ -135,76 +135,77 @@ impl Seen<'_> {
     }
 
     pub(super) fn key_refused(&self) -> bool {
-        self.last(Reading::AuthenticationFailed) == Some(1.0) && self.is_configured()
+        self.last(AlertInput::AuthenticationFailed) == Some(1.0) && self.is_configured()
     }
 
     /// True if polls should succeed: the key is accepted, no task holds the VPS and API points are left.
     pub(super) fn is_pollable(&self) -> bool {
-        let hindered = |reading| self.within(reading, HINDERED_REMEMBERED) == Some(1.0);
+        let hindered = |input| self.within(input, HINDERED_REMEMBERED) == Some(1.0);
         self.is_configured()
             && !self.key_refused()
-            && !hindered(Reading::LockedByTask)
-            && !hindered(Reading::PointsExhausted)
+            && !hindered(AlertInput::LockedByTask)
+            && !hindered(AlertInput::PointsExhausted)
     }
 
     /// Infinite if the allowance lasts until the reset; `None` without a forecast for this period.
     pub(super) fn seconds_to_exhaustion(&self) -> Option<f64> {
-        let exhaustion = self.last(Reading::Exhaustion)?;
-        let in_period = exhaustion > self.last(Reading::PeriodStart)?
-            && self.last(Reading::Reset)? > self.now.unix;
+        let exhaustion = self.last(AlertInput::Exhaustion)?;
+        let in_period = exhaustion > self.last(AlertInput::PeriodStart)?
+            && self.last(AlertInput::Reset)? > self.now.unix;
         (in_period && self.counts()).then_some(exhaustion - self.now.unix)
     }
 
     pub(super) fn bandwidth_used(&self) -> Option<f64> {
-        let used = self.ratio(Reading::BandwidthUsed, Reading::BandwidthAllowance)?;
-        let is_over = at_most(self.last(Reading::Reset), Some(self.now.unix));
+        let used = self.ratio(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance)?;
+        let is_over = at_most(self.last(AlertInput::Reset), Some(self.now.unix));
         (self.counts() && !is_over).then_some(used)
     }
 
     /// `Some(running)` if the configuration expects the opposite state.
     pub(super) fn unexpected_state(&self) -> Option<bool> {
-        let running = self.last(Reading::Running)? > 0.0;
+        let running = self.last(AlertInput::Running)? > 0.0;
         let is_unexpected = match self.vps.identity.expect {
             Expect::Running => !running,
             Expect::Stopped => running,
             Expect::Any => false,
         };
-        let is_held = self.last(Reading::Locked) == Some(1.0);
+        let is_held = self.last(AlertInput::Locked) == Some(1.0);
         (is_unexpected && !is_held && self.counts()).then_some(running)
     }
 
     pub(super) fn disk_used(&self) -> Option<f64> {
-        let used = self.ratio(Reading::DiskUsed, Reading::DiskSize)?;
+        let used = self.ratio(AlertInput::DiskUsed, AlertInput::DiskSize)?;
         self.counts().then_some(used)
     }
 
     pub(super) fn quota_used(&self) -> Option<f64> {
-        self.last(Reading::OpenVz)?;
+        self.last(AlertInput::OpenVz)?;
         self.disk_used()
     }
 
     pub(super) fn memory_available(&self) -> Option<f64> {
-        let available = self.ratio(Reading::MemoryAvailable, Reading::MemoryTotal)?;
-        (self.last(Reading::Running) == Some(1.0) && self.counts()).then_some(available)
+        let available = self.ratio(AlertInput::MemoryAvailable, AlertInput::MemoryTotal)?;
+        (self.last(AlertInput::Running) == Some(1.0) && self.counts()).then_some(available)
     }
 
     pub(super) fn has_open_case(&self) -> bool {
-        let listed = self.last(Reading::PolicyViolationsOpen) > Some(0.0);
-        (listed || self.last(Reading::PolicyViolation) == Some(1.0)) && self.counts()
+        let listed = self.last(AlertInput::PolicyViolationsOpen) > Some(0.0);
+        (listed || self.last(AlertInput::PolicyViolation) == Some(1.0)) && self.counts()
     }
 
     pub(super) fn abuse_points(&self) -> Option<f64> {
-        let points = self.ratio(Reading::AbusePoints, Reading::AbusePointsLimit)?;
+        let points = self.ratio(AlertInput::AbusePoints, AlertInput::AbusePointsLimit)?;
         self.counts().then_some(points)
     }
 
     /// Infinite if there is neither a backup nor a snapshot.
     pub(super) fn backup_age(&self) -> Option<f64> {
-        let times = [Reading::BackupNewest, Reading::SnapshotNewest].map(|time| self.last(time));
+        let times =
+            [AlertInput::BackupNewest, AlertInput::SnapshotNewest].map(|time| self.last(time));
         let newest = times.into_iter().flatten().reduce(f64::max);
         let copies = self
-            .last(Reading::Snapshots)
-            .zip(self.last(Reading::Backups));
+            .last(AlertInput::Snapshots)
+            .zip(self.last(AlertInput::Backups));
         let none = copies == Some((0.0, 0.0));
         let newest = newest.or(none.then_some(f64::NEG_INFINITY))?;
         Some(self.now.unix - newest)

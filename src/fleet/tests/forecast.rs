@@ -106,10 +106,10 @@ fn no_forecast_for_a_suspended_vps() {
 fn a_restart_keeps_the_forecast_until_rows_arrive() {
     let before = forecast_fleet();
     let expected = shown(&before, at(60));
-    let saved = serde_json::to_string(&before.remember(at(60))).expect("it is plain data");
+    let saved = serde_json::to_string(&before.save_state(at(60))).expect("it is plain data");
     let saved = serde_json::from_str(&saved).expect("it was just written");
     let mut fleet = fleet(600);
-    fleet.recall(saved, Duration::from_secs(60), at(120));
+    fleet.restore_state(saved, Duration::from_secs(60), at(120));
     assert_eq!(shown(&fleet, at(120)), expected);
     // The use already exceeds the forecast.
     fleet.apply(VEID, Call::ServiceInfo, &service(31_000_000), at(130));

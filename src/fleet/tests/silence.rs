@@ -74,9 +74,9 @@ fn a_locked_vps_is_not_stale() {
 fn time_without_success_survives_a_restart_except_for_downtime() {
     let mut before = fleet(100);
     succeed(&mut before, 0);
-    let saved = before.remember(at(250));
+    let saved = before.save_state(at(250));
     let mut fleet = fleet(100);
-    fleet.recall(saved, Duration::from_secs(5000), at(10_000));
+    fleet.restore_state(saved, Duration::from_secs(5000), at(10_000));
     assert_eq!(
         [10_050, 10_051].map(|at| stale(&fleet, at)),
         [Some(false), Some(true)]

@@ -183,9 +183,9 @@ fn counters_change_only_when_they_are_published() {
     poll(&mut fleet, &[row(1_790_000_000, 1)], at(0));
     let mut reading = fleet.read_usage(VEID, at(300));
     reading.take(row(1_790_000_300, 5));
-    fleet.take_usage(VEID, reading);
+    fleet.apply_usage(VEID, reading);
     assert_eq!(counted(&fleet), 0);
-    fleet.show_usage();
+    fleet.publish_usage();
     assert_eq!(counted(&fleet), 5);
 }
 
@@ -264,9 +264,9 @@ proptest! {
                     prop_assert_eq!(counted(&fleet), returned.values().sum::<u64>());
                 }
                 Event::Restart => {
-                    let saved = serde_json::to_string(&fleet.remember(elapsed(newest))).unwrap();
+                    let saved = serde_json::to_string(&fleet.save_state(elapsed(newest))).unwrap();
                     fleet = self::fleet(600);
-                    fleet.recall(serde_json::from_str(&saved).unwrap(), Duration::ZERO, elapsed(newest));
+                    fleet.restore_state(serde_json::from_str(&saved).unwrap(), Duration::ZERO, elapsed(newest));
                 }
             }
             if held.iter().any(|row| newest - row.timestamp > LATE - 40 * 900) {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write as _};
 
 use super::RUNBOOKS;
-use super::facts::{Bandwidth, Concern, Severity, State, Status, Vps};
+use super::facts::{Bandwidth, Concern, PowerState, Severity, Status, VpsFacts};
 use super::words::{Escaped, Foreign, Percent, Size, Span, Utc, or_unknown};
 
 /// Width of a full bar, in units of its view box.
@@ -43,7 +43,7 @@ pub(super) fn concerns(
 }
 
 /// Card of a VPS that needs attention, or may soon.
-pub(super) fn card(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
+pub(super) fn card(f: &mut fmt::Formatter<'_>, vps: &VpsFacts, status: &Status) -> fmt::Result {
     let urgency = match vps.attention {
         Some(Severity::Critical) => " critical",
         Some(Severity::Warning) => " warning",
@@ -65,7 +65,7 @@ pub(super) fn card(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fm
 }
 
 /// Expandable row of a VPS that needs no attention.
-pub(super) fn row(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
+pub(super) fn row(f: &mut fmt::Formatter<'_>, vps: &VpsFacts, status: &Status) -> fmt::Result {
     write!(
         f,
         "<article class=\"row\" id=\"vps-{}\">\n<details>\n<summary><h3>{}</h3><span class=\"state\">",
@@ -98,7 +98,7 @@ pub(super) fn row(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt
 }
 
 /// The state in words, with the task that holds the VPS.
-fn state(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
+fn state(f: &mut fmt::Formatter<'_>, vps: &VpsFacts) -> fmt::Result {
     let (symbol, state) = state_words(vps.state);
     write!(f, "<span class=\"{symbol}\"></span>{state}")?;
     if let Some(lock) = &vps.lock {
@@ -113,7 +113,7 @@ fn state(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
 }
 
 /// The VEID, host name, plan and location.
-fn more(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
+fn more(f: &mut fmt::Formatter<'_>, vps: &VpsFacts) -> fmt::Result {
     write!(f, "<p class=\"more\">VEID {}", vps.veid)?;
     for text in [&vps.hostname, &vps.plan, &vps.location]
         .into_iter()
@@ -125,7 +125,7 @@ fn more(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
 }
 
 /// Bandwidth, facts and the last error.
-fn details(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
+fn details(f: &mut fmt::Formatter<'_>, vps: &VpsFacts, status: &Status) -> fmt::Result {
     bandwidth(f, &vps.bandwidth, status.timestamp_seconds)?;
     f.write_str("<dl>\n")?;
     guest(f, vps)?;
@@ -143,17 +143,17 @@ fn details(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Resul
 }
 
 /// Symbol and words for a state.
-const fn state_words(state: State) -> (&'static str, &'static str) {
+const fn state_words(state: PowerState) -> (&'static str, &'static str) {
     match state {
-        State::Running => ("on", "running"),
-        State::Starting => ("busy", "starting"),
-        State::Stopped => ("off", "stopped"),
-        State::Other => ("off", "in an undocumented state"),
-        State::Locked => ("busy", "locked"),
-        State::Suspended => ("bad", "suspended"),
-        State::KeyRefused => ("bad", "key refused"),
-        State::NotAskedYet => ("none", "not polled yet"),
-        State::Unknown => ("none", "unknown"),
+        PowerState::Running => ("on", "running"),
+        PowerState::Starting => ("busy", "starting"),
+        PowerState::Stopped => ("off", "stopped"),
+        PowerState::Other => ("off", "in an undocumented state"),
+        PowerState::Locked => ("busy", "locked"),
+        PowerState::Suspended => ("bad", "suspended"),
+        PowerState::KeyRefused => ("bad", "key refused"),
+        PowerState::NotAskedYet => ("none", "not polled yet"),
+        PowerState::Unknown => ("none", "unknown"),
     }
 }
 
@@ -249,7 +249,7 @@ fn fact(f: &mut fmt::Formatter<'_>, name: &str, value: impl Display) -> fmt::Res
     writeln!(f, "<div><dt>{name}</dt><dd>{value}</dd></div>")
 }
 
-fn guest(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
+fn guest(f: &mut fmt::Formatter<'_>, vps: &VpsFacts) -> fmt::Result {
     let (disk, memory) = (&vps.disk, &vps.memory);
     let values = [
         memory.available_bytes,
@@ -297,7 +297,7 @@ fn throttled(cpu: Option<bool>, disk: Option<bool>) -> &'static str {
     }
 }
 
-fn data(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
+fn data(f: &mut fmt::Formatter<'_>, vps: &VpsFacts, status: &Status) -> fmt::Result {
     let now = status.timestamp_seconds;
     let cases = match (vps.policy_cases_open, vps.policy_deadline_timestamp_seconds) {
         (None, _) => "unknown".to_owned(),
@@ -326,10 +326,8 @@ fn data(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
         Some(next) => format!("in {}", Span(next - now)),
     };
     fact(f, "Next poll", next)?;
-    let allowance = vps
-        .allowance
-        .and_then(|at| status.api_points.allowances.get(at));
-    if let Some(own) = allowance.filter(|allowance| allowance.is_own(status)) {
+    let quota = vps.quota.and_then(|at| status.api_points.quotas.get(at));
+    if let Some(own) = quota.filter(|quota| quota.is_own(status)) {
         let points = match (own.remaining_15m, own.remaining_24h) {
             (None, None) => "unknown".to_owned(),
             (quarter, day) => {

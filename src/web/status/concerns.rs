@@ -4,7 +4,7 @@ use super::derive::whole;
 use super::facts::Concern;
 use super::words::{Amount, Count, Date, Percent, Size, Span};
 use crate::clock::Moment;
-use crate::fleet::{Active, Alert, Fleet, Reading, SuspensionReason, VpsState};
+use crate::fleet::{Active, Alert, AlertInput, Fleet, SuspensionReason, VpsState};
 use crate::kiwivm::Call;
 
 /// Firing and pending concerns, each sorted by severity.
@@ -106,17 +106,17 @@ impl Words<'_> {
             Alert::BandwidthWillRunOut => self.runs_out(),
             Alert::BandwidthNearlyUsed => format!(
                 "It has used {}. It will be suspended when the allowance is used up.",
-                self.amount(Reading::BandwidthUsed, Reading::BandwidthAllowance)
+                self.amount(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance)
             ),
             Alert::Suspended => self.suspended().to_owned(),
-            Alert::NotAsExpected if self.vps.last(Reading::Running, self.now) == Some(1.0) => {
+            Alert::NotAsExpected if self.vps.last(AlertInput::Running, self.now) == Some(1.0) => {
                 "It is running, although it should not be.".to_owned()
             }
             Alert::NotAsExpected => "It is not running, although it should be.".to_owned(),
             Alert::AddressNullRouted => format!(
                 "{} null-routed because of an attack.",
                 Count(
-                    self.number(Reading::NullRouted),
+                    self.number(AlertInput::NullRouted),
                     "address is",
                     "addresses are"
                 )
@@ -134,32 +134,32 @@ impl Words<'_> {
             }
             Alert::DiskNearlyFull => format!(
                 "It uses {} of its disk quota.",
-                self.amount(Reading::DiskUsed, Reading::DiskSize)
+                self.amount(AlertInput::DiskUsed, AlertInput::DiskSize)
             ),
             Alert::DiskImageMapped => format!(
                 "{} of the disk image are mapped. Run fstrim in the guest.",
-                self.amount(Reading::DiskUsed, Reading::DiskSize)
+                self.amount(AlertInput::DiskUsed, AlertInput::DiskSize)
             ),
             Alert::InodesNearlyUsed => format!(
                 "It uses {} of its inodes.",
-                self.percent(Reading::InodesUsed, Reading::InodesLimit)
+                self.percent(AlertInput::InodesUsed, AlertInput::InodesLimit)
             ),
             Alert::MemoryLow => format!("Only {} of memory is available.", self.memory()),
             Alert::SwapBusy => format!(
                 "Only {} of swap is free, and {} of memory is available.",
-                self.amount(Reading::SwapFree, Reading::SwapTotal),
+                self.amount(AlertInput::SwapFree, AlertInput::SwapTotal),
                 self.memory()
             ),
             Alert::PolicyDeadlineNear | Alert::PolicyViolationOpen => self.policy(),
             Alert::AbusePointsHigh => format!(
                 "It has {} of the {} abuse points allowed this year.",
-                self.number(Reading::AbusePoints),
-                self.number(Reading::AbusePointsLimit)
+                self.number(AlertInput::AbusePoints),
+                self.number(AlertInput::AbusePointsLimit)
             ),
             Alert::BackupTooOld => self.backup(),
             Alert::SnapshotPurgedSoon => format!(
                 "The vendor will delete a snapshot on {} unless you make it sticky.",
-                self.date(Reading::SnapshotNextPurge)
+                self.date(AlertInput::SnapshotNextPurge)
             ),
             Alert::AuthenticationFailed if self.vps.without_key => {
                 "It has no usable key and is not monitored.".to_owned()
@@ -172,13 +172,13 @@ impl Words<'_> {
     }
 
     fn runs_out(&self) -> String {
-        let used = self.amount(Reading::BandwidthUsed, Reading::BandwidthAllowance);
-        let exhaustion = self.time(Reading::Exhaustion);
-        let before = self.time(Reading::Reset).zip(exhaustion);
+        let used = self.amount(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance);
+        let exhaustion = self.time(AlertInput::Exhaustion);
+        let before = self.time(AlertInput::Reset).zip(exhaustion);
         let before = before.map_or_else(String::new, |(reset, exhaustion)| {
             format!(", {} before the reset", Span(reset - exhaustion))
         });
-        let date = self.date(Reading::Exhaustion);
+        let date = self.date(AlertInput::Exhaustion);
         format!(
             "It has used {used} and is expected to run out on {date}{before}. It will then be suspended."
         )
@@ -199,9 +199,9 @@ impl Words<'_> {
     }
 
     fn policy(&self) -> String {
-        let (open, urgent) = match self.vps.last(Reading::PolicyViolationsOpen, self.now) {
+        let (open, urgent) = match self.vps.last(AlertInput::PolicyViolationsOpen, self.now) {
             Some(2.0..) => {
-                let open = self.number(Reading::PolicyViolationsOpen);
+                let open = self.number(AlertInput::PolicyViolationsOpen);
                 (
                     format!("It has {open} open policy cases"),
                     "the most urgent one",
@@ -224,7 +224,7 @@ impl Words<'_> {
     }
 
     fn backup(&self) -> String {
-        let times = [Reading::BackupNewest, Reading::SnapshotNewest];
+        let times = [AlertInput::BackupNewest, AlertInput::SnapshotNewest];
         let newest = times.into_iter().filter_map(|time| self.time(time)).max();
         newest.map_or_else(
             || "It has neither a backup nor a snapshot.".to_owned(),
@@ -250,16 +250,16 @@ impl Words<'_> {
     }
 
     fn memory(&self) -> String {
-        self.amount(Reading::MemoryAvailable, Reading::MemoryTotal)
+        self.amount(AlertInput::MemoryAvailable, AlertInput::MemoryTotal)
     }
 
-    fn time(&self, reading: Reading) -> Option<i64> {
-        let last = self.vps.last(reading, self.now);
+    fn time(&self, input: AlertInput) -> Option<i64> {
+        let last = self.vps.last(input, self.now);
         last.filter(|at| at.is_finite()).map(whole)
     }
 
-    fn date(&self, reading: Reading) -> String {
-        let time = self.time(reading);
+    fn date(&self, input: AlertInput) -> String {
+        let time = self.time(input);
         time.map_or_else(|| "an unknown date".to_owned(), |at| Date(at).to_string())
     }
 
@@ -268,17 +268,17 @@ impl Words<'_> {
         clippy::cast_sign_loss,
         reason = "counts and sizes"
     )]
-    fn number(&self, reading: Reading) -> usize {
-        self.vps.last(reading, self.now).unwrap_or_default() as usize
+    fn number(&self, input: AlertInput) -> usize {
+        self.vps.last(input, self.now).unwrap_or_default() as usize
     }
 
-    fn amount(&self, part: Reading, whole: Reading) -> String {
-        let [part, whole] = [part, whole].map(|reading| Size(self.number(reading) as u64));
+    fn amount(&self, part: AlertInput, whole: AlertInput) -> String {
+        let [part, whole] = [part, whole].map(|input| Size(self.number(input) as u64));
         Amount(part, whole).to_string()
     }
 
-    fn percent(&self, part: Reading, whole: Reading) -> Percent {
-        let [part, whole] = [part, whole].map(|reading| self.vps.last(reading, self.now));
+    fn percent(&self, part: AlertInput, whole: AlertInput) -> Percent {
+        let [part, whole] = [part, whole].map(|input| self.vps.last(input, self.now));
         Percent(part.zip(whole).map_or(0.0, |(part, whole)| part / whole))
     }
 }

@@ -19,11 +19,11 @@ pub struct Status {
     /// Conditions that become concerns if they last, worst first.
     pub pending: Vec<Concern>,
     /// VPSes, worst first, then in the order of the configuration.
-    pub vps: Vec<Vps>,
+    pub vps: Vec<VpsFacts>,
     /// API points and planned calls.
     pub api_points: ApiPoints,
     /// The exporter itself.
-    pub exporter: Exporter,
+    pub exporter: ExporterFacts,
 }
 
 /// Numbers of VPSes by group.
@@ -63,7 +63,7 @@ pub struct Concern {
 /// The state of a VPS in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum PowerState {
     /// Running.
     Running,
     /// Booting.
@@ -86,7 +86,7 @@ pub enum State {
 
 /// One VPS.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Vps {
+pub struct VpsFacts {
     /// The configured name.
     pub name: String,
     /// The VEID.
@@ -94,9 +94,9 @@ pub struct Vps {
     /// True while live or service info is fresh.
     pub up: bool,
     /// The current state.
-    pub state: State,
+    pub state: PowerState,
     /// The configured state, `running` or `stopped`; `None` for either.
-    pub expected_state: Option<State>,
+    pub expected_state: Option<PowerState>,
     /// The highest severity of its concerns.
     pub attention: Option<Severity>,
     /// Concerns, worst first.
@@ -104,7 +104,7 @@ pub struct Vps {
     /// Conditions that become concerns if they last, worst first.
     pub pending: Vec<Concern>,
     /// The task that has locked it.
-    pub lock: Option<Lock>,
+    pub lock: Option<LockFacts>,
     /// The configured host name.
     pub hostname: Option<String>,
     /// The plan.
@@ -120,7 +120,7 @@ pub struct Vps {
     /// True while disk I/O is throttled.
     pub disk_throttled: Option<bool>,
     /// Disk.
-    pub disk: Disk,
+    pub disk: DiskFacts,
     /// Memory and swap.
     pub memory: Memory,
     /// Load averages over 1, 5 and 15 minutes.
@@ -139,13 +139,13 @@ pub struct Vps {
     pub poll_interval_seconds: Option<f64>,
     /// The last failure of a call that has not succeeded since.
     pub last_error: Option<LastError>,
-    /// Position of its quota in `api_points.allowances`.
-    pub allowance: Option<usize>,
+    /// Position of its quota in `api_points.quotas`.
+    pub quota: Option<usize>,
 }
 
 /// A task that has locked a VPS.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Lock {
+pub struct LockFacts {
     /// The task, as named by the API.
     pub task: Option<String>,
     /// Progress of the task.
@@ -177,7 +177,7 @@ pub struct Bandwidth {
 
 /// The disk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Disk {
+pub struct DiskFacts {
     /// KVM: mapped blocks of the image, which shrink only when the guest trims. OpenVZ: used quota.
     pub used_bytes: Option<u64>,
     /// KVM: size of the image. OpenVZ: soft limit of the quota. The plan's disk if neither is known.
@@ -215,14 +215,14 @@ pub struct ApiPoints {
     /// True if VPSes are assumed to share a quota.
     pub shared: bool,
     /// Quotas, each for all VPSes that share it.
-    pub allowances: Vec<Allowance>,
+    pub quotas: Vec<QuotaFacts>,
     /// Planned calls, by name.
-    pub calls: BTreeMap<&'static str, PlannedCall>,
+    pub calls: BTreeMap<&'static str, CallFacts>,
 }
 
 /// A quota of API points, in two windows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Allowance {
+pub struct QuotaFacts {
     /// Number of VPSes that share it.
     pub vps: usize,
     /// Time of the last reading.
@@ -237,7 +237,7 @@ pub struct Allowance {
     pub allowed_24h: Option<f64>,
 }
 
-impl Allowance {
+impl QuotaFacts {
     /// True if it belongs to a single VPS of several. It is then shown with the VPS.
     pub(super) fn is_own(&self, status: &Status) -> bool {
         self.vps == 1 && status.vps.len() > 1
@@ -246,7 +246,7 @@ impl Allowance {
 
 /// The planned intervals and price of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct PlannedCall {
+pub struct CallFacts {
     /// The shortest interval of any VPS.
     pub shortest_interval_seconds: f64,
     /// The longest interval of any VPS.
@@ -255,7 +255,7 @@ pub struct PlannedCall {
     pub points: Option<f64>,
 }
 
-impl PlannedCall {
+impl CallFacts {
     /// True if both have the same intervals.
     #[expect(clippy::float_cmp, reason = "equal intervals are copies of one number")]
     pub(super) fn as_often_as(&self, other: &Self) -> bool {
@@ -266,7 +266,7 @@ impl PlannedCall {
 
 /// The exporter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Exporter {
+pub struct ExporterFacts {
     /// Version.
     pub version: &'static str,
     /// Source revision of the build.

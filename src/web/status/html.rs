@@ -4,19 +4,19 @@ use std::fmt::{self, Display};
 
 use super::card::{card, concerns, row};
 use super::derive::Group;
-use super::facts::{Allowance, ApiPoints, Exporter, Status, Summary, Vps};
+use super::facts::{ApiPoints, ExporterFacts, QuotaFacts, Status, Summary, VpsFacts};
 use super::words::{Escaped, Span, Utc, or_unknown};
 use super::{DOCUMENTATION, STYLE};
 use crate::kiwivm::Call;
 
 /// The page.
-pub struct Page<'a> {
+pub struct StatusPage<'a> {
     pub status: &'a Status,
     /// Prefix of links to other routes.
     pub links: &'a str,
 }
 
-impl Display for Page<'_> {
+impl Display for StatusPage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { status, links } = *self;
         write!(
@@ -80,7 +80,7 @@ impl Display for Title<'_> {
             ..
         } = self.0.summary;
         let attention = critical + warning;
-        let is_unknown = |vps: &Vps| vps.last_answer_timestamp_seconds.is_none();
+        let is_unknown = |vps: &VpsFacts| vps.last_answer_timestamp_seconds.is_none();
         match (attention, vps) {
             (0, 0) => f.write_str("No VPS is configured"),
             (0, 1) if well == 1 => f.write_str("The VPS is healthy"),
@@ -124,7 +124,7 @@ fn section(
     status: &Status,
     title: &str,
     is_in: impl Fn(Group) -> bool,
-    show: fn(&mut fmt::Formatter<'_>, &Vps, &Status) -> fmt::Result,
+    show: fn(&mut fmt::Formatter<'_>, &VpsFacts, &Status) -> fmt::Result,
 ) -> fmt::Result {
     let members = || status.vps.iter().filter(|vps| is_in(vps.group()));
     let count = members().count();
@@ -143,10 +143,7 @@ fn section(
 
 fn api_points(f: &mut fmt::Formatter<'_>, points: &ApiPoints, status: &Status) -> fmt::Result {
     f.write_str("<section class=\"points\">\n<h2>API points</h2>\n")?;
-    let own = points
-        .allowances
-        .iter()
-        .filter(|allowance| allowance.is_own(status));
+    let own = points.quotas.iter().filter(|quota| quota.is_own(status));
     let own = own.count();
     if own > 0 {
         let subject = if own == status.vps.len() {
@@ -156,28 +153,28 @@ fn api_points(f: &mut fmt::Formatter<'_>, points: &ApiPoints, status: &Status) -
         };
         writeln!(f, "<p>{subject} a separate quota, shown with the VPS.</p>")?;
     }
-    for allowance in &points.allowances {
-        if !allowance.is_own(status) {
-            shared_points(f, allowance, status.timestamp_seconds)?;
+    for quota in &points.quotas {
+        if !quota.is_own(status) {
+            shared_points(f, quota, status.timestamp_seconds)?;
         }
     }
     planned_calls(f, points)?;
     f.write_str("</section>\n")
 }
 
-fn shared_points(f: &mut fmt::Formatter<'_>, allowance: &Allowance, now: i64) -> fmt::Result {
+fn shared_points(f: &mut fmt::Formatter<'_>, quota: &QuotaFacts, now: i64) -> fmt::Result {
     f.write_str("<div><table>\n<caption>")?;
-    if allowance.vps > 1 {
-        write!(f, "Assumed to be shared by {} VPSes; ", allowance.vps)?;
+    if quota.vps > 1 {
+        write!(f, "Assumed to be shared by {} VPSes; ", quota.vps)?;
     }
-    match allowance.read_timestamp_seconds {
+    match quota.read_timestamp_seconds {
         Some(read) => write!(f, "read {} ago", Span(now - read))?,
         None => f.write_str("not read yet")?,
     }
     f.write_str("</caption>\n<tr><th scope=\"col\">Within</th><th scope=\"col\">Left</th><th scope=\"col\">Allowed</th></tr>\n")?;
     for (window, left, allowed) in [
-        ("15 minutes", allowance.remaining_15m, allowance.allowed_15m),
-        ("24 hours", allowance.remaining_24h, allowance.allowed_24h),
+        ("15 minutes", quota.remaining_15m, quota.allowed_15m),
+        ("24 hours", quota.remaining_24h, quota.allowed_24h),
     ] {
         writeln!(
             f,
@@ -224,7 +221,7 @@ struct Footer<'a> {
 
 impl Display for Footer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Exporter {
+        let ExporterFacts {
             version,
             revision,
             uptime_seconds,

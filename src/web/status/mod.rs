@@ -33,7 +33,7 @@ impl Status {
     #[must_use]
     pub fn html(&self, links: &str) -> String {
         let status = self;
-        html::Page { status, links }.to_string()
+        html::StatusPage { status, links }.to_string()
     }
 
     /// Serializes the facts as JSON.

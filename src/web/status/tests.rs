@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::{BEFORE_START, Moment};
 use crate::config::{Expect, Multiplier};
 use crate::exposition::Reloads;
-use crate::fleet::{Fleet, Identity, Planned};
+use crate::fleet::{Fleet, Identity, PlannedCalls};
 use crate::kiwivm::model::{self, Hypervisor, LiveInfo, Payload, Points, ServiceInfo, UsageRow};
 use crate::kiwivm::{Call, CallError, Decoded, PerCall, Reason, Veid};
 
@@ -38,11 +38,11 @@ fn fleet(names: &[&str]) -> Fleet {
     };
     let identities = names.iter().zip(1..).map(identity).collect();
     let mut fleet = Fleet::new(identities, 3.0);
-    let planned = Planned {
+    let planned = PlannedCalls {
         points_exhausted: Some(false),
         intervals: PerCall::all(Some(Duration::from_secs(120))),
         allowed: Some([500.0, 10_000.0]),
-        allowance: Some(7),
+        quota: Some(7),
         next_poll: Some(now().elapsed + Duration::from_secs(30)),
     };
     for (_, veid) in names.iter().zip(1..) {
@@ -120,13 +120,13 @@ fn status_now(fleet: &mut Fleet, now: Moment) -> Status {
 }
 
 /// A VPS after this response.
-fn one(service: ServiceInfo, live: LiveInfo) -> Vps {
+fn one(service: ServiceInfo, live: LiveInfo) -> VpsFacts {
     let mut fleet = fleet(&["one"]);
     respond_live(&mut fleet, 1, service, live);
     status(&mut fleet, now()).vps.remove(0)
 }
 
-fn alerts(vps: &Vps) -> Vec<(Severity, &str)> {
+fn alerts(vps: &VpsFacts) -> Vec<(Severity, &str)> {
     vps.concerns
         .iter()
         .map(|concern| (concern.level, concern.alert))
@@ -188,10 +188,10 @@ fn missing_data_are_unknown() {
     );
     assert_eq!(vps.bandwidth.used_ratio, None);
     assert_eq!(vps.bandwidth.forecast_ratio, None);
-    assert_eq!(vps.state, State::Unknown);
+    assert_eq!(vps.state, PowerState::Unknown);
     assert_eq!(vps.load, None);
     let page = status(&mut fleet(&["silent"]), now());
-    assert_eq!(page.vps[0].state, State::NotAskedYet);
+    assert_eq!(page.vps[0].state, PowerState::NotAskedYet);
     assert_eq!(page.vps[0].bandwidth, Bandwidth::default());
     assert_eq!(page.summary.unknown, 1);
     assert!(page.html(".").contains("<b>Bandwidth</b> unknown"));
@@ -219,7 +219,7 @@ fn high_use_of_the_allowance_or_a_forecast_of_it_is_a_concern() {
                 disk_written: None,
             });
         }
-        fleet.take_usage(Veid(1), usage);
+        fleet.apply_usage(Veid(1), usage);
         status(&mut fleet, now()).vps.remove(0)
     };
     assert_eq!(alerts(&gib(100)), []);
@@ -264,7 +264,7 @@ fn the_most_important_state_wins() {
         ..LiveInfo::default()
     };
     let vps = one(suspended, stopped.clone());
-    assert_eq!(vps.state, State::Suspended);
+    assert_eq!(vps.state, PowerState::Suspended);
     assert_eq!(alerts(&vps), [(Severity::Critical, "KiwiVMSuspended")]);
     assert!(vps.concerns[0].text.contains("used up"));
     let vps = one(service(), stopped);
@@ -275,8 +275,8 @@ fn the_most_important_state_wins() {
     respond_live(&mut fleet, 2, service(), live());
     fail(&mut fleet, 2, Reason::Locked, "Snapshot", now());
     let status = status(&mut fleet, now());
-    assert_eq!(status.vps[0].state, State::KeyRefused);
-    assert_eq!(status.vps[1].state, State::Locked);
+    assert_eq!(status.vps[0].state, PowerState::KeyRefused);
+    assert_eq!(status.vps[1].state, PowerState::Locked);
     assert_eq!((status.summary.warning, status.summary.locked), (1, 1));
     let html = status.html(".");
     assert!(
@@ -358,7 +358,7 @@ fn stale_data_are_unknown_and_the_concern_has_their_age() {
         panic!("{status:?}")
     };
     for vps in [half, silent] {
-        assert_eq!(vps.state, State::Unknown);
+        assert_eq!(vps.state, PowerState::Unknown);
         assert_eq!(vps.memory.available_bytes, None);
         assert_eq!(alerts(vps), [(Severity::Warning, "KiwiVMDataStale")]);
         assert!(vps.concerns[0].text.contains("getLiveServiceInfo"));
@@ -400,10 +400,10 @@ fn conditions_survive_a_restart() {
     };
     respond_live(&mut before, 1, service(), stopped);
     status_now(&mut before, now());
-    let saved = serde_json::to_string(&before.remember(at(TODAY + 300))).unwrap();
+    let saved = serde_json::to_string(&before.save_state(at(TODAY + 300))).unwrap();
     let mut after = fleet(&["one"]);
     let values = serde_json::from_str(&saved).unwrap();
-    after.recall(values, Duration::from_secs(60), at(TODAY + 360));
+    after.restore_state(values, Duration::from_secs(60), at(TODAY + 360));
     let status = status_now(&mut after, at(TODAY + 600));
     let firing = [(Severity::Critical, "KiwiVMNotAsExpected")];
     assert_eq!(alerts(&status.vps[0])[..1], firing);
@@ -450,8 +450,8 @@ fn a_shared_quota_is_shown_once_with_its_newest_reading() {
     }
     let status = status(&mut fleet, now());
     assert_eq!(
-        status.api_points.allowances,
-        [Allowance {
+        status.api_points.quotas,
+        [QuotaFacts {
             vps: 2,
             read_timestamp_seconds: Some(TODAY),
             remaining_15m: Some(900),
@@ -460,7 +460,7 @@ fn a_shared_quota_is_shown_once_with_its_newest_reading() {
             allowed_24h: Some(10_000.0),
         }]
     );
-    assert!(status.vps.iter().all(|vps| vps.allowance == Some(0)));
+    assert!(status.vps.iter().all(|vps| vps.quota == Some(0)));
     let html = status.html(".");
     assert!(html.contains("shared by 2 VPSes"));
     assert_eq!(html.matches("18000").count(), 1);
