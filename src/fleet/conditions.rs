@@ -3,7 +3,7 @@
 //! This table matches `deploy/prometheus/rules/kiwivm.yml`: tests compare severities and times, and evaluate both on
 //! the same fleets. The status page shows the conditions of this table.
 
-mod seen;
+mod inputs;
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{Fleet, VpsState};
 use crate::clock::Moment;
 use crate::config::Threshold as T;
 use Severity::{Critical, Info, Warning};
-use seen::{Common, DEADLINE_REMEMBERED, STALE_REMEMBERED, Seen, at_least, at_most};
+use inputs::{DEADLINE_REMEMBERED, FleetInputs, STALE_REMEMBERED, VpsInputs, at_least, at_most};
 
 /// Severity of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -121,16 +121,16 @@ pub struct Condition {
 #[derive(Debug)]
 enum Holds {
     /// For a VPS.
-    Vps(fn(&Seen<'_>) -> bool),
-    /// For all VPSes together, or for the exporter.
-    Common(fn(&Common) -> bool),
+    Vps(fn(&VpsInputs<'_>) -> bool),
+    /// For all VPSes together or the exporter.
+    Fleet(fn(&FleetInputs) -> bool),
 }
 
 const fn of_vps(
     alert: Alert,
     severity: Severity,
     minutes: u64,
-    holds: fn(&Seen<'_>) -> bool,
+    holds: fn(&VpsInputs<'_>) -> bool,
 ) -> Condition {
     Condition {
         alert,
@@ -140,31 +140,36 @@ const fn of_vps(
     }
 }
 
-const fn common(
+const fn of_fleet(
     alert: Alert,
     severity: Severity,
     minutes: u64,
-    holds: fn(&Common) -> bool,
+    holds: fn(&FleetInputs) -> bool,
 ) -> Condition {
     Condition {
         alert,
         severity,
         hold: Duration::from_secs(60 * minutes),
-        holds: Holds::Common(holds),
+        holds: Holds::Fleet(holds),
     }
 }
 
 /// All conditions. A condition that another one suppresses comes after it.
 pub const CONDITIONS: [Condition; 31] = [
-    common(Alert::AllKeysRefused, Critical, 5, Common::all_keys_refused),
-    common(Alert::APIFailing, Critical, 15, Common::api_fails),
-    common(Alert::APIPointsExhausted, Warning, 30, |fleet| {
+    of_fleet(
+        Alert::AllKeysRefused,
+        Critical,
+        5,
+        FleetInputs::all_keys_refused,
+    ),
+    of_fleet(Alert::APIFailing, Critical, 15, FleetInputs::api_fails),
+    of_fleet(Alert::APIPointsExhausted, Warning, 30, |fleet| {
         fleet.exhausted > 0
     }),
-    common(Alert::ReloadFailed, Warning, 5, |fleet| {
+    of_fleet(Alert::ReloadFailed, Warning, 5, |fleet| {
         !fleet.reload_successful
     }),
-    common(Alert::StateNotWritten, Warning, 15, |fleet| {
+    of_fleet(Alert::StateNotWritten, Warning, 15, |fleet| {
         fleet.state_written == Some(false)
     }),
     of_vps(Alert::BandwidthWillRunOut, Critical, 15, |vps| {
@@ -198,16 +203,16 @@ pub const CONDITIONS: [Condition; 31] = [
         vps.unexpected_state() == Some(true)
     }),
     of_vps(Alert::AddressNullRouted, Critical, 0, |vps| {
-        vps.last(AlertInput::NullRouted) > Some(0.0) && vps.counts()
+        vps.last(AlertInput::NullRouted) > Some(0.0) && vps.alerts_apply()
     }),
     of_vps(Alert::LockedTooLong, Warning, 180, |vps| {
         vps.last(AlertInput::Locked) == Some(1.0) && vps.is_configured()
     }),
     of_vps(Alert::CPUThrottled, Warning, 0, |vps| {
-        vps.last(AlertInput::CpuThrottled) == Some(1.0) && vps.counts()
+        vps.last(AlertInput::CpuThrottled) == Some(1.0) && vps.alerts_apply()
     }),
     of_vps(Alert::DiskThrottled, Warning, 0, |vps| {
-        vps.last(AlertInput::DiskThrottled) == Some(1.0) && vps.counts()
+        vps.last(AlertInput::DiskThrottled) == Some(1.0) && vps.alerts_apply()
     }),
     // Only OpenVZ reports the space that files use. KVM reports the blocks of the image that were ever written.
     of_vps(Alert::DiskNearlyFull, Critical, 15, |vps| {
@@ -219,7 +224,7 @@ pub const CONDITIONS: [Condition; 31] = [
     }),
     of_vps(Alert::InodesNearlyUsed, Warning, 15, |vps| {
         let used = vps.ratio(AlertInput::InodesUsed, AlertInput::InodesLimit);
-        at_least(used, vps.limit(T::InodesUsed)) && vps.counts()
+        at_least(used, vps.limit(T::InodesUsed)) && vps.alerts_apply()
     }),
     of_vps(Alert::DiskImageMapped, Info, 60, |vps| {
         at_least(vps.disk_used(), vps.limit(T::DiskMapped)) && vps.last(AlertInput::Kvm).is_some()
@@ -260,7 +265,7 @@ pub const CONDITIONS: [Condition; 31] = [
             && !vps.fires(Alert::AbusePointsHigh, Critical)
     }),
     of_vps(Alert::BackupTooOld, Warning, 60, |vps| {
-        at_least(vps.backup_age(), vps.limit(T::BackupAge)) && vps.counts()
+        at_least(vps.backup_age(), vps.limit(T::BackupAge)) && vps.alerts_apply()
     }),
     of_vps(Alert::SnapshotPurgedSoon, Info, 0, |vps| {
         let purge = vps.last(AlertInput::SnapshotNextPurge);
@@ -325,12 +330,12 @@ impl Active {
 
 /// Inputs and state of the conditions of a VPS.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watched {
+pub(super) struct AlertState {
     pub(super) inputs: AlertInputs,
     since: Since,
 }
 
-impl Watched {
+impl AlertState {
     /// Each condition that holds, by its name in a saved state, and its start time.
     pub(super) fn since(&self) -> impl Iterator<Item = (String, Duration)> {
         let all = CONDITIONS.iter().zip(self.since.0);
@@ -354,76 +359,76 @@ impl Condition {
 
 /// State of the conditions about all VPSes together.
 #[derive(Debug, Default)]
-pub(super) struct WatchedFleet(Since);
+pub(super) struct FleetAlertState(Since);
 
 impl Fleet {
     /// Evaluates all conditions. A condition starts at the first evaluation that finds it, so call this every few
     /// seconds. `reload_successful` is false if the last attempt to load the configuration failed.
     pub fn watch(&mut self, reload_successful: bool, now: Moment) {
-        let mut watched: Vec<_> = self
+        let mut states: Vec<_> = self
             .vps
             .iter_mut()
-            .map(|vps| std::mem::take(&mut vps.watched))
+            .map(|vps| std::mem::take(&mut vps.alert_state))
             .collect();
-        for (vps, watched) in self.vps.iter().zip(&mut watched) {
-            watched.inputs.update(vps, self.staleness, now);
+        for (vps, state) in self.vps.iter().zip(&mut states) {
+            state.inputs.update(vps, self.staleness, now);
         }
-        let mut common = Common {
+        let mut inputs = FleetInputs {
             reload_successful,
             state_written: self.totals.state_writes.map(|writes| writes.successful),
-            ..Common::default()
+            ..FleetInputs::default()
         };
-        for (vps, watched) in self.vps.iter().zip(&watched) {
-            common.count(&Seen::new(vps, watched, now));
+        for (vps, state) in self.vps.iter().zip(&states) {
+            inputs.count(&VpsInputs::new(vps, state, now));
         }
-        let since = &mut self.watched.0;
+        let since = &mut self.alert_state.0;
         for (position, condition) in CONDITIONS.iter().enumerate() {
-            if let Holds::Common(holds) = condition.holds {
-                since.update(position, holds(&common), now);
+            if let Holds::Fleet(holds) = condition.holds {
+                since.update(position, holds(&inputs), now);
             }
         }
         let api_failing_fires = since.fires(Alert::APIFailing, Critical, now);
-        for (vps, watched) in self.vps.iter().zip(&mut watched) {
-            let mut seen = Seen {
-                all_keys_refused: common.all_keys_refused(),
+        for (vps, state) in self.vps.iter().zip(&mut states) {
+            let mut vps_inputs = VpsInputs {
+                all_keys_refused: inputs.all_keys_refused(),
                 api_failing_fires,
-                ..Seen::new(vps, watched, now)
+                ..VpsInputs::new(vps, state, now)
             };
             for (position, condition) in CONDITIONS.iter().enumerate() {
                 if let Holds::Vps(holds) = condition.holds {
-                    let holds = holds(&seen);
-                    seen.since.update(position, holds, now);
+                    let holds = holds(&vps_inputs);
+                    vps_inputs.since.update(position, holds, now);
                 }
             }
-            watched.since = seen.since;
+            state.since = vps_inputs.since;
         }
-        for (vps, watched) in self.vps.iter_mut().zip(watched) {
-            vps.watched = watched;
+        for (vps, state) in self.vps.iter_mut().zip(states) {
+            vps.alert_state = state;
         }
     }
 
     /// Conditions of all VPSes together that held at the last evaluation.
     pub fn active(&self, now: Moment) -> impl Iterator<Item = Active> {
-        self.watched.0.active(now)
+        self.alert_state.0.active(now)
     }
 }
 
 impl VpsState {
     /// Conditions of this VPS that held at the last evaluation.
     pub fn active(&self, now: Moment) -> impl Iterator<Item = Active> {
-        self.watched.since.active(now)
+        self.alert_state.since.active(now)
     }
 
     /// The last value of a metric within the last three hours.
     #[must_use]
     pub fn last(&self, input: AlertInput, now: Moment) -> Option<f64> {
-        self.watched.inputs.last(input, now)
+        self.alert_state.inputs.last(input, now)
     }
 
     /// Deadline of the most urgent policy case, Unix seconds.
     #[must_use]
     pub fn policy_deadline(&self, now: Moment) -> Option<f64> {
-        let inputs = &self.watched.inputs;
+        let inputs = &self.alert_state.inputs;
         inputs.within(AlertInput::PolicyDeadline, DEADLINE_REMEMBERED, now)
     }
 }

@@ -102,13 +102,13 @@ impl Fleet {
                     && let Some(at) = before(*age)
                 {
                     let value = value.unwrap_or(f64::INFINITY);
-                    vps.watched.inputs.restore(*input, value, at);
+                    vps.alert_state.inputs.restore(*input, value, at);
                 }
             }
             // Prometheus keeps evaluating its rules while the exporter is down, so downtime counts.
             for (condition, held) in &values.conditions {
                 if let Some(since) = before(*held) {
-                    vps.watched.restore(condition, since);
+                    vps.alert_state.restore(condition, since);
                 }
             }
             // Downtime does not count: no call was made.
@@ -138,7 +138,7 @@ fn save_vps(vps: &VpsState, now: Moment) -> VpsValues {
             Some(now.elapsed.saturating_sub(since).as_secs_f64())
         }),
         readings: vps
-            .watched
+            .alert_state
             .inputs
             .iter()
             .map(|(input, value, at)| {
@@ -147,7 +147,7 @@ fn save_vps(vps: &VpsState, now: Moment) -> VpsValues {
             })
             .collect(),
         conditions: vps
-            .watched
+            .alert_state
             .since()
             .map(|(condition, since)| (condition, seconds_since(since, now)))
             .collect(),

@@ -97,7 +97,7 @@ pub struct Fleet {
     totals: FleetTotals,
     staleness: f64,
     shard: Shard,
-    watched: conditions::WatchedFleet,
+    alert_state: conditions::FleetAlertState,
 }
 
 impl Fleet {
@@ -111,7 +111,7 @@ impl Fleet {
             totals: FleetTotals::default(),
             staleness,
             shard: Shard::default(),
-            watched: conditions::WatchedFleet::default(),
+            alert_state: conditions::FleetAlertState::default(),
         }
     }
 

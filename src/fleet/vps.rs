@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::conditions::Watched;
+use super::conditions::AlertState;
 use super::forecast::{Counter, Forecast, HourlyUsage};
 use super::usage::{UsageHistory, UsageReading, UsageTotals};
 use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, bandwidth, carries_service_info};
@@ -142,7 +142,7 @@ pub struct VpsState {
     /// The last values of the flags, by position in [`FLAGGED`]. Not saved: a case that appeared just before a restart
     /// may be missing from the saved list.
     flags: [bool; FLAGGED.len()],
-    pub(super) watched: Watched,
+    pub(super) alert_state: AlertState,
 }
 
 /// The calls that list the cases behind the flags of [`flags_of`].
@@ -178,7 +178,7 @@ impl VpsState {
             locked_call: None,
             failures: PerCall::default(),
             flags: Default::default(),
-            watched: Watched::default(),
+            alert_state: AlertState::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Alert, Severity, Since, Watched};
+use super::{Alert, AlertState, Severity, Since};
 use crate::clock::Moment;
 use crate::config::{Expect, Threshold as T};
 use crate::fleet::VpsState;
@@ -34,7 +34,7 @@ pub(super) fn at_most(value: Option<f64>, limit: Option<f64>) -> bool {
 
 /// Inputs of the conditions about all VPSes together.
 #[derive(Default)]
-pub(super) struct Common {
+pub(super) struct FleetInputs {
     pub(super) reload_successful: bool,
     pub(super) state_written: Option<bool>,
     pub(super) configured: u32,
@@ -45,7 +45,7 @@ pub(super) struct Common {
     pub(super) failing_ratio: Option<f64>,
 }
 
-impl Common {
+impl FleetInputs {
     pub(super) const fn all_keys_refused(&self) -> bool {
         self.refused > 0 && self.refused == self.configured
     }
@@ -55,7 +55,7 @@ impl Common {
         self.pollable >= FEWEST_FOR_API && at_least(Some(silent), self.failing_ratio)
     }
 
-    pub(super) fn count(&mut self, vps: &Seen<'_>) {
+    pub(super) fn count(&mut self, vps: &VpsInputs<'_>) {
         self.configured += u32::from(vps.is_configured());
         self.refused += u32::from(vps.key_refused());
         let exhausted = vps.within(AlertInput::PointsExhausted, STALE_REMEMBERED);
@@ -70,21 +70,21 @@ impl Common {
 }
 
 /// Inputs of the conditions of one VPS.
-pub(super) struct Seen<'a> {
+pub(super) struct VpsInputs<'a> {
     pub(super) vps: &'a VpsState,
-    pub(super) inputs: &'a AlertInputs,
+    pub(super) values: &'a AlertInputs,
     pub(super) since: Since,
     pub(super) now: Moment,
     pub(super) all_keys_refused: bool,
     pub(super) api_failing_fires: bool,
 }
 
-impl<'a> Seen<'a> {
-    pub(super) const fn new(vps: &'a VpsState, watched: &'a Watched, now: Moment) -> Self {
+impl<'a> VpsInputs<'a> {
+    pub(super) const fn new(vps: &'a VpsState, state: &'a AlertState, now: Moment) -> Self {
         Self {
             vps,
-            inputs: &watched.inputs,
-            since: watched.since,
+            values: &state.inputs,
+            since: state.since,
             now,
             all_keys_refused: false,
             api_failing_fires: false,
@@ -92,7 +92,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-impl Seen<'_> {
+impl VpsInputs<'_> {
     pub(super) fn fires(&self, alert: Alert, severity: Severity) -> bool {
         self.since.fires(alert, severity, self.now)
     }
@@ -102,11 +102,11 @@ impl Seen<'_> {
     }
 
     pub(super) fn last(&self, input: AlertInput) -> Option<f64> {
-        self.inputs.last(input, self.now)
+        self.values.last(input, self.now)
     }
 
     pub(super) fn within(&self, input: AlertInput, age: Duration) -> Option<f64> {
-        self.inputs.within(input, age, self.now)
+        self.values.within(input, age, self.now)
     }
 
     /// True if the response that has the first value lacks the second: there is none.
@@ -130,7 +130,7 @@ impl Seen<'_> {
     }
 
     /// True unless the VPS is suspended, which suppresses its other alerts.
-    pub(super) fn counts(&self) -> bool {
+    pub(super) fn alerts_apply(&self) -> bool {
         self.is_configured() && !self.is_suspended()
     }
 
@@ -152,13 +152,13 @@ impl Seen<'_> {
         let exhaustion = self.last(AlertInput::Exhaustion)?;
         let in_period = exhaustion > self.last(AlertInput::PeriodStart)?
             && self.last(AlertInput::Reset)? > self.now.unix;
-        (in_period && self.counts()).then_some(exhaustion - self.now.unix)
+        (in_period && self.alerts_apply()).then_some(exhaustion - self.now.unix)
     }
 
     pub(super) fn bandwidth_used(&self) -> Option<f64> {
         let used = self.ratio(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance)?;
         let is_over = at_most(self.last(AlertInput::Reset), Some(self.now.unix));
-        (self.counts() && !is_over).then_some(used)
+        (self.alerts_apply() && !is_over).then_some(used)
     }
 
     /// `Some(running)` if the configuration expects the opposite state.
@@ -169,13 +169,13 @@ impl Seen<'_> {
             Expect::Stopped => running,
             Expect::Any => false,
         };
-        let is_held = self.last(AlertInput::Locked) == Some(1.0);
-        (is_unexpected && !is_held && self.counts()).then_some(running)
+        let is_locked = self.last(AlertInput::Locked) == Some(1.0);
+        (is_unexpected && !is_locked && self.alerts_apply()).then_some(running)
     }
 
     pub(super) fn disk_used(&self) -> Option<f64> {
         let used = self.ratio(AlertInput::DiskUsed, AlertInput::DiskSize)?;
-        self.counts().then_some(used)
+        self.alerts_apply().then_some(used)
     }
 
     pub(super) fn quota_used(&self) -> Option<f64> {
@@ -185,17 +185,17 @@ impl Seen<'_> {
 
     pub(super) fn memory_available(&self) -> Option<f64> {
         let available = self.ratio(AlertInput::MemoryAvailable, AlertInput::MemoryTotal)?;
-        (self.last(AlertInput::Running) == Some(1.0) && self.counts()).then_some(available)
+        (self.last(AlertInput::Running) == Some(1.0) && self.alerts_apply()).then_some(available)
     }
 
     pub(super) fn has_open_case(&self) -> bool {
         let listed = self.last(AlertInput::PolicyViolationsOpen) > Some(0.0);
-        (listed || self.last(AlertInput::PolicyViolation) == Some(1.0)) && self.counts()
+        (listed || self.last(AlertInput::PolicyViolation) == Some(1.0)) && self.alerts_apply()
     }
 
     pub(super) fn abuse_points(&self) -> Option<f64> {
         let points = self.ratio(AlertInput::AbusePoints, AlertInput::AbusePointsLimit)?;
-        self.counts().then_some(points)
+        self.alerts_apply().then_some(points)
     }
 
     /// Infinite if there is neither a backup nor a snapshot.
