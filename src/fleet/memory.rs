@@ -69,8 +69,8 @@ impl Fleet {
         self.vps.iter().map(|vps| save_vps(vps, now)).collect()
     }
 
-    /// Restores the result of [`Self::save_state`], saved `elapsed` ago. Stale values are dropped by their age as usual.
-    /// VPSes that are no longer configured are skipped.
+    /// Restores the result of [`Self::save_state`], saved `elapsed` ago. Stale values are dropped by their age as
+    /// usual. VPSes that are no longer configured are skipped.
     pub fn restore_state(&mut self, values: Vec<VpsValues>, elapsed: Duration, now: Moment) {
         for values in values {
             let Some(vps) = self.find(Veid(values.veid)) else {

@@ -719,24 +719,24 @@ const STORIES: &[Story] = &[
 ];
 
 /// Names of the metrics in the rules.
-fn named() -> BTreeSet<String> {
-    let mut named = BTreeSet::new();
+fn metric_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
     for rule in super::rules() {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         for word in rule.expr.split(|c| !is_name(c)) {
             if word.starts_with("kiwivm_") {
-                named.insert(word.to_owned());
+                names.insert(word.to_owned());
             }
         }
     }
-    named
+    names
 }
 
 /// Values of a series, minute by minute.
 type Values = Vec<Option<f64>>;
 
 /// Formats values for promtool: runs, and a stale marker where a series ends.
-fn written(values: &[Option<f64>]) -> String {
+fn format_values(values: &[Option<f64>]) -> String {
     let mut text = String::new();
     let mut rest = values;
     let mut before = None;
@@ -760,13 +760,13 @@ fn written(values: &[Option<f64>]) -> String {
 fn collect(
     page: &str,
     minute: usize,
-    named: &BTreeSet<String>,
+    names: &BTreeSet<String>,
     all: &mut BTreeMap<String, Values>,
 ) {
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').expect("a value");
         let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
-        if !named.contains(name) {
+        if !names.contains(name) {
             continue;
         }
         let mut value: f64 = value.parse().expect("a number");
@@ -784,7 +784,7 @@ fn collect(
 }
 
 /// Creates promtool's test file for a story.
-fn test_file(story: &Story, named: &BTreeSet<String>) -> String {
+fn test_file(story: &Story, names: &BTreeSet<String>) -> String {
     let minutes = 60 * story.hours;
     let mut world = World::new(story.vps, story.thresholds);
     let mut series = BTreeMap::new();
@@ -798,7 +798,7 @@ fn test_file(story: &Story, named: &BTreeSet<String>) -> String {
         }
         let page = world.page();
         let position = usize::try_from(minute).expect("a few hours");
-        collect(&page, position, named, &mut series);
+        collect(&page, position, names, &mut series);
         let alerts = world.alerts();
         for alert in alerts.iter().filter(|alert| alert.contains("firing")) {
             fired.insert(alert.split('"').nth(1).unwrap_or_default().to_owned());
@@ -835,7 +835,7 @@ fn test_file(story: &Story, named: &BTreeSet<String>) -> String {
     );
     for (series, mut values) in series {
         values.resize(usize::try_from(minutes).expect("a few hours") + 1, None);
-        let values = written(&values);
+        let values = format_values(&values);
         writeln!(text, "      - {{series: '{series}', values: '{values}'}}").expect("a string");
     }
     text + "    promql_expr_test:\n" + &checks
@@ -852,13 +852,13 @@ fn shown_alerts() -> String {
 #[test]
 fn the_table_and_the_rules_agree_in_every_story() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let named = named();
+    let names = metric_names();
     let files: Vec<_> = STORIES
         .iter()
         .enumerate()
         .map(|(number, story)| {
             let path = folder.path().join(format!("{number}.yml"));
-            std::fs::write(&path, test_file(story, &named)).expect("it can be written");
+            std::fs::write(&path, test_file(story, &names)).expect("it can be written");
             path
         })
         .collect();

@@ -35,7 +35,7 @@ pub struct Summary {
     pub critical: usize,
     /// VPSes whose worst concern is a warning.
     pub warning: usize,
-    /// VPSes locked by a task, which resolves itself.
+    /// VPSes locked by a task, which is temporary.
     pub locked: usize,
     /// VPSes with a condition that has not lasted long enough to be a concern.
     pub pending: usize,

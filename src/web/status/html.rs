@@ -59,7 +59,7 @@ impl Display for StatusPage<'_> {
 
 const LEGEND: &str = "<section class=\"notes\">\n<h2>How to read this page</h2>\n<ul>\n\
 <li>The mark on a bar is the use at an even pace. The forecast for the reset is based on the usage history.</li>\n\
-<li>Disk mapped (KVM) is the size of the image blocks in use. It shrinks only when the guest trims, so its files may take less space.</li>\n\
+<li>Disk mapped (KVM) is the size of the image blocks in use. It shrinks only when the guest trims, so the files in the guest may take less space.</li>\n\
 <li>Values that were not confirmed for a while are unknown. Live data are throttling, memory, swap, disk and load. The API reports no \
 memory, swap or load of a VPS that is off.</li>\n\
 <li>API points: the points left within 15 minutes and 24 hours, and in parentheses the points that the exporter may spend.</li>\n\
