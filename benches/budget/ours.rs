@@ -120,10 +120,12 @@ impl Ours {
             return;
         }
         restarts.next = now + self.dice.exponential(restarts.every);
-        let saved = restarts.keeps_state.then(|| self.planner.remember(at(now)));
+        let saved = restarts
+            .keeps_state
+            .then(|| self.planner.save_state(at(now)));
         self.planner = Self::planner(self.vps, self.dice.roll().to_bits(), now);
         if let Some(saved) = saved {
-            self.planner.recall(&saved, Duration::ZERO, at(now));
+            self.planner.restore_state(&saved, Duration::ZERO, at(now));
         }
         self.in_flight.clear();
         self.results.clear();

@@ -55,7 +55,7 @@ pub fn fleet_of(count: u64, now: Moment) -> SharedFleet {
             apply(&mut fleet, veid, *call, body, now);
         }
     }
-    fleet.show_usage();
+    fleet.publish_usage();
     Arc::new(Mutex::new(fleet))
 }
 
@@ -86,6 +86,6 @@ pub fn apply(fleet: &mut Fleet, veid: Veid, call: Call, body: &[u8], now: Moment
     let decoded = decode(call, &key, body, &mut |row| usage.take(row)).expect("a valid response");
     fleet.apply(veid, call, &Ok(decoded), now);
     if call == Call::RawUsageStats {
-        fleet.take_usage(veid, usage);
+        fleet.apply_usage(veid, usage);
     }
 }

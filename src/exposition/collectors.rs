@@ -35,7 +35,7 @@ impl Shown {
         match &self.only {
             None => fleet.vps().iter().map(view).collect(),
             Some(only) => {
-                let vps = only.iter().filter_map(|veid| fleet.of(*veid));
+                let vps = only.iter().filter_map(|veid| fleet.by_veid(*veid));
                 vps.map(view).collect()
             }
         }

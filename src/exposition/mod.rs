@@ -269,7 +269,9 @@ impl Page {
 fn named(fleet: &Fleet, names: &[String]) -> Result<Arc<[Veid]>, UnknownVps> {
     let mut only = Vec::with_capacity(names.len());
     for name in names {
-        let vps = fleet.named(name).ok_or_else(|| UnknownVps(name.clone()))?;
+        let vps = fleet
+            .by_name(name)
+            .ok_or_else(|| UnknownVps(name.clone()))?;
         if !only.contains(&vps.identity.veid) {
             only.push(vps.identity.veid);
         }

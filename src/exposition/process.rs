@@ -1,5 +1,5 @@
-//! The nine standard `process_*` metrics, read when a page is rendered. A metric has no sample where the system does not
-//! tell its value: only Linux tells all nine.
+//! The nine standard `process_*` metrics, read when a page is rendered. A metric has no sample if the system does not
+//! provide its value; only Linux provides all nine.
 
 #[cfg_attr(target_os = "linux", path = "process/linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "process/elsewhere.rs")]
@@ -18,7 +18,7 @@ use super::series::Family;
 use source::Process;
 pub use source::note_start;
 
-/// Reads a value, if it can be had.
+/// Reads a value; `None` if it is not available.
 type Read = fn(&Process) -> Option<f64>;
 
 /// The metrics of this file.
@@ -122,14 +122,14 @@ impl Collector for ProcessCollector {
     }
 }
 
-/// Time that the CPUs spent on this process, in user and kernel mode.
+/// CPU time of this process in seconds, in user and kernel mode.
 #[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
 fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// The soft limit. No limit is shown as the largest value, as the other clients do.
+/// The soft limit. No limit is exported as the largest value, as other Prometheus clients do.
 #[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
 fn limit(resource: Resource) -> f64 {
     getrlimit(resource).current.unwrap_or(u64::MAX) as f64
@@ -139,9 +139,8 @@ fn limit(resource: Resource) -> f64 {
 mod tests {
     use super::*;
 
-    /// The metrics that every supported system tells, and those that only Linux tells.
     #[test]
-    fn each_metric_has_a_sample_where_the_system_tells_it() {
+    fn each_metric_has_a_sample_if_the_system_provides_it() {
         note_start();
         let process = Process::now();
         for (metric, read) in PROCESS_METRICS {

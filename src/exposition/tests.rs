@@ -41,8 +41,8 @@ pub(super) fn apply(fleet: &mut Fleet, veid: u64, call: Call, name: &str) {
         .map_err(|error| CallError::from_decode_error(Veid(veid), call, error));
     fleet.apply(Veid(veid), call, &result, NOW);
     if call == Call::RawUsageStats && result.is_ok() {
-        fleet.take_usage(Veid(veid), usage);
-        fleet.show_usage();
+        fleet.apply_usage(Veid(veid), usage);
+        fleet.publish_usage();
     }
 }
 

@@ -1,5 +1,5 @@
-//! The transfer allowance. The vendor's documentation multiplies counter and allowance with the coefficient of the location;
-//! the configuration may say otherwise.
+//! The transfer allowance. By the vendor's documentation, counter and allowance are multiplied by the coefficient of
+//! the location. The configuration can override this.
 
 use time::{Date, OffsetDateTime};
 
@@ -7,13 +7,13 @@ use super::CounterReading;
 use crate::config::Multiplier;
 use crate::kiwivm::model::ServiceInfo;
 
-/// Transfer used in bytes.
+/// Transfer used, in bytes.
 #[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
 pub fn used(info: &ServiceInfo, multiplier: Multiplier) -> Option<f64> {
     of_counter(info.data_counter? as f64, info, multiplier)
 }
 
-/// Transfer allowed in bytes.
+/// Transfer allowance in bytes.
 #[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
 pub fn allowance(info: &ServiceInfo, multiplier: Multiplier) -> Option<f64> {
     let bytes = info.monthly_data? as f64;
@@ -23,7 +23,7 @@ pub fn allowance(info: &ServiceInfo, multiplier: Multiplier) -> Option<f64> {
     }
 }
 
-/// Bytes of the counter as they are shown.
+/// Converts bytes of the counter to bytes as exported.
 pub fn of_counter(bytes: f64, info: &ServiceInfo, multiplier: Multiplier) -> Option<f64> {
     match multiplier {
         Multiplier::Both => Some(bytes * coefficient(info)?),
@@ -31,13 +31,13 @@ pub fn of_counter(bytes: f64, info: &ServiceInfo, multiplier: Multiplier) -> Opt
     }
 }
 
-/// Responses before 2018 carry no multiplier: 1. One that cannot be read makes what it applies to unknown.
+/// The multiplier. Responses before 2018 have none, which means 1. `None` if the value is unusable.
 fn coefficient(info: &ServiceInfo) -> Option<f64> {
     let known = !info.data_multiplier_unusable;
     known.then(|| info.data_multiplier.unwrap_or(1.0))
 }
 
-/// What the forecast takes from service info that arrived at `at`, Unix seconds.
+/// The input of the forecast, from service info that arrived at `at`, Unix seconds.
 #[expect(
     clippy::cast_precision_loss,
     reason = "samples are 64-bit floats, and times are of this century"
@@ -48,7 +48,7 @@ pub(super) fn reading(
     at: f64,
 ) -> Option<CounterReading> {
     let bytes = info.data_counter? as f64;
-    // A counter that cannot be multiplied is not shown, so nothing is forecast of it.
+    // Without a usable multiplier the counter is not exported, so there is no forecast either.
     of_counter(bytes, info, multiplier)?;
     let reset = info.data_next_reset?;
     let allowance = info.monthly_data.map(|bytes| bytes as f64);
@@ -56,7 +56,7 @@ pub(super) fn reading(
         at,
         bytes,
         allowance: match multiplier {
-            // Multiplied alike, so that the multiplier does not matter.
+            // Both values have the same factor or none, so it cancels out.
             Multiplier::Both | Multiplier::None => allowance,
             Multiplier::Allowance => allowance
                 .zip(coefficient(info))
@@ -67,8 +67,8 @@ pub(super) fn reading(
     })
 }
 
-/// One calendar month before a reset; the last day of a shorter month where that month has no such day.
-/// Both are Unix seconds; `None` for a time beyond the calendar.
+/// One calendar month before a reset, or the last day of that month if it is shorter. Both are Unix seconds. `None` for
+/// a time beyond the calendar.
 pub fn period_start(reset: i64) -> Option<i64> {
     let reset = OffsetDateTime::from_unix_timestamp(reset).ok()?;
     let month = reset.month().previous();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_multiplier_applies_to_what_the_configuration_says() {
+    fn the_configuration_selects_the_multiplied_values() {
         assert_eq!(
             shown(&info(1000, Some(0.5))),
             [
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_multiplier_hides_what_it_applies_to() {
+    fn an_unusable_multiplier_hides_the_values_it_applies_to() {
         let info = ServiceInfo {
             data_multiplier_unusable: true,
             ..info(7, None)
@@ -128,13 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn a_forecast_compares_what_is_shown() {
+    fn a_forecast_compares_exported_values() {
         let info = ServiceInfo {
             data_next_reset: Some(1_792_540_800),
             ..info(1000, Some(0.5))
         };
         let compared = EACH.map(|multiplier| {
-            let reading = reading(&info, multiplier, 1_790_000_000.0).expect("all is known");
+            let reading =
+                reading(&info, multiplier, 1_790_000_000.0).expect("all fields are known");
             (reading.bytes, reading.allowance)
         });
         assert_eq!(
@@ -149,8 +150,9 @@ mod tests {
             data_multiplier_unusable: true,
             ..info
         };
-        let told = EACH.map(|multiplier| reading(&odd, multiplier, 0.0).map(|told| told.allowance));
-        assert_eq!(told, [None, Some(None), Some(Some(PLAN))]);
+        let allowances =
+            EACH.map(|multiplier| reading(&odd, multiplier, 0.0).map(|reading| reading.allowance));
+        assert_eq!(allowances, [None, Some(None), Some(Some(PLAN))]);
     }
 
     #[test]

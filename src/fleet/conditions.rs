@@ -1,30 +1,30 @@
-//! The conditions of the alerts, each with its severity and how long it must hold before the alert fires.
+//! Alert conditions, each with its severity and the time it must hold before the alert fires.
 //!
-//! This table and `deploy/prometheus/rules/kiwivm.yml` say the same: tests compare severities and times, and put the same
-//! fleets before both. The status page shows what this table finds.
+//! This table matches `deploy/prometheus/rules/kiwivm.yml`: tests compare severities and times, and evaluate both on
+//! the same fleets. The status page shows the conditions of this table.
 
-mod seen;
+mod inputs;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::readings::{Reading, Readings};
+use super::alert_inputs::{AlertInput, AlertInputs};
 use super::{Fleet, VpsState};
 use crate::clock::Moment;
 use crate::config::Threshold as T;
 use Severity::{Critical, Info, Warning};
-use seen::{Common, DEADLINE_REMEMBERED, STALE_REMEMBERED, Seen, at_least, at_most};
+use inputs::{DEADLINE_REMEMBERED, FleetInputs, STALE_REMEMBERED, VpsInputs, at_least, at_most};
 
-/// How urgent an alert is.
+/// Severity of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Good to know.
+    /// Needs no action.
     Info,
-    /// For working hours.
+    /// Needs action during working hours.
     Warning,
-    /// For now.
+    /// Needs action now.
     Critical,
 }
 
@@ -40,7 +40,7 @@ impl Severity {
     }
 }
 
-/// An alert, without the `KiwiVM` of its name.
+/// An alert. The variants are its name without the prefix `KiwiVM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the runbooks explain each by this name")]
 pub enum Alert {
@@ -105,32 +105,32 @@ impl Alert {
     }
 }
 
-/// Why and when an alert fires.
+/// A condition under which an alert fires.
 #[derive(Debug)]
 pub struct Condition {
     /// The alert.
     pub alert: Alert,
     /// Its severity. An alert may have two conditions, the critical one first.
     pub severity: Severity,
-    /// How long the condition must hold before the alert fires: `for` of the rule.
+    /// Time that the condition must hold before the alert fires: `for` of the rule.
     pub hold: Duration,
     holds: Holds,
 }
 
-/// Tells whether a condition holds now.
+/// Evaluates a condition.
 #[derive(Debug)]
 enum Holds {
     /// For a VPS.
-    Vps(fn(&Seen<'_>) -> bool),
-    /// For all VPSes together, or for the exporter.
-    Common(fn(&Common) -> bool),
+    Vps(fn(&VpsInputs<'_>) -> bool),
+    /// For all VPSes together or the exporter.
+    Fleet(fn(&FleetInputs) -> bool),
 }
 
 const fn of_vps(
     alert: Alert,
     severity: Severity,
     minutes: u64,
-    holds: fn(&Seen<'_>) -> bool,
+    holds: fn(&VpsInputs<'_>) -> bool,
 ) -> Condition {
     Condition {
         alert,
@@ -140,31 +140,36 @@ const fn of_vps(
     }
 }
 
-const fn common(
+const fn of_fleet(
     alert: Alert,
     severity: Severity,
     minutes: u64,
-    holds: fn(&Common) -> bool,
+    holds: fn(&FleetInputs) -> bool,
 ) -> Condition {
     Condition {
         alert,
         severity,
         hold: Duration::from_secs(60 * minutes),
-        holds: Holds::Common(holds),
+        holds: Holds::Fleet(holds),
     }
 }
 
-/// Every condition. One that another leaves out comes after it.
+/// All conditions. A condition that another one suppresses comes after it.
 pub const CONDITIONS: [Condition; 31] = [
-    common(Alert::AllKeysRefused, Critical, 5, Common::all_keys_refused),
-    common(Alert::APIFailing, Critical, 15, Common::api_fails),
-    common(Alert::APIPointsExhausted, Warning, 30, |fleet| {
+    of_fleet(
+        Alert::AllKeysRefused,
+        Critical,
+        5,
+        FleetInputs::all_keys_refused,
+    ),
+    of_fleet(Alert::APIFailing, Critical, 15, FleetInputs::api_fails),
+    of_fleet(Alert::APIPointsExhausted, Warning, 30, |fleet| {
         fleet.exhausted > 0
     }),
-    common(Alert::ReloadFailed, Warning, 5, |fleet| {
+    of_fleet(Alert::ReloadFailed, Warning, 5, |fleet| {
         !fleet.reload_successful
     }),
-    common(Alert::StateNotWritten, Warning, 15, |fleet| {
+    of_fleet(Alert::StateNotWritten, Warning, 15, |fleet| {
         fleet.state_written == Some(false)
     }),
     of_vps(Alert::BandwidthWillRunOut, Critical, 15, |vps| {
@@ -176,7 +181,7 @@ pub const CONDITIONS: [Condition; 31] = [
         at_most(vps.seconds_to_exhaustion(), limit)
             && !vps.fires(Alert::BandwidthWillRunOut, Critical)
     }),
-    // Only without a forecast, which knows better: a month may well end at 96 %.
+    // Only without a forecast, which is more accurate: a month that ends at 96 % is harmless.
     of_vps(Alert::BandwidthNearlyUsed, Critical, 30, |vps| {
         at_least(vps.bandwidth_used(), vps.limit(T::BandwidthUsedCritical))
             && vps.seconds_to_exhaustion().is_none()
@@ -188,7 +193,7 @@ pub const CONDITIONS: [Condition; 31] = [
     }),
     #[expect(
         clippy::redundant_closure_for_method_calls,
-        reason = "the method itself is of one lifetime only"
+        reason = "the method takes a single lifetime only"
     )]
     of_vps(Alert::Suspended, Critical, 0, |vps| vps.is_suspended()),
     of_vps(Alert::NotAsExpected, Critical, 10, |vps| {
@@ -198,18 +203,18 @@ pub const CONDITIONS: [Condition; 31] = [
         vps.unexpected_state() == Some(true)
     }),
     of_vps(Alert::AddressNullRouted, Critical, 0, |vps| {
-        vps.last(Reading::NullRouted) > Some(0.0) && vps.counts()
+        vps.last(AlertInput::NullRouted) > Some(0.0) && vps.alerts_apply()
     }),
     of_vps(Alert::LockedTooLong, Warning, 180, |vps| {
-        vps.last(Reading::Locked) == Some(1.0) && vps.is_configured()
+        vps.last(AlertInput::Locked) == Some(1.0) && vps.is_configured()
     }),
     of_vps(Alert::CPUThrottled, Warning, 0, |vps| {
-        vps.last(Reading::CpuThrottled) == Some(1.0) && vps.counts()
+        vps.last(AlertInput::CpuThrottled) == Some(1.0) && vps.alerts_apply()
     }),
     of_vps(Alert::DiskThrottled, Warning, 0, |vps| {
-        vps.last(Reading::DiskThrottled) == Some(1.0) && vps.counts()
+        vps.last(AlertInput::DiskThrottled) == Some(1.0) && vps.alerts_apply()
     }),
-    // Only OpenVZ tells what files use; KVM tells which blocks of the image were ever written.
+    // Only OpenVZ reports the space that files use. KVM reports the blocks of the image that were ever written.
     of_vps(Alert::DiskNearlyFull, Critical, 15, |vps| {
         at_least(vps.quota_used(), vps.limit(T::DiskUsedCritical))
     }),
@@ -218,11 +223,11 @@ pub const CONDITIONS: [Condition; 31] = [
             && !vps.fires(Alert::DiskNearlyFull, Critical)
     }),
     of_vps(Alert::InodesNearlyUsed, Warning, 15, |vps| {
-        let used = vps.ratio(Reading::InodesUsed, Reading::InodesLimit);
-        at_least(used, vps.limit(T::InodesUsed)) && vps.counts()
+        let used = vps.ratio(AlertInput::InodesUsed, AlertInput::InodesLimit);
+        at_least(used, vps.limit(T::InodesUsed)) && vps.alerts_apply()
     }),
     of_vps(Alert::DiskImageMapped, Info, 60, |vps| {
-        at_least(vps.disk_used(), vps.limit(T::DiskMapped)) && vps.last(Reading::Kvm).is_some()
+        at_least(vps.disk_used(), vps.limit(T::DiskMapped)) && vps.last(AlertInput::Kvm).is_some()
     }),
     of_vps(Alert::MemoryLow, Critical, 15, |vps| {
         at_most(
@@ -234,20 +239,20 @@ pub const CONDITIONS: [Condition; 31] = [
         at_most(vps.memory_available(), vps.limit(T::MemoryAvailableWarning))
             && !vps.fires(Alert::MemoryLow, Critical)
     }),
-    // A full swap alone is harmless: it holds what is never used.
+    // Full swap alone is harmless: it may hold pages that are never used.
     of_vps(Alert::SwapBusy, Warning, 30, |vps| {
-        let free = vps.ratio(Reading::SwapFree, Reading::SwapTotal);
+        let free = vps.ratio(AlertInput::SwapFree, AlertInput::SwapTotal);
         at_least(free.map(|free| 1.0 - free), vps.limit(T::SwapUsed))
             && at_most(vps.memory_available(), vps.limit(T::SwapMemoryAvailable))
             && !vps.fires(Alert::MemoryLow, Critical)
             && !vps.fires(Alert::MemoryLow, Warning)
     }),
     of_vps(Alert::PolicyDeadlineNear, Critical, 0, |vps| {
-        let deadline = vps.within(Reading::PolicyDeadline, DEADLINE_REMEMBERED);
+        let deadline = vps.within(AlertInput::PolicyDeadline, DEADLINE_REMEMBERED);
         let left = deadline.map(|deadline| deadline - vps.now.unix);
         at_most(left, vps.limit(T::PolicyDeadline))
             && vps.has_open_case()
-            && !vps.omits(Reading::PolicyViolationsOpen, Reading::PolicyDeadline)
+            && !vps.omits(AlertInput::PolicyViolationsOpen, AlertInput::PolicyDeadline)
     }),
     of_vps(Alert::PolicyViolationOpen, Warning, 0, |vps| {
         vps.has_open_case() && !vps.fires(Alert::PolicyDeadlineNear, Critical)
@@ -260,27 +265,27 @@ pub const CONDITIONS: [Condition; 31] = [
             && !vps.fires(Alert::AbusePointsHigh, Critical)
     }),
     of_vps(Alert::BackupTooOld, Warning, 60, |vps| {
-        at_least(vps.backup_age(), vps.limit(T::BackupAge)) && vps.counts()
+        at_least(vps.backup_age(), vps.limit(T::BackupAge)) && vps.alerts_apply()
     }),
     of_vps(Alert::SnapshotPurgedSoon, Info, 0, |vps| {
-        let purge = vps.last(Reading::SnapshotNextPurge);
+        let purge = vps.last(AlertInput::SnapshotNextPurge);
         let left = purge.map(|purge| purge - vps.now.unix);
         at_most(left, vps.limit(T::SnapshotPurge))
             && left > Some(0.0)
             && vps.is_configured()
-            && !vps.omits(Reading::Snapshots, Reading::SnapshotNextPurge)
+            && !vps.omits(AlertInput::Snapshots, AlertInput::SnapshotNextPurge)
     }),
     of_vps(Alert::AuthenticationFailed, Warning, 5, |vps| {
         vps.key_refused() && !vps.all_keys_refused
     }),
     of_vps(Alert::DataStale, Warning, 15, |vps| {
-        vps.within(Reading::DataStale, STALE_REMEMBERED) == Some(1.0)
+        vps.within(AlertInput::DataStale, STALE_REMEMBERED) == Some(1.0)
             && vps.is_pollable()
             && !vps.api_failing_fires
     }),
 ];
 
-/// Since when each condition has held, by its position in the table, on the clock that never steps.
+/// Monotonic start time of each condition that holds, by its position in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Since([Option<Duration>; CONDITIONS.len()]);
 
@@ -300,7 +305,7 @@ impl Since {
         })
     }
 
-    fn note(&mut self, position: usize, holds: bool, now: Moment) {
+    fn update(&mut self, position: usize, holds: bool, now: Moment) {
         let since = &mut self.0[position];
         *since = holds.then(|| since.unwrap_or(now.elapsed));
     }
@@ -309,36 +314,36 @@ impl Since {
 /// A condition that holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Active {
-    /// Which.
+    /// The condition.
     pub condition: &'static Condition,
-    /// For how long.
+    /// The time that it has held.
     pub held: Duration,
 }
 
 impl Active {
-    /// True if the alert fires, false while it is pending.
+    /// True if the alert fires; false while it is pending.
     #[must_use]
     pub fn fires(&self) -> bool {
         self.held >= self.condition.hold
     }
 }
 
-/// What is remembered about the conditions of a VPS.
+/// Inputs and state of the conditions of a VPS.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watched {
-    pub(super) readings: Readings,
+pub(super) struct AlertState {
+    pub(super) inputs: AlertInputs,
     since: Since,
 }
 
-impl Watched {
-    /// Each condition that holds, by a name that a saved state may have for it, and since when.
+impl AlertState {
+    /// Each condition that holds, by its name in a saved state, and its start time.
     pub(super) fn since(&self) -> impl Iterator<Item = (String, Duration)> {
         let all = CONDITIONS.iter().zip(self.since.0);
         all.filter_map(|(condition, since)| Some((condition.id(), since?)))
     }
 
-    /// Takes back since when a condition has held.
-    pub(super) fn recall(&mut self, id: &str, since: Duration) {
+    /// Restores the start time of a condition.
+    pub(super) fn restore(&mut self, id: &str, since: Duration) {
         let position = CONDITIONS.iter().position(|known| known.id() == id);
         if let Some(position) = position {
             self.since.0[position] = Some(since);
@@ -352,78 +357,78 @@ impl Condition {
     }
 }
 
-/// What is remembered about the conditions of all VPSes together.
+/// State of the conditions about all VPSes together.
 #[derive(Debug, Default)]
-pub(super) struct WatchedFleet(Since);
+pub(super) struct FleetAlertState(Since);
 
 impl Fleet {
-    /// Evaluates all conditions. Their times count from when they were first seen to hold, so this is due every few
-    /// seconds; `reload_successful` tells whether the last attempt to load the configuration succeeded.
+    /// Evaluates all conditions. A condition starts at the first evaluation that finds it, so call this every few
+    /// seconds. `reload_successful` is false if the last attempt to load the configuration failed.
     pub fn watch(&mut self, reload_successful: bool, now: Moment) {
-        let mut watched: Vec<_> = self
+        let mut states: Vec<_> = self
             .vps
             .iter_mut()
-            .map(|vps| std::mem::take(&mut vps.watched))
+            .map(|vps| std::mem::take(&mut vps.alert_state))
             .collect();
-        for (vps, watched) in self.vps.iter().zip(&mut watched) {
-            watched.readings.update(vps, self.staleness, now);
+        for (vps, state) in self.vps.iter().zip(&mut states) {
+            state.inputs.update(vps, self.staleness, now);
         }
-        let mut common = Common {
+        let mut inputs = FleetInputs {
             reload_successful,
             state_written: self.totals.state_writes.map(|writes| writes.successful),
-            ..Common::default()
+            ..FleetInputs::default()
         };
-        for (vps, watched) in self.vps.iter().zip(&watched) {
-            common.count(&Seen::new(vps, watched, now));
+        for (vps, state) in self.vps.iter().zip(&states) {
+            inputs.count(&VpsInputs::new(vps, state, now));
         }
-        let since = &mut self.watched.0;
+        let since = &mut self.alert_state.0;
         for (position, condition) in CONDITIONS.iter().enumerate() {
-            if let Holds::Common(holds) = condition.holds {
-                since.note(position, holds(&common), now);
+            if let Holds::Fleet(holds) = condition.holds {
+                since.update(position, holds(&inputs), now);
             }
         }
         let api_failing_fires = since.fires(Alert::APIFailing, Critical, now);
-        for (vps, watched) in self.vps.iter().zip(&mut watched) {
-            let mut seen = Seen {
-                all_keys_refused: common.all_keys_refused(),
+        for (vps, state) in self.vps.iter().zip(&mut states) {
+            let mut vps_inputs = VpsInputs {
+                all_keys_refused: inputs.all_keys_refused(),
                 api_failing_fires,
-                ..Seen::new(vps, watched, now)
+                ..VpsInputs::new(vps, state, now)
             };
             for (position, condition) in CONDITIONS.iter().enumerate() {
                 if let Holds::Vps(holds) = condition.holds {
-                    let holds = holds(&seen);
-                    seen.since.note(position, holds, now);
+                    let holds = holds(&vps_inputs);
+                    vps_inputs.since.update(position, holds, now);
                 }
             }
-            watched.since = seen.since;
+            state.since = vps_inputs.since;
         }
-        for (vps, watched) in self.vps.iter_mut().zip(watched) {
-            vps.watched = watched;
+        for (vps, state) in self.vps.iter_mut().zip(states) {
+            vps.alert_state = state;
         }
     }
 
-    /// The conditions of all VPSes together that held when they were last evaluated.
+    /// Conditions of all VPSes together that held at the last evaluation.
     pub fn active(&self, now: Moment) -> impl Iterator<Item = Active> {
-        self.watched.0.active(now)
+        self.alert_state.0.active(now)
     }
 }
 
 impl VpsState {
-    /// The conditions of this VPS that held when they were last evaluated.
+    /// Conditions of this VPS that held at the last evaluation.
     pub fn active(&self, now: Moment) -> impl Iterator<Item = Active> {
-        self.watched.since.active(now)
+        self.alert_state.since.active(now)
     }
 
-    /// The last value of a metric in the last hours.
+    /// The last value of a metric within the last three hours.
     #[must_use]
-    pub fn last(&self, reading: Reading, now: Moment) -> Option<f64> {
-        self.watched.readings.last(reading, now)
+    pub fn last(&self, input: AlertInput, now: Moment) -> Option<f64> {
+        self.alert_state.inputs.last(input, now)
     }
 
-    /// The deadline of the most urgent policy case, Unix seconds.
+    /// Deadline of the most urgent policy case, Unix seconds.
     #[must_use]
     pub fn policy_deadline(&self, now: Moment) -> Option<f64> {
-        let readings = &self.watched.readings;
-        readings.within(Reading::PolicyDeadline, DEADLINE_REMEMBERED, now)
+        let inputs = &self.alert_state.inputs;
+        inputs.within(AlertInput::PolicyDeadline, DEADLINE_REMEMBERED, now)
     }
 }

@@ -1,8 +1,8 @@
-//! How much of its transfer a VPS will have used at the next reset, and when the allowance is reached.
+//! Forecasts the transfer of a VPS at the next reset, and the time at which its allowance is used up.
 //!
-//! The level comes from the vendor's counter, the shape from usage rows: the rhythm of five weeks at most, and what has
-//! lately been out of the ordinary, which goes on for as long as it has lasted. The forecast looks ahead only as far as it
-//! can look back: nobody is told of an exhaustion in three weeks because of two days.
+//! The level comes from the vendor's counter and the shape from usage rows: a weekly rhythm from up to five weeks, plus
+//! recent deviations, which are assumed to continue for as long as they have lasted. The forecast looks ahead only as
+//! far as it can look back: two days of data never predict an exhaustion in three weeks.
 
 mod counter;
 mod hours;
@@ -17,22 +17,22 @@ use serde::{Deserialize, Serialize};
 use hours::{HOUR, hour_of};
 use rhythm::Rhythm;
 
-/// In the first hours of a period, counter and reset time may not belong together yet, and nothing urgent is to be told.
+/// Hours after a reset without a forecast: counter and reset time may not match yet, and nothing is urgent.
 const FIRST_HOURS: f64 = 6.0;
-/// What is forecast for the end of a period, in bytes of the counter.
+/// The forecast for the end of a period, in bytes of the counter.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Forecast {
     /// Use at the next reset.
     pub bytes: f64,
-    /// When the allowance is reached, or was reached, Unix seconds; `None` if it lasts until the reset.
+    /// When the allowance is or was used up, Unix seconds; `None` if it lasts until the reset.
     pub exhaustion: Option<f64>,
     /// The reset, Unix seconds.
     pub reset: f64,
 }
 
 impl Forecast {
-    /// The forecast by usage rows and the newest reading of the counter. `None` for as long as it would be a guess: in the
-    /// first hours of a period, or in its first day with less than a week of rows.
+    /// Computes the forecast from usage rows and the newest reading of the counter. `None` while data are insufficient:
+    /// in the first hours of a period, or in its first day with less than a week of rows.
     #[must_use]
     pub fn new(hours: &HourlyUsage, counter: &Counter, reading: &CounterReading) -> Option<Self> {
         let allowance = reading.allowance.filter(|allowance| *allowance > 0.0);
@@ -40,7 +40,7 @@ impl Forecast {
         if !in_period.contains(&reading.at) || !reading.bytes.is_finite() {
             return None;
         }
-        // The newest hour is incomplete unless its last row has come.
+        // The newest hour is incomplete until its last row arrives.
         let end = hours.newest() / 3600;
         let past: Vec<_> = (hours.first()..end)
             .rev()
@@ -51,7 +51,7 @@ impl Forecast {
             Some(_) => (0.0, reading.at - f64::from(hours.first()) * HOUR),
             None => counter.even_pace(hours, reading)?,
         };
-        // Bytes of the counter a second in the hour that begins so many hours after the complete ones.
+        // Counter bytes per second in the hour that starts `ahead` hours after the complete ones.
         let rate = |ahead: u32| match &rhythm {
             Some((rhythm, ratio)) => ratio * rhythm.ahead(ahead as usize) / HOUR,
             None => pace,
@@ -78,7 +78,7 @@ impl Forecast {
             bytes += added;
             time += seconds;
         }
-        // A use that ends just below the allowance is no reason to wake somebody.
+        // Do not alert if the use may still end just below the allowance.
         let uncertainty = rhythm
             .as_ref()
             .map_or(0.0, |(rhythm, _)| rhythm.uncertainty());
@@ -92,7 +92,7 @@ impl Forecast {
                         Some((_, ratio)) => reached(hours, over / ratio),
                         None => reading.at - over / pace,
                     };
-                    // One that was over its allowance from the first was so at the start.
+                    // If the period started above the allowance, the exhaustion is its start.
                     Some(reached.max(reading.start).min(reading.at))
                 }
                 Some(allowance) if certain(allowance) => {
@@ -105,7 +105,7 @@ impl Forecast {
     }
 }
 
-/// When the rows had so many bytes less than now; minus infinity if they do not go back so far.
+/// The time at which the rows had `over` bytes less than now; minus infinity if they do not go back that far.
 fn reached(hours: &HourlyUsage, mut over: f64) -> f64 {
     let mut end = f64::from(hours.newest());
     for hour in (hours.first()..=hour_of(hours.newest())).rev() {

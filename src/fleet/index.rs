@@ -1,9 +1,9 @@
-//! Finds a VPS of a large fleet without looking at all of them.
+//! An index to find a VPS in a large fleet by binary search.
 
 use super::vps::VpsState;
 use crate::kiwivm::Veid;
 
-/// Positions of VPSes in the order of their VEIDs, and in that of their names. It holds for the list it was made of.
+/// Positions of VPSes, sorted by VEID and by name. Valid only for the list it was built from.
 #[derive(Debug)]
 pub struct Index {
     by_veid: Box<[u32]>,

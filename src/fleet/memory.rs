@@ -1,4 +1,4 @@
-//! What of the fleet survives a restart: the last answers with their ages.
+//! The state of the fleet that survives a restart: the last responses with their ages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Fleet;
+use super::alert_inputs::AlertInput;
 use super::forecast::{Counter, Forecast};
-use super::readings::Reading;
 use super::usage::UsageHistory;
-use super::vps::{Known, VpsState, tells_state};
+use super::vps::{Known, VpsState, returns_state};
 use crate::clock::Moment;
 use crate::kiwivm::model::{Inventory, LiveInfo, Points, ServiceInfo};
 use crate::kiwivm::{Call, PerCall, Veid};
@@ -17,14 +17,14 @@ use crate::kiwivm::{Call, PerCall, Veid};
 /// A value and its age in seconds.
 type Aged<T> = Option<(f64, T)>;
 
-/// The last answers of one VPS.
+/// The last responses of one VPS.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VpsValues {
     veid: u64,
     service: Aged<ServiceInfo>,
     live: Aged<LiveInfo>,
     points: Aged<Points>,
-    #[serde(deserialize_with = "begun")]
+    #[serde(deserialize_with = "history")]
     usage: Option<UsageHistory>,
     #[serde(default)]
     counter: Counter,
@@ -32,21 +32,21 @@ pub struct VpsValues {
     forecast: Option<Forecast>,
     inventory: PerCall<Aged<Inventory>>,
     authentication_failed: Option<bool>,
-    /// Unix seconds.
+    /// Unix seconds of the last success of each call.
     last_success: PerCall<Option<f64>>,
-    /// Seconds for which each call has brought nothing.
+    /// Seconds without success of each call.
     #[serde(default)]
     silent: PerCall<Option<f64>>,
-    /// By the name of the reading, its age in seconds and its value, `None` for infinity, which JSON does not have.
+    /// Age in seconds and value of each [`AlertInput`], by its name. `None` is infinity, which JSON lacks.
     #[serde(default)]
     readings: BTreeMap<String, (f64, Option<f64>)>,
-    /// For how many seconds each condition has held, by the name of the alert and its severity.
+    /// Seconds that each condition has held, by alert and severity.
     #[serde(default)]
     conditions: BTreeMap<String, f64>,
 }
 
-/// Reads a history. The first versions saved one before there was a row; nothing is counted in that.
-fn begun<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsageHistory>, D::Error> {
+/// Reads a history. Early versions also saved empty ones, before the first row; those are dropped.
+fn history<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsageHistory>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Saved {
@@ -63,15 +63,15 @@ fn begun<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsageHisto
 }
 
 impl Fleet {
-    /// The last answers of every VPS.
+    /// Returns the last responses of all VPSes.
     #[must_use]
-    pub fn remember(&self, now: Moment) -> Vec<VpsValues> {
-        self.vps.iter().map(|vps| remember(vps, now)).collect()
+    pub fn save_state(&self, now: Moment) -> Vec<VpsValues> {
+        self.vps.iter().map(|vps| save_vps(vps, now)).collect()
     }
 
-    /// Takes back what [`Self::remember`] gave `elapsed` ago. Values that were too old then, or are by now, are
-    /// dropped by their age as ever. VPSes that are not configured any more are passed over.
-    pub fn recall(&mut self, values: Vec<VpsValues>, elapsed: Duration, now: Moment) {
+    /// Restores the result of [`Self::save_state`], saved `elapsed` ago. Stale values are dropped by their age as
+    /// usual. VPSes that are no longer configured are skipped.
+    pub fn restore_state(&mut self, values: Vec<VpsValues>, elapsed: Duration, now: Moment) {
         for values in values {
             let Some(vps) = self.find(Veid(values.veid)) else {
                 continue;
@@ -79,7 +79,7 @@ impl Fleet {
             vps.service = aged(values.service, elapsed, now);
             vps.live = aged(values.live, elapsed, now);
             vps.points = aged(values.points, elapsed, now);
-            vps.usage_shown = values.usage.as_ref().map(|usage| usage.totals);
+            vps.usage_published = values.usage.as_ref().map(|usage| usage.totals);
             vps.usage = values.usage;
             vps.counter = values.counter;
             vps.forecast = values.forecast;
@@ -89,7 +89,7 @@ impl Fleet {
             vps.authentication_failed = values.authentication_failed;
             vps.tried = Call::ALL
                 .into_iter()
-                .any(|call| tells_state(call) && values.last_success[call].is_some());
+                .any(|call| returns_state(call) && values.last_success[call].is_some());
             for (call, last_success) in vps.calls.values_mut().zip(values.last_success.values()) {
                 call.last_success = last_success.filter(|at| *at <= now.unix);
             }
@@ -97,21 +97,21 @@ impl Fleet {
                 let age = Duration::try_from_secs_f64(age).ok()?;
                 now.elapsed.checked_sub(age.checked_add(elapsed)?)
             };
-            for reading in Reading::ALL {
-                if let Some((age, value)) = values.readings.get(reading.name())
+            for input in AlertInput::ALL {
+                if let Some((age, value)) = values.readings.get(input.name())
                     && let Some(at) = before(*age)
                 {
                     let value = value.unwrap_or(f64::INFINITY);
-                    vps.watched.readings.recall(*reading, value, at);
+                    vps.alert_state.inputs.restore(*input, value, at);
                 }
             }
-            // The rules for Prometheus go on while the exporter is down, so this time counts.
+            // Prometheus keeps evaluating its rules while the exporter is down, so downtime counts.
             for (condition, held) in &values.conditions {
                 if let Some(since) = before(*held) {
-                    vps.watched.recall(condition, since);
+                    vps.alert_state.restore(condition, since);
                 }
             }
-            // Nobody listened while no process ran.
+            // Downtime does not count: no call was made.
             for (call, silent) in vps.calls.values_mut().zip(values.silent.values()) {
                 let silent = silent.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 let since = silent.and_then(|silent| now.elapsed.checked_sub(silent));
@@ -121,7 +121,7 @@ impl Fleet {
     }
 }
 
-fn remember(vps: &VpsState, now: Moment) -> VpsValues {
+fn save_vps(vps: &VpsState, now: Moment) -> VpsValues {
     VpsValues {
         veid: vps.identity.veid.0,
         service: age(vps.service.as_ref(), now),
@@ -138,16 +138,16 @@ fn remember(vps: &VpsState, now: Moment) -> VpsValues {
             Some(now.elapsed.saturating_sub(since).as_secs_f64())
         }),
         readings: vps
-            .watched
-            .readings
+            .alert_state
+            .inputs
             .iter()
-            .map(|(reading, value, at)| {
+            .map(|(input, value, at)| {
                 let value = value.is_finite().then_some(value);
-                (reading.name().to_owned(), (seconds_since(at, now), value))
+                (input.name().to_owned(), (seconds_since(at, now), value))
             })
             .collect(),
         conditions: vps
-            .watched
+            .alert_state
             .since()
             .map(|(condition, since)| (condition, seconds_since(since, now)))
             .collect(),
@@ -167,7 +167,7 @@ fn age<T: Clone>(known: Option<&Known<T>>, now: Moment) -> Aged<T> {
     })
 }
 
-/// What is older than the clock can tell is not taken back: no limit of freshness is that long.
+/// `None` if the value is older than the monotonic clock; every freshness limit is shorter than that.
 fn aged<T>(value: Aged<T>, elapsed: Duration, now: Moment) -> Option<Known<T>> {
     let (age, value) = value?;
     let age = Duration::try_from_secs_f64(age)

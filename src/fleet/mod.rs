@@ -1,27 +1,27 @@
-//! What is known about each VPS, and when it was learnt. Plain data: time comes in as an argument, nothing is asked.
+//! The known state of each VPS and when each part of it arrived. Plain data: callers pass the time; nothing here polls.
 //!
-//! Every value is kept with the moment of its arrival and handed out only while it is fresh: not older than
-//! `staleness` times the planned interval of the call that brings it, and never older than [`LIVE_LIMIT`] or
-//! [`SERVICE_LIMIT`]. Counters are never dropped.
+//! Every value is kept with its time of arrival and returned only while it is fresh: no older than `staleness` times
+//! the planned interval of its call, and never older than [`LIVE_LIMIT`] or [`SERVICE_LIMIT`]. Counters are never
+//! dropped.
 
+mod alert_inputs;
 pub(crate) mod bandwidth;
 mod conditions;
 mod forecast;
 mod index;
 mod memory;
-mod readings;
 mod suspension;
 mod times;
 mod totals;
 mod usage;
 mod vps;
 
+pub use alert_inputs::AlertInput;
 pub use conditions::{Active, Alert, CONDITIONS, Condition, Severity};
 pub use forecast::{Counter, CounterReading, Forecast, HOURS, HourlyUsage};
 pub use memory::VpsValues;
-pub use readings::Reading;
 pub use suspension::SuspensionReason;
-pub use totals::{Deferral, PointsUse, StateWrites, Totals};
+pub use totals::{Deferral, FleetTotals, PointsUse, StateWrites};
 pub use usage::{LATE, UsageHistory, UsageReading, UsageTotals, plausible};
 pub use vps::{CallRecord, Known, VpsState};
 
@@ -35,25 +35,25 @@ use crate::config::{Expect, Multiplier, Shard, Thresholds, Vps};
 use crate::kiwivm::model::Payload;
 use crate::kiwivm::{Call, CallError, Decoded, PerCall, Veid};
 
-/// The longest that anything only the live call tells may be shown: state, throttling, load, memory, the lock.
+/// Maximum age of data that only the live call returns: state, throttling, load, memory, the lock.
 pub const LIVE_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// The longest that anything else may be shown: bandwidth, plan, usage, points.
+/// Maximum age of all other data: bandwidth, plan, usage, points.
 pub const SERVICE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Who a VPS is, from the configuration: what never changes while it is configured.
+/// The configuration of a VPS. It changes only when the configuration is reloaded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// The `veid` label.
     pub veid: Veid,
     /// The `vps` label.
     pub name: String,
-    /// More labels of every series of it.
+    /// Additional labels of all its series.
     pub labels: Vec<(String, String)>,
-    /// What the alerts take for normal.
+    /// The power state that the alerts expect.
     pub expect: Expect,
-    /// What the multiplier of the API applies to.
+    /// The values that the API's multiplier applies to.
     pub multiplier: Multiplier,
-    /// The limits of its alerts.
+    /// Alert thresholds.
     pub thresholds: Arc<Thresholds>,
 }
 
@@ -74,17 +74,17 @@ impl From<&Vps> for Identity {
     }
 }
 
-/// What is planned for a VPS.
+/// The planned calls of a VPS.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Planned {
-    /// `None` for a call that is not made.
+pub struct PlannedCalls {
+    /// Intervals by call; `None` for a call that is not planned.
     pub intervals: PerCall<Option<Duration>>,
-    /// API points allowed, by window.
+    /// API points that the exporter may spend, by window.
     pub allowed: Option<[f64; 2]>,
     /// See [`VpsState::points_exhausted`].
     pub points_exhausted: Option<bool>,
-    /// See [`VpsState::allowance`].
-    pub allowance: Option<usize>,
+    /// See [`VpsState::quota`].
+    pub quota: Option<usize>,
     /// See [`VpsState::next_poll`].
     pub next_poll: Option<Duration>,
 }
@@ -94,34 +94,34 @@ pub struct Planned {
 pub struct Fleet {
     vps: Vec<VpsState>,
     index: Index,
-    totals: Totals,
+    totals: FleetTotals,
     staleness: f64,
     shard: Shard,
-    watched: conditions::WatchedFleet,
+    alert_state: conditions::FleetAlertState,
 }
 
 impl Fleet {
-    /// A fleet about which nothing is known yet. `staleness` is in planned intervals.
+    /// Creates a fleet without any data. `staleness` is in planned intervals.
     #[must_use]
     pub fn new(identities: Vec<Identity>, staleness: f64) -> Self {
         let vps: Vec<_> = identities.into_iter().map(VpsState::new).collect();
         Self {
             index: Index::of(&vps),
             vps,
-            totals: Totals::default(),
+            totals: FleetTotals::default(),
             staleness,
             shard: Shard::default(),
-            watched: conditions::WatchedFleet::default(),
+            alert_state: conditions::FleetAlertState::default(),
         }
     }
 
-    /// The same as the part of a larger one.
+    /// Returns the fleet as one shard of a larger one.
     #[must_use]
     pub fn of_shard(self, shard: Shard) -> Self {
         Self { shard, ..self }
     }
 
-    /// Takes over a new configuration: what is known about a VPS that stays is kept, counters included.
+    /// Applies a new configuration. VPSes that remain keep their state and counters.
     pub fn reconfigure(&mut self, identities: Vec<Identity>, staleness: f64) {
         let mut known = std::mem::take(&mut self.vps);
         self.vps = identities
@@ -141,54 +141,54 @@ impl Fleet {
         self.staleness = staleness;
     }
 
-    /// Every VPS, in the order of the configuration.
+    /// All VPSes, in the order of the configuration.
     #[must_use]
     pub fn vps(&self) -> &[VpsState] {
         &self.vps
     }
 
-    /// One VPS, if it is configured.
+    /// Finds a VPS by its VEID.
     #[must_use]
-    pub fn of(&self, veid: Veid) -> Option<&VpsState> {
+    pub fn by_veid(&self, veid: Veid) -> Option<&VpsState> {
         Some(&self.vps[self.index.of_veid(&self.vps, veid)?])
     }
 
-    /// The VPS that the configuration gives this name.
+    /// Finds a VPS by its configured name.
     #[must_use]
-    pub fn named(&self, name: &str) -> Option<&VpsState> {
+    pub fn by_name(&self, name: &str) -> Option<&VpsState> {
         Some(&self.vps[self.index.of_name(&self.vps, name)?])
     }
 
-    /// What is counted over all VPSes.
+    /// Counters over all VPSes.
     #[must_use]
-    pub fn totals(&self) -> &Totals {
+    pub fn totals(&self) -> &FleetTotals {
         &self.totals
     }
 
-    /// Access to count what is not the outcome of a call.
-    pub fn totals_mut(&mut self) -> &mut Totals {
+    /// Mutable access to the counters, for events other than the outcome of a call.
+    pub fn totals_mut(&mut self) -> &mut FleetTotals {
         &mut self.totals
     }
 
-    /// Which part of the configured VPSes these are.
+    /// The shard of the configured VPSes that this fleet holds.
     #[must_use]
     pub fn shard(&self) -> Shard {
         self.shard
     }
 
-    /// How many planned intervals without success a value survives.
+    /// Planned intervals without success after which a value is dropped.
     #[must_use]
     pub fn staleness(&self) -> f64 {
         self.staleness
     }
 
-    /// True once every VPS was asked at least once, whatever came of it.
+    /// True once every VPS was polled at least once, successfully or not.
     #[must_use]
     pub fn all_tried(&self) -> bool {
         self.vps.iter().all(|vps| vps.tried)
     }
 
-    /// The planned interval of a call from now on; `None` when the call is not made.
+    /// Sets the planned interval of a call; `None` if the call is not planned.
     pub fn set_interval(
         &mut self,
         veid: Veid,
@@ -201,32 +201,32 @@ impl Fleet {
         }
     }
 
-    /// Shows the plan of a VPS.
-    pub fn show_plan(&mut self, veid: Veid, planned: Planned, now: Moment) {
+    /// Publishes the plan of a VPS.
+    pub fn show_plan(&mut self, veid: Veid, planned: PlannedCalls, now: Moment) {
         if let Some(vps) = self.find(veid) {
             for (record, interval) in vps.calls.values_mut().zip(planned.intervals.values()) {
                 record.plan(*interval, now);
             }
             vps.allowed = planned.allowed;
             vps.points_exhausted = planned.points_exhausted;
-            vps.allowance = planned.allowance;
+            vps.quota = planned.quota;
             vps.next_poll = planned.next_poll;
         }
     }
 
-    /// Shows when the state of a VPS is asked for next.
+    /// Publishes the time of the next poll for the state of a VPS.
     pub fn show_next_poll(&mut self, veid: Veid, next_poll: Option<Duration>) {
         if let Some(vps) = self.find(veid) {
             vps.next_poll = next_poll;
         }
     }
 
-    /// Shows how points are spent.
+    /// Publishes the use of API points.
     pub fn show_points(&mut self, points: PointsUse) {
         self.totals.points = points;
     }
 
-    /// Takes in what a call brought. A VPS that is no longer configured is ignored.
+    /// Applies the outcome of a call. Outcomes of VPSes that are no longer configured are ignored.
     pub fn apply(
         &mut self,
         veid: Veid,
@@ -248,33 +248,33 @@ impl Fleet {
         }
     }
 
-    /// Forgets what a call told about every VPS, because it is not wanted any more.
+    /// Drops the inventory data of a call for all VPSes, after the call was disabled in the configuration.
     pub fn forget(&mut self, call: Call) {
         for vps in &mut self.vps {
             vps.inventory[call] = None;
         }
     }
 
-    /// Begins to read an answer with the usage rows of a VPS. A VPS has one call in flight at a time, so nothing is
-    /// counted in between.
+    /// Starts reading a response with usage rows. A VPS has one call in flight at a time, so its counters do not change
+    /// until the reading is applied.
     #[must_use]
     pub fn read_usage(&self, veid: Veid, now: Moment) -> UsageReading {
-        let known = self.of(veid).and_then(|vps| vps.usage.as_ref());
+        let known = self.by_veid(veid).and_then(|vps| vps.usage.as_ref());
         UsageReading::new(known, now.unix)
     }
 
-    /// Takes over what was read from an answer that succeeded. It is shown after [`Self::show_usage`].
-    pub fn take_usage(&mut self, veid: Veid, reading: UsageReading) {
+    /// Applies the rows of a successful response. [`Self::publish_usage`] publishes their counters.
+    pub fn apply_usage(&mut self, veid: Veid, reading: UsageReading) {
         if let Some(vps) = self.find(veid) {
-            vps.take_usage(reading);
+            vps.apply_usage(reading);
         }
     }
 
-    /// Shows what was counted from usage rows until now. With a state file this has to wait until the counters are in
-    /// it: what was shown once must not be less after a restart.
-    pub fn show_usage(&mut self) {
+    /// Publishes the counters of usage rows. With a state file, call this after the counters are in the file: a
+    /// published counter must not be lower after a restart.
+    pub fn publish_usage(&mut self) {
         for vps in &mut self.vps {
-            vps.usage_shown = vps.usage.as_ref().map(|usage| usage.totals);
+            vps.usage_published = vps.usage.as_ref().map(|usage| usage.totals);
         }
     }
 
@@ -284,10 +284,10 @@ impl Fleet {
     }
 }
 
-/// True when this answer tells what `getServiceInfo` tells.
+/// True if this response contains the data of `getServiceInfo`.
 #[must_use]
-pub fn carries_service_info(answer: &Payload) -> bool {
-    matches!(answer, Payload::Service(_) | Payload::Live(..))
+pub fn carries_service_info(payload: &Payload) -> bool {
+    matches!(payload, Payload::Service(_) | Payload::Live(..))
 }
 
 #[cfg(test)]

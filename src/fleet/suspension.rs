@@ -1,23 +1,23 @@
-//! Reasons of a suspension, as far as they are known.
+//! Known reasons for a suspension.
 
 use super::{VpsState, bandwidth};
 use crate::clock::Moment;
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{Inventory, ServiceInfo, SuspensionCases};
 
-/// A reason of a suspension.
+/// A reason for a suspension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SuspensionReason {
-    /// The transfer allowance is used up. The API lists no case then.
+    /// The transfer allowance is used up. The API then lists no case.
     Bandwidth,
-    /// A case of the vendor's policies.
+    /// A policy case.
     Policy,
-    /// Nothing that is known explains it.
+    /// No known reason.
     Unknown,
 }
 
 impl SuspensionReason {
-    /// Every reason, in the order of the state set.
+    /// All reasons, in the order of the state set.
     pub const ALL: [Self; 3] = [Self::Bandwidth, Self::Policy, Self::Unknown];
 
     /// The value of the `reason` label.
@@ -32,7 +32,7 @@ impl SuspensionReason {
 }
 
 impl VpsState {
-    /// The reasons of the present suspension, of which there may be two; `None` unless the VPS is known to be suspended.
+    /// The reasons for the current suspension, up to two; `None` unless the VPS is known to be suspended.
     #[must_use]
     pub fn suspension_reasons(&self, staleness: f64, now: Moment) -> Option<Vec<SuspensionReason>> {
         let info = self.service(staleness, now)?;
@@ -52,7 +52,7 @@ impl VpsState {
             Some(Inventory::PolicyViolations(violations)) => violations.open > 0,
             _ => false,
         };
-        // An open violation has a deadline, so it need not be why a VPS without transfer is suspended.
+        // An open violation may still be within its deadline, so used-up transfer explains the suspension without it.
         let violates = open || info.policy_violation == Some(true);
         if suspended_for || (violates && reasons.is_empty()) {
             reasons.push(SuspensionReason::Policy);

@@ -32,7 +32,7 @@ fn identity(veid: Veid) -> Identity {
     }
 }
 
-/// A fleet of one whose calls are planned every `seconds`.
+/// A fleet of one VPS whose calls are planned every `seconds`.
 fn fleet(seconds: u64) -> Fleet {
     let mut fleet = Fleet::new(vec![identity(VEID)], STALENESS);
     for call in Call::ALL {
@@ -41,8 +41,8 @@ fn fleet(seconds: u64) -> Fleet {
     fleet
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it is what `apply` takes")]
-fn answer(payload: Payload) -> Result<Decoded, CallError> {
+#[expect(clippy::unnecessary_wraps, reason = "`apply` takes a result")]
+fn response(payload: Payload) -> Result<Decoded, CallError> {
     Ok(Decoded {
         payload,
         problems: Vec::new(),
@@ -50,7 +50,7 @@ fn answer(payload: Payload) -> Result<Decoded, CallError> {
 }
 
 fn live() -> Result<Decoded, CallError> {
-    answer(Payload::Live(Box::default(), Box::default()))
+    response(Payload::Live(Box::default(), Box::default()))
 }
 
 fn failure(call: Call, reason: Reason) -> Result<Decoded, CallError> {
@@ -68,15 +68,15 @@ fn row(timestamp: i64, bytes: u64) -> UsageRow {
     }
 }
 
-/// An answer with these rows.
+/// Applies and publishes a response with these rows.
 fn poll(fleet: &mut Fleet, rows: &[UsageRow], now: Moment) {
     let mut reading = fleet.read_usage(VEID, now);
     for row in rows {
         reading.take(*row);
     }
-    fleet.apply(VEID, Call::RawUsageStats, &answer(Payload::Usage), now);
-    fleet.take_usage(VEID, reading);
-    fleet.show_usage();
+    fleet.apply(VEID, Call::RawUsageStats, &response(Payload::Usage), now);
+    fleet.apply_usage(VEID, reading);
+    fleet.publish_usage();
 }
 
 fn up(fleet: &Fleet, seconds: u64) -> bool {
@@ -92,7 +92,7 @@ fn values_are_dropped_after_staleness_intervals() {
 }
 
 #[test]
-fn no_interval_stretches_live_beyond_half_an_hour_nor_service_beyond_a_day() {
+fn live_data_expire_after_30_minutes_and_service_info_after_a_day() {
     let mut fleet = fleet(10 * 3600);
     fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(0));
     let vps = &fleet.vps()[0];
@@ -116,19 +116,19 @@ fn failures_do_not_keep_values_alive() {
 }
 
 #[test]
-fn a_live_answer_is_a_success_of_service_info_too() {
+fn a_live_response_counts_as_a_success_of_service_info() {
     let mut fleet = fleet(60);
     fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(7));
     let record = &fleet.vps()[0].calls[Call::ServiceInfo];
     assert_eq!(record.last_success, Some(at(7).unix));
-    assert_eq!(record.successes, 0, "but it was not a call of its own");
+    assert_eq!(record.successes, 0, "it was not a separate call");
 }
 
 #[test]
 fn service_info_takes_over_when_live_fails() {
     let mut fleet = fleet(60);
     fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(0));
-    let service = answer(Payload::Service(Box::default()));
+    let service = response(Payload::Service(Box::default()));
     fleet.apply(VEID, Call::ServiceInfo, &service, at(170));
     let vps = &fleet.vps()[0];
     assert!(vps.live(STALENESS, at(200)).is_none());
@@ -151,7 +151,7 @@ fn usage_ages_by_the_time_of_its_rows() {
 }
 
 #[test]
-fn inventory_is_kept_until_it_is_stale_or_says_nothing() {
+fn inventory_is_kept_until_it_is_stale_or_empty() {
     let mut fleet = fleet(600);
     let call = Call::BackupList;
     let backups = Inventory::Backups(Backups {
@@ -163,18 +163,18 @@ fn inventory_is_kept_until_it_is_stale_or_says_nothing() {
             .inventory(call, STALENESS, at(seconds))
             .cloned()
     };
-    let known = answer(Payload::Inventory(Some(backups.clone())));
+    let known = response(Payload::Inventory(Some(backups.clone())));
     fleet.apply(VEID, call, &known, at(0));
     assert_eq!(of(&fleet, 1800), Some(backups.clone()));
     assert_eq!(of(&fleet, 1801), None);
     fleet.apply(VEID, call, &known, at(0));
-    fleet.apply(VEID, call, &answer(Payload::Inventory(None)), at(1));
+    fleet.apply(VEID, call, &response(Payload::Inventory(None)), at(1));
     assert_eq!(of(&fleet, 2), None);
-    // Over a restart with its age.
+    // It survives a restart with its age.
     fleet.apply(VEID, call, &known, at(10));
-    let saved = serde_json::to_string(&fleet.remember(at(20))).unwrap();
+    let saved = serde_json::to_string(&fleet.save_state(at(20))).unwrap();
     let mut next = self::fleet(600);
-    next.recall(
+    next.restore_state(
         serde_json::from_str(&saved).unwrap(),
         Duration::from_secs(5),
         at(5000),
@@ -184,7 +184,7 @@ fn inventory_is_kept_until_it_is_stale_or_says_nothing() {
 }
 
 #[test]
-fn a_case_is_not_settled_by_a_list_that_cannot_be_read() {
+fn an_unreadable_list_does_not_close_a_case() {
     let mut fleet = fleet(600);
     let call = Call::PolicyViolations;
     let open = |fleet: &Fleet, seconds| match fleet.vps()[0].inventory(call, STALENESS, at(seconds))
@@ -192,27 +192,27 @@ fn a_case_is_not_settled_by_a_list_that_cannot_be_read() {
         Some(Inventory::PolicyViolations(violations)) => Some(violations.open),
         _ => None,
     };
-    let told = |open| {
+    let listed = |open| {
         let violations = PolicyViolations {
             open,
             deadline: None,
         };
-        answer(Payload::Inventory(Some(Inventory::PolicyViolations(
+        response(Payload::Inventory(Some(Inventory::PolicyViolations(
             violations,
         ))))
     };
-    let unreadable = answer(Payload::Inventory(None));
-    fleet.apply(VEID, call, &told(2), at(0));
+    let unreadable = response(Payload::Inventory(None));
+    fleet.apply(VEID, call, &listed(2), at(0));
     fleet.apply(VEID, call, &unreadable, at(600));
     assert_eq!((open(&fleet, 1800), open(&fleet, 1801)), (Some(2), None));
-    fleet.apply(VEID, call, &told(0), at(2000));
+    fleet.apply(VEID, call, &listed(0), at(2000));
     assert_eq!(open(&fleet, 2000), Some(0));
     fleet.apply(VEID, call, &unreadable, at(2600));
-    assert_eq!(open(&fleet, 2600), None, "there may be one now");
+    assert_eq!(open(&fleet, 2600), None, "there may be a case now");
 }
 
 #[test]
-fn the_reason_of_a_failure_stays_until_its_call_works_again() {
+fn the_last_error_stays_until_its_call_succeeds() {
     let mut fleet = fleet(60);
     let shown = |fleet: &Fleet| {
         let (call, error) = fleet.vps()[0].last_error.as_ref()?;
@@ -223,25 +223,25 @@ fn the_reason_of_a_failure_stays_until_its_call_works_again() {
     };
     fail(&mut fleet, Call::LiveServiceInfo, 10);
     fail(&mut fleet, Call::ServiceInfo, 11);
-    let points = answer(Payload::Points(Points::default()));
+    let points = response(Payload::Points(Points::default()));
     fleet.apply(VEID, Call::RateLimitStatus, &points, at(12));
     assert_eq!(shown(&fleet), Some((Call::LiveServiceInfo, 10)));
-    // The call that tells most is shown, however often others fail.
+    // The most important failing call is shown, however often others fail.
     fail(&mut fleet, Call::SnapshotList, 13);
     assert_eq!(shown(&fleet), Some((Call::LiveServiceInfo, 10)));
     fail(&mut fleet, Call::LiveServiceInfo, 14);
     assert_eq!(shown(&fleet), Some((Call::LiveServiceInfo, 14)));
-    // A live response tells what service info tells.
+    // A live response includes service info.
     fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(15));
     assert_eq!(shown(&fleet), Some((Call::SnapshotList, 13)));
     assert!(!fleet.vps()[0].failing(Call::ServiceInfo));
-    let none = answer(Payload::Inventory(None));
+    let none = response(Payload::Inventory(None));
     fleet.apply(VEID, Call::SnapshotList, &none, at(16));
     assert_eq!(shown(&fleet), None);
 }
 
 #[test]
-fn a_lock_is_a_state_with_its_progress_and_ends_with_the_next_answer() {
+fn a_lock_with_progress_ends_with_the_next_response_of_its_call() {
     let mut fleet = fleet(60);
     let locked = Err(CallError {
         lock: Some(Lock {
@@ -258,16 +258,16 @@ fn a_lock_is_a_state_with_its_progress_and_ends_with_the_next_answer() {
     };
     assert_eq!(progress(&fleet, 1), Some(Some(0.45)));
     assert_eq!(fleet.vps()[0].authentication_failed, Some(false));
-    let service = answer(Payload::Service(Box::default()));
+    let service = response(Payload::Service(Box::default()));
     fleet.apply(VEID, Call::ServiceInfo, &service, at(30));
     assert_eq!(
         progress(&fleet, 31),
         Some(Some(0.45)),
-        "another call says nothing of it"
+        "another call does not end the lock"
     );
     fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(60));
     assert_eq!(progress(&fleet, 61), Some(None));
-    assert_eq!(progress(&fleet, 241), None, "no longer known");
+    assert_eq!(progress(&fleet, 241), None, "it is stale");
 }
 
 #[test]
@@ -281,14 +281,14 @@ fn a_refused_key_stays_refused_until_it_is_accepted() {
     fleet.apply(
         VEID,
         Call::ServiceInfo,
-        &answer(Payload::Service(Box::default())),
+        &response(Payload::Service(Box::default())),
         at(7200),
     );
     assert_eq!(fleet.vps()[0].authentication_failed, Some(false));
 }
 
 #[test]
-fn a_new_configuration_keeps_what_is_known_of_those_that_stay() {
+fn a_new_configuration_keeps_the_state_of_remaining_vpses() {
     let mut fleet = Fleet::new(vec![identity(VEID), identity(Veid(2))], STALENESS);
     fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(0));
     let renamed = Identity {
@@ -307,9 +307,9 @@ fn a_new_configuration_keeps_what_is_known_of_those_that_stay() {
 }
 
 #[test]
-fn a_vps_is_neither_up_nor_down_before_its_first_live_or_service_info() {
+fn a_vps_is_tried_after_its_first_live_or_service_info_call() {
     let mut fleet = fleet(60);
-    let points = answer(Payload::Points(Points::default()));
+    let points = response(Payload::Points(Points::default()));
     fleet.apply(VEID, Call::RateLimitStatus, &points, at(0));
     assert!(!fleet.all_tried());
     let failed = failure(Call::LiveServiceInfo, Reason::Timeout);
@@ -318,15 +318,15 @@ fn a_vps_is_neither_up_nor_down_before_its_first_live_or_service_info() {
 }
 
 #[test]
-fn what_a_vps_that_left_still_brings_is_ignored() {
+fn responses_for_a_removed_vps_are_ignored() {
     let mut fleet = fleet(60);
     fleet.apply(Veid(9), Call::LiveServiceInfo, &live(), at(0));
     assert!(!up(&fleet, 0));
 }
 
 #[test]
-fn a_vps_is_found_by_number_and_name_also_after_a_reload() {
-    let of = |names: &[(u64, &str)]| {
+fn finds_a_vps_by_veid_and_name_after_a_reload() {
+    let identities = |names: &[(u64, &str)]| {
         let identity = |(veid, name): &(u64, &str)| Identity {
             veid: Veid(*veid),
             name: (*name).to_owned(),
@@ -337,22 +337,22 @@ fn a_vps_is_found_by_number_and_name_also_after_a_reload() {
         };
         names.iter().map(identity).collect::<Vec<_>>()
     };
-    let mut fleet = Fleet::new(of(&[(3, "c"), (1, "x"), (2, "b")]), STALENESS);
-    let veid = |fleet: &Fleet, name| Some(fleet.named(name)?.identity.veid);
+    let mut fleet = Fleet::new(identities(&[(3, "c"), (1, "x"), (2, "b")]), STALENESS);
+    let veid = |fleet: &Fleet, name| Some(fleet.by_name(name)?.identity.veid);
     assert_eq!(veid(&fleet, "x"), Some(Veid(1)));
     assert_eq!(veid(&fleet, "a"), None);
-    fleet.reconfigure(of(&[(2, "b"), (1, "a"), (4, "d")]), STALENESS);
+    fleet.reconfigure(identities(&[(2, "b"), (1, "a"), (4, "d")]), STALENESS);
     assert_eq!(veid(&fleet, "x"), None);
     for (number, name) in [(1, "a"), (2, "b"), (4, "d")] {
         assert_eq!(veid(&fleet, name), Some(Veid(number)));
-        let found = fleet.of(Veid(number)).expect("it is configured");
+        let found = fleet.by_veid(Veid(number)).expect("it is configured");
         assert_eq!(found.identity.name, name);
     }
-    assert!(fleet.of(Veid(3)).is_none());
+    assert!(fleet.by_veid(Veid(3)).is_none());
 }
 
 #[test]
-fn a_flag_that_is_omitted_stays_as_it_was() {
+fn an_omitted_flag_keeps_its_value() {
     let mut fleet = fleet(120);
     let mut flagged = |policy_violation, suspended| {
         let info = ServiceInfo {
@@ -360,7 +360,7 @@ fn a_flag_that_is_omitted_stays_as_it_was() {
             policy_violation,
             ..ServiceInfo::default()
         };
-        let service = answer(Payload::Service(Box::new(info)));
+        let service = response(Payload::Service(Box::new(info)));
         fleet.apply(VEID, Call::ServiceInfo, &service, at(0));
         fleet.vps()[0].flagged().collect::<Vec<_>>()
     };

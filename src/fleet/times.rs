@@ -1,15 +1,15 @@
-//! The times of usage rows.
+//! Compact times of usage rows.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A day has no more rows than seconds; a file that claims to hold more is damaged.
+/// Maximum number of times: a day has no more rows than seconds. A file with more is damaged.
 const MOST: usize = 86_400;
 
-/// No time is here: the next distance begins so many seconds after the last time.
+/// Filler for longer distances: adds its seconds without marking a time.
 const FAR: u16 = u16::MAX;
 
-/// Ascending times in Unix seconds, kept as distances: there is a day of rows for each VPS, two bytes each.
+/// Ascending times in Unix seconds, stored as distances of two bytes each. Every VPS has a day of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Times {
     first: Option<u32>,
@@ -17,7 +17,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// All of them, ascending.
+    /// All times, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
         let mut time = self.first.unwrap_or_default();
         let later = self.distances.iter().filter_map(move |distance| {
@@ -29,7 +29,7 @@ impl Times {
 }
 
 impl FromIterator<u32> for Times {
-    /// Of ascending times; one that is not later than those before is passed over.
+    /// Collects ascending times. A time that is not later than its predecessor is skipped.
     fn from_iter<T: IntoIterator<Item = u32>>(times: T) -> Self {
         let mut times = times.into_iter();
         let first = times.next();
@@ -53,7 +53,7 @@ impl FromIterator<u32> for Times {
     }
 }
 
-/// In a file, runs of `[distance, how often]`, of which nearly all are of one distance.
+/// Serialized as runs of `[distance, count]`; nearly all distances are equal.
 impl Serialize for Times {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut runs: Vec<(u32, u32)> = Vec::new();
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_of_rows_is_one_run_in_a_file() {
+    fn a_day_of_rows_serializes_as_one_run() {
         let times: Times = (0..288).map(|row| 1_790_000_000 + 300 * row).collect();
         let written = serde_json::to_string(&times).unwrap();
         assert_eq!(written, "[[1790000000,1],[300,287]]");
@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_put_in_is_there_and_nothing_else(
+        fn times_survive_storage_and_serialization(
             first in 0_u32..3_000_000,
             distances in prop::collection::vec(prop_oneof![1..700_u32, 65_530..65_540_u32, 1..300_000_u32], 0..40),
         ) {

@@ -1,4 +1,4 @@
-//! What is counted over all VPSes.
+//! Counters over all VPSes.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use crate::kiwivm::{Call, PerCall};
 
-/// Upper bounds of the call durations in seconds: a call may take 15 s and is given 30.
+/// Upper bounds of the call durations in seconds. A call may take 15 s; its timeout is 30 s.
 const DURATION_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0];
 
-/// Why a call that was due was made later.
+/// The reason for which a due call was deferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deferral {
-    /// The points do not allow it, or the downloads.
+    /// Not enough API points or download bytes are left.
     Budget,
-    /// After a failure.
+    /// Waiting after a failure.
     Backoff,
-    /// All places for calls in flight were taken.
+    /// The limit of calls in flight was reached.
     Concurrency,
 }
 
 impl Deferral {
-    /// Every reason.
+    /// All reasons.
     pub const ALL: [Self; 3] = [Self::Budget, Self::Backoff, Self::Concurrency];
 
     /// The value of the `reason` label.
@@ -35,29 +35,29 @@ impl Deferral {
     }
 }
 
-/// How API points are spent. Arrays are indexed.
+/// Use of API points.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PointsUse {
-    /// Points spent, by the costs learned at the time.
+    /// Points spent, at the costs known at the time.
     pub spent: PerCall<f64>,
-    /// What calls cost in points, once measured.
+    /// Costs of calls in points; `None` until measured.
     pub costs: PerCall<Option<f64>>,
-    /// Whether VPSes are taken to share an allowance.
+    /// True if VPSes are assumed to share a quota.
     pub shared: bool,
 }
 
-/// Counters without VPS labels. Arrays are indexed.
+/// Counters without VPS labels.
 #[derive(Debug)]
-pub struct Totals {
+pub struct FleetTotals {
     /// Durations of calls in seconds.
     pub durations: PerCall<Histogram>,
-    /// Bytes of answers, as received after decompression.
+    /// Bytes of responses after decompression.
     pub response_bytes: PerCall<u64>,
-    /// What is known of the API points.
+    /// Use of API points.
     pub points: PointsUse,
     /// Calls made later than due, by [`Deferral`].
     pub deferred: PerCall<[u64; Deferral::ALL.len()]>,
-    /// Fields that arrived in no known form.
+    /// Fields of unknown form, by call and field.
     pub decode_problems: BTreeMap<(Call, &'static str), u64>,
     /// Writes of the state file; `None` without one.
     pub state_writes: Option<StateWrites>,
@@ -66,13 +66,13 @@ pub struct Totals {
 /// Writes of the state file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StateWrites {
-    /// The last one succeeded.
+    /// True if the last write succeeded.
     pub successful: bool,
     /// Unix seconds of the last success.
     pub last_success: Option<f64>,
 }
 
-impl Default for Totals {
+impl Default for FleetTotals {
     fn default() -> Self {
         Self {
             durations: PerCall::from_fn(|_| Histogram::new(DURATION_BUCKETS)),
@@ -85,18 +85,18 @@ impl Default for Totals {
     }
 }
 
-impl Totals {
-    /// Counts a call that was not made when it was due.
+impl FleetTotals {
+    /// Counts a deferred call.
     pub fn count_deferral(&mut self, call: Call, reason: Deferral) {
         self.deferred[call][reason as usize] += 1;
     }
 
-    /// Counts a field that arrived in no known form.
+    /// Counts a field of unknown form.
     pub fn count_decode_problem(&mut self, call: Call, field: &'static str) {
         *self.decode_problems.entry((call, field)).or_default() += 1;
     }
 
-    /// Notes a write of the state file at `now`, Unix seconds.
+    /// Records a write of the state file at `now`, Unix seconds.
     pub fn state_written(&mut self, successful: bool, now: f64) {
         let before = self.state_writes.and_then(|writes| writes.last_success);
         self.state_writes = Some(StateWrites {

@@ -1,12 +1,12 @@
-//! Counters made of usage rows: each row is added exactly once, in whatever order and however often the API returns it.
+//! Counters of usage rows. Each row is added exactly once, in any order and however often the API returns it.
 //!
-//! Counting begins with the first response that has a real row: the newest row of it is the beginning, and what is not
-//! newer is never counted. A response without a real row begins nothing, or a day of traffic would seem to pass at once
-//! when the rows are back.
+//! Counting starts with the first response that has a valid row: its newest row is the beginning, and rows up to it are
+//! never counted. A response without a valid row does not start the counting; otherwise a whole day of traffic would be
+//! counted at once when rows return.
 //!
-//! A row is new when it is newer than the newest one counted, or when it is at most [`LATE`] older than that, newer than
-//! the beginning, and its time was not counted yet. What is older still may be a sum of rows that were counted (older rows
-//! are coarser), so it is ignored. A history that starts anew goes on from the newest row counted.
+//! A row is new if it is newer than the newest counted row, or if it is at most [`LATE`] older than that, newer than
+//! the beginning, and its time was not counted yet. Older rows are ignored because they are coarser and may be sums of
+//! counted rows. If the API's history starts over, counting continues from the newest counted row.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,11 @@ use super::forecast::{HourSums, HourlyUsage};
 use super::times::Times;
 use crate::kiwivm::model::UsageRow;
 
-/// Rows that arrive late are accepted for so long behind the newest, in seconds.
+/// Seconds behind the newest row within which late rows are still counted.
 pub const LATE: i64 = 24 * 3600;
-/// A row from the future, beyond a clock that is a little off, would hide every later row. In seconds.
+/// Tolerated clock difference in seconds. Rows further in the future are rejected, because they would hide later rows.
 pub(super) const CLOCK_TOLERANCE: f64 = 15.0 * 60.0;
-/// No VPS moves a petabyte in the interval of a row.
+/// Maximum plausible bytes of a row: no VPS transfers a pebibyte within one interval.
 const MOST_BYTES: u64 = 1 << 50;
 
 /// Sums of rows in bytes.
@@ -34,7 +34,7 @@ pub struct UsageTotals {
     pub disk_read: u64,
     /// Written to disk.
     pub disk_written: u64,
-    /// Rows ignored because they were too late or impossible; not bytes.
+    /// Number of rows ignored because they were too late or impossible.
     pub rows_ignored: u64,
 }
 
@@ -62,13 +62,13 @@ const fn amounts(row: &UsageRow) -> [Option<u64>; 4] {
     ]
 }
 
-/// Bytes in both directions, if one of them is known.
+/// Bytes in both directions, if at least one is known.
 fn transfer(row: &UsageRow) -> Option<u64> {
     let directions = [row.network_in, row.network_out];
     directions.into_iter().flatten().reduce(u64::saturating_add)
 }
 
-/// True unless a row tells what cannot be at `now`, Unix seconds: the future, or a petabyte.
+/// False for a row from the future or with more than a pebibyte. `now` is in Unix seconds.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
 pub fn plausible(row: &UsageRow, now: f64) -> bool {
@@ -79,33 +79,33 @@ pub fn plausible(row: &UsageRow, now: f64) -> bool {
             .all(|bytes| *bytes <= MOST_BYTES)
 }
 
-/// The memory of the rows of one VPS, once there was one.
+/// State of the usage counters of one VPS, from its first row on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsageHistory {
     /// The newest row.
     pub newest: UsageRow,
     /// The sums so far.
     pub totals: UsageTotals,
-    /// Unix seconds: rows up to here are from before the counting.
+    /// Unix seconds; rows up to here predate the counting.
     #[serde(default)]
     beginning: i64,
     /// The times counted within [`LATE`] of the newest, ascending.
     counted: Times,
-    /// Rows of the last response that were too old to be counted, those that were counted and have grown too old included.
-    /// `None` while no response was in order.
+    /// Number of rows of the last response that were too old to be counted, plus counted rows that have become too old.
+    /// `None` until a response is in order.
     old: Option<u64>,
-    /// Rows of the last response that were impossible.
+    /// Number of impossible rows in the last response.
     impossible: u64,
 }
 
-/// Takes in the rows of one response, one by one and in any order. A row takes a step in a tree at most, so that the time
-/// for a response grows with its length, whatever is in it.
+/// Reads the rows of one response, one by one and in any order. Each row costs at most one tree lookup, so the time for
+/// a response is bounded by its length, whatever it contains.
 #[derive(Clone, Debug)]
 pub struct UsageReading {
     before: Option<UsageHistory>,
     newest: Option<UsageRow>,
     totals: UsageTotals,
-    /// The times counted before and now.
+    /// The times counted before this response and in it.
     counted: BTreeSet<u32>,
     old: OldRows,
     impossible: u64,
@@ -113,8 +113,8 @@ pub struct UsageReading {
     now: f64,
 }
 
-/// Number of rows in a response that are too old to be counted. Years of them come with every response, so their times cannot
-/// be kept: in order a row that comes twice is seen, and a response in another order tells nothing.
+/// Number of rows in a response that are too old to be counted. A response may hold years of them, so their times are
+/// not kept: duplicates are recognized only in ordered rows, and there is no number for an unordered response.
 #[derive(Clone, Copy, Debug, Default)]
 struct OldRows {
     count: u64,
@@ -123,7 +123,7 @@ struct OldRows {
 }
 
 impl OldRows {
-    fn take(&mut self, time: u32) {
+    fn add(&mut self, time: u32) {
         self.count += u64::from(time > self.last);
         self.disordered |= time < self.last;
         self.last = time;
@@ -139,7 +139,7 @@ impl OldRows {
 }
 
 impl UsageReading {
-    /// Begins to read the response to a call made at `now`, Unix seconds.
+    /// Starts reading the response to a call made at `now`, Unix seconds.
     #[must_use]
     pub fn new(before: Option<&UsageHistory>, now: f64) -> Self {
         Self {
@@ -154,7 +154,7 @@ impl UsageReading {
         }
     }
 
-    /// Takes in a row. Of several rows of one time the first counts.
+    /// Adds a row. Of several rows with the same time the first counts.
     pub fn take(&mut self, row: UsageRow) {
         let time = u32::try_from(row.timestamp).ok();
         let Some(time) = time.filter(|_| plausible(&row, self.now)) else {
@@ -162,14 +162,14 @@ impl UsageReading {
             return;
         };
         if let Some(bytes) = transfer(&row) {
-            self.hours.take(time, bytes);
+            self.hours.add(time, bytes);
         }
         if let Some(before) = &self.before {
             if row.timestamp <= before.beginning {
                 return;
             }
             if row.timestamp <= before.newest.timestamp - LATE {
-                self.old.take(time);
+                self.old.add(time);
                 return;
             }
             if !self.counted.insert(time) {
@@ -185,13 +185,13 @@ impl UsageReading {
         }
     }
 
-    /// Transfer by hour, in hours without rows as it was known before.
+    /// Transfer by hour. Hours without rows keep their previous values.
     #[must_use]
     pub fn hours(&self, before: Option<&HourlyUsage>) -> Option<HourlyUsage> {
         self.hours.merge(before)
     }
 
-    /// Ends the reading of a response that succeeded; `None` as long as no real row has come.
+    /// Finishes a successful response; `None` until the first valid row.
     #[must_use]
     pub fn finish(self) -> Option<UsageHistory> {
         let newest = self.newest?;
@@ -209,7 +209,7 @@ impl UsageReading {
         let mut totals = self.totals;
         totals.rows_ignored += late.map_or(0, |(old, known)| old.saturating_sub(known))
             + self.impossible.saturating_sub(before.impossible);
-        // A response with half a history is not what the next one is compared with.
+        // Do not compare the next response with one that has less than half of the history.
         let old = self
             .old
             .count()

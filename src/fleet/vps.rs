@@ -1,8 +1,8 @@
-//! One VPS: the last answers, their ages, and the outcomes of its calls.
+//! One VPS: its last responses, their ages, and the outcomes of its calls.
 
 use std::time::Duration;
 
-use super::conditions::Watched;
+use super::conditions::AlertState;
 use super::forecast::{Counter, Forecast, HourlyUsage};
 use super::usage::{UsageHistory, UsageReading, UsageTotals};
 use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, bandwidth, carries_service_info};
@@ -10,12 +10,12 @@ use crate::clock::Moment;
 use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Payload, Points, ServiceInfo, UsageRow};
 use crate::kiwivm::{Call, CallError, PerCall, Reason};
 
-/// A value and the moment it was learnt.
+/// A value and its time of arrival.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Known<T> {
-    /// What was learnt.
+    /// The value.
     pub value: T,
-    /// When, on the clock that never steps.
+    /// Monotonic time of arrival.
     pub at: Duration,
 }
 
@@ -33,23 +33,23 @@ impl<T> Known<T> {
 pub struct CallRecord {
     /// Successful calls.
     pub successes: u64,
-    /// Failed calls, by [`Reason::index`]; most calls of most VPSes never fail.
+    /// Failed calls, by [`Reason::index`]. Boxed because most calls of most VPSes never fail.
     errors: Option<Box<Errors>>,
-    /// Unix seconds of the last success. A live answer is a success of `getServiceInfo` too.
+    /// Unix seconds of the last success. A live response also counts as a success of `getServiceInfo`.
     pub last_success: Option<f64>,
-    /// The planned interval; `None` when the call is not made.
+    /// The planned interval; `None` if the call is not planned.
     pub interval: Option<Duration>,
     was_planned: bool,
-    /// Since when it has brought nothing, on the clock that never steps: the last success, or when the call was first
-    /// planned, or later where an interval has become shorter since.
+    /// Monotonic start of the time without success: the last success or the first plan. Moved forward when the interval
+    /// becomes shorter.
     pub(super) silent_since: Option<Duration>,
 }
 
 type Errors = [u64; Reason::ALL.len()];
 
 impl CallRecord {
-    /// Plans the call from now on. The silence of before counts in intervals: after 5 of 12 hours, a call that is planned
-    /// every hour again has a part of an interval behind it, not five.
+    /// Sets the planned interval. Time without success is scaled to a shorter interval: after 5 of 12 hours, a call
+    /// that is now planned every hour is 5/12 of an interval late, not five intervals.
     pub(super) fn plan(&mut self, interval: Option<Duration>, now: Moment) {
         self.silent_since = match (self.interval, interval, self.silent_since) {
             (_, None, _) => None,
@@ -64,12 +64,12 @@ impl CallRecord {
         self.was_planned |= interval.is_some();
     }
 
-    /// Begins the silence anew.
-    fn hear(&mut self, now: Moment) {
+    /// Restarts the time without success.
+    fn reset_silence(&mut self, now: Moment) {
         self.silent_since = self.interval.and(Some(now.elapsed));
     }
 
-    /// True if the call has brought nothing for `staleness` planned intervals; `None` if it is not planned.
+    /// True after `staleness` planned intervals without success; `None` if the call is not planned.
     #[must_use]
     pub fn is_stale(&self, staleness: f64, now: Moment) -> Option<bool> {
         let (interval, since) = (self.interval?, self.silent_since?);
@@ -77,13 +77,13 @@ impl CallRecord {
         Some(silent > interval.as_secs_f64() * staleness)
     }
 
-    /// Failed calls of every reason.
+    /// Number of failed calls, over all reasons.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.errors().iter().sum()
     }
 
-    /// Whether the call is counted: it was planned once, or made. A call that is shed for a while keeps its counters.
+    /// True if the call was ever planned or made. A call that is dropped for a while keeps its counters.
     #[must_use]
     pub fn is_counted(&self) -> bool {
         self.was_planned || self.successes + self.failures() > 0
@@ -97,52 +97,52 @@ impl CallRecord {
     }
 }
 
-/// What is known about one VPS.
+/// The state of one VPS.
 #[derive(Clone, Debug)]
 pub struct VpsState {
-    /// Who it is.
+    /// Its configuration.
     pub identity: Identity,
-    /// Outcomes.
+    /// Outcomes by call.
     pub calls: PerCall<CallRecord>,
-    /// True from the first attempt of a call that tells the state of the VPS: live or service info, or any call once
-    /// its key is refused.
+    /// True after the first attempt of a call that returns the state of the VPS (live or service info), or of any call
+    /// if the key is refused.
     pub tried: bool,
-    /// True if the API refused the key when it last said anything about it, or there is no usable key.
+    /// True if the API refused the key at the last call that checked it, or if there is no usable key.
     pub authentication_failed: Option<bool>,
     /// True while there is no usable key.
     pub without_key: bool,
-    /// API points that the exporter allows itself, by window.
+    /// API points that the exporter may spend, by window.
     pub allowed: Option<[f64; 2]>,
-    /// Whether readings show no points left for it; `None` before the first reading.
+    /// True if readings show no points left; `None` before the first reading.
     pub points_exhausted: Option<bool>,
-    /// Which allowance of API points it draws on: VPSes with the same number are taken to share one. The numbers of
-    /// another plan mean others.
-    pub allowance: Option<usize>,
-    /// When its state is asked for next, on the clock that never steps; in the past while that is on its way.
+    /// Number of its quota of API points. VPSes with the same number are assumed to share a quota. The numbers are
+    /// valid within one plan only.
+    pub quota: Option<usize>,
+    /// Monotonic time of the next poll for its state; in the past while that call is in flight.
     pub next_poll: Option<Duration>,
-    /// The last failure, in words, of the most important call that fails, and when it happened.
+    /// The last error of the most important failing call, and its time.
     pub last_error: Option<(Call, Known<String>)>,
     pub(super) service: Option<Known<ServiceInfo>>,
     pub(super) live: Option<Known<LiveInfo>>,
     pub(super) usage: Option<UsageHistory>,
-    /// The sums that may be shown: with a state file, those that are in it.
-    pub(super) usage_shown: Option<UsageTotals>,
-    /// Read again with the first usage response after a start.
+    /// The published sums: with a state file, those in the file.
+    pub(super) usage_published: Option<UsageTotals>,
+    /// Not saved: rebuilt from the first usage response after a start.
     hours: Option<HourlyUsage>,
     pub(super) counter: Counter,
-    /// Of the newest responses; after a start that of before until there are rows.
+    /// From the newest responses; after a start the saved one until rows arrive.
     pub(super) forecast: Option<Forecast>,
     pub(super) inventory: PerCall<Option<Box<Known<Inventory>>>>,
     pub(super) points: Option<Known<Points>>,
     lock: Option<Known<Option<Lock>>>,
-    /// The call that was answered with the lock. During some tasks others are answered as ever.
+    /// The call that returned the lock. During some tasks other calls still succeed.
     locked_call: Option<Call>,
     /// The last failure of each call that has not succeeded since.
     failures: PerCall<Option<Box<Known<String>>>>,
-    /// By the position in [`FLAGGED`], whether the flag was raised when it last arrived. Unknown after a restart: a case
-    /// that turned up just before it may not be in the list that was saved.
+    /// The last values of the flags, by position in [`FLAGGED`]. Not saved: a case that appeared just before a restart
+    /// may be missing from the saved list.
     flags: [bool; FLAGGED.len()],
-    pub(super) watched: Watched,
+    pub(super) alert_state: AlertState,
 }
 
 /// The calls that list the cases behind the flags of [`flags_of`].
@@ -162,13 +162,13 @@ impl VpsState {
             without_key: false,
             allowed: None,
             points_exhausted: None,
-            allowance: None,
+            quota: None,
             next_poll: None,
             last_error: None,
             service: None,
             live: None,
             usage: None,
-            usage_shown: None,
+            usage_published: None,
             hours: None,
             counter: Counter::default(),
             forecast: None,
@@ -178,18 +178,18 @@ impl VpsState {
             locked_call: None,
             failures: PerCall::default(),
             flags: Default::default(),
-            watched: Watched::default(),
+            alert_state: AlertState::default(),
         }
     }
 
-    /// The calls that list the cases behind a raised flag of service info. An omitted flag is taken to be as it was:
-    /// a response that says nothing about a case does not settle it.
+    /// Calls that list the cases behind a raised flag of service info. An omitted flag keeps its value, because a
+    /// response without the field does not close a case.
     pub fn flagged(&self) -> impl Iterator<Item = Call> {
         let raised = FLAGGED.iter().zip(self.flags).filter(|(_, raised)| *raised);
         raised.map(|(call, _)| *call)
     }
 
-    /// Whether live or service info ever arrived.
+    /// True once live or service info has arrived.
     #[must_use]
     pub const fn has_data(&self) -> bool {
         self.service.is_some()
@@ -219,13 +219,13 @@ impl VpsState {
         self.fresh(self.points.as_ref(), Call::RateLimitStatus, staleness, now)
     }
 
-    /// The task that holds the VPS: `Some(None)` when none does, `None` when that is not known or no longer fresh.
+    /// The task that holds the VPS: `Some(None)` if there is none, `None` if unknown or stale.
     #[must_use]
     pub fn lock(&self, staleness: f64, now: Moment) -> Option<&Option<Lock>> {
         self.fresh(self.lock.as_ref(), Call::LiveServiceInfo, staleness, now)
     }
 
-    /// The newest usage row, while fresh by its own time: a poll that brings old rows does not make them new.
+    /// The newest usage row, while fresh by its own time: polling old rows again does not refresh them.
     #[must_use]
     pub fn usage(&self, staleness: f64, now: Moment) -> Option<&UsageRow> {
         let limit = self.limit(Call::RawUsageStats, staleness).as_secs_f64();
@@ -233,8 +233,7 @@ impl VpsState {
         (now.unix - seconds(newest.timestamp) <= limit).then_some(newest)
     }
 
-    /// What is forecast for the reset, while rows and service info are fresh. None of a suspended VPS, whose use does not
-    /// grow.
+    /// The forecast, while rows and service info are fresh. `None` for a suspended VPS, whose use does not grow.
     #[must_use]
     pub fn forecast(&self, staleness: f64, now: Moment) -> Option<&Forecast> {
         let info = self.service(staleness, now)?;
@@ -248,20 +247,20 @@ impl VpsState {
             .filter(|forecast| forecast.reset.total_cmp(&reset).is_eq() && reset > now.unix)
     }
 
-    /// What was counted from usage rows. Counters are never dropped.
+    /// Published counters of usage rows. They are never dropped.
     #[must_use]
     pub fn usage_totals(&self) -> Option<&UsageTotals> {
-        self.usage_shown.as_ref()
+        self.usage_published.as_ref()
     }
 
-    /// What one of [`Call::INVENTORY`] told, while fresh.
+    /// Data of one of [`Call::INVENTORY`], while fresh.
     #[must_use]
     pub fn inventory(&self, call: Call, staleness: f64, now: Moment) -> Option<&Inventory> {
         let known = self.inventory[call].as_deref();
         self.fresh(known, call, staleness, now)
     }
 
-    /// When the next snapshot will be deleted, Unix seconds, while the list is fresh.
+    /// Unix time at which the vendor deletes the next snapshot, while the list is fresh.
     #[must_use]
     pub fn next_purge(&self, staleness: f64, now: Moment) -> Option<f64> {
         let listed = self.calls[Call::SnapshotList].last_success?;
@@ -274,13 +273,13 @@ impl VpsState {
         }
     }
 
-    /// True while an answer of live or service info is fresh.
+    /// True while live or service info is fresh.
     #[must_use]
     pub fn up(&self, staleness: f64, now: Moment) -> bool {
         self.service(staleness, now).is_some() || self.live(staleness, now).is_some()
     }
 
-    /// True if the last service info has bytes of transfer and no multiplier for them.
+    /// True if the last service info has transfer bytes but no multiplier.
     #[must_use]
     pub fn assumes_multiplier(&self) -> bool {
         self.service.as_ref().is_some_and(|known| {
@@ -296,13 +295,13 @@ impl VpsState {
         self.failures[call].is_some()
     }
 
-    /// True while the last answer of some call said that a task holds the VPS.
+    /// True while the last response of any call reports a task that holds the VPS.
     #[must_use]
     pub fn locked(&self) -> bool {
         self.locked_call.is_some()
     }
 
-    /// How long ago any call last succeeded.
+    /// Age of the newest live info, service info or points.
     #[must_use]
     pub fn age(&self, now: Moment) -> Option<Duration> {
         let latest = [
@@ -316,23 +315,23 @@ impl VpsState {
         Some(now.elapsed.saturating_sub(latest))
     }
 
-    /// Takes in the rows of a response that succeeded.
-    pub(super) fn take_usage(&mut self, reading: UsageReading) {
+    /// Applies the rows of a successful response.
+    pub(super) fn apply_usage(&mut self, reading: UsageReading) {
         self.hours = reading.hours(self.hours.as_ref());
         self.usage = reading.finish();
         self.update_forecast();
     }
 
-    /// Takes over what a new configuration says of it.
+    /// Applies a new configuration.
     pub(super) fn reconfigure(&mut self, identity: Identity) {
         self.identity = identity;
         self.update_forecast();
     }
 
-    /// Makes the forecast anew from what is known now.
+    /// Recomputes the forecast.
     fn update_forecast(&mut self) {
-        let told_at = self.calls[Call::ServiceInfo].last_success;
-        let service = self.service.as_ref().zip(told_at);
+        let received = self.calls[Call::ServiceInfo].last_success;
+        let service = self.service.as_ref().zip(received);
         let Some(reading) = service
             .and_then(|(known, at)| bandwidth::reading(&known.value, self.identity.multiplier, at))
         else {
@@ -348,8 +347,8 @@ impl VpsState {
         }
     }
 
-    pub(super) fn succeed(&mut self, call: Call, answer: &Payload, now: Moment) {
-        self.tried |= tells_state(call);
+    pub(super) fn succeed(&mut self, call: Call, payload: &Payload, now: Moment) {
+        self.tried |= returns_state(call);
         self.failures[call] = None;
         self.authentication_failed = Some(false);
         self.without_key = false;
@@ -362,15 +361,15 @@ impl VpsState {
         }
         self.calls[call].successes += 1;
         self.calls[call].last_success = Some(now.unix);
-        self.calls[call].hear(now);
-        if carries_service_info(answer) {
+        self.calls[call].reset_silence(now);
+        if carries_service_info(payload) {
             self.calls[Call::ServiceInfo].last_success = Some(now.unix);
-            self.calls[Call::ServiceInfo].hear(now);
+            self.calls[Call::ServiceInfo].reset_silence(now);
             self.failures[Call::ServiceInfo] = None;
         }
-        self.show_last_error();
-        self.note_flags(answer);
-        match answer {
+        self.update_last_error();
+        self.update_flags(payload);
+        match payload {
             Payload::Service(service) => self.service = Some(Known::new((**service).clone(), now)),
             Payload::Live(service, live) => {
                 self.service = Some(Known::new((**service).clone(), now));
@@ -382,19 +381,19 @@ impl VpsState {
                 let known = &mut self.inventory[call];
                 match inventory {
                     Some(value) => *known = Some(Box::new(Known::new(value.clone(), now))),
-                    // A case is not settled because a list could not be read: it stays until it is stale.
+                    // An unreadable list does not close a case: the case stays until it is stale.
                     None if known.as_ref().is_some_and(|known| known.value.has_cases()) => {}
                     None => *known = None,
                 }
             }
         }
-        if carries_service_info(answer) {
+        if carries_service_info(payload) {
             self.update_forecast();
         }
     }
 
-    fn note_flags(&mut self, answer: &Payload) {
-        let (Payload::Service(info) | Payload::Live(info, _)) = answer else {
+    fn update_flags(&mut self, payload: &Payload) {
+        let (Payload::Service(info) | Payload::Live(info, _)) = payload else {
             return;
         };
         for (flag, raised) in flags_of(info).into_iter().zip(&mut self.flags) {
@@ -403,8 +402,8 @@ impl VpsState {
     }
 
     pub(super) fn fail(&mut self, call: Call, error: &CallError, now: Moment) {
-        // A VPS whose key is refused gets no other call.
-        self.tried |= tells_state(call) || error.reason == Reason::Auth;
+        // A VPS with a refused key gets no other call, so this one counts as an attempt.
+        self.tried |= returns_state(call) || error.reason == Reason::Auth;
         let errors = &mut self.calls[call].errors;
         errors.get_or_insert_default()[error.reason.index()] += 1;
         match error.reason {
@@ -415,9 +414,9 @@ impl VpsState {
             Reason::Locked => {
                 self.authentication_failed = Some(false);
                 self.locked_call = Some(call);
-                // A task that holds the VPS is no silence, whichever calls are left out meanwhile.
+                // A locked VPS is not stale, even though most calls are skipped meanwhile.
                 for record in self.calls.values_mut() {
-                    record.hear(now);
+                    record.reset_silence(now);
                 }
                 self.lock = Some(Known::new(
                     Some(error.lock.clone().unwrap_or_default()),
@@ -428,10 +427,10 @@ impl VpsState {
         }
         let failure = Known::new(error.to_string(), now);
         self.failures[call] = Some(Box::new(failure));
-        self.show_last_error();
+        self.update_last_error();
     }
 
-    fn show_last_error(&mut self) {
+    fn update_last_error(&mut self) {
         let failure = |call: Call| Some((call, (**self.failures[call].as_ref()?).clone()));
         self.last_error = Call::ALL.into_iter().find_map(failure);
     }
@@ -448,7 +447,7 @@ impl VpsState {
             .map(|known| &known.value)
     }
 
-    /// The age at which what a call brings is dropped.
+    /// The age at which data of a call are dropped.
     fn limit(&self, call: Call, staleness: f64) -> Duration {
         let longest = match call {
             Call::LiveServiceInfo => LIVE_LIMIT,
@@ -472,7 +471,7 @@ fn seconds(timestamp: i64) -> f64 {
     timestamp as f64
 }
 
-/// True for the calls whose data decide whether a VPS is up.
-pub(super) const fn tells_state(call: Call) -> bool {
+/// True for the calls that determine whether a VPS is up.
+pub(super) const fn returns_state(call: Call) -> bool {
     matches!(call, Call::LiveServiceInfo | Call::ServiceInfo)
 }

@@ -118,10 +118,10 @@ impl Poller {
             let elapsed = Duration::try_from_secs_f64(now.unix - state.written).unwrap_or_default();
             let counted = self.clock.to_account_time(elapsed);
             self.planner
-                .recall(&state.budget, counted, self.planner_now());
+                .restore_state(&state.budget, counted, self.planner_now());
             {
                 let mut fleet = lock(&self.fleet);
-                fleet.recall(state.vps, elapsed, now);
+                fleet.restore_state(state.vps, elapsed, now);
                 forget_uncollected(&mut fleet, self.collect);
             }
             // The exporter may have been restarted to load a new key.
@@ -184,13 +184,13 @@ impl Poller {
         };
         let now = self.clock.now();
         let counted = self.clock.to_account_time(now.elapsed);
-        let budget = self.planner.remember(counted);
-        let values = lock(&self.fleet).remember(now);
+        let budget = self.planner.save_state(counted);
+        let values = lock(&self.fleet).save_state(now);
         let written = state_writer
             .write(State::new(now.unix, budget, values), self.clock)
             .await;
         let mut fleet = lock(&self.fleet);
-        fleet.show_usage();
+        fleet.publish_usage();
         fleet.totals_mut().state_written(written, now.unix);
     }
 
@@ -229,7 +229,7 @@ impl Poller {
             match &mut self.state_writer {
                 _ if !recorded.usage_counted => {}
                 Some(state_writer) => state_writer.usage_counted(),
-                None => fleet.show_usage(),
+                None => fleet.publish_usage(),
             }
             recorded
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::budget::{Due, Finished, Outcome, Planner};
 use crate::clock::{Clock, Moment};
-use crate::fleet::{Fleet, Planned, PointsUse, UsageReading, VpsState};
+use crate::fleet::{Fleet, PlannedCalls, PointsUse, UsageReading, VpsState};
 use crate::kiwivm::model::{Payload, Points};
 use crate::kiwivm::{Call, PerCall, Reason, Response, Veid};
 
@@ -26,7 +26,7 @@ pub struct Answered {
 pub struct Recorded {
     /// True if a failure is expected: the previous call of this kind failed too, or the VPS is known to be locked.
     pub failed_before: bool,
-    /// True if usage rows were counted. [`Fleet::show_usage`] publishes them.
+    /// True if usage rows were counted. [`Fleet::publish_usage`] publishes them.
     pub usage_counted: bool,
 }
 
@@ -57,7 +57,7 @@ impl Answered {
         let Due { veid, call } = self.due;
         let failed_before = self.count(fleet);
         let assumes_multiplier = |fleet: &Fleet| {
-            let assuming = fleet.of(veid).filter(|vps| vps.assumes_multiplier());
+            let assuming = fleet.by_veid(veid).filter(|vps| vps.assumes_multiplier());
             assuming.map(|vps| vps.identity.name.clone())
         };
         let assumed_before = assumes_multiplier(fleet).is_some();
@@ -72,7 +72,7 @@ impl Answered {
         let usage = self.usage.take().filter(|_| self.response.result.is_ok());
         let usage_counted = usage.is_some();
         if let Some(usage) = usage {
-            fleet.take_usage(veid, usage);
+            fleet.apply_usage(veid, usage);
         }
         Recorded {
             failed_before,
@@ -94,7 +94,7 @@ impl Answered {
         totals.response_bytes[call] += self.response.bytes;
         let locked = matches!(&self.response.result, Err(error) if error.reason == Reason::Locked);
         fleet
-            .of(veid)
+            .by_veid(veid)
             .is_some_and(|vps| vps.failing(call) || (locked && vps.locked()))
     }
 
@@ -132,11 +132,11 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, clock: Clock, now: Mo
     });
     for veid in planner.take_changed() {
         let elapsed = |interval: Option<Duration>| Some(clock.to_elapsed(interval?));
-        let plan = Planned {
+        let plan = PlannedCalls {
             intervals: planner.intervals(veid).map(elapsed),
             allowed: planner.allowed(veid),
             points_exhausted: planner.is_exhausted(veid),
-            allowance: planner.quota(veid),
+            quota: planner.quota(veid),
             next_poll: next_poll(planner, veid, clock),
         };
         fleet.show_plan(veid, plan, now);
@@ -145,7 +145,7 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, clock: Clock, now: Mo
 
 fn flagged(fleet: &Fleet, veid: Veid) -> Vec<Call> {
     fleet
-        .of(veid)
+        .by_veid(veid)
         .into_iter()
         .flat_map(VpsState::flagged)
         .collect()

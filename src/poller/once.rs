@@ -101,7 +101,9 @@ impl OnceState {
             if failed == Some(Reason::Auth) {
                 break;
             }
-            let has_data = lock(&self.fleet).of(veid).is_some_and(VpsState::has_data);
+            let has_data = lock(&self.fleet)
+                .by_veid(veid)
+                .is_some_and(VpsState::has_data);
             if call == Call::LiveServiceInfo && !has_data {
                 wanted.push(Call::ServiceInfo);
             }

@@ -135,7 +135,7 @@ async fn a_shard_without_a_vps_reports_it_and_is_ready() {
         assert_eq!(page.one("kiwivm_exporter_vps_configured", &[]), Some(0.0));
         get(&format!("{}/-/ready", exporter.url)).await;
         let status = get(&exporter.url).await;
-        assert!(status.contains("These are the VPSes of shard"), "{status}");
+        assert!(status.contains("This page shows shard"), "{status}");
     }
     assert_eq!(empty, 1);
 }

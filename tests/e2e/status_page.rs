@@ -29,7 +29,7 @@ fn text_of(selector: &str) -> String {
 /// A script that finds elements wider than the screen, except those for screen readers only.
 const TOO_WIDE: &str = "\
 const wide = [...document.querySelectorAll('body *')].filter((element) =>
-  !element.matches('.unseen') && element.getBoundingClientRect().right > innerWidth + 0.5);
+  !element.matches('.visually-hidden') && element.getBoundingClientRect().right > innerWidth + 0.5);
 return [document.documentElement.scrollWidth <= innerWidth, innerWidth, wide.map((element) => element.outerHTML)];";
 
 /// Opens all rows, as a reader does one by one.
@@ -100,7 +100,7 @@ async fn the_demo_page_is_complete_accessible_and_fits_any_screen() {
             "stopped",
             &[
                 "stopped",
-                "if it lasts It does not run, although it should.",
+                "if it lasts It is not running, although it should be.",
             ],
         ),
         ("suspended", &["Critical", "suspended", "used up"]),
@@ -108,7 +108,12 @@ async fn the_demo_page_is_complete_accessible_and_fits_any_screen() {
         ("openvz", &["Disk used"]),
         (
             "wrong-key",
-            &["key refused", "Answered\nnever", "700005", "Next poll\nin "],
+            &[
+                "key refused",
+                "Last response\nnever",
+                "700005",
+                "Next poll\nin ",
+            ],
         ),
     ] {
         let card = cards[name]
@@ -381,7 +386,7 @@ async fn page_and_json_agree() {
     assert!(
         summary
             .as_str()
-            .is_some_and(|words| words.contains("2 well, 1 not known yet.")),
+            .is_some_and(|words| words.contains("2 healthy, 1 unknown.")),
         "{summary}"
     );
 }

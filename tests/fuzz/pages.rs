@@ -28,8 +28,8 @@ fn pages() {
             let response = Response::of_body(veid, &key.key, call, &body, &mut take);
             fleet.apply(veid, call, &response.result, now);
             if call == Call::RawUsageStats && response.result.is_ok() {
-                fleet.take_usage(veid, reading);
-                fleet.show_usage();
+                fleet.apply_usage(veid, reading);
+                fleet.publish_usage();
             }
             bodies.push(String::from_utf8_lossy(&body).into_owned());
         }

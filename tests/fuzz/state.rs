@@ -89,9 +89,9 @@ fn saved(config: &Config) -> Value {
             planner.finish(due, finished, now);
         }
     }
-    let budget = planner.remember(Duration::from_secs(600));
-    lock(&fleet).show_usage();
-    let values = lock(&fleet).remember(moment(0));
+    let budget = planner.save_state(Duration::from_secs(600));
+    lock(&fleet).publish_usage();
+    let values = lock(&fleet).save_state(moment(0));
     serde_json::to_value(State::new(WRITTEN, budget, values)).expect("it can be saved")
 }
 
@@ -106,16 +106,16 @@ fn resume(config: &Config, state: State) -> (State, SharedFleet) {
     );
     let now = moment(100);
     let elapsed = Duration::try_from_secs_f64(now.unix - state.written).unwrap_or_default();
-    planner.recall(&state.budget, elapsed, now.elapsed);
-    lock(&fleet).recall(state.vps, elapsed, now);
+    planner.restore_state(&state.budget, elapsed, now.elapsed);
+    lock(&fleet).restore_state(state.vps, elapsed, now);
     for second in 100..160 {
         let now = Duration::from_secs(second);
         let due = planner.take_due(now);
         assert!(due.len() < 100, "{due:?}");
         assert!(planner.next_wake(now) > now);
     }
-    let budget = planner.remember(Duration::from_secs(160));
-    let values = lock(&fleet).remember(moment(160));
+    let budget = planner.save_state(Duration::from_secs(160));
+    let values = lock(&fleet).save_state(moment(160));
     (State::new(now.unix, budget, values), fleet)
 }
 

@@ -1,7 +1,8 @@
-//! The table of conditions and the rules agree: the same fleets before both, minute by minute.
+//! Tests that the table of conditions and the Prometheus rules agree, minute by minute.
 //!
-//! A story is what the API does for some hours. The fleet takes it in and evaluates its conditions; its metrics of each
-//! minute become the input of promtool. Then `ALERTS` must hold what the table holds: alert, VPS, severity and state.
+//! A story describes the responses of the API over some hours. The fleet applies them and evaluates its conditions, and
+//! its metrics of each minute become the input of promtool. `ALERTS` must then match the table: alert, VPS, severity
+//! and state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use kiwivm_exporter::clock::{BEFORE_START, Moment};
 use kiwivm_exporter::config::{Shard, ConfigSource, load};
 use kiwivm_exporter::exposition::{Reloads, render};
-use kiwivm_exporter::fleet::{Active, CONDITIONS, Fleet, Planned};
+use kiwivm_exporter::fleet::{Active, CONDITIONS, Fleet, PlannedCalls};
 use kiwivm_exporter::kiwivm::model::{
     Backups, Hypervisor, Inventory, LiveInfo, Payload, PolicyViolations, ServiceInfo, Snapshots,
     Status, UsageRow,
@@ -21,7 +22,7 @@ use kiwivm_exporter::poller::{SharedFleet, fleet_of, lock};
 
 use super::{alerts, files, promtool};
 
-/// Alerts that the exporter cannot know of, with the reason.
+/// Alerts that the exporter cannot evaluate, with the reason.
 const ONLY_PROMETHEUS: [(&str, &str); 6] = [
     ("KiwiVMExporterDown", "the exporter does not run"),
     ("KiwiVMExporterAbsent", "Prometheus has no target"),
@@ -31,7 +32,7 @@ const ONLY_PROMETHEUS: [(&str, &str); 6] = [
     ("KiwiVMDecodeProblems", "needs a day of history"),
 ];
 
-/// Seconds of the rules' duration.
+/// Converts a duration of the rules to seconds.
 fn seconds(duration: &str) -> u64 {
     let (number, unit) = duration.split_at(duration.len() - 1);
     let unit = match unit {
@@ -43,11 +44,11 @@ fn seconds(duration: &str) -> u64 {
 }
 
 #[test]
-fn the_table_has_the_alerts_of_the_rules() {
-    let not_there: BTreeSet<_> = ONLY_PROMETHEUS.iter().map(|(name, _)| *name).collect();
+fn table_and_rules_have_the_same_alerts() {
+    let excluded: BTreeSet<_> = ONLY_PROMETHEUS.iter().map(|(name, _)| *name).collect();
     let of_rules: BTreeSet<_> = alerts()
         .into_iter()
-        .filter(|(name, _)| !not_there.contains(name.as_str()))
+        .filter(|(name, _)| !excluded.contains(name.as_str()))
         .map(|(name, rule)| {
             let hold = rule.hold.as_deref().map_or(0, seconds);
             (name, rule.labels["severity"].clone(), hold)
@@ -63,8 +64,8 @@ fn the_table_has_the_alerts_of_the_rules() {
         .collect();
     assert_eq!(of_table, of_rules);
     let known: BTreeSet<_> = alerts().into_iter().map(|(name, _)| name).collect();
-    for name in not_there {
-        assert!(known.contains(name), "{name} is no alert any more");
+    for name in excluded {
+        assert!(known.contains(name), "{name} is no longer an alert");
     }
 }
 
@@ -72,9 +73,9 @@ fn the_table_has_the_alerts_of_the_rules() {
 const START: i64 = 1_791_676_800;
 /// The end of the period, 2026-10-31 00:00.
 const RESET: i64 = 1_793_404_800;
-/// Minutes between two polls. Values are stale after three of them.
+/// Minutes between two polls. Values are stale after three intervals.
 const INTERVAL: u64 = 5;
-/// Polls come two minutes after a comparison, so that no end of a range or of a wait coincides with one.
+/// Polls take place two minutes after a comparison, so that ranges and hold times never end at one.
 const POLLED_AT: u64 = 2;
 const DAY: i64 = 86_400;
 
@@ -92,7 +93,7 @@ struct World {
     fleet: SharedFleet,
     reload_successful: bool,
     now: Moment,
-    /// What the next polls bring, by VEID; silence without an entry.
+    /// Responses to the next polls, by VEID; no poll without an entry.
     responses: BTreeMap<u64, Response>,
 }
 
@@ -123,15 +124,15 @@ impl World {
         let (config, _) = load(&source).unwrap_or_else(|problems| panic!("{problems}"));
         let veids: Vec<_> = config.vps.iter().map(|vps| vps.veid).collect();
         let fleet = fleet_of(&config);
-        let planned = Planned {
-            // Other calls are made once or not at all, so they have no interval to be late for.
+        let planned = PlannedCalls {
+            // Other calls are made once or never, so they have no interval and cannot be stale.
             intervals: PerCall::from_fn(|call| {
                 let is_polled = matches!(call, Call::LiveServiceInfo | Call::ServiceInfo);
                 is_polled.then_some(Duration::from_secs(60 * INTERVAL))
             }),
             allowed: None,
             points_exhausted: None,
-            allowance: None,
+            quota: None,
             next_poll: None,
         };
         for veid in &veids {
@@ -176,7 +177,7 @@ impl World {
         apply(&mut lock(&self.fleet), veid, call, payload, self.now);
     }
 
-    /// Five weeks of so many bytes an hour, up to now.
+    /// Applies five weeks of usage rows with `bytes` an hour, up to now.
     fn usage(&mut self, veid: u64, bytes: u64) {
         let mut fleet = lock(&self.fleet);
         let mut usage = fleet.read_usage(Veid(veid), self.now);
@@ -197,17 +198,21 @@ impl World {
             Payload::Usage,
             self.now,
         );
-        fleet.take_usage(Veid(veid), usage);
+        fleet.apply_usage(Veid(veid), usage);
     }
 
     fn points_exhausted(&mut self, veid: u64, exhausted: bool) {
         let mut fleet = lock(&self.fleet);
-        let calls = fleet.of(Veid(veid)).expect("it is there").calls.clone();
-        let planned = Planned {
+        let calls = fleet
+            .by_veid(Veid(veid))
+            .expect("it is there")
+            .calls
+            .clone();
+        let planned = PlannedCalls {
             intervals: calls.map(|call| call.interval),
             allowed: None,
             points_exhausted: Some(exhausted),
-            allowance: None,
+            quota: None,
             next_poll: None,
         };
         fleet.show_plan(Veid(veid), planned, self.now);
@@ -218,7 +223,7 @@ impl World {
         fleet.totals_mut().state_written(successful, self.now.unix);
     }
 
-    /// The polls of this minute.
+    /// Polls every VPS once.
     fn poll(&mut self) {
         let mut fleet = lock(&self.fleet);
         for (veid, response) in &self.responses {
@@ -254,7 +259,7 @@ impl World {
         render(&self.fleet, reloads, Vec::new(), self.now)
     }
 
-    /// The alerts that fire or are pending, as `ALERTS` has them.
+    /// Firing and pending alerts, in the form of `ALERTS`.
     fn alerts(&self) -> BTreeSet<String> {
         let mut fleet = lock(&self.fleet);
         fleet.watch(self.reload_successful, self.now);
@@ -322,7 +327,7 @@ fn live() -> LiveInfo {
     }
 }
 
-/// What happens in one minute, after which the polls of that minute come.
+/// Changes the world at a minute, before the polls of that minute.
 type Script = fn(&mut World, u64);
 
 struct Story {
@@ -331,7 +336,7 @@ struct Story {
     thresholds: &'static [(&'static str, &'static str)],
     hours: u64,
     script: Script,
-    /// Alerts that must have fired by the end: a story in which nothing happens tests nothing.
+    /// Alerts that must fire during the story, so that it cannot pass without testing them.
     fired: &'static [&'static str],
 }
 
@@ -359,21 +364,21 @@ const STORIES: &[Story] = &[
         thresholds: &[],
         hours: 14,
         script: |world, minute| match minute {
-            // At even pace a third is used at the reset.
+            // At this pace a third is used at the reset.
             2 => (1..=2).for_each(|veid| world.usage(veid, 400 << 20)),
             // 3 GiB an hour: used up in eight days.
             62 => {
                 world.usage(1, 3 << 30);
                 world.change(1, |info, _| info.data_counter = Some(400 << 30));
             }
-            // In a few hours.
+            // Used up in a few hours.
             182 => world.change(1, |info, _| info.data_counter = Some(985 << 30)),
             602 => world.change(1, |info, live| {
                 info.data_counter = Some(1000 << 30);
                 info.suspended = Some(true);
                 live.status = Some(Status::Stopped);
             }),
-            // A response that says nothing of it.
+            // The response omits the flag.
             662 => world.change(1, |info, _| info.suspended = None),
             722 => world.change(1, |info, live| {
                 info.suspended = Some(false);
@@ -398,7 +403,7 @@ const STORIES: &[Story] = &[
                 world.change(1, |info, _| info.data_counter = Some(950 << 30));
                 world.change(2, |info, _| info.data_counter = Some(949 << 30));
             }
-            // Silence: the last value counts.
+            // Without polls the last value counts.
             122 => world.responses.clear(),
             242 => world.recover(1..=2),
             _ => {}
@@ -418,7 +423,7 @@ const STORIES: &[Story] = &[
                 world.change(veid, |_, live| live.status = Some(Status::Stopped));
             }),
             102 => world.change(2, |_, live| live.status = Some(Status::Other)),
-            // A restore stops it.
+            // A restore stops the VPS.
             122 => world.fail([1], Reason::Locked),
             362 => world.recover([1]),
             392 => world.change(1, |_, live| live.status = Some(Status::Starting)),
@@ -522,13 +527,13 @@ const STORIES: &[Story] = &[
                     let far = violations(1, Some(START + 3 * DAY));
                     world.list(1, Call::PolicyViolations, far);
                 }
-                // The list says that there is a case and not until when.
+                // The list has a case without a deadline.
                 62 => world.list(2, Call::PolicyViolations, violations(1, None)),
                 92 => {
                     let near = violations(1, Some(START + 3 * 3600));
                     world.list(2, Call::PolicyViolations, near);
                 }
-                // Settled.
+                // The case is closed.
                 362 => {
                     world.change(1, |info, _| info.policy_violation = Some(false));
                     world.list(1, Call::PolicyViolations, violations(0, None));
@@ -614,7 +619,7 @@ const STORIES: &[Story] = &[
             122 => world.fail([2], Reason::Timeout),
             242 => world.recover([1]),
             302 => world.fail(1..=4, Reason::Connect),
-            // The last poll before half of them is held by a task.
+            // Half of the VPSes are locked by a task.
             362 => world.fail(1..=2, Reason::Locked),
             422 => world.recover(1..=4),
             _ => {}
@@ -713,31 +718,31 @@ const STORIES: &[Story] = &[
     },
 ];
 
-/// The metrics that the rules name.
-fn named() -> BTreeSet<String> {
-    let mut named = BTreeSet::new();
+/// Names of the metrics in the rules.
+fn metric_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
     for rule in super::rules() {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         for word in rule.expr.split(|c| !is_name(c)) {
             if word.starts_with("kiwivm_") {
-                named.insert(word.to_owned());
+                names.insert(word.to_owned());
             }
         }
     }
-    named
+    names
 }
 
 /// Values of a series, minute by minute.
 type Values = Vec<Option<f64>>;
 
-/// As promtool reads them: runs, and a stale marker where a series ends.
-fn written(values: &[Option<f64>]) -> String {
+/// Formats values for promtool: runs, and a stale marker where a series ends.
+fn format_values(values: &[Option<f64>]) -> String {
     let mut text = String::new();
     let mut rest = values;
     let mut before = None;
     while let Some(first) = rest.first() {
         let run = rest.iter().take_while(|value| *value == first).count();
-        // `1x4` is five samples, and `_x4` four.
+        // `1x4` is five samples, but `_x4` is four.
         let written = match first {
             Some(value) => write!(text, "{value}x{} ", run - 1),
             None if before.is_none() => write!(text, "_x{run} "),
@@ -751,17 +756,17 @@ fn written(values: &[Option<f64>]) -> String {
     text
 }
 
-/// Adds the samples of a page, their times counted from the start of the story.
+/// Adds the samples of a page. Timestamp values become relative to the start of the story.
 fn collect(
     page: &str,
     minute: usize,
-    named: &BTreeSet<String>,
+    names: &BTreeSet<String>,
     all: &mut BTreeMap<String, Values>,
 ) {
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').expect("a value");
         let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
-        if !named.contains(name) {
+        if !names.contains(name) {
             continue;
         }
         let mut value: f64 = value.parse().expect("a number");
@@ -778,8 +783,8 @@ fn collect(
     }
 }
 
-/// The test file of a story for promtool.
-fn test_file(story: &Story, named: &BTreeSet<String>) -> String {
+/// Creates promtool's test file for a story.
+fn test_file(story: &Story, names: &BTreeSet<String>) -> String {
     let minutes = 60 * story.hours;
     let mut world = World::new(story.vps, story.thresholds);
     let mut series = BTreeMap::new();
@@ -793,7 +798,7 @@ fn test_file(story: &Story, named: &BTreeSet<String>) -> String {
         }
         let page = world.page();
         let position = usize::try_from(minute).expect("a few hours");
-        collect(&page, position, named, &mut series);
+        collect(&page, position, names, &mut series);
         let alerts = world.alerts();
         for alert in alerts.iter().filter(|alert| alert.contains("firing")) {
             fired.insert(alert.split('"').nth(1).unwrap_or_default().to_owned());
@@ -830,7 +835,7 @@ fn test_file(story: &Story, named: &BTreeSet<String>) -> String {
     );
     for (series, mut values) in series {
         values.resize(usize::try_from(minutes).expect("a few hours") + 1, None);
-        let values = written(&values);
+        let values = format_values(&values);
         writeln!(text, "      - {{series: '{series}', values: '{values}'}}").expect("a string");
     }
     text + "    promql_expr_test:\n" + &checks
@@ -845,15 +850,15 @@ fn shown_alerts() -> String {
 }
 
 #[test]
-fn the_table_finds_what_the_rules_find() {
-    let folder = tempfile::tempdir().expect("there is room");
-    let named = named();
+fn the_table_and_the_rules_agree_in_every_story() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let names = metric_names();
     let files: Vec<_> = STORIES
         .iter()
         .enumerate()
         .map(|(number, story)| {
             let path = folder.path().join(format!("{number}.yml"));
-            std::fs::write(&path, test_file(story, &named)).expect("it can be written");
+            std::fs::write(&path, test_file(story, &names)).expect("it can be written");
             path
         })
         .collect();

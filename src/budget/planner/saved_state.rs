@@ -125,7 +125,7 @@ impl SavedState {
 impl Planner {
     /// Returns the state to save at `now`.
     #[must_use]
-    pub fn remember(&self, now: Duration) -> SavedState {
+    pub fn save_state(&self, now: Duration) -> SavedState {
         let quota = |quota: &Quota| SavedQuota {
             members: quota.members.iter().map(|veid| veid.0).collect(),
             spent: quota.ledger.save(now),
@@ -175,7 +175,7 @@ impl Planner {
     }
 
     /// Restores a state that was saved `elapsed` ago.
-    pub fn recall(&mut self, state: &SavedState, elapsed: Duration, now: Duration) {
+    pub fn restore_state(&mut self, state: &SavedState, elapsed: Duration, now: Duration) {
         self.prices = Prices::restore(&state.prices);
         self.sampling.restore(&state.samples, elapsed, now);
         if self.limits.scope == Scope::Auto {

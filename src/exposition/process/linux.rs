@@ -3,7 +3,7 @@
 use procfs::process::Stat;
 use procfs::{ProcResult, WithCurrentSystemInfo as _};
 
-/// This process as it is at one moment.
+/// A snapshot of this process.
 pub struct Process {
     process: ProcResult<procfs::process::Process>,
     stat: Option<Stat>,
@@ -43,14 +43,14 @@ impl Process {
         self.network(|device| device.sent_bytes)
     }
 
-    /// The sum over all devices of the network namespace of this process, the figure that Go's client gives too.
+    /// The sum over all devices of this process's network namespace, as in the Go client.
     fn network(&self, bytes: fn(&procfs::net::DeviceStatus) -> u64) -> Option<f64> {
         let devices = self.process.as_ref().ok()?.dev_status().ok()?;
         Some(float(devices.values().map(bytes).sum()))
     }
 }
 
-/// `/proc` knows when the process started.
+/// Does nothing: `/proc` reports the start time.
 pub fn note_start() {}
 
 #[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]

@@ -1,37 +1,37 @@
-//! The counter of the vendor beside the usage rows. It may count one direction or both, begins anew at each reset, and
-//! falls when a VPS is moved, so rows are related to it by what both told in the same time.
+//! The vendor's counter and its ratio to usage rows. The counter may count one direction or both, starts over at each
+//! reset and falls when a VPS is migrated, so the ratio is measured over a time that both cover.
 
 use serde::{Deserialize, Serialize};
 
 use super::hours::{HOUR, HourlyUsage};
 
-/// The counter lags behind the rows by so many seconds.
+/// Seconds by which the counter lags behind the rows.
 const LAG: f64 = 15.0 * 60.0;
-/// Hours of counter and rows that make a ratio: a day, in which the lag is one part in a hundred.
+/// Hours of counter and rows needed for a ratio: a day, of which the lag is about one percent.
 const ENOUGH: f64 = 24.0;
-/// The largest ratio that is believed, for a counter that is multiplied already.
+/// Maximum plausible ratio, for a counter that is already multiplied.
 const MOST: f64 = 4.0;
-/// A period is a month, so reset times further apart than this belong to two periods.
+/// Seconds between reset times of different periods, at least. A period is a month.
 const SAME_PERIOD: f64 = 86_400.0;
-/// A counter that falls below this part of its last value began anew. Corrections of the vendor are smaller.
+/// A counter that falls below this part of its last value started over. Corrections by the vendor are smaller.
 const FELL: f64 = 0.95;
 
-/// The counter of a VPS, the allowance and the period, as one response tells them.
+/// Counter, allowance and period of a VPS, from one response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CounterReading {
-    /// When they were told, Unix seconds.
+    /// Time of the response, Unix seconds.
     pub at: f64,
     /// The counter, before any multiplier.
     pub bytes: f64,
-    /// The allowance in bytes of the counter; `None` if it is not known.
+    /// The allowance in bytes of the counter; `None` if unknown.
     pub allowance: Option<f64>,
-    /// When the period began, Unix seconds.
+    /// Start of the period, Unix seconds.
     pub start: f64,
-    /// When the period ends, Unix seconds.
+    /// End of the period, Unix seconds.
     pub reset: f64,
 }
 
-/// Since when the counter counts, and how it relates to usage rows.
+/// Start of the counter and its ratio to usage rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counter {
     reset: f64,
@@ -42,7 +42,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Takes in the newest reading.
+    /// Applies the newest reading.
     pub fn observe(&mut self, reading: &CounterReading) {
         let same_period = (reading.reset - self.reset).abs() < SAME_PERIOD;
         if !same_period {
@@ -53,10 +53,10 @@ impl Counter {
         (self.reset, self.last) = (reading.reset, reading.bytes);
     }
 
-    /// Relates the counter to the rows once a day of both is known. What was found out holds until then, also in the next
-    /// period.
+    /// Measures the ratio of the counter to the rows once a day of both is known. Until then the previous ratio stays,
+    /// also in the next period.
     pub fn learn(&mut self, hours: &HourlyUsage, reading: &CounterReading) {
-        // Counting that began before the first row that is remembered is seen in part only.
+        // The rows may cover only a part of the time since the counter started.
         let until = (reading.at - LAG).min(f64::from(hours.newest()));
         let span = (until - self.since) / HOUR;
         let (rows, known) = hours.between(self.since, until);
@@ -64,11 +64,11 @@ impl Counter {
             return;
         }
         let counted = (reading.bytes - self.base).max(0.0);
-        // A VPS that moves nothing tells nothing.
+        // Without traffic there is no ratio.
         if rows <= 0.0 {
             return;
         }
-        // A counter that counts more than the rows tell: rows are missing, or it counts that much.
+        // A ratio above 1 means missing rows or a multiplied counter.
         let explained = counted / rows;
         let covered = explained * known / span.max(known);
         self.ratio = Some(covered.max(explained.min(1.0)).min(MOST));
@@ -79,7 +79,7 @@ impl Counter {
         self.ratio
     }
 
-    /// Bytes of the counter in a second on average, and the seconds in which that was so: of this period, or of the rows if
+    /// Average counter bytes per second, and the number of seconds they are measured over: this period, or the rows if
     /// they are younger. `None` in the first day.
     pub(super) fn even_pace(
         &self,
@@ -92,7 +92,7 @@ impl Counter {
             (seconds >= ENOUGH * HOUR).then(|| (bytes / seconds, seconds))
         };
         let whole = pace(counted, self.since);
-        // A VPS that is younger than the period has a counter that its rows explain.
+        // If the VPS is younger than the period, its rows cover the whole counter.
         let first = f64::from(hours.first()) * HOUR;
         let (rows, _) = hours.between(self.since, reading.at);
         let own = pace(counted.min(rows), first.max(self.since));

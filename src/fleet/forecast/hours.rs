@@ -1,24 +1,24 @@
-//! Hourly sums of usage rows, the memory of the forecast. Every usage response holds weeks of rows, so the sums are taken
-//! from each response anew, and two bytes an hour are enough to remember them.
+//! Hourly sums of usage rows, the input of the forecast. Every usage response holds weeks of rows, so the sums are
+//! rebuilt from each response. Two bytes per hour are enough to store them.
 
 use crate::fleet::usage::CLOCK_TOLERANCE;
 
-/// Hours that are remembered: five weeks, so that a whole period is among them and weekdays have a true median.
+/// Hours kept: five weeks, enough for a whole period and for a median of each weekday.
 pub const HOURS: u32 = 35 * 24;
 /// Seconds of an hour.
 pub const HOUR: f64 = 3600.0;
-/// Rows come every five minutes. Of two rows that end in the same minute one is a repetition.
+/// Minutes of an hour. Rows are five minutes apart, so two rows that end in the same minute are duplicates.
 const MINUTES: u32 = 60;
 
-/// Bytes with ten significant bits, of which six bits count the shifts to the left: 0.1 % off at most.
+/// Packed bytes have a mantissa of ten bits and a shift of six: an error of 0.1 % at most.
 const MANTISSA_BITS: u32 = 10;
-/// No row came in this hour. As bytes it would be 2^73.
+/// Marks an hour without rows. As a number of bytes it would be 2^73.
 const ABSENT: u16 = u16::MAX;
 
 /// Bytes in and out by hour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HourlyUsage {
-    /// Hours since 1970 of the first hour.
+    /// The first hour, in hours since 1970.
     first: u32,
     /// Unix seconds of the newest row.
     newest: u32,
@@ -27,7 +27,7 @@ pub struct HourlyUsage {
 }
 
 impl HourlyUsage {
-    /// Bytes in an hour since 1970; `None` if no row of it is known. The sum of the last hour may still grow.
+    /// Bytes in an hour since 1970; `None` without rows. The sum of the last hour may still grow.
     pub(super) fn bytes(&self, hour: u32) -> Option<f64> {
         let index = usize::try_from(hour.checked_sub(self.first)?).ok()?;
         unpack(*self.sums.get(index)?)
@@ -48,7 +48,7 @@ impl HourlyUsage {
         let (mut bytes, mut known) = (0.0, 0.0);
         for hour in self.first..=hour_of(self.newest) {
             let begin = f64::from(hour) * HOUR;
-            // The newest hour has rows up to the newest one only.
+            // Rows cover the newest hour only up to the newest row.
             let end = (begin + HOUR).min(f64::from(self.newest));
             let (Some(sum), true) = (self.bytes(hour), end > begin) else {
                 continue;
@@ -66,7 +66,7 @@ pub(super) const fn hour_of(end: u32) -> u32 {
     end.saturating_sub(1) / 3600
 }
 
-/// Adds up the rows of one response by hour.
+/// Hourly sums of the rows of one response.
 #[derive(Clone, Debug)]
 pub(in crate::fleet) struct HourSums {
     first: u32,
@@ -77,7 +77,7 @@ pub(in crate::fleet) struct HourSums {
 }
 
 impl HourSums {
-    /// For the response to a call made at `now`, Unix seconds.
+    /// Creates empty sums for the response to a call made at `now`, Unix seconds.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -93,8 +93,8 @@ impl HourSums {
         }
     }
 
-    /// Takes in the bytes of the interval that ends at `end`, Unix seconds.
-    pub(in crate::fleet) fn take(&mut self, end: u32, bytes: u64) {
+    /// Adds the bytes of the interval that ends at `end`, Unix seconds.
+    pub(in crate::fleet) fn add(&mut self, end: u32, bytes: u64) {
         let Some(index) = hour_of(end).checked_sub(self.first) else {
             return;
         };
@@ -110,7 +110,7 @@ impl HourSums {
         }
     }
 
-    /// The sums of this response; in hours for which it has no rows, those from before.
+    /// Merges the sums of this response with the previous ones, which fill hours without rows.
     pub(in crate::fleet) fn merge(&self, before: Option<&HourlyUsage>) -> Option<HourlyUsage> {
         let known = |index: u32| match self.minutes[index as usize] {
             0 => before.and_then(|before| before.bytes(self.first + index)),
@@ -130,7 +130,7 @@ impl HourSums {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "bytes are finite and above 0, and what is left of them has ten bits"
+    reason = "bytes are finite and positive, and the mantissa has ten bits"
 )]
 fn pack(bytes: Option<f64>) -> u16 {
     let Some(bytes) = bytes else { return ABSENT };
@@ -139,7 +139,7 @@ fn pack(bytes: Option<f64>) -> u16 {
     let shift = bits.saturating_sub(MANTISSA_BITS);
     let half = if shift == 0 { 0 } else { 1 << (shift - 1) };
     let rounded = bytes.saturating_add(half) >> shift;
-    // Rounded up to eleven bits.
+    // Rounding up may overflow to eleven bits.
     let carry = u32::from(rounded >> MANTISSA_BITS != 0);
     (((shift + carry) << MANTISSA_BITS) as u16) | (rounded >> carry) as u16
 }
@@ -161,13 +161,13 @@ mod tests {
     fn sums(rows: &[(u32, u64)], before: Option<&HourlyUsage>) -> Option<HourlyUsage> {
         let mut sums = HourSums::new(f64::from(NOW));
         for (end, bytes) in rows {
-            sums.take(*end, *bytes);
+            sums.add(*end, *bytes);
         }
         sums.merge(before)
     }
 
     #[test]
-    fn a_row_belongs_to_the_hour_in_which_it_ends_and_counts_once() {
+    fn a_row_counts_once_in_the_hour_in_which_it_ends() {
         let hour = NOW / 3600 - 5;
         let end = (hour + 1) * 3600;
         let rows = [(end, 7), (end, 7), (end - 300, 11), (end + 300, 100)];
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_without_rows_keep_their_sums_and_what_is_too_old_is_forgotten() {
+    fn hours_without_rows_keep_their_sums_and_old_hours_are_dropped() {
         let rows: Vec<_> = (1..=HOURS + 48)
             .map(|hour| (NOW - hour * 3600, 1000))
             .collect();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_hours_count_by_their_length() {
+    fn partial_hours_count_by_their_length() {
         let hour = NOW / 3600 - 5;
         let begin = f64::from(hour) * HOUR;
         let usage = sums(&[((hour + 1) * 3600, 600), (hour * 3600 + 5400, 900)], None);
@@ -206,7 +206,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_bytes_are_enough(bytes in 0_u64..1 << 54) {
+        fn packing_loses_at_most_a_thousandth(bytes in 0_u64..1 << 54) {
             #[expect(clippy::cast_precision_loss, reason = "it is rounded anyway")]
             let bytes = bytes as f64;
             let kept = unpack(pack(Some(bytes))).unwrap();

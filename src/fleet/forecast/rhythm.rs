@@ -1,67 +1,67 @@
-//! The rhythm of a VPS: how much it moves in each hour of a week, and how long it has been moving more or less than that.
+//! The weekly rhythm of a VPS: its transfer in each hour of a week, and current deviations from it.
 //!
-//! Days are counted back from the newest hour, in blocks of 24 hours, so that neither time zone nor calendar matters. The
-//! amount of a day is the median of the same day in the weeks that are known, scaled so that the week has the median of
-//! the weeks: a burst of one week is not expected again, and one that comes each week is, on whichever day.
+//! Days are blocks of 24 hours counted back from the newest hour, so neither time zone nor calendar matters. Each day
+//! of the ordinary week is the median of that day over the known weeks, scaled so that the week's total is the median
+//! of the weekly totals. A burst in one week is not expected again; a burst in every week is, on any day.
 
 /// Hours of a day.
 const DAY: usize = 24;
 /// Days of a week.
 const WEEK: usize = 7;
-/// Less than this part of the hours of a day or week being known, nothing is known about it.
+/// A day or week is known if at least this part of its hours or days is.
 const KNOWN: f64 = 0.5;
-/// Something that has gone on in one hour or day may be over; in two of them in a row it is a run. Weeks are no pieces of a
-/// run: a burst at the turn of two of them would look like one.
+/// Consecutive hours or days of a deviation that make a run; a single one may be over already. Runs have no pieces of a
+/// week, because a burst across two weeks would look like a run.
 const RUN: usize = 2;
-/// A quiet time is trusted to last so many times as long as it has lasted: a false alarm is read by people, and an
-/// allowance that does run out is seen days before in any case.
+/// A quiet run is expected to continue for this multiple of its length. This prevents false alarms, and an allowance
+/// that does run out is still detected days before.
 const QUIET: usize = 3;
-/// The lengths of the pieces of a run in hours, with the largest number of pieces.
+/// Length of a piece of a run in hours, and the maximum number of pieces.
 const HOURS_RUN: (usize, usize) = (1, 23);
 const DAYS_RUN: (usize, usize) = (DAY, 13);
-/// A run of days is compared with the weeks before it too, because the newest weeks have taken it up already.
+/// Newest weeks to skip, at most, when a run of days is compared with the weeks before it: they may already contain it.
 const LONGEST_BEFORE: usize = 2;
-/// Weeks that have to be known, each larger than the one before by this part of the newest, for growth to be believed.
+/// Known weeks required for growth, and the minimum step from each to the next, as a part of the newest.
 const GROWING: usize = 4;
 const GROWTH: f64 = 0.05;
-/// Uncertainty of an ordinary week, in parts of it: of a single week, divided by the number of weeks if three or more can be
-/// compared with each other; with their differences at most so much.
+/// Uncertainty of an ordinary week, as a part of it: with one or two weeks; with more, to be divided by their number;
+/// and the maximum, including the deviation between the weeks.
 const FEW_WEEKS: f64 = 0.1;
 const ONE_OF_MANY: f64 = 0.15;
 const MOST_UNCERTAIN: f64 = 0.25;
 
-/// The hours before now, newest first; `None` for an hour of which nothing is known.
+/// Bytes of past hours, newest first; `None` for an hour without data.
 pub(super) type Past = [Option<f64>];
 
-/// Bytes of the days of an ordinary week, newest first.
+/// Bytes on each day of an ordinary week, newest first.
 type Week = [f64; WEEK];
 
-/// What an ordinary week is like, and what is out of the ordinary now.
+/// An ordinary week and the current deviations from it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rhythm {
     week: Week,
-    /// Parts of a day in its hours, newest first; 1 in sum.
+    /// Share of each hour in a day, newest first; the sum is 1.
     parts: [f64; DAY],
-    /// How much more each week has than the one before, in parts of it.
+    /// Growth from week to week, as a part of the week.
     growth: f64,
-    /// How well an ordinary week is known, in parts of it.
+    /// Uncertainty of an ordinary week, as a part of it.
     uncertainty: f64,
     more: Option<Run>,
     less: Option<Run>,
 }
 
-/// A time in which more or less than usual has been moved, and how long that will go on.
+/// A time with more or less transfer than usual, and its expected duration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Run {
-    /// The ordinary week that it is compared with.
+    /// The ordinary week it is compared with.
     week: Week,
-    /// Bytes an hour beside the usual ones; below 0 for less.
+    /// Deviation in bytes per hour; negative for less than usual.
     rate: f64,
     hours: usize,
 }
 
 impl Rhythm {
-    /// The rhythm of the past; `None` if that is shorter than a week.
+    /// Computes the rhythm of past hours; `None` for less than a week.
     pub(super) fn of(past: &Past) -> Option<Self> {
         let days: Vec<_> = past.chunks_exact(DAY).map(sum).collect();
         let weeks: Vec<_> = days.chunks_exact(WEEK).collect();
@@ -70,7 +70,7 @@ impl Rhythm {
         #[expect(clippy::cast_precision_loss, reason = "five weeks")]
         let weeks_known = totals.len() as f64;
         let (total, uncertainty) = match *totals.as_slice() {
-            // Of a single week nobody knows which days were out of the ordinary.
+            // A single week does not show which of its days were unusual, so use their median.
             [week] => {
                 let day = median(days.iter().flatten().copied().collect());
                 (day.map_or(week, |day| week.min(7.0 * day)), FEW_WEEKS)
@@ -114,7 +114,7 @@ impl Rhythm {
         })
     }
 
-    /// Bytes in the hour that begins so many hours after the past ends.
+    /// Expected bytes in the hour that starts `hours` hours after the last one.
     pub(super) fn ahead(&self, hours: usize) -> f64 {
         let (day, part) = (
             WEEK - 1 - hours / DAY % WEEK,
@@ -134,7 +134,7 @@ impl Rhythm {
         }
     }
 
-    /// How far from the truth an ordinary week may be, in parts of it.
+    /// Uncertainty of an ordinary week, as a part of it.
     pub(super) const fn uncertainty(&self) -> f64 {
         self.uncertainty
     }
@@ -147,8 +147,9 @@ impl Run {
     }
 }
 
-/// The run of more (`sign` 1) or less (-1) than in an ordinary week that goes on now. It is as strong as in the weakest of
-/// its pieces and goes on for as long as it has lasted; of all lengths the one that matters most counts.
+/// Finds the current run of more (`sign` 1) or less (-1) transfer than in an ordinary week. Its rate is that of its
+/// weakest piece, and it is expected to continue for as long as it has lasted. Of all lengths, the one with the most
+/// bytes wins.
 fn run(
     past: &Past,
     (piece, most): (usize, usize),
@@ -180,7 +181,7 @@ fn run(
     best
 }
 
-/// The medians of the days, scaled to so many bytes a week.
+/// Medians of the days, scaled to `total` bytes a week.
 fn ordinary_week(weeks: &[&[Option<f64>]], total: f64) -> Week {
     let usual = |day: usize| median(weeks.iter().filter_map(|week| week[day]).collect());
     let week: Week = std::array::from_fn(|day| usual(day).unwrap_or(0.0));
@@ -192,7 +193,7 @@ fn ordinary_week(weeks: &[&[Option<f64>]], total: f64) -> Week {
     }
 }
 
-/// How much more each week has than the one before, in parts of the newest; the least of the last weeks if all of them grew.
+/// Growth from week to week, as a part of the newest week: the smallest step of the last weeks, or 0 unless all grew.
 fn growth(weeks: &[f64]) -> f64 {
     let Some((newest, weeks)) = weeks
         .get(..GROWING)
@@ -207,7 +208,7 @@ fn growth(weeks: &[f64]) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// The part of a day that is moved in each of its hours, newest first; equal parts if nothing was moved.
+/// Share of each hour in a day, newest first; equal shares without traffic.
 fn parts(past: &Past) -> [f64; DAY] {
     let mut means = [0.0; DAY];
     for (hour, mean) in means.iter_mut().enumerate() {
@@ -225,7 +226,7 @@ fn parts(past: &Past) -> [f64; DAY] {
     }
 }
 
-/// The sum of hours or days, as if those that are not known were like the others; `None` if too few are known.
+/// Sum of hours or days, extrapolated to those that are unknown; `None` if too few are known.
 #[expect(clippy::cast_precision_loss, reason = "hours of a week")]
 fn sum(pieces: &[Option<f64>]) -> Option<f64> {
     let known = pieces.iter().flatten();
@@ -236,7 +237,7 @@ fn sum(pieces: &[Option<f64>]) -> Option<f64> {
     (count > 0.0 && count >= KNOWN * all).then(|| total * all / count)
 }
 
-/// The median; of two values the lower, because one of them may be out of the ordinary.
+/// The median. Of two values it is the lower one, because one of them may be unusual.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     match *values.as_slice() {

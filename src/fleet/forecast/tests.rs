@@ -5,17 +5,17 @@ use super::*;
 /// Days of rows before the period, and of the period.
 const PAST: u32 = 35;
 const PERIOD: u32 = 30;
-/// The period begins at a full hour, in hours since 1970.
+/// Start of the period, in hours since 1970.
 const START: u32 = 1_790_000_000 / 3600;
 const ALLOWANCE: f64 = 1.0e12;
 const DAY: f64 = 86_400.0;
 
-/// A VPS that moves so many per cent of the allowance in each day, counted from the beginning of the period.
+/// A VPS that uses a given percentage of the allowance on each day, counted from the start of the period.
 struct Vps<'a> {
     percent: &'a dyn Fn(i64) -> f64,
     /// Days of rows before the period.
     past: u32,
-    /// Bytes of the counter for a byte of rows.
+    /// Counter bytes for each byte of rows.
     ratio: f64,
     counter: Counter,
     hours: Option<HourlyUsage>,
@@ -42,7 +42,7 @@ impl<'a> Vps<'a> {
         (START..START + hours).map(|hour| self.bytes(hour)).sum()
     }
 
-    /// Rows of the hours that `known` takes, up to so many hours after the beginning of the period.
+    /// Applies rows of the hours that `known` accepts, up to `hours` hours after the start of the period.
     fn poll_usage(&mut self, hours: u32, known: impl Fn(u32) -> bool) {
         let end = START + hours;
         let mut sums = HourSums::new(f64::from(end) * HOUR);
@@ -52,7 +52,7 @@ impl<'a> Vps<'a> {
                 clippy::cast_sign_loss,
                 reason = "bytes"
             )]
-            sums.take((hour + 1) * 3600, (self.bytes(hour) / self.ratio) as u64);
+            sums.add((hour + 1) * 3600, (self.bytes(hour) / self.ratio) as u64);
         }
         self.hours = sums.merge(self.hours.as_ref());
     }
@@ -74,26 +74,26 @@ impl<'a> Vps<'a> {
         Forecast::new(hours, &self.counter, reading)
     }
 
-    /// Everything is known up to so many hours after the beginning of the period.
+    /// Forecast with complete data, `hours` hours after the start of the period.
     fn forecast(&mut self, hours: u32) -> Option<Forecast> {
         self.poll_usage(hours, |_| true);
         let used = self.used(hours);
         self.forecast_of(&Self::reading(hours, used))
     }
 
-    /// The hours of the period, every third, at which an exhaustion is forecast.
+    /// Hours of the period, in steps of three, at which an exhaustion is forecast.
     fn alerts(&mut self) -> Vec<u32> {
         let lasts = (3..24 * PERIOD)
             .step_by(3)
             .take_while(|hours| self.used(*hours) < ALLOWANCE);
         let hours: Vec<_> = lasts.collect();
-        let said = |vps: &mut Self, hours: u32| {
+        let exhaustion = |vps: &mut Self, hours: u32| {
             let forecast = vps.forecast(hours)?;
             forecast.exhaustion
         };
         hours
             .into_iter()
-            .filter(|hours| said(self, *hours).is_some())
+            .filter(|hours| exhaustion(self, *hours).is_some())
             .collect()
     }
 }
@@ -110,7 +110,7 @@ fn assert_near(value: f64, wanted: f64, off: f64) {
 }
 
 #[test]
-fn an_ordinary_month_raises_no_alarm_whatever_its_rhythm() {
+fn ordinary_months_raise_no_alarm() {
     let stories: [(&str, &dyn Fn(i64) -> f64); 9] = [
         ("weekdays 4 %", &|day| {
             if day.rem_euclid(7) < 5 { 4.0 } else { 0.0 }
@@ -148,7 +148,7 @@ fn an_ordinary_month_raises_no_alarm_whatever_its_rhythm() {
 }
 
 #[test]
-fn an_allowance_that_runs_out_is_told_two_days_ahead() {
+fn forecasts_an_exhaustion_two_days_ahead() {
     let stories: [(&str, &dyn Fn(i64) -> f64); 5] = [
         ("steady 120 %", &|_| 4.0),
         ("weekdays 5.5 %", &|day| {
@@ -164,22 +164,23 @@ fn an_allowance_that_runs_out_is_told_two_days_ahead() {
             let exhausted = (0..24 * PERIOD).find(|hours| vps.used(*hours) >= ALLOWANCE);
             let exhausted = exhausted.expect("it runs out");
             let alerts = vps.alerts();
-            let first = *alerts.first().expect("it is told");
+            let first = *alerts.first().expect("an exhaustion is forecast");
             assert!(
                 first + 48 <= exhausted,
                 "{name}, {past}: {first} of {exhausted}"
             );
-            // Once told it is told until then; in the end, by those that know the rhythm, to the hour.
+            // Once forecast, the exhaustion stays forecast. Near the end it is exact to two hours if the rhythm is
+            // known.
             let steps = usize::try_from((exhausted - first).div_ceil(3)).expect("a month");
             assert!(alerts.len() + 1 >= steps, "{name}, {past}: {alerts:?}");
             if past < PAST {
                 continue;
             }
-            let told = vps
+            let exhaustion = vps
                 .forecast(exhausted - 6)
                 .and_then(|forecast| forecast.exhaustion);
             assert_near(
-                told.expect("it is told"),
+                exhaustion.expect("an exhaustion is forecast"),
                 f64::from(START + exhausted) * HOUR,
                 2.0 * HOUR,
             );
@@ -188,7 +189,7 @@ fn an_allowance_that_runs_out_is_told_two_days_ahead() {
 }
 
 #[test]
-fn the_rhythm_of_the_week_is_known_in_the_middle_of_it() {
+fn the_weekly_rhythm_is_known_within_a_week() {
     let mut vps = Vps::new(PAST, &|day| if day.rem_euclid(7) < 5 { 4.0 } else { 0.0 });
     let total = vps.used(24 * PERIOD) / ALLOWANCE * 100.0;
     for day in 2..PERIOD {
@@ -197,7 +198,7 @@ fn the_rhythm_of_the_week_is_known_in_the_middle_of_it() {
 }
 
 #[test]
-fn a_counter_of_one_direction_is_no_reason_to_expect_twice_as_much() {
+fn a_counter_of_one_direction_does_not_double_the_forecast() {
     let mut vps = Vps::new(PAST, &|_| 2.0);
     vps.ratio = 0.4;
     assert_near(percent(vps.forecast(24 * 3)), 60.0, 2.0);
@@ -205,24 +206,24 @@ fn a_counter_of_one_direction_is_no_reason_to_expect_twice_as_much() {
 }
 
 #[test]
-fn a_new_vps_gets_the_even_pace_and_no_exhaustion_beyond_what_was_seen() {
+fn a_new_vps_gets_an_even_pace_and_no_exhaustion_beyond_its_data() {
     let mut vps = Vps::new(0, &|_| 4.0);
     assert_eq!(vps.forecast(23), None);
     let forecast = vps.forecast(3 * 24).expect("a day is over");
     assert_near(percent(Some(forecast)), 120.0, 2.0);
     assert_eq!(forecast.exhaustion, None);
-    let told = vps
+    let exhaustion = vps
         .forecast(15 * 24)
         .and_then(|forecast| forecast.exhaustion);
     assert_near(
-        told.expect("it is told"),
+        exhaustion.expect("an exhaustion is forecast"),
         f64::from(START) * HOUR + 25.0 * DAY,
         HOUR,
     );
 }
 
 #[test]
-fn a_vps_that_is_younger_than_its_period_has_the_pace_of_its_own_days() {
+fn a_vps_younger_than_its_period_gets_the_pace_of_its_own_days() {
     let mut vps = Vps::new(0, &|day| if day < 20 { 0.0 } else { 2.0 });
     vps.poll_usage(24 * 23, |hour| hour >= START + 24 * 20);
     let reading = Vps::reading(24 * 23, vps.used(24 * 23));
@@ -230,7 +231,7 @@ fn a_vps_that_is_younger_than_its_period_has_the_pace_of_its_own_days() {
 }
 
 #[test]
-fn a_new_period_goes_on_with_what_was_learnt() {
+fn a_new_period_keeps_the_learned_ratio() {
     let mut vps = Vps::new(PAST, &|_| 2.0);
     vps.ratio = 0.5;
     let before = CounterReading {
@@ -245,14 +246,14 @@ fn a_new_period_goes_on_with_what_was_learnt() {
         ..before
     };
     assert_near(percent(vps.forecast_of(&last)), 62.0, 0.5);
-    // The old period is over, and in the first hours of the new one nothing is told.
+    // No forecast after the end of the old period and in the first hours of the new one.
     assert_eq!(vps.forecast_of(&before), None);
     assert_eq!(vps.forecast(5), None);
     assert_near(percent(vps.forecast(7)), 60.0, 1.0);
 }
 
 #[test]
-fn a_counter_that_falls_counts_on_from_there() {
+fn the_forecast_continues_after_the_counter_falls() {
     let mut vps = Vps::new(PAST, &|_| 2.0);
     assert_near(percent(vps.forecast(24 * 10)), 60.0, 0.5);
     // A migration sets it back by 15 %.
@@ -265,9 +266,9 @@ fn a_counter_that_falls_counts_on_from_there() {
 }
 
 #[test]
-fn rows_that_are_missing_are_as_many_bytes_as_others() {
+fn missing_rows_are_extrapolated_from_the_others() {
     let mut vps = Vps::new(PAST, &|_| 2.0);
-    // Three days are missing altogether, and every third hour.
+    // Three whole days and every third hour are missing.
     vps.poll_usage(24 * 15, |hour| {
         !(START + 24 * 8..START + 24 * 11).contains(&hour) && hour % 3 != 0
     });
@@ -276,20 +277,20 @@ fn rows_that_are_missing_are_as_many_bytes_as_others() {
 }
 
 #[test]
-fn an_allowance_that_is_used_up_was_so_when_the_counter_passed_it() {
+fn a_past_exhaustion_is_when_the_counter_passed_the_allowance() {
     let mut vps = Vps::new(PAST, &|day| if day < 25 { 4.4 } else { 0.0 });
-    let told = vps
+    let exhaustion = vps
         .forecast(24 * 27)
         .and_then(|forecast| forecast.exhaustion);
     assert_near(
-        told.expect("it was used up"),
+        exhaustion.expect("it was used up"),
         f64::from(START) * HOUR + 100.0 / 4.4 * DAY,
         2.0 * HOUR,
     );
 }
 
 #[test]
-fn without_an_allowance_there_is_a_forecast_and_no_exhaustion() {
+fn without_an_allowance_no_exhaustion_is_forecast() {
     let mut vps = Vps::new(PAST, &|_| 4.0);
     vps.poll_usage(240, |_| true);
     let reading = CounterReading {
@@ -301,7 +302,7 @@ fn without_an_allowance_there_is_a_forecast_and_no_exhaustion() {
     assert_eq!(forecast.and_then(|forecast| forecast.exhaustion), None);
 }
 
-/// Hours of rows in any amounts, some of them missing.
+/// Random hours of rows, some of them missing.
 fn any_hours() -> impl Strategy<Value = Vec<Option<u64>>> {
     let hour = prop_oneof![
         1 => Just(None),
@@ -316,7 +317,7 @@ fn usage_of(rows: &[Option<u64>], hours: u32) -> Option<HourlyUsage> {
     let mut sums = HourSums::new(f64::from(end) * HOUR);
     for (back, bytes) in (0_u32..).zip(rows) {
         if let Some(bytes) = bytes {
-            sums.take((end - back) * 3600, *bytes);
+            sums.add((end - back) * 3600, *bytes);
         }
     }
     sums.merge(None)
@@ -324,7 +325,7 @@ fn usage_of(rows: &[Option<u64>], hours: u32) -> Option<HourlyUsage> {
 
 proptest! {
     #[test]
-    fn a_forecast_is_a_number_that_is_not_below_what_is_used(
+    fn a_forecast_is_finite_and_not_below_the_use(
         rows in any_hours(),
         hours in 0_u32..24 * PERIOD + 48,
         bytes in prop_oneof![0.0..2.0e12, 0.0..1.0e19],
@@ -332,7 +333,7 @@ proptest! {
         allowance in prop_oneof![Just(None), (0.0..2.0e12).prop_map(Some)],
     ) {
         let Some(usage) = usage_of(&rows, hours) else { return Ok(()) };
-        let told = |bytes| {
+        let forecast = |bytes| {
             let reading = CounterReading { allowance, ..Vps::reading(hours, bytes) };
             let mut counter = Counter::default();
             counter.observe(&reading);
@@ -340,7 +341,7 @@ proptest! {
             Forecast::new(&usage, &counter, &reading)
         };
         let reading = Vps::reading(hours, bytes);
-        let (forecast, other) = (told(bytes), told(bytes + more));
+        let (forecast, other) = (forecast(bytes), forecast(bytes + more));
         prop_assert_eq!(forecast.is_some(), other.is_some());
         let Some(forecast) = forecast else { return Ok(()) };
         prop_assert!(reading.at >= reading.start && reading.at < reading.reset);

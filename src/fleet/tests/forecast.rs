@@ -1,4 +1,4 @@
-//! When a forecast is shown.
+//! When a forecast is available.
 
 use super::*;
 use crate::kiwivm::model::ServiceInfo;
@@ -9,7 +9,7 @@ const DAY: i64 = 86_400;
 const RESET: i64 = NOW + 20 * DAY;
 
 fn service(counter: u64) -> Result<Decoded, CallError> {
-    answer(Payload::Service(Box::new(ServiceInfo {
+    response(Payload::Service(Box::new(ServiceInfo {
         data_counter: Some(counter),
         monthly_data: Some(25_000_000),
         data_next_reset: Some(RESET),
@@ -17,7 +17,7 @@ fn service(counter: u64) -> Result<Decoded, CallError> {
     })))
 }
 
-/// Four weeks of a million bytes a day, in and out.
+/// Four weeks of rows with a million bytes a day in total.
 fn rows(until: i64) -> Vec<UsageRow> {
     let row = |hour: i64| UsageRow {
         network_in: Some(20_000),
@@ -27,7 +27,7 @@ fn rows(until: i64) -> Vec<UsageRow> {
     (0..28 * 24).map(row).collect()
 }
 
-/// What is forecast in millions, and whether the allowance lasts.
+/// The forecast in millions, and true if the allowance lasts.
 fn shown(fleet: &Fleet, now: Moment) -> Option<(f64, bool)> {
     let forecast = fleet.vps()[0].forecast(STALENESS, now)?;
     Some((
@@ -36,7 +36,7 @@ fn shown(fleet: &Fleet, now: Moment) -> Option<(f64, bool)> {
     ))
 }
 
-/// A fleet of one that is polled every ten minutes, with everything known.
+/// A fleet of one VPS with complete data, polled every ten minutes.
 fn forecast_fleet() -> Fleet {
     let mut fleet = fleet(600);
     poll(&mut fleet, &rows(NOW), at(0));
@@ -45,16 +45,16 @@ fn forecast_fleet() -> Fleet {
 }
 
 #[test]
-fn a_forecast_needs_rows_and_a_counter_and_both_have_to_be_fresh() {
+fn a_forecast_needs_fresh_rows_and_a_fresh_counter() {
     let mut fleet = fleet(600);
     poll(&mut fleet, &rows(NOW), at(0));
     assert_eq!(shown(&fleet, at(0)), None);
     fleet.apply(VEID, Call::ServiceInfo, &service(10_000_000), at(0));
-    let (bytes, lasts) = shown(&fleet, at(0)).expect("everything is known");
+    let (bytes, lasts) = shown(&fleet, at(0)).expect("there is a forecast");
     assert!((29.8..30.2).contains(&bytes) && !lasts, "{bytes}");
     assert!(shown(&fleet, at(1800)).is_some());
     assert_eq!(shown(&fleet, at(1801)), None);
-    // Rows that do not go on are old, however often they come.
+    // Old rows stay old, however often they are polled.
     fleet.apply(VEID, Call::ServiceInfo, &service(10_000_000), at(1801));
     poll(&mut fleet, &rows(NOW), at(1801));
     assert_eq!(shown(&fleet, at(1801)), None);
@@ -63,9 +63,9 @@ fn a_forecast_needs_rows_and_a_counter_and_both_have_to_be_fresh() {
 }
 
 #[test]
-fn without_a_counter_or_after_the_reset_nothing_is_forecast() {
+fn no_forecast_without_a_counter_or_after_the_reset() {
     let mut fleet = forecast_fleet();
-    let odd = answer(Payload::Service(Box::default()));
+    let odd = response(Payload::Service(Box::default()));
     fleet.apply(VEID, Call::ServiceInfo, &odd, at(1));
     assert_eq!(shown(&fleet, at(1)), None);
 
@@ -79,9 +79,9 @@ fn without_a_counter_or_after_the_reset_nothing_is_forecast() {
     }
 }
 
-/// Its use does not grow, so there is nothing to forecast.
+/// The use of a suspended VPS does not grow.
 #[test]
-fn nothing_is_forecast_for_a_suspended_vps() {
+fn no_forecast_for_a_suspended_vps() {
     let mut fleet = forecast_fleet();
     let suspended = |suspended: Option<bool>| {
         let mut response = service(25_000_000);
@@ -103,17 +103,20 @@ fn nothing_is_forecast_for_a_suspended_vps() {
 }
 
 #[test]
-fn a_restart_goes_on_with_the_forecast_until_there_are_rows() {
+fn a_restart_keeps_the_forecast_until_rows_arrive() {
     let before = forecast_fleet();
-    let told = shown(&before, at(60));
-    let saved = serde_json::to_string(&before.remember(at(60))).expect("it is plain data");
-    let saved = serde_json::from_str(&saved).expect("it was written so");
+    let expected = shown(&before, at(60));
+    let saved = serde_json::to_string(&before.save_state(at(60))).expect("it is plain data");
+    let saved = serde_json::from_str(&saved).expect("it was just written");
     let mut fleet = fleet(600);
-    fleet.recall(saved, Duration::from_secs(60), at(120));
-    assert_eq!(shown(&fleet, at(120)), told);
-    // More was used meanwhile than was forecast.
+    fleet.restore_state(saved, Duration::from_secs(60), at(120));
+    assert_eq!(shown(&fleet, at(120)), expected);
+    // The use already exceeds the forecast.
     fleet.apply(VEID, Call::ServiceInfo, &service(31_000_000), at(130));
-    assert_eq!(shown(&fleet, at(130)).map(|told| told.0), Some(31.0));
+    assert_eq!(
+        shown(&fleet, at(130)).map(|forecast| forecast.0),
+        Some(31.0)
+    );
     poll(&mut fleet, &rows(NOW), at(140));
     fleet.apply(VEID, Call::ServiceInfo, &service(10_000_000), at(150));
     assert!(shown(&fleet, at(150)).is_some());

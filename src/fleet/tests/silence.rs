@@ -1,4 +1,4 @@
-//! Calls that bring nothing.
+//! Calls without success.
 
 use super::*;
 
@@ -13,12 +13,12 @@ fn plan(fleet: &mut Fleet, interval: Option<u64>, seconds: u64) {
 }
 
 fn succeed(fleet: &mut Fleet, seconds: u64) {
-    let nothing = answer(Payload::Inventory(None));
+    let nothing = response(Payload::Inventory(None));
     fleet.apply(VEID, CALL, &nothing, at(seconds));
 }
 
 #[test]
-fn a_call_is_stale_after_staleness_intervals_whether_it_ever_succeeded_or_not() {
+fn a_call_is_stale_after_staleness_intervals_with_or_without_a_success() {
     let mut fleet = fleet(100);
     assert_eq!(
         [300, 301].map(|at| stale(&fleet, at)),
@@ -34,7 +34,7 @@ fn a_call_is_stale_after_staleness_intervals_whether_it_ever_succeeded_or_not() 
 }
 
 #[test]
-fn a_call_that_is_not_planned_is_neither_and_begins_anew_when_it_comes_back() {
+fn an_unplanned_call_is_never_stale_and_starts_over_when_planned() {
     let mut fleet = fleet(100);
     plan(&mut fleet, None, 50);
     assert_eq!(stale(&fleet, 10_000), None);
@@ -46,10 +46,10 @@ fn a_call_that_is_not_planned_is_neither_and_begins_anew_when_it_comes_back() {
 }
 
 #[test]
-fn a_shorter_interval_is_no_reproach_for_the_time_before() {
+fn a_shorter_interval_scales_the_time_without_success() {
     let mut fleet = fleet(1000);
     succeed(&mut fleet, 0);
-    // Half an interval is over, and stays half an interval.
+    // Half an interval has passed and still counts as half an interval.
     plan(&mut fleet, Some(100), 500);
     assert_eq!(
         [750, 751].map(|at| stale(&fleet, at)),
@@ -60,7 +60,7 @@ fn a_shorter_interval_is_no_reproach_for_the_time_before() {
 }
 
 #[test]
-fn a_task_that_holds_the_vps_is_no_silence() {
+fn a_locked_vps_is_not_stale() {
     let mut fleet = fleet(100);
     let live = Call::LiveServiceInfo;
     fleet.apply(VEID, live, &failure(live, Reason::Locked), at(290));
@@ -71,12 +71,12 @@ fn a_task_that_holds_the_vps_is_no_silence() {
 }
 
 #[test]
-fn a_restart_goes_on_counting_but_for_the_time_without_a_process() {
+fn time_without_success_survives_a_restart_except_for_downtime() {
     let mut before = fleet(100);
     succeed(&mut before, 0);
-    let saved = before.remember(at(250));
+    let saved = before.save_state(at(250));
     let mut fleet = fleet(100);
-    fleet.recall(saved, Duration::from_secs(5000), at(10_000));
+    fleet.restore_state(saved, Duration::from_secs(5000), at(10_000));
     assert_eq!(
         [10_050, 10_051].map(|at| stale(&fleet, at)),
         [Some(false), Some(true)]

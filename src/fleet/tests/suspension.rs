@@ -1,4 +1,4 @@
-//! Reasons of a suspension.
+//! Reasons for a suspension.
 
 use super::*;
 use crate::kiwivm::model::{ServiceInfo, SuspensionCases};
@@ -18,18 +18,18 @@ fn reasons(
     fleet.apply(
         VEID,
         Call::ServiceInfo,
-        &answer(Payload::Service(Box::new(info))),
+        &response(Payload::Service(Box::new(info))),
         at(0),
     );
     for (call, inventory) in inventory {
-        let told = answer(Payload::Inventory(Some(inventory.clone())));
-        fleet.apply(VEID, *call, &told, at(0));
+        let listed = response(Payload::Inventory(Some(inventory.clone())));
+        fleet.apply(VEID, *call, &listed, at(0));
     }
     fleet.vps()[0].suspension_reasons(STALENESS, at(0))
 }
 
 #[test]
-fn the_reasons_are_those_that_are_known() {
+fn finds_the_reasons_for_a_suspension() {
     let suspended = || ServiceInfo {
         suspended: Some(true),
         ..ServiceInfo::default()

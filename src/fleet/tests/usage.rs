@@ -1,4 +1,4 @@
-//! Counters made of usage rows.
+//! Counters of usage rows.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn older_rows_and_rows_from_the_future_are_not_the_newest() {
 }
 
 #[test]
-fn counting_begins_with_the_first_answer_and_each_row_counts_once() {
+fn counting_starts_with_the_first_response_and_each_row_counts_once() {
     let mut fleet = fleet(600);
     let now = 1_790_000_000;
     let mut rows: Vec<_> = (1..100).map(|at| row(now - 300 * at, 7)).collect();
@@ -58,7 +58,7 @@ fn rows_of_an_outage_longer_than_a_day_are_all_counted() {
 }
 
 #[test]
-fn a_late_row_counts_within_a_day_and_is_ignored_after() {
+fn a_late_row_counts_only_within_a_day() {
     let mut fleet = fleet(600);
     let begin = 1_790_000_000;
     let now = begin + 200_000;
@@ -74,7 +74,7 @@ fn a_late_row_counts_within_a_day_and_is_ignored_after() {
         poll(&mut fleet, &rows, at(200_600));
         assert_eq!((counted(&fleet), ignored(&fleet)), (11, 1));
     }
-    // Growing old is not being late.
+    // Counted rows that become old are not late.
     rows.push(row(now + 100_000, 1000));
     for _ in 0..3 {
         poll(&mut fleet, &rows, at(300_000));
@@ -83,10 +83,10 @@ fn a_late_row_counts_within_a_day_and_is_ignored_after() {
 }
 
 #[test]
-fn rows_from_before_the_counting_are_never_counted() {
+fn rows_before_the_first_response_are_never_counted() {
     let now = 1_790_000_000;
     let day: Vec<_> = (0..288).map(|at| row(now - 300 * at, 7)).collect();
-    // A first response with one row, with half of them, with all in any order.
+    // The first response has one row, half of the rows, or all rows in reverse order.
     let half: Vec<_> = day.iter().step_by(2).copied().collect();
     let back: Vec<_> = day.iter().rev().copied().collect();
     for first in [&day[..1], &half, &back] {
@@ -100,7 +100,7 @@ fn rows_from_before_the_counting_are_never_counted() {
 }
 
 #[test]
-fn only_a_real_row_begins_the_counting() {
+fn only_a_valid_row_starts_the_counting() {
     let now = 1_790_000_000;
     let day: Vec<_> = (0..288).map(|at| row(now - 300 * at, 7)).collect();
     let future = [row(now + 86_400, 7), row(now + 90_000, 7)];
@@ -118,26 +118,26 @@ fn only_a_real_row_begins_the_counting() {
 }
 
 #[test]
-fn old_rows_that_come_twice_or_in_another_order_are_not_late() {
+fn repeated_or_reordered_old_rows_are_not_late() {
     let begin = 1_790_000_000;
     let rows: Vec<_> = (1..3000).map(|at| row(begin + 300 * at, 1)).collect();
     let twice: Vec<_> = rows.iter().rev().chain(&rows).copied().collect();
     for first in [&rows, &twice] {
         let mut fleet = fleet(600);
         poll(&mut fleet, &[row(begin, 1)], at(0));
-        for answer in [first, &twice, &rows, &twice] {
-            poll(&mut fleet, answer, at(900_000));
+        for response in [first, &twice, &rows, &twice] {
+            poll(&mut fleet, response, at(900_000));
             assert_eq!((counted(&fleet), ignored(&fleet)), (2999, 0));
         }
     }
 }
 
 #[test]
-fn the_order_of_a_day_of_seconds_does_not_matter() {
+fn a_day_of_rows_every_second_counts_in_any_order() {
     let begin = 1_790_000_000;
     let rows: Vec<_> = (1..=86_400).map(|at| row(begin + at, 3)).collect();
     let mut shuffled = rows.clone();
-    // Steps of a number that shares no factor with the length visit all of them.
+    // The step shares no factor with the length, so this visits every row.
     for (at, row) in rows.iter().enumerate() {
         shuffled[at * 52_711 % rows.len()] = *row;
     }
@@ -159,46 +159,46 @@ fn impossible_rows_are_ignored_and_counted_once() {
         poll(&mut fleet, &rows, at(300));
         assert_eq!((counted(&fleet), ignored(&fleet)), (0, 2));
     }
-    // The clock was wrong, or the row early.
+    // The row is no longer in the future.
     poll(&mut fleet, &rows[..2], at(7200));
     assert_eq!(counted(&fleet), 3);
 }
 
 #[test]
-fn a_history_that_starts_anew_goes_on() {
+fn counting_continues_when_the_history_starts_over() {
     let mut fleet = fleet(600);
     let now = 1_790_000_000;
     poll(&mut fleet, &[row(now - 20, 1), row(now + 280, 2)], at(300));
     poll(&mut fleet, &[row(now + 580, 3)], at(600));
     assert_eq!(counted(&fleet), 3);
-    // Reinstalled: the rows before are gone.
+    // After a reinstallation the previous rows are gone.
     poll(&mut fleet, &[], at(600));
     poll(&mut fleet, &[row(now + 880, 4)], at(900));
     assert_eq!((counted(&fleet), ignored(&fleet)), (7, 0));
 }
 
 #[test]
-fn counters_are_shown_when_they_may_be() {
+fn counters_change_only_when_they_are_published() {
     let mut fleet = fleet(600);
     poll(&mut fleet, &[row(1_790_000_000, 1)], at(0));
     let mut reading = fleet.read_usage(VEID, at(300));
     reading.take(row(1_790_000_300, 5));
-    fleet.take_usage(VEID, reading);
+    fleet.apply_usage(VEID, reading);
     assert_eq!(counted(&fleet), 0);
-    fleet.show_usage();
+    fleet.publish_usage();
     assert_eq!(counted(&fleet), 5);
 }
 
-/// What happens to one poll.
+/// An event in the life of one VPS.
 #[derive(Clone, Debug)]
 enum Event {
-    /// So many rows appear, each so many seconds after the last.
+    /// New rows, each a number of seconds after the last.
     Rows(Vec<i64>),
-    /// The newest rows are held back by the API for a while.
+    /// The API holds back this number of newest rows for a while.
     HoldBack(usize),
-    /// An answer in a scrambled order, with some rows twice.
+    /// A response in random order, with some rows twice.
     Poll(u64),
-    /// The process ends and goes on from its file.
+    /// The process restarts from its state file.
     Restart,
 }
 
@@ -212,17 +212,17 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Whatever the order, however often, through failures, outages and restarts: the counter is the sum of the rows.
+    /// The counter is the sum of the rows, through any order, repetitions, outages and restarts.
     #[test]
     fn every_row_counts_exactly_once(events in prop::collection::vec(event(), 1..60)) {
         let begin = 1_790_000_000_i64;
         let mut fleet = fleet(600);
-        // The first answer is where counting begins.
+        // Counting starts with the first response.
         let first: Vec<_> = (0..400).map(|at| row(begin - 300 * at, 1_000_000_007)).collect();
         poll(&mut fleet, &first, at(0));
         let (mut rows, mut held, mut bytes) = (first, Vec::<UsageRow>::new(), 1);
-        // Rows that the API ever told of.
-        let mut told = BTreeMap::new();
+        // All rows that the API ever returned.
+        let mut returned = BTreeMap::new();
         let mut newest = begin;
         let elapsed = |newest: i64| at(u64::try_from(newest - begin).unwrap() + 60);
         for event in events.into_iter().chain([Event::HoldBack(0), Event::Poll(1)]) {
@@ -237,7 +237,7 @@ proptest! {
                 Event::HoldBack(count) => {
                     rows.append(&mut held);
                     rows.sort_by_key(|row| row.timestamp);
-                    // Never so long that they come later than a day.
+                    // Release them before they are more than a day late.
                     let from = rows.len().saturating_sub(count + 1).max(400);
                     held = rows.split_off(from.min(rows.len()));
                     if let Some(last) = held.pop() {
@@ -249,30 +249,30 @@ proptest! {
                     }
                 }
                 Event::Poll(seed) => {
-                    let mut answer = rows.clone();
+                    let mut response = rows.clone();
                     for (swap, row) in rows.iter().enumerate() {
                         let draw = seed.wrapping_mul(swap as u64 + 1).rotate_left(17);
                         if draw % 5 == 0 {
-                            answer.push(*row);
+                            response.push(*row);
                         }
-                        let other = usize::try_from(draw % answer.len() as u64).unwrap();
-                        answer.swap(swap, other);
+                        let other = usize::try_from(draw % response.len() as u64).unwrap();
+                        response.swap(swap, other);
                     }
-                    poll(&mut fleet, &answer, elapsed(newest));
+                    poll(&mut fleet, &response, elapsed(newest));
                     let new = rows.iter().filter(|row| row.timestamp > begin);
-                    told.extend(new.map(|row| (row.timestamp, row.network_in.unwrap())));
-                    prop_assert_eq!(counted(&fleet), told.values().sum::<u64>());
+                    returned.extend(new.map(|row| (row.timestamp, row.network_in.unwrap())));
+                    prop_assert_eq!(counted(&fleet), returned.values().sum::<u64>());
                 }
                 Event::Restart => {
-                    let saved = serde_json::to_string(&fleet.remember(elapsed(newest))).unwrap();
+                    let saved = serde_json::to_string(&fleet.save_state(elapsed(newest))).unwrap();
                     fleet = self::fleet(600);
-                    fleet.recall(serde_json::from_str(&saved).unwrap(), Duration::ZERO, elapsed(newest));
+                    fleet.restore_state(serde_json::from_str(&saved).unwrap(), Duration::ZERO, elapsed(newest));
                 }
             }
             if held.iter().any(|row| newest - row.timestamp > LATE - 40 * 900) {
                 rows.append(&mut held);
                 let new = rows.iter().filter(|row| row.timestamp > begin);
-                told.extend(new.map(|row| (row.timestamp, row.network_in.unwrap())));
+                returned.extend(new.map(|row| (row.timestamp, row.network_in.unwrap())));
                 poll(&mut fleet, &rows, elapsed(newest));
             }
         }

@@ -1,15 +1,15 @@
-//! The card of a VPS on the page.
+//! The card of a VPS on the status page.
 
 use std::fmt::{self, Display, Write as _};
 
 use super::RUNBOOKS;
-use super::facts::{Bandwidth, Concern, Severity, State, Status, Vps};
+use super::facts::{Bandwidth, Concern, PowerState, Severity, Status, VpsFacts};
 use super::words::{Escaped, Foreign, Percent, Size, Span, Utc, or_unknown};
 
-/// How full a bar may be drawn: 100 is its width.
+/// Width of a full bar, in units of its view box.
 const FULL: f64 = 100.0;
 
-/// A list of what fires and what is pending, if there is any.
+/// A list of firing and pending concerns, if there are any.
 pub(super) fn concerns(
     f: &mut fmt::Formatter<'_>,
     firing: &[Concern],
@@ -19,7 +19,7 @@ pub(super) fn concerns(
     if firing.is_empty() && pending.is_empty() {
         return Ok(());
     }
-    f.write_str("<ul class=\"why\">\n")?;
+    f.write_str("<ul class=\"concerns\">\n")?;
     for concern in firing.iter().chain(pending) {
         let (class, urgency) = match concern.level {
             Severity::Critical => ("critical", "Critical"),
@@ -33,7 +33,7 @@ pub(super) fn concerns(
         };
         writeln!(
             f,
-            "<li class=\"{class}\"><b>{urgency}{when}</b> {} <a href=\"{RUNBOOKS}#{}\">What to do<span class=\"unseen\"> about {}</span></a></li>",
+            "<li class=\"{class}\"><b>{urgency}{when}</b> {} <a href=\"{RUNBOOKS}#{}\">What to do<span class=\"visually-hidden\"> about {}</span></a></li>",
             Escaped(&concern.text),
             concern.alert.to_ascii_lowercase(),
             concern.alert,
@@ -42,8 +42,8 @@ pub(super) fn concerns(
     f.write_str("</ul>\n")
 }
 
-/// One VPS that needs somebody, or may soon.
-pub(super) fn card(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
+/// Card of a VPS that needs attention, or may soon.
+pub(super) fn card(f: &mut fmt::Formatter<'_>, vps: &VpsFacts, status: &Status) -> fmt::Result {
     let urgency = match vps.attention {
         Some(Severity::Critical) => " critical",
         Some(Severity::Warning) => " warning",
@@ -51,7 +51,7 @@ pub(super) fn card(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fm
     };
     write!(
         f,
-        "<article class=\"vps{urgency}\" id=\"vps-{}\">\n<div class=\"who\">\n<h3>{}</h3>\n<p class=\"state\">",
+        "<article class=\"vps{urgency}\" id=\"vps-{}\">\n<div class=\"identity\">\n<h3>{}</h3>\n<p class=\"state\">",
         vps.veid,
         Foreign(&vps.name),
     )?;
@@ -64,8 +64,8 @@ pub(super) fn card(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fm
     f.write_str("</article>\n")
 }
 
-/// One VPS that needs nobody: a row that opens.
-pub(super) fn row(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
+/// Expandable row of a VPS that needs no attention.
+pub(super) fn row(f: &mut fmt::Formatter<'_>, vps: &VpsFacts, status: &Status) -> fmt::Result {
     write!(
         f,
         "<article class=\"row\" id=\"vps-{}\">\n<details>\n<summary><h3>{}</h3><span class=\"state\">",
@@ -89,7 +89,7 @@ pub(super) fn row(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt
     if let Some(reset) = reset_timestamp_seconds.filter(|reset| *reset > now) {
         write!(f, "reset in {}", Span(reset - now))?;
     }
-    f.write_str("</span></summary>\n<div class=\"vps\">\n<div class=\"who\">\n")?;
+    f.write_str("</span></summary>\n<div class=\"vps\">\n<div class=\"identity\">\n")?;
     more(f, vps)?;
     f.write_str("</div>\n")?;
     concerns(f, &vps.concerns, &vps.pending, now)?;
@@ -97,8 +97,8 @@ pub(super) fn row(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt
     f.write_str("</div>\n</details>\n</article>\n")
 }
 
-/// The state in words, with a task that holds it.
-fn state(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
+/// The state in words, with the task that holds the VPS.
+fn state(f: &mut fmt::Formatter<'_>, vps: &VpsFacts) -> fmt::Result {
     let (symbol, state) = state_words(vps.state);
     write!(f, "<span class=\"{symbol}\"></span>{state}")?;
     if let Some(lock) = &vps.lock {
@@ -112,8 +112,8 @@ fn state(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
     Ok(())
 }
 
-/// The number, and the words of the API about it.
-fn more(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
+/// The VEID, host name, plan and location.
+fn more(f: &mut fmt::Formatter<'_>, vps: &VpsFacts) -> fmt::Result {
     write!(f, "<p class=\"more\">VEID {}", vps.veid)?;
     for text in [&vps.hostname, &vps.plan, &vps.location]
         .into_iter()
@@ -124,8 +124,8 @@ fn more(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
     f.write_str("</p>\n")
 }
 
-/// The values.
-fn details(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
+/// Bandwidth, facts and the last error.
+fn details(f: &mut fmt::Formatter<'_>, vps: &VpsFacts, status: &Status) -> fmt::Result {
     bandwidth(f, &vps.bandwidth, status.timestamp_seconds)?;
     f.write_str("<dl>\n")?;
     guest(f, vps)?;
@@ -142,18 +142,18 @@ fn details(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Resul
     Ok(())
 }
 
-/// The shape beside a state and its words.
-const fn state_words(state: State) -> (&'static str, &'static str) {
+/// Symbol and words for a state.
+const fn state_words(state: PowerState) -> (&'static str, &'static str) {
     match state {
-        State::Running => ("on", "running"),
-        State::Starting => ("busy", "starting"),
-        State::Stopped => ("off", "stopped"),
-        State::Other => ("off", "in a state that the API does not document"),
-        State::Locked => ("busy", "locked"),
-        State::Suspended => ("bad", "suspended"),
-        State::KeyRefused => ("bad", "key refused"),
-        State::NotAskedYet => ("none", "not asked yet"),
-        State::Unknown => ("none", "unknown"),
+        PowerState::Running => ("on", "running"),
+        PowerState::Starting => ("busy", "starting"),
+        PowerState::Stopped => ("off", "stopped"),
+        PowerState::Other => ("off", "in an undocumented state"),
+        PowerState::Locked => ("busy", "locked"),
+        PowerState::Suspended => ("bad", "suspended"),
+        PowerState::KeyRefused => ("bad", "key refused"),
+        PowerState::NotAskedYet => ("none", "not polled yet"),
+        PowerState::Unknown => ("none", "unknown"),
     }
 }
 
@@ -221,7 +221,7 @@ const fn fullness(used: f64) -> &'static str {
     }
 }
 
-/// A share as a length on a bar.
+/// A share as a length on a bar, at most its width.
 struct Part(f64);
 
 impl Display for Part {
@@ -244,19 +244,19 @@ fn used_of(used: Option<u64>, all: Option<u64>, share: Option<f64>) -> String {
     }
 }
 
-/// One fact with its name.
+/// A fact with its name.
 fn fact(f: &mut fmt::Formatter<'_>, name: &str, value: impl Display) -> fmt::Result {
     writeln!(f, "<div><dt>{name}</dt><dd>{value}</dd></div>")
 }
 
-fn guest(f: &mut fmt::Formatter<'_>, vps: &Vps) -> fmt::Result {
+fn guest(f: &mut fmt::Formatter<'_>, vps: &VpsFacts) -> fmt::Result {
     let (disk, memory) = (&vps.disk, &vps.memory);
-    let told = [
+    let values = [
         memory.available_bytes,
         memory.swap_total_bytes,
         disk.used_bytes,
     ];
-    if told == [None; 3] && vps.load.is_none() && vps.cpu_throttled.is_none() {
+    if values == [None; 3] && vps.load.is_none() && vps.cpu_throttled.is_none() {
         return fact(f, "Live data", "unknown");
     }
     let of = |part: Option<u64>, all: Option<u64>| used_of(part, all, None);
@@ -291,13 +291,13 @@ fn throttled(cpu: Option<bool>, disk: Option<bool>) -> &'static str {
         (Some(true), Some(true)) => "CPU and disk",
         (Some(true), _) => "CPU",
         (_, Some(true)) => "disk",
-        // OpenVZ does not tell about its disk.
+        // OpenVZ does not report disk throttling.
         (Some(false), _) => "no",
         (None, _) => "unknown",
     }
 }
 
-fn data(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
+fn data(f: &mut fmt::Formatter<'_>, vps: &VpsFacts, status: &Status) -> fmt::Result {
     let now = status.timestamp_seconds;
     let cases = match (vps.policy_cases_open, vps.policy_deadline_timestamp_seconds) {
         (None, _) => "unknown".to_owned(),
@@ -316,20 +316,18 @@ fn data(f: &mut fmt::Formatter<'_>, vps: &Vps, status: &Status) -> fmt::Result {
     ) {
         (_, None) => "never".to_owned(),
         (Some(live), Some(any)) if live.0 <= any.0 => format!("{any} ago"),
-        (Some(live), Some(any)) => format!("{any} ago, of its state {live}"),
-        (None, Some(any)) => format!("{any} ago, of its state never"),
+        (Some(live), Some(any)) => format!("{any} ago, live data {live} ago"),
+        (None, Some(any)) => format!("{any} ago, live data never"),
     };
-    fact(f, "Answered", last)?;
+    fact(f, "Last response", last)?;
     let next = match vps.next_poll_timestamp_seconds {
         None => "unknown".to_owned(),
         Some(next) if next <= now => "now".to_owned(),
         Some(next) => format!("in {}", Span(next - now)),
     };
     fact(f, "Next poll", next)?;
-    let allowance = vps
-        .allowance
-        .and_then(|at| status.api_points.allowances.get(at));
-    if let Some(own) = allowance.filter(|allowance| allowance.is_own(status)) {
+    let quota = vps.quota.and_then(|at| status.api_points.quotas.get(at));
+    if let Some(own) = quota.filter(|quota| quota.is_own(status)) {
         let points = match (own.remaining_15m, own.remaining_24h) {
             (None, None) => "unknown".to_owned(),
             (quarter, day) => {

@@ -1,13 +1,13 @@
-//! The conditions of the alerts that hold, in words. Which hold, and how urgent they are, the fleet tells.
+//! Describes the alert conditions that hold, as evaluated by the fleet.
 
 use super::derive::whole;
 use super::facts::Concern;
 use super::words::{Amount, Count, Date, Percent, Size, Span};
 use crate::clock::Moment;
-use crate::fleet::{Active, Alert, Fleet, Reading, SuspensionReason, VpsState};
+use crate::fleet::{Active, Alert, AlertInput, Fleet, SuspensionReason, VpsState};
 use crate::kiwivm::Call;
 
-/// What fires, and what is pending, each worst first.
+/// Firing and pending concerns, each sorted by severity.
 #[derive(Debug, Default)]
 pub struct Concerns {
     pub firing: Vec<Concern>,
@@ -46,7 +46,7 @@ impl Concerns {
     }
 }
 
-/// The concerns about all VPSes together, or the exporter.
+/// Concerns about the exporter or all VPSes together.
 pub fn of_fleet(fleet: &Fleet, now: Moment) -> Concerns {
     let all = fleet.vps().len();
     let exhausted = fleet.vps().iter();
@@ -55,17 +55,17 @@ pub fn of_fleet(fleet: &Fleet, now: Moment) -> Concerns {
     let text = |alert| {
         match alert {
         Alert::AllKeysRefused => {
-            "The API refuses the keys of all VPSes: nothing is watched.".to_owned()
+            "The API refuses the keys of all VPSes; none of them is monitored.".to_owned()
         }
         Alert::APIFailing => {
             let silent = fleet.vps().iter();
             let silent = silent.filter(|vps| !vps.up(fleet.staleness(), now)).count();
             format!(
-                "No data for {silent} of {all} VPSes: the API or the connection to it fails."
+                "No data for {silent} of {all} VPSes: the API or the connection to it is failing."
             )
         }
         Alert::APIPointsExhausted => format!(
-            "No API points are left for {}: somebody else spends them.",
+            "No API points are left for {}; something else is spending them.",
             Count(exhausted, "VPS", "VPSes")
         ),
         Alert::ReloadFailed => {
@@ -73,17 +73,17 @@ pub fn of_fleet(fleet: &Fleet, now: Moment) -> Concerns {
                 .to_owned()
         }
         Alert::StateNotWritten => {
-            "The exporter cannot write its state file: the next restart loses counters and history."
+            "The exporter cannot write its state file; the next restart will lose counters and history."
                 .to_owned()
         }
-        // The others are about single VPSes.
+        // Alerts about a single VPS.
         other => other.name().to_owned(),
     }
     };
     Concerns::of(fleet.active(now), text, now)
 }
 
-/// The concerns about one VPS.
+/// Concerns about one VPS.
 pub fn of_vps(vps: &VpsState, staleness: f64, now: Moment) -> Concerns {
     let words = Words {
         vps,
@@ -93,7 +93,7 @@ pub fn of_vps(vps: &VpsState, staleness: f64, now: Moment) -> Concerns {
     Concerns::of(vps.active(now), |alert| words.of(alert), now)
 }
 
-/// A VPS as the sentences about it need it.
+/// Describes the concerns of a VPS.
 struct Words<'a> {
     vps: &'a VpsState,
     staleness: f64,
@@ -105,82 +105,82 @@ impl Words<'_> {
         match alert {
             Alert::BandwidthWillRunOut => self.runs_out(),
             Alert::BandwidthNearlyUsed => format!(
-                "It has used {}. When all is used, it is suspended.",
-                self.amount(Reading::BandwidthUsed, Reading::BandwidthAllowance)
+                "It has used {}. It will be suspended when the allowance is used up.",
+                self.amount(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance)
             ),
             Alert::Suspended => self.suspended().to_owned(),
-            Alert::NotAsExpected if self.vps.last(Reading::Running, self.now) == Some(1.0) => {
-                "It runs, although it should not.".to_owned()
+            Alert::NotAsExpected if self.vps.last(AlertInput::Running, self.now) == Some(1.0) => {
+                "It is running, although it should not be.".to_owned()
             }
-            Alert::NotAsExpected => "It does not run, although it should.".to_owned(),
+            Alert::NotAsExpected => "It is not running, although it should be.".to_owned(),
             Alert::AddressNullRouted => format!(
                 "{} null-routed because of an attack.",
                 Count(
-                    self.number(Reading::NullRouted),
+                    self.number(AlertInput::NullRouted),
                     "address is",
                     "addresses are"
                 )
             ),
             Alert::LockedTooLong => {
-                "A task holds it: until it ends the API returns nothing else.".to_owned()
+                "A task has locked it. The API returns no other data until the task ends.".to_owned()
             }
             Alert::CPUThrottled => {
-                "The CPU is throttled for high usage. The vendor lifts it after two hours."
+                "The CPU is throttled because of high usage. The vendor lifts this after two hours."
                     .to_owned()
             }
             Alert::DiskThrottled => {
-                "Disk I/O is throttled for high usage. The vendor lifts it within three hours."
+                "Disk I/O is throttled because of high usage. The vendor lifts this within three hours."
                     .to_owned()
             }
             Alert::DiskNearlyFull => format!(
                 "It uses {} of its disk quota.",
-                self.amount(Reading::DiskUsed, Reading::DiskSize)
+                self.amount(AlertInput::DiskUsed, AlertInput::DiskSize)
             ),
             Alert::DiskImageMapped => format!(
-                "{} of the disk image are mapped: trim in the guest.",
-                self.amount(Reading::DiskUsed, Reading::DiskSize)
+                "{} of the disk image are mapped. Run fstrim in the guest.",
+                self.amount(AlertInput::DiskUsed, AlertInput::DiskSize)
             ),
             Alert::InodesNearlyUsed => format!(
                 "It uses {} of its inodes.",
-                self.percent(Reading::InodesUsed, Reading::InodesLimit)
+                self.percent(AlertInput::InodesUsed, AlertInput::InodesLimit)
             ),
-            Alert::MemoryLow => format!("Only {} of memory are available.", self.memory()),
+            Alert::MemoryLow => format!("Only {} of memory is available.", self.memory()),
             Alert::SwapBusy => format!(
-                "Only {} of swap are free, and {} of memory are available.",
-                self.amount(Reading::SwapFree, Reading::SwapTotal),
+                "Only {} of swap is free, and {} of memory is available.",
+                self.amount(AlertInput::SwapFree, AlertInput::SwapTotal),
                 self.memory()
             ),
             Alert::PolicyDeadlineNear | Alert::PolicyViolationOpen => self.policy(),
             Alert::AbusePointsHigh => format!(
-                "It has {} of {} abuse points of this year.",
-                self.number(Reading::AbusePoints),
-                self.number(Reading::AbusePointsLimit)
+                "It has {} of the {} abuse points allowed this year.",
+                self.number(AlertInput::AbusePoints),
+                self.number(AlertInput::AbusePointsLimit)
             ),
             Alert::BackupTooOld => self.backup(),
             Alert::SnapshotPurgedSoon => format!(
-                "The vendor deletes a snapshot on {}, unless you make it sticky.",
-                self.date(Reading::SnapshotNextPurge)
+                "The vendor will delete a snapshot on {} unless you make it sticky.",
+                self.date(AlertInput::SnapshotNextPurge)
             ),
             Alert::AuthenticationFailed if self.vps.without_key => {
-                "There is no usable key: it is not watched.".to_owned()
+                "It has no usable key and is not monitored.".to_owned()
             }
-            Alert::AuthenticationFailed => "The API refuses the key: it is not watched.".to_owned(),
+            Alert::AuthenticationFailed => "The API refuses its key; it is not monitored.".to_owned(),
             Alert::DataStale => self.stale(),
-            // Those about all VPSes together.
+            // Alerts about the exporter or all VPSes together.
             other => other.name().to_owned(),
         }
     }
 
     fn runs_out(&self) -> String {
-        let used = self.amount(Reading::BandwidthUsed, Reading::BandwidthAllowance);
-        let exhaustion = self.time(Reading::Exhaustion);
-        let before = self.time(Reading::Reset).zip(exhaustion);
+        let used = self.amount(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance);
+        let exhaustion = self.time(AlertInput::Exhaustion);
+        let before = self.time(AlertInput::Reset).zip(exhaustion);
         let before = before.map_or_else(String::new, |(reset, exhaustion)| {
             format!(", {} before the reset", Span(reset - exhaustion))
         });
-        let date = self.date(Reading::Exhaustion);
+        let date = self.date(AlertInput::Exhaustion);
         format!(
-            "It has used {used}; at this pace it runs out on {date}{before}. Then it is suspended."
+            "It has used {used} and is expected to run out on {date}{before}. It will then be suspended."
         )
     }
 
@@ -188,10 +188,10 @@ impl Words<'_> {
         let reasons = self.vps.suspension_reasons(self.staleness, self.now);
         match reasons.as_deref() {
             Some([SuspensionReason::Bandwidth]) => {
-                "Suspended until the reset: its transfer allowance is used up."
+                "Suspended until the reset, because its transfer allowance is used up."
             }
             Some([SuspensionReason::Bandwidth, ..]) => {
-                "Suspended: its transfer allowance is used up, and because of a policy case."
+                "Suspended, because its transfer allowance is used up and because of a policy case."
             }
             Some([SuspensionReason::Policy, ..]) => "Suspended because of a policy case.",
             _ => "Suspended. KiwiVM may show why.",
@@ -199,9 +199,9 @@ impl Words<'_> {
     }
 
     fn policy(&self) -> String {
-        let (open, settled) = match self.vps.last(Reading::PolicyViolationsOpen, self.now) {
+        let (open, urgent) = match self.vps.last(AlertInput::PolicyViolationsOpen, self.now) {
             Some(2.0..) => {
-                let open = self.number(Reading::PolicyViolationsOpen);
+                let open = self.number(AlertInput::PolicyViolationsOpen);
                 (
                     format!("It has {open} open policy cases"),
                     "the most urgent one",
@@ -211,12 +211,12 @@ impl Words<'_> {
         };
         match self.vps.policy_deadline(self.now).map(whole) {
             Some(deadline) if deadline > whole(self.now.unix) => format!(
-                "{open} and is suspended on {}, in {}, unless you settle {settled}.",
+                "{open} and will be suspended on {}, in {}, unless you resolve {urgent}.",
                 Date(deadline),
                 Span(deadline - whole(self.now.unix))
             ),
             Some(deadline) => format!(
-                "{open}. The deadline passed on {}: it can be suspended at any time.",
+                "{open}. The deadline passed on {}; it may be suspended at any time.",
                 Date(deadline)
             ),
             None => format!("{open}. The deadline is not known yet."),
@@ -224,11 +224,11 @@ impl Words<'_> {
     }
 
     fn backup(&self) -> String {
-        let times = [Reading::BackupNewest, Reading::SnapshotNewest];
+        let times = [AlertInput::BackupNewest, AlertInput::SnapshotNewest];
         let newest = times.into_iter().filter_map(|time| self.time(time)).max();
         newest.map_or_else(
             || "It has neither a backup nor a snapshot.".to_owned(),
-            |newest| format!("The newest backup or snapshot is of {}.", Date(newest)),
+            |newest| format!("The newest backup or snapshot is from {}.", Date(newest)),
         )
     }
 
@@ -239,31 +239,28 @@ impl Words<'_> {
         });
         let stale: Vec<_> = stale.map(Call::name).collect();
         let calls = if stale.is_empty() {
-            "Calls brought no data until a moment ago.".to_owned()
+            "There was no data until a moment ago.".to_owned()
         } else {
-            format!("Calls bring no data: {}.", stale.join(", "))
+            format!("No data from {}.", stale.join(", "))
         };
         match self.vps.calls[Call::ServiceInfo].last_success {
             Some(at) => format!("{calls} Last data {} ago.", Span(whole(self.now.unix - at))),
-            None => format!("{calls} There were never any."),
+            None => format!("{calls} No data was ever received."),
         }
     }
 
     fn memory(&self) -> String {
-        self.amount(Reading::MemoryAvailable, Reading::MemoryTotal)
+        self.amount(AlertInput::MemoryAvailable, AlertInput::MemoryTotal)
     }
 
-    fn time(&self, reading: Reading) -> Option<i64> {
-        let last = self.vps.last(reading, self.now);
+    fn time(&self, input: AlertInput) -> Option<i64> {
+        let last = self.vps.last(input, self.now);
         last.filter(|at| at.is_finite()).map(whole)
     }
 
-    fn date(&self, reading: Reading) -> String {
-        let time = self.time(reading);
-        time.map_or_else(
-            || "a date that is not known".to_owned(),
-            |at| Date(at).to_string(),
-        )
+    fn date(&self, input: AlertInput) -> String {
+        let time = self.time(input);
+        time.map_or_else(|| "an unknown date".to_owned(), |at| Date(at).to_string())
     }
 
     #[expect(
@@ -271,17 +268,17 @@ impl Words<'_> {
         clippy::cast_sign_loss,
         reason = "counts and sizes"
     )]
-    fn number(&self, reading: Reading) -> usize {
-        self.vps.last(reading, self.now).unwrap_or_default() as usize
+    fn number(&self, input: AlertInput) -> usize {
+        self.vps.last(input, self.now).unwrap_or_default() as usize
     }
 
-    fn amount(&self, part: Reading, whole: Reading) -> String {
-        let [part, whole] = [part, whole].map(|reading| Size(self.number(reading) as u64));
+    fn amount(&self, part: AlertInput, whole: AlertInput) -> String {
+        let [part, whole] = [part, whole].map(|input| Size(self.number(input) as u64));
         Amount(part, whole).to_string()
     }
 
-    fn percent(&self, part: Reading, whole: Reading) -> Percent {
-        let [part, whole] = [part, whole].map(|reading| self.vps.last(reading, self.now));
+    fn percent(&self, part: AlertInput, whole: AlertInput) -> Percent {
+        let [part, whole] = [part, whole].map(|input| self.vps.last(input, self.now));
         Percent(part.zip(whole).map_or(0.0, |(part, whole)| part / whole))
     }
 }

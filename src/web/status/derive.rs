@@ -1,12 +1,12 @@
-//! From what is known to what is told. Freshness is that of the metrics.
+//! Derives the facts from the state of the fleet. Data expire as they do on the metrics page.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::concerns::{of_fleet, of_vps};
 use super::facts::{
-    Allowance, ApiPoints, Bandwidth, Disk, Exporter, LastError, Lock, Memory, PlannedCall,
-    Severity, State, Status, Summary, Vps,
+    ApiPoints, Bandwidth, CallFacts, DiskFacts, ExporterFacts, LastError, LockFacts, Memory,
+    PowerState, QuotaFacts, Severity, Status, Summary, VpsFacts,
 };
 use crate::clock::{BEFORE_START, Moment};
 use crate::config::Expect;
@@ -16,17 +16,17 @@ use crate::kiwivm::Call;
 use crate::kiwivm::model::{self, Inventory, LiveInfo, ServiceInfo};
 
 impl Status {
-    /// The state of a fleet at one moment, at which its conditions were evaluated.
+    /// The status of a fleet at `now`. Call [`Fleet::watch`] first to evaluate its conditions.
     #[must_use]
     pub fn new(fleet: &Fleet, reloads: Reloads, telemetry_path: &str, now: Moment) -> Self {
-        let (allowances, positions) = allowances(fleet, now);
-        let mut vps: Vec<Vps> = fleet
+        let (quotas, positions) = quotas(fleet, now);
+        let mut vps: Vec<VpsFacts> = fleet
             .vps()
             .iter()
             .zip(positions)
-            .map(|(state, allowance)| vps(state, allowance, fleet.staleness(), now))
+            .map(|(state, quota)| vps(state, quota, fleet.staleness(), now))
             .collect();
-        // Stable: what is equally urgent stays in order.
+        // A stable sort: equally urgent VPSes stay in the order of the configuration.
         vps.sort_by_key(|vps| std::cmp::Reverse(vps.attention));
         let concerns = of_fleet(fleet, now);
         Self {
@@ -37,10 +37,10 @@ impl Status {
             vps,
             api_points: ApiPoints {
                 shared: fleet.totals().points.shared,
-                allowances,
+                quotas,
                 calls: calls(fleet),
             },
-            exporter: Exporter {
+            exporter: ExporterFacts {
                 version: env!("CARGO_PKG_VERSION"),
                 revision: env!("KIWIVM_BUILD_REVISION"),
                 uptime_seconds: now.elapsed.saturating_sub(BEFORE_START).as_secs(),
@@ -65,22 +65,22 @@ pub(super) enum Group {
     Well,
 }
 
-impl Vps {
+impl VpsFacts {
     /// The group of the summary that this VPS belongs to.
     pub(super) fn group(&self) -> Group {
         let pending = self.pending.first().map(|concern| concern.level);
         match (self.attention, self.state) {
             (Some(Severity::Critical), _) => Group::Critical,
             (Some(Severity::Warning), _) => Group::Warning,
-            (_, State::Locked) => Group::Locked,
+            (_, PowerState::Locked) => Group::Locked,
             _ if pending >= Some(Severity::Warning) => Group::Pending,
-            (_, State::NotAskedYet | State::Unknown) => Group::Unknown,
+            (_, PowerState::NotAskedYet | PowerState::Unknown) => Group::Unknown,
             _ => Group::Well,
         }
     }
 }
 
-fn summary(vps: &[Vps]) -> Summary {
+fn summary(vps: &[VpsFacts]) -> Summary {
     let mut summary = Summary {
         vps: vps.len(),
         ..Summary::default()
@@ -99,7 +99,7 @@ fn summary(vps: &[Vps]) -> Summary {
     summary
 }
 
-fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) -> Vps {
+fn vps(vps: &VpsState, quota: Option<usize>, staleness: f64, now: Moment) -> VpsFacts {
     let live = vps.live(staleness, now);
     let service = vps.service(staleness, now);
     let lock = vps.lock(staleness, now).and_then(Option::as_ref);
@@ -110,20 +110,20 @@ fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) ->
         _ => None,
     };
     let concerns = of_vps(vps, staleness, now);
-    Vps {
+    VpsFacts {
         name: vps.identity.name.clone(),
         veid: vps.identity.veid.0,
         up: vps.up(staleness, now),
         state: state(vps, live, service, lock),
         expected_state: match vps.identity.expect {
-            Expect::Running => Some(State::Running),
-            Expect::Stopped => Some(State::Stopped),
+            Expect::Running => Some(PowerState::Running),
+            Expect::Stopped => Some(PowerState::Stopped),
             Expect::Any => None,
         },
         attention: concerns.firing.first().map(|concern| concern.level),
         concerns: concerns.firing,
         pending: concerns.pending,
-        lock: lock.map(|lock| Lock {
+        lock: lock.map(|lock| LockFacts {
             task: lock.task.clone(),
             progress_ratio: lock.progress,
         }),
@@ -136,7 +136,7 @@ fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) ->
         }),
         cpu_throttled: live.and_then(|live| live.cpu_throttled),
         disk_throttled: live.and_then(|live| live.disk_throttled),
-        disk: Disk {
+        disk: DiskFacts {
             used_bytes: live.and_then(|live| live.disk_used),
             size_bytes: live
                 .and_then(|live| live.disk_size)
@@ -162,36 +162,36 @@ fn vps(vps: &VpsState, allowance: Option<usize>, staleness: f64, now: Moment) ->
             call: call.name(),
             text: error.value.clone(),
         }),
-        allowance,
+        quota,
     }
 }
 
-/// In one word: what matters most comes first.
+/// The state in one word; the most important one wins.
 fn state(
     vps: &VpsState,
     live: Option<&LiveInfo>,
     service: Option<&ServiceInfo>,
     lock: Option<&model::Lock>,
-) -> State {
+) -> PowerState {
     if vps.authentication_failed == Some(true) {
-        State::KeyRefused
+        PowerState::KeyRefused
     } else if service.and_then(|info| info.suspended) == Some(true) {
-        State::Suspended
+        PowerState::Suspended
     } else if lock.is_some() {
-        State::Locked
+        PowerState::Locked
     } else {
         match live.and_then(|live| live.status) {
-            Some(model::Status::Running) => State::Running,
-            Some(model::Status::Starting) => State::Starting,
-            Some(model::Status::Stopped) => State::Stopped,
-            Some(model::Status::Other) => State::Other,
-            None if vps.tried => State::Unknown,
-            None => State::NotAskedYet,
+            Some(model::Status::Running) => PowerState::Running,
+            Some(model::Status::Starting) => PowerState::Starting,
+            Some(model::Status::Stopped) => PowerState::Stopped,
+            Some(model::Status::Other) => PowerState::Other,
+            None if vps.tried => PowerState::Unknown,
+            None => PowerState::NotAskedYet,
         }
     }
 }
 
-/// The transfer allowance, and where it goes.
+/// The transfer allowance, its use and the forecast.
 fn bandwidth(info: &ServiceInfo, vps: &VpsState, staleness: f64, now: Moment) -> Bandwidth {
     let multiplier = vps.identity.multiplier;
     let (used, allowance) = (
@@ -214,7 +214,7 @@ fn bandwidth(info: &ServiceInfo, vps: &VpsState, staleness: f64, now: Moment) ->
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "what does not fit is as much as fits"
+            reason = "floats saturate"
         )]
         let whole = bytes.round() as u64;
         whole
@@ -232,44 +232,44 @@ fn bandwidth(info: &ServiceInfo, vps: &VpsState, staleness: f64, now: Moment) ->
     }
 }
 
-/// Which part of a period is over, unless now is not in it.
+/// The elapsed part of a period; `None` if `now` is outside it.
 #[expect(clippy::cast_precision_loss, reason = "a month")]
 fn part_over(start: i64, reset: i64, now: Moment) -> Option<f64> {
     let part = (now.unix - start as f64) / reset.checked_sub(start)? as f64;
     (0.0..1.0).contains(&part).then_some(part)
 }
 
-/// One allowance for all VPSes that share it, and the position in them of that of each VPS.
-fn allowances(fleet: &Fleet, now: Moment) -> (Vec<Allowance>, Vec<Option<usize>>) {
-    let mut allowances: Vec<Allowance> = Vec::new();
+/// All quotas of API points, and for each VPS the position of its quota.
+fn quotas(fleet: &Fleet, now: Moment) -> (Vec<QuotaFacts>, Vec<Option<usize>>) {
+    let mut quotas: Vec<QuotaFacts> = Vec::new();
     let mut known = BTreeMap::new();
     let positions = fleet.vps().iter().map(|vps| {
-        let position = *known.entry(vps.allowance?).or_insert_with(|| {
-            allowances.push(Allowance::default());
-            allowances.len() - 1
+        let position = *known.entry(vps.quota?).or_insert_with(|| {
+            quotas.push(QuotaFacts::default());
+            quotas.len() - 1
         });
-        let allowance = &mut allowances[position];
-        allowance.vps += 1;
+        let quota = &mut quotas[position];
+        quota.vps += 1;
         if let Some([quarter, day]) = vps.allowed {
-            allowance.allowed_15m = Some(quarter);
-            allowance.allowed_24h = Some(day);
+            quota.allowed_15m = Some(quarter);
+            quota.allowed_24h = Some(day);
         }
         let read = vps.calls[Call::RateLimitStatus].last_success;
-        // Of several readings of one number the newest holds.
+        // VPSes may have read the same quota at different times: use the newest reading.
         if let Some((points, read)) = vps.points(fleet.staleness(), now).zip(read.map(whole))
-            && allowance.read_timestamp_seconds.is_none_or(|at| at <= read)
+            && quota.read_timestamp_seconds.is_none_or(|at| at <= read)
         {
-            allowance.read_timestamp_seconds = Some(read);
-            allowance.remaining_15m = points.remaining_15m;
-            allowance.remaining_24h = points.remaining_24h;
+            quota.read_timestamp_seconds = Some(read);
+            quota.remaining_15m = points.remaining_15m;
+            quota.remaining_24h = points.remaining_24h;
         }
         Some(position)
     });
     let positions = positions.collect();
-    (allowances, positions)
+    (quotas, positions)
 }
 
-fn calls(fleet: &Fleet) -> BTreeMap<&'static str, PlannedCall> {
+fn calls(fleet: &Fleet) -> BTreeMap<&'static str, CallFacts> {
     let planned = |call: Call| {
         let intervals = fleet
             .vps()
@@ -278,7 +278,7 @@ fn calls(fleet: &Fleet) -> BTreeMap<&'static str, PlannedCall> {
         let (shortest, longest) = intervals.fold((Duration::MAX, None), |(short, long), next| {
             (short.min(next), long.max(Some(next)))
         });
-        let planned = PlannedCall {
+        let planned = CallFacts {
             shortest_interval_seconds: shortest.as_secs_f64(),
             longest_interval_seconds: longest?.as_secs_f64(),
             points: fleet.totals().points.costs[call],
@@ -288,7 +288,7 @@ fn calls(fleet: &Fleet) -> BTreeMap<&'static str, PlannedCall> {
     Call::ALL.into_iter().filter_map(planned).collect()
 }
 
-/// When a moment of the clock that never steps is, or was, by the wall clock.
+/// Converts a monotonic time to Unix seconds.
 fn wall(at: Duration, now: Moment) -> i64 {
     whole(now.unix + at.as_secs_f64() - now.elapsed.as_secs_f64())
 }

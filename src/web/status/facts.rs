@@ -1,5 +1,5 @@
-//! What the status page tells, as plain data in base units: bytes, seconds, Unix timestamps, shares from 0 to 1. What is
-//! unknown, or no longer fresh, is `None` and null in JSON. The names are those of the JSON.
+//! The facts on the status page, as plain data in base units: bytes, seconds, Unix timestamps, shares from 0 to 1.
+//! Unknown and stale values are `None`, and null in JSON. Field names are the JSON keys.
 
 use std::collections::BTreeMap;
 
@@ -7,104 +7,104 @@ use serde::Serialize;
 
 pub use crate::fleet::Severity;
 
-/// Everything, at one moment.
+/// The status of all VPSes and the exporter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
-    /// When this was true.
+    /// Time of this status.
     pub timestamp_seconds: i64,
-    /// How many VPSes are in which need.
+    /// Numbers of VPSes by group.
     pub summary: Summary,
-    /// What is wrong with all of it, worst first.
+    /// Concerns about the exporter or all VPSes together, worst first.
     pub concerns: Vec<Concern>,
-    /// What will be a concern if it lasts, worst first.
+    /// Conditions that become concerns if they last, worst first.
     pub pending: Vec<Concern>,
-    /// Worst first, then in the order of the configuration.
-    pub vps: Vec<Vps>,
-    /// What the API allows, and what is planned with it.
+    /// VPSes, worst first, then in the order of the configuration.
+    pub vps: Vec<VpsFacts>,
+    /// API points and planned calls.
     pub api_points: ApiPoints,
-    /// The program that tells this.
-    pub exporter: Exporter,
+    /// The exporter itself.
+    pub exporter: ExporterFacts,
 }
 
-/// VPSes by their need.
+/// Numbers of VPSes by group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// All that are configured.
+    /// All configured VPSes.
     pub vps: usize,
-    /// Those with a critical concern.
+    /// VPSes with a critical concern.
     pub critical: usize,
-    /// Those whose worst concern is a warning.
+    /// VPSes whose worst concern is a warning.
     pub warning: usize,
-    /// Those that a task holds, which pass by themselves.
+    /// VPSes locked by a task, which is temporary.
     pub locked: usize,
-    /// Those with a condition that has not lasted long enough to be a concern.
+    /// VPSes with a condition that has not lasted long enough to be a concern.
     pub pending: usize,
-    /// Those that need nobody.
+    /// VPSes that need no attention.
     pub well: usize,
-    /// Those whose state is not known yet, which is no concern so far.
+    /// VPSes whose state is unknown but not a concern yet.
     pub unknown: usize,
 }
 
-/// A condition of an alert that holds.
+/// An alert condition that holds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Concern {
     /// The severity of the alert.
     pub level: Severity,
-    /// The alert, whose runbook says what to do.
+    /// The name of the alert.
     pub alert: &'static str,
-    /// Why, in a sentence.
+    /// The reason, in a sentence or two.
     pub text: String,
-    /// Since when the condition has held.
+    /// Start of the condition.
     pub since_timestamp_seconds: i64,
-    /// Since when the alert fires, or from when on if the condition lasts.
+    /// When the alert started firing, or will if the condition lasts.
     pub fires_timestamp_seconds: i64,
 }
 
-/// A VPS in one word.
+/// The state of a VPS in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It runs.
+pub enum PowerState {
+    /// Running.
     Running,
-    /// It boots.
+    /// Booting.
     Starting,
-    /// It is off.
+    /// Powered off.
     Stopped,
-    /// The API has a word for it that is not documented.
+    /// An undocumented state.
     Other,
-    /// A task holds it.
+    /// Locked by a task.
     Locked,
-    /// The vendor has switched it off.
+    /// Suspended by the vendor.
     Suspended,
-    /// The API does not accept the key, so nothing is known.
+    /// The API refuses the key, so there are no data.
     KeyRefused,
-    /// It was not asked for its state yet.
+    /// Its state was not polled yet.
     NotAskedYet,
-    /// No answer is fresh enough to tell.
+    /// No fresh data.
     Unknown,
 }
 
 /// One VPS.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Vps {
-    /// The name in the configuration.
+pub struct VpsFacts {
+    /// The configured name.
     pub name: String,
-    /// The number in KiwiVM.
+    /// The VEID.
     pub veid: u64,
-    /// Whether an answer of live or service info is fresh.
+    /// True while live or service info is fresh.
     pub up: bool,
-    /// How it is.
-    pub state: State,
-    /// How it should be: `running` or `stopped`; `None` for either.
-    pub expected_state: Option<State>,
-    /// The most urgent of the concerns.
+    /// The current state.
+    pub state: PowerState,
+    /// The configured state, `running` or `stopped`; `None` for either.
+    pub expected_state: Option<PowerState>,
+    /// The highest severity of its concerns.
     pub attention: Option<Severity>,
-    /// Why it needs somebody, worst first.
+    /// Concerns, worst first.
     pub concerns: Vec<Concern>,
-    /// What will be a concern if it lasts, worst first.
+    /// Conditions that become concerns if they last, worst first.
     pub pending: Vec<Concern>,
-    /// The task that holds it.
-    pub lock: Option<Lock>,
+    /// The task that has locked it.
+    pub lock: Option<LockFacts>,
     /// The configured host name.
     pub hostname: Option<String>,
     /// The plan.
@@ -115,72 +115,72 @@ pub struct Vps {
     pub vm_type: Option<&'static str>,
     /// The transfer allowance.
     pub bandwidth: Bandwidth,
-    /// Whether the CPU is throttled.
+    /// True while the CPU is throttled.
     pub cpu_throttled: Option<bool>,
-    /// Whether disk I/O is throttled.
+    /// True while disk I/O is throttled.
     pub disk_throttled: Option<bool>,
     /// Disk.
-    pub disk: Disk,
+    pub disk: DiskFacts,
     /// Memory and swap.
     pub memory: Memory,
     /// Load averages over 1, 5 and 15 minutes.
     pub load: Option<[f64; 3]>,
     /// Open policy cases.
     pub policy_cases_open: Option<u64>,
-    /// When the most urgent of them gets the VPS suspended.
+    /// Deadline of the most urgent case, after which the vendor may suspend the VPS.
     pub policy_deadline_timestamp_seconds: Option<i64>,
-    /// When live or service info last came.
+    /// Time of the last live or service info.
     pub last_answer_timestamp_seconds: Option<i64>,
-    /// When live info last came: state, throttling, disk, memory, load.
+    /// Time of the last live info: state, throttling, disk, memory, load.
     pub last_live_answer_timestamp_seconds: Option<i64>,
-    /// When its state is asked for next; in the past while that is on its way or waits for its turn.
+    /// Time of the next poll for its state; in the past while that call is in flight or waits for its turn.
     pub next_poll_timestamp_seconds: Option<i64>,
-    /// How often that is planned.
+    /// Planned interval of these polls.
     pub poll_interval_seconds: Option<f64>,
-    /// The last failure since which the same call did not succeed.
+    /// The last failure of a call that has not succeeded since.
     pub last_error: Option<LastError>,
-    /// The position in `api_points.allowances` of the one it draws on.
-    pub allowance: Option<usize>,
+    /// Position of its quota in `api_points.quotas`.
+    pub quota: Option<usize>,
 }
 
-/// A task that holds a VPS.
+/// A task that has locked a VPS.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Lock {
-    /// What runs, in the API's words.
+pub struct LockFacts {
+    /// The task, as named by the API.
     pub task: Option<String>,
-    /// How far it is.
+    /// Progress of the task.
     pub progress_ratio: Option<f64>,
 }
 
-/// The transfer allowance. Bytes are times the multiplier of the location.
+/// The transfer allowance. Bytes are multiplied as configured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Bandwidth {
-    /// Used since the last reset.
+    /// Transfer since the last reset.
     pub used_bytes: Option<u64>,
-    /// Allowed until the next.
+    /// Transfer allowance until the next reset.
     pub allowance_bytes: Option<u64>,
-    /// What bytes were multiplied with.
+    /// The multiplier in the API's response.
     pub multiplier: Option<f64>,
-    /// The used share; may be above 1.
+    /// Used share of the allowance; may exceed 1.
     pub used_ratio: Option<f64>,
-    /// The last reset: the next minus one calendar month.
+    /// The last reset: one calendar month before the next.
     pub period_start_timestamp_seconds: Option<i64>,
     /// The next reset.
     pub reset_timestamp_seconds: Option<i64>,
-    /// The share that an even pace would have used by now.
+    /// Share that an even pace would have used by now.
     pub even_pace_ratio: Option<f64>,
-    /// The share that is used at the reset, by the forecast.
+    /// Forecast of the used share at the reset.
     pub forecast_ratio: Option<f64>,
-    /// When the allowance is used up before the reset, by the forecast; in the past once it is.
+    /// Forecast of the time at which the allowance is used up before the reset; in the past once it is.
     pub exhaustion_timestamp_seconds: Option<i64>,
 }
 
 /// The disk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Disk {
-    /// KVM: mapped blocks of the image, which only grow until the guest trims. OpenVZ: used quota.
+pub struct DiskFacts {
+    /// KVM: mapped blocks of the image, which shrink only when the guest trims. OpenVZ: used quota.
     pub used_bytes: Option<u64>,
-    /// KVM: size of the image. OpenVZ: soft limit of the quota. The plan's disk where neither is known.
+    /// KVM: size of the image. OpenVZ: soft limit of the quota. The plan's disk if neither is known.
     pub size_bytes: Option<u64>,
 }
 
@@ -198,89 +198,89 @@ pub struct Memory {
     pub swap_free_bytes: Option<u64>,
 }
 
-/// A failure.
+/// A failed call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LastError {
-    /// When.
+    /// Time of the failure.
     pub timestamp_seconds: i64,
     /// The call that failed.
     pub call: &'static str,
-    /// What happened, and what can be done.
+    /// The error message.
     pub text: String,
 }
 
-/// The points of the API, which counts calls.
+/// API points and the calls that spend them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ApiPoints {
-    /// Whether VPSes are taken to share an allowance.
+    /// True if VPSes are assumed to share a quota.
     pub shared: bool,
-    /// One for all VPSes that share it.
-    pub allowances: Vec<Allowance>,
-    /// The calls that are planned, by name.
-    pub calls: BTreeMap<&'static str, PlannedCall>,
+    /// Quotas, each for all VPSes that share it.
+    pub quotas: Vec<QuotaFacts>,
+    /// Planned calls, by name.
+    pub calls: BTreeMap<&'static str, CallFacts>,
 }
 
-/// An allowance of points, in two windows.
+/// A quota of API points, in two windows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Allowance {
-    /// How many VPSes draw on it.
+pub struct QuotaFacts {
+    /// Number of VPSes that share it.
     pub vps: usize,
-    /// When it was last read.
+    /// Time of the last reading.
     pub read_timestamp_seconds: Option<i64>,
-    /// Left in 15 minutes.
+    /// Points left within 15 minutes.
     pub remaining_15m: Option<u64>,
-    /// Left in 24 hours.
+    /// Points left within 24 hours.
     pub remaining_24h: Option<u64>,
-    /// What the exporter allows itself in 15 minutes.
+    /// Points that the exporter may spend within 15 minutes.
     pub allowed_15m: Option<f64>,
-    /// What the exporter allows itself in 24 hours.
+    /// Points that the exporter may spend within 24 hours.
     pub allowed_24h: Option<f64>,
 }
 
-impl Allowance {
-    /// True for that of a single VPS among others: it belongs to the VPS, and not to all.
+impl QuotaFacts {
+    /// True if it belongs to a single VPS of several. It is then shown with the VPS.
     pub(super) fn is_own(&self, status: &Status) -> bool {
         self.vps == 1 && status.vps.len() > 1
     }
 }
 
-/// How often a call is made.
+/// The planned intervals and price of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct PlannedCall {
-    /// For the VPS that it is made for most often.
+pub struct CallFacts {
+    /// The shortest interval of any VPS.
     pub shortest_interval_seconds: f64,
-    /// For the VPS that it is made for least often.
+    /// The longest interval of any VPS.
     pub longest_interval_seconds: f64,
-    /// What it costs in points, once that was measured.
+    /// Price in points; `None` until measured.
     pub points: Option<f64>,
 }
 
-impl PlannedCall {
-    /// Whether both are planned in the same intervals.
-    #[expect(clippy::float_cmp, reason = "they are copies of one number, or not")]
+impl CallFacts {
+    /// True if both have the same intervals.
+    #[expect(clippy::float_cmp, reason = "equal intervals are copies of one number")]
     pub(super) fn as_often_as(&self, other: &Self) -> bool {
         self.shortest_interval_seconds == other.shortest_interval_seconds
             && self.longest_interval_seconds == other.longest_interval_seconds
     }
 }
 
-/// The program.
+/// The exporter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Exporter {
-    /// Its version.
+pub struct ExporterFacts {
+    /// Version.
     pub version: &'static str,
-    /// The revision that it was built from.
+    /// Source revision of the build.
     pub revision: &'static str,
-    /// How long it has been running.
+    /// Uptime.
     pub uptime_seconds: u64,
-    /// When the configuration in force was loaded.
+    /// Time at which the active configuration was loaded.
     pub config_loaded_timestamp_seconds: i64,
-    /// Whether the last attempt to load it succeeded.
+    /// True if the last attempt to load the configuration succeeded.
     pub config_last_reload_successful: bool,
-    /// Which shard of the configured VPSes it polls, from 0.
+    /// Ordinal of its shard, from 0.
     pub shard_ordinal: u32,
-    /// How many exporters share them.
+    /// Number of shards.
     pub total_shards: u32,
-    /// Where the metrics are.
+    /// Path of the metrics.
     pub telemetry_path: String,
 }

@@ -1,22 +1,22 @@
-//! The status page: the facts in words, with no script and no style of its own in any element.
+//! Renders the status page, without scripts and without inline styles.
 
 use std::fmt::{self, Display};
 
 use super::card::{card, concerns, row};
 use super::derive::Group;
-use super::facts::{Allowance, ApiPoints, Exporter, Status, Summary, Vps};
+use super::facts::{ApiPoints, ExporterFacts, QuotaFacts, Status, Summary, VpsFacts};
 use super::words::{Escaped, Span, Utc, or_unknown};
 use super::{DOCUMENTATION, STYLE};
 use crate::kiwivm::Call;
 
-/// The whole page.
-pub struct Page<'a> {
+/// The page.
+pub struct StatusPage<'a> {
     pub status: &'a Status,
-    /// The beginning of links to other routes.
+    /// Prefix of links to other routes.
     pub links: &'a str,
 }
 
-impl Display for Page<'_> {
+impl Display for StatusPage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { status, links } = *self;
         write!(
@@ -49,30 +49,24 @@ impl Display for Page<'_> {
             |group| group == Group::Locked,
             card,
         )?;
-        section(f, status, "Well", |group| group == Group::Well, row)?;
-        section(
-            f,
-            status,
-            "Not known yet",
-            |group| group == Group::Unknown,
-            row,
-        )?;
+        section(f, status, "Healthy", |group| group == Group::Well, row)?;
+        section(f, status, "Unknown", |group| group == Group::Unknown, row)?;
         api_points(f, &status.api_points, status)?;
         f.write_str(LEGEND)?;
         write!(f, "</main>\n{}</body>\n</html>\n", Footer { status, links })
     }
 }
 
-const LEGEND: &str = "<section class=\"notes\">\n<h2>How to read this</h2>\n<ul>\n\
-<li>The mark on a bar is where it would be at an even pace. The forecast for the reset comes from the usage history.</li>\n\
-<li>Disk mapped (KVM): blocks of the image that are in use. They only grow until the guest trims; its files may take less.</li>\n\
-<li>What was not confirmed for a while is unknown. Live data are throttling, memory, swap, disk and load; a VPS that is off tells none \
-of memory, swap and load.</li>\n\
-<li>API points: what is left in 15 minutes and in 24 hours, and in brackets what of it the exporter allows itself.</li>\n\
-<li>The conditions, severities and times are those of the alerts. A condition is pending until it has lasted as long as its alert \
-waits, and an odd or missing response does not end it.</li>\n</ul>\n</section>\n";
+const LEGEND: &str = "<section class=\"notes\">\n<h2>How to read this page</h2>\n<ul>\n\
+<li>The mark on a bar is the use at an even pace. The forecast for the reset is based on the usage history.</li>\n\
+<li>Disk mapped (KVM) is the size of the image blocks in use. It shrinks only when the guest trims, so the files in the guest may take less space.</li>\n\
+<li>Values that were not confirmed for a while are unknown. Live data are throttling, memory, swap, disk and load. The API reports no \
+memory, swap or load of a VPS that is off.</li>\n\
+<li>API points: the points left within 15 minutes and 24 hours, and in parentheses the points that the exporter may spend.</li>\n\
+<li>Conditions, severities and times match the alerts. A condition is pending until it has lasted as long as its alert \
+requires. An incomplete or missing response does not end it.</li>\n</ul>\n</section>\n";
 
-/// The page in a few words.
+/// The title: a summary in a few words.
 struct Title<'a>(&'a Status);
 
 impl Display for Title<'_> {
@@ -86,12 +80,12 @@ impl Display for Title<'_> {
             ..
         } = self.0.summary;
         let attention = critical + warning;
-        let is_unknown = |vps: &Vps| vps.last_answer_timestamp_seconds.is_none();
+        let is_unknown = |vps: &VpsFacts| vps.last_answer_timestamp_seconds.is_none();
         match (attention, vps) {
             (0, 0) => f.write_str("No VPS is configured"),
-            (0, 1) if well == 1 => f.write_str("The VPS is well"),
-            (0, _) if well == vps => write!(f, "All {vps} VPSes are well"),
-            (0, _) if self.0.vps.iter().all(is_unknown) => f.write_str("Nothing is known yet"),
+            (0, 1) if well == 1 => f.write_str("The VPS is healthy"),
+            (0, _) if well == vps => write!(f, "All {vps} VPSes are healthy"),
+            (0, _) if self.0.vps.iter().all(is_unknown) => f.write_str("No data yet"),
             (0, _) if pending > 0 => f.write_str("No VPS needs attention yet"),
             (0, _) => f.write_str("No VPS needs attention"),
             (1, 1) => f.write_str("The VPS needs attention"),
@@ -103,7 +97,7 @@ impl Display for Title<'_> {
     }
 }
 
-/// How many are in which need.
+/// Numbers of VPSes by group.
 struct Groups(Summary);
 
 impl Display for Groups {
@@ -113,8 +107,8 @@ impl Display for Groups {
             (self.0.warning, "warning"),
             (self.0.pending, "pending"),
             (self.0.locked, "locked by a task"),
-            (self.0.well, "well"),
-            (self.0.unknown, "not known yet"),
+            (self.0.well, "healthy"),
+            (self.0.unknown, "unknown"),
         ];
         let mut separator = "";
         for (count, words) in groups.into_iter().filter(|(count, _)| *count > 0) {
@@ -130,10 +124,10 @@ fn section(
     status: &Status,
     title: &str,
     is_in: impl Fn(Group) -> bool,
-    show: fn(&mut fmt::Formatter<'_>, &Vps, &Status) -> fmt::Result,
+    show: fn(&mut fmt::Formatter<'_>, &VpsFacts, &Status) -> fmt::Result,
 ) -> fmt::Result {
-    let of = || status.vps.iter().filter(|vps| is_in(vps.group()));
-    let count = of().count();
+    let members = || status.vps.iter().filter(|vps| is_in(vps.group()));
+    let count = members().count();
     if count == 0 {
         return Ok(());
     }
@@ -141,7 +135,7 @@ fn section(
         f,
         "<section>\n<h2>{title} <span class=\"count\">{count}</span></h2>\n"
     )?;
-    for vps in of() {
+    for vps in members() {
         show(f, vps, status)?;
     }
     f.write_str("</section>\n")
@@ -149,44 +143,38 @@ fn section(
 
 fn api_points(f: &mut fmt::Formatter<'_>, points: &ApiPoints, status: &Status) -> fmt::Result {
     f.write_str("<section class=\"points\">\n<h2>API points</h2>\n")?;
-    let own = points
-        .allowances
-        .iter()
-        .filter(|allowance| allowance.is_own(status));
+    let own = points.quotas.iter().filter(|quota| quota.is_own(status));
     let own = own.count();
     if own > 0 {
-        let who = if own == status.vps.len() {
-            "Each VPS has"
+        let subject = if own == status.vps.len() {
+            "Each VPS appears to have"
         } else {
-            "Some VPSes have"
+            "Some VPSes appear to have"
         };
-        writeln!(
-            f,
-            "<p>{who} an allowance of its own, as far as is known; it stands with the VPS.</p>"
-        )?;
+        writeln!(f, "<p>{subject} a separate quota, shown with the VPS.</p>")?;
     }
-    for allowance in &points.allowances {
-        if !allowance.is_own(status) {
-            shared_points(f, allowance, status.timestamp_seconds)?;
+    for quota in &points.quotas {
+        if !quota.is_own(status) {
+            shared_points(f, quota, status.timestamp_seconds)?;
         }
     }
     planned_calls(f, points)?;
     f.write_str("</section>\n")
 }
 
-fn shared_points(f: &mut fmt::Formatter<'_>, allowance: &Allowance, now: i64) -> fmt::Result {
+fn shared_points(f: &mut fmt::Formatter<'_>, quota: &QuotaFacts, now: i64) -> fmt::Result {
     f.write_str("<div><table>\n<caption>")?;
-    if allowance.vps > 1 {
-        write!(f, "Shared by {} VPSes, as far as is known; ", allowance.vps)?;
+    if quota.vps > 1 {
+        write!(f, "Assumed to be shared by {} VPSes; ", quota.vps)?;
     }
-    match allowance.read_timestamp_seconds {
+    match quota.read_timestamp_seconds {
         Some(read) => write!(f, "read {} ago", Span(now - read))?,
         None => f.write_str("not read yet")?,
     }
     f.write_str("</caption>\n<tr><th scope=\"col\">Within</th><th scope=\"col\">Left</th><th scope=\"col\">Allowed</th></tr>\n")?;
     for (window, left, allowed) in [
-        ("15 minutes", allowance.remaining_15m, allowance.allowed_15m),
-        ("24 hours", allowance.remaining_24h, allowance.allowed_24h),
+        ("15 minutes", quota.remaining_15m, quota.allowed_15m),
+        ("24 hours", quota.remaining_24h, quota.allowed_24h),
     ] {
         writeln!(
             f,
@@ -207,7 +195,7 @@ fn planned_calls(f: &mut fmt::Formatter<'_>, points: &ApiPoints) -> fmt::Result 
     for (name, call) in &points.calls {
         write!(f, "<tr><th scope=\"row\">{name}</th><td>")?;
         if *name == Call::ServiceInfo.name() && live.is_some_and(|live| live.as_often_as(call)) {
-            f.write_str("in place of live")?;
+            f.write_str("instead of live")?;
         } else {
             write!(f, "{}", whole(call.shortest_interval_seconds))?;
             if call.longest_interval_seconds > call.shortest_interval_seconds {
@@ -225,7 +213,7 @@ fn whole(seconds: f64) -> Span {
     Span(seconds.round() as i64)
 }
 
-/// About the program.
+/// Facts about the exporter, and links.
 struct Footer<'a> {
     status: &'a Status,
     links: &'a str,
@@ -233,7 +221,7 @@ struct Footer<'a> {
 
 impl Display for Footer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Exporter {
+        let ExporterFacts {
             version,
             revision,
             uptime_seconds,
@@ -261,7 +249,7 @@ impl Display for Footer<'_> {
             if *total_shards == 1 {
                 String::new()
             } else {
-                format!(" These are the VPSes of shard {shard_ordinal} of {total_shards}.")
+                format!(" This page shows shard {shard_ordinal} of {total_shards}.")
             },
             Escaped(telemetry_path),
             links = Escaped(self.links),

@@ -1,4 +1,4 @@
-//! The status of all VPSes, for people as a page and for scripts as JSON. Both are made of the same facts.
+//! The status of all VPSes, as a page for people and as JSON for scripts, from the same facts.
 
 mod card;
 mod concerns;
@@ -20,7 +20,7 @@ const DOCUMENTATION: &str = "https://github.com/kiwivm-exporter/kiwivm_exporter#
 const RUNBOOKS: &str =
     "https://github.com/kiwivm-exporter/kiwivm_exporter/blob/main/deploy/prometheus/runbooks.md";
 
-/// What a browser may do with the page: apply its style, which it knows by the hash, and nothing else.
+/// Content security policy of the page. It allows only the page's own style, identified by its hash.
 pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     format!(
         "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -29,17 +29,17 @@ pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Status {
-    /// The page for people. Links to other routes begin with `links`.
+    /// Renders the page. Links to other routes start with `links`.
     #[must_use]
     pub fn html(&self, links: &str) -> String {
         let status = self;
-        html::Page { status, links }.to_string()
+        html::StatusPage { status, links }.to_string()
     }
 
-    /// The facts for scripts.
+    /// Serializes the facts as JSON.
     #[must_use]
     pub fn json(&self) -> String {
-        // There are no keys in it that are not text, so this does not fail.
+        // Serialization cannot fail: all map keys are strings.
         let mut json = serde_json::to_string_pretty(self).unwrap_or_default();
         json.push('\n');
         json

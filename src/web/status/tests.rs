@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::{BEFORE_START, Moment};
 use crate::config::{Expect, Multiplier};
 use crate::exposition::Reloads;
-use crate::fleet::{Fleet, Identity, Planned};
+use crate::fleet::{Fleet, Identity, PlannedCalls};
 use crate::kiwivm::model::{self, Hypervisor, LiveInfo, Payload, Points, ServiceInfo, UsageRow};
 use crate::kiwivm::{Call, CallError, Decoded, PerCall, Reason, Veid};
 
@@ -38,11 +38,11 @@ fn fleet(names: &[&str]) -> Fleet {
     };
     let identities = names.iter().zip(1..).map(identity).collect();
     let mut fleet = Fleet::new(identities, 3.0);
-    let planned = Planned {
+    let planned = PlannedCalls {
         points_exhausted: Some(false),
         intervals: PerCall::all(Some(Duration::from_secs(120))),
         allowed: Some([500.0, 10_000.0]),
-        allowance: Some(7),
+        quota: Some(7),
         next_poll: Some(now().elapsed + Duration::from_secs(30)),
     };
     for (_, veid) in names.iter().zip(1..) {
@@ -73,7 +73,7 @@ fn live() -> LiveInfo {
     }
 }
 
-fn answer(fleet: &mut Fleet, veid: u64, call: Call, payload: Payload, now: Moment) {
+fn respond(fleet: &mut Fleet, veid: u64, call: Call, payload: Payload, now: Moment) {
     let decoded = Decoded {
         payload,
         problems: Vec::new(),
@@ -81,9 +81,9 @@ fn answer(fleet: &mut Fleet, veid: u64, call: Call, payload: Payload, now: Momen
     fleet.apply(Veid(veid), call, &Ok(decoded), now);
 }
 
-fn tell(fleet: &mut Fleet, veid: u64, service: ServiceInfo, live: LiveInfo) {
-    let told = Payload::Live(Box::new(service), Box::new(live));
-    answer(fleet, veid, Call::LiveServiceInfo, told, now());
+fn respond_live(fleet: &mut Fleet, veid: u64, service: ServiceInfo, live: LiveInfo) {
+    let payload = Payload::Live(Box::new(service), Box::new(live));
+    respond(fleet, veid, Call::LiveServiceInfo, payload, now());
 }
 
 fn fail(fleet: &mut Fleet, veid: u64, reason: Reason, detail: &str, now: Moment) {
@@ -99,7 +99,7 @@ fn fail(fleet: &mut Fleet, veid: u64, reason: Reason, detail: &str, now: Moment)
     fleet.apply(Veid(veid), call, &Err(error), now);
 }
 
-/// The status after an hour in which nothing changed.
+/// The status after an hour without changes.
 fn status(fleet: &mut Fleet, now: Moment) -> Status {
     let hour = Duration::from_secs(3600);
     let before = Moment {
@@ -119,29 +119,29 @@ fn status_now(fleet: &mut Fleet, now: Moment) -> Status {
     Status::new(fleet, reloads, "/metrics", now)
 }
 
-/// One VPS that told this.
-fn one(service: ServiceInfo, live: LiveInfo) -> Vps {
+/// A VPS after this response.
+fn one(service: ServiceInfo, live: LiveInfo) -> VpsFacts {
     let mut fleet = fleet(&["one"]);
-    tell(&mut fleet, 1, service, live);
+    respond_live(&mut fleet, 1, service, live);
     status(&mut fleet, now()).vps.remove(0)
 }
 
-fn alerts(vps: &Vps) -> Vec<(Severity, &str)> {
+fn alerts(vps: &VpsFacts) -> Vec<(Severity, &str)> {
     vps.concerns
         .iter()
         .map(|concern| (concern.level, concern.alert))
         .collect()
 }
 
-/// Bandwidth of a VPS of which so many GiB of 1000 are used, at a time.
+/// Bandwidth at a time, after `used` of 1000 GiB.
 fn bandwidth(used: u64, unix: i64) -> Bandwidth {
     let mut fleet = fleet(&["one"]);
     let info = ServiceInfo {
         data_counter: Some(used << 30),
         ..service()
     };
-    let told = Payload::Service(Box::new(info));
-    answer(&mut fleet, 1, Call::ServiceInfo, told, at(unix));
+    let payload = Payload::Service(Box::new(info));
+    respond(&mut fleet, 1, Call::ServiceInfo, payload, at(unix));
     status(&mut fleet, at(unix)).vps.remove(0).bandwidth
 }
 
@@ -150,35 +150,35 @@ fn near(a: Option<f64>, b: f64) -> bool {
 }
 
 #[test]
-fn bytes_are_multiplied_and_the_share_is_that_of_both() {
-    let told = one(service(), live()).bandwidth;
-    assert_eq!(told.used_bytes, Some(50 << 30));
-    assert_eq!(told.allowance_bytes, Some(500 << 30));
-    assert_eq!(told.multiplier, Some(0.5));
-    assert!(near(told.used_ratio, 0.1));
+fn bytes_are_multiplied_before_the_share() {
+    let bandwidth = one(service(), live()).bandwidth;
+    assert_eq!(bandwidth.used_bytes, Some(50 << 30));
+    assert_eq!(bandwidth.allowance_bytes, Some(500 << 30));
+    assert_eq!(bandwidth.multiplier, Some(0.5));
+    assert!(near(bandwidth.used_ratio, 0.1));
 }
 
 #[test]
-fn an_even_pace_is_known_within_a_period() {
-    // 2026-10-31 minus a month is 2026-09-30: a period of 31 days, of which 11 are over.
-    let told = bandwidth(100, TODAY);
+fn the_even_pace_is_known_only_within_a_period() {
+    // 2026-10-31 minus a month is 2026-09-30: a period of 31 days, of which 11 have passed.
+    let today = bandwidth(100, TODAY);
     let start = RESET - 31 * DAY;
-    assert_eq!(told.period_start_timestamp_seconds, Some(start));
-    assert!(near(told.even_pace_ratio, 11.0 / 31.0));
+    assert_eq!(today.period_start_timestamp_seconds, Some(start));
+    assert!(near(today.even_pace_ratio, 11.0 / 31.0));
     for (unix, even) in [
         (start - 1, false),
         (start, true),
         (RESET - 1, true),
         (RESET, false),
     ] {
-        let told = bandwidth(100, unix);
-        assert_eq!(told.even_pace_ratio.is_some(), even, "{unix}");
+        let bandwidth = bandwidth(100, unix);
+        assert_eq!(bandwidth.even_pace_ratio.is_some(), even, "{unix}");
     }
 }
 
 #[test]
-fn nothing_is_made_of_nothing() {
-    let told = one(
+fn missing_data_are_unknown() {
+    let vps = one(
         ServiceInfo {
             monthly_data: Some(0),
             data_next_reset: Some(i64::MAX),
@@ -186,12 +186,12 @@ fn nothing_is_made_of_nothing() {
         },
         LiveInfo::default(),
     );
-    assert_eq!(told.bandwidth.used_ratio, None);
-    assert_eq!(told.bandwidth.forecast_ratio, None);
-    assert_eq!(told.state, State::Unknown);
-    assert_eq!(told.load, None);
+    assert_eq!(vps.bandwidth.used_ratio, None);
+    assert_eq!(vps.bandwidth.forecast_ratio, None);
+    assert_eq!(vps.state, PowerState::Unknown);
+    assert_eq!(vps.load, None);
     let page = status(&mut fleet(&["silent"]), now());
-    assert_eq!(page.vps[0].state, State::NotAskedYet);
+    assert_eq!(page.vps[0].state, PowerState::NotAskedYet);
     assert_eq!(page.vps[0].bandwidth, Bandwidth::default());
     assert_eq!(page.summary.unknown, 1);
     assert!(page.html(".").contains("<b>Bandwidth</b> unknown"));
@@ -199,15 +199,15 @@ fn nothing_is_made_of_nothing() {
 }
 
 #[test]
-fn the_allowance_is_a_concern_when_much_of_it_is_used_or_will_be() {
-    // Five weeks in which as much was used each day as since the last reset.
+fn high_use_of_the_allowance_or_a_forecast_of_it_is_a_concern() {
+    // Five weeks at the daily pace since the last reset.
     let gib = |used: u64| {
         let mut fleet = fleet(&["one"]);
         let info = ServiceInfo {
             data_counter: Some(used << 30),
             ..service()
         };
-        tell(&mut fleet, 1, info, live());
+        respond_live(&mut fleet, 1, info, live());
         let mut usage = fleet.read_usage(Veid(1), now());
         for hour in 0..35 * 24 {
             usage.take(UsageRow {
@@ -219,7 +219,7 @@ fn the_allowance_is_a_concern_when_much_of_it_is_used_or_will_be() {
                 disk_written: None,
             });
         }
-        fleet.take_usage(Veid(1), usage);
+        fleet.apply_usage(Veid(1), usage);
         status(&mut fleet, now()).vps.remove(0)
     };
     assert_eq!(alerts(&gib(100)), []);
@@ -236,15 +236,15 @@ fn the_allowance_is_a_concern_when_much_of_it_is_used_or_will_be() {
     assert_eq!(alerts(&gib(985)), [soon]);
     assert_eq!(
         gib(400).concerns[0].text,
-        "It has used 200 of 500 GiB; at this pace it runs out on 27 Oct 11:37 UTC, 3 days before the reset. Then it is \
-         suspended."
+        "It has used 200 of 500 GiB and is expected to run out on 27 Oct 11:37 UTC, 3 days before the reset. It will then \
+         be suspended."
     );
     let mut fleet = fleet(&["one"]);
     let much = ServiceInfo {
         data_counter: Some(960 << 30),
         ..service()
     };
-    tell(&mut fleet, 1, much, live());
+    respond_live(&mut fleet, 1, much, live());
     let nearly = status(&mut fleet, now()).vps.remove(0);
     assert_eq!(
         alerts(&nearly),
@@ -253,7 +253,7 @@ fn the_allowance_is_a_concern_when_much_of_it_is_used_or_will_be() {
 }
 
 #[test]
-fn a_state_in_one_word_is_the_one_that_matters_most() {
+fn the_most_important_state_wins() {
     let suspended = ServiceInfo {
         suspended: Some(true),
         data_counter: Some(1001 << 30),
@@ -264,7 +264,7 @@ fn a_state_in_one_word_is_the_one_that_matters_most() {
         ..LiveInfo::default()
     };
     let vps = one(suspended, stopped.clone());
-    assert_eq!(vps.state, State::Suspended);
+    assert_eq!(vps.state, PowerState::Suspended);
     assert_eq!(alerts(&vps), [(Severity::Critical, "KiwiVMSuspended")]);
     assert!(vps.concerns[0].text.contains("used up"));
     let vps = one(service(), stopped);
@@ -272,13 +272,13 @@ fn a_state_in_one_word_is_the_one_that_matters_most() {
 
     let mut fleet = fleet(&["refused", "locked"]);
     fail(&mut fleet, 1, Reason::Auth, "no", now());
-    tell(&mut fleet, 2, service(), live());
+    respond_live(&mut fleet, 2, service(), live());
     fail(&mut fleet, 2, Reason::Locked, "Snapshot", now());
-    let told = status(&mut fleet, now());
-    assert_eq!(told.vps[0].state, State::KeyRefused);
-    assert_eq!(told.vps[1].state, State::Locked);
-    assert_eq!((told.summary.warning, told.summary.locked), (1, 1));
-    let html = told.html(".");
+    let status = status(&mut fleet, now());
+    assert_eq!(status.vps[0].state, PowerState::KeyRefused);
+    assert_eq!(status.vps[1].state, PowerState::Locked);
+    assert_eq!((status.summary.warning, status.summary.locked), (1, 1));
+    let html = status.html(".");
     assert!(
         html.contains("locked: <bdi>Snapshot</bdi>, 40 % done"),
         "{html}"
@@ -287,7 +287,7 @@ fn a_state_in_one_word_is_the_one_that_matters_most() {
 }
 
 #[test]
-fn worst_first_then_in_the_order_of_the_configuration() {
+fn sorts_by_severity_then_by_configuration() {
     let mut fleet = fleet(&["a", "b", "c", "d", "e", "f"]);
     let throttled = LiveInfo {
         cpu_throttled: Some(true),
@@ -305,10 +305,10 @@ fn worst_first_then_in_the_order_of_the_configuration() {
         (5, stopped),
         (6, live()),
     ] {
-        tell(&mut fleet, veid, service(), live);
+        respond_live(&mut fleet, veid, service(), live);
     }
-    let told = status(&mut fleet, now());
-    let names: Vec<_> = told.vps.iter().map(|vps| vps.name.as_str()).collect();
+    let status = status(&mut fleet, now());
+    let names: Vec<_> = status.vps.iter().map(|vps| vps.name.as_str()).collect();
     assert_eq!(names, ["c", "e", "b", "d", "a", "f"]);
     let Summary {
         vps,
@@ -316,47 +316,49 @@ fn worst_first_then_in_the_order_of_the_configuration() {
         warning,
         well,
         ..
-    } = told.summary;
+    } = status.summary;
     assert_eq!((vps, critical, warning, well), (6, 2, 2, 2));
     assert!(
-        told.html(".")
+        status
+            .html(".")
             .contains("<h1>4 of 6 VPSes need attention</h1>")
     );
 }
 
 #[test]
-fn what_is_stale_is_unknown_and_says_since_when() {
+fn stale_data_are_unknown_and_the_concern_has_their_age() {
     let mut fleet = fleet(&["one", "two"]);
-    tell(&mut fleet, 1, service(), live());
-    tell(&mut fleet, 2, service(), live());
+    respond_live(&mut fleet, 1, service(), live());
+    respond_live(&mut fleet, 2, service(), live());
     let later = at(TODAY + 361);
-    answer(
+    respond(
         &mut fleet,
         1,
         Call::ServiceInfo,
         Payload::Service(Box::new(service())),
         later,
     );
-    let told = status_now(&mut fleet, later);
-    assert_eq!(told.summary.pending, 2);
+    let status = status_now(&mut fleet, later);
+    assert_eq!(status.summary.pending, 2);
     assert!(
-        told.html(".")
-            .contains("<b>Warning in 15 min if it lasts</b> Calls bring no data")
+        status
+            .html(".")
+            .contains("<b>Warning in 15 min if it lasts</b> No data from getLiveServiceInfo")
     );
     let quarter = at(TODAY + 361 + 900);
-    answer(
+    respond(
         &mut fleet,
         1,
         Call::ServiceInfo,
         Payload::Service(Box::new(service())),
         quarter,
     );
-    let told = status_now(&mut fleet, quarter);
-    let [half, silent] = &told.vps[..] else {
-        panic!("{told:?}")
+    let status = status_now(&mut fleet, quarter);
+    let [half, silent] = &status.vps[..] else {
+        panic!("{status:?}")
     };
     for vps in [half, silent] {
-        assert_eq!(vps.state, State::Unknown);
+        assert_eq!(vps.state, PowerState::Unknown);
         assert_eq!(vps.memory.available_bytes, None);
         assert_eq!(alerts(vps), [(Severity::Warning, "KiwiVMDataStale")]);
         assert!(vps.concerns[0].text.contains("getLiveServiceInfo"));
@@ -364,32 +366,31 @@ fn what_is_stale_is_unknown_and_says_since_when() {
     assert!(half.up && half.bandwidth.used_bytes.is_some());
     assert!(!silent.up && silent.bandwidth.used_bytes.is_none());
     assert!(silent.concerns[0].text.ends_with("Last data 21 min ago."));
-    // Two of them cannot tell a failing API from failing VPSes.
-    assert_eq!(told.concerns, []);
+    // Two VPSes are too few to detect a failing API.
+    assert_eq!(status.concerns, []);
 }
 
 #[test]
-fn a_condition_is_pending_until_it_has_lasted() {
+fn a_condition_is_pending_until_it_has_lasted_long_enough() {
     let mut fleet = fleet(&["one"]);
     let stopped = LiveInfo {
         status: Some(model::Status::Stopped),
         ..LiveInfo::default()
     };
-    tell(&mut fleet, 1, service(), stopped);
-    let told = status_now(&mut fleet, now());
-    let vps = &told.vps[0];
+    respond_live(&mut fleet, 1, service(), stopped);
+    let status = status_now(&mut fleet, now());
+    let vps = &status.vps[0];
     assert_eq!((alerts(vps), vps.attention), (vec![], None));
     assert_eq!(vps.pending[0].fires_timestamp_seconds, TODAY + 600);
-    let html = told.html(".");
+    let html = status.html(".");
     assert!(html.contains("<h1>No VPS needs attention yet</h1>"));
-    assert!(html.contains("<b>Critical in 10 min if it lasts</b> It does not run"));
-    let told = status_now(&mut fleet, at(TODAY + 600));
+    assert!(html.contains("<b>Critical in 10 min if it lasts</b> It is not running"));
+    let status = status_now(&mut fleet, at(TODAY + 600));
     let firing = [(Severity::Critical, "KiwiVMNotAsExpected")];
-    assert_eq!(alerts(&told.vps[0])[..1], firing);
-    assert_eq!(told.vps[0].concerns[0].since_timestamp_seconds, TODAY);
+    assert_eq!(alerts(&status.vps[0])[..1], firing);
+    assert_eq!(status.vps[0].concerns[0].since_timestamp_seconds, TODAY);
 }
 
-/// A restart does not begin the times anew.
 #[test]
 fn conditions_survive_a_restart() {
     let mut before = fleet(&["one"]);
@@ -397,56 +398,60 @@ fn conditions_survive_a_restart() {
         status: Some(model::Status::Stopped),
         ..LiveInfo::default()
     };
-    tell(&mut before, 1, service(), stopped);
+    respond_live(&mut before, 1, service(), stopped);
     status_now(&mut before, now());
-    let saved = serde_json::to_string(&before.remember(at(TODAY + 300))).unwrap();
+    let saved = serde_json::to_string(&before.save_state(at(TODAY + 300))).unwrap();
     let mut after = fleet(&["one"]);
     let values = serde_json::from_str(&saved).unwrap();
-    after.recall(values, Duration::from_secs(60), at(TODAY + 360));
-    let told = status_now(&mut after, at(TODAY + 600));
+    after.restore_state(values, Duration::from_secs(60), at(TODAY + 360));
+    let status = status_now(&mut after, at(TODAY + 600));
     let firing = [(Severity::Critical, "KiwiVMNotAsExpected")];
-    assert_eq!(alerts(&told.vps[0])[..1], firing);
+    assert_eq!(alerts(&status.vps[0])[..1], firing);
 }
 
 #[test]
-fn nothing_is_known_in_the_first_seconds() {
-    let told = status_now(&mut fleet(&["one", "two"]), now());
-    assert!(told.html(".").contains("<h1>Nothing is known yet</h1>"));
+fn the_title_says_that_there_are_no_data_at_first() {
+    let status = status_now(&mut fleet(&["one", "two"]), now());
+    assert!(status.html(".").contains("<h1>No data yet</h1>"));
 }
 
 #[test]
-fn what_is_not_known_is_not_well() {
+fn unknown_vpses_are_not_healthy() {
     let mut fleet = fleet(&["new", "failing"]);
-    let told = Payload::Service(Box::new(service()));
-    answer(&mut fleet, 1, Call::ServiceInfo, told, now());
-    let error = CallError::new(Veid(2), Call::ServiceInfo, Reason::Timeout, "no answer");
+    let payload = Payload::Service(Box::new(service()));
+    respond(&mut fleet, 1, Call::ServiceInfo, payload, now());
+    let error = CallError::new(Veid(2), Call::ServiceInfo, Reason::Timeout, "no response");
     fleet.apply(Veid(2), Call::ServiceInfo, &Err(error), now());
-    let told = status(&mut fleet, now());
-    assert_eq!((told.summary.well, told.summary.unknown), (0, 2));
-    assert!(told.html(".").contains("<h1>No VPS needs attention</h1>"));
-    // Three intervals and the time of the alert later.
+    let status = status(&mut fleet, now());
+    assert_eq!((status.summary.well, status.summary.unknown), (0, 2));
+    assert!(status.html(".").contains("<h1>No VPS needs attention</h1>"));
+    // After three intervals and the hold time of the alert.
     status_now(&mut fleet, at(TODAY + 361));
-    let told = status_now(&mut fleet, at(TODAY + 361 + 900));
-    assert_eq!(told.summary.warning, 2);
-    let failing = told.vps.iter().find(|vps| vps.name == "failing").unwrap();
-    assert!(failing.concerns[0].text.ends_with("There were never any."));
+    let status = status_now(&mut fleet, at(TODAY + 361 + 900));
+    assert_eq!(status.summary.warning, 2);
+    let failing = status.vps.iter().find(|vps| vps.name == "failing").unwrap();
+    assert!(
+        failing.concerns[0]
+            .text
+            .ends_with("No data was ever received.")
+    );
 }
 
 #[test]
-fn a_shared_allowance_is_told_once_with_its_newest_reading() {
+fn a_shared_quota_is_shown_once_with_its_newest_reading() {
     let mut fleet = fleet(&["one", "two"]);
     for (veid, left, unix) in [(1, 900, TODAY), (2, 950, TODAY - 60)] {
         let points = Points {
             remaining_15m: Some(left),
             remaining_24h: Some(20 * left),
         };
-        let told = Payload::Points(points);
-        answer(&mut fleet, veid, Call::RateLimitStatus, told, at(unix));
+        let payload = Payload::Points(points);
+        respond(&mut fleet, veid, Call::RateLimitStatus, payload, at(unix));
     }
-    let told = status(&mut fleet, now());
+    let status = status(&mut fleet, now());
     assert_eq!(
-        told.api_points.allowances,
-        [Allowance {
+        status.api_points.quotas,
+        [QuotaFacts {
             vps: 2,
             read_timestamp_seconds: Some(TODAY),
             remaining_15m: Some(900),
@@ -455,32 +460,33 @@ fn a_shared_allowance_is_told_once_with_its_newest_reading() {
             allowed_24h: Some(10_000.0),
         }]
     );
-    assert!(told.vps.iter().all(|vps| vps.allowance == Some(0)));
-    let html = told.html(".");
-    assert!(html.contains("Shared by 2 VPSes"));
+    assert!(status.vps.iter().all(|vps| vps.quota == Some(0)));
+    let html = status.html(".");
+    assert!(html.contains("shared by 2 VPSes"));
     assert_eq!(html.matches("18000").count(), 1);
-    let live = &told.api_points.calls["getLiveServiceInfo"];
+    let live = &status.api_points.calls["getLiveServiceInfo"];
     assert!((live.longest_interval_seconds - 120.0).abs() < 1e-9);
 }
 
 #[test]
-fn the_next_poll_is_told() {
+fn the_next_poll_is_shown() {
     let mut fleet = fleet(&["one"]);
-    tell(&mut fleet, 1, service(), live());
-    let told = status(&mut fleet, now());
-    assert_eq!(told.vps[0].next_poll_timestamp_seconds, Some(TODAY + 30));
+    respond_live(&mut fleet, 1, service(), live());
+    let first = status(&mut fleet, now());
+    assert_eq!(first.vps[0].next_poll_timestamp_seconds, Some(TODAY + 30));
     assert!(
-        told.html(".")
+        first
+            .html(".")
             .contains("<dt>Next poll</dt><dd>in 30 s</dd>")
     );
     let next = now().elapsed + Duration::from_secs(90);
     fleet.show_next_poll(Veid(1), Some(next));
-    let told = status(&mut fleet, now());
-    assert_eq!(told.vps[0].next_poll_timestamp_seconds, Some(TODAY + 90));
+    let vps = status(&mut fleet, now()).vps.remove(0);
+    assert_eq!(vps.next_poll_timestamp_seconds, Some(TODAY + 90));
 }
 
 #[test]
-fn hostile_text_stays_text() {
+fn hostile_text_is_escaped() {
     let hostile = "<script>alert(\"1\")</script>&'\u{202e}\u{2069}".to_owned();
     let mut fleet = fleet(&[&hostile]);
     let info = ServiceInfo {
@@ -489,22 +495,22 @@ fn hostile_text_stays_text() {
         location: Some("x".repeat(10_000)),
         ..service()
     };
-    tell(&mut fleet, 1, info, live());
+    respond_live(&mut fleet, 1, info, live());
     fail(&mut fleet, 1, Reason::ApiOther, &hostile, now());
     fail(&mut fleet, 1, Reason::Locked, &hostile, now());
-    let told = status(&mut fleet, now());
-    let html = told.html(".");
+    let status = status(&mut fleet, now());
+    let html = status.html(".");
     for raw in ["<script", "<img", "\u{202e}", "\u{2069}"] {
         assert!(!html.contains(raw), "{html}");
     }
     assert_eq!(html.matches("</style>").count(), 1);
     assert!(!html.contains(&"x".repeat(500)));
-    let json: serde_json::Value = serde_json::from_str(&told.json()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&status.json()).unwrap();
     assert_eq!(json["vps"][0]["name"], hostile);
 }
 
 #[test]
-fn the_policy_allows_the_style_that_is_in_the_page_and_no_other() {
+fn the_policy_allows_only_the_style_of_the_page() {
     let html = status(&mut fleet(&["one"]), now()).html(".");
     let style = html
         .split_once("<style>")
@@ -519,7 +525,7 @@ fn the_policy_allows_the_style_that_is_in_the_page_and_no_other() {
     assert!(!CONTENT_SECURITY_POLICY.contains("unsafe"));
 }
 
-/// Every name in an example is one of the real thing.
+/// Asserts that every key of an example exists in the real JSON.
 fn assert_names(example: &serde_json::Value, real: &serde_json::Value) {
     use serde_json::Value;
     match (example, real) {
@@ -527,7 +533,7 @@ fn assert_names(example: &serde_json::Value, real: &serde_json::Value) {
             for (name, value) in example {
                 let real = real
                     .get(name)
-                    .unwrap_or_else(|| panic!("there is no {name}"));
+                    .unwrap_or_else(|| panic!("the JSON has no {name}"));
                 assert_names(value, real);
             }
         }
@@ -541,7 +547,7 @@ fn assert_names(example: &serde_json::Value, real: &serde_json::Value) {
 }
 
 #[test]
-fn the_documentation_has_the_names_of_the_json() {
+fn the_documented_keys_exist() {
     let document = include_str!("../../../docs/http-api.md");
     let example = document
         .split("```json\n")
@@ -556,7 +562,7 @@ fn the_documentation_has_the_names_of_the_json() {
         data_counter: Some(800 << 30),
         ..service()
     };
-    tell(&mut fleet, 1, much, live());
+    respond_live(&mut fleet, 1, much, live());
     let real = serde_json::from_str(&status(&mut fleet, now()).json()).unwrap();
     assert_names(&example, &real);
 }

@@ -1,14 +1,14 @@
-//! Numbers as people read them.
+//! Formats numbers, dates and text for people.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 
 use time::OffsetDateTime;
 
-/// No text of others is shown longer than this; what is longer is no name.
+/// Maximum number of characters of foreign text; no legitimate name is longer.
 const LONGEST_TEXT: usize = 400;
 
-/// A time span in seconds, with one unit: enough to see whether something is old or near.
+/// A time span in seconds, shown in one unit.
 pub struct Span(pub i64);
 
 impl Display for Span {
@@ -22,7 +22,7 @@ impl Display for Span {
     }
 }
 
-/// A size with a binary unit, as the vendor counts.
+/// A size in bytes, shown in binary units as the vendor does.
 pub struct Size(pub u64);
 
 impl Display for Size {
@@ -43,7 +43,7 @@ impl Display for Size {
     }
 }
 
-/// A part of a size; the unit stands once if both have the same.
+/// A part of a size. A common unit is shown once.
 pub struct Amount(pub Size, pub Size);
 
 impl Display for Amount {
@@ -54,7 +54,7 @@ impl Display for Amount {
     }
 }
 
-/// Unix seconds as a day and time of the near past or future, as the alerts write them.
+/// Unix seconds as day, month and time, in the format of the alerts.
 pub struct Date(pub i64);
 
 impl Display for Date {
@@ -69,12 +69,12 @@ impl Display for Date {
     }
 }
 
-/// A share in whole percent, rounded down: no threshold seems reached that is not.
+/// A share in whole percent, rounded down so that no threshold appears to be reached early.
 pub struct Percent(pub f64);
 
 impl Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What was meant as whole percent may come a little short of it.
+        // The epsilon compensates for rounding errors of whole percentages.
         let percent = (self.0 * 100.0 + 1e-9).floor();
         if self.0 > 0.0 && percent < 1.0 {
             f.write_str("under 1 %")
@@ -84,7 +84,7 @@ impl Display for Percent {
     }
 }
 
-/// So many things of a kind.
+/// A number of things, with the singular and plural of their name.
 pub struct Count(pub usize, pub &'static str, pub &'static str);
 
 impl Display for Count {
@@ -119,13 +119,13 @@ impl Display for Utc {
 }
 
 impl Utc {
-    /// As machines read it.
+    /// The time in ISO 8601.
     pub fn iso(&self) -> String {
         self.to_string().replacen(' ', "T", 1).replace(" UTC", "Z")
     }
 }
 
-/// Text as it may stand in an element or an attribute.
+/// Text escaped for an element or an attribute.
 pub struct Escaped<'a>(pub &'a str);
 
 impl Display for Escaped<'_> {
@@ -137,7 +137,7 @@ impl Display for Escaped<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                c if c.is_control() || turns_text(c) => {
+                c if c.is_control() || is_bidi_control(c) => {
                     f.write_char(char::REPLACEMENT_CHARACTER)?;
                 }
                 c => f.write_char(c)?,
@@ -150,12 +150,12 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// Characters that are not seen but change the order of what is.
-fn turns_text(c: char) -> bool {
+/// Invisible characters that change the direction of text.
+fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Text of others in a line of ours: in whatever direction it is written, the rest stays in order.
+/// Foreign text within a line, isolated so that its direction does not affect the rest.
 pub struct Foreign<'a>(pub &'a str);
 
 impl Display for Foreign<'_> {
@@ -164,7 +164,7 @@ impl Display for Foreign<'_> {
     }
 }
 
-/// What is known, or that it is not.
+/// The value, or "unknown".
 pub fn or_unknown(value: Option<impl Display>) -> Cow<'static, str> {
     value.map_or(Cow::Borrowed("unknown"), |value| value.to_string().into())
 }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn nearly_all_is_not_all_and_little_is_not_nothing() {
+    fn percentages_are_rounded_down_but_not_to_zero() {
         for (ratio, words) in [
             (0.0, "0 %"),
             (0.001, "under 1 %"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_can_not_leave_its_place() {
+    fn foreign_text_is_escaped_isolated_and_shortened() {
         let hostile = "<script>\"a\"&'\u{202e}gpj\u{2069}\n";
         assert_eq!(
             Foreign(hostile).to_string(),

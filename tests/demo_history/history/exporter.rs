@@ -172,7 +172,7 @@ impl<'a> Exporter<'a> {
         };
         let noted = finished.note(&mut self.planner, fleet, now.elapsed, now);
         if noted.usage_counted {
-            fleet.show_usage();
+            fleet.publish_usage();
         }
     }
 }

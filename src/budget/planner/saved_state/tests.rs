@@ -121,7 +121,7 @@ fn restart_resumes_the_state_of_the_last_process() {
     // The new process has its own clock.
     let now = Duration::from_secs(123_456_789);
     let mut after = planner(3, now);
-    after.recall(&through_json(&before.remember(ended)), elapsed, now);
+    after.restore_state(&through_json(&before.save_state(ended)), elapsed, now);
 
     for call in Call::ALL {
         assert_eq!(after.learned_price(call), before.learned_price(call));
@@ -161,7 +161,7 @@ fn restart_resumes_the_state_of_the_last_process() {
 #[test]
 fn calls_are_saved_by_name() {
     let (planner, ended) = used_planner();
-    let saved = serde_json::to_value(planner.remember(ended)).expect("numbers and names");
+    let saved = serde_json::to_value(planner.save_state(ended)).expect("numbers and names");
     let vps = &saved["vps"][0];
     assert!(vps["due"]["getLiveServiceInfo"].is_number(), "{vps}");
     assert!(vps["intervals"]["getRawUsageStats"].is_number());
@@ -173,7 +173,7 @@ fn calls_are_saved_by_name() {
 #[test]
 fn saved_state_has_learned_values() {
     let (planner, ended) = used_planner();
-    let learned = planner.remember(ended).learned();
+    let learned = planner.save_state(ended).learned();
     let live = Call::LiveServiceInfo;
     assert_eq!(learned.prices[live], planner.learned_price(live));
     assert!(learned.shared);
@@ -188,8 +188,8 @@ fn pause_after_a_refused_key_is_kept_over_a_restart() {
     let mut before = planner(1, START);
     run(&mut before, 60, START, |_| Outcome::Failure(Reason::Auth));
     let mut after = planner(1, START);
-    let saved = through_json(&before.remember(START + Duration::from_secs(60)));
-    after.recall(&saved, Duration::from_secs(1), START);
+    let saved = through_json(&before.save_state(START + Duration::from_secs(60)));
+    after.restore_state(&saved, Duration::from_secs(1), START);
     let polls = run(&mut after, 2 * 3600, START, works);
     let first = polls.first().expect("the pause ends").0 - START;
     assert!(first > Duration::from_secs(2400) && first < Duration::from_secs(3600));
@@ -204,8 +204,8 @@ fn calls_that_were_shed_are_planned_after_a_restart() {
         entry.intervals[Call::RawUsageStats] = None;
     });
     let mut after = planner(3, START);
-    let saved = through_json(&before.remember(ended));
-    after.recall(&saved, Duration::from_secs(1), START);
+    let saved = through_json(&before.save_state(ended));
+    after.restore_state(&saved, Duration::from_secs(1), START);
     let due = after.schedule.of(Veid(1)).expect("configured").due[Call::RawUsageStats];
     assert!(due.is_some_and(|due| due < START + PACE.usage), "{due:?}");
 }
@@ -214,17 +214,17 @@ fn calls_that_were_shed_are_planned_after_a_restart() {
 fn empty_state_changes_no_price() {
     let mut after = planner(1, START);
     let before = Call::ALL.map(|call| after.prices.price(call));
-    after.recall(&SavedState::default(), Duration::ZERO, START);
+    after.restore_state(&SavedState::default(), Duration::ZERO, START);
     assert_eq!(Call::ALL.map(|call| after.prices.price(call)), before);
 }
 
 #[test]
 fn long_downtime_or_clock_jump_silences_no_vps() {
     let (before, ended) = used_planner();
-    let saved = through_json(&before.remember(ended));
+    let saved = through_json(&before.save_state(ended));
     for elapsed in [0, 3600, 86_400, 10 * 365 * 86_400] {
         let mut after = planner(3, START);
-        after.recall(&saved, Duration::from_secs(elapsed), START);
+        after.restore_state(&saved, Duration::from_secs(elapsed), START);
         assert_all_are_polled(&mut after, 300);
     }
 }
@@ -270,7 +270,7 @@ proptest! {
         let mut value = STATE
             .get_or_init(|| {
                 let (before, ended) = used_planner();
-                serde_json::to_value(before.remember(ended)).expect("numbers and names")
+                serde_json::to_value(before.save_state(ended)).expect("numbers and names")
             })
             .clone();
         let mut draws = draws.iter().cycle();
@@ -288,7 +288,7 @@ proptest! {
         }
         let saved: SavedState = serde_json::from_value(value).expect("numbers and names");
         let mut after = planner(3, START);
-        after.recall(&saved, Duration::from_secs(1), START);
+        after.restore_state(&saved, Duration::from_secs(1), START);
         assert_all_are_polled(&mut after, 4000);
     }
 }

@@ -173,10 +173,10 @@ impl Simulation {
             let seed = (self.account.roll() * 1e15).to_bits();
             let now = at(self.now);
             let exporter = &mut self.exporters[index];
-            let saved = keeps_state.then(|| exporter.planner.remember(now));
+            let saved = keeps_state.then(|| exporter.planner.save_state(now));
             exporter.planner = Planner::new(&exporter.members, exporter.limits, seed, now);
             if let Some(saved) = saved {
-                exporter.planner.recall(&saved, Duration::ZERO, now);
+                exporter.planner.restore_state(&saved, Duration::ZERO, now);
             }
             exporter.in_flight.clear();
             exporter.wake = self.now;

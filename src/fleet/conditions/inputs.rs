@@ -1,23 +1,23 @@
-//! A VPS, and all of them together, as conditions see them: the last values, and what follows from several.
+//! Inputs of the conditions for one VPS and for all VPSes: last values and values derived from them.
 
 use std::time::Duration;
 
-use super::{Alert, Severity, Since, Watched};
+use super::{Alert, AlertState, Severity, Since};
 use crate::clock::Moment;
 use crate::config::{Expect, Threshold as T};
 use crate::fleet::VpsState;
-use crate::fleet::readings::{Reading, Readings};
+use crate::fleet::alert_inputs::{AlertInput, AlertInputs};
 
 /// A suspension lasts until the reset, or until a case is settled.
 const SUSPENSION_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
-/// Lists are called less often when API points are scarce.
+/// Lists are polled less often when API points are scarce.
 pub(super) const DEADLINE_REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
-/// An exporter that restarts shows no state of its VPSes for a moment.
+/// A restarting exporter briefly has no state of its VPSes.
 const UP_REMEMBERED: Duration = Duration::from_secs(15 * 60);
 pub(super) const STALE_REMEMBERED: Duration = Duration::from_secs(10 * 60);
-/// After a task, and without API points, data come late for a while.
+/// Data arrive late for a while after a task and after API points ran out.
 const HINDERED_REMEMBERED: Duration = Duration::from_secs(3600);
-/// A failing API is told from failing VPSes only where there are so many.
+/// Minimum number of VPSes to distinguish a failing API from failing VPSes.
 const FEWEST_FOR_API: u32 = 3;
 
 pub(super) fn at_least(value: Option<f64>, limit: Option<f64>) -> bool {
@@ -32,9 +32,9 @@ pub(super) fn at_most(value: Option<f64>, limit: Option<f64>) -> bool {
         .is_some_and(|(value, limit)| value <= limit)
 }
 
-/// What is true of all VPSes together.
+/// Inputs of the conditions about all VPSes together.
 #[derive(Default)]
-pub(super) struct Common {
+pub(super) struct FleetInputs {
     pub(super) reload_successful: bool,
     pub(super) state_written: Option<bool>,
     pub(super) configured: u32,
@@ -45,7 +45,7 @@ pub(super) struct Common {
     pub(super) failing_ratio: Option<f64>,
 }
 
-impl Common {
+impl FleetInputs {
     pub(super) const fn all_keys_refused(&self) -> bool {
         self.refused > 0 && self.refused == self.configured
     }
@@ -55,36 +55,36 @@ impl Common {
         self.pollable >= FEWEST_FOR_API && at_least(Some(silent), self.failing_ratio)
     }
 
-    pub(super) fn count(&mut self, vps: &Seen<'_>) {
+    pub(super) fn count(&mut self, vps: &VpsInputs<'_>) {
         self.configured += u32::from(vps.is_configured());
         self.refused += u32::from(vps.key_refused());
-        let exhausted = vps.within(Reading::PointsExhausted, STALE_REMEMBERED);
+        let exhausted = vps.within(AlertInput::PointsExhausted, STALE_REMEMBERED);
         self.exhausted += u32::from(exhausted == Some(1.0));
         if vps.is_pollable() {
             self.pollable += 1;
-            self.silent += u32::from(vps.within(Reading::Up, UP_REMEMBERED) == Some(0.0));
+            self.silent += u32::from(vps.within(AlertInput::Up, UP_REMEMBERED) == Some(0.0));
         }
-        // All VPSes have the same.
+        // The threshold is global, so all VPSes have the same value.
         self.failing_ratio = self.failing_ratio.or(vps.limit(T::ApiFailing));
     }
 }
 
-/// A VPS as its conditions see it.
-pub(super) struct Seen<'a> {
+/// Inputs of the conditions of one VPS.
+pub(super) struct VpsInputs<'a> {
     pub(super) vps: &'a VpsState,
-    pub(super) readings: &'a Readings,
+    pub(super) values: &'a AlertInputs,
     pub(super) since: Since,
     pub(super) now: Moment,
     pub(super) all_keys_refused: bool,
     pub(super) api_failing_fires: bool,
 }
 
-impl<'a> Seen<'a> {
-    pub(super) const fn new(vps: &'a VpsState, watched: &'a Watched, now: Moment) -> Self {
+impl<'a> VpsInputs<'a> {
+    pub(super) const fn new(vps: &'a VpsState, state: &'a AlertState, now: Moment) -> Self {
         Self {
             vps,
-            readings: &watched.readings,
-            since: watched.since,
+            values: &state.inputs,
+            since: state.since,
             now,
             all_keys_refused: false,
             api_failing_fires: false,
@@ -92,7 +92,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-impl Seen<'_> {
+impl VpsInputs<'_> {
     pub(super) fn fires(&self, alert: Alert, severity: Severity) -> bool {
         self.since.fires(alert, severity, self.now)
     }
@@ -101,110 +101,111 @@ impl Seen<'_> {
         self.vps.identity.thresholds.get(threshold)
     }
 
-    pub(super) fn last(&self, reading: Reading) -> Option<f64> {
-        self.readings.last(reading, self.now)
+    pub(super) fn last(&self, input: AlertInput) -> Option<f64> {
+        self.values.last(input, self.now)
     }
 
-    pub(super) fn within(&self, reading: Reading, age: Duration) -> Option<f64> {
-        self.readings.within(reading, age, self.now)
+    pub(super) fn within(&self, input: AlertInput, age: Duration) -> Option<f64> {
+        self.values.within(input, age, self.now)
     }
 
-    /// True if the first is shown now and the second is not: the response says that there is none.
-    pub(super) fn omits(&self, shown: Reading, missing: Reading) -> bool {
-        let now = |reading| self.within(reading, Duration::ZERO);
+    /// True if the response that has the first value lacks the second: there is none.
+    pub(super) fn omits(&self, shown: AlertInput, missing: AlertInput) -> bool {
+        let now = |input| self.within(input, Duration::ZERO);
         now(shown).is_some() && now(missing).is_none()
     }
 
-    pub(super) fn ratio(&self, part: Reading, whole: Reading) -> Option<f64> {
+    pub(super) fn ratio(&self, part: AlertInput, whole: AlertInput) -> Option<f64> {
         let whole = self.last(whole).filter(|whole| *whole > 0.0)?;
         Some(self.last(part)? / whole)
     }
 
     pub(super) fn is_configured(&self) -> bool {
-        self.within(Reading::Up, UP_REMEMBERED).is_some()
+        self.within(AlertInput::Up, UP_REMEMBERED).is_some()
     }
 
     pub(super) fn is_suspended(&self) -> bool {
-        let suspended = self.within(Reading::Suspended, SUSPENSION_REMEMBERED);
+        let suspended = self.within(AlertInput::Suspended, SUSPENSION_REMEMBERED);
         suspended == Some(1.0) && self.is_configured()
     }
 
-    /// True if alerts other than that of a suspension are about it.
-    pub(super) fn counts(&self) -> bool {
+    /// True unless the VPS is suspended, which suppresses its other alerts.
+    pub(super) fn alerts_apply(&self) -> bool {
         self.is_configured() && !self.is_suspended()
     }
 
     pub(super) fn key_refused(&self) -> bool {
-        self.last(Reading::AuthenticationFailed) == Some(1.0) && self.is_configured()
+        self.last(AlertInput::AuthenticationFailed) == Some(1.0) && self.is_configured()
     }
 
-    /// True if the exporter should get data: the key is accepted, no task holds the VPS, API points are left.
+    /// True if polls should succeed: the key is accepted, no task holds the VPS and API points are left.
     pub(super) fn is_pollable(&self) -> bool {
-        let hindered = |reading| self.within(reading, HINDERED_REMEMBERED) == Some(1.0);
+        let hindered = |input| self.within(input, HINDERED_REMEMBERED) == Some(1.0);
         self.is_configured()
             && !self.key_refused()
-            && !hindered(Reading::LockedByTask)
-            && !hindered(Reading::PointsExhausted)
+            && !hindered(AlertInput::LockedByTask)
+            && !hindered(AlertInput::PointsExhausted)
     }
 
     /// Infinite if the allowance lasts until the reset; `None` without a forecast for this period.
     pub(super) fn seconds_to_exhaustion(&self) -> Option<f64> {
-        let exhaustion = self.last(Reading::Exhaustion)?;
-        let in_period = exhaustion > self.last(Reading::PeriodStart)?
-            && self.last(Reading::Reset)? > self.now.unix;
-        (in_period && self.counts()).then_some(exhaustion - self.now.unix)
+        let exhaustion = self.last(AlertInput::Exhaustion)?;
+        let in_period = exhaustion > self.last(AlertInput::PeriodStart)?
+            && self.last(AlertInput::Reset)? > self.now.unix;
+        (in_period && self.alerts_apply()).then_some(exhaustion - self.now.unix)
     }
 
     pub(super) fn bandwidth_used(&self) -> Option<f64> {
-        let used = self.ratio(Reading::BandwidthUsed, Reading::BandwidthAllowance)?;
-        let is_over = at_most(self.last(Reading::Reset), Some(self.now.unix));
-        (self.counts() && !is_over).then_some(used)
+        let used = self.ratio(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance)?;
+        let is_over = at_most(self.last(AlertInput::Reset), Some(self.now.unix));
+        (self.alerts_apply() && !is_over).then_some(used)
     }
 
-    /// Whether it runs, if the configuration expects the other.
+    /// `Some(running)` if the configuration expects the opposite state.
     pub(super) fn unexpected_state(&self) -> Option<bool> {
-        let running = self.last(Reading::Running)? > 0.0;
+        let running = self.last(AlertInput::Running)? > 0.0;
         let is_unexpected = match self.vps.identity.expect {
             Expect::Running => !running,
             Expect::Stopped => running,
             Expect::Any => false,
         };
-        let is_held = self.last(Reading::Locked) == Some(1.0);
-        (is_unexpected && !is_held && self.counts()).then_some(running)
+        let is_locked = self.last(AlertInput::Locked) == Some(1.0);
+        (is_unexpected && !is_locked && self.alerts_apply()).then_some(running)
     }
 
     pub(super) fn disk_used(&self) -> Option<f64> {
-        let used = self.ratio(Reading::DiskUsed, Reading::DiskSize)?;
-        self.counts().then_some(used)
+        let used = self.ratio(AlertInput::DiskUsed, AlertInput::DiskSize)?;
+        self.alerts_apply().then_some(used)
     }
 
     pub(super) fn quota_used(&self) -> Option<f64> {
-        self.last(Reading::OpenVz)?;
+        self.last(AlertInput::OpenVz)?;
         self.disk_used()
     }
 
     pub(super) fn memory_available(&self) -> Option<f64> {
-        let available = self.ratio(Reading::MemoryAvailable, Reading::MemoryTotal)?;
-        (self.last(Reading::Running) == Some(1.0) && self.counts()).then_some(available)
+        let available = self.ratio(AlertInput::MemoryAvailable, AlertInput::MemoryTotal)?;
+        (self.last(AlertInput::Running) == Some(1.0) && self.alerts_apply()).then_some(available)
     }
 
     pub(super) fn has_open_case(&self) -> bool {
-        let listed = self.last(Reading::PolicyViolationsOpen) > Some(0.0);
-        (listed || self.last(Reading::PolicyViolation) == Some(1.0)) && self.counts()
+        let listed = self.last(AlertInput::PolicyViolationsOpen) > Some(0.0);
+        (listed || self.last(AlertInput::PolicyViolation) == Some(1.0)) && self.alerts_apply()
     }
 
     pub(super) fn abuse_points(&self) -> Option<f64> {
-        let points = self.ratio(Reading::AbusePoints, Reading::AbusePointsLimit)?;
-        self.counts().then_some(points)
+        let points = self.ratio(AlertInput::AbusePoints, AlertInput::AbusePointsLimit)?;
+        self.alerts_apply().then_some(points)
     }
 
     /// Infinite if there is neither a backup nor a snapshot.
     pub(super) fn backup_age(&self) -> Option<f64> {
-        let times = [Reading::BackupNewest, Reading::SnapshotNewest].map(|time| self.last(time));
+        let times =
+            [AlertInput::BackupNewest, AlertInput::SnapshotNewest].map(|time| self.last(time));
         let newest = times.into_iter().flatten().reduce(f64::max);
         let copies = self
-            .last(Reading::Snapshots)
-            .zip(self.last(Reading::Backups));
+            .last(AlertInput::Snapshots)
+            .zip(self.last(AlertInput::Backups));
         let none = copies == Some((0.0, 0.0));
         let newest = newest.or(none.then_some(f64::NEG_INFINITY))?;
         Some(self.now.unix - newest)

@@ -1,7 +1,7 @@
-//! What the alerts about a VPS compare, as it is on the metrics page: the last value of each metric and when it was shown.
+//! Inputs of the alerts of a VPS, as on the metrics page: the last value of each metric and its time.
 //!
-//! An alert must not end because a response omitted a field. So conditions look at the last value of the last hours, as the
-//! rules for Prometheus do.
+//! An alert must not end because a response omits a field, so conditions use the last value within three hours, as the
+//! Prometheus rules do.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use crate::clock::Moment;
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{Backups, Hypervisor, Inventory, PolicyViolations, Snapshots, Status};
 
-/// How long a value counts after it was last shown.
+/// Time after which a value that is no longer exported is dropped.
 pub const REMEMBERED: Duration = Duration::from_secs(3 * 3600);
 
-/// Defines [`Reading`] with all its variants and the names that a saved state has for them.
-macro_rules! readings {
+/// Defines [`AlertInput`] with its variants and their names in a saved state.
+macro_rules! alert_inputs {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A metric, or a part of one, that an alert about a VPS compares.
+        /// A metric, or a part of one, that alerts about a VPS compare.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Reading {
+        pub enum AlertInput {
             $($(#[$doc])* $variant,)*
         }
 
-        impl Reading {
-            /// Every reading.
+        impl AlertInput {
+            /// All inputs.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// The name of the metric without `kiwivm_`, with a suffix for a part of it.
@@ -35,7 +35,7 @@ macro_rules! readings {
     };
 }
 
-readings! {
+alert_inputs! {
     /// `kiwivm_up`.
     Up = "up",
     /// `kiwivm_authentication_failed`.
@@ -46,7 +46,7 @@ readings! {
     DataStale = "data_stale",
     /// `kiwivm_locked`.
     Locked = "locked",
-    /// Only shown while a task holds the VPS.
+    /// 1 while a task holds the VPS, else absent.
     LockedByTask = "locked_by_task",
     /// `kiwivm_suspended`.
     Suspended = "suspended",
@@ -64,7 +64,7 @@ readings! {
     PeriodStart = "bandwidth_period_start_timestamp_seconds",
     /// `kiwivm_bandwidth_reset_timestamp_seconds`.
     Reset = "bandwidth_reset_timestamp_seconds",
-    /// `kiwivm_bandwidth_exhaustion_timestamp_seconds`, infinite if the forecast lasts until the reset.
+    /// `kiwivm_bandwidth_exhaustion_timestamp_seconds`, infinite if the allowance lasts until the reset.
     Exhaustion = "bandwidth_exhaustion_timestamp_seconds",
     /// `kiwivm_nullrouted_ip_addresses`.
     NullRouted = "nullrouted_ip_addresses",
@@ -110,64 +110,64 @@ readings! {
     BackupNewest = "backup_newest_timestamp_seconds",
 }
 
-/// The last value of each [`Reading`] and when it was shown, on the clock that never steps.
+/// The last value of each [`AlertInput`] and its monotonic time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Readings([Option<(f64, Duration)>; Reading::ALL.len()]);
+pub struct AlertInputs([Option<(f64, Duration)>; AlertInput::ALL.len()]);
 
-impl Default for Readings {
+impl Default for AlertInputs {
     fn default() -> Self {
-        Self([None; Reading::ALL.len()])
+        Self([None; AlertInput::ALL.len()])
     }
 }
 
-impl Readings {
-    /// The last value, if it was shown within this time.
+impl AlertInputs {
+    /// The last value, if it is at most this old.
     #[must_use]
-    pub fn within(&self, reading: Reading, age: Duration, now: Moment) -> Option<f64> {
-        let (value, at) = self.0[reading as usize]?;
+    pub fn within(&self, input: AlertInput, age: Duration, now: Moment) -> Option<f64> {
+        let (value, at) = self.0[input as usize]?;
         (now.elapsed.saturating_sub(at) <= age).then_some(value)
     }
 
-    /// The last value of the last hours.
+    /// The last value within [`REMEMBERED`].
     #[must_use]
-    pub fn last(&self, reading: Reading, now: Moment) -> Option<f64> {
-        self.within(reading, REMEMBERED, now)
+    pub fn last(&self, input: AlertInput, now: Moment) -> Option<f64> {
+        self.within(input, REMEMBERED, now)
     }
 
-    /// Each value and when it was shown.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Reading, f64, Duration)> {
-        let values = Reading::ALL.iter().zip(self.0);
-        values.filter_map(|(reading, known)| known.map(|(value, at)| (*reading, value, at)))
+    /// All values with their times.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (AlertInput, f64, Duration)> {
+        let values = AlertInput::ALL.iter().zip(self.0);
+        values.filter_map(|(input, known)| known.map(|(value, at)| (*input, value, at)))
     }
 
-    /// Takes back a value that was shown before this process started.
-    pub(super) fn recall(&mut self, reading: Reading, value: f64, at: Duration) {
-        self.0[reading as usize] = Some((value, at));
+    /// Restores a value from before this process started.
+    pub(super) fn restore(&mut self, input: AlertInput, value: f64, at: Duration) {
+        self.0[input as usize] = Some((value, at));
     }
 
-    /// Takes what is shown of a VPS now.
+    /// Updates the values from the current state of a VPS.
     pub(super) fn update(&mut self, vps: &VpsState, staleness: f64, now: Moment) {
-        let mut show = |reading: Reading, value: Option<f64>| {
+        let mut show = |input: AlertInput, value: Option<f64>| {
             if let Some(value) = value {
-                self.0[reading as usize] = Some((value, now.elapsed));
+                self.0[input as usize] = Some((value, now.elapsed));
             }
         };
-        for (reading, value) in polls(vps, staleness, now) {
-            show(reading, value);
+        for (input, value) in polls(vps, staleness, now) {
+            show(input, value);
         }
-        for (reading, value) in service(vps, staleness, now) {
-            show(reading, value);
+        for (input, value) in service(vps, staleness, now) {
+            show(input, value);
         }
-        for (reading, value) in live(vps, staleness, now) {
-            show(reading, value);
+        for (input, value) in live(vps, staleness, now) {
+            show(input, value);
         }
-        for (reading, value) in inventory(vps, staleness, now) {
-            show(reading, value);
+        for (input, value) in inventory(vps, staleness, now) {
+            show(input, value);
         }
     }
 }
 
-type Shown<const N: usize> = [(Reading, Option<f64>); N];
+type Shown<const N: usize> = [(AlertInput, Option<f64>); N];
 
 fn flag(value: Option<bool>) -> Option<f64> {
     value.map(|value| f64::from(u8::from(value)))
@@ -190,15 +190,21 @@ fn polls(vps: &VpsState, staleness: f64, now: Moment) -> Shown<6> {
         .filter_map(|call| call.is_stale(staleness, now));
     let locked = vps.lock(staleness, now).map(Option::is_some);
     [
-        (Reading::Up, flag(vps.tried.then(|| vps.up(staleness, now)))),
         (
-            Reading::AuthenticationFailed,
+            AlertInput::Up,
+            flag(vps.tried.then(|| vps.up(staleness, now))),
+        ),
+        (
+            AlertInput::AuthenticationFailed,
             flag(vps.authentication_failed),
         ),
-        (Reading::PointsExhausted, flag(vps.points_exhausted)),
-        (Reading::DataStale, flag(stale.max())),
-        (Reading::Locked, flag(locked)),
-        (Reading::LockedByTask, flag(locked.filter(|locked| *locked))),
+        (AlertInput::PointsExhausted, flag(vps.points_exhausted)),
+        (AlertInput::DataStale, flag(stale.max())),
+        (AlertInput::Locked, flag(locked)),
+        (
+            AlertInput::LockedByTask,
+            flag(locked.filter(|locked| *locked)),
+        ),
     ]
 }
 
@@ -215,46 +221,46 @@ fn service(vps: &VpsState, staleness: f64, now: Moment) -> Shown<13> {
     let reset = info.and_then(|info| info.data_next_reset);
     [
         (
-            Reading::Suspended,
+            AlertInput::Suspended,
             flag(info.and_then(|info| info.suspended)),
         ),
-        (Reading::Kvm, is(Hypervisor::Kvm)),
-        (Reading::OpenVz, is(Hypervisor::OpenVz)),
+        (AlertInput::Kvm, is(Hypervisor::Kvm)),
+        (AlertInput::OpenVz, is(Hypervisor::OpenVz)),
         (
-            Reading::BandwidthUsed,
+            AlertInput::BandwidthUsed,
             info.and_then(|info| bandwidth::used(info, multiplier)),
         ),
         (
-            Reading::BandwidthAllowance,
+            AlertInput::BandwidthAllowance,
             info.and_then(|info| bandwidth::allowance(info, multiplier)),
         ),
         (
-            Reading::PeriodStart,
+            AlertInput::PeriodStart,
             time(reset.and_then(bandwidth::period_start)),
         ),
-        (Reading::Reset, time(reset)),
+        (AlertInput::Reset, time(reset)),
         (
-            Reading::Exhaustion,
+            AlertInput::Exhaustion,
             forecast.map(|forecast| forecast.exhaustion.unwrap_or(f64::INFINITY)),
         ),
         (
-            Reading::NullRouted,
+            AlertInput::NullRouted,
             count(info.and_then(|info| info.nullrouted_ip_addresses)),
         ),
         (
-            Reading::AbusePoints,
+            AlertInput::AbusePoints,
             count(info.and_then(|info| info.abuse_points)),
         ),
         (
-            Reading::AbusePointsLimit,
+            AlertInput::AbusePointsLimit,
             count(info.and_then(|info| info.abuse_points_limit)),
         ),
         (
-            Reading::PolicyViolation,
+            AlertInput::PolicyViolation,
             flag(info.and_then(|info| info.policy_violation)),
         ),
         (
-            Reading::MemoryTotal,
+            AlertInput::MemoryTotal,
             count(info.and_then(|info| info.plan_ram)),
         ),
     ]
@@ -265,43 +271,43 @@ fn live(vps: &VpsState, staleness: f64, now: Moment) -> Shown<10> {
     let running = live.and_then(|live| live.status);
     [
         (
-            Reading::Running,
+            AlertInput::Running,
             flag(running.map(|status| status == Status::Running)),
         ),
         (
-            Reading::CpuThrottled,
+            AlertInput::CpuThrottled,
             flag(live.and_then(|live| live.cpu_throttled)),
         ),
         (
-            Reading::DiskThrottled,
+            AlertInput::DiskThrottled,
             flag(live.and_then(|live| live.disk_throttled)),
         ),
         (
-            Reading::MemoryAvailable,
+            AlertInput::MemoryAvailable,
             count(live.and_then(|live| live.memory_available)),
         ),
         (
-            Reading::SwapFree,
+            AlertInput::SwapFree,
             count(live.and_then(|live| live.swap_free)),
         ),
         (
-            Reading::SwapTotal,
+            AlertInput::SwapTotal,
             count(live.and_then(|live| live.swap_total)),
         ),
         (
-            Reading::DiskUsed,
+            AlertInput::DiskUsed,
             count(live.and_then(|live| live.disk_used)),
         ),
         (
-            Reading::DiskSize,
+            AlertInput::DiskSize,
             count(live.and_then(|live| live.disk_size)),
         ),
         (
-            Reading::InodesUsed,
+            AlertInput::InodesUsed,
             count(live.and_then(|live| live.inodes_used)),
         ),
         (
-            Reading::InodesLimit,
+            AlertInput::InodesLimit,
             count(live.and_then(|live| live.inodes_limit)),
         ),
     ]
@@ -323,22 +329,25 @@ fn inventory(vps: &VpsState, staleness: f64, now: Moment) -> Shown<7> {
     };
     [
         (
-            Reading::PolicyViolationsOpen,
+            AlertInput::PolicyViolationsOpen,
             count(violations.map(|all| all.open)),
         ),
         (
-            Reading::PolicyDeadline,
+            AlertInput::PolicyDeadline,
             time(violations.and_then(|all| all.deadline)),
         ),
-        (Reading::Snapshots, count(snapshots.map(|all| all.count))),
+        (AlertInput::Snapshots, count(snapshots.map(|all| all.count))),
         (
-            Reading::SnapshotNewest,
+            AlertInput::SnapshotNewest,
             time(snapshots.and_then(|all| all.newest)),
         ),
-        (Reading::SnapshotNextPurge, vps.next_purge(staleness, now)),
-        (Reading::Backups, count(backups.map(|all| all.count))),
         (
-            Reading::BackupNewest,
+            AlertInput::SnapshotNextPurge,
+            vps.next_purge(staleness, now),
+        ),
+        (AlertInput::Backups, count(backups.map(|all| all.count))),
+        (
+            AlertInput::BackupNewest,
             time(backups.and_then(|all| all.newest)),
         ),
     ]
