@@ -1,4 +1,4 @@
-//! What was done to a VPS, and by whom.
+//! The audit log of a VPS.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -7,12 +7,12 @@ use super::noise::noise;
 use super::story::Story;
 
 const DAY: f64 = 86_400.0;
-/// Most entries kept; a story that runs a hundred thousand times as fast has many days.
+/// Entries kept at most. At a time scale of 100000 many days pass, each with a login.
 const MOST_ENTRIES: usize = 2000;
 /// 203.0.113.9 as the API writes it.
 const OWNER: u32 = 3_405_803_785;
 
-/// What an entry is about. The vendor documents no codes; these are invented.
+/// The subject of an entry. The vendor documents no codes; these are invented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Login = 1,
@@ -26,7 +26,7 @@ pub enum Kind {
 pub struct Entry {
     /// Unix seconds.
     pub timestamp: i64,
-    /// An IPv4 address as a number; 0 or nothing for what nobody asked for.
+    /// An IPv4 address as a number; 0 or `None` for events that no client requested.
     pub requestor: Option<u32>,
     pub kind: Kind,
     pub summary: Cow<'static, str>,
@@ -44,7 +44,7 @@ pub struct AuditLog {
 }
 
 impl AuditLog {
-    /// A log with a little past before the moment of the story with which it begins.
+    /// A log with a few entries before `begins`, in story seconds.
     pub fn new(seed: u64, veid: u64, story: &Story, begins: f64) -> Self {
         let mut log = Self {
             seed,
@@ -75,7 +75,7 @@ impl AuditLog {
         self.next_login
     }
 
-    /// The owner looks at the panel, about once a day.
+    /// Adds a login of the owner to the panel and schedules the next one, about a day later.
     pub fn login(&mut self, timestamp: i64) {
         self.push(timestamp, Kind::Login, "Login");
         self.schedule_login();
@@ -88,7 +88,7 @@ impl AuditLog {
 
     pub fn push(&mut self, timestamp: i64, kind: Kind, summary: impl Into<Cow<'static, str>>) {
         let requestor = match kind {
-            // Recorded answers have both for what nobody asked for.
+            // Recordings have both 0 and null for events that no client requested.
             Kind::Event if self.entries.len() % 4 < 2 => Some(0),
             Kind::Event => None,
             _ => Some(OWNER),

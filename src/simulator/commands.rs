@@ -17,7 +17,7 @@ use super::settings::OWNER;
 use super::story::Story;
 use super::vps::Vps;
 
-/// What is asked for, and when.
+/// A call that changes a VPS, and its time.
 pub struct Order<'a> {
     pub parameters: &'a HashMap<String, String>,
     pub story: &'a Story,
@@ -27,7 +27,7 @@ pub struct Order<'a> {
     pub exported: Option<Snapshot>,
 }
 
-/// Why nothing was changed.
+/// Reasons for which a call changes nothing.
 enum Refused {
     MissingParameter,
     NotRunning,
@@ -40,7 +40,7 @@ const NO_SUCH_RECORD: Refused = Refused::Failed("Record not found");
 
 type Outcome = Result<Object, Refused>;
 
-/// Carries out a call; `None` when it is not one of those that change something.
+/// Carries out a call; `None` if it is not one of those that change a VPS.
 pub fn carry_out(call: &str, vps: &mut Vps, order: &Order) -> Option<String> {
     let handler = handler(call)?;
     let summary: Cow<'static, str> = match call {
@@ -55,7 +55,7 @@ pub fn carry_out(call: &str, vps: &mut Vps, order: &Order) -> Option<String> {
     vps.audit.push(order.story.wall(order.at), kind, summary);
     Some(
         handler(order, vps)
-            .unwrap_or_else(|refused| refused.answer())
+            .unwrap_or_else(|refused| refused.response())
             .end(),
     )
 }
@@ -111,13 +111,13 @@ fn done() -> Object {
     Object::new().raw("error", 0)
 }
 
-/// The answer of what takes a while: the owner will get mail.
+/// The response of a call that starts a task; the owner gets mail when it is done.
 fn begun() -> Object {
     done().text("notificationEmail", OWNER)
 }
 
 impl Refused {
-    fn answer(&self) -> Object {
+    fn response(&self) -> Object {
         let error = |code: u32, message| Object::new().raw("error", code).text("message", message);
         match self {
             Self::MissingParameter => error(700_001, "Missing required parameter"),
@@ -131,7 +131,7 @@ impl Refused {
 }
 
 impl Order<'_> {
-    /// A parameter that must be there and say something.
+    /// A parameter that must be present and not empty.
     fn required(&self, name: &str) -> Result<&str, Refused> {
         let value = self.optional(name);
         if value.is_empty() {
@@ -140,7 +140,7 @@ impl Order<'_> {
         Ok(value)
     }
 
-    /// A parameter that must be there and may be empty, to take something away.
+    /// A parameter that must be present and may be empty, to remove a value.
     fn given(&self, name: &str) -> Result<&str, Refused> {
         let value = self.parameters.get(name).map(String::as_str);
         value.ok_or(Refused::MissingParameter)

@@ -1,4 +1,4 @@
-//! Routes below `/_simulator/` for tests: what the account truly holds, and ways to make things happen in it.
+//! Routes below `/_simulator/` for tests. They return the true state of the account and change it.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ impl Simulator {
         let only = query.get("veid").map(String::as_str);
         let mut guard = self.state();
         match control(&mut guard, route, only, body, unix_now()) {
-            Ok(answer) => page(StatusCode::OK, answer.to_string()),
+            Ok(state) => page(StatusCode::OK, state.to_string()),
             Err((status, why)) => page(status, why),
         }
     }
@@ -35,7 +35,7 @@ fn control(
     now: f64,
 ) -> Result<Value, (StatusCode, String)> {
     let bad_request = |why: String| (StatusCode::BAD_REQUEST, why);
-    // Whatever comes next comes after all that has happened by now.
+    // Changes must apply after all events that are due by now.
     for vps in &mut state.vps {
         vps.advance(&state.story, now);
     }
@@ -49,11 +49,11 @@ fn control(
                     now,
                     points: state.points.remaining(vps.veid, age),
                     sizes: state.points.sizes(),
-                    met: None,
+                    occurrence: None,
                 }
                 .truth()
             };
-            // Of a large fleet the whole truth is tens of megabytes.
+            // The state of a large fleet is tens of megabytes.
             let wanted = |vps: &&Vps| only.is_none_or(|veid| veid == vps.veid.to_string());
             let vps = state.vps.iter().filter(wanted).map(truth);
             Ok(json!({ "vps": vps.collect::<Vec<_>>() }))
@@ -82,7 +82,7 @@ fn control(
     }
 }
 
-/// Sets what a test wants to see: `{"veid": 1, "throttled": true}` and the like.
+/// Changes the state of a VPS for a test, for example `{"veid": 1, "throttled": true}`.
 fn change(state: &mut State, now: f64, body: &[u8]) -> Result<(), String> {
     let change: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let members = change.as_object().ok_or("not an object")?;

@@ -30,13 +30,13 @@ use super::{ReceivedCall, Simulator, State};
 
 pub(super) type Body = BoxBody<Bytes, Broken>;
 
-/// Ends a connection in the middle of an answer.
+/// Ends a connection in the middle of a response.
 #[derive(Debug)]
 pub(super) struct Broken;
 
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the connection ends here, as told")
+        f.write_str("connection closed by an injected fault")
     }
 }
 
@@ -59,7 +59,7 @@ pub async fn serve(
             };
             let simulator = simulator.clone();
             let service = service_fn(move |request| respond(simulator.clone(), request));
-            // A fault that breaks the connection is no error of ours.
+            // Faults break connections on purpose.
             tokio::spawn(async move {
                 let _ = http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service)
@@ -116,10 +116,10 @@ async fn respond(
         method: head.method.to_string(),
         key_in_url,
     };
-    simulator.answer_call(&received, &parameters).await
+    simulator.respond_to(&received, &parameters).await
 }
 
-/// How a call is answered.
+/// Reply to a call.
 pub(super) enum Reply {
     Json(String),
     Status(StatusCode),
@@ -135,22 +135,22 @@ impl Simulator {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer_call(
+    async fn respond_to(
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
     ) -> Result<Response<Body>, Broken> {
         self.state().calls.push(received.clone());
-        let met = self.fault(received, unix_now());
+        let occurrence = self.fault(received, unix_now());
         let latency = self.latency(&received.call);
-        let slow = met
+        let slow = occurrence
             .as_ref()
-            .filter(|met| met.fault.kind == FaultKind::Slow)
-            .map_or(Duration::ZERO, |met| {
-                Duration::from_secs_f64(met.fault.seconds)
+            .filter(|occurrence| occurrence.fault.kind == FaultKind::Slow)
+            .map_or(Duration::ZERO, |occurrence| {
+                Duration::from_secs_f64(occurrence.fault.seconds)
             });
         tokio::time::sleep(latency + slow).await;
-        let reply = self.reply(received, parameters, met.as_ref(), unix_now());
+        let reply = self.reply(received, parameters, occurrence.as_ref(), unix_now());
         match reply {
             Reply::Json(json) => Ok(page(StatusCode::OK, json)),
             Reply::Status(status) => Ok(html(status, "<html><body>Sorry.</body></html>")),
@@ -165,21 +165,21 @@ impl Simulator {
         }
     }
 
-    /// What goes wrong with a call.
+    /// The fault that applies to a call.
     pub(super) fn fault(&self, received: &ReceivedCall, now: f64) -> Option<Occurrence> {
         let state = &mut *self.state();
         let age = state.story.age(now);
-        state.faults.meet(received.veid, &received.call, age)
+        state.faults.occurrence(received.veid, &received.call, age)
     }
 
     pub(super) fn reply(
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
-        met: Option<&Occurrence>,
+        occurrence: Option<&Occurrence>,
         now: f64,
     ) -> Reply {
-        let fault = met.map(|met| met.fault.kind);
+        let fault = occurrence.map(|occurrence| occurrence.fault.kind);
         match fault {
             Some(FaultKind::Hang) => return Reply::Hang,
             Some(FaultKind::Reset) => return Reply::Reset,
@@ -188,10 +188,10 @@ impl Simulator {
             Some(FaultKind::RateLimited) => return Reply::Status(StatusCode::TOO_MANY_REQUESTS),
             Some(FaultKind::Http500) => return Reply::Status(StatusCode::INTERNAL_SERVER_ERROR),
             Some(FaultKind::Auth) => return Reply::Json(error(700_005, "Authentication failure")),
-            Some(FaultKind::Locked) => return Reply::Json(locked(&a_lock())),
+            Some(FaultKind::Locked) => return Reply::Json(locked(&pretended_lock())),
             _ => {}
         }
-        let json = match self.true_answer(received, parameters, met, now) {
+        let json = match self.faultless_response(received, parameters, occurrence, now) {
             Ok(json) => json,
             Err(reply) => return reply,
         };
@@ -206,11 +206,11 @@ impl Simulator {
         }
     }
 
-    fn true_answer(
+    fn faultless_response(
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
-        met: Option<&Occurrence>,
+        occurrence: Option<&Occurrence>,
         now: f64,
     ) -> Result<String, Reply> {
         if !parameters.contains_key("veid") || !parameters.contains_key("api_key") {
@@ -245,8 +245,8 @@ impl Simulator {
             at: elapsed,
             exported,
         };
-        if let Some(answer) = commands::carry_out(&received.call, vps, &order) {
-            return Ok(answer);
+        if let Some(response) = commands::carry_out(&received.call, vps, &order) {
+            return Ok(response);
         }
         let moment = Moment {
             vps,
@@ -254,10 +254,10 @@ impl Simulator {
             now,
             points: state.points.remaining(received.veid, age),
             sizes: state.points.sizes(),
-            met,
+            occurrence,
         };
         moment
-            .answer(&received.call)
+            .respond(&received.call)
             .ok_or(Reply::Status(StatusCode::NOT_FOUND))
     }
 }
@@ -269,8 +269,8 @@ fn error(code: u32, message: &str) -> String {
         .end()
 }
 
-/// What a fault pretends.
-fn a_lock() -> Lock {
+/// The lock that [`FaultKind::Locked`] pretends.
+fn pretended_lock() -> Lock {
     Lock {
         percent: 45,
         task: "Snapshot: before-upgrade".to_owned(),
@@ -294,7 +294,7 @@ fn locked(lock: &Lock) -> String {
         .end()
 }
 
-/// The number of IPv6 subnets as a word; answers without it stay as they are.
+/// Replaces the number of IPv6 subnets by a word; responses without it stay unchanged.
 fn odd_field(json: &str) -> String {
     const FIELD: &str = "\"plan_max_ipv6s\":";
     let Some((before, after)) = json.split_once(FIELD) else {
@@ -304,7 +304,7 @@ fn odd_field(json: &str) -> String {
     format!("{before}{FIELD}\"unlimited\"{after}")
 }
 
-/// Every number as text, as answers before 2023 had some of them.
+/// Turns every number into text, as responses before 2023 had some of them.
 fn numbers_as_text(json: &str) -> String {
     fn walk(value: &mut Value) {
         match value {
@@ -325,7 +325,7 @@ fn numbers_as_text(json: &str) -> String {
 
 pub(super) fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     let body = Full::new(body.into()).map_err(|never: Infallible| match never {});
-    answer(status, body.boxed())
+    response(status, body.boxed())
 }
 
 /// A page of a proxy or a web server.
@@ -336,26 +336,26 @@ fn html(status: StatusCode, body: &'static str) -> Response<Body> {
     response
 }
 
-/// The first half of an answer that said it would be longer.
+/// The first half of a response whose `Content-Length` is that of the whole.
 fn cut_off(json: &str) -> Response<Body> {
     let half = Bytes::copy_from_slice(&json.as_bytes()[..json.len() / 2]);
     let end = stream::once(async {
-        // What was not sent when the error comes never is.
+        // The error discards frames that are not sent yet.
         tokio::task::yield_now().await;
         Err(Broken)
     });
     let frames = stream::iter([Ok(Frame::data(half))]).chain(end);
-    let mut response = answer(StatusCode::OK, BoxBody::new(StreamBody::new(frames)));
+    let mut response = response(StatusCode::OK, BoxBody::new(StreamBody::new(frames)));
     response
         .headers_mut()
         .insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
     response
 }
 
-fn answer(status: StatusCode, body: Body) -> Response<Body> {
+fn response(status: StatusCode, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    // The API says so although it sends JSON. At least one client decodes responses of exactly this type only.
+    // The API declares this type although it sends JSON. At least one client only decodes responses of this type.
     let content_type = HeaderValue::from_static("text/plain;charset=UTF-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response

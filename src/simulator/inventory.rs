@@ -29,14 +29,14 @@ pub struct Snapshot {
     pub md5: String,
     pub description: String,
     pub sticky: bool,
-    /// Story seconds; of no meaning while it is sticky.
+    /// Story seconds; unused while the snapshot is sticky.
     purge_at: f64,
-    /// With which another VPS can have it.
+    /// Lets another VPS import it.
     pub token: Option<String>,
 }
 
 impl Snapshot {
-    /// When it will be purged, in story seconds.
+    /// The time of its purge, in story seconds; `None` if it is sticky.
     pub fn purge_at(&self) -> Option<f64> {
         (!self.sticky).then_some(self.purge_at)
     }
@@ -54,7 +54,7 @@ pub struct Backup {
     pub timestamp: i64,
 }
 
-/// All that is kept of a VPS's disk.
+/// Snapshots and backups of one VPS.
 #[derive(Clone, Debug)]
 pub struct Inventory {
     seed: u64,
@@ -63,13 +63,14 @@ pub struct Inventory {
     pub snapshots: Vec<Snapshot>,
     /// Oldest first.
     pub backups: Vec<Backup>,
-    /// Story seconds; none when this plan has no backups.
+    /// Story seconds; `None` if the plan has no backups.
     next_backup: Option<f64>,
     made: i64,
 }
 
 impl Inventory {
-    /// What a VPS begins with. VPSes differ: with and without snapshots that stay, that are purged, and backups.
+    /// The snapshots and backups of a VPS at the start. Some VPSes have sticky snapshots, some have others, some have
+    /// backups.
     pub fn new(seed: u64, veid: u64, character: Character, disk: Disk, story: &Story) -> Self {
         let mut inventory = Self {
             seed,
@@ -82,7 +83,7 @@ impl Inventory {
         if character == Character::OpenVz {
             return inventory;
         }
-        let chance = |what| noise(seed, veid, 0, what);
+        let chance = |purpose| noise(seed, veid, 0, purpose);
         if !veid.is_multiple_of(3) {
             let created = -DAY * (40.0 + 100.0 * chance(17));
             inventory.add(story, created, disk, "before-upgrade");
@@ -106,8 +107,8 @@ impl Inventory {
         inventory
     }
 
-    /// Takes it back by whole days to the moment when the story begins, and its backups by their own: what snapshots
-    /// are made after that, and when.
+    /// Moves the inventory back to the time `begins`, and the backups by the seconds in `backups`. Removes the
+    /// snapshots that are made after `begins` and returns them with their times.
     pub fn take_back(&mut self, begins: f64, backups: f64) -> Vec<(f64, Snapshot)> {
         let made = |snapshot: &Snapshot| snapshot.purge_at - SNAPSHOT_SECONDS;
         let later = self
@@ -123,18 +124,18 @@ impl Inventory {
         later
     }
 
-    /// Keeps a snapshot of a disk as it is at a moment of the story.
+    /// Adds a snapshot of a disk.
     pub fn add(&mut self, story: &Story, at: f64, disk: Disk, description: &str) {
         self.keep(story, at, (disk.used / 4, disk.used), disk.os, description);
     }
 
-    /// Keeps a snapshot that another VPS has.
+    /// Adds a copy of a snapshot of another VPS.
     pub fn import(&mut self, story: &Story, at: f64, of: &Snapshot) {
         let sizes = (of.size, of.uncompressed);
         self.keep(story, at, sizes, of.os, &of.description);
     }
 
-    /// Keeps a backup as a snapshot.
+    /// Adds a copy of a backup as a snapshot.
     pub fn copy_backup(&mut self, story: &Story, at: f64, of: &Backup) {
         let sizes = (of.size, of.uncompressed);
         self.keep(story, at, sizes, of.os, "copied from a backup");
@@ -198,7 +199,7 @@ impl Inventory {
             .find(|snapshot| snapshot.token.as_deref() == Some(token))
     }
 
-    /// Deletes a snapshot; false when there is none of this name.
+    /// Deletes a snapshot; false if there is none of this name.
     pub fn delete(&mut self, file_name: &str) -> bool {
         let before = self.snapshots.len();
         self.snapshots
@@ -206,7 +207,8 @@ impl Inventory {
         self.snapshots.len() < before
     }
 
-    /// Makes a snapshot sticky or not; then it has its whole time before it again. False when there is none.
+    /// Makes a snapshot sticky or not. One that is no longer sticky is kept for the full time again. False if there is
+    /// no snapshot of this name.
     pub fn set_sticky(&mut self, file_name: &str, sticky: bool, at: f64) -> bool {
         let Some(snapshot) = self.snapshot(file_name) else {
             return false;
@@ -218,7 +220,7 @@ impl Inventory {
         true
     }
 
-    /// Makes the token of a snapshot; the same each time.
+    /// Returns the token of a snapshot; the same each time.
     pub fn export(&mut self, file_name: &str) -> Option<String> {
         let (seed, veid) = (self.seed, self.veid);
         let snapshot = self.snapshot(file_name)?;
@@ -227,7 +229,7 @@ impl Inventory {
         Some(token)
     }
 
-    /// When the next snapshot is purged, in story seconds.
+    /// The time of the next purge, in story seconds.
     pub fn next_purge(&self) -> Option<f64> {
         let purges = self.snapshots.iter().filter_map(Snapshot::purge_at);
         purges.min_by(f64::total_cmp)
@@ -238,12 +240,12 @@ impl Inventory {
             .retain(|snapshot| snapshot.purge_at().is_none_or(|purge_at| purge_at > at));
     }
 
-    /// When the next backup is due, in story seconds.
+    /// The time of the next backup, in story seconds.
     pub const fn next_backup(&self) -> Option<f64> {
         self.next_backup
     }
 
-    /// The daily backup; none is made of a VPS that is suspended.
+    /// Makes the daily backup. `disk` is `None` while the VPS is suspended, and no backup is made.
     pub fn daily_backup(&mut self, story: &Story, at: f64, disk: Option<Disk>) {
         if let Some(disk) = disk {
             self.back_up(story, at, disk);
@@ -252,7 +254,7 @@ impl Inventory {
     }
 }
 
-/// The day of a time as file names have it.
+/// The date of a time as in file names.
 fn date(unix_seconds: i64) -> String {
     let date = OffsetDateTime::from_unix_timestamp(unix_seconds)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -280,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn vpses_begin_with_different_things() {
+    fn vpses_start_with_different_inventories() {
         let count = |veid, character| {
             let (inventory, _) = inventory(veid, character);
             (inventory.snapshots.len(), inventory.backups.len())
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn file_names_carry_veid_and_time() {
+    fn file_names_contain_veid_and_time() {
         let (mut inventory, story) = inventory(1_000_002, Character::Healthy);
         inventory.add(&story, 3600.0, DISK, "x");
         let name = &inventory.snapshots[0].file_name;

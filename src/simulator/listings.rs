@@ -1,4 +1,4 @@
-//! The answers of the read calls about what a VPS has and what was said of it: snapshots, backups, cases, the log.
+//! Responses of the read calls that list something: snapshots, backups, cases, the audit log, settings.
 
 use super::cases::MOST_ABUSE_POINTS;
 use super::inventory::Snapshot;
@@ -70,7 +70,7 @@ impl Moment<'_> {
             .raw("snapshots", list(snapshots))
     }
 
-    /// Seconds of the wall clock, because whoever reads it adds them to the wall clock.
+    /// Seconds of the wall clock, because clients add them to the wall clock.
     #[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
     fn purges_in(&self, snapshot: &Snapshot) -> i64 {
         match snapshot.purge_at() {
@@ -101,7 +101,7 @@ impl Moment<'_> {
 
     fn suspensions(&self) -> Object {
         let cases = &self.vps.cases.suspensions;
-        let mut answer = Object::new();
+        let mut response = Object::new();
         if !cases.is_empty() {
             let suspensions = cases.iter().map(|case| {
                 Object::new()
@@ -115,7 +115,7 @@ impl Moment<'_> {
             let evidence = cases.iter().fold(Object::new(), |evidence, case| {
                 evidence.text(&case.evidence_record_id.to_string(), case.evidence)
             });
-            answer = answer
+            response = response
                 .raw("suspensions", list(suspensions))
                 .raw("evidence", evidence.end());
         }
@@ -123,12 +123,12 @@ impl Moment<'_> {
             0 => "null".to_owned(),
             count => count.to_string(),
         };
-        self.abuse_points(answer.raw("suspension_count", count))
+        self.abuse_points(response.raw("suspension_count", count))
     }
 
     fn violations(&self) -> Object {
         let cases = &self.vps.cases.violations;
-        let mut answer = Object::new();
+        let mut response = Object::new();
         if !cases.is_empty() {
             let violations = cases.iter().map(|case| {
                 Object::new()
@@ -141,9 +141,9 @@ impl Moment<'_> {
                     .text("evidence_data", case.evidence)
                     .end()
             });
-            answer = answer.raw("policy_violations", list(violations));
+            response = response.raw("policy_violations", list(violations));
         }
-        self.abuse_points(answer)
+        self.abuse_points(response)
     }
 
     fn ssh_keys(&self) -> Object {
@@ -153,13 +153,13 @@ impl Moment<'_> {
             ("user", OWNER_SSH_KEYS),
             ("preferred", settings.preferred_ssh_keys()),
         ];
-        let answer = keys
+        let response = keys
             .iter()
-            .fold(Object::new().raw("error", 0), |answer, (whose, keys)| {
-                answer.text(&format!("ssh_keys_{whose}"), keys)
+            .fold(Object::new().raw("error", 0), |response, (owner, keys)| {
+                response.text(&format!("ssh_keys_{owner}"), keys)
             });
-        keys.iter().fold(answer, |answer, (whose, keys)| {
-            answer.text(&format!("shortened_ssh_keys_{whose}"), &shortened(keys))
+        keys.iter().fold(response, |response, (owner, keys)| {
+            response.text(&format!("shortened_ssh_keys_{owner}"), &shortened(keys))
         })
     }
 

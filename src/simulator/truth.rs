@@ -1,4 +1,4 @@
-//! What a VPS truly is, in base units, so that tests can hold metrics to it.
+//! The true state of a VPS, in base units, for tests to compare with metrics.
 
 use serde_json::{Map, Value, json};
 
@@ -9,10 +9,15 @@ use super::usage::Row;
 const DAY: f64 = 86_400.0;
 
 impl Moment<'_> {
-    /// The truth about the VPS.
+    /// The true state of the VPS.
     pub fn truth(&self) -> Value {
         let mut truth = Map::new();
-        for part in [self.state(), self.kept(), self.cases(), self.usage_truth()] {
+        for part in [
+            self.state(),
+            self.inventory(),
+            self.cases(),
+            self.usage_truth(),
+        ] {
             if let Value::Object(part) = part {
                 truth.extend(part);
             }
@@ -57,7 +62,7 @@ impl Moment<'_> {
         })
     }
 
-    fn kept(&self) -> Value {
+    fn inventory(&self) -> Value {
         let inventory = &self.vps.inventory;
         let snapshots = &inventory.snapshots;
         let newest = inventory.backups.last();

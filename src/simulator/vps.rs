@@ -1,4 +1,4 @@
-//! One simulated VPS: what it is, and what happens to it as the story goes on.
+//! One simulated VPS: its state, and its events as the story proceeds.
 
 use super::audit::{AuditLog, Kind};
 use super::cases::Cases;
@@ -15,34 +15,35 @@ use super::usage::{MEAN_RHYTHM, Pace, Usage};
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 pub const DAY: f64 = 86_400.0;
-/// From reset to reset.
+/// Seconds between resets of the data counter.
 pub const MONTH: f64 = 30.0 * DAY;
-/// How long ago the VPS was shut down that begins so.
+/// Time since the shutdown of a VPS that starts stopped.
 const STOPPED_SINCE: f64 = 6.0 * DAY;
-/// How long ago a VPS was suspended that begins so.
+/// Time since the suspension of a VPS that starts suspended.
 pub const SUSPENDED_SINCE: f64 = 3.0 * DAY;
-/// How long ago the case was opened that waits for an owner at the start, and how long the owner has from the start on.
+/// Age of the policy case that is open at the start.
 pub const WARNED_SINCE: f64 = 5.0 * 3600.0;
+/// Deadline of this case, after the start.
 const WARNED_UNTIL: f64 = 3.0 * DAY;
 /// The vendor lifts a CPU throttle after two hours.
 const THROTTLE_SECONDS: f64 = 2.0 * 3600.0;
-/// Rows in a row with a busy CPU that lead to throttling.
+/// Consecutive rows with a busy CPU that lead to throttling.
 const HOT_ROWS: u32 = 6;
-/// Until when the throttle lasts that a busy hour before the start led to.
+/// End of the throttling that a busy hour before the start led to.
 const THROTTLED_AT_FIRST: f64 = 1.5 * 3600.0;
 const GOLDEN_RATIO: f64 = 1.618_033_988_749_895;
 const BOOT_SECONDS: f64 = 20.0;
-/// A disk with a fresh installation.
+/// Disk usage of a fresh installation.
 const INSTALLED: u64 = 1600 * MIB;
 
-/// What kind of life a VPS has.
+/// Typical behaviour of a VPS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Character {
-    /// A KVM without trouble.
+    /// A KVM VPS without problems.
     Healthy,
-    /// Its allowance will be used up in less than two days, and a policy case waits for its owner.
+    /// Its allowance will be used up in less than two days, and a policy case is open.
     NearAllowance,
-    /// A busy CPU: throttled, well for a while, throttled again.
+    /// A busy CPU that is throttled again and again.
     Throttled,
     /// Off.
     Stopped,
@@ -57,7 +58,7 @@ pub enum Character {
 }
 
 impl Character {
-    /// How long a VPS is off at the start.
+    /// Seconds for which a VPS has been off at the start.
     pub const fn off_since(self) -> f64 {
         match self {
             Self::Stopped => STOPPED_SINCE,
@@ -79,7 +80,7 @@ impl Transfer {
         // Multiples of the golden ratio spread any number of resets evenly over the month.
         let spread = (to_float(veid) * GOLDEN_RATIO).fract();
         match character {
-            // What is left lasts for less than two days, and the reset is five days or more away.
+            // The rest lasts for less than two days, and the reset is at least five days away.
             Character::NearAllowance => Self {
                 used: 0.93,
                 since_reset: (20.0 + 5.0 * spread) * DAY,
@@ -112,16 +113,16 @@ pub struct Vps {
     pub location: &'static Location,
     pub monthly_data: u64,
     pub data_counter: u64,
-    /// Seconds of transfer, as [`Story::transfer`] tells them.
+    /// Seconds of transfer, see [`Story::transfer`].
     pub next_reset: f64,
     pub ram: u64,
     pub swap: u64,
     pub disk: u64,
     pub disk_used: u64,
     pub running: bool,
-    /// Story seconds until which a start takes, while one does.
+    /// Story seconds at which the running start is complete.
     pub starting_until: Option<f64>,
-    /// Suspended because the allowance is used up, which is no case.
+    /// Suspended because the allowance is used up, without a case.
     pub used_up: bool,
     /// Story seconds until which the CPU is throttled.
     pub throttled_until: f64,
@@ -135,16 +136,16 @@ pub struct Vps {
     pub audit: AuditLog,
     pub task: Option<Task>,
     pub seed: u64,
-    /// What will happen at which moments of the story, the last first.
+    /// Planned events with their times in story seconds, latest first.
     pub planned: Vec<(f64, Planned)>,
     /// Story seconds from which tasks hold a VPS that is locked by character.
     pub locked_from: f64,
-    /// Of so many bytes that are written one makes the disk fuller.
+    /// Bytes written for each byte by which the disk becomes fuller.
     pub written_for_one: u64,
     hot_rows: u32,
 }
 
-/// What happens beside usage rows.
+/// Events other than usage rows.
 enum Event {
     Booted,
     TaskDone,
@@ -156,7 +157,7 @@ enum Event {
 }
 
 impl Vps {
-    /// A VPS at the start of its story, with so many usage rows of a past.
+    /// A VPS at the start of its story, with `past_rows` usage rows of history.
     pub fn new(
         name: String,
         veid: u64,
@@ -187,7 +188,7 @@ impl Vps {
             },
             key,
             character,
-            // One of the demo is in a place where traffic counts half.
+            // One VPS of the demo is at a location with a multiplier of 0.5.
             location: &LOCATIONS[usize::from(veid % 8 == 2)],
             monthly_data,
             data_counter,
@@ -233,25 +234,25 @@ impl Vps {
         if self.openvz() { 27_022 } else { 22_022 }
     }
 
-    /// Suspended for whatever reason.
+    /// True if suspended for any reason.
     pub const fn suspended(&self) -> bool {
         self.used_up || !self.cases.suspensions.is_empty()
     }
 
-    /// Lets everything happen that has happened by now, in the same order however often it is asked for.
+    /// Processes all events that are due by now. Their order does not depend on the number of calls.
     pub fn advance(&mut self, story: &Story, now: f64) {
         let last = story.last_step(now);
         while self.usage.next_step() <= last {
             let ends = story.end_of(self.usage.next_step());
-            self.happen_until(story, ends);
+            self.process_events_until(story, ends);
             self.step(story, ends);
         }
-        self.happen_until(story, story.elapsed(now));
+        self.process_events_until(story, story.elapsed(now));
     }
 
-    fn happen_until(&mut self, story: &Story, until: f64) {
+    fn process_events_until(&mut self, story: &Story, until: f64) {
         while let Some((at, event)) = self.next_event().filter(|(at, _)| *at <= until) {
-            self.happen(story, at, &event);
+            self.process_event(story, at, &event);
         }
     }
 
@@ -270,7 +271,7 @@ impl Vps {
         .min_by(|(a, _), (b, _)| a.total_cmp(b))
     }
 
-    fn happen(&mut self, story: &Story, at: f64, event: &Event) {
+    fn process_event(&mut self, story: &Story, at: f64, event: &Event) {
         let timestamp = story.wall(at);
         match event {
             Event::Booted => {
@@ -339,7 +340,7 @@ impl Vps {
         self.task = Some(Task::new(work, at, resume));
     }
 
-    /// Starts the VPS, or starts it again.
+    /// Starts or restarts the VPS.
     pub fn start(&mut self, at: f64) {
         self.running = true;
         self.starting_until = Some(at + BOOT_SECONDS);
@@ -356,7 +357,7 @@ impl Vps {
         self.cases.warn(story.wall(at), WARNED_UNTIL);
     }
 
-    /// What every suspension is: one more of them, and the VPS is off.
+    /// Counts a suspension and stops the VPS.
     pub fn suspend(&mut self, story: &Story, at: f64) {
         self.suspensions += 1;
         if self.running {
@@ -401,11 +402,11 @@ impl Vps {
         }
     }
 
-    fn noise(&self, step: i64, what: u64) -> f64 {
-        noise(self.seed, self.veid, step, what)
+    fn noise(&self, step: i64, purpose: u64) -> f64 {
+        noise(self.seed, self.veid, step, purpose)
     }
 
-    /// The task that holds the VPS. Those of a VPS that is locked by character take 55 minutes of every hour.
+    /// The task that holds the VPS. With [`Character::Locked`] a task takes 55 minutes of every hour.
     pub fn lock(&self, story_seconds: f64) -> Option<Lock> {
         if let Some(task) = &self.task {
             return Some(task.lock(story_seconds));
@@ -421,7 +422,7 @@ impl Vps {
         })
     }
 
-    /// The word for the power state.
+    /// The power state, as the API names it.
     pub const fn status(&self) -> &'static str {
         match (self.running, self.starting_until) {
             (false, _) => "stopped",

@@ -1,4 +1,4 @@
-//! Addresses and their names.
+//! IP addresses and their PTR records.
 
 use super::super::json::{list, text};
 use super::super::network::MOST_SUBNETS;

@@ -1,4 +1,4 @@
-//! Snapshots, backups, and what overwrites a disk or moves it. Whatever takes long is a task that locks the VPS.
+//! Snapshots, backups, reinstallation, migration and cloning. Long operations are tasks that lock the VPS.
 
 use super::super::json::{list, text};
 use super::super::locations::location;

@@ -1,4 +1,4 @@
-//! On, off, and what runs from.
+//! Power state and boot medium.
 
 use super::super::settings::ISOS;
 use super::super::vps::Vps;

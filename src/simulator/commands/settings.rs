@@ -1,4 +1,4 @@
-//! Names, keys, passwords and mail.
+//! Host names, SSH keys, passwords and mail preferences.
 
 use serde_json::{Map, Value};
 
@@ -60,7 +60,7 @@ impl Order<'_> {
     }
 }
 
-/// A secret that was not told before.
+/// Generates a secret that differs from the earlier ones.
 pub(super) fn secret(vps: &mut Vps) -> String {
     vps.settings.secrets += 1;
     hex(vps.seed, vps.veid, vps.settings.secrets, 28, 12)

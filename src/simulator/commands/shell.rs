@@ -1,4 +1,4 @@
-//! A root shell whose answers are canned. Nothing is executed.
+//! A root shell with canned responses. Nothing is executed.
 
 use super::super::json::Object;
 use super::super::vps::Vps;
@@ -45,7 +45,7 @@ fn canned(command: &str, hostname: &str) -> (u8, String) {
     }
 }
 
-/// Where `cd` leads to.
+/// The directory after `cd`.
 fn directory(current: &str, new: &str) -> String {
     let path = match new.strip_prefix('~') {
         Some(below) => format!("/root/{below}"),
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_are_changed_as_a_shell_does() {
+    fn changes_directories_as_a_shell_does() {
         for (current, new, then) in [
             ("/root", "x", "/root/x"),
             ("/root/x", "..", "/root"),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_have_a_status_and_an_output() {
+    fn commands_have_a_status_and_output() {
         assert_eq!(canned("echo a  b", "h"), (0, "a b\n".to_owned()));
         assert_eq!(canned("exit 3", "h"), (3, String::new()));
         assert_eq!(canned("rm -rf /", "h").0, 127);
