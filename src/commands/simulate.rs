@@ -1,4 +1,4 @@
-//! `simulate`: the simulated API by itself.
+//! `simulate`: runs the simulated API alone.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::simulator::{self, Options, PointsOptions, Simulator, parse_faults};
 ///
 /// # Errors
 ///
-/// An address that cannot be listened on, or faults that cannot be read.
+/// An address that cannot be listened on, or an invalid file of faults.
 pub fn run(arguments: &Simulate) -> Result<(), Failure> {
     let faults = match &arguments.faults {
         None => Vec::new(),

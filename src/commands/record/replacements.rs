@@ -1,17 +1,17 @@
-//! Numbered replacements: the same text has the same replacement in all files of a run.
+//! Numbered replacements. The same text has the same replacement in all files of a run.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The blocks that RFC 5737 reserves for documentation. Private addresses have a block of their own.
+/// The block of RFC 5737, reserved for documentation, that replaces private addresses.
 const PRIVATE: [[u8; 3]; 1] = [[192, 0, 2]];
-/// See [`PRIVATE`].
+/// The other blocks of RFC 5737, which replace public addresses.
 const PUBLIC: [[u8; 3]; 2] = [[203, 0, 113], [198, 51, 100]];
 /// The network that RFC 3849 reserves for documentation.
 const DOCUMENTATION: u128 = 0x2001_0db8 << 96;
-/// Host numbers of a block. 0 and 255 are no hosts.
+/// Host numbers of a block: 0 and 255 are not hosts.
 const HOSTS: u64 = 254;
-/// Replaced VEIDs begin here, and have the length of true ones.
+/// The first replaced VEID. It has the length of real ones.
 const FIRST_VEID: u64 = 1_000_001;
 
 /// Kinds of text with a numbered replacement.
@@ -28,7 +28,7 @@ pub(super) enum Kind {
     Hex,
     Veid,
     Name,
-    /// A number of so many digits.
+    /// A number with this many digits.
     Number(usize),
 }
 
@@ -63,7 +63,7 @@ impl Replacements {
         }
     }
 
-    /// The unspecified address says that there is none.
+    /// The unspecified address stays, because it means that there is none.
     pub(super) fn ipv4(&mut self, address: Ipv4Addr) -> Ipv4Addr {
         if address.is_unspecified() {
             return address;
@@ -73,7 +73,7 @@ impl Replacements {
         } else {
             (Kind::PublicAddress, &PUBLIC[..])
         };
-        // Addresses beyond those that are reserved begin anew: better two of the same than one that is somebody's.
+        // After the last reserved address the numbers start again: a duplicate is better than a real address.
         let number = self.number(kind, &address.to_string()) - 1;
         let blocks_count = blocks.len() as u64;
         let block = blocks[usize::try_from(number / HOSTS % blocks_count).unwrap_or_default()];
@@ -96,7 +96,7 @@ impl Replacements {
     }
 
     pub(super) fn mac(&mut self, mac: &str, separator: char) -> String {
-        // The second bit says that nobody else's hardware has this address.
+        // 02 marks a locally administered address, which no hardware has.
         let number = self.number(Kind::Mac, &mac.to_ascii_lowercase());
         let [.., a, b, c] = number.to_be_bytes();
         [2, 0, 0, a, b, c]
@@ -131,7 +131,7 @@ impl Replacements {
         format!("node{}", self.number(Kind::Node, node))
     }
 
-    /// As many digits as before.
+    /// A number with as many hexadecimal digits.
     pub(super) fn hex(&mut self, hex: &str) -> String {
         let number = self.number(Kind::Hex, &hex.to_ascii_lowercase());
         format!("{number:0width$x}", width = hex.len())
@@ -141,7 +141,7 @@ impl Replacements {
         FIRST_VEID - 1 + self.number(Kind::Veid, &veid.to_string())
     }
 
-    /// The name of a member of a map, which must stay different from the others.
+    /// The name of a member of a map, which must stay distinct from the others.
     pub(super) fn name(&mut self, name: &str) -> String {
         format!("name{}", self.number(Kind::Name, name))
     }

@@ -1,14 +1,14 @@
-//! Recognises what a string is by its form.
+//! Recognises strings by their form.
 
 use std::net::IpAddr;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Text with a form of its own.
+/// Text with a recognised form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape<'a> {
-    /// An address, and what stands behind it: `/64`, `:22` or nothing.
+    /// An address and its suffix: `/64`, `:22` or nothing.
     Address(IpAddr, &'a str),
     /// A hardware address and its separator.
     Mac(char),
@@ -24,12 +24,12 @@ pub(super) enum Shape<'a> {
     Image(&'a str, u64, &'a str, &'a str, &'a str),
 }
 
-/// Hashes have at least 32 digits, tokens may have fewer.
+/// Digits of a hash or token at least: hashes have 32 or more, tokens may have fewer.
 const LEAST_HEX: usize = 16;
-/// A longer text is no name. Longer placeholders would need their own rule for what the decoders cut.
+/// Longer text is not recognised. The decoders cut text at this length, so a longer replacement would be cut too.
 const LONGEST: usize = 200;
 
-/// The shape of the whole of a text.
+/// The shape of a whole text.
 pub(super) fn shape_of(text: &str) -> Option<Shape<'_>> {
     if text.is_empty() || text.len() > LONGEST {
         return None;
@@ -51,7 +51,7 @@ fn address(text: &str) -> Option<Shape<'_>> {
     }
     let at = text.rfind(['/', ':'])?;
     let (front, behind) = text.split_at(at);
-    // The last group of an IPv6 address is no port.
+    // The last group of an IPv6 address is not a port.
     let separated = number(&behind[1..]) && (behind.starts_with('/') || !front.contains(':'));
     separated.then(|| of(front, behind)).flatten()
 }
@@ -124,9 +124,9 @@ pub(super) fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit())
 }
 
-/// A decimal number of no more digits than a 64-bit one, also with blanks around it.
+/// A decimal number of 64 bits at most, also with white space around it.
 pub(super) fn is_number(text: &str) -> bool {
-    /// The digits of the largest 64-bit number, a sign, a point and an exponent.
+    /// Digits of the largest 64-bit number, a sign, a point and an exponent.
     const LONGEST_NUMBER: usize = 26;
     let text = text.trim();
     let plain = text
@@ -147,7 +147,7 @@ pub(super) fn is_date(text: &str) -> bool {
 
 /// `0.32 0.25 0.10 1/335 2886523` or `0.04/0.09/0.05`.
 pub(super) fn is_load(text: &str) -> bool {
-    /// Five decimals of six digits are far shorter.
+    /// Five decimals of six digits are much shorter.
     const LONGEST_LOAD: usize = 64;
     let mut parts = text.split([' ', '/']).filter(|part| !part.is_empty());
     let decimal = |part: &str| {
