@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::simulator::{PointsScope, Refusal};
+use crate::simulator::{PointsRefusal, PointsScope};
 
 /// Options of the simulated account.
 #[derive(Args, Clone, Debug)]
@@ -44,7 +44,7 @@ pub struct Simulate {
     pub points_lag: f64,
     /// Reply to a call without points: status (429), drop or message.
     #[arg(long = "points.refusal", value_name = "HOW", default_value = "status", value_parser = points_refusal)]
-    pub points_refusal: Refusal,
+    pub points_refusal: PointsRefusal,
     /// YAML file with faults: a list of {veid, call, kind, seconds, after, first, points}.
     #[arg(long, value_name = "FILE")]
     pub faults: Option<PathBuf>,
@@ -79,11 +79,11 @@ fn points_scope(text: &str) -> Result<PointsScope, String> {
     }
 }
 
-fn points_refusal(text: &str) -> Result<Refusal, String> {
+fn points_refusal(text: &str) -> Result<PointsRefusal, String> {
     match text {
-        "status" => Ok(Refusal::Status),
-        "drop" => Ok(Refusal::Drop),
-        "message" => Ok(Refusal::Message),
+        "status" => Ok(PointsRefusal::Status),
+        "drop" => Ok(PointsRefusal::Drop),
+        "message" => Ok(PointsRefusal::Message),
         _ => Err("must be status, drop or message".to_owned()),
     }
 }

@@ -75,13 +75,13 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     }
 }
 
-struct Row {
+struct KeyRow {
     name: String,
     veid: String,
     outcome: Result<String, String>,
 }
 
-async fn poll(client: &Client, vps: &Vps) -> Row {
+async fn poll(client: &Client, vps: &Vps) -> KeyRow {
     let result = match &vps.key {
         Ok(key) => {
             let mut no_rows = |_| {};
@@ -109,7 +109,7 @@ async fn poll(client: &Client, vps: &Vps) -> Row {
         }),
         Err(error) => Err(error),
     };
-    Row {
+    KeyRow {
         name: vps.name.clone(),
         veid: vps.veid.to_string(),
         outcome,
@@ -117,8 +117,8 @@ async fn poll(client: &Client, vps: &Vps) -> Row {
 }
 
 /// Formats the table. Names and host names come from outside: control characters must not reach the terminal.
-fn table(rows: &[Row]) -> String {
-    let width = |cell: fn(&Row) -> &str, title: &str| {
+fn table(rows: &[KeyRow]) -> String {
+    let width = |cell: fn(&KeyRow) -> &str, title: &str| {
         rows.iter()
             .map(|row| cell(row).chars().count())
             .chain([title.len()])
@@ -130,7 +130,7 @@ fn table(rows: &[Row]) -> String {
         width(|row| &row.veid, "VEID"),
     );
     let mut table = format!("{:names$}  {:veids$}  RESULT\n", "VPS", "VEID");
-    for Row {
+    for KeyRow {
         name,
         veid,
         outcome,

@@ -13,7 +13,7 @@ use super::{Failure, block_on};
 use crate::cli::Cli;
 use crate::config::{Config, Intervals};
 use crate::kiwivm::{ApiKey, Veid};
-use crate::simulator::{self, Credential, Options, Simulator};
+use crate::simulator::{self, Credential, Simulator, SimulatorOptions};
 
 /// A minute of real time is an hour in the simulated account.
 const TIME_SCALE: f64 = 60.0;
@@ -84,12 +84,12 @@ fn endpoint(address: SocketAddr) -> Result<Url, Failure> {
 }
 
 fn simulator() -> Simulator {
-    let options = Options {
+    let options = SimulatorOptions {
         time_scale: TIME_SCALE,
         live_latency: LATENCY,
         real_time_transfer: true,
         faults: vec![Simulator::odd_field_of_demo()],
-        ..Options::default()
+        ..SimulatorOptions::default()
     };
     Simulator::demo(options, unix_now())
 }

@@ -93,7 +93,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     drop(config);
     let (reloads, for_poller) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
-    let exporter = Arc::new(Exporter {
+    let exporter = Arc::new(RunningExporter {
         exposition: Exposition::new(fleet.clone(), clock, compatibility),
         fleet: fleet.clone(),
         pulse: poller.pulse(),
@@ -150,7 +150,7 @@ fn options(cli: &Cli, gate: Option<Arc<Gate>>) -> Options {
 /// Interval at which conditions are evaluated: far below the shortest time that an alert waits.
 const CONDITIONS_INTERVAL: Duration = Duration::from_secs(15);
 
-struct Exporter {
+struct RunningExporter {
     exposition: Exposition,
     fleet: SharedFleet,
     clock: Clock,
@@ -165,7 +165,7 @@ struct Exporter {
 }
 
 /// Loads the configuration again when the vendor's export has changed.
-async fn watch_vps_file(exporter: Arc<Exporter>) {
+async fn watch_vps_file(exporter: Arc<RunningExporter>) {
     loop {
         tokio::time::sleep(VPS_FILE_CHECK).await;
         if let Some(path) = exporter.changed_vps_file() {
@@ -177,7 +177,7 @@ async fn watch_vps_file(exporter: Arc<Exporter>) {
 }
 
 /// Evaluates the conditions of the alerts regularly, so that the status page knows since when they hold.
-async fn watch_conditions(exporter: Arc<Exporter>) {
+async fn watch_conditions(exporter: Arc<RunningExporter>) {
     loop {
         let (reloads, now) = (exporter.exposition.reloads(), exporter.clock.now());
         lock(&exporter.fleet).watch(reloads.successful, now);
@@ -185,7 +185,7 @@ async fn watch_conditions(exporter: Arc<Exporter>) {
     }
 }
 
-impl Exporter {
+impl RunningExporter {
     /// Replaces the configuration, or keeps the previous one and returns the error.
     async fn reload_config(&self) -> Result<(), String> {
         service_manager::reloading();
@@ -236,7 +236,7 @@ impl Exporter {
     }
 }
 
-impl Site for Exporter {
+impl Site for RunningExporter {
     fn metrics(&self, format: Format, gzip: bool, vps: &[String]) -> Result<Bytes, UnknownVps> {
         self.exposition.scrape(format, gzip, vps)
     }
@@ -296,7 +296,7 @@ impl Signals {
         })
     }
 
-    async fn handle(mut self, exporter: Arc<Exporter>, stop: watch::Sender<bool>) {
+    async fn handle(mut self, exporter: Arc<RunningExporter>, stop: watch::Sender<bool>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,

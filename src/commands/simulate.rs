@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{Failure, block_on};
 use crate::cli::Simulate;
-use crate::simulator::{self, Options, PointsOptions, Simulator, parse_faults};
+use crate::simulator::{self, PointsOptions, Simulator, SimulatorOptions, parse_faults};
 
 /// Prints a configuration for the simulated account and serves it until SIGINT or SIGTERM.
 ///
@@ -23,7 +23,7 @@ pub fn run(arguments: &Simulate) -> Result<(), Failure> {
             .and_then(|yaml| parse_faults(&yaml))
             .map_err(|error| Failure(format!("{}: {error}", file.display())))?,
     };
-    let options = Options {
+    let options = SimulatorOptions {
         seed: arguments.seed,
         time_scale: arguments.time_scale,
         history: Duration::from_secs_f64(arguments.history * 86_400.0),

@@ -14,7 +14,7 @@ const OWNER: u32 = 3_405_803_785;
 
 /// The subject of an entry. The vendor documents no codes; these are invented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum AuditKind {
     Login = 1,
     Command = 2,
     Event = 3,
@@ -23,27 +23,27 @@ pub enum Kind {
 
 /// One entry.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct AuditEntry {
     /// Unix seconds.
     pub timestamp: i64,
     /// An IPv4 address as a number; 0 or `None` for events that no client requested.
     pub requestor: Option<u32>,
-    pub kind: Kind,
+    pub kind: AuditKind,
     pub summary: Cow<'static, str>,
 }
 
 /// The log, oldest first.
 #[derive(Clone, Debug)]
-pub struct AuditLog {
+pub struct AuditTrail {
     seed: u64,
     veid: u64,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<AuditEntry>,
     logins: i64,
     /// Story seconds of the owner's next login to the panel.
     next_login: f64,
 }
 
-impl AuditLog {
+impl AuditTrail {
     /// A log with a few entries before `begins`, in story seconds.
     pub fn new(seed: u64, veid: u64, story: &Story, begins: f64) -> Self {
         let mut log = Self {
@@ -54,20 +54,20 @@ impl AuditLog {
             next_login: begins,
         };
         let past = story.wall(begins - 10.0 * DAY * (1.0 + noise(seed, veid, 0, 15)));
-        log.push(past, Kind::Login, "Login");
-        log.push(past + 460, Kind::Command, "Command received: stop");
-        log.push(past + 475, Kind::Event, "VM stopped");
-        log.push(past + 650, Kind::Command, "Command received: start");
-        log.push(past + 662, Kind::Event, "VM started");
+        log.push(past, AuditKind::Login, "Login");
+        log.push(past + 460, AuditKind::Command, "Command received: stop");
+        log.push(past + 475, AuditKind::Event, "VM stopped");
+        log.push(past + 650, AuditKind::Command, "Command received: start");
+        log.push(past + 662, AuditKind::Event, "VM started");
         log.schedule_login();
         log
     }
 
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = &AuditEntry> {
         self.entries.iter()
     }
 
-    pub fn newest(&self) -> Option<&Entry> {
+    pub fn newest(&self) -> Option<&AuditEntry> {
         self.entries.back()
     }
 
@@ -77,7 +77,7 @@ impl AuditLog {
 
     /// Adds a login of the owner to the panel and schedules the next one, about a day later.
     pub fn login(&mut self, timestamp: i64) {
-        self.push(timestamp, Kind::Login, "Login");
+        self.push(timestamp, AuditKind::Login, "Login");
         self.schedule_login();
     }
 
@@ -86,14 +86,14 @@ impl AuditLog {
         self.next_login += DAY * (0.5 + noise(self.seed, self.veid, self.logins, 16));
     }
 
-    pub fn push(&mut self, timestamp: i64, kind: Kind, summary: impl Into<Cow<'static, str>>) {
+    pub fn push(&mut self, timestamp: i64, kind: AuditKind, summary: impl Into<Cow<'static, str>>) {
         let requestor = match kind {
             // Recordings have both 0 and null for events that no client requested.
-            Kind::Event if self.entries.len() % 4 < 2 => Some(0),
-            Kind::Event => None,
+            AuditKind::Event if self.entries.len() % 4 < 2 => Some(0),
+            AuditKind::Event => None,
             _ => Some(OWNER),
         };
-        self.entries.push_back(Entry {
+        self.entries.push_back(AuditEntry {
             timestamp,
             requestor,
             kind,

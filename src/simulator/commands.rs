@@ -9,13 +9,13 @@ mod shell;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::audit::Kind;
+use super::audit::AuditKind;
 use super::cases::NotClosed;
-use super::inventory::Snapshot;
+use super::disk_copies::DiskSnapshot;
 use super::json::Object;
 use super::settings::OWNER;
 use super::story::Story;
-use super::vps::Vps;
+use super::vps::SimulatedVps;
 
 /// A call that changes a VPS, and its time.
 pub struct Order<'a> {
@@ -24,7 +24,7 @@ pub struct Order<'a> {
     /// Story seconds.
     pub at: f64,
     /// The snapshot of another VPS that an import names.
-    pub exported: Option<Snapshot>,
+    pub exported: Option<DiskSnapshot>,
 }
 
 /// Reasons for which a call changes nothing.
@@ -38,19 +38,19 @@ enum Refused {
 const SUSPENDED: Refused = Refused::Failed("This VPS is suspended");
 const NO_SUCH_RECORD: Refused = Refused::Failed("Record not found");
 
-type Outcome = Result<Object, Refused>;
+type CommandResult = Result<Object, Refused>;
 
 /// Carries out a call; `None` if it is not one of those that change a VPS.
-pub fn carry_out(call: &str, vps: &mut Vps, order: &Order) -> Option<String> {
+pub fn carry_out(call: &str, vps: &mut SimulatedVps, order: &Order) -> Option<String> {
     let handler = handler(call)?;
     let summary: Cow<'static, str> = match call {
         "start" | "stop" | "restart" | "kill" => format!("Command received: {call}").into(),
         _ => format!("API call: {call}").into(),
     };
     let kind = if summary.starts_with("API") {
-        Kind::Api
+        AuditKind::Api
     } else {
-        Kind::Command
+        AuditKind::Command
     };
     vps.audit.push(order.story.wall(order.at), kind, summary);
     Some(
@@ -60,7 +60,7 @@ pub fn carry_out(call: &str, vps: &mut Vps, order: &Order) -> Option<String> {
     )
 }
 
-type Handler<'a> = fn(&Order<'a>, &mut Vps) -> Outcome;
+type Handler<'a> = fn(&Order<'a>, &mut SimulatedVps) -> CommandResult;
 
 fn handler<'a>(call: &str) -> Option<Handler<'a>> {
     Some(match call {
@@ -98,11 +98,14 @@ fn handler<'a>(call: &str) -> Option<Handler<'a>> {
 }
 
 /// The snapshot of another VPS that the parameters of an import name.
-pub fn exported(fleet: &[Vps], parameters: &HashMap<String, String>) -> Option<Snapshot> {
+pub fn exported(
+    fleet: &[SimulatedVps],
+    parameters: &HashMap<String, String>,
+) -> Option<DiskSnapshot> {
     let veid: u64 = parameters.get("sourceVeid")?.parse().ok()?;
     let source = fleet.iter().find(|vps| vps.veid == veid)?;
     source
-        .inventory
+        .disk_copies
         .exported(parameters.get("sourceToken")?)
         .cloned()
 }
@@ -159,7 +162,7 @@ impl Order<'_> {
         id.parse().map_err(|_| NO_SUCH_RECORD)
     }
 
-    fn unsuspend(&self, vps: &mut Vps) -> Outcome {
+    fn unsuspend(&self, vps: &mut SimulatedVps) -> CommandResult {
         vps.cases.clear(self.record_id()?)?;
         if !vps.suspended() {
             vps.start(self.at);
@@ -167,7 +170,7 @@ impl Order<'_> {
         Ok(done())
     }
 
-    fn resolve_violation(&self, vps: &mut Vps) -> Outcome {
+    fn resolve_violation(&self, vps: &mut SimulatedVps) -> CommandResult {
         vps.cases.resolve(self.record_id()?)?;
         Ok(done())
     }
@@ -182,7 +185,7 @@ impl From<NotClosed> for Refused {
     }
 }
 
-fn not_suspended(vps: &Vps) -> Result<(), Refused> {
+fn not_suspended(vps: &SimulatedVps) -> Result<(), Refused> {
     if vps.suspended() {
         Err(SUSPENDED)
     } else {
@@ -190,7 +193,7 @@ fn not_suspended(vps: &Vps) -> Result<(), Refused> {
     }
 }
 
-fn running(vps: &Vps) -> Result<(), Refused> {
+fn running(vps: &SimulatedVps) -> Result<(), Refused> {
     if vps.running {
         Ok(())
     } else {
@@ -198,7 +201,7 @@ fn running(vps: &Vps) -> Result<(), Refused> {
     }
 }
 
-fn stopped(vps: &Vps) -> Result<(), Refused> {
+fn stopped(vps: &SimulatedVps) -> Result<(), Refused> {
     if vps.running {
         Err(Refused::Failed("The VPS must be stopped first"))
     } else {

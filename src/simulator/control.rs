@@ -6,10 +6,10 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::fault::{Faults, parse_faults};
-use super::http::{Body, page, unix_now};
-use super::reads::Moment;
-use super::vps::Vps;
-use super::{Simulator, State};
+use super::http::{JsonBody, page, unix_now};
+use super::reads::ReadContext;
+use super::vps::SimulatedVps;
+use super::{Simulator, SimulatorState};
 
 impl Simulator {
     pub(super) fn test_route(
@@ -17,7 +17,7 @@ impl Simulator {
         route: &str,
         query: &HashMap<String, String>,
         body: &[u8],
-    ) -> Response<Body> {
+    ) -> Response<JsonBody> {
         let only = query.get("veid").map(String::as_str);
         let mut guard = self.state();
         match control(&mut guard, route, only, body, unix_now()) {
@@ -28,7 +28,7 @@ impl Simulator {
 }
 
 fn control(
-    state: &mut State,
+    state: &mut SimulatorState,
     route: &str,
     only: Option<&str>,
     body: &[u8],
@@ -42,8 +42,8 @@ fn control(
     match route {
         "account" => {
             let age = state.story.age(now);
-            let truth = |vps: &Vps| {
-                Moment {
+            let truth = |vps: &SimulatedVps| {
+                ReadContext {
                     vps,
                     story: &state.story,
                     now,
@@ -54,7 +54,7 @@ fn control(
                 .truth()
             };
             // The state of a large fleet is tens of megabytes.
-            let wanted = |vps: &&Vps| only.is_none_or(|veid| veid == vps.veid.to_string());
+            let wanted = |vps: &&SimulatedVps| only.is_none_or(|veid| veid == vps.veid.to_string());
             let vps = state.vps.iter().filter(wanted).map(truth);
             Ok(json!({ "vps": vps.collect::<Vec<_>>() }))
         }
@@ -83,7 +83,7 @@ fn control(
 }
 
 /// Changes the state of a VPS for a test, for example `{"veid": 1, "throttled": true}`.
-fn change(state: &mut State, now: f64, body: &[u8]) -> Result<(), String> {
+fn change(state: &mut SimulatorState, now: f64, body: &[u8]) -> Result<(), String> {
     let change: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let members = change.as_object().ok_or("not an object")?;
     let veid = members

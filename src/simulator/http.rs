@@ -19,16 +19,16 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use super::Refusal;
+use super::PointsRefusal;
 use super::commands::{self, Order};
 use super::fault::{FaultKind, Occurrence};
 use super::form;
 use super::json::Object;
-use super::reads::Moment;
-use super::task::Lock;
-use super::{ReceivedCall, Simulator, State};
+use super::reads::ReadContext;
+use super::task::TaskLock;
+use super::{ReceivedCall, Simulator, SimulatorState};
 
-pub(super) type Body = BoxBody<Bytes, Broken>;
+pub(super) type JsonBody = BoxBody<Bytes, Broken>;
 
 /// Ends a connection in the middle of a response.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ pub(super) fn unix_now() -> f64 {
 async fn respond(
     simulator: Arc<Simulator>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Broken> {
+) -> Result<Response<JsonBody>, Broken> {
     let (head, body) = request.into_parts();
     let query = head.uri.query().unwrap_or_default().to_owned();
     let path = head.uri.path().to_owned();
@@ -131,7 +131,7 @@ pub(super) enum Reply {
 }
 
 impl Simulator {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, SimulatorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -139,7 +139,7 @@ impl Simulator {
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
-    ) -> Result<Response<Body>, Broken> {
+    ) -> Result<Response<JsonBody>, Broken> {
         self.state().calls.push(received.clone());
         let occurrence = self.fault(received, unix_now());
         let latency = self.latency(&received.call);
@@ -229,9 +229,9 @@ impl Simulator {
         vps.advance(&state.story, now);
         let (elapsed, age) = (state.story.elapsed(now), state.story.age(now));
         match state.points.spend(received.veid, &received.call, age) {
-            Err(Refusal::Status) => return Err(Reply::Status(StatusCode::TOO_MANY_REQUESTS)),
-            Err(Refusal::Drop) => return Err(Reply::Reset),
-            Err(Refusal::Message) => {
+            Err(PointsRefusal::Status) => return Err(Reply::Status(StatusCode::TOO_MANY_REQUESTS)),
+            Err(PointsRefusal::Drop) => return Err(Reply::Reset),
+            Err(PointsRefusal::Message) => {
                 return Ok(error(700_010, "Too many requests, rate limit exceeded"));
             }
             Ok(_) => {}
@@ -248,7 +248,7 @@ impl Simulator {
         if let Some(response) = commands::carry_out(&received.call, vps, &order) {
             return Ok(response);
         }
-        let moment = Moment {
+        let moment = ReadContext {
             vps,
             story: &state.story,
             now,
@@ -270,15 +270,15 @@ fn error(code: u32, message: &str) -> String {
 }
 
 /// The lock that [`FaultKind::Locked`] pretends.
-fn pretended_lock() -> Lock {
-    Lock {
+fn pretended_lock() -> TaskLock {
+    TaskLock {
         percent: 45,
         task: "Snapshot: before-upgrade".to_owned(),
         progress: "Copying disk image",
     }
 }
 
-fn locked(lock: &Lock) -> String {
+fn locked(lock: &TaskLock) -> String {
     let info = Object::new()
         .raw("last_status_update_s_ago", 12)
         .raw("completed_percent", lock.percent)
@@ -323,13 +323,13 @@ fn numbers_as_text(json: &str) -> String {
     }
 }
 
-pub(super) fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+pub(super) fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<JsonBody> {
     let body = Full::new(body.into()).map_err(|never: Infallible| match never {});
     response(status, body.boxed())
 }
 
 /// A page of a proxy or a web server.
-fn html(status: StatusCode, body: &'static str) -> Response<Body> {
+fn html(status: StatusCode, body: &'static str) -> Response<JsonBody> {
     let mut response = page(status, body);
     let content_type = HeaderValue::from_static("text/html; charset=UTF-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -337,7 +337,7 @@ fn html(status: StatusCode, body: &'static str) -> Response<Body> {
 }
 
 /// The first half of a response whose `Content-Length` is that of the whole.
-fn cut_off(json: &str) -> Response<Body> {
+fn cut_off(json: &str) -> Response<JsonBody> {
     let half = Bytes::copy_from_slice(&json.as_bytes()[..json.len() / 2]);
     let end = stream::once(async {
         // The error discards frames that are not sent yet.
@@ -352,7 +352,7 @@ fn cut_off(json: &str) -> Response<Body> {
     response
 }
 
-fn response(status: StatusCode, body: Body) -> Response<Body> {
+fn response(status: StatusCode, body: JsonBody) -> Response<JsonBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     // The API declares this type although it sends JSON. At least one client only decodes responses of this type.

@@ -1,13 +1,13 @@
 //! Responses of the read calls that list something: snapshots, backups, cases, the audit log, settings.
 
 use super::cases::MOST_ABUSE_POINTS;
-use super::inventory::Snapshot;
+use super::disk_copies::DiskSnapshot;
 use super::json::{Object, list, text};
 use super::locations::{LOCATIONS, Location};
-use super::reads::Moment;
+use super::reads::ReadContext;
 use super::settings::{OWNER, OWNER_SSH_KEYS, PREFERENCES, shortened, templates};
 
-impl Moment<'_> {
+impl ReadContext<'_> {
     pub(super) fn listing(&self, call: &str) -> Option<Object> {
         Some(match call {
             "getAuditLog" => self.audit_log(),
@@ -48,7 +48,7 @@ impl Moment<'_> {
     }
 
     fn snapshots(&self) -> Object {
-        let snapshots = self.vps.inventory.snapshots.iter().map(|snapshot| {
+        let snapshots = self.vps.disk_copies.snapshots.iter().map(|snapshot| {
             let file = &snapshot.file_name;
             let links = ["http://192.0.2.200", "https://node.example.com"]
                 .map(|host| format!("{host}/snapshots/{file}"));
@@ -72,7 +72,7 @@ impl Moment<'_> {
 
     /// Seconds of the wall clock, because clients add them to the wall clock.
     #[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
-    fn purges_in(&self, snapshot: &Snapshot) -> i64 {
+    fn purges_in(&self, snapshot: &DiskSnapshot) -> i64 {
         match snapshot.purge_at() {
             None => 0,
             Some(at) => (self.story.wall(at) - self.now.round() as i64).max(1),
@@ -80,7 +80,7 @@ impl Moment<'_> {
     }
 
     fn backups(&self) -> Object {
-        let backups = &self.vps.inventory.backups;
+        let backups = &self.vps.disk_copies.backups;
         let backups = backups.iter().fold(Object::new(), |backups, backup| {
             let values = Object::new()
                 .raw("size", backup.size)

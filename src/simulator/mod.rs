@@ -9,10 +9,10 @@ mod audit;
 mod cases;
 mod commands;
 mod control;
+mod disk_copies;
 mod fault;
 mod form;
 mod http;
-mod inventory;
 mod json;
 mod listings;
 mod locations;
@@ -31,7 +31,7 @@ mod vps;
 
 pub use fault::{Fault, FaultKind, parse_faults};
 pub use http::serve;
-pub use points::{Cost, Points, PointsOptions, PointsScope, Refusal};
+pub use points::{Cost, PointsAccount, PointsOptions, PointsRefusal, PointsScope};
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -41,11 +41,11 @@ use std::time::Duration;
 use fault::Faults;
 use http::Reply;
 use story::Story;
-use vps::{Character, Vps};
+use vps::{Character, SimulatedVps};
 
 /// Options of a simulated account.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SimulatorOptions {
     /// The same seed makes the same account.
     pub seed: u64,
     /// Speed of simulated time relative to real time. Timestamps stay on the wall clock.
@@ -56,7 +56,7 @@ pub struct Options {
     pub points: PointsOptions,
     /// Length of the usage history at the start. It takes no memory.
     pub history: Duration,
-    /// Days before the start that [`Simulator::answer`] can simulate, at most 30. They end in the same state that an
+    /// Days before the start that [`Simulator::respond`] can simulate, at most 30. They end in the same state that an
     /// account without a past starts with.
     pub past_days: u32,
     /// Transfer and its resets keep the pace of the wall clock at any `time_scale`, so that forecasts over days make
@@ -72,10 +72,10 @@ const FIRST_VEID: u64 = 1_000_001;
 /// The seventh VPS of the demo.
 const OPENVZ_OF_DEMO: u64 = FIRST_VEID + 6;
 
-/// Default of [`Options::history`].
+/// Default of [`SimulatorOptions::history`].
 pub const DEFAULT_HISTORY: Duration = Duration::from_secs(14 * 86_400);
 
-impl Default for Options {
+impl Default for SimulatorOptions {
     fn default() -> Self {
         Self {
             seed: 1,
@@ -104,13 +104,13 @@ pub struct Credential {
 /// A simulated account.
 pub struct Simulator {
     live_latency: Duration,
-    state: Mutex<State>,
+    state: Mutex<SimulatorState>,
 }
 
-struct State {
+struct SimulatorState {
     story: Story,
-    vps: Vec<Vps>,
-    points: Points,
+    vps: Vec<SimulatedVps>,
+    points: PointsAccount,
     faults: Faults,
     calls: Vec<ReceivedCall>,
 }
@@ -127,7 +127,7 @@ struct ReceivedCall {
 impl Simulator {
     /// The account of the demo: eight VPSes, each with a character of its own. `now` is Unix seconds.
     #[must_use]
-    pub fn demo(options: Options, now: f64) -> Self {
+    pub fn demo(options: SimulatorOptions, now: f64) -> Self {
         let cast = [
             ("healthy", Character::Healthy),
             ("nearly-used-up", Character::NearAllowance),
@@ -156,7 +156,7 @@ impl Simulator {
 
     /// An account of `count` VPSes, most of them healthy.
     #[must_use]
-    pub fn fleet(options: Options, now: f64, count: u32) -> Self {
+    pub fn fleet(options: SimulatorOptions, now: f64, count: u32) -> Self {
         let cast = (0..count).map(|index| {
             let character = match index % 20 {
                 3 => Character::NearAllowance,
@@ -171,7 +171,7 @@ impl Simulator {
     }
 
     fn new(
-        options: Options,
+        options: SimulatorOptions,
         now: f64,
         cast: impl IntoIterator<Item = (String, Character)>,
     ) -> Self {
@@ -186,7 +186,8 @@ impl Simulator {
             .into_iter()
             .zip(FIRST_VEID..)
             .map(|((name, character), veid)| {
-                let mut vps = Vps::new(name, veid, character, options.seed, &story, past_rows);
+                let mut vps =
+                    SimulatedVps::new(name, veid, character, options.seed, &story, past_rows);
                 if past_days > 0 {
                     vps.take_back(&story, past_days);
                 }
@@ -195,10 +196,10 @@ impl Simulator {
             .collect();
         Self {
             live_latency: options.live_latency,
-            state: Mutex::new(State {
+            state: Mutex::new(SimulatorState {
                 story,
                 vps,
-                points: Points::new(options.points),
+                points: PointsAccount::new(options.points),
                 faults: Faults::new(options.faults),
                 calls: Vec::new(),
             }),
@@ -208,7 +209,7 @@ impl Simulator {
     /// The response to a read call at `now`, Unix seconds, which must not go backwards between calls. `None` if there is
     /// no complete response.
     #[must_use]
-    pub fn answer(&self, veid: u64, api_key: &str, call: &str, now: f64) -> Option<String> {
+    pub fn respond(&self, veid: u64, api_key: &str, call: &str, now: f64) -> Option<String> {
         let received = ReceivedCall {
             veid,
             call: call.to_owned(),

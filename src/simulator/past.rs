@@ -1,12 +1,12 @@
 //! Moves a VPS some days into the past, so that these days lead to its state at the start.
 
-use super::audit::AuditLog;
+use super::audit::AuditTrail;
 use super::cases::Cases;
-use super::inventory::Snapshot;
+use super::disk_copies::DiskSnapshot;
 use super::noise::{scaled, to_float};
 use super::story::Story;
 use super::usage::{MEAN_RHYTHM, USUAL_WRITTEN, rows_in};
-use super::vps::{Character, DAY, MONTH, SUSPENDED_SINCE, Vps, WARNED_SINCE};
+use super::vps::{Character, DAY, MONTH, SUSPENDED_SINCE, SimulatedVps, WARNED_SINCE};
 
 /// Most days of a past; more would contain more than one reset.
 pub const MOST_DAYS: u32 = 30;
@@ -19,21 +19,21 @@ const GROWING: u64 = 40;
 
 /// A planned event of a VPS.
 #[derive(Clone, Debug)]
-pub enum Planned {
+pub enum PlannedEvent {
     /// The owner shuts it down.
     Stop,
     /// A policy case is opened.
     Warn,
     /// A snapshot like this one is made.
-    Snapshot(Box<Snapshot>),
+    Snapshot(Box<DiskSnapshot>),
 }
 
-impl Vps {
+impl SimulatedVps {
     /// Moves a VPS that is in its initial state back by `days`.
     pub fn take_back(&mut self, story: &Story, days: u32) {
         let begins = -f64::from(days) * DAY;
         self.usage.begin_earlier(rows_in(-begins));
-        self.audit = AuditLog::new(self.seed, self.veid, story, begins);
+        self.audit = AuditTrail::new(self.seed, self.veid, story, begins);
         // A day is a whole number of cycles of busy and throttled.
         self.throttled_until += begins;
         if self.character == Character::Locked {
@@ -47,14 +47,14 @@ impl Vps {
             (Character::UsedUp, false) => begins + SUSPENDED_SINCE,
             _ => begins,
         };
-        let snapshots = self.inventory.take_back(begins, backups);
+        let snapshots = self.disk_copies.take_back(begins, backups);
         let snapshots = snapshots
             .into_iter()
-            .map(|(at, snapshot)| (at, Planned::Snapshot(Box::new(snapshot))));
+            .map(|(at, snapshot)| (at, PlannedEvent::Snapshot(Box::new(snapshot))));
         self.planned.extend(snapshots);
         if self.character == Character::NearAllowance {
             self.cases = Cases::new(self.veid);
-            self.planned.push((-WARNED_SINCE, Planned::Warn));
+            self.planned.push((-WARNED_SINCE, PlannedEvent::Warn));
         }
         self.planned.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     }
@@ -75,7 +75,7 @@ impl Vps {
             return;
         }
         match self.character {
-            Character::Stopped => self.planned.push((-off, Planned::Stop)),
+            Character::Stopped => self.planned.push((-off, PlannedEvent::Stop)),
             Character::UsedUp => (self.used_up, self.suspensions) = (false, 0),
             _ => {}
         }
@@ -93,12 +93,12 @@ impl Vps {
     /// Carries out the next planned event.
     pub fn carry_out_plan(&mut self, story: &Story, at: f64) {
         match self.planned.pop() {
-            Some((_, Planned::Stop)) => self.stop(story, at),
-            Some((_, Planned::Warn)) => self.warn(story, at),
-            Some((_, Planned::Snapshot(of))) => {
+            Some((_, PlannedEvent::Stop)) => self.stop(story, at),
+            Some((_, PlannedEvent::Warn)) => self.warn(story, at),
+            Some((_, PlannedEvent::Snapshot(of))) => {
                 let disk = self.copied();
-                self.inventory.add(story, at, disk, &of.description);
-                if let Some(made) = self.inventory.snapshots.last_mut() {
+                self.disk_copies.add(story, at, disk, &of.description);
+                if let Some(made) = self.disk_copies.snapshots.last_mut() {
                     made.sticky = of.sticky;
                 }
             }
@@ -124,10 +124,10 @@ mod tests {
     ];
 
     /// A VPS in its initial state, and the same VPS at the beginning of its past.
-    fn twins(character: Character, seed: u64, days: u32) -> (Vps, Vps, Story) {
+    fn twins(character: Character, seed: u64, days: u32) -> (SimulatedVps, SimulatedVps, Story) {
         let story = Story::new(START, 60.0).with_past(f64::from(days) * DAY);
         let new = || {
-            Vps::new(
+            SimulatedVps::new(
                 "x".to_owned(),
                 1_000_001 + seed,
                 character,
@@ -141,7 +141,7 @@ mod tests {
         (new(), earlier, story)
     }
 
-    fn share(vps: &Vps) -> f64 {
+    fn share(vps: &SimulatedVps) -> f64 {
         to_float(vps.data_counter) / to_float(vps.monthly_data)
     }
 
@@ -183,11 +183,11 @@ mod tests {
                     format!("{:?}", start.cases),
                     "{case}"
                 );
-                let kept = |vps: &Vps| {
-                    let snapshots = vps.inventory.snapshots.iter();
+                let kept = |vps: &SimulatedVps| {
+                    let snapshots = vps.disk_copies.snapshots.iter();
                     let snapshots: Vec<_> = snapshots.map(|of| (of.created, of.sticky)).collect();
                     let backups: Vec<_> = vps
-                        .inventory
+                        .disk_copies
                         .backups
                         .iter()
                         .map(|of| of.timestamp)

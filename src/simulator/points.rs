@@ -21,7 +21,7 @@ pub struct PointsOptions {
     /// Seconds until spent points show in the remaining points.
     pub lag: f64,
     /// The reply to a call without points.
-    pub refusal: Refusal,
+    pub refusal: PointsRefusal,
 }
 
 /// Cost of a call.
@@ -58,7 +58,7 @@ pub enum PointsScope {
 
 /// The reply to a call when not enough points are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum PointsRefusal {
     /// HTTP 429.
     Status,
     /// The connection is dropped.
@@ -75,22 +75,22 @@ impl Default for PointsOptions {
             scope: PointsScope::Vps,
             sliding: false,
             lag: 0.0,
-            refusal: Refusal::Status,
+            refusal: PointsRefusal::Status,
         }
     }
 }
 
 /// The points spent of all quotas.
 #[derive(Debug)]
-pub struct Points {
+pub struct PointsAccount {
     options: PointsOptions,
-    quotas: HashMap<u64, [Counter; 2]>,
+    quotas: HashMap<u64, [PointsWindow; 2]>,
     calls: u64,
 }
 
 /// One window of one quota.
 #[derive(Debug, Default)]
-struct Counter {
+struct PointsWindow {
     spent: VecDeque<(f64, f64)>,
     sum: f64,
     begun: f64,
@@ -98,7 +98,7 @@ struct Counter {
     unseen: VecDeque<(f64, f64)>,
 }
 
-impl Counter {
+impl PointsWindow {
     /// Drops spending that is no longer in the window, which is `length` seconds long.
     fn expire(&mut self, length: f64, sliding: bool, now: f64) {
         let from = if sliding {
@@ -126,7 +126,7 @@ impl Counter {
     }
 }
 
-impl Points {
+impl PointsAccount {
     /// An account that has spent no points.
     #[must_use]
     pub fn new(options: PointsOptions) -> Self {
@@ -142,7 +142,7 @@ impl Points {
     /// # Errors
     ///
     /// The kind of refusal, if not enough points are left for it.
-    pub fn spend(&mut self, veid: u64, call: &str, now: f64) -> Result<f64, Refusal> {
+    pub fn spend(&mut self, veid: u64, call: &str, now: f64) -> Result<f64, PointsRefusal> {
         self.calls += 1;
         let cost = self.cost(call, now);
         self.spend_points(veid, cost, now)
@@ -153,7 +153,7 @@ impl Points {
     /// # Errors
     ///
     /// The kind of refusal, if not enough points are left.
-    pub fn spend_points(&mut self, veid: u64, points: f64, now: f64) -> Result<f64, Refusal> {
+    pub fn spend_points(&mut self, veid: u64, points: f64, now: f64) -> Result<f64, PointsRefusal> {
         let (sizes, sliding, refusal) = (
             self.options.sizes,
             self.options.sliding,
@@ -219,7 +219,7 @@ impl Points {
         }
     }
 
-    fn counters(&mut self, veid: u64) -> &mut [Counter; 2] {
+    fn counters(&mut self, veid: u64) -> &mut [PointsWindow; 2] {
         let quota = match self.options.scope {
             PointsScope::Vps => veid,
             PointsScope::Account => 0,
@@ -249,13 +249,13 @@ const fn scattered(count: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn points(sliding: bool, scope: PointsScope) -> Points {
-        Points::new(PointsOptions {
+    fn points(sliding: bool, scope: PointsScope) -> PointsAccount {
+        PointsAccount::new(PointsOptions {
             sizes: [10.0, 100.0],
             costs: BTreeMap::from([("dear".to_owned(), 4.0.into())]),
             scope,
             sliding,
-            refusal: Refusal::Drop,
+            refusal: PointsRefusal::Drop,
             ..PointsOptions::default()
         })
     }
@@ -276,7 +276,7 @@ mod tests {
         let mut points = points(true, PointsScope::Account);
         assert_eq!(points.spend(1, "dear", 1.0), Ok(4.0));
         assert_eq!(points.spend(2, "dear", 2.0), Ok(4.0));
-        assert_eq!(points.spend(3, "dear", 3.0), Err(Refusal::Drop));
+        assert_eq!(points.spend(3, "dear", 3.0), Err(PointsRefusal::Drop));
         assert_eq!(points.spend(3, "cheap", 3.0), Ok(1.0));
         assert_eq!(points.remaining(9, 3.0), [1, 91]);
     }
@@ -295,7 +295,7 @@ mod tests {
             sometimes: Some((4, 3.0)),
             then: Some((100.0, 2.0)),
         };
-        let mut points = Points::new(PointsOptions {
+        let mut points = PointsAccount::new(PointsOptions {
             costs: BTreeMap::from([("odd".to_owned(), cost)]),
             lag: 10.0,
             ..PointsOptions::default()

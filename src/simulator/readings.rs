@@ -3,7 +3,7 @@
 use super::fault::{FaultKind, Occurrence};
 use super::json::{Object, text};
 use super::noise::mix;
-use super::reads::Moment;
+use super::reads::ReadContext;
 
 /// Default amplitude of [`FaultKind::NoisyPoints`]: more than most calls cost, so that no single difference reveals a
 /// cost.
@@ -12,7 +12,7 @@ const NOISE: [u64; 2] = [15, 15];
 /// Names of the fields, the quarter of an hour first.
 const FIELDS: [&str; 2] = ["remaining_points_15min", "remaining_points_24h"];
 
-impl Moment<'_> {
+impl ReadContext<'_> {
     /// The remaining points, changed by a fault if there is one.
     pub(super) fn reading(&self) -> Object {
         let response = Object::new().raw("error", 0);

@@ -8,7 +8,7 @@ use super::network::{MOST_SUBNETS, NULLROUTE_SECONDS};
 use super::settings::{ISOS, OWNER};
 use super::story::Story;
 use super::usage::rows_json;
-use super::vps::Vps;
+use super::vps::SimulatedVps;
 
 /// The node of a container. Responses for KVM no longer contain it.
 const NODE_ADDRESS: &str = "192.0.2.251";
@@ -19,8 +19,8 @@ const PICTURE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==";
 
 /// A VPS at one moment.
-pub struct Moment<'a> {
-    pub vps: &'a Vps,
+pub struct ReadContext<'a> {
+    pub vps: &'a SimulatedVps,
     pub story: &'a Story,
     /// Unix seconds.
     pub now: f64,
@@ -32,7 +32,7 @@ pub struct Moment<'a> {
     pub occurrence: Option<&'a Occurrence>,
 }
 
-impl Moment<'_> {
+impl ReadContext<'_> {
     pub(super) fn elapsed(&self) -> f64 {
         self.story.elapsed(self.now)
     }

@@ -1,6 +1,6 @@
 //! Tasks that lock a VPS. While one runs, every call returns an error.
 
-use super::inventory::{Backup, Snapshot};
+use super::disk_copies::{Backup, DiskSnapshot};
 use super::locations::Location;
 
 /// The effect of a task, which it has at its end.
@@ -8,14 +8,14 @@ use super::locations::Location;
 pub enum Work {
     /// Keeps a snapshot with this description.
     Snapshot(String),
-    Restore(Snapshot),
+    Restore(DiskSnapshot),
     /// Installs this template.
     Reinstall(&'static str),
     Migrate {
         to: &'static Location,
         addresses: Vec<String>,
     },
-    Import(Snapshot),
+    Import(DiskSnapshot),
     CopyBackup(Backup),
     /// Takes over the disk of a server elsewhere.
     Clone(String),
@@ -35,7 +35,7 @@ pub struct Task {
 
 /// The task that locks a VPS, as the API reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lock {
+pub struct TaskLock {
     pub percent: u64,
     pub task: String,
     pub progress: &'static str,
@@ -89,10 +89,10 @@ impl Task {
     }
 
     /// The progress at a moment of the story.
-    pub fn lock(&self, elapsed: f64) -> Lock {
+    pub fn lock(&self, elapsed: f64) -> TaskLock {
         let (task, progress) = self.work.describe();
         let done = (elapsed - self.started) / (self.ends - self.started);
-        Lock {
+        TaskLock {
             percent: super::noise::scaled(100, done.clamp(0.0, 0.99)),
             task,
             progress,

@@ -24,7 +24,7 @@ const LATE_SECONDS: f64 = 7200.0;
 
 /// One usage row: totals of the interval that ends at `timestamp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct TrafficRow {
     pub timestamp: i64,
     pub cpu_percent: u64,
     pub network_in: u64,
@@ -33,7 +33,7 @@ pub struct Row {
     pub disk_written: u64,
 }
 
-impl Row {
+impl TrafficRow {
     fn write(&self, json: &mut String) {
         // Writing to a String does not fail.
         let _ = write!(
@@ -50,7 +50,7 @@ impl Row {
 }
 
 /// A list of rows as JSON, written directly: there are thousands of them.
-pub fn rows_json(rows: &[Row]) -> String {
+pub fn rows_json(rows: &[TrafficRow]) -> String {
     let mut json = String::with_capacity(rows.len() * 150 + 2);
     json.push('[');
     for (index, row) in rows.iter().enumerate() {
@@ -65,7 +65,7 @@ pub fn rows_json(rows: &[Row]) -> String {
 
 /// Sums over rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct TrafficTotals {
     pub rows: u64,
     pub network_in: u64,
     pub network_out: u64,
@@ -73,8 +73,8 @@ pub struct Totals {
     pub disk_written: u64,
 }
 
-impl Totals {
-    fn add(mut self, row: &Row) -> Self {
+impl TrafficTotals {
+    fn add(mut self, row: &TrafficRow) -> Self {
         self.rows += 1;
         self.network_in += row.network_in;
         self.network_out += row.network_out;
@@ -86,7 +86,7 @@ impl Totals {
 
 /// Activity of a VPS during a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub enum TrafficRate {
     /// It is off.
     Off,
     /// Its CPU is throttled.
@@ -113,9 +113,9 @@ pub struct Usage {
     /// The step that comes next.
     next: i64,
     /// The rows of the steps since the beginning that are still returned.
-    kept: VecDeque<Row>,
+    kept: VecDeque<TrafficRow>,
     /// Totals of the steps before the beginning that are still returned.
-    past: OnceCell<Totals>,
+    past: OnceCell<TrafficTotals>,
 }
 
 impl Usage {
@@ -148,7 +148,7 @@ impl Usage {
     }
 
     /// Makes the row of the next step and keeps it.
-    pub fn push(&mut self, story: &Story, pace: Pace) -> Row {
+    pub fn push(&mut self, story: &Story, pace: TrafficRate) -> TrafficRow {
         let row = self.make(story, self.next, pace);
         self.kept.push_back(row);
         self.next += 1;
@@ -164,14 +164,14 @@ impl Usage {
     }
 
     /// All rows, oldest first.
-    pub fn rows(&self, story: &Story) -> Vec<Row> {
+    pub fn rows(&self, story: &Story) -> Vec<TrafficRow> {
         (self.first..self.next)
             .filter_map(|step| self.row(story, step))
             .collect()
     }
 
     /// All rows in random order, one in ten of them twice.
-    pub fn shuffled_rows(&self, story: &Story) -> Vec<Row> {
+    pub fn shuffled_rows(&self, story: &Story) -> Vec<TrafficRow> {
         let chance = |step: i64, purpose| mix(self.seed, self.veid, step, purpose);
         let mut rows: Vec<_> = (self.first..self.next)
             .filter_map(|step| Some((step, self.row(story, step)?)))
@@ -186,7 +186,7 @@ impl Usage {
     }
 
     /// All rows except every third of the last two hours. The same rows are missing in every call.
-    pub fn rows_without_late_ones(&self, story: &Story, now: f64) -> Vec<Row> {
+    pub fn rows_without_late_ones(&self, story: &Story, now: f64) -> Vec<TrafficRow> {
         let late_from = unix_seconds(now - LATE_SECONDS);
         (self.first..self.next)
             .filter_map(|step| Some((step, self.row(story, step)?)))
@@ -196,7 +196,11 @@ impl Usage {
     }
 
     /// The last `count` rows, newest first.
-    pub fn newest<'a>(&'a self, story: &'a Story, count: usize) -> impl Iterator<Item = Row> + 'a {
+    pub fn newest<'a>(
+        &'a self,
+        story: &'a Story,
+        count: usize,
+    ) -> impl Iterator<Item = TrafficRow> + 'a {
         (self.first..self.next)
             .rev()
             .filter_map(|step| self.row(story, step))
@@ -204,7 +208,7 @@ impl Usage {
     }
 
     /// The rows of the last `seconds`, oldest first.
-    pub fn last(&self, story: &Story, now: f64, seconds: f64) -> Vec<Row> {
+    pub fn last(&self, story: &Story, now: f64, seconds: f64) -> Vec<TrafficRow> {
         let from = unix_seconds(now - seconds);
         let mut rows: Vec<_> = self
             .newest(story, usize::MAX)
@@ -215,16 +219,16 @@ impl Usage {
     }
 
     /// The sums over all rows.
-    pub fn totals(&self, story: &Story) -> Totals {
+    pub fn totals(&self, story: &Story) -> TrafficTotals {
         let past = self.past.get_or_init(|| {
             (self.first..self.began)
                 .map(|step| self.past_row(story, step))
-                .fold(Totals::default(), |totals, row| totals.add(&row))
+                .fold(TrafficTotals::default(), |totals, row| totals.add(&row))
         });
-        self.kept.iter().fold(*past, Totals::add)
+        self.kept.iter().fold(*past, TrafficTotals::add)
     }
 
-    fn row(&self, story: &Story, step: i64) -> Option<Row> {
+    fn row(&self, story: &Story, step: i64) -> Option<TrafficRow> {
         if step < self.began {
             return Some(self.past_row(story, step));
         }
@@ -232,40 +236,40 @@ impl Usage {
         self.kept.get(index).copied()
     }
 
-    fn past_row(&self, story: &Story, step: i64) -> Row {
+    fn past_row(&self, story: &Story, step: i64) -> TrafficRow {
         let pace = match self.character {
-            Character::Stopped => Pace::Off,
-            Character::UsedUp if step >= SUSPENDED_SINCE => Pace::Off,
+            Character::Stopped => TrafficRate::Off,
+            Character::UsedUp if step >= SUSPENDED_SINCE => TrafficRate::Off,
             // The same as in [`super::vps`] for a CPU that is busy in the fourth hour of every four.
             Character::Throttled => match step.rem_euclid(4 * HOUR) {
-                36..42 => Pace::Busy,
-                0..18 | 42.. => Pace::Throttled,
-                _ => Pace::Usual,
+                36..42 => TrafficRate::Busy,
+                0..18 | 42.. => TrafficRate::Throttled,
+                _ => TrafficRate::Usual,
             },
-            _ => Pace::Usual,
+            _ => TrafficRate::Usual,
         };
         self.make(story, step, pace)
     }
 
-    fn make(&self, story: &Story, step: i64, pace: Pace) -> Row {
+    fn make(&self, story: &Story, step: i64, pace: TrafficRate) -> TrafficRow {
         let chance = |purpose| noise(self.seed, self.veid, step, purpose);
         let cpu = match pace {
-            Pace::Off => 0.0,
-            Pace::Throttled => 15.0 + 10.0 * chance(4),
-            Pace::Busy => 92.0 + 8.0 * chance(4),
-            Pace::Usual => 3.0 + 20.0 * chance(4),
+            TrafficRate::Off => 0.0,
+            TrafficRate::Throttled => 15.0 + 10.0 * chance(4),
+            TrafficRate::Busy => 92.0 + 8.0 * chance(4),
+            TrafficRate::Usual => 3.0 + 20.0 * chance(4),
         };
         // Most traffic in the evening, a third of it at dawn.
         let rhythm = MEAN_RHYTHM + 0.33 * cosine((story.hour(step) - 20.0) / 24.0);
         let rate = match pace {
-            Pace::Off => 0.0,
+            TrafficRate::Off => 0.0,
             _ => self.rate,
         };
         let seconds = story.seconds_of(step);
         let traffic = rate * rhythm * story.transfer_seconds_of(step);
         // Some rows in recordings are a second off.
         let jitter = i64::from(step < 0 && mix(self.seed, self.veid, step, 14).is_multiple_of(4));
-        Row {
+        TrafficRow {
             timestamp: story.row_time(step) - jitter,
             cpu_percent: scaled(1, cpu),
             network_in: scaled(1, traffic * 0.4 * (0.5 + chance(5))),
@@ -319,8 +323,9 @@ mod tests {
         }
     }
 
-    fn sums(rows: &[Row]) -> Totals {
-        rows.iter().fold(Totals::default(), Totals::add)
+    fn sums(rows: &[TrafficRow]) -> TrafficTotals {
+        rows.iter()
+            .fold(TrafficTotals::default(), TrafficTotals::add)
     }
 
     #[test]
@@ -343,7 +348,7 @@ mod tests {
         let (mut usage, story) = usage(Character::Healthy);
         usage.most = 4040;
         for _ in 0..4100 {
-            usage.push(&story, Pace::Usual);
+            usage.push(&story, TrafficRate::Usual);
             if usage.next % 50 < 3 {
                 let rows = usage.rows(&story);
                 assert_eq!(
@@ -388,7 +393,7 @@ mod tests {
         let idle = rows.iter().filter(|row| row.network_in == 0).count();
         assert_eq!(idle, 3 * 288);
         let (usage, story) = self::usage(Character::Throttled);
-        let busy = |row: &&Row| row.cpu_percent > 90;
+        let busy = |row: &&TrafficRow| row.cpu_percent > 90;
         assert_eq!(usage.rows(&story).iter().filter(busy).count(), 4032 / 8);
     }
 }

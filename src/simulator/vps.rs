@@ -1,16 +1,16 @@
 //! One simulated VPS: its state, and its events as the story proceeds.
 
-use super::audit::{AuditLog, Kind};
+use super::audit::{AuditKind, AuditTrail};
 use super::cases::Cases;
-use super::inventory::{Disk, Inventory};
+use super::disk_copies::{DiskCopies, DiskImage};
 use super::locations::{LOCATIONS, Location};
 use super::network::Network;
 use super::noise::{noise, scaled, to_float};
-use super::past::Planned;
+use super::past::PlannedEvent;
 use super::settings::Settings;
 use super::story::Story;
-use super::task::{Lock, Task, Work};
-use super::usage::{MEAN_RHYTHM, Pace, Usage};
+use super::task::{Task, TaskLock, Work};
+use super::usage::{MEAN_RHYTHM, TrafficRate, Usage};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
@@ -104,7 +104,7 @@ impl Transfer {
 
 /// A VPS and its state.
 #[derive(Clone, Debug)]
-pub struct Vps {
+pub struct SimulatedVps {
     pub name: String,
     pub veid: u64,
     pub key: String,
@@ -131,13 +131,13 @@ pub struct Vps {
     pub usage: Usage,
     pub settings: Settings,
     pub network: Network,
-    pub inventory: Inventory,
+    pub disk_copies: DiskCopies,
     pub cases: Cases,
-    pub audit: AuditLog,
+    pub audit: AuditTrail,
     pub task: Option<Task>,
     pub seed: u64,
     /// Planned events with their times in story seconds, latest first.
-    pub planned: Vec<(f64, Planned)>,
+    pub planned: Vec<(f64, PlannedEvent)>,
     /// Story seconds from which tasks hold a VPS that is locked by character.
     pub locked_from: f64,
     /// Bytes written for each byte by which the disk becomes fuller.
@@ -146,7 +146,7 @@ pub struct Vps {
 }
 
 /// Events other than usage rows.
-enum Event {
+enum VpsEvent {
     Booted,
     TaskDone,
     Purge,
@@ -156,7 +156,7 @@ enum Event {
     Planned,
 }
 
-impl Vps {
+impl SimulatedVps {
     /// A VPS at the start of its story, with `past_rows` usage rows of history.
     pub fn new(
         name: String,
@@ -175,7 +175,7 @@ impl Vps {
         let mean_rate = to_float(data_counter) / (transfer.since_reset - character.off_since());
         let disk_used = scaled(disk, 0.2 + 0.5 * noise(seed, veid, 0, 3)) / 1024 * 1024;
         let settings = Settings::new(format!("{name}.example.com"), openvz);
-        let copied = Disk {
+        let copied = DiskImage {
             used: disk_used,
             os: settings.os,
         };
@@ -209,9 +209,9 @@ impl Vps {
             usage: Usage::new(seed, veid, character, mean_rate / MEAN_RHYTHM, past_rows),
             network: Network::new(veid, (!openvz).then(|| settings.hostname.clone())),
             settings,
-            inventory: Inventory::new(seed, veid, character, copied, story),
+            disk_copies: DiskCopies::new(seed, veid, character, copied, story),
             cases: Cases::new(veid),
-            audit: AuditLog::new(seed, veid, story, 0.0),
+            audit: AuditTrail::new(seed, veid, story, 0.0),
             task: None,
             seed,
             planned: Vec::new(),
@@ -256,54 +256,54 @@ impl Vps {
         }
     }
 
-    fn next_event(&self) -> Option<(f64, Event)> {
+    fn next_event(&self) -> Option<(f64, VpsEvent)> {
         [
-            (self.starting_until, Event::Booted),
-            (self.task.as_ref().map(|task| task.ends), Event::TaskDone),
-            (self.inventory.next_purge(), Event::Purge),
-            (self.inventory.next_backup(), Event::Backup),
-            (self.cases.next_deadline(), Event::Deadline),
-            (Some(self.audit.next_login()), Event::Login),
-            (self.planned.last().map(|(at, _)| *at), Event::Planned),
+            (self.starting_until, VpsEvent::Booted),
+            (self.task.as_ref().map(|task| task.ends), VpsEvent::TaskDone),
+            (self.disk_copies.next_purge(), VpsEvent::Purge),
+            (self.disk_copies.next_backup(), VpsEvent::Backup),
+            (self.cases.next_deadline(), VpsEvent::Deadline),
+            (Some(self.audit.next_login()), VpsEvent::Login),
+            (self.planned.last().map(|(at, _)| *at), VpsEvent::Planned),
         ]
         .into_iter()
         .filter_map(|(at, event)| Some((at?, event)))
         .min_by(|(a, _), (b, _)| a.total_cmp(b))
     }
 
-    fn process_event(&mut self, story: &Story, at: f64, event: &Event) {
+    fn process_event(&mut self, story: &Story, at: f64, event: &VpsEvent) {
         let timestamp = story.wall(at);
         match event {
-            Event::Booted => {
+            VpsEvent::Booted => {
                 self.starting_until = None;
-                self.audit.push(timestamp, Kind::Event, "VM started");
+                self.audit.push(timestamp, AuditKind::Event, "VM started");
             }
-            Event::TaskDone => {
+            VpsEvent::TaskDone => {
                 if let Some(task) = self.task.take() {
                     self.finish(story, at, task);
                 }
             }
-            Event::Purge => self.inventory.purge(at),
-            Event::Backup => {
+            VpsEvent::Purge => self.disk_copies.purge(at),
+            VpsEvent::Backup => {
                 let disk = (!self.suspended()).then(|| self.copied());
-                self.inventory.daily_backup(story, at, disk);
+                self.disk_copies.daily_backup(story, at, disk);
             }
-            Event::Deadline => {
+            VpsEvent::Deadline => {
                 self.cases.enforce(at);
                 self.suspend(story, at);
             }
-            Event::Login => self.audit.login(timestamp),
-            Event::Planned => self.carry_out_plan(story, at),
+            VpsEvent::Login => self.audit.login(timestamp),
+            VpsEvent::Planned => self.carry_out_plan(story, at),
         }
     }
 
     fn finish(&mut self, story: &Story, at: f64, task: Task) {
         match task.work {
             Work::Snapshot(description) => {
-                self.inventory.add(story, at, self.copied(), &description);
+                self.disk_copies.add(story, at, self.copied(), &description);
             }
-            Work::Import(snapshot) => self.inventory.import(story, at, &snapshot),
-            Work::CopyBackup(backup) => self.inventory.copy_backup(story, at, &backup),
+            Work::Import(snapshot) => self.disk_copies.import(story, at, &snapshot),
+            Work::CopyBackup(backup) => self.disk_copies.copy_backup(story, at, &backup),
             Work::Restore(snapshot) => {
                 self.disk_used = snapshot.uncompressed.min(self.disk);
                 self.settings.os = snapshot.os;
@@ -323,8 +323,8 @@ impl Vps {
         }
     }
 
-    pub fn copied(&self) -> Disk {
-        Disk {
+    pub fn copied(&self) -> DiskImage {
+        DiskImage {
             used: self.disk_used,
             os: self.settings.os,
         }
@@ -349,7 +349,8 @@ impl Vps {
     pub fn stop(&mut self, story: &Story, at: f64) {
         self.running = false;
         self.starting_until = None;
-        self.audit.push(story.wall(at), Kind::Event, "VM stopped");
+        self.audit
+            .push(story.wall(at), AuditKind::Event, "VM stopped");
     }
 
     /// Opens the case whose deadline is after the start.
@@ -378,12 +379,12 @@ impl Vps {
         let hot =
             self.character == Character::Throttled && (begins / 3600.0).rem_euclid(4.0) >= 3.0;
         let pace = match (self.running, ends <= self.throttled_until) {
-            (false, _) => Pace::Off,
-            (true, true) => Pace::Throttled,
-            (true, false) if hot => Pace::Busy,
-            (true, false) => Pace::Usual,
+            (false, _) => TrafficRate::Off,
+            (true, true) => TrafficRate::Throttled,
+            (true, false) if hot => TrafficRate::Busy,
+            (true, false) => TrafficRate::Usual,
         };
-        self.hot_rows = if pace == Pace::Busy {
+        self.hot_rows = if pace == TrafficRate::Busy {
             self.hot_rows + 1
         } else {
             0
@@ -407,7 +408,7 @@ impl Vps {
     }
 
     /// The task that holds the VPS. With [`Character::Locked`] a task takes 55 minutes of every hour.
-    pub fn lock(&self, story_seconds: f64) -> Option<Lock> {
+    pub fn lock(&self, story_seconds: f64) -> Option<TaskLock> {
         if let Some(task) = &self.task {
             return Some(task.lock(story_seconds));
         }
@@ -415,7 +416,7 @@ impl Vps {
             return None;
         }
         let into = (story_seconds - self.locked_from).rem_euclid(3600.0);
-        (into < 3300.0).then(|| Lock {
+        (into < 3300.0).then(|| TaskLock {
             percent: scaled(1, into / 33.0).min(99),
             task: "Snapshot: before-upgrade".to_owned(),
             progress: "Copying disk image",

@@ -21,7 +21,7 @@ use crate::fleet::{Identity, UsageTotals, plausible};
 use crate::kiwivm::model::UsageRow;
 use crate::kiwivm::{ApiKey, Call, CallError, Client};
 use output::Output;
-use points::Points;
+use points::UsagePoints;
 use progress::Progress;
 use spool::{Spool, Stretches};
 
@@ -59,7 +59,7 @@ async fn backfill(
     let mut spool = Spool::new().map_err(|error| temporary_file_failure(&error))?;
     let mut histories = Vec::new();
     let mut progress = Progress::new(chosen.len());
-    let mut points = Points::new(config.budget.share);
+    let mut points = UsagePoints::new(config.budget.share);
     for vps in chosen {
         progress.begin(&vps.name);
         let key = match &vps.key {

@@ -14,12 +14,12 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 const MAX_READS: u32 = 31;
 
 /// Waits for API points. The quota is assumed to be the largest remaining points that were read.
-pub(super) struct Points {
+pub(super) struct UsagePoints {
     share: f64,
     largest: f64,
 }
 
-impl Points {
+impl UsagePoints {
     pub(super) const fn new(share: f64) -> Self {
         Self {
             share,

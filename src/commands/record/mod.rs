@@ -63,7 +63,7 @@ pub fn run(cli: &Cli, options: &Record) -> Result<(), Failure> {
 }
 
 /// The consequence of a call for the calls after it.
-enum Outcome {
+enum RecordOutcome {
     /// The API responded.
     Responded,
     /// There was no response, or not one of the API.
@@ -136,9 +136,9 @@ impl Recorder {
                 continue;
             }
             match self.call(number, vps, key, call).await? {
-                Outcome::Responded => silent = 0,
-                Outcome::Silent => silent += 1,
-                Outcome::Refused(reason) => {
+                RecordOutcome::Responded => silent = 0,
+                RecordOutcome::Silent => silent += 1,
+                RecordOutcome::Refused(reason) => {
                     eprintln!("{}: skipping the other calls", vps.name);
                     return Ok(reason == Reason::Auth);
                 }
@@ -160,7 +160,7 @@ impl Recorder {
         vps: &Vps,
         key: &ApiKey,
         call: Call,
-    ) -> io::Result<Outcome> {
+    ) -> io::Result<RecordOutcome> {
         let begin = self.clock.now();
         let (response, result) = self.client.call(vps.veid, key, call).await;
         let seconds = self
@@ -225,7 +225,7 @@ impl Recorder {
         Ok(Some(file))
     }
 
-    fn consequence(&mut self, veid: Veid, result: &Result<Decoded, CallError>) -> Outcome {
+    fn consequence(&mut self, veid: Veid, result: &Result<Decoded, CallError>) -> RecordOutcome {
         match result {
             Ok(Decoded {
                 payload:
@@ -237,21 +237,21 @@ impl Recorder {
             }) => {
                 #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
                 self.round.read(veid, [*short as f64, *long as f64]);
-                Outcome::Responded
+                RecordOutcome::Responded
             }
             Err(error) if matches!(error.reason, Reason::Auth | Reason::RateLimited) => {
-                Outcome::Refused(error.reason)
+                RecordOutcome::Refused(error.reason)
             }
-            Ok(_) => Outcome::Responded,
+            Ok(_) => RecordOutcome::Responded,
             Err(error)
                 if matches!(
                     error.reason,
                     Reason::Locked | Reason::MissingParam | Reason::ApiOther
                 ) =>
             {
-                Outcome::Responded
+                RecordOutcome::Responded
             }
-            Err(_) => Outcome::Silent,
+            Err(_) => RecordOutcome::Silent,
         }
     }
 }

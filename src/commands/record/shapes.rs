@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 
 /// Text with a recognised form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape<'a> {
+pub(super) enum TextShape<'a> {
     /// An address and its suffix: `/64`, `:22` or nothing.
     Address(IpAddr, &'a str),
     /// A hardware address and its separator.
@@ -30,7 +30,7 @@ const LEAST_HEX: usize = 16;
 const LONGEST: usize = 200;
 
 /// The shape of a whole text.
-pub(super) fn shape_of(text: &str) -> Option<Shape<'_>> {
+pub(super) fn shape_of(text: &str) -> Option<TextShape<'_>> {
     if text.is_empty() || text.len() > LONGEST {
         return None;
     }
@@ -39,12 +39,12 @@ pub(super) fn shape_of(text: &str) -> Option<Shape<'_>> {
         .or_else(|| image(text))
         .or_else(|| url(text))
         .or_else(|| email(text))
-        .or_else(|| is_hex(text).then_some(Shape::Hex))
-        .or_else(|| is_host(text).then_some(Shape::Host))
+        .or_else(|| is_hex(text).then_some(TextShape::Hex))
+        .or_else(|| is_host(text).then_some(TextShape::Host))
 }
 
-fn address(text: &str) -> Option<Shape<'_>> {
-    let of = |address: &str, rest| Some(Shape::Address(address.parse().ok()?, rest));
+fn address(text: &str) -> Option<TextShape<'_>> {
+    let of = |address: &str, rest| Some(TextShape::Address(address.parse().ok()?, rest));
     let number = |digits: &str| !digits.is_empty() && digits.len() <= 5 && is_digits(digits);
     if let Some(found) = of(text, "") {
         return Some(found);
@@ -56,15 +56,15 @@ fn address(text: &str) -> Option<Shape<'_>> {
     separated.then(|| of(front, behind)).flatten()
 }
 
-fn mac(text: &str) -> Option<Shape<'_>> {
+fn mac(text: &str) -> Option<TextShape<'_>> {
     let separator = text.chars().nth(2).filter(|c| matches!(c, ':' | '-'))?;
     let mut groups = text.split(separator);
     let hex = |group: &str| group.len() == 2 && group.bytes().all(|c| c.is_ascii_hexdigit());
-    (groups.clone().count() == 6 && groups.all(hex)).then_some(Shape::Mac(separator))
+    (groups.clone().count() == 6 && groups.all(hex)).then_some(TextShape::Mac(separator))
 }
 
 /// `snapshot-1000001-1790640000-2026-09-29-<40 hex>.tar.gz`: the time of a snapshot is in its name only.
-fn image(text: &str) -> Option<Shape<'_>> {
+fn image(text: &str) -> Option<TextShape<'_>> {
     let (prefix, rest) = text.split_once('-')?;
     let (veid, rest) = rest.split_once('-')?;
     let hash_at = rest.rfind('-')? + 1;
@@ -77,7 +77,7 @@ fn image(text: &str) -> Option<Shape<'_>> {
     let known = matches!(prefix, "snapshot" | "backup") && matches!(suffix, "" | ".tar.gz");
     (known && dated && is_hex(hash) && veid.len() <= 19 && is_digits(veid))
         .then(|| {
-            Some(Shape::Image(
+            Some(TextShape::Image(
                 prefix,
                 veid.parse().ok()?,
                 times,
@@ -88,17 +88,17 @@ fn image(text: &str) -> Option<Shape<'_>> {
         .flatten()
 }
 
-fn url(text: &str) -> Option<Shape<'_>> {
+fn url(text: &str) -> Option<TextShape<'_>> {
     let (scheme, rest) = text.split_once("://")?;
     let known = matches!(scheme, "http" | "https" | "ftp");
     let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    known.then_some(Shape::Url(scheme, host, path))
+    known.then_some(TextShape::Url(scheme, host, path))
 }
 
-fn email(text: &str) -> Option<Shape<'_>> {
+fn email(text: &str) -> Option<TextShape<'_>> {
     let (user, domain) = text.split_once('@')?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
-    (!user.is_empty() && user.chars().all(plain) && is_host(domain)).then_some(Shape::Email)
+    (!user.is_empty() && user.chars().all(plain) && is_host(domain)).then_some(TextShape::Email)
 }
 
 fn is_hex(text: &str) -> bool {

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::fields::Rule;
 use super::replacements::Replacements;
-use super::shapes::{self, Shape, shape_of};
+use super::shapes::{self, TextShape, shape_of};
 use super::vocabulary::Vocabulary;
 use crate::kiwivm::ApiKey;
 
@@ -119,7 +119,7 @@ impl Texts {
     }
 
     fn named(&mut self, text: &str, rule: Rule) -> Option<String> {
-        if let Some(Shape::Address(..)) = shape_of(text) {
+        if let Some(TextShape::Address(..)) = shape_of(text) {
             return self.shaped(text);
         }
         let name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -147,7 +147,7 @@ impl Texts {
     /// The replacement of text with a recognised shape.
     fn shaped(&mut self, text: &str) -> Option<String> {
         let replaced = match shape_of(text)? {
-            Shape::Address(address, behind) => {
+            TextShape::Address(address, behind) => {
                 // The length of a prefix is not private, but a port may be.
                 let behind = match behind.strip_prefix(':') {
                     Some(port) => format!(":{}", masked(port)),
@@ -155,21 +155,23 @@ impl Texts {
                 };
                 format!("{}{behind}", self.replacements.address(address))
             }
-            Shape::Mac(separator) => self.replacements.mac(text, separator),
-            Shape::Email => self.replacements.email(text),
-            Shape::Host => self.replacements.host(text),
-            Shape::Hex => self.replacements.hex(text),
-            Shape::Image(prefix, veid, times, hash, suffix) => {
+            TextShape::Mac(separator) => self.replacements.mac(text, separator),
+            TextShape::Email => self.replacements.email(text),
+            TextShape::Host => self.replacements.host(text),
+            TextShape::Hex => self.replacements.hex(text),
+            TextShape::Image(prefix, veid, times, hash, suffix) => {
                 let veid = self.replacements.veid(veid);
                 let hash = self.replacements.hex(hash);
                 format!("{prefix}-{veid}-{times}{hash}{suffix}")
             }
-            Shape::Url(scheme, host, path) => {
+            TextShape::Url(scheme, host, path) => {
                 let host = self
                     .shaped(host)
                     .unwrap_or_else(|| self.replacements.host(host));
                 let parts = path.split('/').map(|part| match shape_of(part) {
-                    Some(Shape::Image(..) | Shape::Hex) => self.shaped(part).unwrap_or_default(),
+                    Some(TextShape::Image(..) | TextShape::Hex) => {
+                        self.shaped(part).unwrap_or_default()
+                    }
                     _ => masked(part),
                 });
                 format!("{scheme}://{host}{}", parts.collect::<Vec<_>>().join("/"))
@@ -270,7 +272,7 @@ impl Texts {
 
 /// True for a template such as `debian-12.11.server`, which has the form of a host name.
 fn is_template(core: &str) -> bool {
-    core.contains('-') && matches!(shape_of(core), Some(Shape::Host))
+    core.contains('-') && matches!(shape_of(core), Some(TextShape::Host))
 }
 
 /// Masks every letter and digit, and every character that may be part of a password.

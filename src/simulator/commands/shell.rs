@@ -1,25 +1,25 @@
 //! A root shell with canned responses. Nothing is executed.
 
 use super::super::json::Object;
-use super::super::vps::Vps;
-use super::{Order, Outcome, done, running};
+use super::super::vps::SimulatedVps;
+use super::{CommandResult, Order, done, running};
 
 impl Order<'_> {
-    pub(super) fn change_directory(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn change_directory(&self, vps: &mut SimulatedVps) -> CommandResult {
         let current = self.required("currentDir")?;
         let new = self.required("newDir")?;
         running(vps)?;
         Ok(done().text("pwd", &directory(current, new)))
     }
 
-    pub(super) fn execute(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn execute(&self, vps: &mut SimulatedVps) -> CommandResult {
         let command = self.required("command")?;
         running(vps)?;
         let (status, output) = canned(command, &vps.settings.hostname);
         Ok(Object::new().raw("error", status).text("message", &output))
     }
 
-    pub(super) fn execute_script(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn execute_script(&self, vps: &mut SimulatedVps) -> CommandResult {
         self.required("script")?;
         running(vps)?;
         vps.settings.secrets += 1;

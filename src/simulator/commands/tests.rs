@@ -6,16 +6,16 @@ use super::*;
 const START: f64 = 1_790_000_000.0;
 
 struct Fixture {
-    vps: Vps,
+    vps: SimulatedVps,
     story: Story,
-    exported: Option<Snapshot>,
+    exported: Option<DiskSnapshot>,
 }
 
 impl Fixture {
     fn new(character: Character) -> Self {
         let story = Story::new(START, 60.0);
         Self {
-            vps: Vps::new("x".to_owned(), 1_000_001, character, 7, &story, 288),
+            vps: SimulatedVps::new("x".to_owned(), 1_000_001, character, 7, &story, 288),
             story,
             exported: None,
         }
@@ -160,7 +160,7 @@ fn mounts_an_iso_while_the_vps_is_off() {
 #[test]
 fn exports_a_snapshot_to_another_vps() {
     let mut source = Fixture::new(Character::Healthy);
-    let name = source.vps.inventory.snapshots[0].file_name.clone();
+    let name = source.vps.disk_copies.snapshots[0].file_name.clone();
     let token = source.call("snapshot/export", &[("snapshot", &name)])["token"].clone();
     let token = token.as_str().expect("there is one");
     let parameters = [("sourceVeid", "1000001"), ("sourceToken", token)];
@@ -169,9 +169,9 @@ fn exports_a_snapshot_to_another_vps() {
     target.exported = exported(&[source.vps], &owned.into());
     assert_eq!(target.call("snapshot/import", &parameters)["error"], 0);
     target.wait();
-    assert_eq!(target.vps.inventory.snapshots.len(), 1);
+    assert_eq!(target.vps.disk_copies.snapshots.len(), 1);
     assert_eq!(
-        target.vps.inventory.snapshots[0].description,
+        target.vps.disk_copies.snapshots[0].description,
         "before-upgrade"
     );
     assert_eq!(target.vps.status(), "running");
@@ -180,13 +180,13 @@ fn exports_a_snapshot_to_another_vps() {
 #[test]
 fn a_backup_becomes_a_snapshot() {
     let mut fixture = Fixture::new(Character::Healthy);
-    let backup = fixture.vps.inventory.backups[1].clone();
+    let backup = fixture.vps.disk_copies.backups[1].clone();
     let response = fixture.call("backup/copyToSnapshot", &[("backupToken", &backup.token)]);
     assert_eq!(response["notificationEmail"], "owner@example.com");
     fixture.wait();
     let newest = fixture
         .vps
-        .inventory
+        .disk_copies
         .snapshots
         .last()
         .expect("there is one");

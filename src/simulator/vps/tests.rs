@@ -2,9 +2,9 @@ use super::*;
 
 const START: f64 = 1_790_000_000.0;
 
-fn vps(character: Character) -> (Vps, Story) {
+fn vps(character: Character) -> (SimulatedVps, Story) {
     let story = Story::new(START, 60.0);
-    let vps = Vps::new("x".to_owned(), 1_000_001, character, 7, &story, 576);
+    let vps = SimulatedVps::new("x".to_owned(), 1_000_001, character, 7, &story, 576);
     (vps, story)
 }
 
@@ -129,7 +129,7 @@ fn a_migration_stops_moves_and_starts_the_vps() {
 #[test]
 fn a_stopped_vps_stays_off_after_a_restore() {
     let (mut vps, story) = vps(Character::Stopped);
-    let snapshot = vps.inventory.snapshots[0].clone();
+    let snapshot = vps.disk_copies.snapshots[0].clone();
     vps.begin(&story, 0.0, Work::Restore(snapshot.clone()));
     vps.advance(&story, after(1.0));
     assert_eq!(
@@ -142,7 +142,13 @@ fn a_stopped_vps_stays_off_after_a_restore() {
 fn makes_no_backup_while_suspended() {
     let newest = |character| {
         let (mut vps, story) = vps(character);
-        let newest = |vps: &Vps| vps.inventory.backups.last().expect("it has some").timestamp;
+        let newest = |vps: &SimulatedVps| {
+            vps.disk_copies
+                .backups
+                .last()
+                .expect("it has some")
+                .timestamp
+        };
         let before = newest(&vps);
         vps.advance(&story, after(30.0));
         (before, newest(&vps))
@@ -159,7 +165,7 @@ fn spreads_resets_over_the_month() {
     let mut per_week = [0; 4];
     for veid in 1_000_001..=1_000_040 {
         let name = "x".to_owned();
-        let vps = Vps::new(name, veid, Character::Healthy, 7, &story, 10);
+        let vps = SimulatedVps::new(name, veid, Character::Healthy, 7, &story, 10);
         let week = vps.next_reset / (MONTH / 4.0);
         let at = (0..4).find(|at| week < f64::from(*at) + 1.0);
         per_week[usize::try_from(at.expect("it is within a month")).expect("few weeks")] += 1;
@@ -171,7 +177,7 @@ fn spreads_resets_over_the_month() {
 fn real_time_transfer_keeps_the_pace_of_the_wall_clock() {
     let hour = |story: Story| {
         let name = "x".to_owned();
-        let mut vps = Vps::new(name, 1_000_001, Character::NearAllowance, 7, &story, 10);
+        let mut vps = SimulatedVps::new(name, 1_000_001, Character::NearAllowance, 7, &story, 10);
         let before = vps.data_counter;
         vps.advance(&story, START + 3600.0);
         let used = vps.data_counter - before;
