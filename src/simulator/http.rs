@@ -248,7 +248,7 @@ impl Simulator {
         if let Some(response) = commands::carry_out(&received.call, vps, &order) {
             return Ok(response);
         }
-        let moment = ReadContext {
+        let context = ReadContext {
             vps,
             story: &state.story,
             now,
@@ -256,7 +256,7 @@ impl Simulator {
             sizes: state.points.sizes(),
             occurrence,
         };
-        moment
+        context
             .respond(&received.call)
             .ok_or(Reply::Status(StatusCode::NOT_FOUND))
     }

@@ -18,7 +18,7 @@ const PLANS: [&str; 2] = ["kvmv5-20g-1024m-1000g-example", "example10g512m1t"];
 const PICTURE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==";
 
-/// A VPS at one moment.
+/// A VPS, its points and its fault at the time of a read call.
 pub struct ReadContext<'a> {
     pub vps: &'a SimulatedVps,
     pub story: &'a Story,

@@ -118,7 +118,7 @@ fn names_a_secret(name: &str) -> bool {
         .any(|word| SECRETS.contains(&word.as_str()) || word.starts_with("pass"))
 }
 
-/// True for the name of an unknown field whose number may identify somebody.
+/// True for the name of an unknown field whose number may identify a person.
 pub(super) fn names_an_identity(name: &str) -> bool {
     const IDENTITIES: [&str; 20] = [
         "id", "ids", "veid", "ip", "ips", "users", "accounts", "ipv4", "ipv6", "phone", "pin",

@@ -130,10 +130,10 @@ impl Texts {
     }
 
     fn by_shape(&mut self, text: &str, rule: Rule) -> Option<String> {
-        let harmless = shapes::is_date(text)
+        let is_public = shapes::is_date(text)
             || self.vocabulary.is_state(text.trim())
             || (rule == Rule::Name && shapes::is_location(text));
-        if harmless && text.len() <= LONGEST {
+        if is_public && text.len() <= LONGEST {
             return Some(text.to_owned());
         }
         if rule == Rule::Unknown {
