@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use kiwivm_exporter::kiwivm::{Call, Reason};
-use kiwivm_exporter::simulator::{Points, PointsOptions, PointsScope};
+use kiwivm_exporter::simulator::{PointsAccount, PointsOptions, PointsScope};
 
 use crate::actors::Dice;
 use crate::measures::{Figures, Measures};
@@ -71,9 +71,9 @@ impl Faults {
 }
 
 pub struct World {
-    points: Points,
+    points: PointsAccount,
     /// The same account without the measured exporter, to count only refusals that the exporter causes.
-    without: Points,
+    without: PointsAccount,
     options: PointsOptions,
     faults: Faults,
     misreading: Misreading,
@@ -105,8 +105,8 @@ impl World {
         // A VPS whose calls always fail has no data.
         let counted = usize::from(faults.first_vps.is_some())..vps;
         Self {
-            points: Points::new(options.clone()),
-            without: Points::new(options.clone()),
+            points: PointsAccount::new(options.clone()),
+            without: PointsAccount::new(options.clone()),
             options,
             faults,
             misreading,

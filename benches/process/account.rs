@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kiwivm_exporter::simulator::{self, Credential, Options, Simulator};
+use kiwivm_exporter::simulator::{self, Credential, Simulator, SimulatorOptions};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::PrivateKeyDer;
 use tempfile::TempDir;
@@ -41,8 +41,8 @@ impl Account {
             .expect("a matching key");
 
         // Latency scales with time. Otherwise a call would take a minute of fast time, and too many would be in flight.
-        let defaults = Options::default();
-        let options = Options {
+        let defaults = SimulatorOptions::default();
+        let options = SimulatorOptions {
             time_scale,
             live_latency: defaults.live_latency.div_f64(time_scale),
             ..defaults

@@ -1,36 +1,36 @@
-//! The options of `backfill`.
+//! Options of `backfill`.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::Args;
 
-/// Which history is written, and where.
+/// Selection and destination of the history.
 #[derive(Args, Clone, Debug)]
 pub struct Backfill {
-    /// Only this VPS, by its name in the configuration; repeatable.
+    /// Name of a VPS in the configuration; repeatable. Without it, all VPSes.
     #[arg(long = "vps", value_name = "NAME")]
     pub vps: Vec<String>,
-    /// From this time on: RFC 3339, a date (UTC), Unix seconds, or a duration ago, for example 30d.
+    /// Start of the history: RFC 3339, a date (UTC), Unix seconds, or a duration ago, for example 30d.
     #[arg(long, value_name = "TIME", value_parser = Time::parse)]
     pub since: Option<Time>,
-    /// Up to this time, which must not be after the start of the exporter that serves the same series.
-    /// [default: 3h, what Prometheus itself keeps in memory]
+    /// End of the history, not after the start of the exporter that serves the same series.
+    /// [default: 3h, the time that Prometheus keeps in memory]
     #[arg(long, value_name = "TIME", value_parser = Time::parse)]
     pub until: Option<Time>,
-    /// The file to write; - is standard output.
+    /// Output file; - is standard output.
     #[arg(long, value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// A label that Prometheus adds when it scrapes, for example job=kiwivm and instance=localhost:10064; repeatable.
+    /// Label that Prometheus adds when it scrapes, for example job=kiwivm and instance=localhost:10064; repeatable.
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
     pub labels: Vec<(String, String)>,
 }
 
-/// The time that Prometheus keeps in memory: blocks for it would overlap.
+/// The time that Prometheus keeps in memory: backfilled blocks would overlap with it.
 const HEAD_BLOCK_SECONDS: i64 = 3 * 3600;
 
 impl Backfill {
-    /// The times to write, Unix seconds, both included; `now` is that too.
+    /// The range of times to write; these and `now` are Unix seconds.
     #[must_use]
     pub fn range(&self, now: i64) -> RangeInclusive<i64> {
         let since = self.since.map_or(0, |time| time.before(now));
@@ -40,30 +40,30 @@ impl Backfill {
         since..=until
     }
 
-    /// What is wrong with flags that are right one by one.
-    pub(super) fn contradiction(&self, now: i64) -> Option<String> {
+    /// The conflict between flags that are valid on their own.
+    pub(super) fn conflict(&self, now: i64) -> Option<String> {
         let mut names: Vec<_> = self.labels.iter().map(|(name, _)| name).collect();
         names.sort_unstable();
         if let Some([twice, _]) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Some(format!("--label: {twice} is there twice"));
+            return Some(format!("--label: {twice} is given twice"));
         }
         self.range(now).is_empty().then(|| {
-            "--since is later than --until, which is three hours ago by default: nothing lies between them".to_owned()
+            "--since is later than --until, which is three hours ago by default".to_owned()
         })
     }
 }
 
-/// A moment on a command line.
+/// A point in time on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
     /// Unix seconds.
     At(i64),
-    /// So many seconds ago.
+    /// Seconds before now.
     Ago(i64),
 }
 
 impl Time {
-    /// Unix seconds, `now` being that too.
+    /// Resolves to Unix seconds; `now` is Unix seconds too.
     #[must_use]
     pub const fn before(self, now: i64) -> i64 {
         match self {
@@ -101,7 +101,7 @@ fn label(text: &str) -> Result<(String, String), String> {
         );
     }
     if name.starts_with("__") || ["veid", "vps"].contains(&name) {
-        return Err("this name is taken".to_owned());
+        return Err("this name is reserved".to_owned());
     }
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_as_people_write_them() {
+    fn parses_times() {
         for (text, time) in [
             ("1793491200", Time::At(1_793_491_200)),
             ("1793491200.75", Time::At(1_793_491_200)),

@@ -21,7 +21,7 @@ use crate::web::{ExternalUrl, Prefix};
 
 /// The port of this exporter.
 const DEFAULT_ADDRESS: &str = ":10064";
-/// Where the demo listens: what it shows is for whoever started it.
+/// Default address of the demo: loopback, because it is for local use.
 const DEMO_ADDRESS: &str = "127.0.0.1:10064";
 
 /// Prometheus exporter for KiwiVM, the API of BandwagonHost's VPSes. Without a command it serves metrics.
@@ -36,15 +36,15 @@ const DEMO_ADDRESS: &str = "127.0.0.1:10064";
     reason = "they are independent switches"
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command; without one the exporter serves metrics.
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// The configuration file. [default: config.yaml]
+    /// Configuration file. [default: config.yaml]
     #[arg(long = "config.file", value_name = "PATH", global = true)]
     config_file: Option<PathBuf>,
 
-    /// Validate the configuration, print a summary or what is wrong, and exit.
+    /// Validate the configuration, print a summary or the errors, and exit.
     #[arg(long = "config.check", global = true)]
     pub config_check: bool,
 
@@ -56,16 +56,16 @@ pub struct Cli {
     #[arg(long = "web.listen-address", value_name = "ADDR", global = true)]
     listen_address: Vec<String>,
 
-    /// Listen on the sockets that systemd passes, instead of addresses.
+    /// Listen on sockets passed by systemd instead of addresses.
     #[arg(long = "web.systemd-socket", global = true)]
     pub systemd_socket: bool,
 
-    /// TLS, basic auth, headers and a rate limit, in the format of the Prometheus exporter toolkit.
+    /// File with TLS, basic auth, headers and a rate limit, in the format of the Prometheus exporter toolkit.
     #[arg(long = "web.config.file", value_name = "PATH", global = true)]
     pub web_config_file: Option<PathBuf>,
 
-    /// URL under which the exporter is reached from outside, for example through a reverse proxy: for links, and its path
-    /// is the prefix of all routes.
+    /// URL under which the exporter is reached from outside, for example through a reverse proxy. Used for links; its path
+    /// is the default prefix of all routes.
     #[arg(long = "web.external-url", value_name = "URL", value_parser = ExternalUrl::parse, global = true)]
     pub external_url: Option<ExternalUrl>,
 
@@ -77,7 +77,8 @@ pub struct Cli {
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path, global = true)]
     pub telemetry_path: String,
 
-    /// Maximum number of scrapes and pages in flight; beyond, a client that stalls is cut off, else the response is 503. 0 is no limit.
+    /// Maximum number of scrapes and pages in flight. Above it, a stalled client is disconnected, or the response is 503.
+    /// 0 means no limit.
     #[arg(
         long = "web.max-requests",
         value_name = "N",
@@ -86,24 +87,24 @@ pub struct Cli {
     )]
     pub max_requests: usize,
 
-    /// Allow POST /-/reload. SIGHUP reloads in any case.
+    /// Allow POST /-/reload. SIGHUP always reloads.
     #[arg(long = "web.enable-lifecycle", global = true)]
     pub enable_lifecycle: bool,
 
-    /// Poll only the VPSes of this shard: its number, from 0, or the name of a pod of a stateful set, which ends in it.
+    /// Poll only the VPSes of this shard: a number from 0, or the name of a pod of a stateful set, which ends in it.
     #[arg(long, value_name = "I", value_parser = ordinal, requires = "total_shards", conflicts_with = "demo", global = true)]
     shard: Option<u32>,
 
-    /// How many exporters share the VPSes of the configuration, each with a --shard of its own.
+    /// Number of exporters that share the VPSes of the configuration, each with its own --shard.
     #[arg(long = "total-shards", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), requires = "shard", global = true)]
     total_shards: Option<u32>,
 
-    /// How fast time runs in the simulated account that the configuration points at, as given to `simulate`: intervals
-    /// and the windows of points are shorter by this factor.
-    #[arg(long = "simulator.time-scale", value_name = "FACTOR", default_value_t = 1.0, value_parser = faster, global = true)]
+    /// Time scale of the simulated account in the configuration, as given to `simulate`. Divides intervals and the windows
+    /// of API points.
+    #[arg(long = "simulator.time-scale", value_name = "FACTOR", default_value_t = 1.0, value_parser = scale_from_one, global = true)]
     pub time_scale: f64,
 
-    /// The least important lines to log.
+    /// Minimum log level.
     #[arg(
         long = "log.level",
         value_name = "LEVEL",
@@ -112,7 +113,7 @@ pub struct Cli {
     )]
     pub log_level: LogLevel,
 
-    /// The form of the log.
+    /// Log format.
     #[arg(
         long = "log.format",
         value_name = "FORMAT",
@@ -122,7 +123,7 @@ pub struct Cli {
     pub log_format: LogFormat,
 }
 
-/// The flags of a command beside its own, by the names of their fields in [`Cli`].
+/// The global flags that a command uses, by the names of their fields in [`Cli`].
 fn flags_of(command: &str) -> &'static [&'static str] {
     match command {
         "check" => &[
@@ -156,7 +157,7 @@ fn flags_of(command: &str) -> &'static [&'static str] {
     }
 }
 
-/// The command line, in which a flag exists only on the commands that use it.
+/// The command line, in which each command only has the flags that it uses.
 #[must_use]
 pub fn command() -> clap::Command {
     let mut command = Cli::command().mut_args(|flag| flag.global(false));
@@ -171,42 +172,42 @@ pub fn command() -> clap::Command {
     command
 }
 
-/// The commands beside serving.
+/// The commands other than serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Validate the configuration, ask each VPS once and print a table; exit code 1 if any failed.
+    /// Validate the configuration, poll each VPS once and print a table; exit code 1 if any failed.
     Check,
     /// Poll everything once and print the metrics to standard output.
     Once,
-    /// Print what the configuration costs in calls, API points and bytes, and the intervals that result. Makes no call.
+    /// Print the cost of the configuration in calls, API points and bytes, and the resulting intervals. Makes no call.
     Plan,
     /// Print the usage history as OpenMetrics text with timestamps, for
     /// `promtool tsdb create-blocks-from openmetrics`. One getRawUsageStats for each VPS.
     Backfill(Backfill),
-    /// Write one response of each call and VPS into a folder, without what is secret or private, for bug reports.
+    /// Write one response of each call and VPS to a folder, without secrets and private data, for bug reports.
     Record(Record),
-    /// Ask a running exporter whether it is well; exit code 0 or 1. Spends no points.
+    /// Check that a running exporter is healthy; exit code 0 or 1. Spends no points.
     Healthcheck,
-    /// Run the simulated API by itself and print a configuration for it.
+    /// Run the simulated API alone and print a configuration for it.
     Simulate(Simulate),
 }
 
-/// How much to log.
+/// Log levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// What needs somebody.
+    /// Failures that need action.
     Error,
-    /// What may need somebody.
+    /// Problems that may need action.
     Warn,
-    /// What matters.
+    /// Important events.
     Info,
     /// Every call.
     Debug,
-    /// Everything.
+    /// All details.
     Trace,
 }
 
-/// The form of the log.
+/// Log formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// `key=value`.
@@ -216,7 +217,7 @@ pub enum LogFormat {
 }
 
 impl Cli {
-    /// The command line of this process. Wrong usage ends the process with exit code 2.
+    /// Parses the command line of this process. Invalid usage ends the process with exit code 2.
     #[must_use]
     pub fn parse_arguments() -> Self {
         let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -227,7 +228,7 @@ impl Cli {
         let mut command = command();
         let matches = command.try_get_matches_from_mut(arguments)?;
         if let Some((name, _)) = matches.subcommand() {
-            let stray = command
+            let unexpected = command
                 .get_arguments()
                 .filter(|flag| !flags_of(name).contains(&flag.get_id().as_str()))
                 .find(|flag| {
@@ -235,20 +236,20 @@ impl Cli {
                     source == Some(ValueSource::CommandLine)
                 })
                 .and_then(clap::Arg::get_long);
-            if let Some(flag) = stray {
+            if let Some(flag) = unexpected {
                 let text = format!("unexpected argument '--{flag}' found: {name} does not use it");
                 return Err(command.error(ErrorKind::UnknownArgument, text));
             }
         }
-        // Flags may stand on either side of the command.
-        Self::try_parse_from(arguments).and_then(Self::consistent)
+        // Flags may precede or follow the command.
+        Self::try_parse_from(arguments).and_then(Self::validate)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
-    fn consistent(self) -> Result<Self, clap::Error> {
+    fn validate(self) -> Result<Self, clap::Error> {
         let now = Clock::start().now().unix as i64;
-        let contradiction = match &self.command {
-            Some(Command::Backfill(options)) => options.contradiction(now),
+        let conflict = match &self.command {
+            Some(Command::Backfill(options)) => options.conflict(now),
             _ => None,
         }
         .or_else(|| {
@@ -256,17 +257,17 @@ impl Cli {
             let last = total - 1;
             (shard > last).then(|| {
                 format!(
-                    "--shard: {shard} is too high, {total} shards are numbered from 0 to {last}"
+                    "--shard: {shard} is out of range; {total} shards are numbered from 0 to {last}"
                 )
             })
         });
-        match contradiction {
+        match conflict {
             Some(text) => Err(command().error(ErrorKind::ValueValidation, text)),
             None => Ok(self),
         }
     }
 
-    /// Where the configuration comes from.
+    /// The sources of the configuration: file, environment and shard.
     #[must_use]
     pub fn config_source(&self) -> ConfigSource {
         ConfigSource {
@@ -275,7 +276,7 @@ impl Cli {
                 .clone()
                 .unwrap_or_else(|| PathBuf::from("config.yaml")),
             file_named: self.config_file.is_some(),
-            // A variable that is not UTF-8 cannot be one of ours.
+            // All variables that the exporter reads are UTF-8.
             environment: std::env::vars_os()
                 .filter_map(|(name, value)| {
                     Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -323,22 +324,20 @@ fn telemetry_path(path: &str) -> Result<String, String> {
     if plain && !taken {
         Ok(path.to_owned())
     } else {
-        Err("must begin with a slash, and be neither / nor /status.json nor below /-/".to_owned())
+        Err("must begin with a slash, and must not be /, /status.json or below /-/".to_owned())
     }
 }
 
-/// Kubernetes tells a pod of a stateful set its name, for example kiwivm-exporter-2.
+/// Parses the number of a shard. Pods of a Kubernetes stateful set only know their name, for example kiwivm-exporter-2.
 fn ordinal(text: &str) -> Result<u32, String> {
     let (_, number) = text.rsplit_once('-').unwrap_or(("", text));
     let digits = number.bytes().all(|c| c.is_ascii_digit());
-    number
-        .parse()
-        .ok()
-        .filter(|_| digits)
-        .ok_or_else(|| "must be a number from 0, or a name that ends in a dash and one".to_owned())
+    number.parse().ok().filter(|_| digits).ok_or_else(|| {
+        "must be a number from 0, or a name that ends in a dash and a number".to_owned()
+    })
 }
 
-fn faster(text: &str) -> Result<f64, String> {
+fn scale_from_one(text: &str) -> Result<f64, String> {
     let scale = text
         .parse()
         .ok()
@@ -429,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_stand_on_either_side_of_the_command() {
+    fn flags_precede_or_follow_the_command() {
         for arguments in [["--config.file=a", "check"], ["check", "--config.file=a"]] {
             let cli = parse(&arguments).expect("it is right");
             assert_eq!(cli.config_source().file, PathBuf::from("a"));
@@ -437,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demo_listens_on_loopback_unless_told_otherwise() {
+    fn the_demo_listens_on_loopback_by_default() {
         let addresses =
             |arguments: &[&str]| parse(arguments).expect("it is right").listen_addresses();
         assert_eq!(addresses(&["--demo"]), ["127.0.0.1:10064"]);
@@ -451,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_has_a_number_or_is_a_pod() {
+    fn a_shard_is_a_number_or_the_name_of_a_pod() {
         for shard in ["--shard=2", "--shard=kiwivm-exporter-2"] {
             let cli = parse(&[shard, "--total-shards=3"]).expect("it is right");
             assert_eq!(Some(cli.config_source().shard), Shard::new(2, 3), "{shard}");
@@ -461,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prefix_is_the_path_of_the_external_url_unless_it_is_given() {
+    fn the_prefix_defaults_to_the_path_of_the_external_url() {
         for (arguments, prefix) in [
             (&[][..], ""),
             (&["--web.external-url=https://example.com"], ""),
@@ -483,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_usage_has_exit_code_2() {
+    fn invalid_usage_has_exit_code_2() {
         for arguments in [
             &["--nope"][..],
             &["nope"],

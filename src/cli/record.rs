@@ -1,16 +1,16 @@
-//! The options of `record`.
+//! Options of `record`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-/// Which responses are recorded, and where.
+/// Selection and destination of a recording.
 #[derive(Args, Clone, Debug)]
 pub struct Record {
-    /// The folder to write, which is made, or is empty.
+    /// Folder to write; created if missing, else it must be empty.
     #[arg(long, value_name = "FOLDER")]
     pub output: PathBuf,
-    /// Only this VPS, by its name in the configuration; repeatable.
+    /// Name of a VPS in the configuration; repeatable. Without it, all VPSes.
     #[arg(long = "vps", value_name = "NAME")]
     pub vps: Vec<String>,
 }

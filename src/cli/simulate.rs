@@ -1,12 +1,12 @@
-//! The options of `simulate`.
+//! Options of `simulate`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::simulator::{PointsScope, Refusal};
+use crate::simulator::{PointsRefusal, PointsScope};
 
-/// What the simulator simulates.
+/// Options of the simulated account.
 #[derive(Args, Clone, Debug)]
 pub struct Simulate {
     /// Address to listen on.
@@ -15,37 +15,37 @@ pub struct Simulate {
     /// Number of VPSes.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub vps: u32,
-    /// The same seed makes the same account.
+    /// Seed of the account; the same seed makes the same account.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// How much faster than real time the story goes.
+    /// Speed of simulated time relative to real time.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = time_scale)]
     pub time_scale: f64,
-    /// Days of usage rows that there are at the start.
+    /// Days of usage history at the start.
     #[arg(long, value_name = "DAYS", default_value_t = 14.0, value_parser = days)]
     pub history: f64,
-    /// Seconds that getLiveServiceInfo takes.
+    /// Latency of getLiveServiceInfo.
     #[arg(long = "live.latency", value_name = "SECONDS", default_value_t = 0.3, value_parser = seconds)]
     pub live_latency: f64,
     /// API points in 15 minutes and in 24 hours.
     #[arg(long = "points.sizes", value_name = "N,N", default_value = "1000,20000", value_parser = points_sizes)]
     pub points_sizes: [f64; 2],
-    /// What a call costs in points, for example getLiveServiceInfo=20; repeatable. Others cost 1.
+    /// Points that a call costs, for example getLiveServiceInfo=20; repeatable. Other calls cost 1.
     #[arg(long = "points.cost", value_name = "CALL=POINTS", value_parser = points_cost)]
     pub points_costs: Vec<(String, f64)>,
-    /// What an allowance covers: vps, account, or groups of VPSes by VEID modulo N.
+    /// VPSes that share a quota: vps (each has its own), account (all), or groups of VPSes by VEID modulo N.
     #[arg(long = "points.scope", value_name = "vps|account|groups:N", default_value = "vps", value_parser = points_scope)]
     pub points_scope: PointsScope,
-    /// Windows of points slide; else they begin anew all at once.
+    /// Use sliding windows of points instead of fixed ones.
     #[arg(long = "points.sliding")]
     pub points_sliding: bool,
-    /// Seconds by which the remaining points lag behind.
+    /// Delay until spent points show in the remaining points.
     #[arg(long = "points.lag", value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
     pub points_lag: f64,
-    /// How a call without points is refused: status (429), drop or message.
+    /// Reply to a call without points: status (429), drop or message.
     #[arg(long = "points.refusal", value_name = "HOW", default_value = "status", value_parser = points_refusal)]
-    pub points_refusal: Refusal,
-    /// A YAML file with faults: a list of {veid, call, kind, seconds, after, first, points}.
+    pub points_refusal: PointsRefusal,
+    /// YAML file with faults: a list of {veid, call, kind, seconds, after, first, points}.
     #[arg(long, value_name = "FILE")]
     pub faults: Option<PathBuf>,
 }
@@ -79,11 +79,11 @@ fn points_scope(text: &str) -> Result<PointsScope, String> {
     }
 }
 
-fn points_refusal(text: &str) -> Result<Refusal, String> {
+fn points_refusal(text: &str) -> Result<PointsRefusal, String> {
     match text {
-        "status" => Ok(Refusal::Status),
-        "drop" => Ok(Refusal::Drop),
-        "message" => Ok(Refusal::Message),
+        "status" => Ok(PointsRefusal::Status),
+        "drop" => Ok(PointsRefusal::Drop),
+        "message" => Ok(PointsRefusal::Message),
         _ => Err("must be status, drop or message".to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! `check`: one cheap call for each VPS of the configuration, and a table of what came back.
+//! `check`: makes one cheap call for each VPS of the configuration and prints a table of the results.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -12,14 +12,14 @@ use crate::kiwivm::model::Payload;
 use crate::kiwivm::{Call, Client};
 use crate::web;
 
-/// Calls in flight at a time: one cheap call a VPS needs no more.
-const AT_A_TIME: usize = 8;
+/// Maximum concurrency: one cheap call a VPS needs no more.
+const CONCURRENCY: usize = 8;
 
-/// Prints the summary of the configuration, nothing else.
+/// Prints the summary of the configuration without any call.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the configuration, or the VPSes without a usable key.
+/// All errors of the configuration, or the VPSes without a usable key.
 pub fn config_only(cli: &Cli) -> Result<(), Failure> {
     let config = with_web_config(cli, load_config(cli))?;
     print(&config.summary())?;
@@ -40,7 +40,7 @@ pub fn config_only(cli: &Cli) -> Result<(), Failure> {
     }
 }
 
-/// Everything that is wrong with the configuration and with that of the web server, at once.
+/// Validates the web configuration too; returns the errors of both.
 fn with_web_config(cli: &Cli, config: Result<Config, Failure>) -> Result<Config, Failure> {
     let Some(file) = &cli.web_config_file else {
         return config;
@@ -56,40 +56,37 @@ fn with_web_config(cli: &Cli, config: Result<Config, Failure>) -> Result<Config,
 ///
 /// # Errors
 ///
-/// A configuration that cannot be used, or how many VPSes did not answer.
+/// An invalid configuration, or the number of VPSes that failed.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let rows = block_on(async {
         let config = with_web_config(cli, load_or_demo(cli).await)?;
         print(&config.summary())?;
         let client = client_for(&config)?;
-        let calls = config.vps.iter().map(|vps| ask(&client, vps));
+        let calls = config.vps.iter().map(|vps| poll(&client, vps));
         Ok(futures_util::stream::iter(calls)
-            .buffered(AT_A_TIME)
+            .buffered(CONCURRENCY)
             .collect::<Vec<_>>()
             .await)
     })?;
     print(&table(&rows))?;
     match rows.iter().filter(|row| row.outcome.is_err()).count() {
         0 => Ok(()),
-        failed => Err(Failure(format!(
-            "{failed} of {} VPSes did not answer",
-            rows.len()
-        ))),
+        failed => Err(Failure(format!("{failed} of {} VPSes failed", rows.len()))),
     }
 }
 
-struct Row {
+struct KeyRow {
     name: String,
     veid: String,
     outcome: Result<String, String>,
 }
 
-async fn ask(client: &Client, vps: &Vps) -> Row {
+async fn poll(client: &Client, vps: &Vps) -> KeyRow {
     let result = match &vps.key {
         Ok(key) => {
             let mut no_rows = |_| {};
-            let calling = client.call(vps.veid, key, Call::ServiceInfo, &mut no_rows);
-            calling.await.result.map_err(|error| error.to_string())
+            let response = client.call(vps.veid, key, Call::ServiceInfo, &mut no_rows);
+            response.await.result.map_err(|error| error.to_string())
         }
         Err(problem) => Err(problem.to_string()),
     };
@@ -112,16 +109,16 @@ async fn ask(client: &Client, vps: &Vps) -> Row {
         }),
         Err(error) => Err(error),
     };
-    Row {
+    KeyRow {
         name: vps.name.clone(),
         veid: vps.veid.to_string(),
         outcome,
     }
 }
 
-/// Names and host names are chosen by others: control characters must not reach the terminal.
-fn table(rows: &[Row]) -> String {
-    let width = |cell: fn(&Row) -> &str, title: &str| {
+/// Formats the table. Names and host names come from outside: control characters must not reach the terminal.
+fn table(rows: &[KeyRow]) -> String {
+    let width = |cell: fn(&KeyRow) -> &str, title: &str| {
         rows.iter()
             .map(|row| cell(row).chars().count())
             .chain([title.len()])
@@ -133,7 +130,7 @@ fn table(rows: &[Row]) -> String {
         width(|row| &row.veid, "VEID"),
     );
     let mut table = format!("{:names$}  {:veids$}  RESULT\n", "VPS", "VEID");
-    for Row {
+    for KeyRow {
         name,
         veid,
         outcome,

@@ -13,18 +13,18 @@ use super::{Failure, block_on};
 use crate::cli::Cli;
 use crate::config::{Config, Intervals};
 use crate::kiwivm::{ApiKey, Veid};
-use crate::simulator::{self, Credential, Options, Simulator};
+use crate::simulator::{self, Credential, Simulator, SimulatorOptions};
 
-/// A minute of watching is an hour of the story.
+/// A minute of real time is an hour in the simulated account.
 const TIME_SCALE: f64 = 60.0;
-/// In the time of the story: live every two seconds of watching.
+/// In simulated time: live data every two seconds of real time.
 const INTERVALS: Intervals = Intervals {
     live: Duration::from_secs(2 * 60),
     usage: Duration::from_secs(10 * 60),
     points: Duration::from_secs(10 * 60),
     inventory: Duration::from_secs(60 * 60),
 };
-/// With intervals this short a busy machine must not make values come and go.
+/// Intervals are so short that a busy machine would make values stale at the default factor.
 const STALENESS: f64 = 10.0;
 const LATENCY: Duration = Duration::from_millis(100);
 
@@ -35,26 +35,26 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Starts it. It runs as long as the runtime.
+    /// Starts the simulated account, which runs as long as the runtime.
     ///
     /// # Errors
     ///
-    /// That there is no port for it.
+    /// No free port.
     pub async fn start() -> Result<Self, Failure> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let endpoint = endpoint(listener.local_addr()?)?;
-        tracing::info!(%endpoint, "simulating an account of eight VPSes; time runs {TIME_SCALE} times as fast there");
+        tracing::info!(%endpoint, "simulating an account of eight VPSes at {TIME_SCALE} times real time");
         let simulator = simulator();
         let credentials = simulator.credentials();
-        let forever = std::future::pending();
-        tokio::spawn(simulator::serve(listener, Arc::new(simulator), forever));
+        let never = std::future::pending();
+        tokio::spawn(simulator::serve(listener, Arc::new(simulator), never));
         Ok(Self {
             endpoint,
             credentials,
         })
     }
 
-    /// Its configuration.
+    /// The configuration for the simulated account.
     #[must_use]
     pub fn config(&self) -> Config {
         let credential = |of: &Credential| {
@@ -66,11 +66,11 @@ impl Demo {
     }
 }
 
-/// The configuration of a demo that nobody polls.
+/// The configuration of a demo that does not run.
 ///
 /// # Errors
 ///
-/// None: the URL is a URL.
+/// None in practice: the URL is constant.
 pub fn unpolled() -> Result<Config, Failure> {
     let demo = Demo {
         endpoint: endpoint(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))?,
@@ -84,12 +84,12 @@ fn endpoint(address: SocketAddr) -> Result<Url, Failure> {
 }
 
 fn simulator() -> Simulator {
-    let options = Options {
+    let options = SimulatorOptions {
         time_scale: TIME_SCALE,
         live_latency: LATENCY,
         real_time_transfer: true,
         faults: vec![Simulator::odd_field_of_demo()],
-        ..Options::default()
+        ..SimulatorOptions::default()
     };
     Simulator::demo(options, unix_now())
 }

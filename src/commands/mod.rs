@@ -1,4 +1,4 @@
-//! One file a command. Each returns what went wrong as one text for standard error.
+//! The commands, one per file. Each returns its failure as one text for standard error.
 
 pub mod backfill;
 pub mod check;
@@ -20,7 +20,7 @@ use crate::cli::Cli;
 use crate::config::{self, Config, Vps};
 use crate::kiwivm::{Client, ClientOptions, is_loopback};
 
-/// Why a command ended with exit code 1, for the person who started it.
+/// The reason for exit code 1, for standard error.
 #[derive(Debug)]
 pub struct Failure(pub String);
 
@@ -40,7 +40,7 @@ impl<E: std::error::Error> From<E> for Failure {
 ///
 /// # Errors
 ///
-/// Everything that is wrong with it, at once.
+/// All errors of the configuration.
 pub fn load_config(cli: &Cli) -> Result<Config, Failure> {
     let (config, warnings) = config::load(&cli.config_source())?;
     for warning in warnings {
@@ -52,11 +52,11 @@ pub fn load_config(cli: &Cli) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// The configuration of the demo, which then runs, or the one that the command line and the environment name.
+/// Starts the demo and returns its configuration, or loads the one that the command line and the environment name.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with it, at once.
+/// All errors of the configuration.
 pub async fn load_or_demo(cli: &Cli) -> Result<Config, Failure> {
     if cli.demo {
         return Ok(demo::Demo::start().await?.config());
@@ -64,14 +64,14 @@ pub async fn load_or_demo(cli: &Cli) -> Result<Config, Failure> {
     load_config(cli)
 }
 
-/// Logs the VPSes that cannot be polled for want of a key.
+/// Logs the VPSes that cannot be polled because they have no usable key.
 pub fn log_missing_keys(config: &Config) {
     for (vps, problem) in config.without_key() {
         let (vps, veid) = (&vps.name, vps.veid.0);
         tracing::warn!(
             vps,
             veid,
-            "no usable key, this VPS cannot be polled: {problem}"
+            "no usable key, so this VPS is not polled: {problem}"
         );
     }
 }
@@ -80,7 +80,7 @@ pub fn log_missing_keys(config: &Config) {
 ///
 /// # Errors
 ///
-/// When the TLS set-up of this machine cannot be used.
+/// The TLS configuration of this machine is unusable.
 pub fn client_for(config: &Config) -> Result<Client, Failure> {
     Ok(Client::new(client_options(config))?)
 }
@@ -94,7 +94,7 @@ fn client_options(config: &Config) -> ClientOptions {
     }
 }
 
-/// The VPSes of these names, or all if there are none.
+/// The VPSes with these names, or all if there are no names.
 fn chosen<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a Vps>, Failure> {
     if let Some(unknown) = names
         .iter()
@@ -108,8 +108,8 @@ fn chosen<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a Vps>, Fail
     Ok(config.vps.iter().filter(wanted).collect())
 }
 
-/// Logs variables of the environment that do not do what their owner may expect: a proxy that other programs use, and
-/// certificates that are not there. Once a process.
+/// Warns about environment variables with an unexpected effect, once a process: a proxy that only other programs use,
+/// and missing certificates.
 fn log_environment(config: &Config) {
     static LOGGED: Once = Once::new();
     const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -122,29 +122,29 @@ fn log_environment(config: &Config) {
             && let Some(variable) = PROXIES.into_iter().find(|name| is_set(name))
         {
             tracing::warn!(
-                "{variable} is set and not used: set api.proxy to reach the API through a proxy"
+                "{variable} is set but not used; set api.proxy to reach the API through a proxy"
             );
         }
         if cfg!(target_vendor = "apple") && is_set("SSL_CERT_FILE") {
-            // The verifier of these systems asks the keychain and reads no file.
-            tracing::warn!("SSL_CERT_FILE is set and not used: add the CA to the keychain");
+            // The verifier of these systems uses the keychain and reads no file.
+            tracing::warn!("SSL_CERT_FILE is set but not used; add the CA to the keychain");
         } else if let Some(file) = std::env::var_os("SSL_CERT_FILE")
             && !Path::new(&file).is_file()
         {
-            tracing::warn!(file = %Path::new(&file).display(), "SSL_CERT_FILE leads to no file: only Mozilla's certificates are trusted");
+            tracing::warn!(file = %Path::new(&file).display(), "SSL_CERT_FILE is not a file; only Mozilla's certificates are trusted");
         }
     });
 }
 
-/// Threads for what cannot wait on an event: names looked up, passwords checked, files written. With the many that tokio
-/// allows, each first round over a large fleet would leave memory with dozens of them.
+/// Threads for blocking work: name resolution, password checks, file writes. With tokio's default limit, the first round
+/// over a large fleet would start dozens of threads, each with memory of its own.
 const BLOCKING_THREADS: usize = 4;
 
-/// Runs a command on a runtime of one thread: the work is waiting.
+/// Runs a command on a single-threaded runtime: nearly all of its time is waiting.
 ///
 /// # Errors
 ///
-/// Those of the command, or that there is no runtime to be had.
+/// Those of the command, or a runtime that cannot be started.
 pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -152,7 +152,7 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T
         .build()
         .map_err(|error| Failure(format!("the runtime could not be started: {error}")))?;
     let outcome = runtime.block_on(future);
-    // A password that is still being looked at must not hold up the end.
+    // A password check that is still running must not delay the exit.
     runtime.shutdown_background();
     outcome
 }

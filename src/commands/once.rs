@@ -9,13 +9,12 @@ use crate::exposition::Exposition;
 use crate::fleet::VpsState;
 use crate::poller::{fleet_of, lock, poll_once};
 
-/// Prints the samples of all VPSes, those without data included (as `kiwivm_up 0`). Standard error says which calls
-/// were left out, and why.
+/// Prints the samples of all VPSes, including those without data (as `kiwivm_up 0`). Logs the skipped calls with the
+/// reasons.
 ///
 /// # Errors
 ///
-/// A configuration that cannot be used, a standard output that cannot be written, or VPSes without data; the data of
-/// the others are printed.
+/// An invalid configuration, an unwritable standard output, or VPSes without data; the data of the others are printed.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let (page, without_data) = block_on(async {
         let config = load_or_demo(cli).await?;
@@ -23,9 +22,9 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         let clock = Clock::start();
         let fleet = fleet_of(&config);
         let client = client_for(&config)?;
-        for left in poll_once(&config, client, fleet.clone(), clock).await {
-            let (vps, call, why) = (left.vps, left.call.name(), left.why);
-            tracing::warn!(vps, call, why, "call left out to save API points");
+        for skipped in poll_once(&config, client, fleet.clone(), clock).await {
+            let (vps, call, why) = (skipped.vps, skipped.call.name(), skipped.why);
+            tracing::warn!(vps, call, why, "call skipped to save API points");
         }
         let without_data: Vec<String> = lock(&fleet)
             .vps()
@@ -44,7 +43,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     } else {
         let vps = without_data.join(", ");
         Err(Failure(format!(
-            "no data of {vps}: the lines above say why"
+            "no data for {vps}; see the log lines above"
         )))
     }
 }

@@ -1,4 +1,4 @@
-//! `plan`: what the configuration costs in calls, points and bytes, and what the points allow.
+//! `plan`: prints the cost of the configuration in calls, points and bytes, and the intervals that the points allow.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -12,15 +12,15 @@ use crate::kiwivm::{Call, PerCall};
 use crate::poller::{StateFile, members, share};
 
 const DAY: f64 = 24.0 * 3600.0;
-/// A fleet that is not stretched at this size is not going to be.
+/// Largest fleet tried: one that fits at this size fits at any.
 const MANY: usize = 100_000;
 
-/// Prints the plan for the configuration: with what was learned, if the state file tells, else for calls of one point
-/// and for the prudent costs that are assumed until they are learned.
+/// Prints the plan for the configuration: with the learned costs of the state file, else for calls of one point and for
+/// the conservative costs that are assumed until they are learned.
 ///
 /// # Errors
 ///
-/// A configuration that can not be used, or a standard output that can not be written.
+/// An invalid configuration, or an unwritable standard output.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let config = if cli.demo {
         demo::unpolled()?
@@ -46,19 +46,19 @@ fn page(config: &Config, learned: Option<&Learned>) -> String {
     };
     let vps = config.vps.len();
     let mut text = format!(
-        "{vps} VPS{}, {}; {} and {} points in 15 minutes and 24 hours ({}), of which the exporter takes {:.0} %.\n",
+        "{vps} VPS{}, {}; {} and {} points in 15 minutes and 24 hours ({}), of which the exporter may spend {:.0} %.\n",
         if vps == 1 { "" } else { "es" },
         match (shared, config.budget.scope) {
-            (true, Scope::Account) => "one allowance for all",
-            (true, _) => "taken to share one allowance",
-            (false, _) => "each with an allowance of its own",
+            (true, Scope::Account) => "one quota for all",
+            (true, _) => "assumed to share one quota",
+            (false, _) => "each with its own quota",
         },
         sizes[0],
         sizes[1],
         if learned.is_some() {
             "the largest remaining seen"
         } else {
-            "the usual sizes; none was read yet"
+            "the usual sizes; none read yet"
         },
         share(config).own * 100.0,
     );
@@ -72,7 +72,7 @@ fn page(config: &Config, learned: Option<&Learned>) -> String {
         table(
             &mut text,
             config,
-            "With the costs learned",
+            "With the learned costs",
             prices,
             sizes,
             shared,
@@ -128,8 +128,8 @@ fn table(
         "of 24 h"
     );
     let vps = as_f64(wanted.len());
-    let allowances = if shared { 1.0 } else { vps };
-    let mut in_all = 0.0;
+    let quotas = if shared { 1.0 } else { vps };
+    let mut total = 0.0;
     for call in Call::ALL
         .into_iter()
         .filter(|call| config.collect.wants(*call))
@@ -148,31 +148,38 @@ fn table(
             .map(|interval| DAY / interval.as_secs_f64())
             .fold(0.0, |sum, calls| sum + calls);
         let points = calls * prices[call];
-        in_all += points;
+        total += points;
         let _ = writeln!(
             text,
             "{:<22}{:>8}{:>12}{:>14}{:>14.0}{:>14.0}{:>11.1}%{:>9.1}%",
             call.name(),
             format!("{:.2}", prices[call]),
-            span(&wants, "in need"),
-            span(&gets, if wants.is_empty() { "in need" } else { "shed" }),
+            span(&wants, "on demand"),
+            span(
+                &gets,
+                if wants.is_empty() {
+                    "on demand"
+                } else {
+                    "dropped"
+                }
+            ),
             calls,
             points,
-            percent(points, sizes[0], WINDOW_LENGTHS[0], allowances),
-            percent(points, sizes[1], WINDOW_LENGTHS[1], allowances),
+            percent(points, sizes[0], WINDOW_LENGTHS[0], quotas),
+            percent(points, sizes[1], WINDOW_LENGTHS[1], quotas),
         );
     }
     let _ = writeln!(
         text,
-        "{:<70}{in_all:>14.0}{:>11.1}%{:>9.1}%",
-        "in all",
-        percent(in_all, sizes[0], WINDOW_LENGTHS[0], allowances),
-        percent(in_all, sizes[1], WINDOW_LENGTHS[1], allowances)
+        "{:<70}{total:>14.0}{:>11.1}%{:>9.1}%",
+        "total",
+        percent(total, sizes[0], WINDOW_LENGTHS[0], quotas),
+        percent(total, sizes[1], WINDOW_LENGTHS[1], quotas)
     );
     match planned.shed {
         Shed::Nothing => {}
-        Shed::Inventory => text.push_str("Shed: inventory.\n"),
-        Shed::InventoryAndUsage => text.push_str("Shed: inventory and getRawUsageStats.\n"),
+        Shed::Inventory => text.push_str("Dropped: inventory.\n"),
+        Shed::InventoryAndUsage => text.push_str("Dropped: inventory and getRawUsageStats.\n"),
     }
     thresholds(text, &wanted, prices, sizes, share, shared);
     if let Some(learned) = learned {
@@ -186,7 +193,7 @@ fn table(
             .sum();
         let _ = writeln!(
             text,
-            "Downloads: {:.0} MiB a day and VPS, by the sizes last seen; {:.0} MiB are allowed.",
+            "Downloads: {:.0} MiB a day and VPS at the sizes last seen; the limit is {:.0} MiB.",
             bytes / vps / f64::from(1 << 20),
             as_f64(usize::try_from(config.budget.download).unwrap_or(usize::MAX))
                 / f64::from(1 << 20)
@@ -194,7 +201,7 @@ fn table(
     }
 }
 
-/// From how many VPSes on like the first the wanted intervals are not kept, and what is shed.
+/// Writes the fleet sizes, for VPSes like the first, from which intervals are stretched and calls dropped.
 fn thresholds(
     text: &mut String,
     wanted: &[Pace],
@@ -223,21 +230,26 @@ fn thresholds(
         }
         Some(fails)
     };
-    for (what, is) in [
+    for (subject, change, is) in [
         (
-            "Wanted intervals are stretched",
+            "Intervals are",
+            "stretched",
             (|plan| plan.stretched) as fn(&Plan) -> bool,
         ),
-        ("Inventory is shed", |plan| plan.shed >= Shed::Inventory),
-        ("Usage is shed", |plan| plan.shed == Shed::InventoryAndUsage),
+        ("Inventory is", "dropped", |plan| {
+            plan.shed >= Shed::Inventory
+        }),
+        ("Usage is", "dropped", |plan| {
+            plan.shed == Shed::InventoryAndUsage
+        }),
     ] {
         let _ = match from(is) {
             Some(vps) => writeln!(
                 text,
-                "{what} from {vps} VPS{} on.",
+                "{subject} {change} from {vps} VPS{} on.",
                 if vps == 1 { "" } else { "es" }
             ),
-            None => writeln!(text, "{what} at no number of VPSes."),
+            None => writeln!(text, "{subject} never {change}, at any fleet size."),
         };
     }
 }
@@ -274,7 +286,7 @@ fn plan_of(
     all
 }
 
-/// What is wanted of each VPS, no more often than the sizes last seen allow.
+/// The wanted intervals of each VPS, limited by the download budget for the response sizes last seen.
 fn wanted(config: &Config, learned: Option<&Learned>) -> Vec<Pace> {
     members(config)
         .into_iter()
@@ -299,7 +311,7 @@ fn interval_wanted(pace: &Pace, call: Call) -> Option<Duration> {
     }
 }
 
-/// The shortest and the longest of the intervals.
+/// Formats the range of the intervals.
 fn span(intervals: &[Duration], none: &str) -> String {
     let short = |interval: &Duration| match interval.as_secs_f64().round() {
         seconds if seconds < 600.0 => format!("{seconds}s"),
@@ -313,9 +325,9 @@ fn span(intervals: &[Duration], none: &str) -> String {
     }
 }
 
-/// A day's points as a part of what a window brings in a day.
-fn percent(points: f64, size: f64, length: Duration, allowances: f64) -> f64 {
-    100.0 * points / (allowances * size * DAY / length.as_secs_f64()).max(1.0)
+/// A day's points as a percentage of the points that a window grants in a day.
+fn percent(points: f64, size: f64, length: Duration, quotas: f64) -> f64 {
+    100.0 * points / (quotas * size * DAY / length.as_secs_f64()).max(1.0)
 }
 
 #[expect(

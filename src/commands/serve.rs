@@ -1,4 +1,4 @@
-//! `serve`: polls in the background and answers scrapes, until told to stop.
+//! `serve`: polls in the background and serves scrapes until it is stopped.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -20,28 +20,28 @@ use crate::kiwivm::is_loopback;
 use crate::poller::{Poller, Pulse, Reload, SharedFleet, StateFile, fleet_of, lock};
 use crate::web::{self, Discovery, Gate, Options, Site, Status};
 
-/// Not ready for longer than this would only hide the VPSes that do answer.
+/// The exporter is ready after this time at the latest: waiting longer would only hide the VPSes that respond.
 const READY_AT_LAST: Duration = Duration::from_secs(60);
 
 /// Interval at which the vendor's export is read, the same as of key files.
 const VPS_FILE_CHECK: Duration = Duration::from_secs(60);
 
-/// Where configurations come from: the first one, and those of reloads.
+/// Loads the configuration, at the start and for each reload.
 pub type LoadConfig = Box<dyn Fn() -> Result<Config, Failure> + Send + Sync>;
 
 /// Serves the VPSes of the configuration.
 ///
 /// # Errors
 ///
-/// A configuration that cannot be used, or an address that cannot be listened on.
+/// An invalid configuration, or an address that cannot be listened on.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
-    let again = cli.clone();
+    let owned_cli = cli.clone();
     let load = move || {
-        let config = load_config(&again)?;
+        let config = load_config(&owned_cli)?;
         log_missing_keys(&config);
-        if again.time_scale > 1.0 && !is_loopback(&config.api.endpoint) {
+        if owned_cli.time_scale > 1.0 && !is_loopback(&config.api.endpoint) {
             return Err(Failure(
-                "--simulator.time-scale is for a simulated account on this machine".to_owned(),
+                "--simulator.time-scale requires a simulated account on this machine (api.endpoint on loopback)".to_owned(),
             ));
         }
         Ok(config)
@@ -49,7 +49,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     block_on(serve(cli, Box::new(load), cli.time_scale))
 }
 
-/// Serves until SIGTERM or SIGINT. The points of the API are counted in a time that runs `time_scale` times as fast.
+/// Serves until SIGTERM or SIGINT. The clock of the poller and the API points runs `time_scale` times as fast.
 ///
 /// # Errors
 ///
@@ -62,7 +62,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         None => None,
     };
     let listeners = if cli.systemd_socket {
-        tracing::info!("listening on sockets of systemd instead of addresses");
+        tracing::info!("listening on sockets passed by systemd instead of addresses");
         web::inherited()?
     } else {
         web::bind(&cli.listen_addresses()).await?
@@ -89,11 +89,11 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     }
     let compatibility = config.compatibility.clone();
     let vps_file = config.vps_file.clone();
-    // The fleet and the poller have their copies of it; large fleets have large ones.
+    // The fleet and the poller have their own copies, and the configuration of a large fleet is large.
     drop(config);
     let (reloads, for_poller) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
-    let exporter = Arc::new(Exporter {
+    let exporter = Arc::new(RunningExporter {
         exposition: Exposition::new(fleet.clone(), clock, compatibility),
         fleet: fleet.clone(),
         pulse: poller.pulse(),
@@ -106,7 +106,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         vps_file: Mutex::new(vps_file),
     });
     let polling = tokio::spawn(poller.run(for_poller, stopped.clone()));
-    let waiting = tokio::spawn(signals.obey(exporter.clone(), stop));
+    let waiting = tokio::spawn(signals.handle(exporter.clone(), stop));
     let watching = tokio::spawn(watch_vps_file(exporter.clone()));
     let conditions = tokio::spawn(watch_conditions(exporter.clone()));
     let watchdog = service_manager::feed_watchdog(exporter.pulse.clone(), fleet.clone(), clock);
@@ -115,7 +115,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
 
     let stopping = async move {
         let mut stopped = stopped;
-        // The sender lives in the task that waits for signals; its end is an end too.
+        // The task that waits for signals owns the sender: stop if that task ends too.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
     let options = options(cli, gate);
@@ -129,7 +129,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     conditions.abort();
     watchdog.abort();
     if let Err(error) = polling.await {
-        tracing::error!(%error, "the poller ended badly");
+        tracing::error!(%error, "poller task failed");
     }
     tracing::info!("stopped");
     Ok(())
@@ -150,7 +150,7 @@ fn options(cli: &Cli, gate: Option<Arc<Gate>>) -> Options {
 /// Interval at which conditions are evaluated: far below the shortest time that an alert waits.
 const CONDITIONS_INTERVAL: Duration = Duration::from_secs(15);
 
-struct Exporter {
+struct RunningExporter {
     exposition: Exposition,
     fleet: SharedFleet,
     clock: Clock,
@@ -160,24 +160,24 @@ struct Exporter {
     reloads: mpsc::Sender<Reload>,
     gate: Option<Arc<Gate>>,
     telemetry_path: String,
-    /// The vendor's export as it was when it was last looked at.
+    /// The vendor's export as of the last check.
     vps_file: Mutex<Option<VpsFile>>,
 }
 
 /// Loads the configuration again when the vendor's export has changed.
-async fn watch_vps_file(exporter: Arc<Exporter>) {
+async fn watch_vps_file(exporter: Arc<RunningExporter>) {
     loop {
         tokio::time::sleep(VPS_FILE_CHECK).await;
         if let Some(path) = exporter.changed_vps_file() {
-            tracing::info!(file = %path.display(), "vps_file has changed: reloading the configuration");
-            // A failure is in the log. The next change is another try.
+            tracing::info!(file = %path.display(), "vps_file changed, reloading the configuration");
+            // `reload_config` logs failures. The next change triggers another attempt.
             let _ = exporter.reload_config().await;
         }
     }
 }
 
-/// Evaluates the conditions of the alerts, so that it is known since when they hold when somebody opens the page.
-async fn watch_conditions(exporter: Arc<Exporter>) {
+/// Evaluates the conditions of the alerts regularly, so that the status page knows since when they hold.
+async fn watch_conditions(exporter: Arc<RunningExporter>) {
     loop {
         let (reloads, now) = (exporter.exposition.reloads(), exporter.clock.now());
         lock(&exporter.fleet).watch(reloads.successful, now);
@@ -185,8 +185,8 @@ async fn watch_conditions(exporter: Arc<Exporter>) {
     }
 }
 
-impl Exporter {
-    /// Replaces the configuration, or keeps the old one and says what is wrong with the new.
+impl RunningExporter {
+    /// Replaces the configuration, or keeps the previous one and returns the error.
     async fn reload_config(&self) -> Result<(), String> {
         service_manager::reloading();
         let outcome = self
@@ -198,13 +198,13 @@ impl Exporter {
         match &outcome {
             Ok(_) => tracing::info!("configuration reloaded"),
             Err(error) => {
-                tracing::error!(%error, "configuration not reloaded, the old one stays in force");
+                tracing::error!(%error, "configuration not reloaded, the previous one stays active");
             }
         }
         outcome.map(drop)
     }
 
-    /// The path of the vendor's export if its content is not what it was at the last look.
+    /// The path of the vendor's export if it changed since the last check.
     fn changed_vps_file(&self) -> Option<PathBuf> {
         let mut file = self.vps_file.lock().unwrap_or_else(PoisonError::into_inner);
         let file = file.as_mut()?;
@@ -213,7 +213,7 @@ impl Exporter {
         (before != now).then(|| file.path.clone())
     }
 
-    /// Whose names the new configuration asks for, once it is in force.
+    /// Loads and activates a configuration; returns its compatibility names once it is active.
     async fn try_reload(&self) -> Result<Vec<Compatibility>, Failure> {
         if let Some(gate) = &self.gate {
             gate.reload().map_err(Failure)?;
@@ -236,7 +236,7 @@ impl Exporter {
     }
 }
 
-impl Site for Exporter {
+impl Site for RunningExporter {
     fn metrics(&self, format: Format, gzip: bool, vps: &[String]) -> Result<Bytes, UnknownVps> {
         self.exposition.scrape(format, gzip, vps)
     }
@@ -269,7 +269,7 @@ impl Site for Exporter {
 ///
 /// # Errors
 ///
-/// When signals cannot be received.
+/// Signals cannot be received.
 pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let mut signals = Signals::new()?;
     Ok(async move {
@@ -280,7 +280,7 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-/// SIGTERM and SIGINT stop, SIGHUP reloads.
+/// Receivers of the signals: SIGTERM and SIGINT stop, SIGHUP reloads.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -296,13 +296,13 @@ impl Signals {
         })
     }
 
-    async fn obey(mut self, exporter: Arc<Exporter>, stop: watch::Sender<bool>) {
+    async fn handle(mut self, exporter: Arc<RunningExporter>, stop: watch::Sender<bool>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
                 Some(()) = self.hangup.recv() => {
-                    // What is wrong is in the log.
+                    // `reload_config` logs failures.
                     let _ = exporter.reload_config().await;
                 }
             }

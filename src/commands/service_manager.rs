@@ -1,4 +1,4 @@
-//! What the service manager is told, by `sd_notify` of systemd. Without `NOTIFY_SOCKET` nobody is told anything.
+//! Notifies the service manager with systemd's `sd_notify`. Does nothing without `NOTIFY_SOCKET`.
 
 use sd_notify::NotifyState;
 
@@ -6,48 +6,48 @@ use crate::clock::Clock;
 use crate::fleet::VpsState;
 use crate::poller::{Pulse, SharedFleet, lock};
 
-/// It serves; also after a reload.
+/// Reports that the exporter serves, at the start and after a reload.
 pub fn ready(fleet: &SharedFleet) {
-    tell(&[NotifyState::Ready, NotifyState::Status(&status(fleet))]);
+    notify(&[NotifyState::Ready, NotifyState::Status(&status(fleet))]);
 }
 
-/// It reads its configuration again. [`ready`] has to follow.
+/// Reports that a reload begins. [`ready`] has to follow.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "no time to tell the service manager"),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "cannot read the clock for the service manager"),
     }
 }
 
-/// It was told to stop.
+/// Reports that the exporter stops.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-/// Tells a watchdog, if there is one, that the poller goes round; for as long as it does.
+/// Notifies the watchdog, if there is one, as long as the poller task makes progress.
 pub async fn feed_watchdog(pulse: Pulse, fleet: SharedFleet, clock: Clock) {
-    let Some(patience) = sd_notify::watchdog_enabled() else {
+    let Some(timeout) = sd_notify::watchdog_enabled() else {
         return;
     };
     loop {
-        tokio::time::sleep(patience / 2).await;
+        tokio::time::sleep(timeout / 2).await;
         if pulse.is_felt(clock.now().elapsed) {
-            tell(&[NotifyState::Watchdog, NotifyState::Status(&status(&fleet))]);
+            notify(&[NotifyState::Watchdog, NotifyState::Status(&status(&fleet))]);
         } else {
-            tracing::error!("the poller hangs: the watchdog is not fed any more");
+            tracing::error!("poller task hangs, watchdog notification skipped");
         }
     }
 }
 
 fn status(fleet: &SharedFleet) -> String {
     let fleet = lock(fleet);
-    let answered = |vps: &&VpsState| vps.calls.values().any(|call| call.successes > 0);
-    let answered = fleet.vps().iter().filter(answered).count();
-    format!("{answered} of {} VPSes have answered", fleet.vps().len())
+    let has_responded = |vps: &&VpsState| vps.calls.values().any(|call| call.successes > 0);
+    let responded = fleet.vps().iter().filter(has_responded).count();
+    format!("{responded} of {} VPSes have responded", fleet.vps().len())
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager could not be told");
+        tracing::warn!(%error, "cannot notify the service manager");
     }
 }

@@ -1,4 +1,4 @@
-//! `simulate`: the simulated API by itself.
+//! `simulate`: runs the simulated API alone.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use tokio::net::TcpListener;
 
 use super::{Failure, block_on};
 use crate::cli::Simulate;
-use crate::simulator::{self, Options, PointsOptions, Simulator, parse_faults};
+use crate::simulator::{self, PointsOptions, Simulator, SimulatorOptions, parse_faults};
 
 /// Prints a configuration for the simulated account and serves it until SIGINT or SIGTERM.
 ///
 /// # Errors
 ///
-/// An address that cannot be listened on, or faults that cannot be read.
+/// An address that cannot be listened on, or an invalid file of faults.
 pub fn run(arguments: &Simulate) -> Result<(), Failure> {
     let faults = match &arguments.faults {
         None => Vec::new(),
@@ -23,7 +23,7 @@ pub fn run(arguments: &Simulate) -> Result<(), Failure> {
             .and_then(|yaml| parse_faults(&yaml))
             .map_err(|error| Failure(format!("{}: {error}", file.display())))?,
     };
-    let options = Options {
+    let options = SimulatorOptions {
         seed: arguments.seed,
         time_scale: arguments.time_scale,
         history: Duration::from_secs_f64(arguments.history * 86_400.0),

@@ -1,4 +1,4 @@
-//! What was done to a VPS, and by whom.
+//! The audit log of a VPS.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -7,14 +7,14 @@ use super::noise::noise;
 use super::story::Story;
 
 const DAY: f64 = 86_400.0;
-/// Most entries kept; a story that runs a hundred thousand times as fast has many days.
+/// Entries kept at most. At a time scale of 100000 many days pass, each with a login.
 const MOST_ENTRIES: usize = 2000;
 /// 203.0.113.9 as the API writes it.
 const OWNER: u32 = 3_405_803_785;
 
-/// What an entry is about. The vendor documents no codes; these are invented.
+/// The subject of an entry. The vendor documents no codes; these are invented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum AuditKind {
     Login = 1,
     Command = 2,
     Event = 3,
@@ -23,28 +23,28 @@ pub enum Kind {
 
 /// One entry.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct AuditEntry {
     /// Unix seconds.
     pub timestamp: i64,
-    /// An IPv4 address as a number; 0 or nothing for what nobody asked for.
+    /// An IPv4 address as a number; 0 or `None` for events that no client requested.
     pub requestor: Option<u32>,
-    pub kind: Kind,
+    pub kind: AuditKind,
     pub summary: Cow<'static, str>,
 }
 
 /// The log, oldest first.
 #[derive(Clone, Debug)]
-pub struct AuditLog {
+pub struct AuditTrail {
     seed: u64,
     veid: u64,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<AuditEntry>,
     logins: i64,
     /// Story seconds of the owner's next login to the panel.
     next_login: f64,
 }
 
-impl AuditLog {
-    /// A log with a little past before the moment of the story with which it begins.
+impl AuditTrail {
+    /// A log with a few entries before `begins`, in story seconds.
     pub fn new(seed: u64, veid: u64, story: &Story, begins: f64) -> Self {
         let mut log = Self {
             seed,
@@ -54,20 +54,20 @@ impl AuditLog {
             next_login: begins,
         };
         let past = story.wall(begins - 10.0 * DAY * (1.0 + noise(seed, veid, 0, 15)));
-        log.push(past, Kind::Login, "Login");
-        log.push(past + 460, Kind::Command, "Command received: stop");
-        log.push(past + 475, Kind::Event, "VM stopped");
-        log.push(past + 650, Kind::Command, "Command received: start");
-        log.push(past + 662, Kind::Event, "VM started");
+        log.push(past, AuditKind::Login, "Login");
+        log.push(past + 460, AuditKind::Command, "Command received: stop");
+        log.push(past + 475, AuditKind::Event, "VM stopped");
+        log.push(past + 650, AuditKind::Command, "Command received: start");
+        log.push(past + 662, AuditKind::Event, "VM started");
         log.schedule_login();
         log
     }
 
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = &AuditEntry> {
         self.entries.iter()
     }
 
-    pub fn newest(&self) -> Option<&Entry> {
+    pub fn newest(&self) -> Option<&AuditEntry> {
         self.entries.back()
     }
 
@@ -75,9 +75,9 @@ impl AuditLog {
         self.next_login
     }
 
-    /// The owner looks at the panel, about once a day.
+    /// Adds a login of the owner to the panel and schedules the next one, about a day later.
     pub fn login(&mut self, timestamp: i64) {
-        self.push(timestamp, Kind::Login, "Login");
+        self.push(timestamp, AuditKind::Login, "Login");
         self.schedule_login();
     }
 
@@ -86,14 +86,14 @@ impl AuditLog {
         self.next_login += DAY * (0.5 + noise(self.seed, self.veid, self.logins, 16));
     }
 
-    pub fn push(&mut self, timestamp: i64, kind: Kind, summary: impl Into<Cow<'static, str>>) {
+    pub fn push(&mut self, timestamp: i64, kind: AuditKind, summary: impl Into<Cow<'static, str>>) {
         let requestor = match kind {
-            // Recorded answers have both for what nobody asked for.
-            Kind::Event if self.entries.len() % 4 < 2 => Some(0),
-            Kind::Event => None,
+            // Recordings have both 0 and null for events that no client requested.
+            AuditKind::Event if self.entries.len() % 4 < 2 => Some(0),
+            AuditKind::Event => None,
             _ => Some(OWNER),
         };
-        self.entries.push_back(Entry {
+        self.entries.push_back(AuditEntry {
             timestamp,
             requestor,
             kind,

@@ -1,10 +1,10 @@
-//! Cases of abuse: those with a deadline, and those for which a VPS is suspended.
+//! Abuse cases: violations with a deadline, and suspensions.
 
 /// Abuse points that a plan allows.
 pub const MOST_ABUSE_POINTS: u64 = 1000;
 const POINTS_OF_A_CASE: u64 = 100;
 
-/// Why a VPS is suspended.
+/// A case for which a VPS is suspended.
 #[derive(Clone, Debug)]
 pub struct Suspension {
     pub record_id: u64,
@@ -16,7 +16,7 @@ pub struct Suspension {
     pub evidence: &'static str,
 }
 
-/// What the owner has to mend before a deadline.
+/// A case that the owner has to resolve before a deadline.
 #[derive(Clone, Debug)]
 pub struct Violation {
     pub record_id: u64,
@@ -30,7 +30,7 @@ pub struct Violation {
     pub evidence: &'static str,
 }
 
-/// Why a case was not closed.
+/// Reasons for which a case is not closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotClosed {
     Unknown,
@@ -38,13 +38,13 @@ pub enum NotClosed {
     Hard,
 }
 
-/// All open cases, and what is left of closed ones.
+/// All open cases, and the abuse points of all.
 #[derive(Clone, Debug, Default)]
 pub struct Cases {
     veid: u64,
     pub suspensions: Vec<Suspension>,
     pub violations: Vec<Violation>,
-    /// Abuse points of this year; closing a case does not take them away.
+    /// Abuse points of this year; they stay when a case is closed.
     pub abuse_points: u64,
     opened: u64,
 }
@@ -98,12 +98,12 @@ impl Cases {
         deadlines.min_by(f64::total_cmp)
     }
 
-    /// Suspends for the cases whose deadline is over; their points are counted already.
+    /// Turns the cases whose deadline is over into suspensions; their points are counted already.
     pub fn enforce(&mut self, elapsed: f64) {
-        let over = self
+        let expired = self
             .violations
             .extract_if(.., |case| case.suspend_at <= elapsed);
-        self.suspensions.extend(over.map(|case| Suspension {
+        self.suspensions.extend(expired.map(|case| Suspension {
             record_id: case.record_id,
             flag: case.flag,
             soft: case.soft,
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_soft_cases_are_closed_and_points_stay() {
+    fn closes_only_soft_cases_and_keeps_their_points() {
         let mut cases = Cases::new(1_000_002);
         cases.suspend(true);
         cases.suspend(false);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_passes_suspends() {
+    fn a_missed_deadline_suspends() {
         let mut cases = Cases::new(1_000_002);
         cases.warn(1_790_000_000, 200.0);
         cases.warn(1_790_000_000, 100.0);

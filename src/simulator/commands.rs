@@ -9,25 +9,25 @@ mod shell;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::audit::Kind;
+use super::audit::AuditKind;
 use super::cases::NotClosed;
-use super::inventory::Snapshot;
+use super::disk_copies::DiskSnapshot;
 use super::json::Object;
 use super::settings::OWNER;
 use super::story::Story;
-use super::vps::Vps;
+use super::vps::SimulatedVps;
 
-/// What is asked for, and when.
+/// A call that changes a VPS, and its time.
 pub struct Order<'a> {
     pub parameters: &'a HashMap<String, String>,
     pub story: &'a Story,
     /// Story seconds.
     pub at: f64,
     /// The snapshot of another VPS that an import names.
-    pub exported: Option<Snapshot>,
+    pub exported: Option<DiskSnapshot>,
 }
 
-/// Why nothing was changed.
+/// Reasons for which a call changes nothing.
 enum Refused {
     MissingParameter,
     NotRunning,
@@ -38,29 +38,29 @@ enum Refused {
 const SUSPENDED: Refused = Refused::Failed("This VPS is suspended");
 const NO_SUCH_RECORD: Refused = Refused::Failed("Record not found");
 
-type Outcome = Result<Object, Refused>;
+type CommandResult = Result<Object, Refused>;
 
-/// Carries out a call; `None` when it is not one of those that change something.
-pub fn carry_out(call: &str, vps: &mut Vps, order: &Order) -> Option<String> {
+/// Carries out a call; `None` if it is not one of those that change a VPS.
+pub fn carry_out(call: &str, vps: &mut SimulatedVps, order: &Order) -> Option<String> {
     let handler = handler(call)?;
     let summary: Cow<'static, str> = match call {
         "start" | "stop" | "restart" | "kill" => format!("Command received: {call}").into(),
         _ => format!("API call: {call}").into(),
     };
     let kind = if summary.starts_with("API") {
-        Kind::Api
+        AuditKind::Api
     } else {
-        Kind::Command
+        AuditKind::Command
     };
     vps.audit.push(order.story.wall(order.at), kind, summary);
     Some(
         handler(order, vps)
-            .unwrap_or_else(|refused| refused.answer())
+            .unwrap_or_else(|refused| refused.response())
             .end(),
     )
 }
 
-type Handler<'a> = fn(&Order<'a>, &mut Vps) -> Outcome;
+type Handler<'a> = fn(&Order<'a>, &mut SimulatedVps) -> CommandResult;
 
 fn handler<'a>(call: &str) -> Option<Handler<'a>> {
     Some(match call {
@@ -98,11 +98,14 @@ fn handler<'a>(call: &str) -> Option<Handler<'a>> {
 }
 
 /// The snapshot of another VPS that the parameters of an import name.
-pub fn exported(fleet: &[Vps], parameters: &HashMap<String, String>) -> Option<Snapshot> {
+pub fn exported(
+    fleet: &[SimulatedVps],
+    parameters: &HashMap<String, String>,
+) -> Option<DiskSnapshot> {
     let veid: u64 = parameters.get("sourceVeid")?.parse().ok()?;
     let source = fleet.iter().find(|vps| vps.veid == veid)?;
     source
-        .inventory
+        .disk_copies
         .exported(parameters.get("sourceToken")?)
         .cloned()
 }
@@ -111,13 +114,13 @@ fn done() -> Object {
     Object::new().raw("error", 0)
 }
 
-/// The answer of what takes a while: the owner will get mail.
+/// The response of a call that starts a task; the owner gets mail when it is done.
 fn begun() -> Object {
     done().text("notificationEmail", OWNER)
 }
 
 impl Refused {
-    fn answer(&self) -> Object {
+    fn response(&self) -> Object {
         let error = |code: u32, message| Object::new().raw("error", code).text("message", message);
         match self {
             Self::MissingParameter => error(700_001, "Missing required parameter"),
@@ -131,7 +134,7 @@ impl Refused {
 }
 
 impl Order<'_> {
-    /// A parameter that must be there and say something.
+    /// A parameter that must be present and not empty.
     fn required(&self, name: &str) -> Result<&str, Refused> {
         let value = self.optional(name);
         if value.is_empty() {
@@ -140,7 +143,7 @@ impl Order<'_> {
         Ok(value)
     }
 
-    /// A parameter that must be there and may be empty, to take something away.
+    /// A parameter that must be present and may be empty, to remove a value.
     fn given(&self, name: &str) -> Result<&str, Refused> {
         let value = self.parameters.get(name).map(String::as_str);
         value.ok_or(Refused::MissingParameter)
@@ -159,7 +162,7 @@ impl Order<'_> {
         id.parse().map_err(|_| NO_SUCH_RECORD)
     }
 
-    fn unsuspend(&self, vps: &mut Vps) -> Outcome {
+    fn unsuspend(&self, vps: &mut SimulatedVps) -> CommandResult {
         vps.cases.clear(self.record_id()?)?;
         if !vps.suspended() {
             vps.start(self.at);
@@ -167,7 +170,7 @@ impl Order<'_> {
         Ok(done())
     }
 
-    fn resolve_violation(&self, vps: &mut Vps) -> Outcome {
+    fn resolve_violation(&self, vps: &mut SimulatedVps) -> CommandResult {
         vps.cases.resolve(self.record_id()?)?;
         Ok(done())
     }
@@ -182,7 +185,7 @@ impl From<NotClosed> for Refused {
     }
 }
 
-fn not_suspended(vps: &Vps) -> Result<(), Refused> {
+fn not_suspended(vps: &SimulatedVps) -> Result<(), Refused> {
     if vps.suspended() {
         Err(SUSPENDED)
     } else {
@@ -190,7 +193,7 @@ fn not_suspended(vps: &Vps) -> Result<(), Refused> {
     }
 }
 
-fn running(vps: &Vps) -> Result<(), Refused> {
+fn running(vps: &SimulatedVps) -> Result<(), Refused> {
     if vps.running {
         Ok(())
     } else {
@@ -198,7 +201,7 @@ fn running(vps: &Vps) -> Result<(), Refused> {
     }
 }
 
-fn stopped(vps: &Vps) -> Result<(), Refused> {
+fn stopped(vps: &SimulatedVps) -> Result<(), Refused> {
     if vps.running {
         Err(Refused::Failed("The VPS must be stopped first"))
     } else {

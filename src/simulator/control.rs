@@ -1,4 +1,4 @@
-//! Routes below `/_simulator/` for tests: what the account truly holds, and ways to make things happen in it.
+//! Routes below `/_simulator/` for tests. They return the true state of the account and change it.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::fault::{Faults, parse_faults};
-use super::http::{Body, page, unix_now};
-use super::reads::Moment;
-use super::vps::Vps;
-use super::{Simulator, State};
+use super::http::{JsonBody, page, unix_now};
+use super::reads::ReadContext;
+use super::vps::SimulatedVps;
+use super::{Simulator, SimulatorState};
 
 impl Simulator {
     pub(super) fn test_route(
@@ -17,44 +17,44 @@ impl Simulator {
         route: &str,
         query: &HashMap<String, String>,
         body: &[u8],
-    ) -> Response<Body> {
+    ) -> Response<JsonBody> {
         let only = query.get("veid").map(String::as_str);
         let mut guard = self.state();
         match control(&mut guard, route, only, body, unix_now()) {
-            Ok(answer) => page(StatusCode::OK, answer.to_string()),
+            Ok(state) => page(StatusCode::OK, state.to_string()),
             Err((status, why)) => page(status, why),
         }
     }
 }
 
 fn control(
-    state: &mut State,
+    state: &mut SimulatorState,
     route: &str,
     only: Option<&str>,
     body: &[u8],
     now: f64,
 ) -> Result<Value, (StatusCode, String)> {
     let bad_request = |why: String| (StatusCode::BAD_REQUEST, why);
-    // Whatever comes next comes after all that has happened by now.
+    // Changes must apply after all events that are due by now.
     for vps in &mut state.vps {
         vps.advance(&state.story, now);
     }
     match route {
         "account" => {
             let age = state.story.age(now);
-            let truth = |vps: &Vps| {
-                Moment {
+            let truth = |vps: &SimulatedVps| {
+                ReadContext {
                     vps,
                     story: &state.story,
                     now,
                     points: state.points.remaining(vps.veid, age),
                     sizes: state.points.sizes(),
-                    met: None,
+                    occurrence: None,
                 }
                 .truth()
             };
-            // Of a large fleet the whole truth is tens of megabytes.
-            let wanted = |vps: &&Vps| only.is_none_or(|veid| veid == vps.veid.to_string());
+            // The state of a large fleet is tens of megabytes.
+            let wanted = |vps: &&SimulatedVps| only.is_none_or(|veid| veid == vps.veid.to_string());
             let vps = state.vps.iter().filter(wanted).map(truth);
             Ok(json!({ "vps": vps.collect::<Vec<_>>() }))
         }
@@ -82,8 +82,8 @@ fn control(
     }
 }
 
-/// Sets what a test wants to see: `{"veid": 1, "throttled": true}` and the like.
-fn change(state: &mut State, now: f64, body: &[u8]) -> Result<(), String> {
+/// Changes the state of a VPS for a test, for example `{"veid": 1, "throttled": true}`.
+fn change(state: &mut SimulatorState, now: f64, body: &[u8]) -> Result<(), String> {
     let change: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let members = change.as_object().ok_or("not an object")?;
     let veid = members

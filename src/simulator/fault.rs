@@ -1,28 +1,28 @@
-//! What goes wrong on demand.
+//! Injected faults.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One fault. Without `veid` it concerns every VPS, without `call` every call.
+/// One fault. Without `veid` it applies to every VPS, without `call` to every call.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Of which VPS.
+    /// The VPS that it applies to.
     #[serde(default)]
     pub veid: Option<u64>,
-    /// Of which call, for example `getLiveServiceInfo`.
+    /// The call that it applies to, for example `getLiveServiceInfo`.
     #[serde(default)]
     pub call: Option<String>,
-    /// What happens.
+    /// The kind of failure.
     pub kind: FaultKind,
-    /// How slow, for [`FaultKind::Slow`].
+    /// Additional latency for [`FaultKind::Slow`].
     #[serde(default)]
     pub seconds: f64,
-    /// Seconds of the story that pass before it begins.
+    /// Seconds of the story before it begins.
     #[serde(default)]
     pub after: f64,
-    /// How many calls of each VPS it concerns, from when it was set; without it, all of them.
+    /// Number of calls of each VPS that it applies to, counted from when it was set; without it, all of them.
     #[serde(default)]
     pub first: Option<u64>,
     /// Points in 15 minutes and in 24 hours, for [`FaultKind::ConstantPoints`] and [`FaultKind::NoisyPoints`].
@@ -30,29 +30,29 @@ pub struct Fault {
     pub points: Option<[u64; 2]>,
 }
 
-/// What can happen to a call.
+/// Kinds of faults.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// The answer takes longer.
+    /// The response takes longer.
     Slow,
-    /// There is no answer.
+    /// The call never returns.
     Hang,
-    /// The connection ends without an answer.
+    /// The connection ends without a response.
     Reset,
-    /// The answer ends in its middle.
+    /// The response ends in its middle.
     Truncated,
-    /// A page of some proxy, with status 200.
+    /// A page of a proxy, with status 200.
     Html,
-    /// Nothing, with status 200.
+    /// An empty body, with status 200.
     Empty,
     /// Numbers as text.
     WrongTypes,
     /// A limit that is a word instead of a number.
     OddField,
-    /// A multiplier with a fraction where the location counts transfer by one; every recorded multiplier is 1.
+    /// The multiplier of a location is its `fraction`; every recorded multiplier is 1.
     FractionalMultiplier,
-    /// An answer without `error`.
+    /// A response without `error`.
     MissingError,
     /// The key is refused.
     Auth,
@@ -64,9 +64,9 @@ pub enum FaultKind {
     Http500,
     /// Usage rows in no order, some of them twice.
     ShuffledRows,
-    /// Every third usage row of the last two hours is not there yet.
+    /// Every third usage row of the last two hours is missing until it is older.
     LateRows,
-    /// The remaining points are always [`Fault::points`]; without it, as many as the windows hold.
+    /// The remaining points are always [`Fault::points`]; without it, the sizes of the windows.
     ConstantPoints,
     /// The remaining points are `null`.
     NullPoints,
@@ -80,12 +80,12 @@ pub enum FaultKind {
     MissingPoints,
     /// The remaining points are off by up to [`Fault::points`], at random; without it, by up to 15.
     NoisyPoints,
-    /// The remaining points are any number up to what the windows hold, at random.
+    /// The remaining points are random, up to the sizes of the windows.
     JumpingPoints,
 }
 
 impl FaultKind {
-    /// The only call that it can concern, if there is one.
+    /// The only call that it can apply to, if there is one.
     const fn call(self) -> Option<&'static str> {
         match self {
             Self::ShuffledRows | Self::LateRows => Some("getRawUsageStats"),
@@ -103,7 +103,7 @@ impl FaultKind {
 }
 
 impl Fault {
-    /// A fault of every call of every VPS, for ever.
+    /// A fault of every call of every VPS, without end.
     #[must_use]
     pub const fn new(kind: FaultKind) -> Self {
         Self {
@@ -117,43 +117,43 @@ impl Fault {
         }
     }
 
-    fn concerns(&self, veid: u64, call: &str) -> bool {
+    fn applies_to(&self, veid: u64, call: &str) -> bool {
         self.veid.is_none_or(|of| of == veid)
             && self.call.as_deref().is_none_or(|of| of == call)
             && self.kind.call().is_none_or(|of| of == call)
     }
 }
 
-/// A fault that a call meets.
+/// A fault that applies to a call.
 #[derive(Clone, Debug)]
 pub(super) struct Occurrence {
     pub fault: Fault,
-    /// How many calls of the VPS have met it before.
+    /// Number of earlier calls of the VPS with this fault.
     pub number: u64,
 }
 
-/// The faults in force, and how many calls have met each.
+/// The active faults, each with its number of calls by VEID.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<(Fault, HashMap<u64, u64>)>);
 
 impl Faults {
     pub fn new(faults: Vec<Fault>) -> Self {
-        let unmet = |fault| (fault, HashMap::new());
-        Self(faults.into_iter().map(unmet).collect())
+        let uncounted = |fault| (fault, HashMap::new());
+        Self(faults.into_iter().map(uncounted).collect())
     }
 
-    /// The first fault that concerns a call made `age` seconds of the story after the start.
-    pub fn meet(&mut self, veid: u64, call: &str, age: f64) -> Option<Occurrence> {
-        self.0.iter_mut().find_map(|(fault, met)| {
-            if age < fault.after || !fault.concerns(veid, call) {
+    /// The first fault that applies to a call made at this age of the story, in seconds; counts the call.
+    pub fn occurrence(&mut self, veid: u64, call: &str, age: f64) -> Option<Occurrence> {
+        self.0.iter_mut().find_map(|(fault, calls)| {
+            if age < fault.after || !fault.applies_to(veid, call) {
                 return None;
             }
-            let met = met.entry(veid).or_default();
-            let number = *met;
+            let count = calls.entry(veid).or_default();
+            let number = *count;
             if fault.first.is_some_and(|first| number >= first) {
                 return None;
             }
-            *met += 1;
+            *count += 1;
             Some(Occurrence {
                 fault: fault.clone(),
                 number,
@@ -166,7 +166,7 @@ impl Faults {
 ///
 /// # Errors
 ///
-/// What is wrong with the text.
+/// The first mistake in the text.
 pub fn parse_faults(yaml: &str) -> Result<Vec<Fault>, String> {
     let faults: Vec<Fault> = yaml_serde::from_str(yaml).map_err(|error| error.to_string())?;
     for fault in &faults {
@@ -185,12 +185,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_read_and_mistakes_are_named() {
+    fn parses_faults_and_names_mistakes() {
         let faults =
             parse_faults("[{veid: 1, call: getServiceInfo, kind: hang}, {kind: slow, seconds: 2}]")
                 .expect("it is right");
         let mut faults = Faults::new(faults);
-        let mut kind = |veid, call| faults.meet(veid, call, 0.0).map(|met| met.fault.kind);
+        let mut kind = |veid, call| {
+            faults
+                .occurrence(veid, call, 0.0)
+                .map(|occurrence| occurrence.fault.kind)
+        };
         assert_eq!(kind(1, "getServiceInfo"), Some(FaultKind::Hang));
         assert_eq!(kind(2, "getServiceInfo"), Some(FaultKind::Slow));
         assert_eq!(kind(7, "anything"), Some(FaultKind::Slow));
@@ -209,20 +213,33 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_lasts_as_long_as_it_says() {
+    fn a_fault_ends_after_its_number_of_calls() {
         let faults = "[{kind: null_points, first: 1}, {kind: hang, after: 10, first: 2}]";
         let mut faults = Faults::new(parse_faults(faults).expect("it is right"));
-        let mut meet = |veid, call, age| {
-            let met = faults.meet(veid, call, age);
-            met.map(|met| (met.fault.kind, met.number))
+        let mut occurrence = |veid, call, age| {
+            let found = faults.occurrence(veid, call, age);
+            found.map(|found| (found.fault.kind, found.number))
         };
         let reading = "getRateLimitStatus";
-        assert_eq!(meet(1, "getServiceInfo", 0.0), None, "it has no points");
-        assert_eq!(meet(1, reading, 0.0), Some((FaultKind::NullPoints, 0)));
-        assert_eq!(meet(1, reading, 9.9), None);
-        assert_eq!(meet(2, reading, 10.0), Some((FaultKind::NullPoints, 0)));
-        assert_eq!(meet(1, reading, 10.0), Some((FaultKind::Hang, 0)));
-        assert_eq!(meet(1, "getServiceInfo", 11.0), Some((FaultKind::Hang, 1)));
-        assert_eq!(meet(1, reading, 12.0), None);
+        assert_eq!(
+            occurrence(1, "getServiceInfo", 0.0),
+            None,
+            "it has no points"
+        );
+        assert_eq!(
+            occurrence(1, reading, 0.0),
+            Some((FaultKind::NullPoints, 0))
+        );
+        assert_eq!(occurrence(1, reading, 9.9), None);
+        assert_eq!(
+            occurrence(2, reading, 10.0),
+            Some((FaultKind::NullPoints, 0))
+        );
+        assert_eq!(occurrence(1, reading, 10.0), Some((FaultKind::Hang, 0)));
+        assert_eq!(
+            occurrence(1, "getServiceInfo", 11.0),
+            Some((FaultKind::Hang, 1))
+        );
+        assert_eq!(occurrence(1, reading, 12.0), None);
     }
 }

@@ -1,8 +1,8 @@
-//! The parameters of a call, in every form that clients send them.
+//! Parameters of a call, in all encodings that clients use.
 
 use std::collections::HashMap;
 
-/// Parameters in the form of a query.
+/// Decodes URL-encoded parameters.
 pub fn pairs(text: &[u8]) -> HashMap<String, String> {
     let query = format!("http://form/?{}", String::from_utf8_lossy(text));
     reqwest::Url::parse(&query)
@@ -10,7 +10,7 @@ pub fn pairs(text: &[u8]) -> HashMap<String, String> {
         .unwrap_or_default()
 }
 
-/// The parameters of a body of this content type.
+/// Decodes the parameters in a body of this content type.
 pub fn body(content_type: &str, body: &[u8]) -> HashMap<String, String> {
     if content_type.starts_with("multipart/form-data") {
         multipart(content_type, body)
@@ -19,7 +19,7 @@ pub fn body(content_type: &str, body: &[u8]) -> HashMap<String, String> {
     }
 }
 
-/// Parameters as curl's `-F` sends them.
+/// Decodes a multipart form, as sent by curl's `-F`.
 fn multipart(content_type: &str, body: &[u8]) -> HashMap<String, String> {
     let Some((_, boundary)) = content_type.split_once("boundary=") else {
         return HashMap::new();
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_may_have_dashes_and_lines() {
+    fn a_multipart_value_may_contain_dashes_and_lines() {
         let text = "--X-1\r\nContent-Disposition: form-data; name=\"veid\"\r\n\r\n7\r\n--X-1\r\nContent-Disposition: form-data; name=\"script\"\r\n\r\nls --all\r\n\r\nexit\r\n--X-1--\r\n";
         let fields = body("multipart/form-data; boundary=X-1", text.as_bytes());
         assert_eq!(fields["veid"], "7");
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_decoded() {
+    fn decodes_a_url_encoded_form() {
         let fields = body("", b"command=echo+a%26b&x=");
         assert_eq!((&*fields["command"], &*fields["x"]), ("echo a&b", ""));
     }

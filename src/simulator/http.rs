@@ -19,24 +19,24 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use super::Refusal;
+use super::PointsRefusal;
 use super::commands::{self, Order};
 use super::fault::{FaultKind, Occurrence};
 use super::form;
 use super::json::Object;
-use super::reads::Moment;
-use super::task::Lock;
-use super::{ReceivedCall, Simulator, State};
+use super::reads::ReadContext;
+use super::task::TaskLock;
+use super::{ReceivedCall, Simulator, SimulatorState};
 
-pub(super) type Body = BoxBody<Bytes, Broken>;
+pub(super) type JsonBody = BoxBody<Bytes, Broken>;
 
-/// Ends a connection in the middle of an answer.
+/// Ends a connection in the middle of a response.
 #[derive(Debug)]
 pub(super) struct Broken;
 
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the connection ends here, as told")
+        f.write_str("connection closed by an injected fault")
     }
 }
 
@@ -59,7 +59,7 @@ pub async fn serve(
             };
             let simulator = simulator.clone();
             let service = service_fn(move |request| respond(simulator.clone(), request));
-            // A fault that breaks the connection is no error of ours.
+            // Faults break connections on purpose.
             tokio::spawn(async move {
                 let _ = http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service)
@@ -82,7 +82,7 @@ pub(super) fn unix_now() -> f64 {
 async fn respond(
     simulator: Arc<Simulator>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Broken> {
+) -> Result<Response<JsonBody>, Broken> {
     let (head, body) = request.into_parts();
     let query = head.uri.query().unwrap_or_default().to_owned();
     let path = head.uri.path().to_owned();
@@ -116,10 +116,10 @@ async fn respond(
         method: head.method.to_string(),
         key_in_url,
     };
-    simulator.answer_call(&received, &parameters).await
+    simulator.respond_to(&received, &parameters).await
 }
 
-/// How a call is answered.
+/// Reply to a call.
 pub(super) enum Reply {
     Json(String),
     Status(StatusCode),
@@ -131,26 +131,26 @@ pub(super) enum Reply {
 }
 
 impl Simulator {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, SimulatorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer_call(
+    async fn respond_to(
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
-    ) -> Result<Response<Body>, Broken> {
+    ) -> Result<Response<JsonBody>, Broken> {
         self.state().calls.push(received.clone());
-        let met = self.fault(received, unix_now());
+        let occurrence = self.fault(received, unix_now());
         let latency = self.latency(&received.call);
-        let slow = met
+        let slow = occurrence
             .as_ref()
-            .filter(|met| met.fault.kind == FaultKind::Slow)
-            .map_or(Duration::ZERO, |met| {
-                Duration::from_secs_f64(met.fault.seconds)
+            .filter(|occurrence| occurrence.fault.kind == FaultKind::Slow)
+            .map_or(Duration::ZERO, |occurrence| {
+                Duration::from_secs_f64(occurrence.fault.seconds)
             });
         tokio::time::sleep(latency + slow).await;
-        let reply = self.reply(received, parameters, met.as_ref(), unix_now());
+        let reply = self.reply(received, parameters, occurrence.as_ref(), unix_now());
         match reply {
             Reply::Json(json) => Ok(page(StatusCode::OK, json)),
             Reply::Status(status) => Ok(html(status, "<html><body>Sorry.</body></html>")),
@@ -165,21 +165,21 @@ impl Simulator {
         }
     }
 
-    /// What goes wrong with a call.
+    /// The fault that applies to a call.
     pub(super) fn fault(&self, received: &ReceivedCall, now: f64) -> Option<Occurrence> {
         let state = &mut *self.state();
         let age = state.story.age(now);
-        state.faults.meet(received.veid, &received.call, age)
+        state.faults.occurrence(received.veid, &received.call, age)
     }
 
     pub(super) fn reply(
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
-        met: Option<&Occurrence>,
+        occurrence: Option<&Occurrence>,
         now: f64,
     ) -> Reply {
-        let fault = met.map(|met| met.fault.kind);
+        let fault = occurrence.map(|occurrence| occurrence.fault.kind);
         match fault {
             Some(FaultKind::Hang) => return Reply::Hang,
             Some(FaultKind::Reset) => return Reply::Reset,
@@ -188,10 +188,10 @@ impl Simulator {
             Some(FaultKind::RateLimited) => return Reply::Status(StatusCode::TOO_MANY_REQUESTS),
             Some(FaultKind::Http500) => return Reply::Status(StatusCode::INTERNAL_SERVER_ERROR),
             Some(FaultKind::Auth) => return Reply::Json(error(700_005, "Authentication failure")),
-            Some(FaultKind::Locked) => return Reply::Json(locked(&a_lock())),
+            Some(FaultKind::Locked) => return Reply::Json(locked(&pretended_lock())),
             _ => {}
         }
-        let json = match self.true_answer(received, parameters, met, now) {
+        let json = match self.faultless_response(received, parameters, occurrence, now) {
             Ok(json) => json,
             Err(reply) => return reply,
         };
@@ -206,11 +206,11 @@ impl Simulator {
         }
     }
 
-    fn true_answer(
+    fn faultless_response(
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
-        met: Option<&Occurrence>,
+        occurrence: Option<&Occurrence>,
         now: f64,
     ) -> Result<String, Reply> {
         if !parameters.contains_key("veid") || !parameters.contains_key("api_key") {
@@ -229,9 +229,9 @@ impl Simulator {
         vps.advance(&state.story, now);
         let (elapsed, age) = (state.story.elapsed(now), state.story.age(now));
         match state.points.spend(received.veid, &received.call, age) {
-            Err(Refusal::Status) => return Err(Reply::Status(StatusCode::TOO_MANY_REQUESTS)),
-            Err(Refusal::Drop) => return Err(Reply::Reset),
-            Err(Refusal::Message) => {
+            Err(PointsRefusal::Status) => return Err(Reply::Status(StatusCode::TOO_MANY_REQUESTS)),
+            Err(PointsRefusal::Drop) => return Err(Reply::Reset),
+            Err(PointsRefusal::Message) => {
                 return Ok(error(700_010, "Too many requests, rate limit exceeded"));
             }
             Ok(_) => {}
@@ -245,19 +245,19 @@ impl Simulator {
             at: elapsed,
             exported,
         };
-        if let Some(answer) = commands::carry_out(&received.call, vps, &order) {
-            return Ok(answer);
+        if let Some(response) = commands::carry_out(&received.call, vps, &order) {
+            return Ok(response);
         }
-        let moment = Moment {
+        let context = ReadContext {
             vps,
             story: &state.story,
             now,
             points: state.points.remaining(received.veid, age),
             sizes: state.points.sizes(),
-            met,
+            occurrence,
         };
-        moment
-            .answer(&received.call)
+        context
+            .respond(&received.call)
             .ok_or(Reply::Status(StatusCode::NOT_FOUND))
     }
 }
@@ -269,16 +269,16 @@ fn error(code: u32, message: &str) -> String {
         .end()
 }
 
-/// What a fault pretends.
-fn a_lock() -> Lock {
-    Lock {
+/// The lock that [`FaultKind::Locked`] pretends.
+fn pretended_lock() -> TaskLock {
+    TaskLock {
         percent: 45,
         task: "Snapshot: before-upgrade".to_owned(),
         progress: "Copying disk image",
     }
 }
 
-fn locked(lock: &Lock) -> String {
+fn locked(lock: &TaskLock) -> String {
     let info = Object::new()
         .raw("last_status_update_s_ago", 12)
         .raw("completed_percent", lock.percent)
@@ -294,7 +294,7 @@ fn locked(lock: &Lock) -> String {
         .end()
 }
 
-/// The number of IPv6 subnets as a word; answers without it stay as they are.
+/// Replaces the number of IPv6 subnets by a word; responses without it stay unchanged.
 fn odd_field(json: &str) -> String {
     const FIELD: &str = "\"plan_max_ipv6s\":";
     let Some((before, after)) = json.split_once(FIELD) else {
@@ -304,7 +304,7 @@ fn odd_field(json: &str) -> String {
     format!("{before}{FIELD}\"unlimited\"{after}")
 }
 
-/// Every number as text, as answers before 2023 had some of them.
+/// Turns every number into text, as responses before 2023 had some of them.
 fn numbers_as_text(json: &str) -> String {
     fn walk(value: &mut Value) {
         match value {
@@ -323,39 +323,39 @@ fn numbers_as_text(json: &str) -> String {
     }
 }
 
-pub(super) fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+pub(super) fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<JsonBody> {
     let body = Full::new(body.into()).map_err(|never: Infallible| match never {});
-    answer(status, body.boxed())
+    response(status, body.boxed())
 }
 
 /// A page of a proxy or a web server.
-fn html(status: StatusCode, body: &'static str) -> Response<Body> {
+fn html(status: StatusCode, body: &'static str) -> Response<JsonBody> {
     let mut response = page(status, body);
     let content_type = HeaderValue::from_static("text/html; charset=UTF-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
 
-/// The first half of an answer that said it would be longer.
-fn cut_off(json: &str) -> Response<Body> {
+/// The first half of a response whose `Content-Length` is that of the whole.
+fn cut_off(json: &str) -> Response<JsonBody> {
     let half = Bytes::copy_from_slice(&json.as_bytes()[..json.len() / 2]);
     let end = stream::once(async {
-        // What was not sent when the error comes never is.
+        // The error discards frames that are not sent yet.
         tokio::task::yield_now().await;
         Err(Broken)
     });
     let frames = stream::iter([Ok(Frame::data(half))]).chain(end);
-    let mut response = answer(StatusCode::OK, BoxBody::new(StreamBody::new(frames)));
+    let mut response = response(StatusCode::OK, BoxBody::new(StreamBody::new(frames)));
     response
         .headers_mut()
         .insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
     response
 }
 
-fn answer(status: StatusCode, body: Body) -> Response<Body> {
+fn response(status: StatusCode, body: JsonBody) -> Response<JsonBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    // The API says so although it sends JSON. At least one client decodes responses of exactly this type only.
+    // The API declares this type although it sends JSON. At least one client only decodes responses of this type.
     let content_type = HeaderValue::from_static("text/plain;charset=UTF-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response

@@ -11,7 +11,7 @@ impl Object {
         Self::default()
     }
 
-    /// A member whose value is JSON already, numbers and flags included.
+    /// Adds a member whose value is already JSON, for example a number or a flag.
     #[must_use]
     pub fn raw(mut self, name: &str, json: impl Display) -> Self {
         if !self.0.is_empty() {
@@ -22,13 +22,13 @@ impl Object {
         self
     }
 
-    /// A member that is text.
+    /// Adds a member that is a string.
     #[must_use]
     pub fn text(self, name: &str, value: &str) -> Self {
         self.raw(name, text(value))
     }
 
-    /// The members of another object after these.
+    /// Appends the members of another object.
     #[must_use]
     pub fn then(mut self, other: &Self) -> Self {
         if !self.0.is_empty() && !other.0.is_empty() {
@@ -38,7 +38,7 @@ impl Object {
         self
     }
 
-    /// The object; PHP cannot tell an empty one from an empty list.
+    /// The object as JSON. PHP writes an empty one as an empty list.
     pub fn end(self) -> String {
         if self.0.is_empty() {
             "[]".to_owned()
@@ -48,7 +48,7 @@ impl Object {
     }
 }
 
-/// A list of values that are JSON already.
+/// A list of values that are already JSON.
 pub fn list(values: impl IntoIterator<Item = String>) -> String {
     let values: Vec<_> = values.into_iter().collect();
     format!("[{}]", values.join(","))
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn php_escapes() {
+    fn escapes_as_php_does() {
         assert_eq!(
             text("a/\"\\\né🥝"),
             "\"a\\/\\\"\\\\\\n\\u00e9\\ud83e\\udd5d\""

@@ -1,13 +1,13 @@
-//! The answers of the read calls about what a VPS has and what was said of it: snapshots, backups, cases, the log.
+//! Responses of the read calls that list something: snapshots, backups, cases, the audit log, settings.
 
 use super::cases::MOST_ABUSE_POINTS;
-use super::inventory::Snapshot;
+use super::disk_copies::DiskSnapshot;
 use super::json::{Object, list, text};
 use super::locations::{LOCATIONS, Location};
-use super::reads::Moment;
+use super::reads::ReadContext;
 use super::settings::{OWNER, OWNER_SSH_KEYS, PREFERENCES, shortened, templates};
 
-impl Moment<'_> {
+impl ReadContext<'_> {
     pub(super) fn listing(&self, call: &str) -> Option<Object> {
         Some(match call {
             "getAuditLog" => self.audit_log(),
@@ -48,7 +48,7 @@ impl Moment<'_> {
     }
 
     fn snapshots(&self) -> Object {
-        let snapshots = self.vps.inventory.snapshots.iter().map(|snapshot| {
+        let snapshots = self.vps.disk_copies.snapshots.iter().map(|snapshot| {
             let file = &snapshot.file_name;
             let links = ["http://192.0.2.200", "https://node.example.com"]
                 .map(|host| format!("{host}/snapshots/{file}"));
@@ -70,9 +70,9 @@ impl Moment<'_> {
             .raw("snapshots", list(snapshots))
     }
 
-    /// Seconds of the wall clock, because whoever reads it adds them to the wall clock.
+    /// Seconds of the wall clock, because clients add them to the wall clock.
     #[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
-    fn purges_in(&self, snapshot: &Snapshot) -> i64 {
+    fn purges_in(&self, snapshot: &DiskSnapshot) -> i64 {
         match snapshot.purge_at() {
             None => 0,
             Some(at) => (self.story.wall(at) - self.now.round() as i64).max(1),
@@ -80,7 +80,7 @@ impl Moment<'_> {
     }
 
     fn backups(&self) -> Object {
-        let backups = &self.vps.inventory.backups;
+        let backups = &self.vps.disk_copies.backups;
         let backups = backups.iter().fold(Object::new(), |backups, backup| {
             let values = Object::new()
                 .raw("size", backup.size)
@@ -101,7 +101,7 @@ impl Moment<'_> {
 
     fn suspensions(&self) -> Object {
         let cases = &self.vps.cases.suspensions;
-        let mut answer = Object::new();
+        let mut response = Object::new();
         if !cases.is_empty() {
             let suspensions = cases.iter().map(|case| {
                 Object::new()
@@ -115,7 +115,7 @@ impl Moment<'_> {
             let evidence = cases.iter().fold(Object::new(), |evidence, case| {
                 evidence.text(&case.evidence_record_id.to_string(), case.evidence)
             });
-            answer = answer
+            response = response
                 .raw("suspensions", list(suspensions))
                 .raw("evidence", evidence.end());
         }
@@ -123,12 +123,12 @@ impl Moment<'_> {
             0 => "null".to_owned(),
             count => count.to_string(),
         };
-        self.abuse_points(answer.raw("suspension_count", count))
+        self.abuse_points(response.raw("suspension_count", count))
     }
 
     fn violations(&self) -> Object {
         let cases = &self.vps.cases.violations;
-        let mut answer = Object::new();
+        let mut response = Object::new();
         if !cases.is_empty() {
             let violations = cases.iter().map(|case| {
                 Object::new()
@@ -141,9 +141,9 @@ impl Moment<'_> {
                     .text("evidence_data", case.evidence)
                     .end()
             });
-            answer = answer.raw("policy_violations", list(violations));
+            response = response.raw("policy_violations", list(violations));
         }
-        self.abuse_points(answer)
+        self.abuse_points(response)
     }
 
     fn ssh_keys(&self) -> Object {
@@ -153,13 +153,13 @@ impl Moment<'_> {
             ("user", OWNER_SSH_KEYS),
             ("preferred", settings.preferred_ssh_keys()),
         ];
-        let answer = keys
+        let response = keys
             .iter()
-            .fold(Object::new().raw("error", 0), |answer, (whose, keys)| {
-                answer.text(&format!("ssh_keys_{whose}"), keys)
+            .fold(Object::new().raw("error", 0), |response, (owner, keys)| {
+                response.text(&format!("ssh_keys_{owner}"), keys)
             });
-        keys.iter().fold(answer, |answer, (whose, keys)| {
-            answer.text(&format!("shortened_ssh_keys_{whose}"), &shortened(keys))
+        keys.iter().fold(response, |response, (owner, keys)| {
+            response.text(&format!("shortened_ssh_keys_{owner}"), &shortened(keys))
         })
     }
 

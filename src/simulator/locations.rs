@@ -1,6 +1,6 @@
-//! Where a VPS can be.
+//! Locations of the vendor.
 
-/// A place of the vendor.
+/// A location.
 #[derive(Debug, PartialEq)]
 pub struct Location {
     pub id: &'static str,
@@ -14,7 +14,8 @@ pub struct Location {
     pub nodes: [&'static str; 2],
 }
 
-/// All places; the second is dear, which shows on demand.
+/// All locations. The second has a multiplier below 1 with
+/// [`FaultKind::FractionalMultiplier`](super::FaultKind::FractionalMultiplier).
 pub static LOCATIONS: [Location; 4] = [
     Location {
         id: "USCA_2",
@@ -50,7 +51,7 @@ pub static LOCATIONS: [Location; 4] = [
     },
 ];
 
-/// The place with this ID.
+/// The location with this ID.
 pub fn location(id: &str) -> Option<&'static Location> {
     LOCATIONS.iter().find(|location| location.id == id)
 }

@@ -1,18 +1,18 @@
-//! A stand-in for the KiwiVM API that a client cannot tell from it by what is known of the API.
+//! Simulated KiwiVM API. As far as the API is known, a client sees no difference.
 //!
-//! Behind it is a seeded, deterministic account: traffic with a daily rhythm, CPU bursts that lead to throttling, disks
+//! It serves a seeded, deterministic account: traffic with a daily rhythm, CPU bursts that lead to throttling, disks
 //! that fill, transfer allowances that run out, snapshots that are purged, cases with deadlines, tasks that lock a VPS,
-//! points in two windows. Calls that change something change it. The model takes the time as an argument; [`serve`] is
-//! the edge. Nothing here is shared with the client.
+//! points in two windows. Calls that change a VPS take effect. The model takes the time as an argument; only [`serve`]
+//! reads the clock and the network. The client shares no code with it.
 
 mod audit;
 mod cases;
 mod commands;
 mod control;
+mod disk_copies;
 mod fault;
 mod form;
 mod http;
-mod inventory;
 mod json;
 mod listings;
 mod locations;
@@ -31,7 +31,7 @@ mod vps;
 
 pub use fault::{Fault, FaultKind, parse_faults};
 pub use http::serve;
-pub use points::{Cost, Points, PointsOptions, PointsScope, Refusal};
+pub use points::{Cost, PointsAccount, PointsOptions, PointsRefusal, PointsScope};
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -41,41 +41,41 @@ use std::time::Duration;
 use fault::Faults;
 use http::Reply;
 use story::Story;
-use vps::{Character, Vps};
+use vps::{Character, SimulatedVps};
 
-/// What to simulate.
+/// Options of a simulated account.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SimulatorOptions {
     /// The same seed makes the same account.
     pub seed: u64,
-    /// How much faster than real time the story goes. Timestamps stay on the wall clock.
+    /// Speed of simulated time relative to real time. Timestamps stay on the wall clock.
     pub time_scale: f64,
-    /// How long `getLiveServiceInfo` takes; the other calls take a tenth of it.
+    /// Latency of `getLiveServiceInfo`; the other calls take a tenth of it.
     pub live_latency: Duration,
-    /// How points are counted.
+    /// Options of the API points.
     pub points: PointsOptions,
-    /// How far back usage rows go at the start. They cost no memory.
+    /// Length of the usage history at the start. It takes no memory.
     pub history: Duration,
-    /// Days before the start that can be asked for with [`Simulator::answer`], 30 at most: what happened in them has led
-    /// to what is there at the start.
+    /// Days before the start that [`Simulator::respond`] can simulate, at most 30. They end in the same state that an
+    /// account without a past starts with.
     pub past_days: u32,
-    /// Transfer and its resets keep the pace of the wall clock, however much faster the rest goes: a forecast of what is
-    /// used days from now makes sense.
+    /// Transfer and its resets keep the pace of the wall clock at any `time_scale`, so that forecasts over days make
+    /// sense.
     pub real_time_transfer: bool,
-    /// What goes wrong from the start.
+    /// Faults injected from the start.
     pub faults: Vec<Fault>,
 }
 
-/// Of the first VPS; the others follow.
+/// VEID of the first VPS; the others follow.
 const FIRST_VEID: u64 = 1_000_001;
 
 /// The seventh VPS of the demo.
 const OPENVZ_OF_DEMO: u64 = FIRST_VEID + 6;
 
-/// How far back usage rows go unless told otherwise.
+/// Default of [`SimulatorOptions::history`].
 pub const DEFAULT_HISTORY: Duration = Duration::from_secs(14 * 86_400);
 
-impl Default for Options {
+impl Default for SimulatorOptions {
     fn default() -> Self {
         Self {
             seed: 1,
@@ -90,7 +90,7 @@ impl Default for Options {
     }
 }
 
-/// What an owner needs to ask about a VPS.
+/// Name and credentials of a VPS, as the owner has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// A name for the configuration.
@@ -104,13 +104,13 @@ pub struct Credential {
 /// A simulated account.
 pub struct Simulator {
     live_latency: Duration,
-    state: Mutex<State>,
+    state: Mutex<SimulatorState>,
 }
 
-struct State {
+struct SimulatorState {
     story: Story,
-    vps: Vec<Vps>,
-    points: Points,
+    vps: Vec<SimulatedVps>,
+    points: PointsAccount,
     faults: Faults,
     calls: Vec<ReceivedCall>,
 }
@@ -125,9 +125,9 @@ struct ReceivedCall {
 }
 
 impl Simulator {
-    /// The account of the demo: eight VPSes, each with a story of its own. `now` is Unix seconds.
+    /// The account of the demo: eight VPSes, each with a character of its own. `now` is Unix seconds.
     #[must_use]
-    pub fn demo(options: Options, now: f64) -> Self {
+    pub fn demo(options: SimulatorOptions, now: f64) -> Self {
         let cast = [
             ("healthy", Character::Healthy),
             ("nearly-used-up", Character::NearAllowance),
@@ -145,7 +145,7 @@ impl Simulator {
         )
     }
 
-    /// A fault that shows what becomes of a field in a form that no client knows, in the responses of the demo's OpenVZ.
+    /// A fault for the demo: its OpenVZ VPS returns one field in a form that clients cannot decode.
     #[must_use]
     pub fn odd_field_of_demo() -> Fault {
         Fault {
@@ -156,7 +156,7 @@ impl Simulator {
 
     /// An account of `count` VPSes, most of them healthy.
     #[must_use]
-    pub fn fleet(options: Options, now: f64, count: u32) -> Self {
+    pub fn fleet(options: SimulatorOptions, now: f64, count: u32) -> Self {
         let cast = (0..count).map(|index| {
             let character = match index % 20 {
                 3 => Character::NearAllowance,
@@ -171,7 +171,7 @@ impl Simulator {
     }
 
     fn new(
-        options: Options,
+        options: SimulatorOptions,
         now: f64,
         cast: impl IntoIterator<Item = (String, Character)>,
     ) -> Self {
@@ -186,7 +186,8 @@ impl Simulator {
             .into_iter()
             .zip(FIRST_VEID..)
             .map(|((name, character), veid)| {
-                let mut vps = Vps::new(name, veid, character, options.seed, &story, past_rows);
+                let mut vps =
+                    SimulatedVps::new(name, veid, character, options.seed, &story, past_rows);
                 if past_days > 0 {
                     vps.take_back(&story, past_days);
                 }
@@ -195,20 +196,20 @@ impl Simulator {
             .collect();
         Self {
             live_latency: options.live_latency,
-            state: Mutex::new(State {
+            state: Mutex::new(SimulatorState {
                 story,
                 vps,
-                points: Points::new(options.points),
+                points: PointsAccount::new(options.points),
                 faults: Faults::new(options.faults),
                 calls: Vec::new(),
             }),
         }
     }
 
-    /// The answer to a read call at a time, Unix seconds, that is not before that of an earlier question; nothing when
-    /// there is no whole answer.
+    /// The response to a read call at `now`, Unix seconds, which must not go backwards between calls. `None` if there is
+    /// no complete response.
     #[must_use]
-    pub fn answer(&self, veid: u64, api_key: &str, call: &str, now: f64) -> Option<String> {
+    pub fn respond(&self, veid: u64, api_key: &str, call: &str, now: f64) -> Option<String> {
         let received = ReceivedCall {
             veid,
             call: call.to_owned(),
@@ -226,7 +227,7 @@ impl Simulator {
         }
     }
 
-    /// How long a call takes.
+    /// Latency of a call.
     #[must_use]
     pub fn latency(&self, call: &str) -> Duration {
         match call {
@@ -235,7 +236,7 @@ impl Simulator {
         }
     }
 
-    /// The credentials of every VPS, as its owner has them.
+    /// The credentials of all VPSes, as their owner has them.
     #[must_use]
     pub fn credentials(&self) -> Vec<Credential> {
         let state = self

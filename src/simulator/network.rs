@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-/// How long the vendor says that a null-route lasts. Here it lasts until it is lifted or the address is replaced.
+/// Duration of a null-route that the API reports. Here it lasts until a test lifts it or the address is replaced.
 pub const NULLROUTE_SECONDS: i64 = 21_600;
 /// Subnets that a plan allows.
 pub const MOST_SUBNETS: usize = 3;
 
-/// Addresses, their names, and what became of them.
+/// Addresses, their names and their null-routes.
 #[derive(Clone, Debug)]
 pub struct Network {
     veid: u64,
@@ -18,11 +18,11 @@ pub struct Network {
     pub private: Vec<String>,
     /// Names of addresses.
     pub ptr: BTreeMap<String, String>,
-    /// Null-routed addresses and since when, Unix seconds.
+    /// Null-routed addresses and the time of the null-route, Unix seconds.
     pub nullroutes: BTreeMap<String, i64>,
-    /// How often all IPv4 addresses were replaced.
+    /// Number of times that all IPv4 addresses were replaced.
     moves: u64,
-    /// How many subnets were ever assigned.
+    /// Number of subnets that were ever assigned.
     subnets: u64,
 }
 
@@ -47,12 +47,12 @@ impl Network {
         network
     }
 
-    /// The address that the VPS is known by.
+    /// The main address of the VPS.
     pub fn primary(&self) -> &str {
         self.ipv4.first().map_or("", String::as_str)
     }
 
-    /// Everything public, IPv4 first.
+    /// All public addresses, IPv4 first.
     pub fn public(&self) -> impl Iterator<Item = &String> {
         self.ipv4.iter().chain(&self.ipv6)
     }
@@ -66,7 +66,7 @@ impl Network {
         vec![self.address(self.moves + 1)]
     }
 
-    /// What a migration does: other IPv4 addresses, and no IPv6 and private ones.
+    /// Replaces the IPv4 addresses and releases IPv6 and private ones, as a migration does.
     pub fn migrate(&mut self, addresses: Vec<String>) {
         self.moves += 1;
         self.ipv4 = addresses;
@@ -88,7 +88,7 @@ impl Network {
         subnet
     }
 
-    /// Releases a subnet, written with or without its length; false when it is not one of ours.
+    /// Releases a subnet, written with or without its length; false if the VPS does not have it.
     pub fn remove_subnet(&mut self, subnet: &str) -> bool {
         let base = subnet.strip_suffix("/64").unwrap_or(subnet);
         let before = self.ipv6.len();
@@ -114,7 +114,7 @@ impl Network {
     }
 
     fn address(&self, moves: u64) -> String {
-        // Two ranges for documentation in turn, so that an address never follows itself.
+        // Two documentation ranges in turn, so that a migration always changes the address.
         let range = ["198.51.100", "203.0.113"][usize::from(!moves.is_multiple_of(2))];
         format!("{range}.{}", self.veid.wrapping_add(moves) % 254 + 1)
     }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subnet_is_released_as_it_was_assigned_and_not_assigned_again() {
+    fn a_released_subnet_is_not_assigned_again() {
         let mut network = Network::new(1_000_001, None);
         let second = network.add_subnet();
         assert!(network.remove_subnet(&format!("{second}/64")));

@@ -1,60 +1,60 @@
-//! A VPS some days before the start of its story, so that in these days it becomes what it is at the start.
-//!
-use super::audit::AuditLog;
+//! Moves a VPS some days into the past, so that these days lead to its state at the start.
+
+use super::audit::AuditTrail;
 use super::cases::Cases;
-use super::inventory::Snapshot;
+use super::disk_copies::DiskSnapshot;
 use super::noise::{scaled, to_float};
 use super::story::Story;
 use super::usage::{MEAN_RHYTHM, USUAL_WRITTEN, rows_in};
-use super::vps::{Character, DAY, MONTH, SUSPENDED_SINCE, Vps, WARNED_SINCE};
+use super::vps::{Character, DAY, MONTH, SUSPENDED_SINCE, SimulatedVps, WARNED_SINCE};
 
-/// More days would have more than one reset.
+/// Most days of a past; more would contain more than one reset.
 pub const MOST_DAYS: u32 = 30;
-/// How long the VPS that is held by tasks is held: the sixth of them is half done.
+/// Time since the locked VPS got its first task: at the start the sixth is half done.
 const LOCKED_SINCE: f64 = 5.5 * 3600.0;
-/// Part of the allowance used in the period before, for a VPS that uses more in the present one.
+/// Largest part of the allowance used in the previous period, for a VPS that uses more in the current one.
 const MOST_OF_A_MONTH: f64 = 0.7;
-/// One byte in so many that a growing disk writes stays.
+/// Bytes written for each byte by which a growing disk becomes fuller.
 const GROWING: u64 = 40;
 
-/// What is to happen to a VPS.
+/// A planned event of a VPS.
 #[derive(Clone, Debug)]
-pub enum Planned {
+pub enum PlannedEvent {
     /// The owner shuts it down.
     Stop,
     /// A policy case is opened.
     Warn,
     /// A snapshot like this one is made.
-    Snapshot(Box<Snapshot>),
+    Snapshot(Box<DiskSnapshot>),
 }
 
-impl Vps {
-    /// Takes a VPS that was not used yet back by so many days.
+impl SimulatedVps {
+    /// Moves a VPS that is in its initial state back by `days`.
     pub fn take_back(&mut self, story: &Story, days: u32) {
         let begins = -f64::from(days) * DAY;
         self.usage.begin_earlier(rows_in(-begins));
-        self.audit = AuditLog::new(self.seed, self.veid, story, begins);
-        // Whole days are whole turns of busy and throttled.
+        self.audit = AuditTrail::new(self.seed, self.veid, story, begins);
+        // A day is a whole number of cycles of busy and throttled.
         self.throttled_until += begins;
         if self.character == Character::Locked {
             self.locked_from = -LOCKED_SINCE;
         }
         self.take_back_traffic(begins);
         self.take_back_disk(begins);
-        // None was made while it is suspended.
+        // No backups are made while the VPS is suspended.
         let backups = match (self.character, self.used_up) {
             (Character::UsedUp, true) => 0.0,
             (Character::UsedUp, false) => begins + SUSPENDED_SINCE,
             _ => begins,
         };
-        let snapshots = self.inventory.take_back(begins, backups);
+        let snapshots = self.disk_copies.take_back(begins, backups);
         let snapshots = snapshots
             .into_iter()
-            .map(|(at, snapshot)| (at, Planned::Snapshot(Box::new(snapshot))));
+            .map(|(at, snapshot)| (at, PlannedEvent::Snapshot(Box::new(snapshot))));
         self.planned.extend(snapshots);
         if self.character == Character::NearAllowance {
             self.cases = Cases::new(self.veid);
-            self.planned.push((-WARNED_SINCE, Planned::Warn));
+            self.planned.push((-WARNED_SINCE, PlannedEvent::Warn));
         }
         self.planned.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     }
@@ -75,7 +75,7 @@ impl Vps {
             return;
         }
         match self.character {
-            Character::Stopped => self.planned.push((-off, Planned::Stop)),
+            Character::Stopped => self.planned.push((-off, PlannedEvent::Stop)),
             Character::UsedUp => (self.used_up, self.suspensions) = (false, 0),
             _ => {}
         }
@@ -90,15 +90,15 @@ impl Vps {
         }
     }
 
-    /// Lets the next planned thing happen.
+    /// Carries out the next planned event.
     pub fn carry_out_plan(&mut self, story: &Story, at: f64) {
         match self.planned.pop() {
-            Some((_, Planned::Stop)) => self.stop(story, at),
-            Some((_, Planned::Warn)) => self.warn(story, at),
-            Some((_, Planned::Snapshot(of))) => {
+            Some((_, PlannedEvent::Stop)) => self.stop(story, at),
+            Some((_, PlannedEvent::Warn)) => self.warn(story, at),
+            Some((_, PlannedEvent::Snapshot(of))) => {
                 let disk = self.copied();
-                self.inventory.add(story, at, disk, &of.description);
-                if let Some(made) = self.inventory.snapshots.last_mut() {
+                self.disk_copies.add(story, at, disk, &of.description);
+                if let Some(made) = self.disk_copies.snapshots.last_mut() {
                     made.sticky = of.sticky;
                 }
             }
@@ -123,11 +123,11 @@ mod tests {
         Character::WrongKey,
     ];
 
-    /// A VPS at its start, and one with a past at the beginning of it.
-    fn twins(character: Character, seed: u64, days: u32) -> (Vps, Vps, Story) {
+    /// A VPS in its initial state, and the same VPS at the beginning of its past.
+    fn twins(character: Character, seed: u64, days: u32) -> (SimulatedVps, SimulatedVps, Story) {
         let story = Story::new(START, 60.0).with_past(f64::from(days) * DAY);
         let new = || {
-            Vps::new(
+            SimulatedVps::new(
                 "x".to_owned(),
                 1_000_001 + seed,
                 character,
@@ -141,25 +141,25 @@ mod tests {
         (new(), earlier, story)
     }
 
-    fn share(vps: &Vps) -> f64 {
+    fn share(vps: &SimulatedVps) -> f64 {
         to_float(vps.data_counter) / to_float(vps.monthly_data)
     }
 
     #[test]
-    fn after_its_past_a_vps_is_what_it_is_at_the_start() {
+    fn the_past_ends_in_the_initial_state() {
         for (seed, days) in (1..=8).zip([30, 30, 30, 20, 7, 4, 2, 1]) {
             for character in CAST {
-                let what = format!("{character:?}, seed {seed}, {days} days");
+                let case = format!("{character:?}, seed {seed}, {days} days");
                 let (start, mut vps, story) = twins(character, seed, days);
                 vps.advance(&story, START);
                 assert!(
                     (share(&vps) - share(&start)).abs() < 0.02,
-                    "{what}: {}",
+                    "{case}: {}",
                     share(&vps)
                 );
                 assert!(
                     (to_float(vps.disk_used) / to_float(start.disk_used) - 1.0).abs() < 0.03,
-                    "{what}"
+                    "{case}"
                 );
                 assert_eq!(
                     (
@@ -176,39 +176,39 @@ mod tests {
                         start.throttled(0.0),
                         start.lock(0.0).is_some()
                     ),
-                    "{what}"
+                    "{case}"
                 );
                 assert_eq!(
                     format!("{:?}", vps.cases),
                     format!("{:?}", start.cases),
-                    "{what}"
+                    "{case}"
                 );
-                let kept = |vps: &Vps| {
-                    let snapshots = vps.inventory.snapshots.iter();
+                let kept = |vps: &SimulatedVps| {
+                    let snapshots = vps.disk_copies.snapshots.iter();
                     let snapshots: Vec<_> = snapshots.map(|of| (of.created, of.sticky)).collect();
                     let backups: Vec<_> = vps
-                        .inventory
+                        .disk_copies
                         .backups
                         .iter()
                         .map(|of| of.timestamp)
                         .collect();
                     (snapshots, backups)
                 };
-                assert_eq!(kept(&vps), kept(&start), "{what}");
+                assert_eq!(kept(&vps), kept(&start), "{case}");
                 assert_eq!(
                     (vps.usage.next_step(), vps.usage.rows(&story).len()),
                     (0, 72)
                 );
-                assert!(vps.planned.is_empty() && vps.next_reset > 0.0, "{what}");
+                assert!(vps.planned.is_empty() && vps.next_reset > 0.0, "{case}");
             }
         }
     }
 
     #[test]
-    fn a_month_has_one_reset_and_nobody_but_the_one_it_is_about_is_suspended() {
+    fn a_month_has_one_reset_and_suspends_only_the_used_up_vps() {
         for seed in 1..=8 {
             for character in CAST {
-                let what = format!("{character:?}, seed {seed}");
+                let case = format!("{character:?}, seed {seed}");
                 let (_, mut vps, story) = twins(character, seed, 30);
                 let (mut resets, mut suspensions, mut before) = (0, 0, vps.clone());
                 for hours in (0..30 * 24).rev() {
@@ -217,18 +217,18 @@ mod tests {
                     suspensions += u32::from(vps.suspended() && !before.suspended());
                     before = vps.clone();
                 }
-                assert_eq!(resets, 1, "{what}");
+                assert_eq!(resets, 1, "{case}");
                 assert_eq!(
                     suspensions,
                     u32::from(character == Character::UsedUp),
-                    "{what}"
+                    "{case}"
                 );
             }
         }
     }
 
     #[test]
-    fn rows_since_the_reset_add_up_to_the_counter() {
+    fn rows_since_the_reset_add_up_to_the_data_counter() {
         let (_, mut vps, story) = twins(Character::Healthy, 3, 30);
         let mut sum = 0;
         for step in -30 * 288..0_i64 {

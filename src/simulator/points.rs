@@ -1,37 +1,37 @@
-//! API points: two windows, costs, and what happens when they are gone.
+//! API points: two windows, costs, and refusals when they are spent.
 //!
-//! Nobody knows how `KiwiVM` counts, so everything is a parameter.
+//! The rules of `KiwiVM` are not documented, so everything is a parameter.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// The windows in seconds: 15 minutes and 24 hours.
 const WINDOWS: [f64; 2] = [15.0 * 60.0, 24.0 * 60.0 * 60.0];
 
-/// How points are counted.
+/// Options of the API points.
 #[derive(Clone, Debug)]
 pub struct PointsOptions {
     /// Points in 15 minutes and in 24 hours.
     pub sizes: [f64; 2],
     /// Costs of calls by name; 1 for those not named.
     pub costs: BTreeMap<String, Cost>,
-    /// What an allowance covers.
+    /// The VPSes that share a quota.
     pub scope: PointsScope,
-    /// Windows that slide, or that begin anew all at once.
+    /// True for sliding windows, false for fixed ones.
     pub sliding: bool,
-    /// Seconds by which what is read lags behind what is spent.
+    /// Seconds until spent points show in the remaining points.
     pub lag: f64,
-    /// How a call is refused.
-    pub refusal: Refusal,
+    /// The reply to a call without points.
+    pub refusal: PointsRefusal,
 }
 
-/// What a call costs.
+/// Cost of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
     /// Points; fractions are counted, but not shown.
     pub points: f64,
-    /// One call in so many costs this instead.
+    /// One call in this many costs this instead.
     pub sometimes: Option<(u64, f64)>,
-    /// From this second of the story on, it costs this instead.
+    /// From this second of the story on, a call costs this instead.
     pub then: Option<(f64, f64)>,
 }
 
@@ -45,20 +45,20 @@ impl From<f64> for Cost {
     }
 }
 
-/// What an allowance covers.
+/// The VPSes that share a quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PointsScope {
-    /// Each VPS has its own.
+    /// Each VPS has its own quota.
     Vps,
-    /// The account has one.
+    /// The account has one quota.
     Account,
-    /// VPSes by their VEID modulo this number.
+    /// VPSes with the same VEID modulo this number share one.
     Groups(u64),
 }
 
-/// How a call is refused when no points are left.
+/// The reply to a call when not enough points are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum PointsRefusal {
     /// HTTP 429.
     Status,
     /// The connection is dropped.
@@ -75,31 +75,32 @@ impl Default for PointsOptions {
             scope: PointsScope::Vps,
             sliding: false,
             lag: 0.0,
-            refusal: Refusal::Status,
+            refusal: PointsRefusal::Status,
         }
     }
 }
 
-/// What was spent.
+/// The points spent of all quotas.
 #[derive(Debug)]
-pub struct Points {
+pub struct PointsAccount {
     options: PointsOptions,
-    allowances: HashMap<u64, [Counter; 2]>,
+    quotas: HashMap<u64, [PointsWindow; 2]>,
     calls: u64,
 }
 
-/// One window of one allowance.
+/// One window of one quota.
 #[derive(Debug, Default)]
-struct Counter {
+struct PointsWindow {
     spent: VecDeque<(f64, f64)>,
     sum: f64,
     begun: f64,
-    /// What was spent within the lag.
+    /// Points spent within the lag.
     unseen: VecDeque<(f64, f64)>,
 }
 
-impl Counter {
-    fn forget(&mut self, length: f64, sliding: bool, now: f64) {
+impl PointsWindow {
+    /// Drops spending that is no longer in the window, which is `length` seconds long.
+    fn expire(&mut self, length: f64, sliding: bool, now: f64) {
         let from = if sliding {
             now - length
         } else {
@@ -125,34 +126,34 @@ impl Counter {
     }
 }
 
-impl Points {
-    /// Nothing spent yet.
+impl PointsAccount {
+    /// An account that has spent no points.
     #[must_use]
     pub fn new(options: PointsOptions) -> Self {
         Self {
             options,
-            allowances: HashMap::new(),
+            quotas: HashMap::new(),
             calls: 0,
         }
     }
 
-    /// Spends the points of a call and tells how many; `now` is in seconds of the story.
+    /// Spends the points of a call and returns how many; `now` is in seconds of the story.
     ///
     /// # Errors
     ///
-    /// How the call is refused, when there are not enough points left for it.
-    pub fn spend(&mut self, veid: u64, call: &str, now: f64) -> Result<f64, Refusal> {
+    /// The kind of refusal, if not enough points are left for it.
+    pub fn spend(&mut self, veid: u64, call: &str, now: f64) -> Result<f64, PointsRefusal> {
         self.calls += 1;
         let cost = self.cost(call, now);
         self.spend_points(veid, cost, now)
     }
 
-    /// Spends so many points, as another client of the same account would.
+    /// Spends points as another client of the same account would.
     ///
     /// # Errors
     ///
-    /// How a call is refused, when there are not enough points left.
-    pub fn spend_points(&mut self, veid: u64, points: f64, now: f64) -> Result<f64, Refusal> {
+    /// The kind of refusal, if not enough points are left.
+    pub fn spend_points(&mut self, veid: u64, points: f64, now: f64) -> Result<f64, PointsRefusal> {
         let (sizes, sliding, refusal) = (
             self.options.sizes,
             self.options.sliding,
@@ -161,7 +162,7 @@ impl Points {
         let lag = self.options.lag;
         let counters = self.counters(veid);
         for (window, counter) in counters.iter_mut().enumerate() {
-            counter.forget(WINDOWS[window], sliding, now);
+            counter.expire(WINDOWS[window], sliding, now);
         }
         if counters
             .iter()
@@ -180,19 +181,19 @@ impl Points {
         Ok(points)
     }
 
-    /// Points that the windows hold.
+    /// Sizes of the windows.
     #[must_use]
     pub fn sizes(&self) -> [u64; 2] {
         self.options.sizes.map(whole)
     }
 
-    /// Points left in both windows, as the API shows them.
+    /// Points left in both windows, as the API reports them.
     pub fn remaining(&mut self, veid: u64, now: f64) -> [u64; 2] {
         let (sizes, sliding, lag) = (self.options.sizes, self.options.sliding, self.options.lag);
         let counters = self.counters(veid);
         std::array::from_fn(|window| {
             let counter = &mut counters[window];
-            counter.forget(WINDOWS[window], sliding, now);
+            counter.expire(WINDOWS[window], sliding, now);
             while counter
                 .unseen
                 .front()
@@ -218,13 +219,13 @@ impl Points {
         }
     }
 
-    fn counters(&mut self, veid: u64) -> &mut [Counter; 2] {
-        let allowance = match self.options.scope {
+    fn counters(&mut self, veid: u64) -> &mut [PointsWindow; 2] {
+        let quota = match self.options.scope {
             PointsScope::Vps => veid,
             PointsScope::Account => 0,
             PointsScope::Groups(groups) => veid % groups.max(1),
         };
-        self.allowances.entry(allowance).or_default()
+        self.quotas.entry(quota).or_default()
     }
 }
 
@@ -237,7 +238,7 @@ fn whole(points: f64) -> u64 {
     points.max(0.0).floor() as u64
 }
 
-/// No pattern that a regular schedule could follow.
+/// Scatters the counts, so that a regular schedule does not always meet the same costs.
 const fn scattered(count: u64) -> u64 {
     let mixed = count.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -248,19 +249,19 @@ const fn scattered(count: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn points(sliding: bool, scope: PointsScope) -> Points {
-        Points::new(PointsOptions {
+    fn points(sliding: bool, scope: PointsScope) -> PointsAccount {
+        PointsAccount::new(PointsOptions {
             sizes: [10.0, 100.0],
             costs: BTreeMap::from([("dear".to_owned(), 4.0.into())]),
             scope,
             sliding,
-            refusal: Refusal::Drop,
+            refusal: PointsRefusal::Drop,
             ..PointsOptions::default()
         })
     }
 
     #[test]
-    fn fixed_windows_begin_anew_and_sliding_ones_recover() {
+    fn fixed_windows_reset_and_sliding_windows_recover() {
         for (sliding, at_900, at_1700) in [(false, 10, 10), (true, 6, 10)] {
             let mut points = points(sliding, PointsScope::Vps);
             points.spend(1, "dear", 800.0).expect("there are points");
@@ -271,30 +272,30 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_window_refuses() {
+    fn refuses_a_call_without_points() {
         let mut points = points(true, PointsScope::Account);
         assert_eq!(points.spend(1, "dear", 1.0), Ok(4.0));
         assert_eq!(points.spend(2, "dear", 2.0), Ok(4.0));
-        assert_eq!(points.spend(3, "dear", 3.0), Err(Refusal::Drop));
+        assert_eq!(points.spend(3, "dear", 3.0), Err(PointsRefusal::Drop));
         assert_eq!(points.spend(3, "cheap", 3.0), Ok(1.0));
         assert_eq!(points.remaining(9, 3.0), [1, 91]);
     }
 
     #[test]
-    fn groups_share_among_themselves() {
+    fn vpses_of_a_group_share_a_quota() {
         let mut points = points(true, PointsScope::Groups(2));
         points.spend(1, "dear", 1.0).expect("there are points");
         assert_eq!([2, 3].map(|veid| points.remaining(veid, 1.0)[0]), [10, 6]);
     }
 
     #[test]
-    fn costs_have_fractions_steps_and_exceptions_and_readings_lag() {
+    fn costs_vary_and_remaining_points_lag() {
         let cost = Cost {
             points: 0.5,
             sometimes: Some((4, 3.0)),
             then: Some((100.0, 2.0)),
         };
-        let mut points = Points::new(PointsOptions {
+        let mut points = PointsAccount::new(PointsOptions {
             costs: BTreeMap::from([("odd".to_owned(), cost)]),
             lag: 10.0,
             ..PointsOptions::default()

@@ -1,4 +1,4 @@
-//! The answers of the read calls, in the order and with the types that recorded answers show.
+//! Responses of the read calls, with fields in the order and of the types that recordings show.
 
 use super::cases::MOST_ABUSE_POINTS;
 use super::fault::{FaultKind, Occurrence};
@@ -8,9 +8,9 @@ use super::network::{MOST_SUBNETS, NULLROUTE_SECONDS};
 use super::settings::{ISOS, OWNER};
 use super::story::Story;
 use super::usage::rows_json;
-use super::vps::Vps;
+use super::vps::SimulatedVps;
 
-/// The node of a container. Responses about KVM no longer have it.
+/// The node of a container. Responses for KVM no longer contain it.
 const NODE_ADDRESS: &str = "192.0.2.251";
 /// Names of the plans for KVM and for `OpenVZ`.
 const PLANS: [&str; 2] = ["kvmv5-20g-1024m-1000g-example", "example10g512m1t"];
@@ -18,9 +18,9 @@ const PLANS: [&str; 2] = ["kvmv5-20g-1024m-1000g-example", "example10g512m1t"];
 const PICTURE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==";
 
-/// A VPS at one moment.
-pub struct Moment<'a> {
-    pub vps: &'a Vps,
+/// A VPS, its points and its fault at the time of a read call.
+pub struct ReadContext<'a> {
+    pub vps: &'a SimulatedVps,
     pub story: &'a Story,
     /// Unix seconds.
     pub now: f64,
@@ -28,18 +28,18 @@ pub struct Moment<'a> {
     pub points: [u64; 2],
     /// Points that the windows hold.
     pub sizes: [u64; 2],
-    /// What goes wrong with usage rows and remaining points.
-    pub met: Option<&'a Occurrence>,
+    /// The fault that applies to the call.
+    pub occurrence: Option<&'a Occurrence>,
 }
 
-impl Moment<'_> {
+impl ReadContext<'_> {
     pub(super) fn elapsed(&self) -> f64 {
         self.story.elapsed(self.now)
     }
 
-    /// The answer to a read call; `None` for a call that is not simulated.
-    pub fn answer(&self, call: &str) -> Option<String> {
-        let answer = match call {
+    /// The response to a read call; `None` for a call that is not simulated.
+    pub fn respond(&self, call: &str) -> Option<String> {
+        let response = match call {
             "getServiceInfo" => Object::new()
                 .text("vm_type", self.vm_type())
                 .then(&self.service())
@@ -57,7 +57,7 @@ impl Moment<'_> {
                 .text("message", "Obsolete, use getRawUsageStats instead"),
             _ => self.listing(call)?,
         };
-        Some(answer.end())
+        Some(response.end())
     }
 
     const fn vm_type(&self) -> &'static str {
@@ -66,8 +66,10 @@ impl Moment<'_> {
 
     /// The multiplier of traffic at a location.
     pub(super) fn multiplier(&self, location: &Location) -> f64 {
-        match self.met {
-            Some(met) if met.fault.kind == FaultKind::FractionalMultiplier => location.fraction,
+        match self.occurrence {
+            Some(occurrence) if occurrence.fault.kind == FaultKind::FractionalMultiplier => {
+                location.fraction
+            }
             _ => 1.0,
         }
     }
@@ -98,7 +100,7 @@ impl Moment<'_> {
             .raw("monthly_data_multiplier", self.multiplier(vps.location))
             .raw("plan_disk", vps.disk)
             .raw("plan_ram", vps.ram)
-            // On KVM swap lives on the disk of the guest and the plan knows nothing of it.
+            // On KVM swap is on the disk of the guest, so the plan has none.
             .raw("plan_swap", if vps.openvz() { vps.swap } else { 0 })
             .raw("plan_max_ipv6s", MOST_SUBNETS)
             .text("os", vps.settings.os)
@@ -143,7 +145,7 @@ impl Moment<'_> {
         let names = network.public().fold(Object::new(), |names, address| {
             match network.ptr.get(address) {
                 Some(name) => names.text(address, name),
-                // Recorded answers of OpenVZ have this for IPv4 only.
+                // Recordings of OpenVZ have null for IPv4 only.
                 None if self.vps.openvz() && network.ipv4.contains(address) => {
                     names.raw(address, "null")
                 }
@@ -266,9 +268,9 @@ impl Moment<'_> {
 
     fn usage(&self) -> Object {
         let vps = self.vps;
-        let rows = match self.met.map(|met| met.fault.kind) {
+        let rows = match self.occurrence.map(|occurrence| occurrence.fault.kind) {
             Some(FaultKind::ShuffledRows) => vps.usage.shuffled_rows(self.story),
-            Some(FaultKind::LateRows) => vps.usage.rows_but_late_ones(self.story, self.now),
+            Some(FaultKind::LateRows) => vps.usage.rows_without_late_ones(self.story, self.now),
             _ => vps.usage.rows(self.story),
         };
         Object::new()

@@ -1,14 +1,14 @@
-//! What an owner can set up.
+//! Settings that the owner can change.
 
 use std::collections::BTreeMap;
 
 /// The address of the account.
 pub const OWNER: &str = "owner@example.com";
-/// The keys of the account, which are not the VPS's.
+/// The SSH keys of the account, as opposed to those of the VPS.
 pub const OWNER_SSH_KEYS: &str =
     "ssh-ed25519 AAAAEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLEEX owner@example.com";
 
-/// What can be mounted.
+/// ISO images that can be mounted.
 pub const ISOS: [&str; 3] = [
     "debian-12.11.0-amd64-netinst.iso",
     "systemrescue-12.01-amd64.iso",
@@ -29,7 +29,7 @@ const OPENVZ_TEMPLATES: [&str; 3] = [
     "ubuntu-16.04-x86_64",
 ];
 
-/// What can be installed.
+/// Templates that can be installed.
 pub const fn templates(openvz: bool) -> &'static [&'static str] {
     if openvz {
         &OPENVZ_TEMPLATES
@@ -38,14 +38,14 @@ pub const fn templates(openvz: bool) -> &'static [&'static str] {
     }
 }
 
-/// Something that mail can be sent about.
+/// A subject for which the owner can enable mail.
 pub struct Preference {
     pub id: &'static str,
     pub description: &'static str,
     enabled: bool,
 }
 
-/// All of them by group. The IDs are invented. No group is empty: nobody has seen how the API writes one that is.
+/// All preferences by group. The IDs are invented. No group is empty, because it is unknown how the API writes one.
 pub const PREFERENCES: [(&str, &[Preference]); 4] = [
     (
         "Bandwidth Alerts",
@@ -101,13 +101,13 @@ pub fn preference(id: &str) -> Option<&'static Preference> {
 pub struct Settings {
     pub hostname: String,
     pub os: &'static str,
-    /// What is mounted.
+    /// The mounted ISO image.
     pub iso: Option<&'static str>,
-    /// Keys of this VPS, a line each.
+    /// SSH keys of this VPS, one a line.
     pub ssh_keys: String,
-    /// Preferences that were changed, and when.
+    /// Changed preferences with the time of the change, Unix seconds.
     changed: BTreeMap<&'static str, (bool, i64)>,
-    /// Passwords and other secrets made so far.
+    /// Number of passwords and other secrets generated so far.
     pub secrets: i64,
 }
 
@@ -127,13 +127,13 @@ impl Settings {
         }
     }
 
-    /// Whether mail is wanted, and since when (Unix seconds; 0 when it never changed).
+    /// The state of a preference, and the time of its last change (Unix seconds; 0 if it never changed).
     pub fn is_enabled(&self, preference: &Preference) -> (bool, i64) {
         let changed = self.changed.get(preference.id).copied();
         changed.unwrap_or((preference.enabled, 0))
     }
 
-    /// Sets a preference and tells whether it was different before.
+    /// Sets a preference; true if that changed it.
     pub fn enable(&mut self, preference: &'static Preference, enabled: bool, now: i64) -> bool {
         if self.is_enabled(preference).0 == enabled {
             return false;
@@ -152,7 +152,7 @@ impl Settings {
     }
 }
 
-/// Keys as the panel shortens them.
+/// Shortens SSH keys as the panel does.
 pub fn shortened(ssh_keys: &str) -> String {
     let shorten = |line: &str| {
         let mut words = line.split_whitespace();
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_shortened_line_by_line() {
+    fn shortens_keys_line_by_line() {
         assert_eq!(
             shortened(OWNER_SSH_KEYS),
             "ssh-ed25519 AAAAEXAMPLE...LEEX owner@example.com"
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_changes_has_changed() {
+    fn enable_reports_only_changes() {
         let mut settings = Settings::new(String::new(), false);
         let alert = preference("bw_80").expect("there is one");
         assert!(!settings.enable(alert, true, 5));

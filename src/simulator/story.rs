@@ -1,8 +1,8 @@
-//! How time goes in the simulated account.
+//! Time in the simulated account, called the story.
 //!
 //! The story runs `scale` times as fast as the wall clock and in steps of one usage row. Step 0 ends the first row after
-//! the start; steps before it are history, in which both clocks go at the same pace. Days of it can be asked for, when
-//! the story has a past.
+//! the start; steps before it are history, in which both clocks run at the same speed. A story with a past can be
+//! simulated from some days before its start.
 
 /// Seconds of the story that a usage row covers, at least.
 pub const ROW_SECONDS: f64 = 300.0;
@@ -12,7 +12,7 @@ pub const ROW_SECONDS: f64 = 300.0;
 pub struct Story {
     start: f64,
     scale: f64,
-    /// How much faster everything else goes than transfer and its resets do.
+    /// Speed of everything else relative to transfer and its resets.
     lag: f64,
     /// Seconds before the start that are part of the story.
     past: f64,
@@ -34,12 +34,12 @@ impl Story {
         }
     }
 
-    /// The story with so many seconds before its start.
+    /// Adds `past` seconds before the start.
     pub fn with_past(self, past: f64) -> Self {
         Self { past, ..self }
     }
 
-    /// The story in which transfer and its resets keep the pace of the wall clock.
+    /// Makes transfer and its resets keep the pace of the wall clock.
     pub fn with_real_time_transfer(self) -> Self {
         Self {
             lag: self.scale,
@@ -61,7 +61,7 @@ impl Story {
         self.transfer(self.end_of(step)) - self.transfer(self.end_of(step - 1))
     }
 
-    /// The wall time at which a moment of transfer is, in whole seconds.
+    /// The wall time of a moment of transfer, in whole seconds.
     pub fn transfer_wall(&self, transfer_seconds: f64) -> i64 {
         let lag = if transfer_seconds < 0.0 {
             1.0
@@ -87,7 +87,7 @@ impl Story {
         self.elapsed(now) + self.past
     }
 
-    /// Halts the story, so that what is compared does not move, or lets it go on.
+    /// Halts the story, so that a test compares values that do not change, or resumes it.
     pub fn halt(&mut self, halt: bool, now: f64) {
         match (halt, self.halted_since) {
             (true, None) => self.halted_since = Some(now),
@@ -131,7 +131,7 @@ impl Story {
         (elapsed / step).floor() as i64 - 1
     }
 
-    /// The wall time at which a moment of the story is, in whole seconds.
+    /// The wall time of a moment of the story, in whole seconds.
     #[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
     pub fn wall(&self, story_seconds: f64) -> i64 {
         let since_start = if story_seconds <= 0.0 {
@@ -142,12 +142,12 @@ impl Story {
         (self.start + since_start).round() as i64
     }
 
-    /// How long so many seconds of the wall clock are in the story.
+    /// Converts seconds of the wall clock to seconds of the story.
     pub fn story_seconds(&self, wall_seconds: f64) -> f64 {
         wall_seconds * self.scale
     }
 
-    /// The wall time of a step's row. The past is over by a second, so that no row of it is of the present.
+    /// The wall time of a step's row. Rows of the past are a second early, so that none has the time of the start.
     pub fn row_time(&self, step: i64) -> i64 {
         self.wall(self.end_of(step)) - i64::from(step < 0)
     }
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_story_is_compressed_and_timestamps_are_not() {
+    fn time_scale_compresses_the_story_but_not_timestamps() {
         let story = Story::new(1_790_000_000.0, 60.0);
         assert_eq!(story.last_step(1_790_000_004.9), -1);
         assert_eq!(story.last_step(1_790_000_005.0), 0);
@@ -173,19 +173,19 @@ mod tests {
     }
 
     #[test]
-    fn transfer_in_real_time_is_not_hastened() {
+    fn real_time_transfer_ignores_the_time_scale() {
         let story = Story::new(1_790_000_000.0, 60.0).with_real_time_transfer();
         assert!((story.transfer_seconds_of(5) - 5.0).abs() < 1e-9);
         assert!((story.transfer_seconds_of(-5) - 300.0).abs() < 1e-9);
         assert!((story.transfer(7200.0) - 120.0).abs() < 1e-9);
         assert_eq!(story.transfer_wall(86_400.0), 1_790_086_400);
         assert_eq!(story.transfer_wall(-86_400.0), 1_789_913_600);
-        let hastened = Story::new(1_790_000_000.0, 60.0);
-        assert_eq!(hastened.transfer_wall(86_400.0), 1_790_001_440);
+        let accelerated = Story::new(1_790_000_000.0, 60.0);
+        assert_eq!(accelerated.transfer_wall(86_400.0), 1_790_001_440);
     }
 
     #[test]
-    fn a_halted_story_stands_still_and_loses_no_step() {
+    fn a_halted_story_resumes_without_losing_steps() {
         let mut story = Story::new(1000.0, 2.0);
         story.halt(true, 1010.0);
         assert!((story.elapsed(2000.0) - 20.0).abs() < 1e-9);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_is_at_the_pace_of_the_wall_clock_and_the_story_at_its_own() {
+    fn the_past_runs_in_real_time_and_the_story_at_its_scale() {
         let story = Story::new(1_790_000_000.0, 60.0).with_past(86_400.0);
         let at = |now| (story.elapsed(now), story.age(now), story.last_step(now));
         assert_eq!(at(1_789_900_000.0), (-86_400.0, 0.0, -289));

@@ -1,27 +1,27 @@
-//! Tasks that hold a VPS: while one runs every call is answered with an error.
+//! Tasks that lock a VPS. While one runs, every call returns an error.
 
-use super::inventory::{Backup, Snapshot};
+use super::disk_copies::{Backup, DiskSnapshot};
 use super::locations::Location;
 
-/// What a task does when it is done.
+/// The effect of a task, which it has at its end.
 #[derive(Clone, Debug)]
 pub enum Work {
     /// Keeps a snapshot with this description.
     Snapshot(String),
-    Restore(Snapshot),
+    Restore(DiskSnapshot),
     /// Installs this template.
     Reinstall(&'static str),
     Migrate {
         to: &'static Location,
         addresses: Vec<String>,
     },
-    Import(Snapshot),
+    Import(DiskSnapshot),
     CopyBackup(Backup),
     /// Takes over the disk of a server elsewhere.
     Clone(String),
 }
 
-/// A task that runs.
+/// A running task.
 #[derive(Clone, Debug)]
 pub struct Task {
     pub work: Work,
@@ -33,16 +33,16 @@ pub struct Task {
     pub resume: bool,
 }
 
-/// What the API tells about the task that holds a VPS.
+/// The task that locks a VPS, as the API reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lock {
+pub struct TaskLock {
     pub percent: u64,
     pub task: String,
     pub progress: &'static str,
 }
 
 impl Work {
-    /// How long it takes, in seconds of the story.
+    /// Duration in seconds of the story.
     const fn seconds(&self) -> f64 {
         match self {
             Self::Snapshot(_) | Self::Import(_) | Self::CopyBackup(_) => 300.0,
@@ -51,7 +51,7 @@ impl Work {
         }
     }
 
-    /// The VPS cannot run meanwhile.
+    /// True if the VPS must be stopped for it.
     pub const fn needs_stop(&self) -> bool {
         matches!(
             self,
@@ -88,11 +88,11 @@ impl Task {
         }
     }
 
-    /// How far it is.
-    pub fn lock(&self, elapsed: f64) -> Lock {
+    /// The progress at a moment of the story.
+    pub fn lock(&self, elapsed: f64) -> TaskLock {
         let (task, progress) = self.work.describe();
         let done = (elapsed - self.started) / (self.ends - self.started);
-        Lock {
+        TaskLock {
             percent: super::noise::scaled(100, done.clamp(0.0, 0.99)),
             task,
             progress,
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_proceeds_and_never_says_that_it_is_done() {
+    fn progress_stays_below_100_percent() {
         let task = Task::new(Work::Snapshot("x".to_owned()), 1000.0, false);
         assert_eq!(task.ends.to_bits(), 1300.0_f64.to_bits());
         let percents = [1000.0, 1150.0, 1300.0].map(|at| task.lock(at).percent);

@@ -1,18 +1,23 @@
-//! What a VPS truly is, in base units, so that tests can hold metrics to it.
+//! The true state of a VPS, in base units, for tests to compare with metrics.
 
 use serde_json::{Map, Value, json};
 
-use super::inventory::Snapshot;
-use super::reads::Moment;
-use super::usage::Row;
+use super::disk_copies::DiskSnapshot;
+use super::reads::ReadContext;
+use super::usage::TrafficRow;
 
 const DAY: f64 = 86_400.0;
 
-impl Moment<'_> {
-    /// The truth about the VPS.
+impl ReadContext<'_> {
+    /// The true state of the VPS.
     pub fn truth(&self) -> Value {
         let mut truth = Map::new();
-        for part in [self.state(), self.kept(), self.cases(), self.usage_truth()] {
+        for part in [
+            self.state(),
+            self.disk_copies(),
+            self.cases(),
+            self.usage_truth(),
+        ] {
             if let Value::Object(part) = part {
                 truth.extend(part);
             }
@@ -57,10 +62,10 @@ impl Moment<'_> {
         })
     }
 
-    fn kept(&self) -> Value {
-        let inventory = &self.vps.inventory;
-        let snapshots = &inventory.snapshots;
-        let newest = inventory.backups.last();
+    fn disk_copies(&self) -> Value {
+        let disk_copies = &self.vps.disk_copies;
+        let snapshots = &disk_copies.snapshots;
+        let newest = disk_copies.backups.last();
         json!({
             "snapshots": snapshots.len(),
             "snapshots_sticky": snapshots.iter().filter(|snapshot| snapshot.sticky).count(),
@@ -68,10 +73,10 @@ impl Moment<'_> {
             "snapshot_newest": snapshots.iter().map(|snapshot| snapshot.created).max(),
             "snapshot_next_purge": snapshots
                 .iter()
-                .filter_map(Snapshot::purge_at)
+                .filter_map(DiskSnapshot::purge_at)
                 .map(|at| self.story.wall(at))
                 .min(),
-            "backups": inventory.backups.len(),
+            "backups": disk_copies.backups.len(),
             "backup_newest": newest.map(|backup| backup.timestamp),
             "backup_newest_size": newest.map(|backup| backup.size),
         })
@@ -100,7 +105,7 @@ impl Moment<'_> {
         let usage = &self.vps.usage;
         let newest = usage.newest(self.story, 1).next();
         let totals = usage.totals(self.story);
-        let row = |row: &Row| {
+        let row = |row: &TrafficRow| {
             json!([
                 row.timestamp,
                 row.network_in,

@@ -1,5 +1,5 @@
-//! Usage rows. Those of the past depend on nothing but the seed and are reckoned when asked for, so that weeks of them
-//! cost no memory; those since the beginning of the story depend on what happened and are kept.
+//! Usage rows. Rows of the past depend only on the seed and are computed on demand, so weeks of them take no memory.
+//! Rows since the beginning of the story depend on events and are kept.
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -9,22 +9,22 @@ use super::noise::{mix, noise, scaled};
 use super::story::{ROW_SECONDS, Story};
 use super::vps::Character;
 
-/// Most rows told, unless there was more of a past: two months at one in five minutes.
+/// Rows returned at most, unless the history at the start was longer: two months at one in five minutes.
 const MOST_ROWS: i64 = 17_280;
-/// What the traffic of a day is on average, where that of its busiest time is 1.
+/// Mean traffic of a day relative to its busiest time.
 pub const MEAN_RHYTHM: f64 = 0.67;
-/// Bytes a second that a VPS writes to its disk on average at its usual pace.
+/// Mean bytes a second that a VPS writes to its disk at its usual pace.
 pub const USUAL_WRITTEN: f64 = 13.0 * 4000.0 * 0.5;
 /// Rows of an hour of the past.
 const HOUR: i64 = 12;
-/// How long ago a VPS was suspended that begins so: three days.
+/// The step at which a VPS that starts suspended was suspended: three days before the start.
 const SUSPENDED_SINCE: i64 = -72 * HOUR;
-/// Seconds in which rows of `late_rows` are late.
+/// Age below which the fault `late_rows` hides rows, in seconds.
 const LATE_SECONDS: f64 = 7200.0;
 
 /// One usage row: totals of the interval that ends at `timestamp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct TrafficRow {
     pub timestamp: i64,
     pub cpu_percent: u64,
     pub network_in: u64,
@@ -33,7 +33,7 @@ pub struct Row {
     pub disk_written: u64,
 }
 
-impl Row {
+impl TrafficRow {
     fn write(&self, json: &mut String) {
         // Writing to a String does not fail.
         let _ = write!(
@@ -49,8 +49,8 @@ impl Row {
     }
 }
 
-/// A list of rows as JSON, without a detour through an object a row: there are thousands of them.
-pub fn rows_json(rows: &[Row]) -> String {
+/// A list of rows as JSON, written directly: there are thousands of them.
+pub fn rows_json(rows: &[TrafficRow]) -> String {
     let mut json = String::with_capacity(rows.len() * 150 + 2);
     json.push('[');
     for (index, row) in rows.iter().enumerate() {
@@ -65,7 +65,7 @@ pub fn rows_json(rows: &[Row]) -> String {
 
 /// Sums over rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct TrafficTotals {
     pub rows: u64,
     pub network_in: u64,
     pub network_out: u64,
@@ -73,8 +73,8 @@ pub struct Totals {
     pub disk_written: u64,
 }
 
-impl Totals {
-    fn add(mut self, row: &Row) -> Self {
+impl TrafficTotals {
+    fn add(mut self, row: &TrafficRow) -> Self {
         self.rows += 1;
         self.network_in += row.network_in;
         self.network_out += row.network_out;
@@ -84,16 +84,16 @@ impl Totals {
     }
 }
 
-/// How a VPS works during a row.
+/// Activity of a VPS during a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub enum TrafficRate {
     /// It is off.
     Off,
     /// Its CPU is throttled.
     Throttled,
     /// Its CPU is busy enough to be throttled soon.
     Busy,
-    /// As most of the time.
+    /// The activity of most rows.
     Usual,
 }
 
@@ -106,20 +106,20 @@ pub struct Usage {
     /// Bytes a second at the busiest time of a day.
     pub rate: f64,
     most: i64,
-    /// The oldest step that is still told.
+    /// The oldest step that is still returned.
     first: i64,
     /// The step with which the story begins: 0 unless it has a past.
     began: i64,
     /// The step that comes next.
     next: i64,
-    /// The rows of the steps since the beginning that are still told.
-    kept: VecDeque<Row>,
-    /// Of the steps before the beginning that are still told.
-    past: OnceCell<Totals>,
+    /// The rows of the steps since the beginning that are still returned.
+    kept: VecDeque<TrafficRow>,
+    /// Totals of the steps before the beginning that are still returned.
+    past: OnceCell<TrafficTotals>,
 }
 
 impl Usage {
-    /// Rows of the past and none of the present.
+    /// A history of `past_rows` rows that ends at the start.
     pub fn new(seed: u64, veid: u64, character: Character, rate: f64, past_rows: i64) -> Self {
         Self {
             seed,
@@ -135,7 +135,7 @@ impl Usage {
         }
     }
 
-    /// Begins so many steps earlier. Until step 0 no more rows are told at any time than would be there at the start.
+    /// Begins `steps` earlier. Until step 0 the number of rows stays that of the start.
     pub fn begin_earlier(&mut self, steps: i64) {
         self.first -= steps;
         self.began -= steps;
@@ -148,7 +148,7 @@ impl Usage {
     }
 
     /// Makes the row of the next step and keeps it.
-    pub fn push(&mut self, story: &Story, pace: Pace) -> Row {
+    pub fn push(&mut self, story: &Story, pace: TrafficRate) -> TrafficRow {
         let row = self.make(story, self.next, pace);
         self.kept.push_back(row);
         self.next += 1;
@@ -164,15 +164,15 @@ impl Usage {
     }
 
     /// All rows, oldest first.
-    pub fn rows(&self, story: &Story) -> Vec<Row> {
+    pub fn rows(&self, story: &Story) -> Vec<TrafficRow> {
         (self.first..self.next)
             .filter_map(|step| self.row(story, step))
             .collect()
     }
 
-    /// All rows in an order that only chance explains, and one in ten of them twice.
-    pub fn shuffled_rows(&self, story: &Story) -> Vec<Row> {
-        let chance = |step: i64, what| mix(self.seed, self.veid, step, what);
+    /// All rows in random order, one in ten of them twice.
+    pub fn shuffled_rows(&self, story: &Story) -> Vec<TrafficRow> {
+        let chance = |step: i64, purpose| mix(self.seed, self.veid, step, purpose);
         let mut rows: Vec<_> = (self.first..self.next)
             .filter_map(|step| Some((step, self.row(story, step)?)))
             .flat_map(|(step, row)| {
@@ -185,8 +185,8 @@ impl Usage {
         rows.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// All rows but every third of the last two hours. Which ones does not change from call to call.
-    pub fn rows_but_late_ones(&self, story: &Story, now: f64) -> Vec<Row> {
+    /// All rows except every third of the last two hours. The same rows are missing in every call.
+    pub fn rows_without_late_ones(&self, story: &Story, now: f64) -> Vec<TrafficRow> {
         let late_from = unix_seconds(now - LATE_SECONDS);
         (self.first..self.next)
             .filter_map(|step| Some((step, self.row(story, step)?)))
@@ -196,7 +196,11 @@ impl Usage {
     }
 
     /// The last `count` rows, newest first.
-    pub fn newest<'a>(&'a self, story: &'a Story, count: usize) -> impl Iterator<Item = Row> + 'a {
+    pub fn newest<'a>(
+        &'a self,
+        story: &'a Story,
+        count: usize,
+    ) -> impl Iterator<Item = TrafficRow> + 'a {
         (self.first..self.next)
             .rev()
             .filter_map(|step| self.row(story, step))
@@ -204,7 +208,7 @@ impl Usage {
     }
 
     /// The rows of the last `seconds`, oldest first.
-    pub fn last(&self, story: &Story, now: f64, seconds: f64) -> Vec<Row> {
+    pub fn last(&self, story: &Story, now: f64, seconds: f64) -> Vec<TrafficRow> {
         let from = unix_seconds(now - seconds);
         let mut rows: Vec<_> = self
             .newest(story, usize::MAX)
@@ -215,16 +219,16 @@ impl Usage {
     }
 
     /// The sums over all rows.
-    pub fn totals(&self, story: &Story) -> Totals {
+    pub fn totals(&self, story: &Story) -> TrafficTotals {
         let past = self.past.get_or_init(|| {
             (self.first..self.began)
                 .map(|step| self.past_row(story, step))
-                .fold(Totals::default(), |totals, row| totals.add(&row))
+                .fold(TrafficTotals::default(), |totals, row| totals.add(&row))
         });
-        self.kept.iter().fold(*past, Totals::add)
+        self.kept.iter().fold(*past, TrafficTotals::add)
     }
 
-    fn row(&self, story: &Story, step: i64) -> Option<Row> {
+    fn row(&self, story: &Story, step: i64) -> Option<TrafficRow> {
         if step < self.began {
             return Some(self.past_row(story, step));
         }
@@ -232,40 +236,40 @@ impl Usage {
         self.kept.get(index).copied()
     }
 
-    fn past_row(&self, story: &Story, step: i64) -> Row {
+    fn past_row(&self, story: &Story, step: i64) -> TrafficRow {
         let pace = match self.character {
-            Character::Stopped => Pace::Off,
-            Character::UsedUp if step >= SUSPENDED_SINCE => Pace::Off,
-            // What [`super::vps`] makes of a CPU that is busy in the fourth hour of every four.
+            Character::Stopped => TrafficRate::Off,
+            Character::UsedUp if step >= SUSPENDED_SINCE => TrafficRate::Off,
+            // The same as in [`super::vps`] for a CPU that is busy in the fourth hour of every four.
             Character::Throttled => match step.rem_euclid(4 * HOUR) {
-                36..42 => Pace::Busy,
-                0..18 | 42.. => Pace::Throttled,
-                _ => Pace::Usual,
+                36..42 => TrafficRate::Busy,
+                0..18 | 42.. => TrafficRate::Throttled,
+                _ => TrafficRate::Usual,
             },
-            _ => Pace::Usual,
+            _ => TrafficRate::Usual,
         };
         self.make(story, step, pace)
     }
 
-    fn make(&self, story: &Story, step: i64, pace: Pace) -> Row {
-        let chance = |what| noise(self.seed, self.veid, step, what);
+    fn make(&self, story: &Story, step: i64, pace: TrafficRate) -> TrafficRow {
+        let chance = |purpose| noise(self.seed, self.veid, step, purpose);
         let cpu = match pace {
-            Pace::Off => 0.0,
-            Pace::Throttled => 15.0 + 10.0 * chance(4),
-            Pace::Busy => 92.0 + 8.0 * chance(4),
-            Pace::Usual => 3.0 + 20.0 * chance(4),
+            TrafficRate::Off => 0.0,
+            TrafficRate::Throttled => 15.0 + 10.0 * chance(4),
+            TrafficRate::Busy => 92.0 + 8.0 * chance(4),
+            TrafficRate::Usual => 3.0 + 20.0 * chance(4),
         };
         // Most traffic in the evening, a third of it at dawn.
         let rhythm = MEAN_RHYTHM + 0.33 * cosine((story.hour(step) - 20.0) / 24.0);
         let rate = match pace {
-            Pace::Off => 0.0,
+            TrafficRate::Off => 0.0,
             _ => self.rate,
         };
         let seconds = story.seconds_of(step);
         let traffic = rate * rhythm * story.transfer_seconds_of(step);
-        // Recorded rows of the past are a second off now and then.
+        // Some rows in recordings are a second off.
         let jitter = i64::from(step < 0 && mix(self.seed, self.veid, step, 14).is_multiple_of(4));
-        Row {
+        TrafficRow {
             timestamp: story.row_time(step) - jitter,
             cpu_percent: scaled(1, cpu),
             network_in: scaled(1, traffic * 0.4 * (0.5 + chance(5))),
@@ -276,19 +280,19 @@ impl Usage {
     }
 }
 
-/// About the cosine of so many turns: the exact one would bring in the library of mathematics.
+/// Approximate cosine of an angle in turns. The exact function would link the math library.
 fn cosine(turns: f64) -> f64 {
-    // From the nearest peak, in turns.
-    let away = (turns - turns.round()).abs();
-    let quarter = |away: f64| (1.0 - 16.0 * away * away) / (1.0 + 4.0 * away * away);
-    if away <= 0.25 {
-        quarter(away)
+    // Distance from the nearest peak, in turns.
+    let distance = (turns - turns.round()).abs();
+    let quarter = |turns: f64| (1.0 - 16.0 * turns * turns) / (1.0 + 4.0 * turns * turns);
+    if distance <= 0.25 {
+        quarter(distance)
     } else {
-        -quarter(0.5 - away)
+        -quarter(0.5 - distance)
     }
 }
 
-/// How many rows a time of the past has.
+/// Number of rows in a part of the past.
 #[expect(clippy::cast_possible_truncation, reason = "whole rows are meant")]
 pub fn rows_in(seconds: f64) -> i64 {
     (seconds / ROW_SECONDS).floor() as i64
@@ -311,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rhythm_of_a_day_is_about_a_cosine() {
+    fn the_approximate_cosine_is_close() {
         for hour in -48_i32..48 {
             let turns = f64::from(hour) / 24.0;
             let exact = (turns * std::f64::consts::TAU).cos();
@@ -319,12 +323,13 @@ mod tests {
         }
     }
 
-    fn sums(rows: &[Row]) -> Totals {
-        rows.iter().fold(Totals::default(), Totals::add)
+    fn sums(rows: &[TrafficRow]) -> TrafficTotals {
+        rows.iter()
+            .fold(TrafficTotals::default(), TrafficTotals::add)
     }
 
     #[test]
-    fn two_weeks_of_the_past_are_there_and_not_in_memory() {
+    fn two_weeks_of_history_take_no_memory() {
         let (usage, story) = usage(Character::Healthy);
         let rows = usage.rows(&story);
         assert_eq!(rows.len(), 4032);
@@ -339,11 +344,11 @@ mod tests {
     }
 
     #[test]
-    fn totals_are_those_of_the_rows_told_also_when_the_oldest_go() {
+    fn totals_match_the_rows_after_the_oldest_are_dropped() {
         let (mut usage, story) = usage(Character::Healthy);
         usage.most = 4040;
         for _ in 0..4100 {
-            usage.push(&story, Pace::Usual);
+            usage.push(&story, TrafficRate::Usual);
             if usage.next % 50 < 3 {
                 let rows = usage.rows(&story);
                 assert_eq!(
@@ -357,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn shuffled_rows_are_the_rows_in_another_order_some_twice() {
+    fn shuffled_rows_are_the_same_rows_with_duplicates() {
         let (usage, story) = usage(Character::Healthy);
         let mut shuffled = usage.shuffled_rows(&story);
         assert!(!shuffled.is_sorted_by_key(|row| row.timestamp));
@@ -368,24 +373,27 @@ mod tests {
     }
 
     #[test]
-    fn late_rows_are_every_third_of_two_hours_until_they_are_older() {
+    fn hides_every_third_row_of_the_last_two_hours() {
         let (usage, story) = usage(Character::Healthy);
-        assert_eq!(usage.rows_but_late_ones(&story, START).len(), 4032 - 8);
+        assert_eq!(usage.rows_without_late_ones(&story, START).len(), 4032 - 8);
         assert_eq!(
-            usage.rows_but_late_ones(&story, START + 3600.0).len(),
+            usage.rows_without_late_ones(&story, START + 3600.0).len(),
             4032 - 4
         );
-        assert_eq!(usage.rows_but_late_ones(&story, START + 7200.0).len(), 4032);
+        assert_eq!(
+            usage.rows_without_late_ones(&story, START + 7200.0).len(),
+            4032
+        );
     }
 
     #[test]
-    fn the_past_fits_the_character() {
+    fn the_history_matches_the_character() {
         let (usage, story) = usage(Character::UsedUp);
         let rows = usage.rows(&story);
         let idle = rows.iter().filter(|row| row.network_in == 0).count();
         assert_eq!(idle, 3 * 288);
         let (usage, story) = self::usage(Character::Throttled);
-        let busy = |row: &&Row| row.cpu_percent > 90;
+        let busy = |row: &&TrafficRow| row.cpu_percent > 90;
         assert_eq!(usage.rows(&story).iter().filter(busy).count(), 4032 / 8);
     }
 }

@@ -1,48 +1,49 @@
-//! One simulated VPS: what it is, and what happens to it as the story goes on.
+//! One simulated VPS: its state, and its events as the story proceeds.
 
-use super::audit::{AuditLog, Kind};
+use super::audit::{AuditKind, AuditTrail};
 use super::cases::Cases;
-use super::inventory::{Disk, Inventory};
+use super::disk_copies::{DiskCopies, DiskImage};
 use super::locations::{LOCATIONS, Location};
 use super::network::Network;
 use super::noise::{noise, scaled, to_float};
-use super::past::Planned;
+use super::past::PlannedEvent;
 use super::settings::Settings;
 use super::story::Story;
-use super::task::{Lock, Task, Work};
-use super::usage::{MEAN_RHYTHM, Pace, Usage};
+use super::task::{Task, TaskLock, Work};
+use super::usage::{MEAN_RHYTHM, TrafficRate, Usage};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 pub const DAY: f64 = 86_400.0;
-/// From reset to reset.
+/// Seconds between resets of the data counter.
 pub const MONTH: f64 = 30.0 * DAY;
-/// How long ago the VPS was shut down that begins so.
+/// Time since the shutdown of a VPS that starts stopped.
 const STOPPED_SINCE: f64 = 6.0 * DAY;
-/// How long ago a VPS was suspended that begins so.
+/// Time since the suspension of a VPS that starts suspended.
 pub const SUSPENDED_SINCE: f64 = 3.0 * DAY;
-/// How long ago the case was opened that waits for an owner at the start, and how long the owner has from the start on.
+/// Age of the policy case that is open at the start.
 pub const WARNED_SINCE: f64 = 5.0 * 3600.0;
+/// Deadline of this case, after the start.
 const WARNED_UNTIL: f64 = 3.0 * DAY;
 /// The vendor lifts a CPU throttle after two hours.
 const THROTTLE_SECONDS: f64 = 2.0 * 3600.0;
-/// Rows in a row with a busy CPU that lead to throttling.
+/// Consecutive rows with a busy CPU that lead to throttling.
 const HOT_ROWS: u32 = 6;
-/// Until when the throttle lasts that a busy hour before the start led to.
+/// End of the throttling that a busy hour before the start led to.
 const THROTTLED_AT_FIRST: f64 = 1.5 * 3600.0;
 const GOLDEN_RATIO: f64 = 1.618_033_988_749_895;
 const BOOT_SECONDS: f64 = 20.0;
-/// A disk with a fresh installation.
+/// Disk usage of a fresh installation.
 const INSTALLED: u64 = 1600 * MIB;
 
-/// What kind of life a VPS has.
+/// Typical behaviour of a VPS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Character {
-    /// A KVM without trouble.
+    /// A KVM VPS without problems.
     Healthy,
-    /// Its allowance will be used up in less than two days, and a policy case waits for its owner.
+    /// Its allowance will be used up in less than two days, and a policy case is open.
     NearAllowance,
-    /// A busy CPU: throttled, well for a while, throttled again.
+    /// A busy CPU that is throttled again and again.
     Throttled,
     /// Off.
     Stopped,
@@ -57,7 +58,7 @@ pub enum Character {
 }
 
 impl Character {
-    /// How long a VPS is off at the start.
+    /// Seconds for which a VPS has been off at the start.
     pub const fn off_since(self) -> f64 {
         match self {
             Self::Stopped => STOPPED_SINCE,
@@ -79,7 +80,7 @@ impl Transfer {
         // Multiples of the golden ratio spread any number of resets evenly over the month.
         let spread = (to_float(veid) * GOLDEN_RATIO).fract();
         match character {
-            // What is left lasts for less than two days, and the reset is five days or more away.
+            // The rest lasts for less than two days, and the reset is at least five days away.
             Character::NearAllowance => Self {
                 used: 0.93,
                 since_reset: (20.0 + 5.0 * spread) * DAY,
@@ -103,7 +104,7 @@ impl Transfer {
 
 /// A VPS and its state.
 #[derive(Clone, Debug)]
-pub struct Vps {
+pub struct SimulatedVps {
     pub name: String,
     pub veid: u64,
     pub key: String,
@@ -112,16 +113,16 @@ pub struct Vps {
     pub location: &'static Location,
     pub monthly_data: u64,
     pub data_counter: u64,
-    /// Seconds of transfer, as [`Story::transfer`] tells them.
+    /// Seconds of transfer, see [`Story::transfer`].
     pub next_reset: f64,
     pub ram: u64,
     pub swap: u64,
     pub disk: u64,
     pub disk_used: u64,
     pub running: bool,
-    /// Story seconds until which a start takes, while one does.
+    /// Story seconds at which the running start is complete.
     pub starting_until: Option<f64>,
-    /// Suspended because the allowance is used up, which is no case.
+    /// Suspended because the allowance is used up, without a case.
     pub used_up: bool,
     /// Story seconds until which the CPU is throttled.
     pub throttled_until: f64,
@@ -130,22 +131,22 @@ pub struct Vps {
     pub usage: Usage,
     pub settings: Settings,
     pub network: Network,
-    pub inventory: Inventory,
+    pub disk_copies: DiskCopies,
     pub cases: Cases,
-    pub audit: AuditLog,
+    pub audit: AuditTrail,
     pub task: Option<Task>,
     pub seed: u64,
-    /// What will happen at which moments of the story, the last first.
-    pub planned: Vec<(f64, Planned)>,
+    /// Planned events with their times in story seconds, latest first.
+    pub planned: Vec<(f64, PlannedEvent)>,
     /// Story seconds from which tasks hold a VPS that is locked by character.
     pub locked_from: f64,
-    /// Of so many bytes that are written one makes the disk fuller.
+    /// Bytes written for each byte by which the disk becomes fuller.
     pub written_for_one: u64,
     hot_rows: u32,
 }
 
-/// What happens beside usage rows.
-enum Event {
+/// Events other than usage rows.
+enum VpsEvent {
     Booted,
     TaskDone,
     Purge,
@@ -155,8 +156,8 @@ enum Event {
     Planned,
 }
 
-impl Vps {
-    /// A VPS at the start of its story, with so many usage rows of a past.
+impl SimulatedVps {
+    /// A VPS at the start of its story, with `past_rows` usage rows of history.
     pub fn new(
         name: String,
         veid: u64,
@@ -174,7 +175,7 @@ impl Vps {
         let mean_rate = to_float(data_counter) / (transfer.since_reset - character.off_since());
         let disk_used = scaled(disk, 0.2 + 0.5 * noise(seed, veid, 0, 3)) / 1024 * 1024;
         let settings = Settings::new(format!("{name}.example.com"), openvz);
-        let copied = Disk {
+        let copied = DiskImage {
             used: disk_used,
             os: settings.os,
         };
@@ -187,7 +188,7 @@ impl Vps {
             },
             key,
             character,
-            // One of the demo is in a place where traffic counts half.
+            // One VPS of the demo is at a location with a multiplier of 0.5.
             location: &LOCATIONS[usize::from(veid % 8 == 2)],
             monthly_data,
             data_counter,
@@ -208,9 +209,9 @@ impl Vps {
             usage: Usage::new(seed, veid, character, mean_rate / MEAN_RHYTHM, past_rows),
             network: Network::new(veid, (!openvz).then(|| settings.hostname.clone())),
             settings,
-            inventory: Inventory::new(seed, veid, character, copied, story),
+            disk_copies: DiskCopies::new(seed, veid, character, copied, story),
             cases: Cases::new(veid),
-            audit: AuditLog::new(seed, veid, story, 0.0),
+            audit: AuditTrail::new(seed, veid, story, 0.0),
             task: None,
             seed,
             planned: Vec::new(),
@@ -233,76 +234,76 @@ impl Vps {
         if self.openvz() { 27_022 } else { 22_022 }
     }
 
-    /// Suspended for whatever reason.
+    /// True if suspended for any reason.
     pub const fn suspended(&self) -> bool {
         self.used_up || !self.cases.suspensions.is_empty()
     }
 
-    /// Lets everything happen that has happened by now, in the same order however often it is asked for.
+    /// Processes all events that are due by now. Their order does not depend on the number of calls.
     pub fn advance(&mut self, story: &Story, now: f64) {
         let last = story.last_step(now);
         while self.usage.next_step() <= last {
             let ends = story.end_of(self.usage.next_step());
-            self.happen_until(story, ends);
+            self.process_events_until(story, ends);
             self.step(story, ends);
         }
-        self.happen_until(story, story.elapsed(now));
+        self.process_events_until(story, story.elapsed(now));
     }
 
-    fn happen_until(&mut self, story: &Story, until: f64) {
+    fn process_events_until(&mut self, story: &Story, until: f64) {
         while let Some((at, event)) = self.next_event().filter(|(at, _)| *at <= until) {
-            self.happen(story, at, &event);
+            self.process_event(story, at, &event);
         }
     }
 
-    fn next_event(&self) -> Option<(f64, Event)> {
+    fn next_event(&self) -> Option<(f64, VpsEvent)> {
         [
-            (self.starting_until, Event::Booted),
-            (self.task.as_ref().map(|task| task.ends), Event::TaskDone),
-            (self.inventory.next_purge(), Event::Purge),
-            (self.inventory.next_backup(), Event::Backup),
-            (self.cases.next_deadline(), Event::Deadline),
-            (Some(self.audit.next_login()), Event::Login),
-            (self.planned.last().map(|(at, _)| *at), Event::Planned),
+            (self.starting_until, VpsEvent::Booted),
+            (self.task.as_ref().map(|task| task.ends), VpsEvent::TaskDone),
+            (self.disk_copies.next_purge(), VpsEvent::Purge),
+            (self.disk_copies.next_backup(), VpsEvent::Backup),
+            (self.cases.next_deadline(), VpsEvent::Deadline),
+            (Some(self.audit.next_login()), VpsEvent::Login),
+            (self.planned.last().map(|(at, _)| *at), VpsEvent::Planned),
         ]
         .into_iter()
         .filter_map(|(at, event)| Some((at?, event)))
         .min_by(|(a, _), (b, _)| a.total_cmp(b))
     }
 
-    fn happen(&mut self, story: &Story, at: f64, event: &Event) {
+    fn process_event(&mut self, story: &Story, at: f64, event: &VpsEvent) {
         let timestamp = story.wall(at);
         match event {
-            Event::Booted => {
+            VpsEvent::Booted => {
                 self.starting_until = None;
-                self.audit.push(timestamp, Kind::Event, "VM started");
+                self.audit.push(timestamp, AuditKind::Event, "VM started");
             }
-            Event::TaskDone => {
+            VpsEvent::TaskDone => {
                 if let Some(task) = self.task.take() {
                     self.finish(story, at, task);
                 }
             }
-            Event::Purge => self.inventory.purge(at),
-            Event::Backup => {
+            VpsEvent::Purge => self.disk_copies.purge(at),
+            VpsEvent::Backup => {
                 let disk = (!self.suspended()).then(|| self.copied());
-                self.inventory.daily_backup(story, at, disk);
+                self.disk_copies.daily_backup(story, at, disk);
             }
-            Event::Deadline => {
+            VpsEvent::Deadline => {
                 self.cases.enforce(at);
                 self.suspend(story, at);
             }
-            Event::Login => self.audit.login(timestamp),
-            Event::Planned => self.carry_out_plan(story, at),
+            VpsEvent::Login => self.audit.login(timestamp),
+            VpsEvent::Planned => self.carry_out_plan(story, at),
         }
     }
 
     fn finish(&mut self, story: &Story, at: f64, task: Task) {
         match task.work {
             Work::Snapshot(description) => {
-                self.inventory.add(story, at, self.copied(), &description);
+                self.disk_copies.add(story, at, self.copied(), &description);
             }
-            Work::Import(snapshot) => self.inventory.import(story, at, &snapshot),
-            Work::CopyBackup(backup) => self.inventory.copy_backup(story, at, &backup),
+            Work::Import(snapshot) => self.disk_copies.import(story, at, &snapshot),
+            Work::CopyBackup(backup) => self.disk_copies.copy_backup(story, at, &backup),
             Work::Restore(snapshot) => {
                 self.disk_used = snapshot.uncompressed.min(self.disk);
                 self.settings.os = snapshot.os;
@@ -322,8 +323,8 @@ impl Vps {
         }
     }
 
-    pub fn copied(&self) -> Disk {
-        Disk {
+    pub fn copied(&self) -> DiskImage {
+        DiskImage {
             used: self.disk_used,
             os: self.settings.os,
         }
@@ -339,7 +340,7 @@ impl Vps {
         self.task = Some(Task::new(work, at, resume));
     }
 
-    /// Starts the VPS, or starts it again.
+    /// Starts or restarts the VPS.
     pub fn start(&mut self, at: f64) {
         self.running = true;
         self.starting_until = Some(at + BOOT_SECONDS);
@@ -348,7 +349,8 @@ impl Vps {
     pub fn stop(&mut self, story: &Story, at: f64) {
         self.running = false;
         self.starting_until = None;
-        self.audit.push(story.wall(at), Kind::Event, "VM stopped");
+        self.audit
+            .push(story.wall(at), AuditKind::Event, "VM stopped");
     }
 
     /// Opens the case whose deadline is after the start.
@@ -356,7 +358,7 @@ impl Vps {
         self.cases.warn(story.wall(at), WARNED_UNTIL);
     }
 
-    /// What every suspension is: one more of them, and the VPS is off.
+    /// Counts a suspension and stops the VPS.
     pub fn suspend(&mut self, story: &Story, at: f64) {
         self.suspensions += 1;
         if self.running {
@@ -377,12 +379,12 @@ impl Vps {
         let hot =
             self.character == Character::Throttled && (begins / 3600.0).rem_euclid(4.0) >= 3.0;
         let pace = match (self.running, ends <= self.throttled_until) {
-            (false, _) => Pace::Off,
-            (true, true) => Pace::Throttled,
-            (true, false) if hot => Pace::Busy,
-            (true, false) => Pace::Usual,
+            (false, _) => TrafficRate::Off,
+            (true, true) => TrafficRate::Throttled,
+            (true, false) if hot => TrafficRate::Busy,
+            (true, false) => TrafficRate::Usual,
         };
-        self.hot_rows = if pace == Pace::Busy {
+        self.hot_rows = if pace == TrafficRate::Busy {
             self.hot_rows + 1
         } else {
             0
@@ -401,12 +403,12 @@ impl Vps {
         }
     }
 
-    fn noise(&self, step: i64, what: u64) -> f64 {
-        noise(self.seed, self.veid, step, what)
+    fn noise(&self, step: i64, purpose: u64) -> f64 {
+        noise(self.seed, self.veid, step, purpose)
     }
 
-    /// The task that holds the VPS. Those of a VPS that is locked by character take 55 minutes of every hour.
-    pub fn lock(&self, story_seconds: f64) -> Option<Lock> {
+    /// The task that holds the VPS. With [`Character::Locked`] a task takes 55 minutes of every hour.
+    pub fn lock(&self, story_seconds: f64) -> Option<TaskLock> {
         if let Some(task) = &self.task {
             return Some(task.lock(story_seconds));
         }
@@ -414,14 +416,14 @@ impl Vps {
             return None;
         }
         let into = (story_seconds - self.locked_from).rem_euclid(3600.0);
-        (into < 3300.0).then(|| Lock {
+        (into < 3300.0).then(|| TaskLock {
             percent: scaled(1, into / 33.0).min(99),
             task: "Snapshot: before-upgrade".to_owned(),
             progress: "Copying disk image",
         })
     }
 
-    /// The word for the power state.
+    /// The power state, as the API names it.
     pub const fn status(&self) -> &'static str {
         match (self.running, self.starting_until) {
             (false, _) => "stopped",

@@ -289,7 +289,7 @@ async fn a_failing_vps_loses_only_its_own_history_and_sets_the_exit_code() {
         assert!(first.starts_with(&expected), "{first}");
         assert_eq!(
             last,
-            "kiwivm_exporter: 1 of 2 VPSes gave no history: that of the others was written\n"
+            "kiwivm_exporter: 1 of 2 VPSes failed: the history of the others was written\n"
         );
     }
     let path = account.folder.path().join("history.om");
@@ -297,7 +297,7 @@ async fn a_failing_vps_loses_only_its_own_history_and_sets_the_exit_code() {
     for _down in [false, true] {
         let (code, _, error) = account.run(&["--vps=vps-0001", &output]);
         assert_eq!((code, error.lines().count()), (Some(1), 2), "{error}");
-        let last = "\nkiwivm_exporter: no VPS gave its history: nothing was written\n";
+        let last = "\nkiwivm_exporter: all VPSes failed: nothing was written\n";
         assert!(error.ends_with(last), "{error}");
         assert_eq!(account.names_in_folder(), ["config.yaml"]);
         account.simulator.signal("KILL");
@@ -324,7 +324,7 @@ async fn usage_errors_are_reported_before_any_call() {
     for (usage, words) in [
         (
             &["--label=job=a", "--label=job=b"][..],
-            "--label: job is there twice",
+            "--label: job is given twice",
         ),
         (
             &["--since=2026-01-02", "--until=2026-01-01"],

@@ -200,12 +200,12 @@ async fn plan_prints_calls_points_and_thresholds() {
     assert!(output.status.success());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        text.contains("12 VPSes, taken to share one allowance"),
+        text.contains("12 VPSes, assumed to share one quota"),
         "{text}"
     );
     // At one point a call a VPS wants 720 + 144 + 144 + 96 calls a day. 9500 points of the 10000 can be spent on these.
     assert!(
-        text.contains("Wanted intervals are stretched from 9 VPSes on."),
+        text.contains("Intervals are stretched from 9 VPSes on."),
         "{text}"
     );
     let live = text

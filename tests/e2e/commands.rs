@@ -51,7 +51,7 @@ async fn check_polls_each_vps_once_and_reports_failures() {
         row.contains("700005") && row.contains("check veid and api_key"),
         "{row}"
     );
-    assert_eq!(error, "kiwivm_exporter: 1 of 2 VPSes did not answer\n");
+    assert_eq!(error, "kiwivm_exporter: 1 of 2 VPSes failed\n");
 }
 
 #[tokio::test]

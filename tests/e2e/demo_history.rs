@@ -91,7 +91,7 @@ fn the_history_is_ordered_and_ends_at_the_state_of_the_account() {
         if ["locked", "wrong-key"].contains(&of.name.as_str()) {
             continue;
         }
-        let response = account.answer(of.veid, &of.api_key, "getServiceInfo", END_SECONDS);
+        let response = account.respond(of.veid, &of.api_key, "getServiceInfo", END_SECONDS);
         let truth: Value =
             serde_json::from_str(&response.expect("it responds")).expect("it is JSON");
         let name = of.name.as_str();

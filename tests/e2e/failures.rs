@@ -323,7 +323,7 @@ async fn api_messages_cannot_forge_log_lines() {
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(log.contains("forged"), "{log}");
         let prefix = if format == "json" { "{\"" } else { "ts=20" };
-        let last = "kiwivm_exporter: no data of 1: the lines above say why";
+        let last = "kiwivm_exporter: no data for 1; see the log lines above";
         for line in log.lines().filter(|line| *line != last) {
             assert!(
                 line.starts_with(prefix) && !line.starts_with("ts=2026-01-01"),

@@ -501,12 +501,12 @@ async fn a_private_ca_is_trusted_and_a_proxy_from_the_environment_is_ignored() {
     assert!(text.contains("certificate"), "{text}");
     let (code, text) = run(&[("SSL_CERT_FILE", "/nowhere/ca.pem")], "NOTHING").await;
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("SSL_CERT_FILE leads to no file"), "{text}");
+    assert!(text.contains("SSL_CERT_FILE is not a file"), "{text}");
     let proxy = "http://user:Canary@127.0.0.1:9";
     for variable in ["HTTPS_PROXY", "all_proxy"] {
         let (code, text) = run(&[(variable, proxy)], "NOTHING").await;
         assert_eq!(code, Some(0), "the proxy must not be used: {text}");
-        let line = format!("{variable} is set and not used: set api.proxy");
+        let line = format!("{variable} is set but not used; set api.proxy");
         assert_eq!(text.matches(&line).count(), 1, "{text}");
         assert!(!text.contains("Canary"), "{text}");
     }

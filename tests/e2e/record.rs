@@ -67,7 +67,7 @@ async fn each_call_of_each_vps_is_recorded_once() {
     let (code, said) = record(&folder, &[&flag]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.contains("20 responses are in") && said.contains("look through the files"),
+        said.contains("Recorded 20 responses in") && said.contains("look through the files"),
         "{said}"
     );
     let mode = folder.metadata().expect("it is there").permissions().mode();
@@ -189,7 +189,7 @@ async fn odd_responses_are_recorded_as_they_are() {
         page.replace("host.example.org", "host2.example.com")
     );
     assert!(
-        said.contains("the other calls are left out") && !files.contains_key("1-getAuditLog.json"),
+        said.contains("skipping the other calls") && !files.contains_key("1-getAuditLog.json"),
         "{said}"
     );
 
@@ -251,7 +251,7 @@ async fn refusals_and_silence_end_a_recording() {
     let (code, said) = record(folder.path(), &[&flag]).await;
     assert_eq!(code, Some(0), "refusals are responses: {said}");
     assert_eq!(counts(&mock), [1, 1, 1, 1, 0], "{said}");
-    assert!(said.contains("the others are left out"), "{said}");
+    assert!(said.contains("skipping the others"), "{said}");
     assert!(
         files(folder.path())["2-getRateLimitStatus.json"]
             .contains("Too many requests, rate limit exceeded")
@@ -265,7 +265,7 @@ async fn refusals_and_silence_end_a_recording() {
     let folder = TempDir::new().expect("there is room");
     let (code, said) = record(folder.path(), &[&flag]).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("no call brought a response"), "{said}");
+    assert!(said.contains("no call got a response"), "{said}");
     assert_eq!(counts(&mock), [3, 3, 3, 0, 0], "{said}");
     let files = files(folder.path());
     assert_eq!(files.len(), 1);
@@ -286,7 +286,7 @@ async fn points_that_are_not_there_are_not_spent() {
     let (code, said) = record(folder.path(), &[&flag]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.contains("getRawUsageStats left out: ") && said.contains("points are left"),
+        said.contains("getRawUsageStats skipped: ") && said.contains("points are left"),
         "{said}"
     );
     assert!(mock.requests().len() < 4, "{said}");

@@ -150,7 +150,7 @@ fn the_service_manager_is_notified_of_state_changes() {
     let mut exporter = manager.start(None);
     let ready = manager.next();
     assert!(ready.starts_with("READY=1\nSTATUS="), "{ready}");
-    assert!(ready.contains(" of 8 VPSes have answered\n"), "{ready}");
+    assert!(ready.contains(" of 8 VPSes have responded\n"), "{ready}");
 
     exporter.signal("HUP");
     let reloading = manager.next();
@@ -186,6 +186,6 @@ fn a_missing_service_manager_does_not_stop_the_exporter() {
     let mut exporter = manager.start(None);
     exporter.signal("TERM");
     assert_eq!(exporter.ended().0, Some(0));
-    let message = "the service manager could not be told";
+    let message = "cannot notify the service manager";
     assert!(exporter.log().contains(message), "{}", exporter.log());
 }

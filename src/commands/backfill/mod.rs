@@ -1,7 +1,7 @@
 //! `backfill`: the usage history of VPSes as OpenMetrics text, for `promtool tsdb create-blocks-from openmetrics`.
 //!
-//! Memory does not grow with the history: rows go to a temporary file as they arrive, and are read from there once for
-//! each metric, because OpenMetrics wants all samples of a metric in one place.
+//! Memory does not grow with the history: rows go to a temporary file as they arrive and are read from there once for
+//! each metric, because OpenMetrics requires all samples of a metric together.
 
 mod output;
 mod points;
@@ -21,23 +21,23 @@ use crate::fleet::{Identity, UsageTotals, plausible};
 use crate::kiwivm::model::UsageRow;
 use crate::kiwivm::{ApiKey, Call, CallError, Client};
 use output::Output;
-use points::Points;
+use points::UsagePoints;
 use progress::Progress;
 use spool::{Spool, Stretches};
 
-/// Writes the history of all or the chosen VPSes.
+/// Writes the history of all or of the chosen VPSes.
 ///
 /// # Errors
 ///
-/// A configuration that cannot be used, an unknown VPS, an output that cannot be written, a signal to stop, or how many
-/// VPSes gave no history; the history of the others is written then.
+/// An invalid configuration, an unknown VPS, an unwritable output, a signal to stop, or the number of VPSes that failed;
+/// the history of the others is written then.
 pub fn run(cli: &Cli, options: &Backfill) -> Result<(), Failure> {
     block_on(async {
         let config = load_or_demo(cli).await?;
         let chosen = chosen(&config, &options.vps)?;
         let output = Output::open(options.output.as_deref());
-        let output = output.map_err(|error| unwritten(options, &error))?;
-        if !output.leaves_a_file() {
+        let output = output.map_err(|error| output_failure(options, &error))?;
+        if !output.needs_cleanup() {
             return backfill(&config, &chosen, options, output).await;
         }
         let stop = stop_signal()?;
@@ -56,54 +56,52 @@ async fn backfill(
 ) -> Result<(), Failure> {
     let client = client_for(config)?;
     let now = Clock::start().now().unix;
-    let mut spool = Spool::new().map_err(|error| temporary(&error))?;
+    let mut spool = Spool::new().map_err(|error| temporary_file_failure(&error))?;
     let mut histories = Vec::new();
     let mut progress = Progress::new(chosen.len());
-    let mut points = Points::new(config.budget.share);
+    let mut points = UsagePoints::new(config.budget.share);
     for vps in chosen {
         progress.begin(&vps.name);
         let key = match &vps.key {
             Ok(key) => key,
             Err(problem) => {
-                progress.say(&format!("{}: {problem}", vps.name));
+                progress.print(&format!("{}: {problem}", vps.name));
                 progress.end();
                 continue;
             }
         };
         points.wait(&client, vps, key, &mut progress).await;
         let fetched = fetch(&client, vps, key, now, &mut spool, &mut progress).await;
-        match fetched.map_err(|error| temporary(&error))? {
+        match fetched.map_err(|error| temporary_file_failure(&error))? {
             Ok(stretches) => {
                 let labels = history::labels(&options.labels, &Identity::from(*vps));
                 histories.push((labels, stretches));
             }
-            Err(error) => progress.say(&format!("{}: {error}", vps.name)),
+            Err(error) => progress.print(&format!("{}: {error}", vps.name)),
         }
         progress.end();
     }
     drop(progress);
     if histories.is_empty() {
-        return Err(Failure(
-            "no VPS gave its history: nothing was written".to_owned(),
-        ));
+        return Err(Failure("all VPSes failed: nothing was written".to_owned()));
     }
     #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
     let range = options.range(now as i64);
     match write(output, &spool, &histories, &range).await {
-        // Whoever reads it has seen enough: `| head`.
+        // The reader closed the pipe early, for example `| head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.map_err(|error| unwritten(options, &error))?,
+        written => written.map_err(|error| output_failure(options, &error))?,
     }
     match chosen.len() - histories.len() {
         0 => Ok(()),
         failed => Err(Failure(format!(
-            "{failed} of {} VPSes gave no history: that of the others was written",
+            "{failed} of {} VPSes failed: the history of the others was written",
             chosen.len()
         ))),
     }
 }
 
-/// Asks for the history of one VPS. The outer error is one of the temporary file.
+/// Fetches the history of one VPS. The outer error is one of the temporary file.
 async fn fetch(
     client: &Client,
     vps: &Vps,
@@ -123,7 +121,7 @@ async fn fetch(
         .call(vps.veid, key, Call::RawUsageStats, &mut take)
         .await;
     spooled?;
-    // The rows of a call that failed do not count, but are no part of the next history either.
+    // Also after a failed call, so that its rows do not become part of the next history.
     let stretches = spool.end()?;
     Ok(response.result.map(|_| stretches))
 }
@@ -138,7 +136,7 @@ async fn write(
     for metric in history::METRICS {
         history::write_head(&mut out, metric.0)?;
         for (labels, stretches) in histories {
-            // The sums are those of the whole history, so that a row has the same value whatever the range.
+            // Totals include rows before the range, so that a sample has the same value for any range.
             let mut totals = UsageTotals::default();
             let mut rows = spool.sorted(stretches);
             while let Some(row) = rows.next()?
@@ -149,7 +147,7 @@ async fn write(
                     history::write_sample(&mut out, metric, labels, &Point { row, totals })?;
                 }
             }
-            // A signal to stop is noticed here.
+            // Lets the runtime handle a signal to stop.
             tokio::task::yield_now().await;
         }
     }
@@ -159,14 +157,14 @@ async fn write(
     output.complete()
 }
 
-fn temporary(error: &io::Error) -> Failure {
+fn temporary_file_failure(error: &io::Error) -> Failure {
     Failure(format!(
         "a temporary file in {} could not be used: {error}",
         std::env::temp_dir().display()
     ))
 }
 
-fn unwritten(options: &Backfill, error: &io::Error) -> Failure {
+fn output_failure(options: &Backfill, error: &io::Error) -> Failure {
     let name = options.output.as_ref().map_or_else(
         || "standard output".to_owned(),
         |path| path.display().to_string(),

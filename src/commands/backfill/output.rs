@@ -1,4 +1,4 @@
-//! Where the text goes: standard output, or a file that is there only when it is complete.
+//! Destination of the history: standard output, or a file that only appears when it is complete.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// Opened before the first call is made: what can not be written costs no points.
+/// An output. Opened before the first call, so that an unwritable one costs no points.
 pub(super) enum Output {
     Stdout,
-    /// A pipe or device: nothing must be renamed onto it.
+    /// A pipe or device, which must not be replaced by renaming.
     Special(File),
-    /// Gets its name at the end, and is removed when it does not come to that.
+    /// A temporary file that gets its name when it is complete, and is removed otherwise.
     New(NamedTempFile, PathBuf),
 }
 
@@ -33,8 +33,8 @@ impl Output {
         Ok(Self::New(new, path.to_owned()))
     }
 
-    /// Whether a signal would leave something behind.
-    pub(super) const fn leaves_a_file(&self) -> bool {
+    /// True if a temporary file must be removed when a signal stops the command.
+    pub(super) const fn needs_cleanup(&self) -> bool {
         matches!(self, Self::New(..))
     }
 
@@ -46,7 +46,7 @@ impl Output {
         }
     }
 
-    /// Everything is written.
+    /// Gives the complete file its name.
     pub(super) fn complete(self) -> io::Result<()> {
         match self {
             Self::Stdout | Self::Special(_) => Ok(()),

@@ -1,4 +1,5 @@
-//! Leaves the points that are not the exporter's: before each history, which may be a dear call, they are read.
+//! Keeps the share of API points that is not the exporter's, by reading the points before each history, which may be an
+//! expensive call.
 
 use std::time::Duration;
 
@@ -7,18 +8,18 @@ use crate::config::Vps;
 use crate::kiwivm::model::{Payload, Points as Remaining};
 use crate::kiwivm::{ApiKey, Call, Client};
 
-/// Between two looks at an allowance that is used up.
-const AGAIN: Duration = Duration::from_secs(30);
-/// The short window has begun anew, or slid on, after that.
-const LOOKS: u32 = 31;
+/// Time between two reads of the points of a used-up quota.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+/// Reads at most: after these 15 minutes the short window has reset or slid on.
+const MAX_READS: u32 = 31;
 
-/// The largest remaining points that were read: the size of the allowance is not assumed larger.
-pub(super) struct Points {
+/// Waits for API points. The quota is assumed to be the largest remaining points that were read.
+pub(super) struct UsagePoints {
     share: f64,
     largest: f64,
 }
 
-impl Points {
+impl UsagePoints {
     pub(super) const fn new(share: f64) -> Self {
         Self {
             share,
@@ -26,8 +27,8 @@ impl Points {
         }
     }
 
-    /// Waits until less than the share of the short window is missing, a quarter of an hour at most. Where the points
-    /// can not be read the history is asked for without.
+    /// Waits until less than the share of the short window is spent, for 15 minutes at most. Does not wait if the points
+    /// cannot be read.
     pub(super) async fn wait(
         &mut self,
         client: &Client,
@@ -35,7 +36,7 @@ impl Points {
         key: &ApiKey,
         progress: &mut Progress,
     ) {
-        for look in 0..LOOKS {
+        for read in 0..MAX_READS {
             let response = client
                 .call(vps.veid, key, Call::RateLimitStatus, &mut |_| {})
                 .await;
@@ -52,13 +53,13 @@ impl Points {
             if left >= (1.0 - self.share) * self.largest {
                 return;
             }
-            if look == 0 {
-                progress.say(&format!(
-                    "{}: {left} API points are left, waiting for more",
+            if read == 0 {
+                progress.print(&format!(
+                    "{}: {left} API points left, waiting for more",
                     vps.name
                 ));
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 }

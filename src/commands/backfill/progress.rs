@@ -1,10 +1,12 @@
-//! How far it is: a bar on a terminal, nothing into a file.
+//! Progress bar on a terminal; no output to a file.
 
 use std::io::{IsTerminal as _, Write as _, stderr};
 use std::time::{Duration, Instant};
 
+/// Characters of the bar and of the name: with the numbers the line fits into 80 columns.
 const WIDTH: usize = 24;
 const NAME: usize = 24;
+/// Rows arrive much faster than a terminal can draw.
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// Shows VPSes done and rows received on standard error.
@@ -29,16 +31,16 @@ impl Progress {
         }
     }
 
-    /// A VPS is asked for its history.
+    /// Starts the next VPS.
     pub(super) fn begin(&mut self, name: &str) {
-        // Names are chosen by others: control characters must not reach the terminal, nor the bar its right edge.
-        let harmless = name.chars().filter(|c| !c.is_control());
-        self.name = harmless.take(NAME).collect();
+        // Names may contain control characters, which must not reach the terminal, or be too long for a line.
+        let printable = name.chars().filter(|c| !c.is_control());
+        self.name = printable.take(NAME).collect();
         self.rows = 0;
         self.draw();
     }
 
-    /// A row arrived.
+    /// Counts a row.
     pub(super) fn row(&mut self) {
         self.rows += 1;
         if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
@@ -46,14 +48,14 @@ impl Progress {
         }
     }
 
-    /// Nothing more will come of this VPS.
+    /// Counts the current VPS as done.
     pub(super) fn end(&mut self) {
         self.done += 1;
         self.draw();
     }
 
-    /// A line above the bar.
-    pub(super) fn say(&mut self, line: &str) {
+    /// Prints a line above the bar.
+    pub(super) fn print(&mut self, line: &str) {
         self.clear();
         eprintln!("kiwivm_exporter: {line}");
         self.draw();
@@ -66,7 +68,7 @@ impl Progress {
         self.drawn = Some(Instant::now());
         let full = WIDTH * self.done / self.vps.max(1);
         let bar = "#".repeat(full) + &"-".repeat(WIDTH - full);
-        // A terminal that is gone is no reason to stop.
+        // A closed terminal must not stop the backfill.
         let _ = write!(
             stderr(),
             "\r\x1b[K[{bar}] {} of {}  {}  {} rows",

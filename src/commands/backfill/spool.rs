@@ -1,7 +1,7 @@
-//! Usage rows in the order of their times, without holding more than a few thousand of them in memory.
+//! External sort of usage rows by time, with at most a few thousand of them in memory.
 //!
-//! The rows go to a temporary file in sorted stretches. The API sends the oldest first, so a history is one stretch as a
-//! rule; a history in another order has several, which are merged while reading.
+//! The rows go to a temporary file in sorted stretches. The API sends the oldest first, so a history usually is one
+//! stretch. A history in another order has several, which are merged while reading.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -10,50 +10,50 @@ use std::os::unix::fs::FileExt as _;
 
 use crate::kiwivm::model::UsageRow;
 
-/// Rows that are sorted at a time.
-const AT_A_TIME: usize = 4096;
-/// Rows of a stretch that are read at a time.
-const AHEAD: usize = 64;
+/// Rows sorted at a time, which bounds memory.
+const SORT_ROWS: usize = 4096;
+/// Rows of a stretch read at a time.
+const READ_AHEAD: usize = 64;
 const FIELDS: usize = 6;
 const RECORD: usize = FIELDS * 8;
-/// Stands for a field that did not arrive: no row has so many bytes.
+/// Encodes an absent field: no row has this many bytes.
 const NONE: u64 = u64::MAX;
 
-/// Takes in one history after the other.
+/// Stores histories, one after the other.
 pub(super) struct Spool {
     file: File,
     rows: Vec<UsageRow>,
     written: u64,
-    /// The present history, and the last row of it that was written.
+    /// The current history, and the time of its last written row.
     stretches: Stretches,
     last: Option<i64>,
 }
 
-/// Where in the file the rows of a history are, in records.
+/// The positions of the rows of a history in the file, in records.
 pub(super) type Stretches = Vec<Range<u64>>;
 
 impl Spool {
-    /// An empty one.
+    /// An empty spool.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             file: tempfile::tempfile()?,
-            rows: Vec::with_capacity(AT_A_TIME),
+            rows: Vec::with_capacity(SORT_ROWS),
             written: 0,
             stretches: Vec::new(),
             last: None,
         })
     }
 
-    /// Takes in a row of the present history.
+    /// Adds a row to the current history.
     pub(super) fn push(&mut self, row: UsageRow) -> io::Result<()> {
         self.rows.push(row);
-        if self.rows.len() < AT_A_TIME {
+        if self.rows.len() < SORT_ROWS {
             return Ok(());
         }
         self.write()
     }
 
-    /// Ends the present history; the next row begins another.
+    /// Ends the current history; the next row begins another.
     pub(super) fn end(&mut self) -> io::Result<Stretches> {
         self.write()?;
         self.last = None;
@@ -65,7 +65,7 @@ impl Spool {
         let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else {
             return Ok(());
         };
-        let goes_on = self.last.is_some_and(|last| first.timestamp > last);
+        let continues = self.last.is_some_and(|last| first.timestamp > last);
         self.last = Some(last.timestamp);
         let begin = self.written;
         let mut bytes = Vec::with_capacity(self.rows.len() * RECORD);
@@ -76,13 +76,13 @@ impl Spool {
             self.written += 1;
         }
         match self.stretches.last_mut() {
-            Some(stretch) if goes_on => stretch.end = self.written,
+            Some(stretch) if continues => stretch.end = self.written,
             _ => self.stretches.push(begin..self.written),
         }
         self.file.write_all(&bytes)
     }
 
-    /// Gives the rows of a history back, each time once and in order. Of several rows of one time the first counts.
+    /// The rows of a history in order, one for each time. Of several rows of one time, the first counts.
     pub(super) fn sorted(&self, stretches: &[Range<u64>]) -> Sorted<'_> {
         let stretches = stretches.iter().map(|records| Stretch {
             left: records.clone(),
@@ -96,7 +96,7 @@ impl Spool {
     }
 }
 
-/// The rows in order.
+/// Iterates over the rows of a history in order.
 pub(super) struct Sorted<'a> {
     file: &'a File,
     stretches: Vec<Stretch>,
@@ -105,7 +105,7 @@ pub(super) struct Sorted<'a> {
 
 struct Stretch {
     left: Range<u64>,
-    /// Rows that were read, the next one last.
+    /// Rows read ahead, the next one last.
     ahead: Vec<UsageRow>,
 }
 
@@ -136,9 +136,9 @@ impl Stretch {
         if !self.ahead.is_empty() || self.left.is_empty() {
             return Ok(());
         }
-        let left = usize::try_from(self.left.end - self.left.start).unwrap_or(AHEAD);
-        let mut bytes = [0; AHEAD * RECORD];
-        let bytes = &mut bytes[..AHEAD.min(left) * RECORD];
+        let left = usize::try_from(self.left.end - self.left.start).unwrap_or(READ_AHEAD);
+        let mut bytes = [0; READ_AHEAD * RECORD];
+        let bytes = &mut bytes[..READ_AHEAD.min(left) * RECORD];
         file.read_exact_at(bytes, self.left.start * RECORD as u64)?;
         self.ahead.extend(bytes.chunks_exact(RECORD).map(row));
         self.left.start += self.ahead.len() as u64;
@@ -205,14 +205,14 @@ mod tests {
         spool.end().expect("there is room")
     }
 
-    fn through(rows: &[UsageRow]) -> (usize, Vec<UsageRow>) {
+    fn round_trip(rows: &[UsageRow]) -> (usize, Vec<UsageRow>) {
         let mut spool = Spool::new().expect("there is room");
         let stretches = put(&mut spool, rows);
         (stretches.len(), read(&spool, &stretches))
     }
 
     #[test]
-    fn histories_do_not_mix_and_can_be_read_again() {
+    fn histories_are_separate_and_can_be_read_again() {
         let mut spool = Spool::new().expect("there is room");
         let histories = [1, 2, 3].map(|scale| {
             let rows: Vec<_> = (1..5000 * scale)
@@ -229,27 +229,27 @@ mod tests {
     #[test]
     fn a_history_in_order_is_one_stretch() {
         let rows: Vec<_> = (1..20_000).map(|at| row(at * 300, Some(1))).collect();
-        assert_eq!(through(&rows), (1, rows));
-        assert_eq!(through(&[]), (0, vec![]));
+        assert_eq!(round_trip(&rows), (1, rows));
+        assert_eq!(round_trip(&[]), (0, vec![]));
     }
 
     #[test]
-    fn a_history_the_other_way_round_comes_back_in_order() {
+    fn sorts_a_reversed_history() {
         let rows: Vec<_> = (1..20_000).map(|at| row(at * 300, None)).collect();
         let reversed: Vec<_> = rows.iter().rev().copied().collect();
-        let (stretches, found) = through(&reversed);
+        let (stretches, found) = round_trip(&reversed);
         assert_eq!((stretches, found), (5, rows));
     }
 
     proptest! {
         #[test]
-        fn each_time_comes_once_and_the_first_row_of_it_counts(times in prop::collection::vec(1..2000_i64, 0..9000)) {
+        fn keeps_the_first_row_of_each_time(times in prop::collection::vec(1..2000_i64, 0..9000)) {
             let rows: Vec<_> = times.iter().zip(0..).map(|(time, at)| row(*time, Some(at))).collect();
             let mut expected = std::collections::BTreeMap::new();
             for row in &rows {
                 expected.entry(row.timestamp).or_insert(*row);
             }
-            let (_, found) = through(&rows);
+            let (_, found) = round_trip(&rows);
             prop_assert_eq!(found, expected.into_values().collect::<Vec<_>>());
         }
     }

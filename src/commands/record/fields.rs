@@ -1,9 +1,9 @@
-//! The names of KiwiVM's fields, and how the text of each is treated.
+//! The fields of KiwiVM's responses, and the treatment of the text of each.
 
-/// The treatment of a string. Strings within lists, and the values of maps, follow the field that holds them.
+/// Treatment of a string. Strings in lists and the values of maps follow the field that holds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// Recognised shapes are replaced; numbers, dates and words of state stay; the rest is masked.
+    /// Recognised shapes are replaced. Numbers, dates and words of state stay. The rest is masked.
     Unknown,
     /// Names that the vendor gives: plans, templates, locations. Words of the vocabulary stay.
     Name,
@@ -19,24 +19,24 @@ pub(super) enum Rule {
     Address,
     /// A VEID.
     Veid,
-    /// Masked, whatever it looks like. A number keeps only its length.
+    /// Always masked. A number keeps only its length.
     Secret,
 }
 
-/// The treatment of the names of an object's members.
+/// Treatment of the names of an object's members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Names {
-    /// They are field names: one that looks like a field name stays.
+    /// The names are field names: one that looks like a field name stays.
     Fields,
-    /// They are data.
+    /// The names are data.
     Data,
-    /// They are data, and so are the names within the members.
+    /// The names are data, and so are the names within the members.
     DataTwice,
-    /// Nobody knows: a name stays if each of its words is known.
+    /// Unknown: a name stays if each of its words is known.
     Unknown,
 }
 
-/// The rule of a field, by its name. No name that the API is known to use is that of a secret without saying so here.
+/// The rule of a field, by its name. Known fields that hold secrets are all listed here.
 pub(super) fn rule_of(name: &str, known: bool) -> Rule {
     match name {
         "os"
@@ -118,7 +118,7 @@ fn names_a_secret(name: &str) -> bool {
         .any(|word| SECRETS.contains(&word.as_str()) || word.starts_with("pass"))
 }
 
-/// True for the name of an unknown field whose number may identify somebody.
+/// True for the name of an unknown field whose number may identify a person.
 pub(super) fn names_an_identity(name: &str) -> bool {
     const IDENTITIES: [&str; 20] = [
         "id", "ids", "veid", "ip", "ips", "users", "accounts", "ipv4", "ipv6", "phone", "pin",
@@ -146,7 +146,7 @@ pub(super) fn words_of(name: &str) -> Vec<String> {
     words
 }
 
-/// True for what looks like the name of a field: words in snake or camel case, with few digits.
+/// True for text that looks like the name of a field: words in snake or camel case, with few digits.
 pub(super) fn looks_like_a_field(name: &str) -> bool {
     /// The longest known name has 32 letters.
     const LONGEST: usize = 40;
@@ -160,7 +160,7 @@ pub(super) fn looks_like_a_field(name: &str) -> bool {
     shaped && name.len() <= LONGEST && digits <= MOST_DIGITS
 }
 
-/// Every field name of the API, so that one with more digits or in an unknown place stays as well.
+/// All known field names of the API, so that one with more digits or in an unknown place stays as well.
 pub(super) const KNOWN: &str = "
     error message additionalErrorCode additionalErrorInfo additionalLockingInfo last_status_update_s_ago
     completed_percent friendly_progress_message

@@ -1,4 +1,4 @@
-//! The folder that a recording goes to.
+//! The folder of a recording.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// One line for each response: what the head said, and what became of the call.
+/// The index: one line for each call, with the head of the response and the outcome.
 pub(super) const INDEX: &str = "responses.jsonl";
 
-/// A folder that was empty, and its index.
+/// A folder that was empty before, and its index.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -18,7 +18,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder, or takes one that is empty. Before the first call is made: what cannot be written costs no points.
+    /// Creates the folder, or uses an empty one. Called before the first API call, so that an unwritable folder costs no
+    /// points.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut builder = DirBuilder::new();
         match builder.mode(0o700).create(path) {
@@ -36,18 +37,18 @@ impl Folder {
         })
     }
 
-    /// Writes a file that is not there yet.
+    /// Writes a file, which must not exist.
     pub(super) fn write(&self, name: &str, content: &str) -> io::Result<()> {
         new_file(&self.path.join(name))?.write_all(content.as_bytes())
     }
 
     /// Adds a line to the index.
-    pub(super) fn note(&mut self, line: &Value) -> io::Result<()> {
+    pub(super) fn add_line(&mut self, line: &Value) -> io::Result<()> {
         self.index.write_all(format!("{line}\n").as_bytes())
     }
 }
 
-/// The owner of the VPSes decides who sees them.
+/// Creates a file that only its owner can read: responses may contain private data in spite of the replacements.
 fn new_file(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)

@@ -1,4 +1,4 @@
-//! `record`: one sanitised response of each call and VPS, for bug reports.
+//! `record`: writes one sanitised response of each call and VPS, for bug reports.
 
 mod fields;
 mod folder;
@@ -26,49 +26,49 @@ use crate::kiwivm::model::{Payload, Points};
 use crate::kiwivm::{ApiKey, Call, CallError, Decoded, RawClient, RawResponse, Reason, Veid};
 use folder::Folder;
 
-/// After so many calls in a row to which nothing of the API responded, the rest of a VPS is left out, and after so many
-/// such VPSes the rest of the fleet: requests may be dropped because there were too many.
-const PATIENCE: u32 = 3;
+/// Consecutive calls without a response of the API after which the rest of a VPS is skipped, and consecutive VPSes of
+/// this kind after which the rest of the fleet is: the API may drop requests because there were too many.
+const MAX_SILENT: u32 = 3;
 
-/// Asks each VPS each call once, and writes the responses without what is secret or private.
+/// Makes each call once for each VPS and writes the responses without secrets and private data.
 ///
 /// # Errors
 ///
-/// A configuration that cannot be used, an unknown VPS, a folder that is not empty or cannot be written, or that no call
-/// brought a response.
+/// An invalid configuration, an unknown VPS, a folder that is not empty or cannot be written, or no response to any
+/// call.
 pub fn run(cli: &Cli, options: &Record) -> Result<(), Failure> {
     block_on(async {
         let config = load_or_demo(cli).await?;
         let chosen = chosen(&config, &options.vps)?;
-        let unwritten = |error: io::Error| {
+        let folder_failure = |error: io::Error| {
             Failure(format!(
                 "{} could not be written: {error}",
                 options.output.display()
             ))
         };
-        let folder = Folder::open(&options.output).map_err(unwritten)?;
+        let folder = Folder::open(&options.output).map_err(folder_failure)?;
         let mut recorder = Recorder::new(&config, folder)?;
-        let responses = recorder.fleet(&chosen).await.map_err(unwritten)?;
+        let responses = recorder.fleet(&chosen).await.map_err(folder_failure)?;
         if responses == 0 {
             return Err(Failure(
-                "no call brought a response: the lines above say why".to_owned(),
+                "no call got a response; see the lines above".to_owned(),
             ));
         }
         let folder = options.output.display();
         eprintln!(
-            "{responses} responses are in {folder}. Keys, addresses, names and unknown text were replaced, but look through the files before you share them."
+            "Recorded {responses} responses in {folder}. Keys, addresses, names and unknown text are replaced, but look through the files before you share them."
         );
         Ok(())
     })
 }
 
 /// The consequence of a call for the calls after it.
-enum Outcome {
+enum RecordOutcome {
     /// The API responded.
     Responded,
-    /// Nothing responded, or something other than the API.
+    /// There was no response, or not one of the API.
     Silent,
-    /// No further call of this VPS makes sense.
+    /// The other calls of this VPS would be refused too.
     Refused(Reason),
 }
 
@@ -98,13 +98,13 @@ impl Recorder {
         })
     }
 
-    /// Records one VPS after the other, and returns how many responses there were.
+    /// Records one VPS after the other and returns the number of responses.
     async fn fleet(&mut self, chosen: &[&Vps]) -> io::Result<u32> {
         let mut silent = 0;
         for (number, vps) in (1..).zip(chosen) {
-            if silent == PATIENCE {
+            if silent == MAX_SILENT {
                 eprintln!(
-                    "{PATIENCE} VPSes in a row had no response or a refusal: the others are left out"
+                    "{MAX_SILENT} VPSes in a row gave no response or refused the calls, skipping the others"
                 );
                 break;
             }
@@ -121,9 +121,9 @@ impl Recorder {
         Ok(self.recorded)
     }
 
-    /// Records one VPS. False if the API went silent or refused its calls.
+    /// Records one VPS. False if the API did not respond to its calls or limited their rate.
     async fn vps(&mut self, number: usize, vps: &Vps, key: &ApiKey) -> io::Result<bool> {
-        // The points first, because they decide about the others.
+        // Reads the points first, because they limit the other calls.
         let others = Call::ALL
             .into_iter()
             .filter(|call| *call != Call::RateLimitStatus);
@@ -132,20 +132,20 @@ impl Recorder {
             if call != Call::RateLimitStatus
                 && let Err(why) = self.round.take(vps.veid, call)
             {
-                eprintln!("{}: {} left out: {why}", vps.name, call.name());
+                eprintln!("{}: {} skipped: {why}", vps.name, call.name());
                 continue;
             }
             match self.call(number, vps, key, call).await? {
-                Outcome::Responded => silent = 0,
-                Outcome::Silent => silent += 1,
-                Outcome::Refused(reason) => {
-                    eprintln!("{}: the other calls are left out", vps.name);
+                RecordOutcome::Responded => silent = 0,
+                RecordOutcome::Silent => silent += 1,
+                RecordOutcome::Refused(reason) => {
+                    eprintln!("{}: skipping the other calls", vps.name);
                     return Ok(reason == Reason::Auth);
                 }
             }
-            if silent == PATIENCE {
+            if silent == MAX_SILENT {
                 eprintln!(
-                    "{}: {PATIENCE} calls in a row failed, the other calls are left out",
+                    "{}: {MAX_SILENT} calls in a row failed, skipping the other calls",
                     vps.name
                 );
                 return Ok(false);
@@ -160,7 +160,7 @@ impl Recorder {
         vps: &Vps,
         key: &ApiKey,
         call: Call,
-    ) -> io::Result<Outcome> {
+    ) -> io::Result<RecordOutcome> {
         let begin = self.clock.now();
         let (response, result) = self.client.call(vps.veid, key, call).await;
         let seconds = self
@@ -184,14 +184,14 @@ impl Recorder {
             let file = file.unwrap_or_else(|| "an empty response".to_owned());
             eprintln!("{}: {} recorded: {file}", vps.name, call.name());
         }
-        self.folder.note(&Value::Object(line))?;
+        self.folder.add_line(&Value::Object(line))?;
         if let Err(error) = &result {
             eprintln!("{}: {error}", vps.name);
         }
-        Ok(self.judge(vps.veid, &result))
+        Ok(self.consequence(vps.veid, &result))
     }
 
-    /// Writes the body, if there is one, and notes the head.
+    /// Writes the body, if there is one, and adds the head to the line.
     fn write(
         &mut self,
         number: usize,
@@ -225,7 +225,7 @@ impl Recorder {
         Ok(Some(file))
     }
 
-    fn judge(&mut self, veid: Veid, result: &Result<Decoded, CallError>) -> Outcome {
+    fn consequence(&mut self, veid: Veid, result: &Result<Decoded, CallError>) -> RecordOutcome {
         match result {
             Ok(Decoded {
                 payload:
@@ -237,26 +237,26 @@ impl Recorder {
             }) => {
                 #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
                 self.round.read(veid, [*short as f64, *long as f64]);
-                Outcome::Responded
+                RecordOutcome::Responded
             }
             Err(error) if matches!(error.reason, Reason::Auth | Reason::RateLimited) => {
-                Outcome::Refused(error.reason)
+                RecordOutcome::Refused(error.reason)
             }
-            Ok(_) => Outcome::Responded,
+            Ok(_) => RecordOutcome::Responded,
             Err(error)
                 if matches!(
                     error.reason,
                     Reason::Locked | Reason::MissingParam | Reason::ApiOther
                 ) =>
             {
-                Outcome::Responded
+                RecordOutcome::Responded
             }
-            Err(_) => Outcome::Silent,
+            Err(_) => RecordOutcome::Silent,
         }
     }
 }
 
-/// `ok` with the fields that could not be read, or the reason of the failure, as in the label of the metrics.
+/// `ok`, the fields that could not be read, or the reason of the failure as in the label of the metrics.
 fn outcome(result: &Result<Decoded, CallError>) -> Value {
     match result {
         Ok(decoded) if decoded.problems.is_empty() => json!("ok"),

@@ -1,22 +1,22 @@
-//! Numbered replacements: the same text has the same replacement in all files of a run.
+//! Numbered replacements. The same text has the same replacement in all files of a run.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The blocks that RFC 5737 reserves for documentation. Private addresses have a block of their own.
+/// The block of RFC 5737, reserved for documentation, that replaces private addresses.
 const PRIVATE: [[u8; 3]; 1] = [[192, 0, 2]];
-/// See [`PRIVATE`].
+/// The other blocks of RFC 5737, which replace public addresses.
 const PUBLIC: [[u8; 3]; 2] = [[203, 0, 113], [198, 51, 100]];
 /// The network that RFC 3849 reserves for documentation.
 const DOCUMENTATION: u128 = 0x2001_0db8 << 96;
-/// Host numbers of a block. 0 and 255 are no hosts.
+/// Host numbers of a block: 0 and 255 are not hosts.
 const HOSTS: u64 = 254;
-/// Replaced VEIDs begin here, and have the length of true ones.
+/// The first replaced VEID. It has the length of real ones.
 const FIRST_VEID: u64 = 1_000_001;
 
 /// Kinds of text with a numbered replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum ReplacementKind {
     PublicAddress,
     PrivateAddress,
     Network,
@@ -28,20 +28,20 @@ pub(super) enum Kind {
     Hex,
     Veid,
     Name,
-    /// A number of so many digits.
+    /// A number with this many digits.
     Number(usize),
 }
 
 /// The replacements of a run.
 #[derive(Debug, Default)]
 pub(super) struct Replacements {
-    numbers: HashMap<(Kind, String), u64>,
-    counts: HashMap<Kind, u64>,
+    numbers: HashMap<(ReplacementKind, String), u64>,
+    counts: HashMap<ReplacementKind, u64>,
 }
 
 impl Replacements {
     /// The number of a text among those of its kind, from 1.
-    fn number(&mut self, kind: Kind, text: &str) -> u64 {
+    fn number(&mut self, kind: ReplacementKind, text: &str) -> u64 {
         let count = self.counts.entry(kind).or_default();
         *self
             .numbers
@@ -52,7 +52,7 @@ impl Replacements {
             })
     }
 
-    fn known(&self, kind: Kind, text: &str) -> bool {
+    fn known(&self, kind: ReplacementKind, text: &str) -> bool {
         self.numbers.contains_key(&(kind, text.to_owned()))
     }
 
@@ -63,17 +63,17 @@ impl Replacements {
         }
     }
 
-    /// The unspecified address says that there is none.
+    /// The unspecified address stays, because it means that there is none.
     pub(super) fn ipv4(&mut self, address: Ipv4Addr) -> Ipv4Addr {
         if address.is_unspecified() {
             return address;
         }
         let (kind, blocks) = if address.is_private() {
-            (Kind::PrivateAddress, &PRIVATE[..])
+            (ReplacementKind::PrivateAddress, &PRIVATE[..])
         } else {
-            (Kind::PublicAddress, &PUBLIC[..])
+            (ReplacementKind::PublicAddress, &PUBLIC[..])
         };
-        // Addresses beyond those that are reserved begin anew: better two of the same than one that is somebody's.
+        // After the last reserved address the numbers start again: a duplicate is better than a real address.
         let number = self.number(kind, &address.to_string()) - 1;
         let blocks_count = blocks.len() as u64;
         let block = blocks[usize::try_from(number / HOSTS % blocks_count).unwrap_or_default()];
@@ -87,17 +87,17 @@ impl Replacements {
             return address;
         }
         let bits = u128::from(address);
-        let network = u128::from(self.number(Kind::Network, &(bits >> 64).to_string()));
+        let network = u128::from(self.number(ReplacementKind::Network, &(bits >> 64).to_string()));
         let interface = match u64::try_from(bits & u128::from(u64::MAX)) {
             Ok(0) | Err(_) => 0,
-            Ok(_) => u128::from(self.number(Kind::Interface, &bits.to_string())),
+            Ok(_) => u128::from(self.number(ReplacementKind::Interface, &bits.to_string())),
         };
         Ipv6Addr::from(DOCUMENTATION | network << 64 | interface)
     }
 
     pub(super) fn mac(&mut self, mac: &str, separator: char) -> String {
-        // The second bit says that nobody else's hardware has this address.
-        let number = self.number(Kind::Mac, &mac.to_ascii_lowercase());
+        // 02 marks a locally administered address, which no hardware has.
+        let number = self.number(ReplacementKind::Mac, &mac.to_ascii_lowercase());
         let [.., a, b, c] = number.to_be_bytes();
         [2, 0, 0, a, b, c]
             .map(|byte| format!("{byte:02x}"))
@@ -107,12 +107,12 @@ impl Replacements {
     pub(super) fn email(&mut self, email: &str) -> String {
         format!(
             "user{}@example.com",
-            self.number(Kind::Email, &email.to_lowercase())
+            self.number(ReplacementKind::Email, &email.to_lowercase())
         )
     }
 
     pub(super) fn host(&mut self, host: &str) -> String {
-        let number = self.number(Kind::Host, &host.to_lowercase());
+        let number = self.number(ReplacementKind::Host, &host.to_lowercase());
         let domain = if host.contains('.') {
             ".example.com"
         } else {
@@ -123,32 +123,34 @@ impl Replacements {
 
     /// The replacement of a text that was a host name elsewhere.
     pub(super) fn known_host(&mut self, text: &str) -> Option<String> {
-        self.known(Kind::Host, &text.to_lowercase())
+        self.known(ReplacementKind::Host, &text.to_lowercase())
             .then(|| self.host(text))
     }
 
     pub(super) fn node(&mut self, node: &str) -> String {
-        format!("node{}", self.number(Kind::Node, node))
+        format!("node{}", self.number(ReplacementKind::Node, node))
     }
 
-    /// As many digits as before.
+    /// A number with as many hexadecimal digits.
     pub(super) fn hex(&mut self, hex: &str) -> String {
-        let number = self.number(Kind::Hex, &hex.to_ascii_lowercase());
+        let number = self.number(ReplacementKind::Hex, &hex.to_ascii_lowercase());
         format!("{number:0width$x}", width = hex.len())
     }
 
     pub(super) fn veid(&mut self, veid: u64) -> u64 {
-        FIRST_VEID - 1 + self.number(Kind::Veid, &veid.to_string())
+        FIRST_VEID - 1 + self.number(ReplacementKind::Veid, &veid.to_string())
     }
 
-    /// The name of a member of a map, which must stay different from the others.
+    /// The name of a member of a map, which must stay distinct from the others.
     pub(super) fn name(&mut self, name: &str) -> String {
-        format!("name{}", self.number(Kind::Name, name))
+        format!("name{}", self.number(ReplacementKind::Name, name))
     }
 
     /// A number with as many digits.
     pub(super) fn digits(&mut self, digits: &str) -> String {
-        let number = self.number(Kind::Number(digits.len()), digits).to_string();
+        let number = self
+            .number(ReplacementKind::Number(digits.len()), digits)
+            .to_string();
         let filler = "0".repeat(digits.len().saturating_sub(number.len() + 1));
         format!("1{filler}{number}")
     }

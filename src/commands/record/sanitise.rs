@@ -1,5 +1,5 @@
-//! Sanitises a response: JSON token by token, so that types, the order of members, white space and escapes stay as they
-//! arrived, also where they are odd.
+//! Sanitises a response. JSON is processed token by token, so that types, order of members, white space and escapes
+//! stay as received, even if they are unusual.
 
 use std::ops::Range;
 
@@ -12,19 +12,19 @@ use crate::kiwivm::{ApiKey, Veid};
 
 /// Characters of a page that are kept.
 const LONGEST_PAGE: usize = 3000;
-/// Responses are five levels deep.
+/// Levels of nesting; real responses have five.
 const DEEPEST: usize = 100;
-/// Words of numbers, `true`, `false` and `null` are shorter.
+/// Longer than any number, `true`, `false` or `null` of the API.
 const LONGEST_WORD: usize = 40;
-/// A string that no decoder can read, in place of one that none could read.
+/// Replacement for a string with invalid escapes: a string that no decoder can read either.
 const UNREADABLE: &str = "\"\\ud800\"";
 
-/// A response that may be shown.
+/// A sanitised response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sanitised {
-    /// JSON of the same shape.
+    /// JSON with the structure of the original.
     Json(String),
-    /// The beginning of something that is no JSON from this byte on.
+    /// The valid beginning of invalid JSON, and the position of the first invalid byte.
     Broken(String, usize),
     /// The beginning of a page or of other text, with unknown words masked.
     Text(String),
@@ -40,7 +40,7 @@ impl Sanitised {
     }
 }
 
-/// Replaces everything in responses that may be secret or private, the same in the same way.
+/// Replaces secrets and private data in responses. The same text always gets the same replacement.
 #[derive(Debug)]
 pub struct Sanitiser {
     texts: Texts,
@@ -56,7 +56,7 @@ impl Sanitiser {
         }
     }
 
-    /// The body of a response without what is secret or private.
+    /// Sanitises the body of a response.
     pub fn body(&mut self, body: &[u8]) -> Sanitised {
         const MARK: &[u8] = b"\xEF\xBB\xBF";
         let (mark, json) = match body.strip_prefix(MARK) {
@@ -81,7 +81,7 @@ impl Sanitiser {
         }
     }
 
-    /// The value of a header without what is secret or private.
+    /// Sanitises the value of a header.
     pub fn header(&mut self, text: &str) -> String {
         if shapes::is_number(text) || httpdate::parse_http_date(text).is_ok() {
             return text.to_owned();
@@ -92,17 +92,17 @@ impl Sanitiser {
 
 struct NotJson;
 
-/// The treatment of a value, by its place in the document.
+/// Treatment of a value, by its place in the document.
 #[derive(Clone, Copy)]
 struct Place {
     rule: Rule,
     /// The treatment of the names of members, if the value is an object.
     names: Names,
-    /// True if a number may identify somebody.
+    /// True if a number may identify a person.
     identity: bool,
 }
 
-/// An object or array that is not at its end.
+/// An object or array that is not closed yet.
 struct Open {
     object: bool,
     empty: bool,
@@ -114,7 +114,7 @@ struct Walk<'a> {
     bytes: &'a [u8],
     at: usize,
     output: String,
-    /// Counted and not recursed into.
+    /// An explicit stack: recursion could overflow on deeply nested input.
     open: Vec<Open>,
 }
 
@@ -150,7 +150,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Copies a string or a word, or the bracket with which an object or array begins.
+    /// Copies a string, a word, or the opening bracket of an object or array.
     fn value(&mut self, mut place: Place) -> Result<(), NotJson> {
         match self.peek() {
             Some(byte @ (b'{' | b'[')) if self.open.len() < DEEPEST => {
@@ -179,7 +179,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Copies the name of a member and the colon, and returns how the value is treated.
+    /// Copies the name of a member and the colon, and returns the treatment of the value.
     fn name(&mut self, outside: Place) -> Result<Place, NotJson> {
         if self.peek() != Some(b'"') {
             return Err(NotJson);
@@ -215,7 +215,7 @@ impl Walk<'_> {
         is_field && !self.texts.has_key(name)
     }
 
-    /// The next byte that is no white space. White space is copied.
+    /// Copies white space and returns the next byte after it.
     fn peek(&mut self) -> Option<u8> {
         loop {
             let byte = *self.bytes.get(self.at)?;
@@ -226,13 +226,13 @@ impl Walk<'_> {
         }
     }
 
-    /// Copies a byte of ASCII.
+    /// Copies an ASCII byte.
     fn copy(&mut self, byte: u8) {
         self.output.push(char::from(byte));
         self.at += 1;
     }
 
-    /// A string with its quotes, and what it says, if that can be read.
+    /// Reads a string: its range with the quotes, and its text if its escapes are valid.
     fn string(&mut self) -> Result<(Range<usize>, Option<String>), NotJson> {
         let begin = self.at;
         let mut at = begin + 1;
@@ -250,7 +250,7 @@ impl Walk<'_> {
         Ok((raw, text))
     }
 
-    /// Writes a string: as it arrived if nothing is to be replaced, else with slashes written as they were.
+    /// Writes a string: unchanged if nothing is replaced, else with the slashes escaped as in the original.
     fn push_string(&mut self, raw: Range<usize>, text: Option<&str>, new: Option<String>) {
         let raw = &self.bytes[raw];
         let (Some(text), Some(new)) = (text, new) else {
@@ -310,7 +310,7 @@ fn of_data(outside: Place) -> Place {
 /// The place of the value of a field.
 fn of_field(outside: Place, name: &str, known: bool) -> Place {
     let rule = match fields::rule_of(name, known) {
-        // Everything in a secret is secret.
+        // Everything within a secret is secret.
         Rule::Unknown if !known && outside.rule == Rule::Secret => Rule::Secret,
         rule => rule,
     };
@@ -321,7 +321,7 @@ fn of_field(outside: Place, name: &str, known: bool) -> Place {
     }
 }
 
-/// A letter of a number or a literal, also of one that PHP would not write.
+/// True for a byte of a number or a literal, including those that PHP would not write.
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }

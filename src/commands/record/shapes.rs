@@ -1,14 +1,14 @@
-//! Recognises what a string is by its form.
+//! Recognises strings by their form.
 
 use std::net::IpAddr;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Text with a form of its own.
+/// Text with a recognised form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape<'a> {
-    /// An address, and what stands behind it: `/64`, `:22` or nothing.
+pub(super) enum TextShape<'a> {
+    /// An address and its suffix: `/64`, `:22` or nothing.
     Address(IpAddr, &'a str),
     /// A hardware address and its separator.
     Mac(char),
@@ -24,13 +24,13 @@ pub(super) enum Shape<'a> {
     Image(&'a str, u64, &'a str, &'a str, &'a str),
 }
 
-/// Hashes have at least 32 digits, tokens may have fewer.
+/// Digits of a hash or token at least: hashes have 32 or more, tokens may have fewer.
 const LEAST_HEX: usize = 16;
-/// A longer text is no name. Longer placeholders would need their own rule for what the decoders cut.
+/// Longer text is not recognised. The decoders cut text at this length, so a longer replacement would be cut too.
 const LONGEST: usize = 200;
 
-/// The shape of the whole of a text.
-pub(super) fn shape_of(text: &str) -> Option<Shape<'_>> {
+/// The shape of a whole text.
+pub(super) fn shape_of(text: &str) -> Option<TextShape<'_>> {
     if text.is_empty() || text.len() > LONGEST {
         return None;
     }
@@ -39,32 +39,32 @@ pub(super) fn shape_of(text: &str) -> Option<Shape<'_>> {
         .or_else(|| image(text))
         .or_else(|| url(text))
         .or_else(|| email(text))
-        .or_else(|| is_hex(text).then_some(Shape::Hex))
-        .or_else(|| is_host(text).then_some(Shape::Host))
+        .or_else(|| is_hex(text).then_some(TextShape::Hex))
+        .or_else(|| is_host(text).then_some(TextShape::Host))
 }
 
-fn address(text: &str) -> Option<Shape<'_>> {
-    let of = |address: &str, rest| Some(Shape::Address(address.parse().ok()?, rest));
+fn address(text: &str) -> Option<TextShape<'_>> {
+    let of = |address: &str, rest| Some(TextShape::Address(address.parse().ok()?, rest));
     let number = |digits: &str| !digits.is_empty() && digits.len() <= 5 && is_digits(digits);
     if let Some(found) = of(text, "") {
         return Some(found);
     }
     let at = text.rfind(['/', ':'])?;
     let (front, behind) = text.split_at(at);
-    // The last group of an IPv6 address is no port.
+    // The last group of an IPv6 address is not a port.
     let separated = number(&behind[1..]) && (behind.starts_with('/') || !front.contains(':'));
     separated.then(|| of(front, behind)).flatten()
 }
 
-fn mac(text: &str) -> Option<Shape<'_>> {
+fn mac(text: &str) -> Option<TextShape<'_>> {
     let separator = text.chars().nth(2).filter(|c| matches!(c, ':' | '-'))?;
     let mut groups = text.split(separator);
     let hex = |group: &str| group.len() == 2 && group.bytes().all(|c| c.is_ascii_hexdigit());
-    (groups.clone().count() == 6 && groups.all(hex)).then_some(Shape::Mac(separator))
+    (groups.clone().count() == 6 && groups.all(hex)).then_some(TextShape::Mac(separator))
 }
 
 /// `snapshot-1000001-1790640000-2026-09-29-<40 hex>.tar.gz`: the time of a snapshot is in its name only.
-fn image(text: &str) -> Option<Shape<'_>> {
+fn image(text: &str) -> Option<TextShape<'_>> {
     let (prefix, rest) = text.split_once('-')?;
     let (veid, rest) = rest.split_once('-')?;
     let hash_at = rest.rfind('-')? + 1;
@@ -77,7 +77,7 @@ fn image(text: &str) -> Option<Shape<'_>> {
     let known = matches!(prefix, "snapshot" | "backup") && matches!(suffix, "" | ".tar.gz");
     (known && dated && is_hex(hash) && veid.len() <= 19 && is_digits(veid))
         .then(|| {
-            Some(Shape::Image(
+            Some(TextShape::Image(
                 prefix,
                 veid.parse().ok()?,
                 times,
@@ -88,17 +88,17 @@ fn image(text: &str) -> Option<Shape<'_>> {
         .flatten()
 }
 
-fn url(text: &str) -> Option<Shape<'_>> {
+fn url(text: &str) -> Option<TextShape<'_>> {
     let (scheme, rest) = text.split_once("://")?;
     let known = matches!(scheme, "http" | "https" | "ftp");
     let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    known.then_some(Shape::Url(scheme, host, path))
+    known.then_some(TextShape::Url(scheme, host, path))
 }
 
-fn email(text: &str) -> Option<Shape<'_>> {
+fn email(text: &str) -> Option<TextShape<'_>> {
     let (user, domain) = text.split_once('@')?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
-    (!user.is_empty() && user.chars().all(plain) && is_host(domain)).then_some(Shape::Email)
+    (!user.is_empty() && user.chars().all(plain) && is_host(domain)).then_some(TextShape::Email)
 }
 
 fn is_hex(text: &str) -> bool {
@@ -124,9 +124,9 @@ pub(super) fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit())
 }
 
-/// A decimal number of no more digits than a 64-bit one, also with blanks around it.
+/// A decimal number of 64 bits at most, also with white space around it.
 pub(super) fn is_number(text: &str) -> bool {
-    /// The digits of the largest 64-bit number, a sign, a point and an exponent.
+    /// Digits of the largest 64-bit number, a sign, a point and an exponent.
     const LONGEST_NUMBER: usize = 26;
     let text = text.trim();
     let plain = text
@@ -147,7 +147,7 @@ pub(super) fn is_date(text: &str) -> bool {
 
 /// `0.32 0.25 0.10 1/335 2886523` or `0.04/0.09/0.05`.
 pub(super) fn is_load(text: &str) -> bool {
-    /// Five decimals of six digits are far shorter.
+    /// Five decimals of six digits are much shorter.
     const LONGEST_LOAD: usize = 64;
     let mut parts = text.split([' ', '/']).filter(|part| !part.is_empty());
     let decimal = |part: &str| {

@@ -1,4 +1,4 @@
-//! Every sample with secrets in every place, and what the decoders make of the result.
+//! Puts secrets into every place of every sample, and compares the decoded results.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::kiwivm::{ApiKey, Call, Veid, decode};
 
 const KEY: &str = "private_CanaryCanaryCanary012345";
 
-/// Secrets of every kind, none of which may be seen.
+/// Secrets of every kind, none of which may appear in a recording.
 const SECRETS: [&str; 16] = [
     KEY,
     "Canary7Secret",
@@ -72,13 +72,13 @@ fn sanitised(body: &str) -> String {
     sanitiser().body(body.as_bytes()).content().to_owned()
 }
 
-fn assert_unseen(text: &str, about: &str) {
+fn assert_no_trace(text: &str, about: &str) {
     for trace in TRACES {
         assert!(!text.contains(trace), "{trace} of {about}:\n{text}");
     }
 }
 
-/// Passes on the JSON with all strings secret, and once for each string with that one secret if they are wanted one by one.
+/// Calls `take` with the JSON with all strings replaced by the secret, and with `one_by_one` also once for each string.
 fn with_secrets(value: &Value, secret: &str, one_by_one: bool, take: &mut dyn FnMut(&Value)) {
     fn places(value: &mut Value, take: &mut dyn FnMut(&mut Value)) {
         match value {
@@ -105,7 +105,7 @@ fn with_secrets(value: &Value, secret: &str, one_by_one: bool, take: &mut dyn Fn
     }
 }
 
-/// The same JSON with a member of this name in every object whose names are data, and in one of an unknown field.
+/// Adds a member with this name to every object whose names are data, and to one of an unknown field.
 fn with_secret_names(value: &Value, secret: &str) -> Value {
     const MAPS: [&str; 7] = [
         "ptr",
@@ -139,23 +139,23 @@ fn with_secret_names(value: &Value, secret: &str) -> Value {
 }
 
 #[test]
-fn no_secret_in_any_string_or_name_is_kept() {
+fn replaces_a_secret_in_any_string_or_name() {
     for (name, text) in samples() {
         let Ok(value) = serde_json::from_str::<Value>(&text) else {
             continue;
         };
         for secret in SECRETS {
             with_secrets(&value, secret, secret == KEY, &mut |value| {
-                assert_unseen(&sanitised(&value.to_string()), &name);
+                assert_no_trace(&sanitised(&value.to_string()), &name);
             });
             let named = with_secret_names(&value, secret);
-            assert_unseen(&sanitised(&named.to_string()), &name);
+            assert_no_trace(&sanitised(&named.to_string()), &name);
         }
     }
 }
 
 #[test]
-fn no_secret_beside_words_that_stay_is_kept() {
+fn replaces_a_secret_beside_known_words() {
     for secret in SECRETS {
         for field in [
             "plan",
@@ -176,18 +176,18 @@ fn no_secret_beside_words_that_stay_is_kept() {
                 format!("error={secret}&x"),
                 format!("host={secret};user={secret}|{secret}"),
             ] {
-                assert_unseen(&sanitised(&json!({ field: text }).to_string()), field);
+                assert_no_trace(&sanitised(&json!({ field: text }).to_string()), field);
             }
         }
         let page = format!(
             "<html><a href=\"http://{secret}/\">{secret}</a>Too many requests of {secret}."
         );
-        assert_unseen(&sanitised(&page), "a page");
+        assert_no_trace(&sanitised(&page), "a page");
     }
 }
 
 #[test]
-fn no_secret_of_a_field_without_a_known_form_is_kept() {
+fn replaces_secrets_of_no_known_form_by_their_field() {
     let text = json!({
         "root_password": 31_415_926, "client_id": 31_415_926, "apiToken": ["x", {"a": "running"}], "phone": "31415926",
         "users": {"alice": {"bob": 1}}, "requestor_ipv4": 3_325_256_881_u32, "veid": 31_415_926, "other": 1_347_891,
@@ -208,7 +208,7 @@ fn no_secret_of_a_field_without_a_known_form_is_kept() {
 }
 
 #[test]
-fn encoded_keys_are_not_kept() {
+fn masks_encoded_keys() {
     let each = |encode: fn(char) -> String| KEY.chars().map(encode).collect::<String>();
     for (encoded, trace) in [
         (each(|c| format!("%{:02X}", u32::from(c))), "%70%72"),
@@ -248,12 +248,12 @@ fn call_of(name: &str) -> Call {
     found.map_or(Call::ServiceInfo, |(_, call)| *call)
 }
 
-/// The outcome of decoding a body, without text and addresses, which are replaced.
-fn understood(call: Call, body: &str) -> String {
+/// The outcome of decoding a body, without text and addresses, which are replaced in recordings.
+fn decoded_form(call: Call, body: &str) -> String {
     let key = ApiKey::new(KEY).expect("it is a key");
     let mut rows = Vec::new();
     let decoded = decode(call, &key, body.as_bytes(), &mut |row| rows.push(row));
-    let said = match decoded {
+    let outcome = match decoded {
         Ok(decoded) => format!("{:?} {:?} {rows:?}", decoded.payload, decoded.problems),
         Err(error) => format!(
             "{:?} {:?}",
@@ -261,25 +261,29 @@ fn understood(call: Call, body: &str) -> String {
             error.lock.map(|lock| lock.progress)
         ),
     };
-    let unquoted = said.split('"').step_by(2).collect::<Vec<_>>().join("\"\"");
+    let unquoted = outcome
+        .split('"')
+        .step_by(2)
+        .collect::<Vec<_>>()
+        .join("\"\"");
     let is_address = |word: &&str| word.parse::<IpAddr>().is_err();
     let words = unquoted.split([' ', ',', '[', ']', '(', ')']);
     words.filter(is_address).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn the_decoders_understand_what_was_recorded() {
+fn a_recording_decodes_like_the_original() {
     let mut successes = 0;
     for (name, text) in samples() {
         let call = call_of(&name);
-        let before = understood(call, &text);
-        assert_eq!(understood(call, &sanitised(&text)), before, "{name}");
+        let before = decoded_form(call, &text);
+        assert_eq!(decoded_form(call, &sanitised(&text)), before, "{name}");
         successes += usize::from(before.contains('{'));
     }
     assert!(successes > 20, "{successes} samples decode");
 }
 
-/// The JSON without what strings and numbers say: brackets, names of fields, types, order, white space.
+/// The JSON with strings and numbers reduced to their types.
 fn form(json: &str) -> String {
     let mut form = String::new();
     let mut bytes = json.chars();
@@ -303,7 +307,7 @@ fn form(json: &str) -> String {
 }
 
 #[test]
-fn types_and_order_stay_as_they_are() {
+fn keeps_types_and_order() {
     for (name, text) in samples() {
         if let Sanitised::Json(json) = sanitiser().body(text.as_bytes()) {
             assert_eq!(form(&json), form(&text), "{name}");
@@ -331,7 +335,7 @@ fn sample(sanitiser: &mut Sanitiser, name: &str) -> Value {
 }
 
 #[test]
-fn the_same_is_the_same_in_all_files_of_a_run() {
+fn replacements_are_consistent_in_all_files_of_a_run() {
     let mut sanitiser = sanitiser();
     let live = sample(&mut sanitiser, "live_kvm_running.json");
     let service = sample(&mut sanitiser, "service_info_kvm.json");
@@ -387,7 +391,7 @@ fn the_same_is_the_same_in_all_files_of_a_run() {
 }
 
 #[test]
-fn what_a_report_needs_stays() {
+fn keeps_fields_that_a_bug_report_needs() {
     for (name, fields) in [
         (
             "live_kvm_running.json",
@@ -438,13 +442,13 @@ fn what_a_report_needs_stays() {
     }
     let new =
         r#"{"turbo_mode":"enabled","throttled_until":1790000000,"ends":"2026-09-29 12:00:00"}"#;
-    assert_eq!(sanitised(new), new, "fields that nobody knows");
+    assert_eq!(sanitised(new), new, "unknown fields");
     let page = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head></html>";
     assert_eq!(sanitised(page), page);
 }
 
 #[test]
-fn what_is_no_json_is_cut_where_it_ends() {
+fn cuts_invalid_json_at_the_first_invalid_byte() {
     let Sanitised::Broken(text, at) = sanitiser().body(br#"{"a":"canary","b":"can"#) else {
         panic!("it is cut off");
     };
@@ -460,7 +464,7 @@ fn what_is_no_json_is_cut_where_it_ends() {
     ] {
         let sanitised = sanitiser().body(broken.as_bytes());
         assert!(matches!(sanitised, Sanitised::Broken(..)), "{broken:.20}");
-        assert_unseen(sanitised.content(), broken);
+        assert_no_trace(sanitised.content(), broken);
     }
     let page = sanitised(&"canary ".repeat(100_000));
     assert!(page.len() < 4000, "{}", page.len());
@@ -474,7 +478,7 @@ fn what_is_no_json_is_cut_where_it_ends() {
 
 proptest! {
     #[test]
-    fn nothing_in_any_text_makes_it_panic(text in "\\PC{0,80}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn no_input_panics(text in "\\PC{0,80}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         sanitiser().body(&bytes);
         sanitiser().body(&[b"{\"message\":\"", &bytes[..], b"\"}"].concat());
         for field in ["message", "plan", "hostname", "load_average", "node_alias", "veid", "fileName", "x"] {
@@ -486,7 +490,7 @@ proptest! {
     }
 
     #[test]
-    fn a_random_word_is_not_kept(word in "[a-zA-Z][a-zA-Z0-9]{3,7}[0-9][a-zA-Z]{5,9}") {
+    fn masks_a_random_word(word in "[a-zA-Z][a-zA-Z0-9]{3,7}[0-9][a-zA-Z]{5,9}") {
         for field in ["message", "plan", "os", "hostname", "node_datacenter", "flag", "x", "description"] {
             let text = sanitised(&json!({ field: word, "m": {&word: 1} }).to_string());
             prop_assert!(!text.contains(&word), "{}", text);

@@ -1,25 +1,25 @@
-//! Replaces what text tells about somebody.
+//! Replaces text and numbers that identify a person or an account.
 
 use std::net::Ipv4Addr;
 
 use super::fields::Rule;
 use super::replacements::Replacements;
-use super::shapes::{self, Shape, shape_of};
+use super::shapes::{self, TextShape, shape_of};
 use super::vocabulary::Vocabulary;
 use crate::kiwivm::ApiKey;
 
-/// Longer text is masked up to here, and its length is noted. The decoders cut what is longer than 200 characters.
+/// Longer text is masked up to here, and its length is added. The decoders cut text after 200 characters.
 const LONGEST: usize = 256;
-/// Digits of a number that may stand in a sentence or name: a code, a year, gigabytes.
+/// Digits of a number that stays in a sentence or name: a code, a year, gigabytes.
 const MOST_DIGITS: usize = 4;
-/// A number with a unit may have one more: the gigabytes of a plan.
+/// Digits of a number with a unit, which may have one more: the gigabytes of a plan.
 const MOST_DIGITS_WITH_UNIT: usize = 5;
-/// Versions have three numbers at most, addresses four.
+/// Numbers in a name: versions have at most three, addresses have four.
 const MOST_NUMBERS: usize = 3;
-/// Shorter VEIDs are numbers like any other.
+/// Smaller VEIDs cannot be told from other numbers.
 const LEAST_VEID: u64 = 10_000;
 
-/// Sanitises strings and numbers.
+/// Sanitises the strings and numbers of a run.
 #[derive(Debug)]
 pub(super) struct Texts {
     pub(super) vocabulary: Vocabulary,
@@ -59,7 +59,7 @@ impl Texts {
         }
     }
 
-    /// A page or other text that is no JSON.
+    /// Sanitises a page or other text that is not JSON.
     pub(super) fn page(&mut self, text: &str) -> String {
         let redacted = self
             .keys
@@ -79,7 +79,7 @@ impl Texts {
                 let replaced = self.address_number(number);
                 replaced.unwrap_or_else(|| self.replacements.digits(number))
             }
-            // A count of a few is no identity.
+            // Short numbers identify nobody.
             Some(_) if (identity || rule == Rule::Secret) && number.len() >= MOST_DIGITS => {
                 self.replacements.digits(number)
             }
@@ -88,7 +88,8 @@ impl Texts {
         }
     }
 
-    /// The name of a member of a map. Numbers stay as they do in values: the names of evidence are in its cases too.
+    /// The name that may be shown for a member of a map. Numbers are treated as in values, because suspension cases refer
+    /// to evidence by its name.
     pub(super) fn key(&mut self, name: &str, identity: bool) -> String {
         if shapes::is_number(name) {
             return self.number(name, Rule::Unknown, identity);
@@ -118,7 +119,7 @@ impl Texts {
     }
 
     fn named(&mut self, text: &str, rule: Rule) -> Option<String> {
-        if let Some(Shape::Address(..)) = shape_of(text) {
+        if let Some(TextShape::Address(..)) = shape_of(text) {
             return self.shaped(text);
         }
         let name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -129,10 +130,10 @@ impl Texts {
     }
 
     fn by_shape(&mut self, text: &str, rule: Rule) -> Option<String> {
-        let harmless = shapes::is_date(text)
+        let is_public = shapes::is_date(text)
             || self.vocabulary.is_state(text.trim())
             || (rule == Rule::Name && shapes::is_location(text));
-        if harmless && text.len() <= LONGEST {
+        if is_public && text.len() <= LONGEST {
             return Some(text.to_owned());
         }
         if rule == Rule::Unknown {
@@ -143,32 +144,34 @@ impl Texts {
         (text.chars().count() <= LONGEST).then(|| self.words(text, rule))
     }
 
-    /// The replacement of text with a form of its own.
+    /// The replacement of text with a recognised shape.
     fn shaped(&mut self, text: &str) -> Option<String> {
         let replaced = match shape_of(text)? {
-            Shape::Address(address, behind) => {
-                // The length of a prefix is no secret, a port may be one.
+            TextShape::Address(address, behind) => {
+                // The length of a prefix is not private, but a port may be.
                 let behind = match behind.strip_prefix(':') {
                     Some(port) => format!(":{}", masked(port)),
                     None => behind.to_owned(),
                 };
                 format!("{}{behind}", self.replacements.address(address))
             }
-            Shape::Mac(separator) => self.replacements.mac(text, separator),
-            Shape::Email => self.replacements.email(text),
-            Shape::Host => self.replacements.host(text),
-            Shape::Hex => self.replacements.hex(text),
-            Shape::Image(prefix, veid, times, hash, suffix) => {
+            TextShape::Mac(separator) => self.replacements.mac(text, separator),
+            TextShape::Email => self.replacements.email(text),
+            TextShape::Host => self.replacements.host(text),
+            TextShape::Hex => self.replacements.hex(text),
+            TextShape::Image(prefix, veid, times, hash, suffix) => {
                 let veid = self.replacements.veid(veid);
                 let hash = self.replacements.hex(hash);
                 format!("{prefix}-{veid}-{times}{hash}{suffix}")
             }
-            Shape::Url(scheme, host, path) => {
+            TextShape::Url(scheme, host, path) => {
                 let host = self
                     .shaped(host)
                     .unwrap_or_else(|| self.replacements.host(host));
                 let parts = path.split('/').map(|part| match shape_of(part) {
-                    Some(Shape::Image(..) | Shape::Hex) => self.shaped(part).unwrap_or_default(),
+                    Some(TextShape::Image(..) | TextShape::Hex) => {
+                        self.shaped(part).unwrap_or_default()
+                    }
                     _ => masked(part),
                 });
                 format!("{scheme}://{host}{}", parts.collect::<Vec<_>>().join("/"))
@@ -177,7 +180,7 @@ impl Texts {
         Some(replaced)
     }
 
-    /// Keeps the words that are known, and masks the others.
+    /// Keeps known words and masks the others.
     fn words(&mut self, text: &str, rule: Rule) -> String {
         const BREAKS: &str = "<>\"'()[]{}=;|";
         const AROUND: &str = ".,:!?";
@@ -201,7 +204,7 @@ impl Texts {
         kept
     }
 
-    /// Text without white space.
+    /// Sanitises text without white space.
     fn chunk(&self, chunk: &str, rule: Rule) -> String {
         if rule == Rule::Name && shapes::is_location(chunk) {
             return chunk.to_owned();
@@ -239,7 +242,8 @@ impl Texts {
         kept
     }
 
-    /// True for a known word with numbers behind it, each with a unit or the last one: `kvmv5`, `20g`, `dc2`, `10g512m1t`.
+    /// True for a known word followed by numbers, all of which but the last need a unit: `kvmv5`, `20g`, `dc2`,
+    /// `10g512m1t`.
     fn is_sized(&self, piece: &str) -> bool {
         const UNITS: [&str; 8] = ["g", "m", "t", "k", "gb", "mb", "tb", "bit"];
         let letters = piece
@@ -268,10 +272,10 @@ impl Texts {
 
 /// True for a template such as `debian-12.11.server`, which has the form of a host name.
 fn is_template(core: &str) -> bool {
-    core.contains('-') && matches!(shape_of(core), Some(Shape::Host))
+    core.contains('-') && matches!(shape_of(core), Some(TextShape::Host))
 }
 
-/// The same text with every letter and digit, and every sign that may be part of a password, made the same.
+/// Masks every letter and digit, and every character that may be part of a password.
 pub(super) fn masked(text: &str) -> String {
     let mask = |c: char| match c {
         _ if c.is_ascii_uppercase() => 'X',

@@ -1,10 +1,10 @@
-//! The words that say nothing about anybody. Text of the API keeps these and loses all others.
+//! Words that identify nobody. Text of the API keeps these words; all others are masked.
 
 use std::collections::HashSet;
 
 use super::fields::{self, words_of};
 
-/// Words of one state, which may stand anywhere.
+/// Words of state, which stay in any field.
 const STATES: &str = "
     running stopped starting stopping restarting mounted unmounted suspended paused locked unknown online offline
     kvm ovz openvz true false yes no on off none null enabled disabled ok active inactive pending
@@ -54,7 +54,7 @@ const SYSTEMS: &str = "
     jammy focal bionic xenial noble trixie bookworm bullseye buster stretch jessie wheezy
 ";
 
-/// Parts of the names of places and of those who run the networks there.
+/// Parts of the names of places and network operators.
 const PLACES: &str = "
     us usa united states eu europe uk kingdom england germany france netherlands japan china canada australia singapore emirates arab
     hong kong hk uae dubai amsterdam osaka tokyo taiwan london frankfurt rotterdam eygelshoven sydney vancouver toronto montreal
@@ -79,7 +79,7 @@ const FIELDS: &str = "
     created updated expires next last previous first start end begin ip ipv4 ipv6 mac address addresses host node vm vps ve vz
 ";
 
-/// The words, ready to be looked up.
+/// The words as sets.
 #[derive(Debug)]
 pub(super) struct Vocabulary {
     states: HashSet<&'static str>,
@@ -112,17 +112,17 @@ impl Vocabulary {
         self.fields.contains(name)
     }
 
-    /// True for one word of state, in any case.
+    /// True for a word of state, in upper or lower case.
     pub(super) fn is_state(&self, text: &str) -> bool {
         self.states.contains(&*text.to_ascii_lowercase())
     }
 
-    /// True for a run of letters.
+    /// True for a known word, in upper or lower case.
     pub(super) fn knows(&self, word: &str) -> bool {
         self.words.contains(&*word.to_ascii_lowercase())
     }
 
-    /// True for a name all of whose words are words of field names.
+    /// True for a name that only consists of words of field names.
     pub(super) fn is_of_field_words(&self, name: &str) -> bool {
         let words = words_of(name);
         !words.is_empty() && words.iter().all(|word| self.field_words.contains(word))

@@ -1,14 +1,14 @@
-//! Addresses and their names.
+//! IP addresses and their PTR records.
 
 use super::super::json::{list, text};
 use super::super::network::MOST_SUBNETS;
-use super::super::vps::Vps;
-use super::{Order, Outcome, Refused, done};
+use super::super::vps::SimulatedVps;
+use super::{CommandResult, Order, Refused, done};
 
 const NO_SUCH_ADDRESS: Refused = Refused::Failed("IP address not found");
 
 impl Order<'_> {
-    pub(super) fn set_ptr(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn set_ptr(&self, vps: &mut SimulatedVps) -> CommandResult {
         let address = self.required("ip")?;
         let name = self.given("ptr")?;
         if !vps.network.has_public(address) {
@@ -22,7 +22,7 @@ impl Order<'_> {
         Ok(done())
     }
 
-    pub(super) fn add_subnet(_: &Self, vps: &mut Vps) -> Outcome {
+    pub(super) fn add_subnet(_: &Self, vps: &mut SimulatedVps) -> CommandResult {
         if vps.network.ipv6.len() >= MOST_SUBNETS {
             return Err(Refused::Failed("No more IPv6 subnets in this plan"));
         }
@@ -30,7 +30,7 @@ impl Order<'_> {
         Ok(done().text("assigned_subnet", &format!("{subnet}/64")))
     }
 
-    pub(super) fn delete_subnet(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn delete_subnet(&self, vps: &mut SimulatedVps) -> CommandResult {
         if vps.network.remove_subnet(self.required("ip")?) {
             Ok(done())
         } else {
@@ -38,7 +38,7 @@ impl Order<'_> {
         }
     }
 
-    pub(super) fn assign_private(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn assign_private(&self, vps: &mut SimulatedVps) -> CommandResult {
         if !vps.location.private_network {
             return Err(Refused::Failed("No private network at this location"));
         }
@@ -51,7 +51,7 @@ impl Order<'_> {
         Ok(done().raw("assigned_ips", assigned))
     }
 
-    pub(super) fn delete_private(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn delete_private(&self, vps: &mut SimulatedVps) -> CommandResult {
         let address = self.required("ip")?;
         let own = vps.network.private.iter().position(|own| own == address);
         vps.network.private.remove(own.ok_or(NO_SUCH_ADDRESS)?);

@@ -1,11 +1,11 @@
-//! On, off, and what runs from.
+//! Power state and boot medium.
 
 use super::super::settings::ISOS;
-use super::super::vps::Vps;
-use super::{Order, Outcome, Refused, done, not_suspended, running, stopped};
+use super::super::vps::SimulatedVps;
+use super::{CommandResult, Order, Refused, done, not_suspended, running, stopped};
 
 impl Order<'_> {
-    pub(super) fn start(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn start(&self, vps: &mut SimulatedVps) -> CommandResult {
         not_suspended(vps)?;
         if vps.running {
             return Err(Refused::AlreadyRunning);
@@ -14,13 +14,13 @@ impl Order<'_> {
         Ok(done())
     }
 
-    pub(super) fn stop(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn stop(&self, vps: &mut SimulatedVps) -> CommandResult {
         running(vps)?;
         vps.stop(self.story, self.at);
         Ok(done())
     }
 
-    pub(super) fn restart(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn restart(&self, vps: &mut SimulatedVps) -> CommandResult {
         not_suspended(vps)?;
         running(vps)?;
         vps.stop(self.story, self.at);
@@ -28,7 +28,7 @@ impl Order<'_> {
         Ok(done())
     }
 
-    pub(super) fn mount(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn mount(&self, vps: &mut SimulatedVps) -> CommandResult {
         let name = self.required("iso")?;
         can_mount(vps)?;
         let iso = ISOS.into_iter().find(|iso| *iso == name);
@@ -36,14 +36,14 @@ impl Order<'_> {
         Ok(done())
     }
 
-    pub(super) fn unmount(_: &Self, vps: &mut Vps) -> Outcome {
+    pub(super) fn unmount(_: &Self, vps: &mut SimulatedVps) -> CommandResult {
         can_mount(vps)?;
         vps.settings.iso = None;
         Ok(done())
     }
 }
 
-fn can_mount(vps: &Vps) -> Result<(), Refused> {
+fn can_mount(vps: &SimulatedVps) -> Result<(), Refused> {
     if vps.openvz() {
         return Err(Refused::Failed("Not available for this type of VPS"));
     }

@@ -1,32 +1,32 @@
-//! Names, keys, passwords and mail.
+//! Host names, SSH keys, passwords and mail preferences.
 
 use serde_json::{Map, Value};
 
 use super::super::json::Object;
 use super::super::noise::hex;
 use super::super::settings::preference;
-use super::super::vps::Vps;
-use super::{Order, Outcome, Refused, done, running};
+use super::super::vps::SimulatedVps;
+use super::{CommandResult, Order, Refused, done, running};
 
 impl Order<'_> {
-    pub(super) fn reset_root_password(_: &Self, vps: &mut Vps) -> Outcome {
+    pub(super) fn reset_root_password(_: &Self, vps: &mut SimulatedVps) -> CommandResult {
         running(vps)?;
         Ok(done().text("password", &secret(vps)))
     }
 
-    pub(super) fn update_ssh_keys(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn update_ssh_keys(&self, vps: &mut SimulatedVps) -> CommandResult {
         self.given("ssh_keys")?
             .clone_into(&mut vps.settings.ssh_keys);
         Ok(done())
     }
 
-    pub(super) fn set_hostname(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn set_hostname(&self, vps: &mut SimulatedVps) -> CommandResult {
         self.required("newHostname")?
             .clone_into(&mut vps.settings.hostname);
         Ok(done())
     }
 
-    pub(super) fn set_preferences(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn set_preferences(&self, vps: &mut SimulatedVps) -> CommandResult {
         const NO_PREFERENCES: Refused = Refused::Failed("Preferences are not valid");
         let submitted = self.required("json_notification_preferences")?;
         let submitted: Map<String, Value> =
@@ -60,8 +60,8 @@ impl Order<'_> {
     }
 }
 
-/// A secret that was not told before.
-pub(super) fn secret(vps: &mut Vps) -> String {
+/// Generates a secret that differs from the earlier ones.
+pub(super) fn secret(vps: &mut SimulatedVps) -> String {
     vps.settings.secrets += 1;
     hex(vps.seed, vps.veid, vps.settings.secrets, 28, 12)
 }

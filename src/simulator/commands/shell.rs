@@ -1,25 +1,25 @@
-//! A root shell whose answers are canned. Nothing is executed.
+//! A root shell with canned responses. Nothing is executed.
 
 use super::super::json::Object;
-use super::super::vps::Vps;
-use super::{Order, Outcome, done, running};
+use super::super::vps::SimulatedVps;
+use super::{CommandResult, Order, done, running};
 
 impl Order<'_> {
-    pub(super) fn change_directory(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn change_directory(&self, vps: &mut SimulatedVps) -> CommandResult {
         let current = self.required("currentDir")?;
         let new = self.required("newDir")?;
         running(vps)?;
         Ok(done().text("pwd", &directory(current, new)))
     }
 
-    pub(super) fn execute(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn execute(&self, vps: &mut SimulatedVps) -> CommandResult {
         let command = self.required("command")?;
         running(vps)?;
         let (status, output) = canned(command, &vps.settings.hostname);
         Ok(Object::new().raw("error", status).text("message", &output))
     }
 
-    pub(super) fn execute_script(&self, vps: &mut Vps) -> Outcome {
+    pub(super) fn execute_script(&self, vps: &mut SimulatedVps) -> CommandResult {
         self.required("script")?;
         running(vps)?;
         vps.settings.secrets += 1;
@@ -45,7 +45,7 @@ fn canned(command: &str, hostname: &str) -> (u8, String) {
     }
 }
 
-/// Where `cd` leads to.
+/// The directory after `cd`.
 fn directory(current: &str, new: &str) -> String {
     let path = match new.strip_prefix('~') {
         Some(below) => format!("/root/{below}"),
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_are_changed_as_a_shell_does() {
+    fn changes_directories_as_a_shell_does() {
         for (current, new, then) in [
             ("/root", "x", "/root/x"),
             ("/root/x", "..", "/root"),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_have_a_status_and_an_output() {
+    fn commands_have_a_status_and_output() {
         assert_eq!(canned("echo a  b", "h"), (0, "a b\n".to_owned()));
         assert_eq!(canned("exit 3", "h"), (3, String::new()));
         assert_eq!(canned("rm -rf /", "h").0, 127);

@@ -5,17 +5,17 @@ use super::*;
 
 const START: f64 = 1_790_000_000.0;
 
-struct World {
-    vps: Vps,
+struct Fixture {
+    vps: SimulatedVps,
     story: Story,
-    exported: Option<Snapshot>,
+    exported: Option<DiskSnapshot>,
 }
 
-impl World {
+impl Fixture {
     fn new(character: Character) -> Self {
         let story = Story::new(START, 60.0);
         Self {
-            vps: Vps::new("x".to_owned(), 1_000_001, character, 7, &story, 288),
+            vps: SimulatedVps::new("x".to_owned(), 1_000_001, character, 7, &story, 288),
             story,
             exported: None,
         }
@@ -32,8 +32,8 @@ impl World {
             at: 0.0,
             exported: self.exported.take(),
         };
-        let answer = carry_out(call, &mut self.vps, &order).expect("it changes something");
-        serde_json::from_str(&answer).expect("it is JSON")
+        let response = carry_out(call, &mut self.vps, &order).expect("it changes something");
+        serde_json::from_str(&response).expect("it is JSON")
     }
 
     /// Lets the running task end.
@@ -45,7 +45,7 @@ impl World {
 }
 
 #[test]
-fn what_a_call_needs_must_be_there() {
+fn missing_parameters_are_errors() {
     for (call, parameters) in [
         ("reinstallOS", &[][..]),
         ("updateSshKeys", &[]),
@@ -74,13 +74,13 @@ fn what_a_call_needs_must_be_there() {
         ("privateIp/delete", &[]),
         ("kiwivm/setNotificationPreferences", &[]),
     ] {
-        let answer = World::new(Character::Healthy).call(call, parameters);
-        assert_eq!(answer["error"], 700_001, "{call}: {answer}");
+        let response = Fixture::new(Character::Healthy).call(call, parameters);
+        assert_eq!(response["error"], 700_001, "{call}: {response}");
     }
 }
 
 #[test]
-fn what_is_not_there_is_an_error_with_words() {
+fn unknown_objects_are_errors_with_a_message() {
     for (call, parameters) in [
         ("reinstallOS", &[("os", "nope")][..]),
         ("setPTR", &[("ip", "192.0.2.1"), ("ptr", "x")]),
@@ -117,58 +117,61 @@ fn what_is_not_there_is_an_error_with_words() {
             ],
         ),
     ] {
-        let mut world = World::new(Character::Healthy);
-        let answer = world.call(call, parameters);
-        assert_eq!(answer["error"], 1, "{call}: {answer}");
-        assert!(answer["message"].is_string(), "{call}: {answer}");
-        assert!(world.vps.task.is_none(), "{call}");
+        let mut fixture = Fixture::new(Character::Healthy);
+        let response = fixture.call(call, parameters);
+        assert_eq!(response["error"], 1, "{call}: {response}");
+        assert!(response["message"].is_string(), "{call}: {response}");
+        assert!(fixture.vps.task.is_none(), "{call}");
     }
 }
 
 #[test]
-fn power_calls_mind_the_power_state() {
-    let mut world = World::new(Character::Healthy);
-    assert_eq!(world.call("start", &[])["error"], 700_003);
-    assert_eq!(world.call("kill", &[])["error"], 0);
+fn power_calls_check_the_power_state() {
+    let mut fixture = Fixture::new(Character::Healthy);
+    assert_eq!(fixture.call("start", &[])["error"], 700_003);
+    assert_eq!(fixture.call("kill", &[])["error"], 0);
     for call in ["stop", "kill", "restart", "resetRootPassword"] {
-        assert_eq!(world.call(call, &[])["error"], 700_000, "{call}");
+        assert_eq!(fixture.call(call, &[])["error"], 700_000, "{call}");
     }
-    assert_eq!(world.call("start", &[])["error"], 0);
-    assert_eq!(world.vps.status(), "starting");
-    let mut world = World::new(Character::UsedUp);
-    assert_eq!(world.call("start", &[])["message"], "This VPS is suspended");
+    assert_eq!(fixture.call("start", &[])["error"], 0);
+    assert_eq!(fixture.vps.status(), "starting");
+    let mut fixture = Fixture::new(Character::UsedUp);
+    assert_eq!(
+        fixture.call("start", &[])["message"],
+        "This VPS is suspended"
+    );
 }
 
 #[test]
-fn an_iso_is_mounted_while_the_vps_is_off() {
-    let mut world = World::new(Character::Healthy);
+fn mounts_an_iso_while_the_vps_is_off() {
+    let mut fixture = Fixture::new(Character::Healthy);
     let iso = [("iso", "systemrescue-12.01-amd64.iso")];
-    assert_eq!(world.call("iso/mount", &iso)["error"], 1);
-    world.call("stop", &[]);
-    assert_eq!(world.call("iso/mount", &[("iso", "nope")])["error"], 1);
-    assert_eq!(world.call("iso/mount", &iso)["error"], 0);
-    assert_eq!(world.vps.settings.iso, Some(iso[0].1));
-    assert_eq!(world.call("iso/unmount", &[])["error"], 0);
-    assert_eq!(world.vps.settings.iso, None);
-    let openvz = World::new(Character::OpenVz).call("iso/mount", &iso);
+    assert_eq!(fixture.call("iso/mount", &iso)["error"], 1);
+    fixture.call("stop", &[]);
+    assert_eq!(fixture.call("iso/mount", &[("iso", "nope")])["error"], 1);
+    assert_eq!(fixture.call("iso/mount", &iso)["error"], 0);
+    assert_eq!(fixture.vps.settings.iso, Some(iso[0].1));
+    assert_eq!(fixture.call("iso/unmount", &[])["error"], 0);
+    assert_eq!(fixture.vps.settings.iso, None);
+    let openvz = Fixture::new(Character::OpenVz).call("iso/mount", &iso);
     assert_eq!(openvz["error"], 1);
 }
 
 #[test]
-fn a_snapshot_goes_from_one_vps_to_another() {
-    let mut source = World::new(Character::Healthy);
-    let name = source.vps.inventory.snapshots[0].file_name.clone();
+fn exports_a_snapshot_to_another_vps() {
+    let mut source = Fixture::new(Character::Healthy);
+    let name = source.vps.disk_copies.snapshots[0].file_name.clone();
     let token = source.call("snapshot/export", &[("snapshot", &name)])["token"].clone();
     let token = token.as_str().expect("there is one");
     let parameters = [("sourceVeid", "1000001"), ("sourceToken", token)];
     let owned = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut target = World::new(Character::OpenVz);
+    let mut target = Fixture::new(Character::OpenVz);
     target.exported = exported(&[source.vps], &owned.into());
     assert_eq!(target.call("snapshot/import", &parameters)["error"], 0);
     target.wait();
-    assert_eq!(target.vps.inventory.snapshots.len(), 1);
+    assert_eq!(target.vps.disk_copies.snapshots.len(), 1);
     assert_eq!(
-        target.vps.inventory.snapshots[0].description,
+        target.vps.disk_copies.snapshots[0].description,
         "before-upgrade"
     );
     assert_eq!(target.vps.status(), "running");
@@ -176,125 +179,130 @@ fn a_snapshot_goes_from_one_vps_to_another() {
 
 #[test]
 fn a_backup_becomes_a_snapshot() {
-    let mut world = World::new(Character::Healthy);
-    let backup = world.vps.inventory.backups[1].clone();
-    let answer = world.call("backup/copyToSnapshot", &[("backupToken", &backup.token)]);
-    assert_eq!(answer["notificationEmail"], "owner@example.com");
-    world.wait();
-    let newest = world.vps.inventory.snapshots.last().expect("there is one");
+    let mut fixture = Fixture::new(Character::Healthy);
+    let backup = fixture.vps.disk_copies.backups[1].clone();
+    let response = fixture.call("backup/copyToSnapshot", &[("backupToken", &backup.token)]);
+    assert_eq!(response["notificationEmail"], "owner@example.com");
+    fixture.wait();
+    let newest = fixture
+        .vps
+        .disk_copies
+        .snapshots
+        .last()
+        .expect("there is one");
     assert_eq!((newest.size, newest.sticky), (backup.size, false));
 }
 
 #[test]
-fn a_container_is_cloned_from_elsewhere() {
-    let mut world = World::new(Character::OpenVz);
+fn clones_a_server_to_a_container() {
+    let mut fixture = Fixture::new(Character::OpenVz);
     let parameters = [
         ("externalServerIP", "192.0.2.1"),
         ("externalServerSSHport", "22"),
         ("externalServerRootPassword", "x"),
     ];
     assert_eq!(
-        world.call("cloneFromExternalServer", &parameters)["error"],
+        fixture.call("cloneFromExternalServer", &parameters)["error"],
         0
     );
-    assert_eq!(world.vps.status(), "stopped");
-    world.wait();
-    assert_eq!(world.vps.status(), "running");
+    assert_eq!(fixture.vps.status(), "stopped");
+    fixture.wait();
+    assert_eq!(fixture.vps.status(), "running");
 }
 
 #[test]
 fn subnets_have_a_limit() {
-    let mut world = World::new(Character::Healthy);
-    let subnet = world.call("ipv6/add", &[])["assigned_subnet"].clone();
-    assert_eq!(world.call("ipv6/add", &[])["error"], 0);
-    assert_eq!(world.call("ipv6/add", &[])["error"], 1);
+    let mut fixture = Fixture::new(Character::Healthy);
+    let subnet = fixture.call("ipv6/add", &[])["assigned_subnet"].clone();
+    assert_eq!(fixture.call("ipv6/add", &[])["error"], 0);
+    assert_eq!(fixture.call("ipv6/add", &[])["error"], 1);
     let subnet = subnet.as_str().expect("there is one");
     assert!(subnet.ends_with("::/64"), "{subnet}");
-    assert_eq!(world.call("ipv6/delete", &[("ip", subnet)])["error"], 0);
-    assert_eq!(world.vps.network.ipv6.len(), 2);
+    assert_eq!(fixture.call("ipv6/delete", &[("ip", subnet)])["error"], 0);
+    assert_eq!(fixture.vps.network.ipv6.len(), 2);
 }
 
 #[test]
-fn private_addresses_are_assigned_where_there_is_a_network() {
-    let mut world = World::new(Character::Healthy);
-    let answer = world.call("privateIp/assign", &[]);
-    let address = answer["assigned_ips"][0].as_str().expect("there is one");
-    let second = world.vps.network.private_available()[1].clone();
+fn assigns_private_addresses_at_locations_with_a_network() {
+    let mut fixture = Fixture::new(Character::Healthy);
+    let response = fixture.call("privateIp/assign", &[]);
+    let address = response["assigned_ips"][0].as_str().expect("there is one");
+    let second = fixture.vps.network.private_available()[1].clone();
     assert_eq!(
-        world.call("privateIp/assign", &[("ip", &second)])["error"],
+        fixture.call("privateIp/assign", &[("ip", &second)])["error"],
         0
     );
     assert_eq!(
-        world.call("privateIp/assign", &[("ip", address)])["error"],
+        fixture.call("privateIp/assign", &[("ip", address)])["error"],
         1
     );
     assert_eq!(
-        world.call("privateIp/delete", &[("ip", address)])["error"],
+        fixture.call("privateIp/delete", &[("ip", address)])["error"],
         0
     );
-    assert_eq!(world.vps.network.private, [second]);
-    world.call("migrate/start", &[("location", "EUNL_3")]);
-    world.wait();
-    assert!(world.vps.network.private.is_empty());
-    assert_eq!(world.call("privateIp/assign", &[])["error"], 1);
+    assert_eq!(fixture.vps.network.private, [second]);
+    fixture.call("migrate/start", &[("location", "EUNL_3")]);
+    fixture.wait();
+    assert!(fixture.vps.network.private.is_empty());
+    assert_eq!(fixture.call("privateIp/assign", &[])["error"], 1);
 }
 
 #[test]
-fn preferences_tell_what_changed() {
-    let mut world = World::new(Character::Healthy);
+fn returns_the_changed_preferences() {
+    let mut fixture = Fixture::new(Character::Healthy);
     let submitted = "{\"bw_80\":1,\"panel_login\":1}";
     let parameters = [("json_notification_preferences", submitted)];
-    let answer = world.call("kiwivm/setNotificationPreferences", &parameters);
-    assert_eq!(answer["submitted_email_preferences"]["bw_80"], 1);
-    assert_eq!(answer["updated_email_preferences"]["panel_login"], 1);
-    assert!(answer["updated_email_preferences"]["bw_80"].is_null());
-    let again = world.call("kiwivm/setNotificationPreferences", &parameters);
+    let response = fixture.call("kiwivm/setNotificationPreferences", &parameters);
+    assert_eq!(response["submitted_email_preferences"]["bw_80"], 1);
+    assert_eq!(response["updated_email_preferences"]["panel_login"], 1);
+    assert!(response["updated_email_preferences"]["bw_80"].is_null());
+    let again = fixture.call("kiwivm/setNotificationPreferences", &parameters);
     assert_eq!(again["friendly_descriptions"], serde_json::json!([]));
 }
 
 #[test]
-fn names_and_keys_are_kept() {
-    let mut world = World::new(Character::Healthy);
-    let address = world.vps.network.primary().to_owned();
+fn stores_ptr_records_and_keys() {
+    let mut fixture = Fixture::new(Character::Healthy);
+    let address = fixture.vps.network.primary().to_owned();
     let ptr = |name| [("ip", address.as_str()), ("ptr", name)];
-    world.call("setPTR", &ptr("a.example.com"));
-    assert_eq!(world.vps.network.ptr[&address], "a.example.com");
-    world.call("setPTR", &ptr(""));
-    assert!(world.vps.network.ptr.is_empty());
-    world.call("updateSshKeys", &[("ssh_keys", "ssh-ed25519 A b")]);
-    assert_eq!(world.vps.settings.preferred_ssh_keys(), "ssh-ed25519 A b");
-    let passwords = [(); 2].map(|()| world.call("resetRootPassword", &[])["password"].clone());
+    fixture.call("setPTR", &ptr("a.example.com"));
+    assert_eq!(fixture.vps.network.ptr[&address], "a.example.com");
+    fixture.call("setPTR", &ptr(""));
+    assert!(fixture.vps.network.ptr.is_empty());
+    fixture.call("updateSshKeys", &[("ssh_keys", "ssh-ed25519 A b")]);
+    assert_eq!(fixture.vps.settings.preferred_ssh_keys(), "ssh-ed25519 A b");
+    let passwords = [(); 2].map(|()| fixture.call("resetRootPassword", &[])["password"].clone());
     assert_ne!(passwords[0], passwords[1]);
 }
 
 #[test]
-fn a_reinstallation_leaves_a_fresh_disk_and_starts() {
-    let mut world = World::new(Character::Stopped);
-    let answer = world.call("reinstallOS", &[("os", "debian-13-x86_64")]);
+fn a_reinstallation_clears_the_disk_and_starts_the_vps() {
+    let mut fixture = Fixture::new(Character::Stopped);
+    let response = fixture.call("reinstallOS", &[("os", "debian-13-x86_64")]);
     for field in [
         "rootPassword",
         "sshKeys",
         "sshKeysBrief",
         "notificationEmail",
     ] {
-        assert!(answer[field].is_string(), "{field}: {answer}");
+        assert!(response[field].is_string(), "{field}: {response}");
     }
-    assert!(answer["sshPort"].is_u64());
-    world.wait();
+    assert!(response["sshPort"].is_u64());
+    fixture.wait();
     assert_eq!(
-        (world.vps.settings.os, world.vps.status()),
+        (fixture.vps.settings.os, fixture.vps.status()),
         ("debian-13-x86_64", "running")
     );
-    assert!(world.vps.disk_used < 2 << 30);
+    assert!(fixture.vps.disk_used < 2 << 30);
 }
 
 #[test]
-fn every_call_is_in_the_log() {
-    let mut world = World::new(Character::Healthy);
-    let before = world.vps.audit.entries().len();
-    world.call("stop", &[]);
-    world.call("setHostname", &[("newHostname", "b")]);
-    let summaries: Vec<_> = world
+fn logs_every_call() {
+    let mut fixture = Fixture::new(Character::Healthy);
+    let before = fixture.vps.audit.entries().len();
+    fixture.call("stop", &[]);
+    fixture.call("setHostname", &[("newHostname", "b")]);
+    let summaries: Vec<_> = fixture
         .vps
         .audit
         .entries()

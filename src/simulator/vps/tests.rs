@@ -2,9 +2,9 @@ use super::*;
 
 const START: f64 = 1_790_000_000.0;
 
-fn vps(character: Character) -> (Vps, Story) {
+fn vps(character: Character) -> (SimulatedVps, Story) {
     let story = Story::new(START, 60.0);
-    let vps = Vps::new("x".to_owned(), 1_000_001, character, 7, &story, 576);
+    let vps = SimulatedVps::new("x".to_owned(), 1_000_001, character, 7, &story, 576);
     (vps, story)
 }
 
@@ -14,7 +14,7 @@ fn after(hours: f64) -> f64 {
 }
 
 #[test]
-fn the_same_seed_makes_the_same_vps_however_often_it_is_looked_at() {
+fn the_same_seed_makes_the_same_vps_in_one_step_or_many() {
     let twins = || {
         let (mut vps, story) = vps(Character::Throttled);
         let description = "x".to_owned();
@@ -33,7 +33,7 @@ fn the_same_seed_makes_the_same_vps_however_often_it_is_looked_at() {
 }
 
 #[test]
-fn rows_are_history_and_then_go_with_the_story() {
+fn rows_continue_the_history_with_the_story() {
     let (mut vps, story) = vps(Character::Healthy);
     assert_eq!(vps.usage.rows(&story).len(), 576);
     vps.advance(&story, after(1.0));
@@ -46,9 +46,9 @@ fn rows_are_history_and_then_go_with_the_story() {
 }
 
 #[test]
-fn a_busy_cpu_is_throttled_for_two_hours_again_and_again() {
+fn a_busy_cpu_is_throttled_repeatedly_for_two_hours() {
     let (mut vps, story) = vps(Character::Throttled);
-    assert!(vps.throttled(0.0), "it starts so");
+    assert!(vps.throttled(0.0), "throttled at the start");
     let mut changes = Vec::new();
     let mut before = true;
     for minute in 0..(24 * 60) {
@@ -73,13 +73,16 @@ fn a_used_up_allowance_suspends_until_the_reset() {
     assert!(!vps.suspended());
     vps.advance(&story, after(4.0 * 24.0));
     assert!(vps.suspended() && !vps.running && vps.data_counter >= vps.monthly_data);
-    assert!(vps.cases.suspensions.is_empty(), "that is no case");
+    assert!(
+        vps.cases.suspensions.is_empty(),
+        "a used-up allowance is no case"
+    );
     vps.advance(&story, START + vps.next_reset / 60.0 + 10.0);
     assert!(!vps.suspended() && vps.running && vps.data_counter < vps.monthly_data / 100);
 }
 
 #[test]
-fn a_deadline_that_passes_is_a_suspension_and_the_reset_does_not_end_it() {
+fn the_reset_does_not_end_a_suspension_for_a_missed_deadline() {
     let (mut vps, story) = vps(Character::NearAllowance);
     vps.data_counter = 0;
     vps.advance(&story, after(71.0));
@@ -92,7 +95,7 @@ fn a_deadline_that_passes_is_a_suspension_and_the_reset_does_not_end_it() {
 }
 
 #[test]
-fn a_task_by_character_proceeds_and_the_next_one_follows() {
+fn a_locked_vps_has_one_task_after_the_other() {
     let (vps, _) = vps(Character::Locked);
     let percent = |at| vps.lock(at).map(|lock| lock.percent);
     assert_eq!(percent(0.0), Some(0));
@@ -102,7 +105,7 @@ fn a_task_by_character_proceeds_and_the_next_one_follows() {
 }
 
 #[test]
-fn a_migration_stops_moves_and_starts() {
+fn a_migration_stops_moves_and_starts_the_vps() {
     let (mut vps, story) = vps(Character::Healthy);
     let old = vps.network.ipv4.clone();
     let work = Work::Migrate {
@@ -124,9 +127,9 @@ fn a_migration_stops_moves_and_starts() {
 }
 
 #[test]
-fn a_stopped_vps_stays_off_after_its_restore() {
+fn a_stopped_vps_stays_off_after_a_restore() {
     let (mut vps, story) = vps(Character::Stopped);
-    let snapshot = vps.inventory.snapshots[0].clone();
+    let snapshot = vps.disk_copies.snapshots[0].clone();
     vps.begin(&story, 0.0, Work::Restore(snapshot.clone()));
     vps.advance(&story, after(1.0));
     assert_eq!(
@@ -136,10 +139,16 @@ fn a_stopped_vps_stays_off_after_its_restore() {
 }
 
 #[test]
-fn no_backup_is_made_while_it_is_suspended() {
+fn makes_no_backup_while_suspended() {
     let newest = |character| {
         let (mut vps, story) = vps(character);
-        let newest = |vps: &Vps| vps.inventory.backups.last().expect("it has some").timestamp;
+        let newest = |vps: &SimulatedVps| {
+            vps.disk_copies
+                .backups
+                .last()
+                .expect("it has some")
+                .timestamp
+        };
         let before = newest(&vps);
         vps.advance(&story, after(30.0));
         (before, newest(&vps))
@@ -151,12 +160,12 @@ fn no_backup_is_made_while_it_is_suspended() {
 }
 
 #[test]
-fn resets_are_spread_over_the_month() {
+fn spreads_resets_over_the_month() {
     let story = Story::new(START, 1.0);
     let mut per_week = [0; 4];
     for veid in 1_000_001..=1_000_040 {
         let name = "x".to_owned();
-        let vps = Vps::new(name, veid, Character::Healthy, 7, &story, 10);
+        let vps = SimulatedVps::new(name, veid, Character::Healthy, 7, &story, 10);
         let week = vps.next_reset / (MONTH / 4.0);
         let at = (0..4).find(|at| week < f64::from(*at) + 1.0);
         per_week[usize::try_from(at.expect("it is within a month")).expect("few weeks")] += 1;
@@ -165,20 +174,23 @@ fn resets_are_spread_over_the_month() {
 }
 
 #[test]
-fn transfer_in_real_time_keeps_its_pace_while_the_rest_is_hastened() {
+fn real_time_transfer_keeps_the_pace_of_the_wall_clock() {
     let hour = |story: Story| {
         let name = "x".to_owned();
-        let mut vps = Vps::new(name, 1_000_001, Character::NearAllowance, 7, &story, 10);
+        let mut vps = SimulatedVps::new(name, 1_000_001, Character::NearAllowance, 7, &story, 10);
         let before = vps.data_counter;
         vps.advance(&story, START + 3600.0);
         let used = vps.data_counter - before;
         (vps.usage.next_step(), used, vps.suspended())
     };
     let usual = hour(Story::new(START, 1.0));
-    let hastened = hour(Story::new(START, 60.0));
+    let accelerated = hour(Story::new(START, 60.0));
     let real = hour(Story::new(START, 60.0).with_real_time_transfer());
-    assert_eq!((usual.0, hastened.0, real.0), (12, 720, 720));
-    assert!(hastened.1 > 20 * usual.1 && hastened.2, "{hastened:?}");
+    assert_eq!((usual.0, accelerated.0, real.0), (12, 720, 720));
+    assert!(
+        accelerated.1 > 20 * usual.1 && accelerated.2,
+        "{accelerated:?}"
+    );
     assert!(real.1.abs_diff(usual.1) < usual.1 / 3, "{real:?} {usual:?}");
     assert!(!real.2);
 }

@@ -153,7 +153,7 @@ impl<'a> Exporter<'a> {
         let (of, key) = &self.credentials[&veid];
         let body = self
             .simulator
-            .answer(of.veid, &of.api_key, call.name(), now.unix)
+            .respond(of.veid, &of.api_key, call.name(), now.unix)
             .expect("the exporter never spends all points");
         let fleet = &mut lock(&self.fleet);
         let mut usage =

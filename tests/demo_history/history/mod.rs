@@ -10,7 +10,7 @@ mod samples;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use kiwivm_exporter::simulator::{Options, Simulator};
+use kiwivm_exporter::simulator::{Simulator, SimulatorOptions};
 
 use exporter::Exporter;
 use samples::Samples;
@@ -43,11 +43,11 @@ impl History {
     pub fn write(&self, out: &mut impl Write) -> io::Result<Simulator> {
         let end = seconds(self.end);
         let simulator = Simulator::demo(
-            Options {
+            SimulatorOptions {
                 past_days: self.days,
                 history: ROWS,
                 faults: vec![Simulator::odd_field_of_demo()],
-                ..Options::default()
+                ..SimulatorOptions::default()
             },
             end,
         );

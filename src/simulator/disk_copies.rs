@@ -12,14 +12,14 @@ const BACKUPS_KEPT: usize = 3;
 
 /// The disk that is copied.
 #[derive(Clone, Copy, Debug)]
-pub struct Disk {
+pub struct DiskImage {
     pub used: u64,
     pub os: &'static str,
 }
 
 /// A snapshot of a disk.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Snapshot {
+pub struct DiskSnapshot {
     pub file_name: String,
     /// Unix seconds.
     pub created: i64,
@@ -29,14 +29,14 @@ pub struct Snapshot {
     pub md5: String,
     pub description: String,
     pub sticky: bool,
-    /// Story seconds; of no meaning while it is sticky.
+    /// Story seconds; unused while the snapshot is sticky.
     purge_at: f64,
-    /// With which another VPS can have it.
+    /// Lets another VPS import it.
     pub token: Option<String>,
 }
 
-impl Snapshot {
-    /// When it will be purged, in story seconds.
+impl DiskSnapshot {
+    /// The time of its purge, in story seconds; `None` if it is sticky.
     pub fn purge_at(&self) -> Option<f64> {
         (!self.sticky).then_some(self.purge_at)
     }
@@ -54,24 +54,25 @@ pub struct Backup {
     pub timestamp: i64,
 }
 
-/// All that is kept of a VPS's disk.
+/// Snapshots and backups of one VPS.
 #[derive(Clone, Debug)]
-pub struct Inventory {
+pub struct DiskCopies {
     seed: u64,
     veid: u64,
     /// Oldest first.
-    pub snapshots: Vec<Snapshot>,
+    pub snapshots: Vec<DiskSnapshot>,
     /// Oldest first.
     pub backups: Vec<Backup>,
-    /// Story seconds; none when this plan has no backups.
+    /// Story seconds; `None` if the plan has no backups.
     next_backup: Option<f64>,
     made: i64,
 }
 
-impl Inventory {
-    /// What a VPS begins with. VPSes differ: with and without snapshots that stay, that are purged, and backups.
-    pub fn new(seed: u64, veid: u64, character: Character, disk: Disk, story: &Story) -> Self {
-        let mut inventory = Self {
+impl DiskCopies {
+    /// The snapshots and backups of a VPS at the start. Some VPSes have sticky snapshots, some have others, some have
+    /// backups.
+    pub fn new(seed: u64, veid: u64, character: Character, disk: DiskImage, story: &Story) -> Self {
+        let mut disk_copies = Self {
             seed,
             veid,
             snapshots: Vec::new(),
@@ -80,17 +81,17 @@ impl Inventory {
             made: 0,
         };
         if character == Character::OpenVz {
-            return inventory;
+            return disk_copies;
         }
-        let chance = |what| noise(seed, veid, 0, what);
+        let chance = |purpose| noise(seed, veid, 0, purpose);
         if !veid.is_multiple_of(3) {
             let created = -DAY * (40.0 + 100.0 * chance(17));
-            inventory.add(story, created, disk, "before-upgrade");
-            inventory.snapshots[0].sticky = true;
+            disk_copies.add(story, created, disk, "before-upgrade");
+            disk_copies.snapshots[0].sticky = true;
         }
         if !veid.is_multiple_of(2) {
             let created = -DAY * (1.0 + 27.0 * chance(18));
-            inventory.add(story, created, disk, "");
+            disk_copies.add(story, created, disk, "");
         }
         if !veid.is_multiple_of(5) && character != Character::Stopped {
             let hour = chance(19);
@@ -99,17 +100,17 @@ impl Inventory {
                 _ => 0.0,
             };
             for days in [3.0, 2.0, 1.0] {
-                inventory.back_up(story, -DAY * (days - hour) - until, disk);
+                disk_copies.back_up(story, -DAY * (days - hour) - until, disk);
             }
-            inventory.next_backup = Some(DAY * hour);
+            disk_copies.next_backup = Some(DAY * hour);
         }
-        inventory
+        disk_copies
     }
 
-    /// Takes it back by whole days to the moment when the story begins, and its backups by their own: what snapshots
-    /// are made after that, and when.
-    pub fn take_back(&mut self, begins: f64, backups: f64) -> Vec<(f64, Snapshot)> {
-        let made = |snapshot: &Snapshot| snapshot.purge_at - SNAPSHOT_SECONDS;
+    /// Moves them back to the time `begins`, and the backups by the seconds in `backups`. Removes the
+    /// snapshots that are made after `begins` and returns them with their times.
+    pub fn take_back(&mut self, begins: f64, backups: f64) -> Vec<(f64, DiskSnapshot)> {
+        let made = |snapshot: &DiskSnapshot| snapshot.purge_at - SNAPSHOT_SECONDS;
         let later = self
             .snapshots
             .extract_if(.., |snapshot| made(snapshot) > begins);
@@ -123,18 +124,18 @@ impl Inventory {
         later
     }
 
-    /// Keeps a snapshot of a disk as it is at a moment of the story.
-    pub fn add(&mut self, story: &Story, at: f64, disk: Disk, description: &str) {
+    /// Adds a snapshot of a disk.
+    pub fn add(&mut self, story: &Story, at: f64, disk: DiskImage, description: &str) {
         self.keep(story, at, (disk.used / 4, disk.used), disk.os, description);
     }
 
-    /// Keeps a snapshot that another VPS has.
-    pub fn import(&mut self, story: &Story, at: f64, of: &Snapshot) {
+    /// Adds a copy of a snapshot of another VPS.
+    pub fn import(&mut self, story: &Story, at: f64, of: &DiskSnapshot) {
         let sizes = (of.size, of.uncompressed);
         self.keep(story, at, sizes, of.os, &of.description);
     }
 
-    /// Keeps a backup as a snapshot.
+    /// Adds a copy of a backup as a snapshot.
     pub fn copy_backup(&mut self, story: &Story, at: f64, of: &Backup) {
         let sizes = (of.size, of.uncompressed);
         self.keep(story, at, sizes, of.os, "copied from a backup");
@@ -156,7 +157,7 @@ impl Inventory {
             date(created),
             hex(self.seed, self.veid, self.made, 20, 40)
         );
-        self.snapshots.push(Snapshot {
+        self.snapshots.push(DiskSnapshot {
             file_name,
             created,
             size,
@@ -170,7 +171,7 @@ impl Inventory {
         });
     }
 
-    fn back_up(&mut self, story: &Story, at: f64, disk: Disk) {
+    fn back_up(&mut self, story: &Story, at: f64, disk: DiskImage) {
         self.made += 1;
         self.backups.push(Backup {
             token: hex(self.seed, self.veid, self.made, 25, 40),
@@ -185,20 +186,20 @@ impl Inventory {
         }
     }
 
-    pub fn snapshot(&mut self, file_name: &str) -> Option<&mut Snapshot> {
+    pub fn snapshot(&mut self, file_name: &str) -> Option<&mut DiskSnapshot> {
         self.snapshots
             .iter_mut()
             .find(|snapshot| snapshot.file_name == file_name)
     }
 
     /// The snapshot that was exported with this token.
-    pub fn exported(&self, token: &str) -> Option<&Snapshot> {
+    pub fn exported(&self, token: &str) -> Option<&DiskSnapshot> {
         self.snapshots
             .iter()
             .find(|snapshot| snapshot.token.as_deref() == Some(token))
     }
 
-    /// Deletes a snapshot; false when there is none of this name.
+    /// Deletes a snapshot; false if there is none of this name.
     pub fn delete(&mut self, file_name: &str) -> bool {
         let before = self.snapshots.len();
         self.snapshots
@@ -206,7 +207,8 @@ impl Inventory {
         self.snapshots.len() < before
     }
 
-    /// Makes a snapshot sticky or not; then it has its whole time before it again. False when there is none.
+    /// Makes a snapshot sticky or not. One that is no longer sticky is kept for the full time again. False if there is
+    /// no snapshot of this name.
     pub fn set_sticky(&mut self, file_name: &str, sticky: bool, at: f64) -> bool {
         let Some(snapshot) = self.snapshot(file_name) else {
             return false;
@@ -218,7 +220,7 @@ impl Inventory {
         true
     }
 
-    /// Makes the token of a snapshot; the same each time.
+    /// Returns the token of a snapshot; the same each time.
     pub fn export(&mut self, file_name: &str) -> Option<String> {
         let (seed, veid) = (self.seed, self.veid);
         let snapshot = self.snapshot(file_name)?;
@@ -227,9 +229,9 @@ impl Inventory {
         Some(token)
     }
 
-    /// When the next snapshot is purged, in story seconds.
+    /// The time of the next purge, in story seconds.
     pub fn next_purge(&self) -> Option<f64> {
-        let purges = self.snapshots.iter().filter_map(Snapshot::purge_at);
+        let purges = self.snapshots.iter().filter_map(DiskSnapshot::purge_at);
         purges.min_by(f64::total_cmp)
     }
 
@@ -238,13 +240,13 @@ impl Inventory {
             .retain(|snapshot| snapshot.purge_at().is_none_or(|purge_at| purge_at > at));
     }
 
-    /// When the next backup is due, in story seconds.
+    /// The time of the next backup, in story seconds.
     pub const fn next_backup(&self) -> Option<f64> {
         self.next_backup
     }
 
-    /// The daily backup; none is made of a VPS that is suspended.
-    pub fn daily_backup(&mut self, story: &Story, at: f64, disk: Option<Disk>) {
+    /// Makes the daily backup. `disk` is `None` while the VPS is suspended, and no backup is made.
+    pub fn daily_backup(&mut self, story: &Story, at: f64, disk: Option<DiskImage>) {
         if let Some(disk) = disk {
             self.back_up(story, at, disk);
         }
@@ -252,7 +254,7 @@ impl Inventory {
     }
 }
 
-/// The day of a time as file names have it.
+/// The date of a time as in file names.
 fn date(unix_seconds: i64) -> String {
     let date = OffsetDateTime::from_unix_timestamp(unix_seconds)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -269,21 +271,21 @@ fn date(unix_seconds: i64) -> String {
 mod tests {
     use super::*;
 
-    const DISK: Disk = Disk {
+    const DISK: DiskImage = DiskImage {
         used: 8 << 30,
         os: "debian-12-x86_64",
     };
 
-    fn inventory(veid: u64, character: Character) -> (Inventory, Story) {
+    fn disk_copies(veid: u64, character: Character) -> (DiskCopies, Story) {
         let story = Story::new(1_790_000_000.0, 60.0);
-        (Inventory::new(7, veid, character, DISK, &story), story)
+        (DiskCopies::new(7, veid, character, DISK, &story), story)
     }
 
     #[test]
-    fn vpses_begin_with_different_things() {
+    fn vpses_start_with_different_disk_copies() {
         let count = |veid, character| {
-            let (inventory, _) = inventory(veid, character);
-            (inventory.snapshots.len(), inventory.backups.len())
+            let (disk_copies, _) = disk_copies(veid, character);
+            (disk_copies.snapshots.len(), disk_copies.backups.len())
         };
         assert_eq!(count(1_000_001, Character::Healthy), (2, 3));
         assert_eq!(count(1_000_002, Character::NearAllowance), (0, 3));
@@ -292,10 +294,10 @@ mod tests {
     }
 
     #[test]
-    fn file_names_carry_veid_and_time() {
-        let (mut inventory, story) = inventory(1_000_002, Character::Healthy);
-        inventory.add(&story, 3600.0, DISK, "x");
-        let name = &inventory.snapshots[0].file_name;
+    fn file_names_contain_veid_and_time() {
+        let (mut disk_copies, story) = disk_copies(1_000_002, Character::Healthy);
+        disk_copies.add(&story, 3600.0, DISK, "x");
+        let name = &disk_copies.snapshots[0].file_name;
         assert!(
             name.starts_with("snapshot-1000002-1790000060-2026-09-21-") && name.len() == 86,
             "{name}"
@@ -304,29 +306,29 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_purged_unless_it_is_sticky() {
-        let (mut inventory, story) = inventory(1_000_002, Character::Healthy);
-        inventory.add(&story, 0.0, DISK, "a");
-        inventory.add(&story, DAY, DISK, "b");
-        let [a, b] = [0, 1].map(|index| inventory.snapshots[index].file_name.clone());
-        assert!(inventory.set_sticky(&a, true, DAY));
-        assert_eq!(inventory.next_purge(), Some(31.0 * DAY));
-        inventory.purge(31.0 * DAY);
-        assert!(inventory.snapshot(&b).is_none() && inventory.snapshot(&a).is_some());
-        assert!(inventory.set_sticky(&a, false, 40.0 * DAY));
-        assert_eq!(inventory.next_purge(), Some(70.0 * DAY));
-        assert!(!inventory.set_sticky(&b, true, 0.0));
+        let (mut disk_copies, story) = disk_copies(1_000_002, Character::Healthy);
+        disk_copies.add(&story, 0.0, DISK, "a");
+        disk_copies.add(&story, DAY, DISK, "b");
+        let [a, b] = [0, 1].map(|index| disk_copies.snapshots[index].file_name.clone());
+        assert!(disk_copies.set_sticky(&a, true, DAY));
+        assert_eq!(disk_copies.next_purge(), Some(31.0 * DAY));
+        disk_copies.purge(31.0 * DAY);
+        assert!(disk_copies.snapshot(&b).is_none() && disk_copies.snapshot(&a).is_some());
+        assert!(disk_copies.set_sticky(&a, false, 40.0 * DAY));
+        assert_eq!(disk_copies.next_purge(), Some(70.0 * DAY));
+        assert!(!disk_copies.set_sticky(&b, true, 0.0));
     }
 
     #[test]
     fn three_backups_are_kept() {
-        let (mut inventory, story) = inventory(1_000_001, Character::Healthy);
+        let (mut disk_copies, story) = disk_copies(1_000_001, Character::Healthy);
         for _ in 0..5 {
-            let at = inventory.next_backup().expect("it has backups");
-            inventory.daily_backup(&story, at, Some(DISK));
+            let at = disk_copies.next_backup().expect("it has backups");
+            disk_copies.daily_backup(&story, at, Some(DISK));
         }
-        assert_eq!(inventory.backups.len(), 3);
+        assert_eq!(disk_copies.backups.len(), 3);
         assert!(
-            inventory
+            disk_copies
                 .backups
                 .is_sorted_by_key(|backup| backup.timestamp)
         );
