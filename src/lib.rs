@@ -4,8 +4,9 @@
 //!
 //! | Module | Purpose |
 //! | --- | --- |
-//! | [`cli`] | command-line flags and commands |
 //! | [`commands`] | one file per command: serve, check, once, healthcheck, simulate, the demo |
+//! | [`logging`] | the log, set up from the flags |
+//! | [`cli`] | command-line flags |
 //! | [`web`] | the HTTP server: routes, status page, limits |
 //! | [`exposition`] | the metric catalogue, rendering, the cached scrape |
 //! | [`poller`] | the loop that makes the calls that are due and applies their responses |
@@ -14,7 +15,7 @@
 //! | [`config`] | the configuration: model, loading, validation |
 //! | [`kiwivm`] | the API: table of read calls, client, lenient decoding, errors, key type |
 //! | [`simulator`] | a simulated API; it shares no code with the client |
-//! | [`clock`], [`files`], [`logging`] | access to the clock, files and the log |
+//! | [`clock`], [`files`] | access to the clock and to files |
 //!
 //! Scrapes never cause an API call: the poller has its own schedule, and a scrape renders the current state.
 

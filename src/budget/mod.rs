@@ -34,7 +34,7 @@ pub use backoff::AUTHENTICATION_PAUSE;
 pub use pace::Pace;
 pub use plan::{Plan, Shed, plan};
 pub use planner::{Finished, Learned, Limits, Member, Planner, SavedState};
-pub use quota::{PACED, Share, USUAL_SIZES};
+pub use quota::{PACED_FRACTION, Share, USUAL_SIZES};
 pub use round::Round;
 pub use schedule::{Due, Outcome};
 pub use slots::Slots;

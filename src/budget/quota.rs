@@ -13,7 +13,7 @@ pub use readings::{Reading, Readings, Remaining, Sizes, USUAL_SIZES};
 /// Fraction of the share that calls may use. The rest covers calls that the API counts late.
 const MAX_FILL: f64 = 0.985;
 /// Fraction of the share at which the pace aims. Extra readings and price samples come on top.
-pub const PACED: f64 = 0.95;
+pub const PACED_FRACTION: f64 = 0.95;
 /// Above this fraction of the share the pace falls gradually, instead of stopping until the next amount leaves the
 /// window.
 const SOFT_FILL: f64 = 0.93;
@@ -206,7 +206,8 @@ impl Quota {
             .is_some_and(|at| now.saturating_sub(at) < START);
         let full = |window: Window| share.own * self.size(window) / window.seconds();
         // The short window needs no soft limit: `admits` enforces its share, and amounts leave it within minutes.
-        let quarter = PACED * full(Window::Quarter) * self.yield_factor(Window::Quarter, share);
+        let quarter =
+            PACED_FRACTION * full(Window::Quarter) * self.yield_factor(Window::Quarter, share);
         let day = self.day_rate(full(Window::Day), share, now);
         let day = if is_start && self.is_known() {
             SIZE_AT_START * day
@@ -234,7 +235,7 @@ impl Quota {
         );
         let scale = own / booked.sum().max(1e-9);
         let sustainable = if scale > 1e-6 {
-            scale * booked.sustainable(PACED * allowed / scale, now)
+            scale * booked.sustainable(PACED_FRACTION * allowed / scale, now)
         } else {
             full
         };
@@ -244,7 +245,7 @@ impl Quota {
         } else {
             MIN_PACE * full
         };
-        sustainable.max(soft).min(PACED * full) * self.yield_factor(Window::Day, share)
+        sustainable.max(soft).min(PACED_FRACTION * full) * self.yield_factor(Window::Day, share)
     }
 
     /// Returns the pace, in points per second, of an exporter without other clients and without past spending.

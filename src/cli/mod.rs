@@ -275,7 +275,7 @@ impl Cli {
                 .config_file
                 .clone()
                 .unwrap_or_else(|| PathBuf::from("config.yaml")),
-            file_named: self.config_file.is_some(),
+            file_is_explicit: self.config_file.is_some(),
             // All variables that the exporter reads are UTF-8.
             environment: std::env::vars_os()
                 .filter_map(|(name, value)| {

@@ -24,7 +24,7 @@ pub fn config_only(cli: &Cli) -> Result<(), Failure> {
     let config = with_web_config(cli, load_config(cli))?;
     print(&config.summary())?;
     let problems: Vec<String> = config
-        .without_key()
+        .vps_without_key()
         .map(|(_, problem)| problem.to_string())
         .collect();
     match (problems.as_slice(), config.vps.len()) {

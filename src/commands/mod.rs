@@ -66,7 +66,7 @@ pub async fn load_or_demo(cli: &Cli) -> Result<Config, Failure> {
 
 /// Logs the VPSes that cannot be polled because they have no usable key.
 pub fn log_missing_keys(config: &Config) {
-    for (vps, problem) in config.without_key() {
+    for (vps, problem) in config.vps_without_key() {
         let (vps, veid) = (&vps.name, vps.veid.0);
         tracing::warn!(
             vps,

@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::{Failure, demo, load_config};
-use crate::budget::{Learned, PACED, Pace, Plan, Shed, USUAL_SIZES, WINDOW_LENGTHS, Window, plan};
+use crate::budget::{
+    Learned, PACED_FRACTION, Pace, Plan, Shed, USUAL_SIZES, WINDOW_LENGTHS, Window, plan,
+};
 use crate::cli::Cli;
 use crate::config::{Config, Scope};
 use crate::kiwivm::{Call, PerCall};
@@ -264,7 +266,8 @@ fn plan_of(
     let rate = Window::ALL
         .into_iter()
         .map(|window| {
-            PACED * share * sizes[window as usize] / WINDOW_LENGTHS[window as usize].as_secs_f64()
+            PACED_FRACTION * share * sizes[window as usize]
+                / WINDOW_LENGTHS[window as usize].as_secs_f64()
         })
         .fold(f64::INFINITY, f64::min);
     if shared {

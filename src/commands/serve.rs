@@ -67,7 +67,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     } else {
         web::bind(&cli.listen_addresses()).await?
     };
-    let tls = gate.as_ref().is_some_and(|gate| gate.speaks_tls());
+    let tls = gate.as_ref().is_some_and(|gate| gate.uses_tls());
     for address in listeners
         .iter()
         .filter_map(|listener| listener.local_addr().ok())
@@ -253,7 +253,7 @@ impl Site for RunningExporter {
     }
 
     fn healthy(&self) -> bool {
-        self.pulse.is_felt(self.clock.now().elapsed)
+        self.pulse.is_alive(self.clock.now().elapsed)
     }
 
     fn ready(&self) -> bool {

@@ -31,7 +31,7 @@ pub async fn feed_watchdog(pulse: Pulse, fleet: SharedFleet, clock: Clock) {
     };
     loop {
         tokio::time::sleep(timeout / 2).await;
-        if pulse.is_felt(clock.now().elapsed) {
+        if pulse.is_alive(clock.now().elapsed) {
             notify(&[NotifyState::Watchdog, NotifyState::Status(&status(&fleet))]);
         } else {
             tracing::error!("poller task hangs, watchdog notification skipped");

@@ -71,7 +71,7 @@ const USED_LABELS: &[&str] = &[
 
 /// Returns true if a VPS must not have a label of this name.
 #[cfg(test)]
-pub(crate) fn is_taken_label(name: &str) -> bool {
+pub(crate) fn is_reserved_label(name: &str) -> bool {
     IDENTITY_LABELS.contains(&name) || USED_LABELS.contains(&name)
 }
 

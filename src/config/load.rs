@@ -23,7 +23,7 @@ pub struct ConfigSource {
     /// The configuration file.
     pub file: PathBuf,
     /// True if the user named the file. Otherwise it may be missing if the environment configures a VPS.
-    pub file_named: bool,
+    pub file_is_explicit: bool,
     /// The environment.
     pub environment: Vec<(String, String)>,
     /// The shard to poll. Keys of VPSes of other shards are not read.
@@ -53,7 +53,7 @@ pub fn load(source: &ConfigSource) -> Result<(Config, Vec<Warning>), ConfigError
     let has_fleet = fleet.iter().any(|name| variable(name).is_some());
     let (yaml, mut reader) = match read_text(&source.file) {
         Ok(text) => parse(&source.file, &text)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !source.file_named => {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !source.file_is_explicit => {
             if single.is_empty() && !has_fleet {
                 return Err(ConfigErrors(vec![file_problem(
                     &source.file,

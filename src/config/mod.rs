@@ -20,13 +20,13 @@ mod yaml;
 
 pub(crate) use file::read;
 #[cfg(test)]
-pub(crate) use fleet::is_taken_label;
+pub(crate) use fleet::is_reserved_label;
 pub use key_source::{KeySource, read_key_file};
 pub(crate) use load::read_file;
 pub use load::{ConfigSource, load};
 pub(crate) use locate::join;
 pub use problem::{ConfigErrors, Problem, Warning};
-pub(crate) use reader::{Reader, duration, nearest, shows_no_secret, text, whole};
+pub(crate) use reader::{Reader, duration, is_safe_to_show, nearest, text, whole};
 pub use shard::Shard;
 pub use thresholds::{Threshold, Thresholds};
 pub use units::parse_duration;
@@ -317,7 +317,7 @@ impl Config {
     }
 
     /// The VPSes without a usable key, and the reasons.
-    pub fn without_key(&self) -> impl Iterator<Item = (&Vps, &Problem)> {
+    pub fn vps_without_key(&self) -> impl Iterator<Item = (&Vps, &Problem)> {
         self.vps
             .iter()
             .filter_map(|vps| Some((vps, vps.key.as_ref().err()?)))

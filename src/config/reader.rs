@@ -32,7 +32,7 @@ impl Reader {
     }
 
     /// Hides unknown keys unless they resemble a known one: in a file with passwords, they may be a password.
-    pub fn hide_strangers(&mut self) {
+    pub fn redact_unknown_keys(&mut self) {
         self.hides_unknown_keys = true;
     }
 
@@ -105,7 +105,7 @@ impl Reader {
             );
             let mut problem = self.at(&join(path, key), format!("unknown key; {hint}"));
             // The name may be an API key, as in a line without its colon, and must not be shown then.
-            if !shows_no_secret(key) || (self.hides_unknown_keys && near.is_none()) {
+            if !is_safe_to_show(key) || (self.hides_unknown_keys && near.is_none()) {
                 problem.key = join(path, "(not shown)");
             }
             self.problems.push(problem);
@@ -144,7 +144,7 @@ pub fn in_line(file: &Path, line: u64, message: impl Into<String>) -> Problem {
 }
 
 /// Returns true if a name is safe to show: at most 32 characters and without `private`, the prefix of API keys.
-pub fn shows_no_secret(name: &str) -> bool {
+pub fn is_safe_to_show(name: &str) -> bool {
     name.len() <= 32 && !name.to_ascii_lowercase().contains("private")
 }
 

@@ -34,7 +34,7 @@ fn load_with(
 ) -> Result<(Config, Vec<Warning>), ConfigErrors> {
     load(&ConfigSource {
         file: folder.path().join("config.yaml"),
-        file_named: true,
+        file_is_explicit: true,
         environment: environment
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -472,7 +472,7 @@ fn one_vps_needs_no_file() {
     let load = |environment: &[(&str, &str)]| {
         load(&ConfigSource {
             file: folder.path().join("config.yaml"),
-            file_named: false,
+            file_is_explicit: false,
             environment: environment
                 .iter()
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
@@ -621,7 +621,7 @@ fn a_shard_reads_only_the_keys_of_its_vpses() {
     let load = |ordinal| {
         load(&ConfigSource {
             file: folder.path().join("config.yaml"),
-            file_named: true,
+            file_is_explicit: true,
             environment: Vec::new(),
             shard: Shard::new(ordinal, 3).expect("below 3"),
         })
@@ -631,7 +631,7 @@ fn a_shard_reads_only_the_keys_of_its_vpses() {
         let (config, _) = load(ordinal).expect("valid despite missing keys");
         assert_eq!(
             (config.vps.len(), config.vps_of_all_shards),
-            (config.without_key().count(), 20)
+            (config.vps_without_key().count(), 20)
         );
         config.vps.len()
     };
@@ -644,7 +644,7 @@ fn a_shard_reads_only_the_keys_of_its_vpses() {
         }
     }
     let (config, _) = load(1).expect("valid");
-    assert_eq!(config.without_key().count(), 0);
+    assert_eq!(config.vps_without_key().count(), 0);
     assert_eq!(missing(0), sizes[0]);
 }
 
@@ -656,7 +656,7 @@ fn every_shard_rejects_duplicate_names() {
     for ordinal in 0..4 {
         let errors = load(&ConfigSource {
             file: folder.path().join("config.yaml"),
-            file_named: true,
+            file_is_explicit: true,
             environment: Vec::new(),
             shard: Shard::new(ordinal, 4).expect("below 4"),
         });

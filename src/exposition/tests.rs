@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::*;
-use crate::config::{Expect, Multiplier, is_taken_label};
+use crate::config::{Expect, Multiplier, is_reserved_label};
 use crate::fleet::Identity;
 use crate::kiwivm::{ApiKey, Call, CallError, Reason, decode};
 
@@ -208,7 +208,7 @@ fn the_catalogue_is_well_formed() {
         assert!(metric.help.ends_with('.'), "{name}");
         // Configured labels are on every series of a VPS and must not collide with ours.
         for label in metric.labels {
-            assert!(is_taken_label(label), "{name}: {label}");
+            assert!(is_reserved_label(label), "{name}: {label}");
         }
     }
 }

@@ -215,14 +215,14 @@ impl Fleet {
     }
 
     /// Publishes the time of the next poll for the state of a VPS.
-    pub fn show_next_poll(&mut self, veid: Veid, next_poll: Option<Duration>) {
+    pub fn set_next_poll(&mut self, veid: Veid, next_poll: Option<Duration>) {
         if let Some(vps) = self.find(veid) {
             vps.next_poll = next_poll;
         }
     }
 
     /// Publishes the use of API points.
-    pub fn show_points(&mut self, points: PointsUse) {
+    pub fn set_points(&mut self, points: PointsUse) {
         self.totals.points = points;
     }
 

@@ -281,7 +281,7 @@ impl VpsState {
 
     /// True if the last service info has transfer bytes but no multiplier.
     #[must_use]
-    pub fn assumes_multiplier(&self) -> bool {
+    pub fn lacks_multiplier(&self) -> bool {
         self.service.as_ref().is_some_and(|known| {
             let info = &known.value;
             let omitted = info.data_multiplier.is_none() && !info.data_multiplier_unusable;

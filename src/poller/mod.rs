@@ -9,7 +9,7 @@ mod setup;
 mod state_file;
 mod state_writer;
 
-pub use notes::{Answered, Recorded, show_plan};
+pub use notes::{FinishedCall, Recorded, show_plan};
 pub use once::{SkippedCall, poll_once};
 pub use pulse::Pulse;
 pub use setup::{limits, members, share};
@@ -65,7 +65,7 @@ pub struct Poller {
     planner: Planner,
     keys: Keys,
     clock: Clock,
-    in_flight: JoinSet<Answered>,
+    in_flight: JoinSet<FinishedCall>,
     next_key_check: Option<Duration>,
     notices: Notices,
     state_writer: Option<StateWriter>,
@@ -215,7 +215,7 @@ impl Poller {
             .min()
     }
 
-    fn finish(&mut self, mut completed: Answered) {
+    fn finish(&mut self, mut completed: FinishedCall) {
         let (now, counted) = (self.clock.now(), self.planner_now());
         if completed.key_refused() {
             self.next_key_check.get_or_insert(now.elapsed);
@@ -225,7 +225,7 @@ impl Poller {
             let recorded = completed.note(&mut self.planner, fleet, counted, now);
             let veid = completed.due.veid;
             let next_poll = next_poll(&self.planner, veid, self.clock);
-            fleet.show_next_poll(veid, next_poll);
+            fleet.set_next_poll(veid, next_poll);
             match &mut self.state_writer {
                 _ if !recorded.usage_counted => {}
                 Some(state_writer) => state_writer.usage_counted(),
@@ -347,7 +347,7 @@ async fn make_call(
     due: Due,
     mut usage: Option<UsageReading>,
     clock: Clock,
-) -> Answered {
+) -> FinishedCall {
     let started = clock.now().elapsed;
     let mut row = |row| {
         if let Some(usage) = &mut usage {
@@ -358,7 +358,7 @@ async fn make_call(
         Ok(key) => catch_panic(due, client.call(due.veid, &key, due.call, &mut row)).await,
         Err(reason) => failed(CallError::without_key(due.veid, due.call, reason)),
     };
-    Answered {
+    FinishedCall {
         due,
         response,
         usage,

@@ -10,7 +10,7 @@ use crate::kiwivm::{Call, PerCall, Reason, Response, Veid};
 
 /// A call that has finished.
 #[derive(Debug)]
-pub struct Answered {
+pub struct FinishedCall {
     /// The VPS and the call.
     pub due: Due,
     /// The response or the error.
@@ -30,7 +30,7 @@ pub struct Recorded {
     pub usage_counted: bool,
 }
 
-impl Answered {
+impl FinishedCall {
     /// Records the outcome in planner and fleet. `counted` is `now` on the planner's clock.
     pub fn note(
         &mut self,
@@ -56,13 +56,13 @@ impl Answered {
     pub fn apply(&mut self, fleet: &mut Fleet, now: Moment) -> Recorded {
         let Due { veid, call } = self.due;
         let failed_before = self.count(fleet);
-        let assumes_multiplier = |fleet: &Fleet| {
-            let assuming = fleet.by_veid(veid).filter(|vps| vps.assumes_multiplier());
+        let lacks_multiplier = |fleet: &Fleet| {
+            let assuming = fleet.by_veid(veid).filter(|vps| vps.lacks_multiplier());
             assuming.map(|vps| vps.identity.name.clone())
         };
-        let assumed_before = assumes_multiplier(fleet).is_some();
+        let assumed_before = lacks_multiplier(fleet).is_some();
         fleet.apply(veid, call, &self.response.result, now);
-        if let Some(vps) = assumes_multiplier(fleet).filter(|_| !assumed_before) {
+        if let Some(vps) = lacks_multiplier(fleet).filter(|_| !assumed_before) {
             tracing::info!(
                 vps,
                 veid = veid.0,
@@ -125,7 +125,7 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, clock: Clock, now: Mo
     for (call, reason) in planner.take_deferrals() {
         fleet.totals_mut().count_deferral(call, reason);
     }
-    fleet.show_points(PointsUse {
+    fleet.set_points(PointsUse {
         spent: planner.spent(),
         costs: PerCall::from_fn(|call| planner.learned_price(call)),
         shared: planner.shared(),

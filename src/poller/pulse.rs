@@ -20,7 +20,7 @@ impl Pulse {
 
     /// Returns false if the last iteration was minutes ago: the loop hangs or has ended.
     #[must_use]
-    pub fn is_felt(&self, now: Duration) -> bool {
+    pub fn is_alive(&self, now: Duration) -> bool {
         let last = Duration::from_millis(self.0.load(Ordering::Relaxed));
         now.saturating_sub(last) < LONGEST_PAUSE
     }
@@ -35,9 +35,9 @@ mod tests {
         let pulse = Pulse::default();
         let at = Duration::from_secs;
         pulse.beat(at(1000));
-        assert!(pulse.is_felt(at(1000)) && pulse.is_felt(at(1061)));
-        assert!(!pulse.clone().is_felt(at(1180)));
+        assert!(pulse.is_alive(at(1000)) && pulse.is_alive(at(1061)));
+        assert!(!pulse.clone().is_alive(at(1180)));
         pulse.beat(at(1180));
-        assert!(pulse.is_felt(at(1180)));
+        assert!(pulse.is_alive(at(1180)));
     }
 }

@@ -78,7 +78,7 @@ impl Gate {
 
     /// Returns true if TLS is configured.
     #[must_use]
-    pub fn speaks_tls(&self) -> bool {
+    pub fn uses_tls(&self) -> bool {
         self.state().config.tls.is_some()
     }
 

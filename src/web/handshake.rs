@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
-use super::patience::TimedStream;
+use super::timeouts::TimedStream;
 
 /// A connection, plain or over TLS. Deadlines apply below TLS, where a stalled reader is visible.
 pub type Stream = Either<TimedStream<TcpStream>, Box<TlsStream<TimedStream<TcpStream>>>>;

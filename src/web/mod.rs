@@ -13,12 +13,12 @@ mod healthcheck;
 mod listen;
 mod negotiation;
 mod paths;
-mod patience;
 mod routes;
 mod san;
 mod server;
 mod status;
 mod throttle;
+mod timeouts;
 mod turns;
 
 pub use discovery::Discovery;
@@ -83,7 +83,7 @@ pub struct Options {
     /// Maximum open connections. Above it, a new one replaces one that waits for its client.
     pub max_connections: usize,
     /// Timeouts for slow clients.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     /// TLS, basic auth and rate limit. `None` is plain HTTP for everybody.
     pub gate: Option<Arc<Gate>>,
 }
@@ -97,7 +97,7 @@ impl Default for Options {
             max_requests: 40,
             enable_lifecycle: false,
             max_connections: connections::connection_limit(),
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
             gate: None,
         }
     }
@@ -105,7 +105,7 @@ impl Default for Options {
 
 /// Timeouts for slow clients.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Timeouts {
     /// From the first byte of a request to its last.
     pub request: Duration,
     /// Between requests. Longer than any scrape interval, so that a scraper keeps its connection.
@@ -114,7 +114,7 @@ pub struct Patience {
     pub write: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             request: Duration::from_secs(15),

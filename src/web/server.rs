@@ -25,9 +25,9 @@ use super::connections::{Connection, Connections};
 use super::guard::{Transport, guarded};
 use super::handshake::accept_tls;
 use super::negotiation::Negotiation;
-use super::patience::TimedStream;
 use super::routes::{ResponseBody, handle, plain};
 use super::throttle::Throttle;
+use super::timeouts::TimedStream;
 use super::turns::Turns;
 use super::{Options, Site};
 
@@ -132,13 +132,13 @@ async fn serve_connection<S: Site>(
 ) {
     let mut evicted = pin!(connection.evicted());
     let mut stop = pin!(stopping.wait_for(|stop| *stop));
-    let patience = shared.options.patience;
+    let timeouts = shared.options.timeouts;
     let tls = shared
         .options
         .gate
         .as_ref()
         .and_then(|gate| Some(gate.current().tls.as_ref()?.server.clone()));
-    let stream = TimedStream::new(stream, patience, connection.clone());
+    let stream = TimedStream::new(stream, timeouts, connection.clone());
     let stream = match &tls {
         None => Either::Left(stream),
         Some(server) => {

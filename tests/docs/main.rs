@@ -1,5 +1,6 @@
 //! The documents: links, snippets, names, and the parts that are generated.
 
+mod architecture;
 mod chinese;
 mod generated;
 mod links;

@@ -95,7 +95,12 @@ async fn a_refused_certificate_is_logged_with_the_reason() {
             foreign,
             "it was not issued by a CA in client_ca",
         ),
-        (demands, "TLS13", itself, "it is a CA certificate that is not in client_ca"),
+        (
+            demands,
+            "TLS13",
+            itself,
+            "it is a CA certificate that is not in client_ca",
+        ),
         (
             demands,
             "TLS13",

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kiwivm_exporter::web::{Options, Patience};
+use kiwivm_exporter::web::{Options, Timeouts};
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -172,16 +172,16 @@ async fn wait_until_closed(stream: &mut (impl AsyncWrite + Unpin)) {
 #[tokio::test]
 async fn a_stalled_reader_is_disconnected() {
     let site = Site::new(SERVER);
-    let patience = Patience {
+    let timeouts = Timeouts {
         write: Duration::from_secs(1),
-        ..Patience::default()
+        ..Timeouts::default()
     };
     let plain = Options {
-        patience,
+        timeouts,
         ..options()
     };
     let secured = Options {
-        patience,
+        timeouts,
         ..site.options()
     };
     let address = start(plain, 64 << 20).await;
@@ -200,13 +200,13 @@ async fn a_stalled_reader_is_disconnected() {
 #[tokio::test]
 async fn tls_handshake_has_a_deadline_and_idle_connections_may_wait() {
     let site = Site::new(SERVER);
-    let patience = Patience {
+    let timeouts = Timeouts {
         request: Duration::from_secs(1),
         idle: Duration::from_secs(60),
         write: Duration::from_secs(60),
     };
     let options = Options {
-        patience,
+        timeouts,
         ..site.options()
     };
     let address = start(options, 0).await;

@@ -11,7 +11,7 @@ use kiwivm_exporter::clock::Clock;
 use kiwivm_exporter::exposition::format::Format;
 use kiwivm_exporter::exposition::{Reloads, UnknownVps};
 use kiwivm_exporter::fleet::Fleet;
-use kiwivm_exporter::web::{self, Options, Patience, Site, Status};
+use kiwivm_exporter::web::{self, Options, Site, Status, Timeouts};
 use reqwest::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -239,14 +239,14 @@ pub async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
 
 #[tokio::test]
 async fn an_incomplete_request_times_out_before_an_idle_connection() {
-    let patience = Patience {
+    let timeouts = Timeouts {
         request: Duration::from_millis(300),
         idle: Duration::from_secs(60),
         write: Duration::from_secs(60),
     };
     let address = start(
         Options {
-            patience,
+            timeouts,
             ..options()
         },
         0,

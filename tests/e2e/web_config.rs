@@ -311,5 +311,5 @@ fn the_example_of_the_documentation_is_valid() {
         .and_then(|block| block.split("```").next());
     let site = Site::new(example.expect("it has one"));
     write(site.path(), "clients-ca.pem", &site.authority.pem());
-    assert!(site.options().gate.is_some_and(|gate| gate.speaks_tls()));
+    assert!(site.options().gate.is_some_and(|gate| gate.uses_tls()));
 }

@@ -240,7 +240,7 @@ fn configuration() {
         });
         let source = ConfigSource {
             file: file.clone(),
-            file_named: true,
+            file_is_explicit: true,
             environment: variables.collect(),
             shard: Shard::default(),
         };

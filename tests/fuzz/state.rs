@@ -8,7 +8,7 @@ use kiwivm_exporter::config::{Config, Intervals};
 use kiwivm_exporter::exposition::{Reloads, render};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
 use kiwivm_exporter::poller::{
-    Answered, SharedFleet, State, StateFile, fleet_of, limits, lock, members,
+    FinishedCall, SharedFleet, State, StateFile, fleet_of, limits, lock, members,
 };
 use reqwest::Url;
 use serde_json::Value;
@@ -68,7 +68,7 @@ fn saved(config: &Config) -> Value {
             let body = std::fs::read(path).expect("the sample exists");
             let mut reading = lock(&fleet).read_usage(veid, moment(0));
             let response = Response::of_body(veid, &key, call, &body, &mut |row| reading.take(row));
-            let mut answered = Answered {
+            let mut answered = FinishedCall {
                 due: Due { veid, call },
                 response,
                 usage: (call == Call::RawUsageStats).then_some(reading),

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kiwivm_exporter::clock::{BEFORE_START, Moment};
-use kiwivm_exporter::config::{Shard, ConfigSource, load};
+use kiwivm_exporter::config::{ConfigSource, Shard, load};
 use kiwivm_exporter::exposition::{Reloads, render};
 use kiwivm_exporter::fleet::{Active, CONDITIONS, Fleet, PlannedCalls};
 use kiwivm_exporter::kiwivm::model::{
@@ -113,7 +113,7 @@ impl World {
         };
         let source = ConfigSource {
             file: PathBuf::from("there-is-no-such-file.yaml"),
-            file_named: false,
+            file_is_explicit: false,
             environment: thresholds
                 .iter()
                 .map(threshold)

@@ -25,7 +25,7 @@ vps:
     assert_eq!(warnings, []);
     let place = format!("{}/", folder.path().display());
     let problems: Vec<_> = config
-        .without_key()
+        .vps_without_key()
         .map(|(vps, problem)| (vps.veid.0, problem.to_string().replace(&place, "")))
         .collect();
     let messages: Vec<_> = problems
@@ -103,7 +103,7 @@ fn reads_the_vpses_of_the_export() {
     );
     assert_eq!(vps.key.as_ref().ok(), ApiKey::new("private_1").as_ref());
     let problems: Vec<_> = config
-        .without_key()
+        .vps_without_key()
         .map(|(_, problem)| problem.to_string())
         .collect();
     let place = folder.path().join("keys.csv").display().to_string();
@@ -236,7 +236,7 @@ fn the_environment_can_configure_a_fleet() {
     let load = |environment: &[(&str, &str)]| {
         load(&ConfigSource {
             file: folder.path().join("config.yaml"),
-            file_named: false,
+            file_is_explicit: false,
             environment: environment
                 .iter()
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))

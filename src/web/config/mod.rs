@@ -55,7 +55,7 @@ pub fn load(file: &Path) -> Loaded {
 
 fn read(file: &Path, inputs: &mut Inputs) -> Result<(WebConfig, Vec<Warning>), ConfigErrors> {
     let (keys, mut reader) = read_file(file, inputs.read(file))?;
-    reader.hide_strangers();
+    reader.redact_unknown_keys();
     let known = [
         "tls_server_config",
         "http_server_config",

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use bcrypt::{BASE_64, HashParts};
 use figment::value::{Dict, Value};
 
-use crate::config::{Reader, join, shows_no_secret, text};
+use crate::config::{Reader, is_safe_to_show, join, text};
 
 const SECTION: &str = "basic_auth_users";
 /// Costs that bcrypt supports.
@@ -128,7 +128,7 @@ fn shown(name: &str) -> &str {
     let plain = name
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || "_-.@".contains(c));
-    if plain && shows_no_secret(name) {
+    if plain && is_safe_to_show(name) {
         name
     } else {
         "(not shown)"

@@ -480,7 +480,7 @@ fn the_next_poll_is_shown() {
             .contains("<dt>Next poll</dt><dd>in 30 s</dd>")
     );
     let next = now().elapsed + Duration::from_secs(90);
-    fleet.show_next_poll(Veid(1), Some(next));
+    fleet.set_next_poll(Veid(1), Some(next));
     let vps = status(&mut fleet, now()).vps.remove(0);
     assert_eq!(vps.next_poll_timestamp_seconds, Some(TODAY + 90));
 }

@@ -8,7 +8,9 @@ use kiwivm_exporter::clock::{BEFORE_START, Clock, Moment};
 use kiwivm_exporter::config::{Config, DEFAULT_INTERVALS, DEFAULT_STALENESS, Intervals};
 use kiwivm_exporter::exposition::{Reloads, process_metrics, render};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
-use kiwivm_exporter::poller::{Answered, SharedFleet, fleet_of, limits, lock, members, show_plan};
+use kiwivm_exporter::poller::{
+    FinishedCall, SharedFleet, fleet_of, limits, lock, members, show_plan,
+};
 use kiwivm_exporter::simulator::{Credential, Simulator};
 use reqwest::Url;
 
@@ -164,7 +166,7 @@ impl<'a> Exporter<'a> {
             }
         };
         let response = Response::of_body(veid, key, call, body.as_bytes(), &mut row);
-        let mut finished = Answered {
+        let mut finished = FinishedCall {
             due: flight.due,
             response,
             usage,

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
-use super::Patience;
+use super::Timeouts;
 use super::connections::Connection;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ enum Waiting {
 /// A stream with deadlines.
 pub struct TimedStream<S> {
     stream: S,
-    patience: Patience,
+    timeouts: Timeouts,
     waiting: Waiting,
     connection: Arc<Connection>,
     deadline: Instant,
@@ -42,11 +42,11 @@ pub struct TimedStream<S> {
 
 impl<S> TimedStream<S> {
     /// Wraps a new connection. The deadline of the first request starts now.
-    pub fn new(stream: S, patience: Patience, connection: Arc<Connection>) -> Self {
-        let timer = Box::pin(sleep(patience.request));
+    pub fn new(stream: S, timeouts: Timeouts, connection: Arc<Connection>) -> Self {
+        let timer = Box::pin(sleep(timeouts.request));
         Self {
             stream,
-            patience,
+            timeouts,
             waiting: Waiting::Request,
             connection,
             deadline: timer.deadline(),
@@ -69,12 +69,12 @@ impl<S> TimedStream<S> {
             self.connection.set_stalled(waiting == Waiting::Write);
         }
         self.waiting = waiting;
-        let patience: Duration = match waiting {
-            Waiting::Handshake | Waiting::Request => self.patience.request,
-            Waiting::Idle => self.patience.idle,
-            Waiting::Write => self.patience.write,
+        let timeouts: Duration = match waiting {
+            Waiting::Handshake | Waiting::Request => self.timeouts.request,
+            Waiting::Idle => self.timeouts.idle,
+            Waiting::Write => self.timeouts.write,
         };
-        self.deadline = Instant::now() + patience;
+        self.deadline = Instant::now() + timeouts;
         if self.deadline < self.timer.deadline() {
             self.timer.as_mut().reset(self.deadline);
         }
