@@ -1,4 +1,4 @@
-//! Writes the manual pages and the completions for shells, made from the command line, into the folder that is named.
+//! Generates the manual pages and shell completions from the command line definition.
 //!
 //! `cargo run --example manual -- target/manual`
 
@@ -12,42 +12,42 @@ use kiwivm_exporter::cli;
 
 const NAME: &str = "kiwivm_exporter";
 
-/// What the command line does not tell.
+/// Sections of the manual page that are not in the command line definition.
 const MORE: &str = r".SH FILES
 .TP
 \fI/etc/kiwivm_exporter/config.yaml\fR
-The configuration that the systemd unit uses. Every key is explained in
+Configuration used by the systemd unit. Every option is explained in
 \fI/usr/share/doc/kiwivm\-exporter/examples/config.example.yaml\fR.
 .TP
 \fI/etc/kiwivm_exporter/keys/\fR
-The API keys, a file each, readable for root only. In the configuration a file there is \fIkeys/NAME.key\fR.
+API keys, one per file, readable by root only. In the configuration such a file is \fIkeys/NAME.key\fR.
 .TP
 \fI/etc/default/kiwivm_exporter\fR
-More arguments for the unit.
+Additional arguments for the unit.
 .TP
 \fI/var/lib/kiwivm_exporter/\fR
-Where a relative \fBstate_file\fR of the configuration is, when the unit runs.
+Folder of a relative \fBstate_file\fR when the unit runs.
 .SH ENVIRONMENT
 .TP
 \fBKIWIVM_VEID\fR, \fBKIWIVM_API_KEY\fR, \fBKIWIVM_API_KEY_FILE\fR
-A single VPS, which needs no file.
+A single VPS, without a configuration file.
 .TP
 \fBKIWIVM_EXPORTER_VPS\fR
-A list of VPSes as YAML or JSON, which needs no file either.
+A list of VPSes as YAML or JSON, without a configuration file.
 .TP
 \fBKIWIVM_EXPORTER_...\fR
-A key of the configuration, in capitals, with __ between levels, for example KIWIVM_EXPORTER_BUDGET__SHARE=0.3.
+A configuration option in capitals, with __ between levels, for example KIWIVM_EXPORTER_BUDGET__SHARE=0.3.
 .TP
 \fBCREDENTIALS_DIRECTORY\fR, \fBSTATE_DIRECTORY\fR
-Set by systemd: where key files are looked for first, and where the state file is.
+Set by systemd: the folder searched first for key files, and the folder of the state file.
 .TP
 \fBSSL_CERT_FILE\fR
-Certificates to trust instead of those of this machine. Mozilla's are trusted in any case.
+Trusted certificates, instead of those of this machine. Mozilla's certificates are always trusted.
 .SH SIGNALS
-SIGTERM and SIGINT stop it, answers in flight are finished. SIGHUP makes it read the configuration and the web configuration
-again; one that can not be used leaves the old one in force.
+SIGTERM and SIGINT stop the exporter after responses in flight are finished. SIGHUP reloads the configuration and the web
+configuration. If a file is invalid, the previous configuration stays active.
 .SH EXIT STATUS
-0; 1 when something failed, with one line on standard error; 2 for wrong usage.
+0 on success, 1 on failure with one line on standard error, 2 for wrong usage.
 ";
 
 fn main() -> Result<()> {
@@ -59,7 +59,7 @@ fn main() -> Result<()> {
     create_dir_all(&folder)?;
     let mut command = cli::command();
     clap_mangen::generate_to(command.clone(), &folder)?;
-    // What runs it is not a version of the manual.
+    // The manual shows the plain package version.
     let page = Man::new(command.clone().version(env!("CARGO_PKG_VERSION")));
     let mut file = File::create(folder.join(format!("{NAME}.1")))?;
     page.render(&mut file)?;
