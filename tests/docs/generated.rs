@@ -126,8 +126,8 @@ fn meaning(flag: &Arg) -> (String, String) {
     let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
     let (help, stated) = help
         .split_once(" [default: ")
-        .map_or((help.as_str(), None), |(help, told)| {
-            (help, Some(told.trim_end_matches(']').to_owned()))
+        .map_or((help.as_str(), None), |(help, default)| {
+            (help, Some(default.trim_end_matches(']').to_owned()))
         });
     let mut help = cell(help.trim_end_matches('.'));
     let possible: Vec<String> = flag

@@ -114,7 +114,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $file := .api_key_file | default (printf "%s.key" $name) -}}
 {{- if not (isAbs $file) -}}
 {{- if not (regexMatch "^[-._a-zA-Z0-9]+$" $file) -}}
-{{- fail (printf "VPS %s: a Secret can not have a file %q. Set api_key_file to a name of letters, digits, dots, dashes and underscores" $name $file) -}}
+{{- fail (printf "VPS %s: a Secret cannot have a file %q. Set api_key_file to a name of letters, digits, dots, dashes and underscores" $name $file) -}}
 {{- end -}}
 {{- $wanted = append $wanted $file -}}
 {{- if not (or $.Values.existingSecret (hasKey $.Values.keys (trimSuffix ".key" $file))) -}}
