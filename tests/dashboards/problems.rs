@@ -30,8 +30,8 @@ pub const SEVERITIES: &[Mapping] = &[
     },
 ];
 
-/// Every problem of the selected VPSes and their exporters. The label `problem` describes it, the value is its severity.
-/// A problem of an exporter has no VPS labels.
+/// Every problem of the selected VPSes and their exporters. The label `problem` describes it, the value is its
+/// severity. A problem of an exporter has no VPS labels.
 pub fn problems() -> String {
     let down = format!(
         "max by ({VPS_KEY}, problem) ({})",
@@ -40,8 +40,8 @@ pub fn problems() -> String {
     format!("{} or {down}", problems_of_vpses())
 }
 
-/// Every problem of the selected VPSes. The VPSes are selected once at the end instead of in each of fifty selectors, to
-/// keep the expression readable.
+/// Every problem of the selected VPSes. The VPSes are selected once at the end instead of in each of fifty selectors,
+/// to keep the expression readable.
 pub fn problems_of_vpses() -> String {
     let all = [state(), transfer(), resources(), policy(), data()].concat();
     let all = [", ", ""].iter().fold(all.join(" or "), |all, comma| {

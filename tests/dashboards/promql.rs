@@ -7,8 +7,8 @@ use crate::names::{
     DISK_SIZE, DISK_USED, MEMORY_AVAILABLE, MEMORY_TOTAL, SCRAPE_UP, SUSPENDED, THRESHOLD,
 };
 
-/// Minimum step for rates of usage rows, a quarter of their window. With two months of history a response has 2.6 MB, so
-/// the default download budget allows one every 36 minutes.
+/// Minimum step for rates of usage rows, a quarter of their window. With two months of history a response has 2.6 MB,
+/// so the default download budget allows one every 36 minutes.
 pub const USAGE_STEP: &str = "30m";
 
 /// Matchers for the selected VPSes.

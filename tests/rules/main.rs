@@ -1,5 +1,5 @@
-//! Tests of the Prometheus rules: promtool validates them and runs their tests. Every alert must be complete, documented
-//! and tested.
+//! Tests of the Prometheus rules: promtool validates them and runs their tests. Every alert must be complete,
+//! documented and tested.
 //!
 //! This is a separate test program, because days of samples keep all cores busy and would slow down end-to-end tests.
 

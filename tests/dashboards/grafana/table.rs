@@ -36,7 +36,7 @@ impl Column {
         Self::new(title, Content::Label(label)).with("custom.filterable", json!(true))
     }
 
-    /// A column with the value of a query. The query must have the labels of the rows, and others only if they are columns.
+    /// A column with the value of a query. The query must have the labels of the rows, and no others except columns.
     pub fn value(title: &'static str, expression: String) -> Self {
         Self::new(title, Content::Value(expression))
     }
@@ -112,7 +112,7 @@ impl Column {
 }
 
 impl Panel {
-    /// A table with these columns, from left to right. `excluded_labels` are labels of the queries that are not columns.
+    /// A table with these columns, from left to right. `excluded_labels` are labels of the queries without a column.
     /// Rows are sorted by the column `sort_by`, the highest first. That column may be hidden.
     pub fn table(
         title: &str,
