@@ -9,6 +9,11 @@ fn main() {
     if std::path::Path::new(".git/logs/HEAD").exists() {
         println!("cargo:rerun-if-changed=.git/logs/HEAD");
     }
+    // Packs the relocations of the static program, which saves 180 KB. Other linkers have other flags.
+    let target = env::var("TARGET").unwrap_or_default();
+    if target == "x86_64-unknown-linux-musl" {
+        println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
     let revision = env::var("KIWIVM_BUILD_REVISION")
         .ok()
         .or_else(|| first_line("git", &["rev-parse", "--short=12", "HEAD"]))

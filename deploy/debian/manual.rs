@@ -1,4 +1,4 @@
-//! Generates the manual pages and shell completions from the command line into a folder.
+//! Generates the manual pages and shell completions from the command line definition.
 //!
 //! `cargo run --example manual -- target/manual`
 
@@ -12,21 +12,21 @@ use kiwivm_exporter::cli;
 
 const NAME: &str = "kiwivm_exporter";
 
-/// Sections of the manual that the command line does not contain.
+/// Sections of the manual page that are not in the command line definition.
 const MORE: &str = r".SH FILES
 .TP
 \fI/etc/kiwivm_exporter/config.yaml\fR
-The configuration of the systemd unit. Every key is explained in
+Configuration used by the systemd unit. Every option is explained in
 \fI/usr/share/doc/kiwivm\-exporter/examples/config.example.yaml\fR.
 .TP
 \fI/etc/kiwivm_exporter/keys/\fR
-The API keys, one per file, readable by root only. The configuration refers to them as \fIkeys/NAME.key\fR.
+API keys, one per file, readable by root only. In the configuration such a file is \fIkeys/NAME.key\fR.
 .TP
 \fI/etc/default/kiwivm_exporter\fR
 Additional arguments for the unit.
 .TP
 \fI/var/lib/kiwivm_exporter/\fR
-Directory of a relative \fBstate_file\fR when the unit runs.
+Folder of a relative \fBstate_file\fR when the unit runs.
 .SH ENVIRONMENT
 .TP
 \fBKIWIVM_VEID\fR, \fBKIWIVM_API_KEY\fR, \fBKIWIVM_API_KEY_FILE\fR
@@ -36,18 +36,18 @@ A single VPS, without a configuration file.
 A list of VPSes as YAML or JSON, without a configuration file.
 .TP
 \fBKIWIVM_EXPORTER_...\fR
-A key of the configuration, in capitals, with __ between levels, for example KIWIVM_EXPORTER_BUDGET__SHARE=0.3.
+A configuration option in capitals, with __ between levels, for example KIWIVM_EXPORTER_BUDGET__SHARE=0.3.
 .TP
 \fBCREDENTIALS_DIRECTORY\fR, \fBSTATE_DIRECTORY\fR
-Set by systemd: the first directory to look for key files in, and the directory of the state file.
+Set by systemd: the folder searched first for key files, and the folder of the state file.
 .TP
 \fBSSL_CERT_FILE\fR
-Certificates to trust instead of those of this machine. Mozilla's are always trusted.
+Trusted certificates, instead of those of this machine. Mozilla's certificates are always trusted.
 .SH SIGNALS
-SIGTERM and SIGINT stop the exporter after it has finished the responses in flight. SIGHUP reloads the configuration and
-the web configuration; if one is invalid, the previous one stays active.
+SIGTERM and SIGINT stop the exporter after responses in flight are finished. SIGHUP reloads the configuration and the web
+configuration. If a file is invalid, the previous configuration stays active.
 .SH EXIT STATUS
-0 on success; 1 on failure, with one line on standard error; 2 for invalid usage.
+0 on success, 1 on failure with one line on standard error, 2 for wrong usage.
 ";
 
 fn main() -> Result<()> {
@@ -59,7 +59,7 @@ fn main() -> Result<()> {
     create_dir_all(&folder)?;
     let mut command = cli::command();
     clap_mangen::generate_to(command.clone(), &folder)?;
-    // The manual only needs the version of the program, not the revision and the compiler.
+    // The manual shows the plain package version.
     let page = Man::new(command.clone().version(env!("CARGO_PKG_VERSION")));
     let mut file = File::create(folder.join(format!("{NAME}.1")))?;
     page.render(&mut file)?;

@@ -1,4 +1,4 @@
-//! What every dashboard is held to.
+//! Checks of every dashboard.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,7 +11,7 @@ use crate::grafana::TAG;
 use crate::names::THRESHOLD;
 use crate::promql::USAGE_STEP;
 
-/// The panels of a dashboard, those in folded rows too.
+/// The panels and rows of a dashboard, including panels in collapsed rows.
 fn panels_and_rows(dashboard: &Value) -> impl Iterator<Item = &Value> {
     let panels = dashboard["panels"].as_array().expect("it has panels");
     panels.iter().flat_map(|panel| {
@@ -29,7 +29,7 @@ fn targets(panel: &Value) -> impl Iterator<Item = &Value> {
     panel["targets"].as_array().expect("it has targets").iter()
 }
 
-/// Every expression with the places where it is used: the panels' and those in the variables.
+/// Every expression of panels and variables, with the place that uses it.
 fn expressions() -> BTreeMap<String, String> {
     let mut expressions = BTreeMap::new();
     for (file, dashboard) in generated() {
@@ -48,14 +48,14 @@ fn expressions() -> BTreeMap<String, String> {
             let series = query
                 .strip_prefix("label_values(")
                 .and_then(|rest| rest.rsplit_once(", "));
-            let (series, _) = series.expect("it asks for the values of a label");
+            let (series, _) = series.expect("it queries the values of a label");
             expressions.insert(series.to_owned(), format!("{file}: {}", variable["name"]));
         }
     }
     expressions
 }
 
-/// The expression as Prometheus is sent it.
+/// The expression with variables replaced, as Grafana sends it to Prometheus.
 fn expanded(expression: &str) -> String {
     let mut expanded = expression.to_owned();
     for (name, value) in [
@@ -87,9 +87,9 @@ fn identities_are_stable_and_unique() {
     }
 }
 
-/// Else a link from one to another would lose what was chosen.
+/// A link to another dashboard would otherwise lose the selection.
 #[test]
-fn all_have_the_same_variables() {
+fn all_dashboards_have_the_same_variables() {
     for (file, dashboard) in generated() {
         let variables = dashboard["templating"]["list"]
             .as_array()
@@ -103,7 +103,7 @@ fn all_have_the_same_variables() {
 }
 
 #[test]
-fn every_panel_says_what_it_shows() {
+fn every_panel_has_a_title_a_description_a_unit_and_a_query() {
     for (file, dashboard) in generated() {
         let mut titles = HashSet::new();
         for panel in panels(&dashboard) {
@@ -115,7 +115,7 @@ fn every_panel_says_what_it_shows() {
             assert_eq!(panel["datasource"]["uid"], source, "{file}: {title}");
             let defaults = &panel["fieldConfig"]["defaults"];
             let has_unit = defaults.get("unit").is_some() || defaults.get("mappings").is_some();
-            // The columns of a table have their own.
+            // Table columns have their own units.
             assert!(
                 has_unit || panel["type"] == "table",
                 "{file}: {title} has no unit"
@@ -129,7 +129,7 @@ fn every_panel_says_what_it_shows() {
 }
 
 #[test]
-fn every_column_with_a_value_has_a_unit() {
+fn every_value_column_has_a_unit() {
     for (file, dashboard) in generated() {
         for panel in panels(&dashboard).filter(|panel| panel["type"] == "table") {
             let transformations = panel["transformations"].as_array().expect("there are some");
@@ -167,9 +167,9 @@ fn every_expression_parses() {
     }
 }
 
-/// A variable that may hold several values is a regular expression. Grafana escapes one that may not for a string.
+/// Grafana sends a multi-value variable as a regular expression and escapes a single-value one for a string.
 #[test]
-fn variables_are_matched_by_what_they_may_hold() {
+fn multi_value_variables_use_regular_expression_matchers() {
     for (file, dashboard) in generated() {
         let variables = dashboard["templating"]["list"].as_array();
         let variables = variables.expect("there are variables").iter();
@@ -195,14 +195,14 @@ fn variables_are_matched_by_what_they_may_hold() {
     }
 }
 
-/// The dashboard of one VPS is unreadable with more; the others begin with everything.
+/// The VPS dashboard is unreadable with several VPSes. The others select all of them by default.
 #[test]
-fn exactly_one_vps_is_chosen_in_its_dashboard_and_all_in_the_others() {
+fn the_vps_dashboard_selects_one_vps_and_the_others_select_all() {
     for (file, dashboard) in generated() {
         let vps = &dashboard["templating"]["list"][3];
         assert_eq!(vps["name"], "vps");
         if file == "vps" {
-            // With no choice made, Grafana takes the first.
+            // Without a selection Grafana takes the first value.
             assert_eq!(
                 (&vps["multi"], &vps["includeAll"]),
                 (&json!(false), &json!(false))
@@ -219,9 +219,9 @@ fn exactly_one_vps_is_chosen_in_its_dashboard_and_all_in_the_others() {
     }
 }
 
-/// Owners set limits in the configuration: steps of colours tell only whether there is something, and 100 % from less.
+/// Thresholds are set in the exporter's configuration. Colour steps may only separate 0 from more, and 100 % from less.
 #[test]
-fn limits_come_from_the_metric() {
+fn colour_steps_contain_no_thresholds() {
     fn steps<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
         match value {
             Value::Object(object) => {
@@ -245,10 +245,10 @@ fn limits_come_from_the_metric() {
     }
 }
 
-/// Each threshold is compared with something in some dashboard, but those of what only alerts tell.
+/// Each threshold is used in a dashboard, except those that only alerts use.
 #[test]
-fn thresholds_are_in_use() {
-    // What rules compute over time, and what alerts alone tell.
+fn every_threshold_is_used() {
+    // Conditions that rules compute over time, and those without a panel.
     let alerts_only = [
         Threshold::ThrottleStarts,
         Threshold::DiskFullWarning,
@@ -266,11 +266,11 @@ fn thresholds_are_in_use() {
     }
 }
 
-/// Dashboards work where no rules are loaded. The names of recording rules have colons.
+/// Dashboards must work without the rules. Names of recording rules have colons.
 #[test]
-fn series_are_those_of_the_exporter_and_of_scrapes() {
+fn no_expression_uses_a_recording_rule() {
     for (expression, place) in expressions() {
-        // Every other part stands in quotes.
+        // Every other part is a quoted string.
         for code in expression.split('"').step_by(2) {
             assert!(!code.contains(':'), "{place}: {code}");
         }
@@ -278,7 +278,7 @@ fn series_are_those_of_the_exporter_and_of_scrapes() {
 }
 
 #[test]
-fn panels_without_data_say_why() {
+fn every_panel_has_a_text_for_missing_data() {
     for (file, dashboard) in generated() {
         for panel in panels(&dashboard) {
             let text = panel["fieldConfig"]["defaults"]["noValue"].as_str();
@@ -291,9 +291,9 @@ fn panels_without_data_say_why() {
     }
 }
 
-/// With one VPS there is nothing to tell apart.
+/// The dashboard of a single VPS needs no names in its legends.
 #[test]
-fn names_of_vpses_stand_where_there_are_several() {
+fn legends_name_the_vps_in_dashboards_of_several() {
     let mut named = 0;
     for (file, dashboard) in generated() {
         for target in panels(&dashboard).flat_map(targets) {
@@ -306,9 +306,9 @@ fn names_of_vpses_stand_where_there_are_several() {
     assert!(named > 0);
 }
 
-/// Set before there is a query it would do nothing.
+/// `Panel::interval` only affects queries added before it.
 #[test]
-fn rates_of_usage_rows_have_room_for_some() {
+fn rates_of_usage_rows_have_a_minimum_step() {
     for (file, dashboard) in generated() {
         for target in panels(&dashboard).flat_map(targets) {
             let expression = target["expr"].as_str().expect("it is text");

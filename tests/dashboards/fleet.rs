@@ -1,4 +1,4 @@
-//! Every VPS in a row, those first that need attention.
+//! Dashboard of all VPSes.
 
 use serde_json::json;
 
@@ -18,21 +18,21 @@ use crate::promql::{
 };
 use crate::variables::variables;
 
-/// The VPS of the row in its own dashboard.
+/// Link from a table row to the dashboard of its VPS.
 const TO_VPS: &str = "/d/kiwivm-vps?var-vps=${__data.fields.VPS:percentencode}\
     &${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}";
-/// The same from a series.
+/// Link from a series to the dashboard of its VPS.
 const SERIES_TO_VPS: &str = "/d/kiwivm-vps?var-vps=${__field.labels.vps:percentencode}\
     &${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}";
 
-/// Where there is nothing to count.
+/// Text for a count without any VPS.
 const NO_VPS: &str = "No VPS";
 
 pub fn dashboard() -> Dashboard {
     Dashboard {
         uid: "kiwivm-fleet",
         title: "KiwiVM: Fleet",
-        description: "All VPSes at a glance, those that need attention first.",
+        description: "Overview of all VPSes, those that need attention first.",
         from: "now-24h",
         variables: variables(Choice::Any),
         vps: Choice::Any,
@@ -83,20 +83,20 @@ fn numbers() -> Vec<Panel> {
         .size(3, 4),
         Panel::stat(
             "VPSes",
-            "VPSes in the configuration of the chosen exporters.",
+            "VPSes configured in the selected exporters.",
         )
         .instant(format!("count({})", every_vps()), "VPSes")
         .unit("none")
         .no_value(NO_VPS)
         .size(3, 4),
-        Panel::stat("Running", "VPSes that run, by the newest API response.")
+        Panel::stat("Running", "Running VPSes, from the latest API response.")
             .instant(running, "Running")
             .unit("none")
             .no_value(NO_VPS)
             .size(3, 4),
         Panel::stat(
             "No data",
-            "VPSes about which nothing is known now: key refused, locked, no response, or the exporter is down.",
+            "VPSes without current data: key refused, locked, no response, or exporter down.",
         )
         .instant(no_data, "No data")
         .unit("none")
@@ -105,7 +105,7 @@ fn numbers() -> Vec<Panel> {
         .size(3, 4),
         Panel::stat(
             "Nearest to its allowance",
-            "The highest used share of a transfer allowance, with the name of the VPS. Coloured by its thresholds.",
+            "Highest used share of a transfer allowance, with the name of the VPS. Coloured by its thresholds.",
         )
         .by_severity(&highest, &used_severity(), "{{vps}}")
         .unit("percentunit")
@@ -115,7 +115,7 @@ fn numbers() -> Vec<Panel> {
         .size(5, 4),
         Panel::stat(
             "API points left",
-            "API points left in 24 hours, where they are fewest. The dashboard of the exporter has more.",
+            "Fewest API points of 24 hours left for any VPS. See the exporter dashboard for details.",
         )
         .instant(format!("min({points})"), "24 hours")
         .unit("locale")
@@ -128,10 +128,10 @@ fn numbers() -> Vec<Panel> {
 fn attention() -> Panel {
     Panel::table(
         "Needs attention",
-        "Every problem of every VPS now, by the thresholds of the alerts. An alert fires later: when the problem lasts.",
+        "All current problems of all VPSes, by the thresholds of the alerts. An alert fires later, if the problem persists.",
         vec![
             Column::value("Severity", format!("sort_desc({})", problems()))
-                .words(SEVERITIES)
+                .texts(SEVERITIES)
                 .width(110),
             Column::label("VPS", "vps")
                 .link("Show this VPS", TO_VPS)
@@ -153,7 +153,7 @@ fn problems_over_time() -> Panel {
     };
     let counts = format!(r#"count_values by (problem) ("severity", {})"#, problems());
     let counts = named(&counts, WARNING, "warning");
-    Panel::time_series("Problems", "How many VPSes had each problem.")
+    Panel::time_series("Problems", "Number of VPSes with each problem.")
         .range(
             named(&counts, CRITICAL, "critical"),
             "{{severity}}: {{problem}}",
@@ -171,7 +171,7 @@ fn problems_over_time() -> Panel {
         .size(10, 9)
 }
 
-/// The states of a VPS in words.
+/// Texts and colours of the states of a VPS.
 pub const STATES: &[Mapping] = &[
     Mapping {
         value: 8,
@@ -220,7 +220,7 @@ pub const STATES: &[Mapping] = &[
     },
 ];
 
-/// What the sum of 100 to the power of each problem's severity tells.
+/// Ranges of the score, the sum of 100 to the power of each problem's severity.
 const ATTENTION: &[Range] = &[
     Range {
         from: 10_000.0,
@@ -260,7 +260,7 @@ pub fn state() -> String {
 }
 
 fn fleet() -> Panel {
-    // Most critical problems first, then most warnings, then who used most.
+    // Sorts by critical problems, then warnings, then used share. 100 keeps up to 99 warnings below a critical problem.
     let score = format!(
         "sum by ({VPS_KEY}) (100 ^ {} or label_replace({}, \"problem\", \"-\", \"\", \"\")) or {}",
         problems_of_vpses(),
@@ -277,17 +277,17 @@ fn fleet() -> Panel {
     let when = |metric| format!("1000 * {}", each_vps(&vps(metric)));
     Panel::table(
         "Fleet",
-        "One row for each VPS, those that need attention first. A name links to the dashboard of the VPS. A cell is empty \
-         if the API did not send the value. At reset: share of the transfer allowance that will be used at the reset, as \
-         forecast. Runs out: when the allowance is used up, if that is before the reset. Disk: on KVM what the image has \
-         mapped, which says little about file systems.",
+        "One row per VPS, those that need attention first. A name links to the dashboard of the VPS. A cell is empty if \
+         the API did not send the value. At reset: forecast share of the transfer allowance used at the reset. Runs out: \
+         time at which the allowance is used up, if before the reset. Disk: on KVM the mapped part of the image, which is \
+         no measure of how full the file systems are.",
         vec![
             Column::label("VPS", "vps")
                 .link("Show this VPS", TO_VPS)
                 .width(150),
             Column::value("Located", location).hidden(),
             Column::label("Location", "location").width(120),
-            Column::value("State", state()).words(STATES).width(95),
+            Column::value("State", state()).texts(STATES).width(95),
             Column::value("Attention", score)
                 .ranges(ATTENTION)
                 .width(90),
@@ -354,7 +354,7 @@ fn most_used() -> Panel {
 fn busiest() -> Panel {
     top_ten(
         "CPU usage, ten highest",
-        "From the newest usage row, which covers five minutes. It is not documented whether 100 % is one core or all.",
+        "From the latest usage row, which covers five minutes. The vendor does not document if 100 % is one core or all.",
     )
     .instant(
         format!("topk(10, {})", each_vps(&vps(CPU_USAGE))),
@@ -367,7 +367,7 @@ fn traffic() -> Panel {
     let rate = |metric| format!("sum(rate({}[$__rate_interval]))", vps(metric));
     Panel::time_series(
         "Traffic",
-        "All chosen VPSes together, from usage rows, over two hours: responses with a long history are rare.",
+        "Sum of the selected VPSes, from usage rows, averaged over two hours because long histories are polled rarely.",
     )
     .range(rate(NETWORK_RECEIVE), "in")
     .range(rate(NETWORK_TRANSMIT), "out")

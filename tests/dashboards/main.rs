@@ -1,7 +1,7 @@
-//! Writes the Grafana dashboards in `grafana/dashboards` from the metric catalogue, and holds them to it.
+//! Generates the Grafana dashboards in `grafana/dashboards` from the metric catalogue and checks them.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test dashboards` writes the files; without it they are compared. A dashboard is a
-//! module with a function `dashboard`, listed in [`all`].
+//! `UPDATE_GOLDEN=1 cargo test --test dashboards` writes the files. Without it the files are compared. Each dashboard
+//! is a module with a function `dashboard`, listed in [`all`].
 
 mod checks;
 mod exporter;
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use grafana::Dashboard;
 use serde_json::Value;
 
-/// The dashboards by the name of their file.
+/// All dashboards, each with the name of its file.
 fn all() -> Vec<(&'static str, Dashboard)> {
     vec![
         ("fleet", fleet::dashboard()),
@@ -27,7 +27,7 @@ fn all() -> Vec<(&'static str, Dashboard)> {
     ]
 }
 
-/// What Grafana is given, by the name of the file.
+/// The JSON of each dashboard, with the name of its file.
 fn generated() -> Vec<(&'static str, Value)> {
     all()
         .into_iter()
@@ -40,7 +40,7 @@ fn folder() -> PathBuf {
 }
 
 #[test]
-fn the_files_are_what_is_generated() {
+fn files_match_the_generated_dashboards() {
     for (name, dashboard) in generated() {
         let path = folder().join(format!("{name}.json"));
         let text = format!("{dashboard:#}\n");
@@ -49,11 +49,11 @@ fn the_files_are_what_is_generated() {
             continue;
         }
         let file = std::fs::read_to_string(&path).unwrap_or_default();
-        for (number, (is, should)) in file.lines().zip(text.lines()).enumerate() {
+        for (number, (actual, expected)) in file.lines().zip(text.lines()).enumerate() {
             assert_eq!(
-                is,
-                should,
-                "{name}.json:{}; UPDATE_GOLDEN=1 writes it anew",
+                actual,
+                expected,
+                "{name}.json:{}; UPDATE_GOLDEN=1 regenerates it",
                 number + 1
             );
         }
@@ -61,15 +61,15 @@ fn the_files_are_what_is_generated() {
     }
 }
 
-/// Grafana would go on to show a file that nobody keeps any more.
+/// Grafana would provision a leftover file as well.
 #[test]
-fn there_is_no_other_file() {
+fn the_folder_contains_no_other_file() {
     let names: Vec<_> = generated()
         .iter()
         .map(|(name, _)| format!("{name}.json"))
         .collect();
-    for entry in std::fs::read_dir(folder()).expect("there is a folder") {
-        let name = entry.expect("it can be read").file_name();
+    for entry in std::fs::read_dir(folder()).expect("the folder exists") {
+        let name = entry.expect("the folder can be listed").file_name();
         assert!(names.iter().any(|known| **known == *name), "{name:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The metrics in use. [`named`] holds each to the catalogue: a renamed metric breaks the build.
+//! Names of the metrics in use. [`named`] checks each against the catalogue, so a renamed metric breaks the build.
 
 use kiwivm_exporter::exposition::names::named;
 
@@ -77,13 +77,13 @@ pub const SUSPENSIONS: &str = named("kiwivm_suspensions");
 pub const SUSPENSION_CASES: &str = named("kiwivm_suspension_cases");
 pub const SWAP_FREE: &str = named("kiwivm_swap_free_bytes");
 pub const SWAP_TOTAL: &str = named("kiwivm_swap_total_bytes");
-/// Every configured VPS has it, with all labels of its series.
+/// Present for every configured VPS, with all labels of its series.
 pub const THRESHOLD: &str = named("kiwivm_threshold");
 pub const UP: &str = named("kiwivm_up");
 pub const VPS_CONFIGURED: &str = named("kiwivm_exporter_vps_configured");
 pub const VPS_INFO: &str = named("kiwivm_vps_info");
 
-/// What Prometheus says about a scrape.
+/// Success of a scrape, recorded by Prometheus.
 pub const SCRAPE_UP: &str = "up";
-/// How long the scrape took.
+/// Duration of a scrape, recorded by Prometheus.
 pub const SCRAPE_DURATION: &str = "scrape_duration_seconds";

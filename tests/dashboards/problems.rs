@@ -1,4 +1,4 @@
-//! Everything that needs attention: one series for each problem of a VPS, by the thresholds of the alerts.
+//! Problems that need attention: one series per problem of a VPS, by the thresholds of the alerts.
 
 use crate::grafana::{Mapping, ORANGE, RED};
 use crate::names::{
@@ -9,14 +9,14 @@ use crate::names::{
     SWAP_TOTAL, THRESHOLD, UP, VPS_INFO,
 };
 use crate::promql::{
-    CHOSEN, VPS_KEY, bandwidth_ratio, beyond, disk_ratio, exporters_down, share, vps, vps_where,
+    SELECTED, VPS_KEY, bandwidth_ratio, beyond, disk_ratio, exporters_down, share, vps, vps_where,
 };
 
-/// The value of a problem that needs action now.
+/// Severity of a problem that needs action now.
 pub const CRITICAL: u32 = 2;
-/// The value of a problem that needs action soon.
+/// Severity of a problem that needs action soon.
 pub const WARNING: u32 = 1;
-/// The two in words.
+/// Texts of the severities.
 pub const SEVERITIES: &[Mapping] = &[
     Mapping {
         value: 2,
@@ -30,8 +30,8 @@ pub const SEVERITIES: &[Mapping] = &[
     },
 ];
 
-/// Every problem of the VPSes chosen and of their exporters: the label `problem` describes it, the value is its severity.
-/// A problem of an exporter has no VPS.
+/// Every problem of the selected VPSes and their exporters. The label `problem` describes it, the value is its
+/// severity. A problem of an exporter has no VPS labels.
 pub fn problems() -> String {
     let down = format!(
         "max by ({VPS_KEY}, problem) ({})",
@@ -40,11 +40,12 @@ pub fn problems() -> String {
     format!("{} or {down}", problems_of_vpses())
 }
 
-/// Every problem of the VPSes chosen. They are chosen once and not with each of fifty metrics, so that a reader finds these.
+/// Every problem of the selected VPSes. The VPSes are selected once at the end instead of in each of fifty selectors,
+/// to keep the expression readable.
 pub fn problems_of_vpses() -> String {
     let all = [state(), transfer(), resources(), policy(), data()].concat();
     let all = [", ", ""].iter().fold(all.join(" or "), |all, comma| {
-        all.replace(&format!("{CHOSEN}{comma}"), "")
+        all.replace(&format!("{SELECTED}{comma}"), "")
     });
     format!(
         "max by ({VPS_KEY}, problem) ({}) and on ({VPS_KEY}) {}",
@@ -53,16 +54,16 @@ pub fn problems_of_vpses() -> String {
     )
 }
 
-fn problem(severity: u32, words: &str, series: &str) -> String {
-    format!(r#"label_replace(0 * ({series}) + {severity}, "problem", "{words}", "", "")"#)
+fn problem(severity: u32, text: &str, series: &str) -> String {
+    format!(r#"label_replace(0 * ({series}) + {severity}, "problem", "{text}", "", "")"#)
 }
 
 /// Critical beyond the threshold `name` + `_critical`, a warning beyond `name` + `_warning`.
-fn levels(words: &str, series: &str, compare: &str, name: &str) -> Vec<String> {
+fn levels(text: &str, series: &str, compare: &str, name: &str) -> Vec<String> {
     [(CRITICAL, "critical"), (WARNING, "warning")]
         .map(|(severity, level)| {
             let series = beyond(series, compare, &format!("{name}_{level}"));
-            problem(severity, words, &series)
+            problem(severity, text, &series)
         })
         .into()
 }
@@ -83,25 +84,25 @@ fn state() -> Vec<String> {
         ("policy", "Suspended: policy case"),
         ("unknown", "Suspended"),
     ];
-    let suspended = reasons.map(|(reason, words)| {
+    let suspended = reasons.map(|(reason, text)| {
         let series = vps_where(SUSPENSION_REASON, &format!("reason=\"{reason}\""));
-        problem(CRITICAL, words, &format!("{series} == 1"))
+        problem(CRITICAL, text, &format!("{series} == 1"))
     });
     let power = [
         problem(CRITICAL, "Not running", &stopped),
         problem(
             WARNING,
-            "Runs, should be stopped",
+            "Running, should be stopped",
             &format!("{} and {expected} == 0", is(RUNNING)),
         ),
     ];
     suspended.into_iter().chain(power).collect()
 }
 
-/// Nothing of a VPS that is suspended: it cannot use more.
+/// Bandwidth problems. A suspended VPS has none, because it cannot use more.
 fn transfer() -> Vec<String> {
     let active = |series: String| format!("({series}) unless {}", is(SUSPENDED));
-    // Only without a forecast, which knows better, as in the rules.
+    // Only without a forecast, as in the rules. The forecast is more precise.
     let used = format!(
         "{} unless {}",
         active(bandwidth_ratio()),
@@ -127,14 +128,14 @@ fn transfer() -> Vec<String> {
 
 fn resources() -> Vec<String> {
     let available = share(MEMORY_AVAILABLE, MEMORY_TOTAL);
-    // On KVM the disk is what its image has mapped, which says nothing about its file systems.
+    // On KVM the used space is the mapped part of the image, which is no measure of how full the file systems are.
     let quota = format!(
         "({} and on ({VPS_KEY}) {})",
         disk_ratio(),
         vps_where(VPS_INFO, r#"vm_type="ovz""#)
     );
     let inodes = beyond(&share(INODES_USED, INODES_LIMIT), ">=", "inodes_used_ratio");
-    // Full swap alone is harmless: it holds what is never used.
+    // A full swap alone is harmless: it holds pages that are never used.
     let swap = format!(
         "{} and {}",
         beyond(
@@ -146,7 +147,7 @@ fn resources() -> Vec<String> {
     );
     [
         levels(
-            "Little memory available",
+            "Available memory low",
             &available,
             "<=",
             "memory_available_ratio",
@@ -197,8 +198,8 @@ fn policy() -> Vec<String> {
 }
 
 fn data() -> Vec<String> {
-    let known_why = format!("unless {} unless {}", is(AUTHENTICATION_FAILED), is(LOCKED));
-    let no_data = format!("{} == 0 {known_why}", vps(UP));
+    let unless_explained = format!("unless {} unless {}", is(AUTHENTICATION_FAILED), is(LOCKED));
+    let no_data = format!("{} == 0 {unless_explained}", vps(UP));
     let stale = format!(
         "max by ({VPS_KEY}) ({}) unless on ({VPS_KEY}) {} == 0",
         is(DATA_STALE),

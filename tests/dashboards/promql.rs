@@ -1,4 +1,4 @@
-//! Expressions that many panels share.
+//! Expressions shared by panels.
 
 use kiwivm_exporter::config::Threshold;
 
@@ -7,44 +7,44 @@ use crate::names::{
     DISK_SIZE, DISK_USED, MEMORY_AVAILABLE, MEMORY_TOTAL, SCRAPE_UP, SUSPENDED, THRESHOLD,
 };
 
-/// The least step of rates of usage rows, a quarter of their window: with two months of history an answer weighs 2.6 MB, and
-/// the usual limit of downloads lets one come every 36 minutes.
+/// Minimum step for rates of usage rows, a quarter of their window. With two months of history a response has 2.6 MB,
+/// so the default download budget allows one every 36 minutes.
 pub const USAGE_STEP: &str = "30m";
 
-/// The matchers for the VPSes chosen.
-pub const CHOSEN: &str = r#"job=~"$job", instance=~"$instance", vps=~"$vps""#;
+/// Matchers for the selected VPSes.
+pub const SELECTED: &str = r#"job=~"$job", instance=~"$instance", vps=~"$vps""#;
 
-/// The labels that tell VPSes apart, also those that two exporters watch.
+/// Labels that identify a VPS, also if two exporters poll it.
 pub const VPS_KEY: &str = "job, instance, veid, vps";
 
-/// A metric of the exporters chosen.
+/// A metric of the selected exporters.
 pub fn exporter(metric: &str) -> String {
     exporter_where(metric, "")
 }
 
-/// A metric of the exporters chosen, with further matchers: `window="24h"`.
+/// A metric of the selected exporters, with further matchers, for example `window="24h"`.
 pub fn exporter_where(metric: &str, matchers: &str) -> String {
     let comma = if matchers.is_empty() { "" } else { ", " };
     format!(r#"{metric}{{job=~"$job", instance=~"$instance"{comma}{matchers}}}"#)
 }
 
-/// A metric of the VPSes chosen.
+/// A metric of the selected VPSes.
 pub fn vps(metric: &str) -> String {
     vps_where(metric, "")
 }
 
-/// A metric of the VPSes chosen, with further matchers: `call="getServiceInfo"`.
+/// A metric of the selected VPSes, with further matchers, for example `call="getServiceInfo"`.
 pub fn vps_where(metric: &str, matchers: &str) -> String {
     let comma = if matchers.is_empty() { "" } else { ", " };
-    format!("{metric}{{{CHOSEN}{comma}{matchers}}}")
+    format!("{metric}{{{SELECTED}{comma}{matchers}}}")
 }
 
-/// One sample a VPS, without any other label.
+/// One sample per VPS, without other labels.
 pub fn each_vps(expression: &str) -> String {
     format!("max by ({VPS_KEY}) ({expression})")
 }
 
-/// The exporters chosen that cannot be scraped.
+/// The selected exporters that cannot be scraped.
 pub fn exporters_down() -> String {
     format!(
         "{} == 0 and on (job, instance) last_over_time({}[1d])",
@@ -53,7 +53,7 @@ pub fn exporters_down() -> String {
     )
 }
 
-/// 0 for every VPS chosen, also for those of which nothing is known, and those of an exporter that is down.
+/// 0 for every selected VPS, including those without data and those of an exporter that is down.
 pub fn every_vps() -> String {
     let configured = vps(THRESHOLD);
     let known = format!(
@@ -63,14 +63,17 @@ pub fn every_vps() -> String {
     format!("0 * {}", each_vps(&known))
 }
 
-/// A limit of the VPSes chosen, absent while it is off.
+/// A threshold of the selected VPSes, absent while it is off.
 pub fn threshold(name: &str) -> String {
     let mut known = Threshold::ALL.iter().map(|threshold| threshold.name());
-    assert!(known.any(|known| known == name), "{name} is no threshold");
+    assert!(
+        known.any(|known| known == name),
+        "{name} is not a threshold"
+    );
     vps_where(THRESHOLD, &format!("threshold=\"{name}\""))
 }
 
-/// What of the series is beyond its limit: `compare` is `>=` or `<=`.
+/// The samples beyond their threshold. `compare` is `>=` or `<=`.
 pub fn beyond(series: &str, compare: &str, name: &str) -> String {
     format!(
         "{series} {compare} ignoring (threshold) {}",
@@ -78,7 +81,7 @@ pub fn beyond(series: &str, compare: &str, name: &str) -> String {
     )
 }
 
-/// One metric of the VPSes chosen as a share of another; none where that is 0.
+/// One metric of the selected VPSes as a share of another. No sample if that one is 0.
 pub fn share(part: &str, whole: &str) -> String {
     format!("{} / ({} > 0)", vps(part), vps(whole))
 }
@@ -88,7 +91,7 @@ pub fn bandwidth_ratio() -> String {
     share(BANDWIDTH_USED, BANDWIDTH_ALLOWANCE)
 }
 
-/// Share of the transfer allowance that will be used at the reset. A suspended VPS uses nothing.
+/// Forecast share of the transfer allowance used at the reset. Absent for a suspended VPS, which uses nothing.
 pub fn forecast_ratio() -> String {
     format!(
         "{} unless {} == 1",
@@ -97,12 +100,12 @@ pub fn forecast_ratio() -> String {
     )
 }
 
-/// The conditions `critical` and `warning`: the used share is beyond its limits.
+/// The conditions `critical` and `warning` for the used share.
 pub fn used_severity() -> [String; 2] {
     severity(&bandwidth_ratio(), ">=", "bandwidth_used_ratio")
 }
 
-/// The same: the allowance is used up soon, and before the reset.
+/// The conditions `critical` and `warning` for an allowance that runs out before the reset.
 pub fn exhaustion_severity() -> [String; 2] {
     let left = format!("({} - time())", vps(BANDWIDTH_EXHAUSTION));
     severity(&left, "<=", "bandwidth_exhaustion_seconds")
@@ -112,7 +115,7 @@ fn severity(series: &str, compare: &str, name: &str) -> [String; 2] {
     ["critical", "warning"].map(|level| beyond(series, compare, &format!("{name}_{level}")))
 }
 
-/// Used share of the disk: mapped blocks (KVM) or quota (OpenVZ).
+/// Used share of the disk image (KVM, mapped blocks) or quota (OpenVZ).
 pub fn disk_ratio() -> String {
     share(DISK_USED, DISK_SIZE)
 }

@@ -1,4 +1,4 @@
-//! The variables that every dashboard has, so that links between them keep what was chosen.
+//! Variables shared by all dashboards, so that links between them keep the selection.
 
 use serde_json::Value;
 

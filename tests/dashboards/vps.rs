@@ -1,4 +1,4 @@
-//! One VPS in depth.
+//! Dashboard of a single VPS.
 
 mod about;
 mod bandwidth;
@@ -13,7 +13,7 @@ pub fn dashboard() -> Dashboard {
     Dashboard {
         uid: "kiwivm-vps",
         title: "KiwiVM: VPS",
-        description: "One VPS in depth.",
+        description: "Details of one VPS.",
         from: "now-24h",
         variables: variables(Choice::One),
         vps: Choice::One,

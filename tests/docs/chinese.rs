@@ -1,4 +1,4 @@
-//! The Chinese page says nothing that the English documents do not say.
+//! Checks that snippets, code spans and links of the Chinese page are in the English documents.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +14,12 @@ fn code(line: &str) -> &str {
 }
 
 #[test]
-fn its_snippets_are_those_of_the_english_documents() {
+fn snippets_match_the_english_documents() {
     let english = Document::english();
     let blocks: Vec<_> = english.iter().flat_map(Document::blocks).collect();
     let page = Document::read(PAGE);
     let own = page.blocks();
-    assert!(own.len() > 5, "it has {} snippets", own.len());
+    assert!(own.len() > 5, "only {} snippets found", own.len());
     for block in own {
         let mut lines = block.text.lines().map(code).filter(|line| !line.is_empty());
         // A snippet may be shorter than its original.
@@ -35,7 +35,7 @@ fn its_snippets_are_those_of_the_english_documents() {
 }
 
 #[test]
-fn its_words_in_backticks_are_those_of_the_english_documents() {
+fn code_spans_match_the_english_documents() {
     let english = Document::english();
     let texts: String = english
         .iter()
@@ -51,7 +51,7 @@ fn its_words_in_backticks_are_those_of_the_english_documents() {
 }
 
 #[test]
-fn its_links_are_those_of_the_english_documents() {
+fn links_match_the_english_documents() {
     let english = Document::english();
     let known: BTreeSet<(String, Option<String>)> = english
         .iter()
@@ -64,7 +64,7 @@ fn its_links_are_those_of_the_english_documents() {
         .collect();
     let page = Document::read(PAGE);
     let links = page.links();
-    assert!(links.len() > 5, "it has {} links", links.len());
+    assert!(links.len() > 5, "only {} links found", links.len());
     for link in links.iter().filter(|link| *link != "README.md") {
         assert!(
             known.contains(&resolve(&page, link)),

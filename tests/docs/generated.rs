@@ -1,4 +1,4 @@
-//! The parts of documents that are generated from the program and from the example configuration.
+//! Parts of documents generated from the program and from the example configuration.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,29 +10,32 @@ use kiwivm_exporter::exposition::catalogue::{EXPORTER_METRICS, Metric, VPS_METRI
 use crate::markdown::Document;
 use crate::repository;
 
-/// Compares the part between the marks with what it should be, or writes it with `UPDATE_GOLDEN=1`.
+/// Compares the part between the marks with the expected text, or writes it with `UPDATE_GOLDEN=1`.
 fn assert_generated(path: &str, mark: &str, expected: &str) {
     let document = Document::read(path);
     let begin = format!("<!-- {mark}: begin -->\n");
     let end = format!("<!-- {mark}: end -->");
-    let (before, rest) = document.text.split_once(&begin).expect("it has a begin");
-    let (present, after) = rest.split_once(&end).expect("it has an end");
+    let (before, rest) = document
+        .text
+        .split_once(&begin)
+        .expect("the begin mark exists");
+    let (actual, after) = rest.split_once(&end).expect("the end mark exists");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        let renewed = format!("{before}{begin}{expected}{end}{after}");
-        fs::write(repository(path), renewed).expect("it can be written");
+        let updated = format!("{before}{begin}{expected}{end}{after}");
+        fs::write(repository(path), updated).expect("the document can be written");
     } else {
-        assert_eq!(present, expected, "UPDATE_GOLDEN=1 renews {path}");
+        assert_eq!(actual, expected, "UPDATE_GOLDEN=1 updates {path}");
     }
 }
 
-/// A cell of a table, in which a bar would end the cell.
+/// A table cell with bars escaped, which would end the cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
 #[test]
 fn metrics() {
-    /// The subjects of [`VPS_METRICS`], in its order.
+    /// Headings for the groups of [`VPS_METRICS`], in the same order.
     const SUBJECTS: [&str; 4] = [
         "State, bandwidth and resources",
         "Usage history",
@@ -101,13 +104,13 @@ fn describe(text: &mut String, title: &str, command: &clap::Command) {
     }
 }
 
-/// Ends with a full stop.
+/// Ends the text with exactly one full stop.
 fn sentence(text: &str) -> String {
     let text = text.trim().trim_end_matches('.');
     format!("{text}.")
 }
 
-/// The placeholder of a flag's value, or the values that it may have.
+/// The placeholder of a flag's value, or nothing for a flag without a value.
 fn values(flag: &Arg) -> String {
     if !flag.get_action().takes_values() {
         return String::new();
@@ -118,13 +121,13 @@ fn values(flag: &Arg) -> String {
         .map_or(String::new(), |name| format!("={}", cell(name)))
 }
 
-/// Help and default. Some defaults stand at the end of the help, because they depend on other flags.
+/// Help and default of a flag. Defaults that depend on other flags are at the end of the help.
 fn meaning(flag: &Arg) -> (String, String) {
     let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
-    let (help, told) = help
+    let (help, stated) = help
         .split_once(" [default: ")
-        .map_or((help.as_str(), None), |(help, told)| {
-            (help, Some(told.trim_end_matches(']').to_owned()))
+        .map_or((help.as_str(), None), |(help, default)| {
+            (help, Some(default.trim_end_matches(']').to_owned()))
         });
     let mut help = cell(help.trim_end_matches('.'));
     let possible: Vec<String> = flag
@@ -135,14 +138,14 @@ fn meaning(flag: &Arg) -> (String, String) {
     if flag.get_action().takes_values() && !possible.is_empty() {
         let _ = write!(help, ": {}", possible.join(", "));
     }
-    let given: Vec<String> = flag
+    let defaults: Vec<String> = flag
         .get_default_values()
         .iter()
         .map(|value| format!("`{}`", value.to_string_lossy()))
         .collect();
-    let default = told.unwrap_or_else(|| {
+    let default = stated.unwrap_or_else(|| {
         if flag.get_action().takes_values() {
-            given.join(", ")
+            defaults.join(", ")
         } else {
             String::new()
         }
@@ -152,18 +155,19 @@ fn meaning(flag: &Arg) -> (String, String) {
 
 /// A key of the example configuration.
 pub struct Key {
-    /// With the keys above it: `budget.share`, `vps[].name`.
+    /// Full path, for example `budget.share` or `vps[].name`.
     pub path: String,
     value: String,
     comment: String,
 }
 
-/// The keys of the example configuration with their comments, each once.
+/// Keys of the example configuration with their comments, without duplicates.
 pub fn keys() -> Vec<Key> {
-    let example = fs::read_to_string(repository("config.example.yaml")).expect("it can be read");
+    let example =
+        fs::read_to_string(repository("config.example.yaml")).expect("the example can be read");
     let mut keys: Vec<Key> = Vec::new();
-    // The keys above, with their indentation.
-    let mut above: Vec<(usize, &str)> = Vec::new();
+    // The enclosing keys, with their indentation.
+    let mut parents: Vec<(usize, &str)> = Vec::new();
     let mut comment: Vec<&str> = Vec::new();
     for line in example.lines() {
         let content = line.trim_start();
@@ -175,10 +179,10 @@ pub fn keys() -> Vec<Key> {
         } else if let Some(text) = content.strip_prefix('#') {
             comment.push(text.trim());
         } else {
-            let (name, value) = content.split_once(':').expect("it is a key");
-            above.retain(|(of, _)| *of < indent);
-            above.push((indent, name));
-            let names: Vec<_> = above.iter().map(|(_, name)| *name).collect();
+            let (name, value) = content.split_once(':').expect("the line has a key");
+            parents.retain(|(parent_indent, _)| *parent_indent < indent);
+            parents.push((indent, name));
+            let names: Vec<_> = parents.iter().map(|(_, name)| *name).collect();
             let key = Key {
                 path: names.join(".").replace("vps.", "vps[]."),
                 value: value.trim().to_owned(),
@@ -213,7 +217,7 @@ fn configuration() {
                 let _ = writeln!(text, "\n### {path}\n\n{comment}\n\nDefault: `{value}`");
             }
             (true, false) => {
-                // The entry of a VPS is an example: its values are no defaults.
+                // The entry of a VPS is an example, so its values are not defaults.
                 let default = match path.as_str() {
                     "vps[].expect" => "`running`".to_owned(),
                     path if path.starts_with("vps[]") => "none".to_owned(),

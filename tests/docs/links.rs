@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::markdown::Document;
 use crate::repository;
 
-/// The file of the repository that a relative link leads to, and the anchor in it.
+/// Resolves a relative link to a file of the repository and the anchor in it.
 pub fn resolve(document: &Document, link: &str) -> (String, Option<String>) {
     let (path, anchor) = match link.split_once('#') {
         Some((path, anchor)) => (path, Some(anchor.to_owned())),

@@ -1,4 +1,4 @@
-//! The documents: links, snippets, names, and the parts that are generated.
+//! Tests of the documents: links, snippets, names and generated parts.
 
 mod architecture;
 mod chinese;

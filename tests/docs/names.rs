@@ -1,4 +1,4 @@
-//! The documents name only metrics, keys and alerts that exist.
+//! Checks that metrics, keys and alerts named in the documents exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +24,7 @@ fn metrics_exist() {
     for document in Document::english() {
         for word in words(&document.text).filter(|word| word.starts_with("kiwivm_")) {
             let known = names.contains(word) || word == "kiwivm_exporter" || word.ends_with('_');
-            assert!(known, "{}: {word} is no metric", document.path);
+            assert!(known, "{}: {word} is not a metric", document.path);
         }
     }
 }
@@ -41,7 +41,7 @@ fn keys_of_the_configuration_exist() {
         .filter_map(|key| Some(key.split_once('.')?.0))
         .collect();
     for document in Document::english() {
-        // The chart has values of its own with such names.
+        // The chart has its own values with the same names.
         if document.path.starts_with("deploy/kubernetes") {
             continue;
         }
@@ -60,7 +60,7 @@ fn keys_of_the_configuration_exist() {
 #[test]
 fn alerts_exist() {
     let rules = fs::read_to_string(repository("deploy/prometheus/rules/kiwivm.yml"))
-        .expect("it can be read");
+        .expect("the rules can be read");
     let alerts: BTreeSet<&str> = rules
         .lines()
         .filter_map(|line| line.trim_start().strip_prefix("- alert: "))
@@ -78,7 +78,7 @@ fn alerts_exist() {
             let is_name = word.len() > "KiwiVM".len() && word.starts_with("KiwiVM");
             assert!(
                 !is_name || alerts.contains(word),
-                "{}: {word} is no alert",
+                "{}: {word} is not an alert",
                 document.path
             );
         }

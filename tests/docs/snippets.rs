@@ -1,4 +1,4 @@
-//! The snippets do what the documents say: configurations load, commands exist.
+//! Checks the snippets of the documents: configurations load, commands exist.
 
 use std::fs;
 use std::process::Command;
@@ -11,21 +11,21 @@ use tempfile::TempDir;
 use crate::generated::keys;
 use crate::markdown::Document;
 
-/// Runs a command, which must succeed.
+/// Runs a command. Panics if it fails.
 fn run(origin: &str, command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| {
-        panic!("{command:?} cannot be run, tests/run installs it: {error}")
+        panic!("{command:?} cannot be run; tests/run installs it: {error}")
     });
     let [out, error] =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     assert!(output.status.success(), "{origin}\n{out}{error}");
 }
 
-/// A configuration of this exporter. Files of keys and passwords that it names are there.
+/// Loads a configuration of this exporter, with the key and password files that it names.
 fn load(origin: &str, yaml: &str) {
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("a temporary folder can be created");
     let write = |name: &str, content: &str| {
-        fs::write(folder.path().join(name), content).expect("there is room");
+        fs::write(folder.path().join(name), content).expect("the file can be written");
     };
     write("config.yaml", yaml);
     for file in ["tokyo-1.key", "backup.key", "proxy.password"] {
@@ -46,11 +46,11 @@ fn load(origin: &str, yaml: &str) {
     run(origin, &mut command);
 }
 
-/// A configuration of Prometheus, without the files that it names.
+/// Checks the syntax of a Prometheus configuration, without the files that it names.
 fn check_prometheus(origin: &str, yaml: &str) {
-    let folder = TempDir::new().expect("there is room");
+    let folder = TempDir::new().expect("a temporary folder can be created");
     let file = folder.path().join("prometheus.yml");
-    fs::write(&file, yaml).expect("there is room");
+    fs::write(&file, yaml).expect("the file can be written");
     let arguments = ["check", "config", "--syntax-only"];
     run(origin, Command::new("promtool").args(arguments).arg(&file));
 }
@@ -78,20 +78,20 @@ fn configurations_load() {
                         parse_faults(&block.text).unwrap_or_else(|error| panic!("{origin}{error}"));
                     assert_eq!(faults.len(), block.text.lines().count());
                 }
-                // Tested where they are used: in tests/deploy and tests/e2e.
+                // Covered by tests/deploy and tests/e2e.
                 "receivers"
                 | "routes"
                 | "# kustomization.yaml"
                 | "# web.yml; paths are relative to this file" => {}
                 _ if first.starts_with("# values.yaml") => {}
-                _ => panic!("no test reads {origin}"),
+                _ => panic!("no test covers {origin}"),
             }
         }
     }
     assert!(loaded > 5, "only {loaded} configurations were found");
 }
 
-/// The commands of this program in a text, each as words.
+/// The commands of this program in a text, each as a list of arguments.
 fn commands(text: &str) -> Vec<Vec<String>> {
     let joined = text.replace("\\\n", " ");
     let lines = joined.lines().filter_map(|line| {

@@ -223,7 +223,7 @@ fn notification(firing: usize, resolved: usize) -> Value {
             "status": if index < firing { "firing" } else { "resolved" },
             "labels": {"alertname": "KiwiVMMemoryLow", "severity": "warning", "job": "kiwivm", "instance": "localhost:10064",
                 "veid": index.to_string(), "vps": format!("vps-{index}"), "env": "prod"},
-            "annotations": {"summary": "Little memory is available.", "description": format!("VPS vps-{index} has 8%."),
+            "annotations": {"summary": "Available memory is low.", "description": format!("VPS vps-{index} has 8%."),
                 "runbook_url": "https://example.com/runbooks#memory"},
         })
     };
@@ -235,7 +235,7 @@ fn notification(firing: usize, resolved: usize) -> Value {
     }
     json!({
         "receiver": "chat", "status": if firing > 0 { "firing" } else { "resolved" }, "groupLabels": {"alertname": "KiwiVMMemoryLow"},
-        "commonLabels": common, "commonAnnotations": {"summary": "Little memory is available."}, "alerts": alerts,
+        "commonLabels": common, "commonAnnotations": {"summary": "Available memory is low."}, "alerts": alerts,
     })
 }
 
@@ -263,16 +263,16 @@ fn a_notification_states_the_problem_and_the_remedy() {
     let one = notification(1, 0);
     assert_eq!(
         rendered("kiwivm.title", &one),
-        "WARNING: vps-0: Little memory is available."
+        "WARNING: vps-0: Available memory is low."
     );
     assert_eq!(
         rendered("kiwivm.text", &one),
-        "Little memory is available.\nVPS vps-0 has 8%.\nenv=prod\nWhat to do: https://example.com/runbooks#memory"
+        "Available memory is low.\nVPS vps-0 has 8%.\nenv=prod\nWhat to do: https://example.com/runbooks#memory"
     );
     let over = notification(0, 1);
     assert_eq!(
         rendered("kiwivm.title", &over),
-        "RESOLVED: vps-0: Little memory is available."
+        "RESOLVED: vps-0: Available memory is low."
     );
     assert!(rendered("kiwivm.text", &over).starts_with("RESOLVED\nLittle memory"));
 }
@@ -282,7 +282,7 @@ fn a_notification_of_many_alerts_is_truncated() {
     let many = notification(300, 2);
     assert_eq!(
         rendered("kiwivm.title", &many),
-        "WARNING: Little memory is available. (300 firing, 2 resolved)"
+        "WARNING: Available memory is low. (300 firing, 2 resolved)"
     );
     let text = rendered("kiwivm.text", &many);
     assert_eq!(text.matches("What to do").count(), 12, "{text}");

@@ -1,4 +1,5 @@
-//! The Prometheus rules: promtool validates them and runs their tests. Every alert is complete, documented and tested.
+//! Tests of the Prometheus rules: promtool validates them and runs their tests. Every alert must be complete,
+//! documented and tested.
 //!
 //! This is a separate test program, because days of samples keep all cores busy and would slow down end-to-end tests.
 
@@ -77,8 +78,8 @@ fn folder(name: &str) -> PathBuf {
 
 /// The YAML files of a folder, without subfolders. Panics if there are none.
 fn files(name: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder(name)).expect("the folder is there");
-    let paths = entries.map(|entry| entry.expect("it can be listed").path());
+    let entries = std::fs::read_dir(folder(name)).expect("the folder exists");
+    let paths = entries.map(|entry| entry.expect("the folder can be listed").path());
     let mut files: Vec<_> = paths
         .filter(|path| path.extension().is_some_and(|extension| extension == "yml"))
         .collect();
@@ -89,7 +90,7 @@ fn files(name: &str) -> Vec<PathBuf> {
 
 /// Parses a file, with merge keys (`<<`) resolved.
 fn parsed<T: DeserializeOwned>(path: &Path) -> T {
-    let text = std::fs::read_to_string(path).expect("it is there");
+    let text = std::fs::read_to_string(path).expect("the file can be read");
     let parsed = yaml_serde::from_str(&text).and_then(|mut value: yaml_serde::Value| {
         value.apply_merge()?;
         yaml_serde::from_value(value)
@@ -120,7 +121,7 @@ fn promtool(arguments: &[&str], file: &Path) {
         .args(arguments)
         .arg(file)
         .output()
-        .expect("the package prometheus has promtool");
+        .expect("promtool must be installed (package prometheus)");
     let output_text = [output.stdout, output.stderr].concat();
     assert!(
         output.status.success(),
@@ -139,7 +140,7 @@ fn promtool_accepts_the_rules() {
 
 /// Runs the files in parallel, because tests over many days take long.
 #[test]
-fn the_rule_tests_pass() {
+fn promtool_rule_tests_pass() {
     let files = files("tests");
     std::thread::scope(|scope| {
         for file in &files {
@@ -207,11 +208,11 @@ fn critical_alerts_precede_the_warnings_they_suppress() {
 
 #[test]
 fn rule_files_and_expressions_are_short() {
-    let (most_lines, most_of_expression) = LINES;
+    let (max_lines, max_expression_lines) = LINES;
     for file in files("rules") {
-        let text = std::fs::read_to_string(&file).expect("it is there");
+        let text = std::fs::read_to_string(&file).expect("the file can be read");
         let lines = text.lines().count();
-        assert!(lines <= most_lines, "{}: {lines} lines", file.display());
+        assert!(lines <= max_lines, "{}: {lines} lines", file.display());
         // An expression ends at the next key of the rule.
         for (start, _) in text.match_indices("expr: ") {
             let expression = text[start..].lines().take_while(|line| {
@@ -220,7 +221,7 @@ fn rule_files_and_expressions_are_short() {
             });
             let lines = expression.filter(|line| !line.trim().is_empty()).count();
             assert!(
-                (1..=most_of_expression).contains(&lines),
+                (1..=max_expression_lines).contains(&lines),
                 "{}: {lines} lines: {}",
                 file.display(),
                 &text[start..].lines().next().unwrap_or_default()
@@ -278,8 +279,8 @@ fn every_runbook_names_an_existing_dashboard_and_panel() {
     assert_eq!(checks.len(), distinct.len(), "each alert needs one check");
     for check in checks {
         // Text in backquotes is a query, which has its own quotes.
-        let words: String = check.split('`').step_by(2).collect();
-        let named: Vec<_> = words.split('"').skip(1).step_by(2).collect();
+        let prose: String = check.split('`').step_by(2).collect();
+        let named: Vec<_> = prose.split('"').skip(1).step_by(2).collect();
         assert!(named.len() >= 2, "no panel: {check}");
         for name in named {
             assert!(known.contains(name), "{name} does not exist: {check}");
@@ -333,7 +334,7 @@ fn thresholds_of_exporter_and_rules_match() {
     assert_eq!(unknown, [""; 0], "unknown thresholds in the rules");
     let unused: Vec<_> = configured
         .into_iter()
-        // The thresholds for few points remain, but rules only alert if none are left.
+        // The thresholds for low points exist, but the rules only alert if no points are left.
         .filter(|name| !used.contains(name) && !name.starts_with("api_points_"))
         .collect();
     assert_eq!(unused, [""; 0], "thresholds without a rule");

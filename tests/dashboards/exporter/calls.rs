@@ -1,4 +1,4 @@
-//! Calls of the API: when they are made, how they go.
+//! API calls: planning and outcome.
 
 use serde_json::json;
 
@@ -14,12 +14,12 @@ fn age() -> String {
     format!("(time() - {})", vps(LAST_SUCCESS))
 }
 
-/// The age of the last success in planned intervals. A call that is not made has no interval.
+/// Age of the last success in planned intervals. Absent for a call that is not planned.
 fn age_in_intervals() -> String {
     format!("{} / {}", age(), vps(POLL_INTERVAL))
 }
 
-/// How many planned calls of the VPSes are stale.
+/// Number of stale calls.
 pub fn stale() -> String {
     format!("sum({})", vps(DATA_STALE))
 }
@@ -34,12 +34,12 @@ pub fn panels() -> Vec<Panel> {
         deferred(),
         received(),
         failing(),
-        not_understood(),
+        undecodable(),
     ]
 }
 
-/// What 95 % of the calls were quicker than; nothing where none was made.
-fn slow(function: &str, window: &str) -> String {
+/// 95th percentile of the duration. `>= 0` drops NaN, the result without calls.
+fn percentile(function: &str, window: &str) -> String {
     format!(
         "histogram_quantile(0.95, sum by (call, le) ({function}({}[{window}]))) >= 0",
         exporter(&format!("{POLL_DURATION}_bucket"))
@@ -56,17 +56,18 @@ fn table() -> Panel {
     );
     Panel::table(
         "Calls",
-        "One row for each API call, the latest first. Late: age of the oldest last success in planned intervals. Stale: \
-         VPSes for which the call has brought nothing for too long. Put off: by reason budget, backoff or concurrency. \
-         Slow: 95 % of the calls were faster. Failed, put off, made and slow are of the last hour.",
+        "One row per API call, the most overdue first. Overdue: age of the oldest last success in planned intervals. \
+         Stale: VPSes for which the call has returned no data for too long. Deferred: polls deferred for lack of points or \
+         concurrency, or by backoff. Made, failed, deferred and 95 % cover the last hour. 95 %: 95th percentile of the \
+         duration.",
         vec![
             Column::label("Call", "call").width(200),
             Column::value("VPSes", each("count", &vps(POLL_INTERVAL))).unit("none"),
-            Column::value("Planned every", each("max", &vps(POLL_INTERVAL))).unit("s").decimals(0),
+            Column::value("Interval", each("max", &vps(POLL_INTERVAL))).unit("s").decimals(0),
             Column::value("Oldest", each("max", &format!("{} and {}", age(), vps(POLL_INTERVAL))))
                 .unit("s")
                 .decimals(0),
-            Column::value("Late", each("max", &age_in_intervals()))
+            Column::value("Overdue", each("max", &age_in_intervals()))
                 .unit("none")
                 .decimals(1),
             Column::value("Stale", each("sum", &vps(DATA_STALE)))
@@ -76,14 +77,14 @@ fn table() -> Panel {
             Column::value("Failed", failed)
                 .unit("percentunit")
                 .decimals(1),
-            Column::value("Put off", hour(exporter(POLLS_DEFERRED))).unit("locale").decimals(0),
-            Column::value("Slow", slow("increase", "1h")).unit("s").decimals(2),
+            Column::value("Deferred", hour(exporter(POLLS_DEFERRED))).unit("locale").decimals(0),
+            Column::value("95 %", percentile("increase", "1h")).unit("s").decimals(2),
             Column::value("Points", each("max", &exporter(CALL_POINTS))).unit("none").decimals(1),
         ],
         &[],
-        "Late",
+        "Overdue",
     )
-    .no_value("No call was made yet")
+    .no_value("No calls yet")
 .thresholds(NO_COLOUR, &[])
     .size(24, 12)
 }
@@ -91,13 +92,13 @@ fn table() -> Panel {
 fn late_over_time() -> Panel {
     Panel::time_series(
         "Age in planned intervals",
-        "How many planned intervals ago the last success is, of the VPS that has waited longest.",
+        "Time since the last success in planned intervals, for the VPS with the oldest data.",
     )
     .range(
         format!("max by (call) ({})", age_in_intervals()),
         "{{call}}",
     )
-    .no_value("No call succeeded yet")
+    .no_value("No successful calls yet")
     .unit("none")
     .decimals(1)
     .min(0.0)
@@ -109,10 +110,10 @@ fn late_over_time() -> Panel {
 fn intervals() -> Panel {
     Panel::time_series(
         "Planned intervals",
-        "The longest interval of each call as planned, which grows when points, bytes or the node do not allow more. Logarithmic.",
+        "Longest planned interval of each call. It grows when points, bytes or the node do not allow more calls. Logarithmic.",
     )
     .range(format!("max by (call) ({})", vps(POLL_INTERVAL)), "{{call}}")
-    .no_value("No call is planned")
+    .no_value("No planned calls")
 .unit("s")
     .decimals(0)
     .custom("scaleDistribution", json!({"type": "log", "log": 10}))
@@ -125,11 +126,11 @@ fn intervals() -> Panel {
 fn duration() -> Panel {
     Panel::time_series(
         "Duration of calls",
-        "95 % of the calls were quicker, failed ones included.",
+        "95th percentile, including failed calls.",
     )
-    .range(slow("rate", "$__rate_interval"), "{{call}}")
+    .range(percentile("rate", "$__rate_interval"), "{{call}}")
     .interval("5m")
-    .no_value("No call was made")
+    .no_value("No calls")
     .unit("s")
     .min(0.0)
     .custom("fillOpacity", json!(0))
@@ -140,33 +141,33 @@ fn duration() -> Panel {
 fn errors() -> Panel {
     let errors = vps(POLL_ERRORS);
     areas(
-        "Failed calls an hour, by reason",
-        "Of the VPSes chosen. A reason appears with its first failure.",
+        "Failed calls per hour, by reason",
+        "Selected VPSes. A reason appears with its first failure.",
     )
     .range(
         format!("3600 * sum by (reason) (rate({errors}[$__rate_interval])) > 0"),
         "{{reason}}",
     )
     .interval("5m")
-    .no_value("No call failed")
+    .no_value("No failed calls")
 }
 
 fn deferred() -> Panel {
     areas(
-        "Calls put off an hour, by reason",
-        "budget: no points or bytes left for them; backoff: after a failure; concurrency: no place among the calls in flight.",
+        "Deferred polls per hour, by reason",
+        "budget: not enough points or bytes. backoff: waiting after a failure. concurrency: too many calls in flight.",
     )
-    .no_value("No call was put off")
+    .no_value("No deferred polls")
 .range(hourly("reason", POLLS_DEFERRED), "{{reason}}")
     .interval("5m")
 }
 
 fn received() -> Panel {
     areas(
-        "Bytes received an hour, by call",
-        "Answers of the API. Usage answers carry their whole history.",
+        "Bytes received per hour, by call",
+        "API responses. Each getRawUsageStats response has the whole history.",
     )
-    .no_value("No call was made")
+    .no_value("No calls")
     .range(hourly("call", RESPONSE_BYTES), "{{call}}")
     .interval("5m")
     .unit("bytes")
@@ -203,18 +204,18 @@ fn failing() -> Panel {
         "Failures",
     )
     .thresholds(NO_COLOUR, &[])
-    .no_value("No call failed")
+    .no_value("No failed calls")
     .size(12, 8)
 }
 
-fn not_understood() -> Panel {
+fn undecodable() -> Panel {
     let problems = format!(
         "sum by (call, field) (increase({}[24h]))",
         exporter(DECODE_PROBLEMS)
     );
     Panel::table(
-        "Fields not understood",
-        "Fields that arrived in no known form in the last 24 hours and gave no sample. The exporter's log says more.",
+        "Undecodable fields",
+        "Fields with an unknown format in the last 24 hours, which have no samples. See the exporter's log for details.",
         vec![
             Column::label("Call", "call").width(200),
             Column::label("Field", "field"),
@@ -228,6 +229,6 @@ fn not_understood() -> Panel {
         "Times",
     )
     .thresholds(NO_COLOUR, &[])
-    .no_value("Everything was understood")
+    .no_value("No undecodable fields")
     .size(12, 8)
 }

@@ -1,4 +1,4 @@
-//! The exporter itself: what it spends, what it is late with, what fails.
+//! Dashboard of the exporter: API points, overdue calls, failures, process.
 
 mod calls;
 mod points;
@@ -17,7 +17,7 @@ pub fn dashboard() -> Dashboard {
     Dashboard {
         uid: "kiwivm-exporter",
         title: "KiwiVM: Exporter and API points",
-        description: "What the exporter spends of the API points and leaves to the owner, what it is late with, what fails.",
+        description: "API points spent and left, overdue and failed calls, the exporter process.",
         from: "now-24h",
         variables: variables(Choice::Any),
         vps: Choice::Any,
@@ -44,7 +44,7 @@ fn numbers() -> Vec<Panel> {
     let failing = format!("({failed}) >= min({})", threshold("api_failing_ratio"));
     let no_warning = format!("({failed}) > 1");
     vec![
-        Panel::stat("Exporter", "Whether Prometheus can scrape all exporters chosen.")
+        Panel::stat("Exporter", "Up if Prometheus can scrape all selected exporters.")
             .instant(up, "Exporter")
             .mappings(&[
                 Mapping { value: 0, text: "Down", colour: RED },
@@ -55,7 +55,7 @@ fn numbers() -> Vec<Panel> {
             .size(3, 4),
         Panel::stat(
             "Config",
-            "Whether the last attempt to load the configuration succeeded. After a failure the one before stays in force.",
+            "Result of the last attempt to load the configuration. After a failure the previous one stays active.",
         )
         .instant(format!("min({})", exporter(RELOAD_SUCCESSFUL)), "Configuration")
         .mappings(&[
@@ -67,8 +67,8 @@ fn numbers() -> Vec<Panel> {
         .size(3, 4),
         Panel::stat(
             "Left for you",
-            "API points of 24 hours that you can spend without the exporter having to slow down: what is left, less what \
-             the exporter may still spend. Over all allowances.",
+            "API points of 24 hours that you can spend without slowing down the exporter: the points left minus those \
+             that the exporter may still spend. Sum of all quotas.",
         )
         .instant(points::left_for_owner("24h"), "24 hours")
         .no_value("Not known yet")
@@ -77,29 +77,29 @@ fn numbers() -> Vec<Panel> {
         .size(4, 4),
         Panel::stat(
             "Share spent",
-            "What the exporter spent in the last 24 hours, as a share of the API points that it allows itself. It keeps \
-             this below 100 %.",
+            "API points that the exporter spent in the last 24 hours, as a share of the points that it may spend. It \
+             keeps this below 100 %.",
         )
         .instant(points::spent_share("24h"), "24 hours")
         .no_value("Not known yet")
 .unit("percentunit")
         .decimals(0)
         .size(4, 4),
-        Panel::stat("Stale", "Planned calls of VPSes that have brought nothing for too long.")
+        Panel::stat("Stale", "Planned calls that have returned no data for too long.")
             .instant(calls::stale(), "Stale")
-            .no_value("No planned call")
+            .no_value("No planned calls")
 .unit("none")
             .thresholds(NEUTRAL, &[(1.0, ORANGE)])
             .size(3, 4),
-        Panel::stat("Failed calls", "Share of the calls of the last hour that failed. Red beyond the threshold `api_failing_ratio`.")
+        Panel::stat("Failed calls", "Share of failed calls in the last hour. Red above the threshold `api_failing_ratio`.")
             .by_severity(&failed, &[failing, no_warning], "Failed")
             .unit("percentunit")
             .decimals(1)
             .no_value("No calls")
             .size(3, 4),
         Panel::stat(
-            "Not understood",
-            "Fields of answers in the last 24 hours that arrived in no known form and gave no sample.",
+            "Decode problems",
+            "Response fields with an unknown format in the last 24 hours. They have no samples.",
         )
         .instant(
             format!(
@@ -107,7 +107,7 @@ fn numbers() -> Vec<Panel> {
                 exporter(DECODE_PROBLEMS),
                 exporter(VPS_CONFIGURED)
             ),
-            "Not understood",
+            "Decode problems",
         )
         .no_value("No exporter")
 .unit("locale")
@@ -117,7 +117,7 @@ fn numbers() -> Vec<Panel> {
     ]
 }
 
-/// A rate an hour of the exporters' own counters, by a label.
+/// Hourly rate of an exporter counter, by a label.
 fn hourly(by: &str, counter: &str) -> String {
     format!(
         "3600 * sum by ({by}) (rate({}[$__rate_interval]))",
@@ -125,7 +125,7 @@ fn hourly(by: &str, counter: &str) -> String {
     )
 }
 
-/// The points that were spent in a window, by exporter.
+/// Points spent in a window, by exporter.
 fn spent(window: &str) -> String {
     format!(
         "sum by (job, instance) (increase({}[{window}]))",

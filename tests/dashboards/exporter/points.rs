@@ -1,4 +1,4 @@
-//! API points: what is left, for whom, and what spends them.
+//! API points: remaining, reserved and spent.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::grafana::{BLUE, GREEN, ORANGE, Panel};
 use crate::names::{POINTS_ALLOWANCE, POINTS_REMAINING, POINTS_SHARED, POINTS_SPENT};
 use crate::promql::{exporter, exporter_where, vps_where};
 
-/// The sum over all allowances of an exporter. Where VPSes share one, their values are one number seen many times.
+/// Sum over all quotas of an exporter. VPSes that share a quota all report the same number, which counts once.
 fn pool(series: &str) -> String {
     let shared = |value: u32| format!("{} == {value}", exporter(POINTS_SHARED));
     format!(
@@ -22,7 +22,7 @@ fn remaining(window: &str) -> String {
     exporter_where(POINTS_REMAINING, &window_is(window))
 }
 
-/// Of the VPSes whose remaining points are known, as the others can not be counted with.
+/// Points that the exporter may spend. Only VPSes with known remaining points, so that both sums have the same VPSes.
 fn allowance(window: &str) -> String {
     let allowance = exporter_where(POINTS_ALLOWANCE, &window_is(window));
     format!("{allowance} and {}", remaining(window))
@@ -32,13 +32,13 @@ fn window_is(window: &str) -> String {
     format!(r#"window="{window}""#)
 }
 
-/// What the exporter may still spend in a window. By exporter.
+/// Points that the exporter may still spend in a window, by exporter.
 fn reserved(window: &str) -> String {
     let left = format!("({}) - {}", pool(&allowance(window)), spent(window));
     format!("clamp_min({left}, 0)")
 }
 
-/// What others can spend without the exporter having to slow down.
+/// Points that others can spend without slowing down the exporter.
 pub fn left_for_owner(window: &str) -> String {
     format!(
         "sum(clamp_min(({}) - {}, 0))",
@@ -47,7 +47,7 @@ pub fn left_for_owner(window: &str) -> String {
     )
 }
 
-/// What the exporter spent of what it allows itself.
+/// Points that the exporter spent, as a share of the points that it may spend.
 pub fn spent_share(window: &str) -> String {
     format!("sum({}) / sum({})", spent(window), pool(&allowance(window)))
 }
@@ -61,12 +61,12 @@ pub fn panels() -> Vec<Panel> {
     ]
 }
 
-/// The remaining points, parted into what the exporter may still take and what it leaves.
+/// Remaining points, split into the part that the exporter may still spend and the rest.
 fn left(window: &str, title: &str) -> Panel {
     Panel::time_series(
         title,
-        "The API points that are left, in two parts: what the exporter may still spend within what it allows itself, and \
-         what it leaves to you. Over all allowances of the exporters chosen.",
+        "Remaining API points in two parts: points that the exporter may still spend, and points left for you. Sum of all \
+         quotas of the selected exporters.",
     )
     .range(left_for_owner(window), "left for you")
     .range(format!("sum({})", reserved(window)), "reserved for the exporter")
@@ -84,19 +84,19 @@ fn left(window: &str, title: &str) -> Panel {
 fn tightest() -> Panel {
     let lowest = |metric, window| format!("min({})", vps_where(metric, &window_is(window)));
     Panel::time_series(
-        "Tightest allowance",
-        "The fewest API points of 24 hours that any VPS chosen has left, beside the least that the exporter allows itself \
-         for one allowance. The allowance falls when others spend.",
+        "Tightest quota",
+        "Fewest API points of 24 hours left for any selected VPS, and the fewest that the exporter may spend of one quota. \
+         The exporter's limit falls when others spend points.",
     )
     .range(lowest(POINTS_REMAINING, "24h"), "left")
-    .range(lowest(POINTS_ALLOWANCE, "24h"), "exporter's allowance")
+    .range(lowest(POINTS_ALLOWANCE, "24h"), "exporter's limit")
     .unit("locale")
     .no_value("Not known yet")
     .decimals(0)
     .min(0.0)
     .coloured("left", GREEN)
     .named(
-        "exporter's allowance",
+        "exporter's limit",
         &[
             ("color", json!({"mode": "fixed", "fixedColor": ORANGE})),
             ("custom.fillOpacity", json!(0)),
@@ -108,8 +108,8 @@ fn tightest() -> Panel {
 
 fn spend() -> Panel {
     Panel::time_series(
-        "Points spent an hour, by call",
-        "By the costs that the exporter has learned. Exporters chosen together, all their VPSes.",
+        "Points spent per hour, by call",
+        "Based on measured prices. Sum of the selected exporters, including all their VPSes.",
     )
     .range(hourly("call", POINTS_SPENT), "{{call}}")
     .interval("5m")

@@ -1,4 +1,4 @@
-//! The processes of the exporters.
+//! Exporter processes.
 
 use crate::grafana::{Column, Mapping, NO_COLOUR, Panel, RED};
 use crate::names::{
@@ -37,7 +37,7 @@ fn table() -> Panel {
     let shared = [
         Mapping {
             value: 0,
-            text: "One a VPS",
+            text: "Per VPS",
             colour: NO_COLOUR,
         },
         Mapping {
@@ -48,8 +48,8 @@ fn table() -> Panel {
     ];
     Panel::table(
         "Exporters",
-        "One row an exporter. Allowance: whether VPSes are taken to share an allowance of API points. Config: the \
-         last attempt to load it; in force since: when that succeeded last.",
+        "One row per exporter. Quota: API points shared by VPSes, or per VPS, as the exporter assumes. Config: result of \
+         the last attempt to load it. Loaded: time of the last success.",
         vec![
             Column::value("Build", build).hidden(),
             Column::label("Instance", "instance").width(190),
@@ -57,9 +57,9 @@ fn table() -> Panel {
             Column::label("Revision", "revision"),
             Column::value("VPSes", each(&exporter(VPS_CONFIGURED))).unit("none"),
             Column::value("Started", milliseconds(PROCESS_START)).unit("dateTimeFromNow"),
-            Column::value("Config", each(&exporter(RELOAD_SUCCESSFUL))).words(&loaded),
-            Column::value("In force since", milliseconds(RELOAD_TIMESTAMP)).unit("dateTimeFromNow"),
-            Column::value("Allowance", each(&exporter(POINTS_SHARED))).words(&shared),
+            Column::value("Config", each(&exporter(RELOAD_SUCCESSFUL))).texts(&loaded),
+            Column::value("Loaded", milliseconds(RELOAD_TIMESTAMP)).unit("dateTimeFromNow"),
+            Column::value("Quota", each(&exporter(POINTS_SHARED))).texts(&shared),
             Column::value("Memory", each(&exporter(PROCESS_MEMORY))).unit("bytes").decimals(1),
             Column::value("Open files", each(&open)).unit("percentunit").decimals(1),
         ],
@@ -100,7 +100,7 @@ fn scrapes() -> Panel {
     );
     Panel::time_series(
         "Duration of scrapes",
-        "As Prometheus measures it. A scrape causes no call.",
+        "Measured by Prometheus. A scrape never calls the API.",
     )
     .range(ours, "{{instance}}")
     .unit("s")

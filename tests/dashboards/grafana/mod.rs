@@ -1,4 +1,4 @@
-//! Grafana's classic dashboard JSON (schemaVersion 39), as far as it is used here.
+//! The part of Grafana's classic dashboard JSON (schemaVersion 39) that is used here.
 
 mod panel;
 mod table;
@@ -8,44 +8,44 @@ use serde_json::{Value, json};
 pub use panel::{Mapping, Panel, Range};
 pub use table::Column;
 
-/// The tag by which the dashboards find each other.
+/// Tag shared by the dashboards, which link to each other by it.
 pub const TAG: &str = "kiwivm";
 
 pub const GREEN: &str = "green";
 pub const ORANGE: &str = "orange";
 pub const RED: &str = "red";
 pub const BLUE: &str = "blue";
-/// The colour of what is neither good nor bad.
+/// Colour of values that are neither good nor bad.
 pub const NEUTRAL: &str = "text";
 pub const NO_COLOUR: &str = "transparent";
 
-/// The width of the grid.
+/// Width of Grafana's grid.
 const COLUMNS: u32 = 24;
 
-/// The data source that the owner chose.
+/// The selected data source.
 pub fn datasource() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
 }
 
-/// A dashboard before its panels have numbers and places.
+/// A dashboard before its panels have ids and positions.
 pub struct Dashboard {
     pub uid: &'static str,
     pub title: &'static str,
     pub description: &'static str,
-    /// What is shown at first, for example `now-24h`.
+    /// Start of the default time range, for example `now-24h`.
     pub from: &'static str,
     pub variables: Vec<Value>,
-    /// How many VPSes are shown.
+    /// Number of VPSes that can be selected.
     pub vps: Choice,
     pub rows: Vec<Row>,
 }
 
-/// Panels that stand side by side, wrapped where they do not fit; low ones stand on each other beside a high one.
+/// Panels side by side, wrapped to the width of the grid. Low panels are stacked beside a high one.
 pub struct Row {
-    /// A heading that folds the panels below it.
+    /// A heading that collapses the panels below it.
     pub title: Option<&'static str>,
     pub panels: Vec<Panel>,
-    /// Folded at first.
+    /// Collapsed by default.
     folded: bool,
 }
 
@@ -75,8 +75,8 @@ impl Row {
 }
 
 impl Dashboard {
-    /// The JSON that Grafana imports. Panels are numbered in their order, and each is placed as high and then as
-    /// far left as it fits.
+    /// Returns the JSON that Grafana imports. Ids follow the order of the panels. Each panel is placed as high and then
+    /// as far left as possible.
     pub fn json(self) -> Value {
         let mut panels = Vec::new();
         let (mut y, mut id) = (0, 0);
@@ -96,7 +96,7 @@ impl Dashboard {
                     "gridPos": place,
                 })
             });
-            // The lower edge of what stands in each column.
+            // The lower edge of the lowest panel in each column.
             let mut edge = [y + u32::from(heading.is_some()); COLUMNS as usize];
             let mut placed = Vec::new();
             for panel in row.panels {
@@ -108,7 +108,7 @@ impl Dashboard {
             }
             let below = edge.into_iter().max().unwrap_or(y);
             match heading {
-                // Grafana makes room below the heading when it unfolds them.
+                // Grafana makes room below the heading when it expands the row.
                 Some(mut heading) if row.folded => {
                     y += 1;
                     heading["panels"] = Value::Array(placed);
@@ -153,7 +153,7 @@ impl Dashboard {
     }
 }
 
-/// The highest place where a panel of this width fits below what stands there, and of those the one most to the left.
+/// Returns the highest position for a panel of this width below the placed panels, the leftmost of several.
 fn highest_place(edge: &[u32], width: u32) -> (usize, u32) {
     edge.windows(width as usize)
         .map(|columns| columns.iter().copied().max().unwrap_or_default())
@@ -162,7 +162,7 @@ fn highest_place(edge: &[u32], width: u32) -> (usize, u32) {
         .expect("no panel is wider than the grid")
 }
 
-/// The choice of the Prometheus.
+/// Variable for the Prometheus data source.
 pub fn datasource_variable() -> Value {
     json!({
         "type": "datasource",
@@ -179,16 +179,16 @@ pub fn datasource_variable() -> Value {
     })
 }
 
-/// How many values of a variable may be chosen.
+/// Number of values of a variable that can be selected.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// Exactly one; Grafana takes the first unless told otherwise.
+    /// Exactly one. Grafana selects the first by default.
     One,
-    /// Some, or all.
+    /// One, several or all.
     Any,
 }
 
-/// A choice of values of a label of these series, read again when the time range changes.
+/// Variable for the values of a label of these series, refreshed when the time range changes.
 pub fn label_variable(label: &str, title: &str, series: &str, choice: Choice) -> Value {
     let query = format!("label_values({series}, {label})");
     let mut variable = json!({
@@ -207,7 +207,7 @@ pub fn label_variable(label: &str, title: &str, series: &str, choice: Choice) ->
         "options": [],
     });
     if choice == Choice::Any {
-        // A name with a quirk in it needs no escaping this way, and 300 names are not sent with each query.
+        // Avoids escaping special characters in names, and sending 300 names with each query.
         variable["allValue"] = json!(".+");
         variable["current"] = json!({"selected": true, "text": ["All"], "value": ["$__all"]});
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Choice, GREEN, ORANGE, RED, datasource};
 
-/// A panel before it has a number and a place.
+/// A panel before it has an id and a position.
 pub struct Panel {
     pub(super) width: u32,
     pub(super) height: u32,
@@ -21,7 +21,7 @@ pub struct Panel {
     transformations: Vec<Value>,
 }
 
-/// A value in words.
+/// A text and colour for a value.
 pub struct Mapping {
     pub value: i32,
     pub text: &'static str,
@@ -42,7 +42,7 @@ impl Mapping {
     }
 }
 
-/// Words for the values from this one up to that of the range before.
+/// A text and colour for the values from `from` up to the range before.
 pub struct Range {
     pub from: f64,
     pub text: &'static str,
@@ -64,7 +64,7 @@ impl Range {
     }
 }
 
-/// Colours from a value on; `base` is the colour below the first.
+/// Colours by minimum value. `base` is the colour below the first step.
 pub fn thresholds(base: &str, steps: &[(f64, &str)]) -> Value {
     let mut all = vec![json!({"value": null, "color": base})];
     all.extend(
@@ -108,18 +108,18 @@ impl Panel {
             .size(4, 4)
     }
 
-    /// A table of queries that transformations put together.
+    /// A table of queries combined by transformations.
     pub fn plain_table(title: &str, description: &str) -> Self {
         Self::new("table", title, description)
             .option("showHeader", json!(true))
             .option("cellHeight", json!("sm"))
             .custom("align", json!("auto"))
-            // Columns share what the widths of others leave, and fit into a small window.
+            // Columns without a width share the remaining space, and fit into a small window.
             .custom("minWidth", json!(70))
             .custom("inspect", json!(false))
     }
 
-    /// Bars over time, one a step.
+    /// Bars over time, one per step.
     pub fn bars(title: &str, description: &str) -> Self {
         Self::time_series(title, description)
             .custom("drawStyle", json!("bars"))
@@ -127,7 +127,7 @@ impl Panel {
             .custom("barWidthFactor", json!(0.8))
     }
 
-    /// Bars side by side, one a series.
+    /// Bars side by side, one per series.
     pub fn bar_gauge(title: &str, description: &str) -> Self {
         Self::new("bargauge", title, description)
             .option("reduceOptions", last_value())
@@ -136,7 +136,7 @@ impl Panel {
             .option("valueMode", json!("color"))
             .option("namePlacement", json!("auto"))
             .option("showUnfilled", json!(true))
-            // One bar must not fill the panel.
+            // Keeps a single bar from filling the panel.
             .option("sizing", json!("manual"))
             .option("minVizHeight", json!(14))
             .option("minVizWidth", json!(8))
@@ -160,13 +160,13 @@ impl Panel {
             .default("color", json!({"mode": "palette-classic"}))
     }
 
-    /// Areas upon each other, for parts of a sum.
+    /// Stacked areas, for parts of a sum.
     pub fn stacked(self) -> Self {
         self.custom("stacking", json!({"mode": "normal", "group": "A"}))
             .custom("fillOpacity", json!(35))
     }
 
-    /// For many series: below, their names would leave little room for the lines.
+    /// Legend on the right, for many series. Below the graph their names would leave little room for the lines.
     pub fn legend_right(self) -> Self {
         self.option(
             "legend",
@@ -174,7 +174,7 @@ impl Panel {
         )
     }
 
-    /// The most points of a query, for those that are much work.
+    /// Maximum points per query, for expensive queries.
     pub fn points(mut self, points: u32) -> Self {
         self.points = Some(points);
         self
@@ -185,8 +185,8 @@ impl Panel {
         self
     }
 
-    /// The least step of the queries, for data that move more seldom than they are scraped. `$__rate_interval` is at
-    /// least four of it. Grafana looks for it with each query, not with the panel.
+    /// Minimum step of the queries so far, for data that change less often than they are scraped. `$__rate_interval` is
+    /// at least four steps. Grafana reads the step from each query, not from the panel.
     pub fn interval(mut self, interval: &str) -> Self {
         for target in &mut self.targets {
             target["interval"] = json!(interval);
@@ -194,7 +194,7 @@ impl Panel {
         self
     }
 
-    /// A query at the end of the time range. The legend may hold `{{label}}`.
+    /// A query at the end of the time range. The legend may contain `{{label}}`.
     pub fn instant(self, expression: String, legend: &str) -> Self {
         self.target(
             expression,
@@ -202,8 +202,8 @@ impl Panel {
         )
     }
 
-    /// A query at the end of the time range, coloured by conditions that are queries too, so that limits may differ from
-    /// VPS to VPS: red where `critical` has a series with the same labels, orange where `warning` has one, else green.
+    /// A query at the end of the time range, coloured by other queries, because thresholds may differ by VPS: red if
+    /// `critical` has a series with the same labels, orange if `warning` has one, else green.
     pub fn by_severity(self, value: &str, [critical, warning]: &[String; 2], legend: &str) -> Self {
         let first = self.targets.len();
         let red = format!("({value}) and ({critical})");
@@ -266,7 +266,7 @@ impl Panel {
         self.default("max", json!(max))
     }
 
-    /// What is shown instead of a value that there is none of.
+    /// Text for a missing value.
     pub fn no_value(self, text: &str) -> Self {
         self.default("noValue", json!(text))
     }
@@ -280,25 +280,25 @@ impl Panel {
         self.default("mappings", Mapping::json(mappings))
     }
 
-    /// Anything in `fieldConfig.defaults`.
+    /// Sets a key of `fieldConfig.defaults`.
     pub fn default(mut self, key: &str, value: Value) -> Self {
         self.defaults.insert(key.to_owned(), value);
         self
     }
 
-    /// Anything in `fieldConfig.defaults.custom`.
+    /// Sets a key of `fieldConfig.defaults.custom`.
     pub fn custom(mut self, key: &str, value: Value) -> Self {
         self.custom.insert(key.to_owned(), value);
         self
     }
 
-    /// Anything in `options`.
+    /// Sets a key of `options`.
     pub fn option(mut self, key: &str, value: Value) -> Self {
         self.options.insert(key.to_owned(), value);
         self
     }
 
-    /// Properties of the series or the column of this name.
+    /// Properties for the series or column with this name.
     pub fn named(mut self, name: &str, properties: &[(&str, Value)]) -> Self {
         let properties: Vec<_> = properties
             .iter()
@@ -311,7 +311,7 @@ impl Panel {
         self
     }
 
-    /// A fixed colour for the series of this name.
+    /// A fixed colour for the series with this name.
     pub fn coloured(self, name: &str, colour: &str) -> Self {
         let colour = json!({"mode": "fixed", "fixedColor": colour});
         self.named(name, &[("color", colour)])
@@ -325,7 +325,7 @@ impl Panel {
 
     pub(super) fn json(mut self, id: usize, place: &Value, vps: Choice) -> Value {
         if vps == Choice::One {
-            // Grafana escapes only what may be several as a regular expression.
+            // Grafana escapes only multi-value variables for regular expressions.
             for target in &mut self.targets {
                 let expression = target["expr"].as_str().unwrap_or_default();
                 target["expr"] = json!(expression.replace(r#"vps=~"$vps""#, r#"vps="$vps""#));
@@ -358,13 +358,13 @@ impl Panel {
         panel
     }
 
-    /// A time range of its own up to now, for example `31d`, or from now on: `+31d`.
+    /// A time range of the panel's own: `31d` up to now, or `+31d` from now.
     pub fn time_from(mut self, time_from: &'static str) -> Self {
         self.time_from = Some(time_from);
         self
     }
 
-    /// Properties of the series whose names match the regular expression.
+    /// Properties for the series whose names match the regular expression.
     pub fn matching(mut self, expression: &str, properties: &[(&str, Value)]) -> Self {
         let properties: Vec<_> = properties
             .iter()
@@ -377,7 +377,7 @@ impl Panel {
         self
     }
 
-    /// Shades of a colour for the series whose names match: they belong together, and each is told apart.
+    /// Shades of one colour for the series whose names match, to show that they belong together.
     pub fn shaded(self, expression: &str, colour: &str) -> Self {
         let colour = json!({"mode": "shades", "fixedColor": colour});
         self.matching(expression, &[("color", colour)])

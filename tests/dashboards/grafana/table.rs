@@ -1,4 +1,4 @@
-//! Tables: one query a column, joined to rows by the labels that the queries have in common.
+//! Tables: one query per column, joined into rows by the common labels of the queries.
 
 use serde_json::{Map, Value, json};
 
@@ -26,22 +26,22 @@ impl Column {
             title,
             content,
             shown: true,
-            // A cell is empty for other reasons than the whole table.
+            // Overrides the text for an empty table.
             properties: vec![("noValue", json!("\u{2013}"))],
         }
     }
 
-    /// A label that a query has.
+    /// A column with a label of the queries.
     pub fn label(title: &'static str, label: &'static str) -> Self {
         Self::new(title, Content::Label(label)).with("custom.filterable", json!(true))
     }
 
-    /// The value of a query, which must have the labels of the rows and no other but those that are columns.
+    /// A column with the value of a query. The query must have the labels of the rows, and no others except columns.
     pub fn value(title: &'static str, expression: String) -> Self {
         Self::new(title, Content::Value(expression))
     }
 
-    /// Only there to sort by, or to make rows.
+    /// Hides the column, which only serves to sort or to create rows.
     pub fn hidden(mut self) -> Self {
         self.shown = false;
         self
@@ -59,15 +59,15 @@ impl Column {
         self.with("decimals", json!(decimals))
     }
 
-    /// Words for values, with the colour of the cell.
-    pub fn words(self, mappings: &[Mapping]) -> Self {
+    /// Texts for values, with the colour of the cell.
+    pub fn texts(self, mappings: &[Mapping]) -> Self {
         self.with("mappings", Mapping::json(mappings))
             .with("custom.filterable", json!(true))
             .with("custom.align", json!("center"))
             .coloured_cell()
     }
 
-    /// Words for ranges of values, the highest first, with the colour of the cell.
+    /// Texts for ranges of values, the highest first, with the colour of the cell.
     pub fn ranges(self, ranges: &[Range]) -> Self {
         self.with("mappings", Range::json(ranges))
             .with("custom.align", json!("center"))
@@ -85,7 +85,7 @@ impl Column {
         self.with("custom.cellOptions", cell)
     }
 
-    /// A bar from 0 to 1 beside the value. Limits may differ from row to row, so its colour says nothing.
+    /// A bar from 0 to 1 beside the value. It has one colour only, because thresholds may differ by row.
     pub fn bar(self) -> Self {
         let cell = json!({"type": "gauge", "mode": "basic", "valueDisplayMode": "text"});
         self.with("thresholds", thresholds(BLUE, &[]))
@@ -103,7 +103,7 @@ impl Column {
         self.with("links", json!([link]))
     }
 
-    /// Any property of the field.
+    /// Sets a property of the field.
     pub fn with(mut self, id: &'static str, value: Value) -> Self {
         self.properties.retain(|(other, _)| *other != id);
         self.properties.push((id, value));
@@ -112,20 +112,20 @@ impl Column {
 }
 
 impl Panel {
-    /// A table of these columns, from left to right. Labels that are no column are left out. Rows are in the order of
-    /// `sort_by`, the highest first; it may be hidden.
+    /// A table with these columns, from left to right. `excluded_labels` are labels of the queries without a column.
+    /// Rows are sorted by the column `sort_by`, the highest first. That column may be hidden.
     pub fn table(
         title: &str,
         description: &str,
         columns: Vec<Column>,
-        labels_left_out: &[&str],
+        excluded_labels: &[&str],
         sort_by: &str,
     ) -> Self {
         let mut panel = Self::plain_table(title, description);
-        let (mut rename, mut index, mut leave_out) = (Map::new(), Map::new(), Map::new());
-        leave_out.insert("Time".to_owned(), json!(true));
-        for label in labels_left_out {
-            leave_out.insert((*label).to_owned(), json!(true));
+        let (mut rename, mut index, mut exclude) = (Map::new(), Map::new(), Map::new());
+        exclude.insert("Time".to_owned(), json!(true));
+        for label in excluded_labels {
+            exclude.insert((*label).to_owned(), json!(true));
         }
         let queries = columns
             .iter()
@@ -140,7 +140,7 @@ impl Panel {
                     let options = json!({"instant": true, "range": false, "format": "table"});
                     panel = panel.target(expression, options);
                     query += 1;
-                    // Grafana numbers values only where there are several.
+                    // Grafana numbers the value fields only if there are several.
                     match queries {
                         1 => "Value".to_owned(),
                         _ => format!("Value #{}", reference(query - 1)),
@@ -155,7 +155,7 @@ impl Panel {
                 index.insert(field, json!(place));
                 panel = panel.named(column.title, &column.properties);
             } else {
-                leave_out.insert(field, json!(true));
+                exclude.insert(field, json!(true));
             }
         }
         let sorted = sorted.expect("a table is sorted by one of its columns");
@@ -167,7 +167,7 @@ impl Panel {
             )
             .transformation(
                 "organize",
-                &json!({"excludeByName": leave_out, "renameByName": rename, "indexByName": index}),
+                &json!({"excludeByName": exclude, "renameByName": rename, "indexByName": index}),
             )
     }
 }

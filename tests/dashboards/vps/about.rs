@@ -1,4 +1,4 @@
-//! Metadata of the VPS, and the age of its data.
+//! Metadata of the VPS and age of its data.
 
 use serde_json::json;
 
@@ -17,7 +17,7 @@ pub fn panels() -> Vec<Panel> {
     ]
 }
 
-/// The labels that the owner configured follow the columns named here, whatever they are called.
+/// Configured labels follow the columns listed here.
 fn identity() -> Panel {
     let known = format!(
         "{} or on ({VPS_KEY}) max without (threshold) ({})",
@@ -25,8 +25,8 @@ fn identity() -> Panel {
         vps(THRESHOLD)
     );
     Panel::table(
-        "Plan and place",
-        "VPS metadata from the API, and the labels from the configuration.",
+        "Plan and location",
+        "VPS metadata from the API and labels from the configuration.",
         vec![
             Column::value("Known", known).hidden(),
             Column::label("VPS", "vps").width(115),
@@ -65,8 +65,8 @@ fn calls() -> Panel {
     let failures = vps_where(POLLS, r#"outcome="failure""#);
     Panel::table(
         "Calls",
-        "Age of the last success of each call, beside its planned interval. A call without an interval is not made, for \
-         lack of points.",
+        "Age of the last success of each call and its planned interval. A call without an interval is dropped for lack of \
+         points.",
         vec![
             Column::label("Call", "call"),
             Column::value("Last success", each_call(&format!("1000 * {success}")))
@@ -83,19 +83,19 @@ fn calls() -> Panel {
             .unit("none")
             .decimals(0)
             .width(75),
-            Column::value("Data", each_call(&vps(DATA_STALE))).words(STALE).width(80),
+            Column::value("Data", each_call(&vps(DATA_STALE))).texts(STALE).width(80),
         ],
         &["job", "instance", "veid", "vps"],
         "Last success",
     )
     .thresholds(NO_COLOUR, &[])
-    .no_value("No call was made yet")
+    .no_value("No calls yet")
 }
 
 fn ages() -> Panel {
     Panel::time_series(
         "Age of the data by call",
-        "Time since the last success of each call, in planned intervals. Data are stale from `staleness` intervals on, 5 by default.",
+        "Time since the last success of each call, in planned intervals. Data is stale after `staleness` intervals, 5 by default.",
     )
     .range(
         format!("(time() - {}) / {}", vps(LAST_SUCCESS), vps(POLL_INTERVAL)),
@@ -104,7 +104,7 @@ fn ages() -> Panel {
     .unit("suffix: intervals")
     .decimals(1)
     .min(0.0)
-    .no_value("No call succeeded yet")
+    .no_value("No successful calls yet")
     .custom("fillOpacity", json!(0))
 }
 
@@ -120,5 +120,5 @@ fn errors() -> Panel {
         .unit("none")
         .decimals(0)
         .min(0.0)
-        .no_value("No failures")
+        .no_value("No failed calls")
 }

@@ -1,4 +1,4 @@
-//! The transfer allowance: what is used of it, how long it lasts, and where it goes.
+//! Transfer allowance: use, forecast and traffic.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ fn line(colour: &str, dash: &[u32]) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Shares of the allowance on a scale that past and future have in common.
+/// Shares of the allowance, on the same scale for past and future.
 fn share_used(title: &str, description: &str) -> Panel {
     Panel::time_series(title, description)
         .unit("percentunit")
@@ -50,8 +50,8 @@ fn used() -> Panel {
     let (reset, start) = (vps(BANDWIDTH_RESET), vps(BANDWIDTH_PERIOD_START));
     share_used(
         "Used, last 31 days",
-        "Used share of the transfer allowance, beside an even pace from the start of the period to the reset and the \
-         thresholds of the alerts. At 100 % the VPS is suspended.",
+        "Used share of the transfer allowance, with an even pace from the start of the period to the reset and the alert \
+         thresholds. At 100 % the VPS is suspended.",
     )
     .range(bandwidth_ratio(), "used")
     .range(
@@ -65,7 +65,7 @@ fn used() -> Panel {
     .time_from("31d")
 }
 
-/// The time range is in the future, which has no samples: all lines come from the values at its start.
+/// The time range is in the future, which has no samples. All lines are computed from the values at its start.
 fn forecast() -> Panel {
     let now = |metric: &str| format!("last_over_time({metric}[1d] @ start())");
     let [reset, start, used, forecast, allowance, suspended] = [
@@ -82,8 +82,8 @@ fn forecast() -> Panel {
     let to_reset_now = format!("({reset} - timestamp({} @ start()))", vps(BANDWIDTH_RESET));
     share_used(
         "Forecast, next 31 days",
-        "Share of the transfer allowance that will be used, as forecast by the exporter from the usage history: until the \
-         reset, and in the period after it at the same pace. None while the VPS is suspended.",
+        "Forecast share of the transfer allowance, from the usage history: until the reset, and in the next period at the \
+         same pace. Absent while the VPS is suspended.",
     )
     .range(
         format!(
@@ -103,7 +103,7 @@ fn forecast() -> Panel {
     .time_from("+31d")
 }
 
-/// A bar stands at the beginning of its day, so that today has one too.
+/// `offset -1d` draws each bar at the start of its day, so that today has a bar too.
 fn days() -> Panel {
     let period = format!(
         "last_over_time({}[1d] @ end()) < time() + 86400",
@@ -111,7 +111,7 @@ fn days() -> Panel {
     );
     Panel::bars(
         "By day, this period",
-        "Transfer used on each day since the last reset, as it counts against the allowance.",
+        "Transfer used per day since the last reset, as counted against the allowance.",
     )
     .range(
         format!(
@@ -128,9 +128,9 @@ fn days() -> Panel {
     .time_from("31d")
 }
 
-/// A period is told by its reset. The exporter knows the present one only; the others are in the memory of Prometheus.
+/// Periods are identified by their reset. The exporter reports the current one only, so past ones come from Prometheus.
 fn periods() -> Panel {
-    // What a reset is moved by within a day makes no period of its own.
+    // Rounding to days keeps a reset that moves by hours from counting as another period.
     let reset = format!("1000 * round({}, 86400)", vps(BANDWIDTH_RESET));
     let of_query = |letter: &str| format!("Value #{letter}");
     let [until, used, share] = ["A", "B", "C"].map(of_query);
@@ -139,12 +139,12 @@ fn periods() -> Panel {
     let (used_most, share_most) = (format!("{used} (max)"), format!("{share} (max)"));
     Panel::plain_table(
         "By period",
-        "Transfer used in each period of the last year, as far back as Prometheus has data.",
+        "Transfer used per period in the last year, as far back as Prometheus has data.",
     )
     .range_table(each_vps(&reset))
     .range_table(each_vps(&vps(BANDWIDTH_USED)))
     .range_table(each_vps(&bandwidth_ratio()))
-    // A year has 2,920 of these steps, and what is used in the last of a period is left out.
+    // A year has 2,920 of these steps. Transfer used after the last step of a period is not counted.
     .interval("3h")
     .points(3000)
     .time_from("1y")
@@ -176,7 +176,7 @@ fn traffic() -> Panel {
     let rate = |metric| format!("rate({}[$__rate_interval])", vps(metric));
     Panel::time_series(
         "Traffic",
-        "From usage rows, over two hours: responses with a long history are rare. Outgoing traffic is drawn downwards.",
+        "From usage rows, averaged over two hours because long histories are polled rarely. Outgoing traffic is negative.",
     )
     .range(rate(NETWORK_RECEIVE), "in")
     .range(rate(NETWORK_TRANSMIT), "out")

@@ -1,4 +1,4 @@
-//! Snapshots, backups and the state of the VPS by the vendor's policy.
+//! Snapshots, backups and policy cases.
 
 use crate::grafana::{Column, Mapping, NO_COLOUR, ORANGE, Panel, RED};
 use crate::names::{
@@ -26,7 +26,7 @@ fn size(title: &'static str, metric: &str) -> Column {
         .width(120)
 }
 
-/// A time as words from now, "in 3 days".
+/// A time relative to now, such as "in 3 days".
 fn when(title: &'static str, metric: &str) -> Column {
     Column::value(title, format!("1000 * {}", each_vps(&vps(metric)))).unit("dateTimeFromNow")
 }
@@ -34,14 +34,14 @@ fn when(title: &'static str, metric: &str) -> Column {
 fn copies() -> Panel {
     Panel::table(
         "Snapshots and backups",
-        "Copies that can be restored. The vendor deletes a snapshot that is not sticky at its purge.",
+        "Backups and snapshots of the VPS. The vendor deletes a snapshot at its purge time unless it is sticky.",
         vec![
             count("Backups", BACKUPS),
             when("Newest backup", BACKUP_NEWEST),
-            size("Size of it", BACKUP_NEWEST_SIZE),
+            size("Backup size", BACKUP_NEWEST_SIZE),
             count("Snapshots", SNAPSHOTS),
             count("Sticky", SNAPSHOTS_STICKY),
-            size("Size of all", SNAPSHOTS_SIZE),
+            size("Snapshots size", SNAPSHOTS_SIZE),
             when("Newest snapshot", SNAPSHOT_NEWEST),
             when("Next purge", SNAPSHOT_NEXT_PURGE),
         ],
@@ -53,7 +53,7 @@ fn copies() -> Panel {
 }
 
 fn policy() -> Panel {
-    let words = |yes| {
+    let yes_or_no = |yes| {
         [
             Mapping {
                 value: 0,
@@ -77,16 +77,16 @@ fn policy() -> Panel {
     let abuse = format!("{} / ({} > 0)", vps(ABUSE_POINTS), vps(ABUSE_POINTS_LIMIT));
     Panel::table(
         "Policy",
-        "Cases that the vendor has opened, and what has added up this calendar year. A case that can be cleared is \
-         settled by the owner in the control panel, another by the vendor.",
+        "Cases opened by the vendor, and the totals of this calendar year. You can settle clearable cases in the control \
+         panel. Only the vendor can settle the others.",
         vec![
-            is("Suspended", SUSPENDED).words(&words(RED)).width(115),
+            is("Suspended", SUSPENDED).texts(&yes_or_no(RED)).width(115),
             is("Policy violation", POLICY_VIOLATION)
-                .words(&words(ORANGE))
+                .texts(&yes_or_no(ORANGE))
                 .width(140),
             count("Open violations", POLICY_OPEN).width(130).colours(&[(1.0, ORANGE)]),
             when("Deadline", POLICY_DEADLINE),
-            Column::value("Cases to clear", cases("yes"))
+            Column::value("Clearable cases", cases("yes"))
                 .unit("none")
                 .width(120)
                 .colours(&[(1.0, ORANGE)]),

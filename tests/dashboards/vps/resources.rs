@@ -28,7 +28,7 @@ pub fn openvz() -> Vec<Panel> {
     vec![inodes().size(24, 3), beancounters().size(24, 9)]
 }
 
-/// A red band over the panel while this metric is 1.
+/// Adds a red band over the panel while this metric is 1.
 fn band(panel: Panel, metric: &str) -> Panel {
     let properties = [
         ("color", json!({"mode": "fixed", "fixedColor": RED})),
@@ -45,7 +45,7 @@ fn band(panel: Panel, metric: &str) -> Panel {
         .matching("^throttled$", &properties)
 }
 
-/// A dashed line for what there is at most.
+/// Adds a dashed line for the total.
 fn limit(panel: Panel, metric: &str) -> Panel {
     let properties = [
         ("color", json!({"mode": "fixed", "fixedColor": NEUTRAL})),
@@ -60,7 +60,7 @@ fn limit(panel: Panel, metric: &str) -> Panel {
 fn cpu() -> Panel {
     let panel = Panel::time_series(
         "CPU usage",
-        "From usage rows of five minutes. It is not documented whether 100 % is one core or all. Red: throttled by the vendor.",
+        "From usage rows of five minutes. The vendor does not document if 100 % is one core or all. Red: throttled by the vendor.",
     )
     .range(vps(CPU_USAGE), "usage")
     .unit("percentunit")
@@ -78,14 +78,14 @@ fn load() -> Panel {
         .unit("none")
         .decimals(2)
         .min(0.0)
-        .no_value("Not told by the API")
+        .no_value("Not reported by the API")
         .custom("fillOpacity", json!(0))
 }
 
 fn memory() -> Panel {
     let panel = Panel::time_series(
         "Memory",
-        "In use: what is not available to new programs without swapping.",
+        "In use: memory not available to new programs without swapping.",
     )
     .range(
         format!("{} - {}", vps(MEMORY_TOTAL), vps(MEMORY_AVAILABLE)),
@@ -117,7 +117,7 @@ fn memory() -> Panel {
 fn swap() -> Panel {
     let panel = Panel::time_series(
         "Swap",
-        "Full swap alone is harmless; with little memory available, programs wait for the disk.",
+        "A full swap alone is harmless. With little available memory, processes wait for the disk.",
     )
     .range(
         format!("{} - {}", vps(SWAP_TOTAL), vps(SWAP_FREE)),
@@ -131,7 +131,7 @@ fn swap() -> Panel {
 }
 
 fn processes() -> Panel {
-    Panel::time_series("Processes", "All processes, and those that can run now.")
+    Panel::time_series("Processes", "All processes, and runnable processes.")
         .range(vps(PROCESSES), "all")
         .range(vps(PROCESSES_RUNNABLE), "runnable")
         .unit("none")
@@ -145,13 +145,13 @@ fn processes() -> Panel {
 fn disk_space() -> Panel {
     let panel = Panel::time_series(
         "Disk space",
-        "OpenVZ: used part of the quota. KVM: blocks that the disk image has mapped. They only grow until the guest \
-         trims, and say little about how full its file systems are.",
+        "OpenVZ: used part of the quota. KVM: mapped blocks of the disk image. They only grow until the guest runs \
+         fstrim, and are no measure of how full its file systems are.",
     )
     .range(vps(DISK_USED), "in use")
     .unit("bytes")
     .min(0.0)
-    .no_value("Not told by the API")
+    .no_value("Not reported by the API")
     .custom("fillOpacity", json!(25));
     limit(panel, DISK_SIZE)
 }
@@ -160,7 +160,8 @@ fn disk_io() -> Panel {
     let rate = |metric| format!("rate({}[$__rate_interval])", vps(metric));
     let panel = Panel::time_series(
         "Disk I/O",
-        "From usage rows, over two hours: responses with a long history are rare. Writes are drawn downwards. Red: the vendor throttles.",
+        "From usage rows, averaged over two hours because long histories are polled rarely. Writes are negative. Red: throttled \
+         by the vendor.",
     )
     .range(rate(DISK_READ), "read")
     .range(rate(DISK_WRITTEN), "written")
@@ -187,7 +188,7 @@ fn inodes() -> Panel {
 fn beancounters() -> Panel {
     Panel::bar_gauge(
         "Resources held",
-        "What is held of each resource, as a share of its barrier. OpenVZ only.",
+        "Held amount of each resource as a share of its barrier. OpenVZ only.",
     )
     .instant(share(OPENVZ_HELD, OPENVZ_BARRIER), "{{resource}}")
     .unit("percentunit")

@@ -1,4 +1,4 @@
-//! How the VPS stands, to be taken in within seconds.
+//! Summary of the state of the VPS.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use crate::promql::{
     vps_where,
 };
 
-/// The colour of a VPS that is stopped and may be.
+/// Colour of a VPS that is stopped as expected.
 const GREY: &str = "#7b8087";
 
 pub fn panels() -> Vec<Panel> {
@@ -36,7 +36,7 @@ pub fn panels() -> Vec<Panel> {
     ]
 }
 
-/// A number, with the instance where several exporters poll the VPS.
+/// A number, with the instance if several exporters poll the VPS.
 fn number(title: &str, description: &str, expression: String) -> Panel {
     stat(title, description).instant(expression, LEGEND)
 }
@@ -45,7 +45,7 @@ fn stat(title: &str, description: &str) -> Panel {
     Panel::stat(title, description).option("textMode", json!("auto"))
 }
 
-/// Stands beside a number where there are several.
+/// Shown beside a number if there are several.
 const LEGEND: &str = "{{instance}}";
 
 fn state_now() -> Panel {
@@ -62,7 +62,7 @@ fn state_now() -> Panel {
         .collect();
     number(
         "State",
-        "By the newest API response. Red: not as it should be.",
+        "From the latest API response. Red: not as expected.",
         state(),
     )
     .mappings(&states)
@@ -109,8 +109,7 @@ fn reset() -> Panel {
 fn at_reset() -> Panel {
     stat(
         "At the reset",
-        "Share of the allowance that will be used at the reset, as forecast from the usage history. Above 100 % it does \
-         not last.",
+        "Forecast share of the allowance used at the reset, from the usage history. Above 100 % the allowance does not last.",
     )
     .by_severity(&forecast_ratio(), &exhaustion_severity(), LEGEND)
     .unit("percentunit")
@@ -124,7 +123,7 @@ fn runs_out() -> Panel {
         text: "Lasts",
         colour: GREEN,
     }];
-    // Without a forecast it is not known that the allowance lasts.
+    // "Lasts" requires a forecast.
     let when = format!(
         "1000 * {} or 0 * {} - 1",
         vps(BANDWIDTH_EXHAUSTION),
@@ -132,7 +131,7 @@ fn runs_out() -> Panel {
     );
     stat(
         "Runs out",
-        "When the transfer allowance is used up, as forecast. Coloured by how soon that is.",
+        "Forecast time at which the transfer allowance is used up. Coloured by the alert thresholds.",
     )
     .by_severity(&when, &exhaustion_severity(), LEGEND)
     .mappings(&lasts)
@@ -140,9 +139,9 @@ fn runs_out() -> Panel {
     .no_value("No forecast yet")
 }
 
-/// OpenVZ does not tell of the disk.
+/// OpenVZ does not report disk throttling.
 fn throttled() -> Panel {
-    let words = [
+    let texts = [
         Mapping {
             value: 0,
             text: "No",
@@ -156,18 +155,18 @@ fn throttled() -> Panel {
     ];
     stat(
         "Throttled",
-        "Whether the vendor limits the CPU or, on KVM, disk I/O now, after long use.",
+        "Throttling of the CPU and, on KVM, disk I/O by the vendor after high usage.",
     )
     .instant(vps(CPU_THROTTLED), "CPU")
     .instant(vps(DISK_THROTTLED), "Disk I/O")
     .option("textMode", json!("value_and_name"))
     .option("text", json!({"titleSize": 14, "valueSize": 24}))
-    .mappings(&words)
+    .mappings(&texts)
     .no_value("Known only while the VPS runs")
 }
 
 fn policy_case() -> Panel {
-    let words = [
+    let texts = [
         Mapping {
             value: -2,
             text: "Open",
@@ -202,7 +201,7 @@ fn policy_case() -> Panel {
         "Time until the VPS is suspended for an open policy violation, unless it is settled.",
     )
     .by_severity(&case, &severity, LEGEND)
-    .mappings(&words)
+    .mappings(&texts)
     .unit("s")
     .decimals(1)
     .no_value("Not known yet")
@@ -214,7 +213,7 @@ fn newest_copy() -> Panel {
     let old = beyond(&age, ">=", "backup_age_seconds");
     stat(
         "Newest backup",
-        "Age of the newest backup or snapshot. Orange beyond the threshold `backup_age_seconds`, which is off by default.",
+        "Age of the newest backup or snapshot. Orange above the threshold `backup_age_seconds`, which is off by default.",
     )
     .by_severity(&age, &[format!("{old} < 0"), old], LEGEND)
     .unit("s")
@@ -225,7 +224,7 @@ fn newest_copy() -> Panel {
 fn null_routed() -> Panel {
     number(
         "Null-routed IPs",
-        "IP addresses that the vendor has taken off the network, mostly because of an attack.",
+        "IP addresses that the vendor has null-routed, mostly because of an attack.",
         vps(NULLROUTED),
     )
     .unit("none")
@@ -234,7 +233,7 @@ fn null_routed() -> Panel {
 }
 
 fn lock() -> Panel {
-    let words = [
+    let texts = [
         Mapping {
             value: -1,
             text: "None",
@@ -249,13 +248,13 @@ fn lock() -> Panel {
     let locked = vps(LOCKED);
     number(
         "Lock",
-        "Progress of the task that holds the VPS, for example a snapshot. Meanwhile the API tells nothing else.",
+        "Progress of the task that locks the VPS, for example a snapshot. The API returns no other data until it ends.",
         format!(
             "{} and {locked} == 1 or 0 * ({locked} == 1) - 2 or 0 * ({locked} == 0) - 1",
             vps(LOCK_PROGRESS),
         ),
     )
-    .mappings(&words)
+    .mappings(&texts)
     .unit("percentunit")
     .decimals(0)
     .thresholds(NEUTRAL, &[(0.0, BLUE)])
@@ -268,21 +267,21 @@ fn age() -> Panel {
     let stale = each_vps(&format!("{} == 1", vps_where(DATA_STALE, calls)));
     stat(
         "Age of the data",
-        "Time since the API last told the state of the VPS. Orange when a planned call is stale, red when nothing is known.",
+        "Time since the API last returned the state of the VPS. Orange if a planned call is stale, red if there is no data.",
     )
     .by_severity(&age, &[each_vps(&format!("{} == 0", vps(UP))), stale], LEGEND)
     .unit("s")
     .decimals(0)
-    .no_value("Never told")
+    .no_value("No data yet")
 }
 
 fn attention() -> Panel {
     Panel::table(
         "Needs attention",
-        "Every problem now, by the thresholds of the alerts. An alert fires later: when the problem lasts.",
+        "All current problems, by the thresholds of the alerts. An alert fires later, if the problem persists.",
         vec![
             Column::value("Severity", problems())
-                .words(SEVERITIES)
+                .texts(SEVERITIES)
                 .width(82),
             Column::label("Problem", "problem").with(
                 "custom.cellOptions",

@@ -75,12 +75,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "existing-secret",
         "config: {vps: [{name: a b, veid: 7}]}",
-        "VPS a b: a Secret can not have a file \"a b.key\"",
+        "VPS a b: a Secret cannot have a file \"a b.key\"",
     ),
     (
         "existing-secret",
         "config: {vps: [{name: a, veid: 7, api_key_file: keys/a.key}]}",
-        "a Secret can not have a file",
+        "a Secret cannot have a file",
     ),
     (
         "existing-secret",

@@ -2,7 +2,7 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The pods of a StatefulSet have a label of 63 characters with its name and 11 more. */}}
+{{/* Pods of a StatefulSet have a label with its name and 11 more characters, at most 63 in total. */}}
 {{- define "kiwivm-exporter.fullname" -}}
 {{- $name := include "kiwivm-exporter.name" . -}}
 {{- if .Values.fullnameOverride -}}
@@ -14,17 +14,17 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A Service can not become headless: the one of shards has a name of its own. */}}
+{{/* An existing Service cannot become headless, so the Service for shards has another name. */}}
 {{- define "kiwivm-exporter.serviceName" -}}
 {{- include "kiwivm-exporter.fullname" . -}}{{- if gt (int .Values.shards) 1 -}}-shards{{- end -}}
 {{- end -}}
 
-{{/* What the exporter makes of the flags: empty, or /prefix. */}}
+{{/* The route prefix that the exporter derives from its flags: empty, or /prefix. */}}
 {{- define "kiwivm-exporter.routePrefix" -}}
 {{- with .Values.web.routePrefix | default (urlParse .Values.web.externalUrl).path | trimAll "/" -}}/{{ . }}{{- end -}}
 {{- end -}}
 
-{{/* The flags for it, of the exporter and of its health checks. */}}
+{{/* The prefix flags of the exporter and its health checks. */}}
 {{- define "kiwivm-exporter.pathFlags" -}}
 {{- with .Values.web.externalUrl }}
 - --web.external-url={{ . }}
@@ -46,7 +46,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
-{{/* Others than those that the Service selects. */}}
+{{/* Labels of the test pod. They differ from the selector labels, so that the Service does not select it. */}}
 {{- define "kiwivm-exporter.testLabels" -}}
 app.kubernetes.io/name: {{ include "kiwivm-exporter.name" . }}-test
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -76,7 +76,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- .Values.existingSecret | default (printf "%s-keys" (include "kiwivm-exporter.fullname" .)) -}}
 {{- end -}}
 
-{{/* Refuses what the schema can not, and tells why. */}}
+{{/* Rejects invalid values that the schema cannot detect, with a message. */}}
 {{- define "kiwivm-exporter.check" -}}
 {{- range $name := list "replicas" "replicaCount" -}}
 {{- if and (hasKey $.Values $name) (ne (index $.Values $name | int) 1) -}}
@@ -114,7 +114,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $file := .api_key_file | default (printf "%s.key" $name) -}}
 {{- if not (isAbs $file) -}}
 {{- if not (regexMatch "^[-._a-zA-Z0-9]+$" $file) -}}
-{{- fail (printf "VPS %s: a Secret can not have a file %q. Set api_key_file to a name of letters, digits, dots, dashes and underscores" $name $file) -}}
+{{- fail (printf "VPS %s: a Secret cannot have a file %q. Set api_key_file to a name of letters, digits, dots, dashes and underscores" $name $file) -}}
 {{- end -}}
 {{- $wanted = append $wanted $file -}}
 {{- if not (or $.Values.existingSecret (hasKey $.Values.keys (trimSuffix ".key" $file))) -}}

@@ -4,7 +4,7 @@
 {{- $sharded := gt (int .Values.shards) 1 -}}
 {{- $webConfig := printf "--web.config.file=/etc/kiwivm/web/%s" .Values.web.configFile -}}
 metadata:
-  {{- /* Keys have no checksum: the exporter reads their files again when the API refuses them. */}}
+  {{- /* Keys have no checksum, because the exporter reads their files again when the API refuses them. */}}
   {{- $annotations := dict }}
   {{- if not .Values.demo }}
   {{- $_ := set $annotations "checksum/config" (include "kiwivm-exporter.config" . | sha256sum) }}
@@ -20,7 +20,7 @@ metadata:
     {{- include "kiwivm-exporter.labels" . | nindent 4 }}
 spec:
   automountServiceAccountToken: false
-  # The variables for a Service of our name look like configuration.
+  # The environment variables of a Service with this name would look like the exporter's configuration.
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
   {{- with .Values.serviceAccountName }}
@@ -81,7 +81,7 @@ spec:
         - name: metrics
           containerPort: 10064
       {{- if .Values.web.existingSecret }}
-      # Everything is behind the web configuration, which kubelet has no password and no certificate for.
+      # The web configuration protects all paths, and kubelet has no password or certificate for it.
       {{- $paths := include "kiwivm-exporter.pathFlags" . | trim | fromYamlArray }}
       {{- $healthcheck := concat (list "kiwivm_exporter" "healthcheck" $webConfig) $paths }}
       {{- $exec := dict "exec" (dict "command" $healthcheck) }}
@@ -120,10 +120,10 @@ spec:
     - name: keys
       secret:
         secretName: {{ include "kiwivm-exporter.keysSecret" . }}
-        # 0440, with fsGroup: for the exporter only.
+        # 0440. With fsGroup only the exporter can read it.
         defaultMode: 288
         {{- if not (or .Values.keys .Values.existingSecret) }}
-        # All keys are elsewhere.
+        # Not needed if all keys are elsewhere.
         optional: true
         {{- end }}
     {{- if not .Values.persistence.enabled }}
