@@ -274,7 +274,7 @@ fn a_notification_states_the_problem_and_the_remedy() {
         rendered("kiwivm.title", &over),
         "RESOLVED: vps-0: Available memory is low."
     );
-    assert!(rendered("kiwivm.text", &over).starts_with("RESOLVED\nLittle memory"));
+    assert!(rendered("kiwivm.text", &over).starts_with("RESOLVED\nAvailable memory is low"));
 }
 
 #[test]

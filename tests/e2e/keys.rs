@@ -164,7 +164,7 @@ async fn a_bad_key_file_only_affects_its_vps_until_it_is_fixed() {
     }
     let status = exporter.get("/status.json").await;
     assert!(
-        status.contains("There is no usable key")
+        status.contains("It has no usable key")
             && status.contains("does not exist: put the API key in it")
     );
     for text in [&error, &summary, &table, &log, &status] {
