@@ -49,7 +49,7 @@ async fn the_vps_file_is_read_again_when_it_changes() {
         Some(1.0)
     );
     let log = exporter.log();
-    assert_eq!(log.matches("vps_file has changed").count(), 1, "{log}");
+    assert_eq!(log.matches("vps_file changed").count(), 1, "{log}");
     assert!(log.contains("API_KEY of VEID 3 is empty"), "{log}");
     for text in [&log, &table] {
         assert!(!text.contains("private_"), "{text}");
