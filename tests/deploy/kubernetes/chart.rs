@@ -203,7 +203,7 @@ fn the_notes_list_the_next_steps() {
         (
             "minimal",
             &[
-                "watches 1 VPS.",
+                "monitors 1 VPS.",
                 "service/kiwi-kiwivm-exporter 10064:10064",
                 "logs deployment/kiwi-kiwivm-exporter",
                 "set serviceMonitor.enabled",
@@ -212,12 +212,12 @@ fn the_notes_list_the_next_steps() {
         (
             "shards",
             &[
-                "watches 3 VPSes, divided among 3 exporters.",
+                "monitors 3 VPSes, divided among 3 exporters.",
                 "pod/kiwi-kiwivm-exporter-0 10064",
             ],
         ),
         ("web", &["https://localhost:10064/"]),
-        ("demo", &["a simulated account"]),
+        ("demo", &["simulates an account"]),
     ] {
         let notes = notes(&set(name));
         for words in expected {
@@ -226,5 +226,5 @@ fn the_notes_list_the_next_steps() {
         assert!(notes.contains("kubectl -n monitoring "), "{notes}");
         assert!(!notes.contains("private_"), "{notes}");
     }
-    assert!(!notes(&set("web")).contains("does not scrape it yet"));
+    assert!(!notes(&set("web")).contains("does not scrape the exporter yet"));
 }
