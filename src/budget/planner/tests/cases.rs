@@ -223,3 +223,26 @@ fn prices_are_learned_after_a_reload_while_calls_are_in_flight() {
         assert!(price.is_some(), "{scope:?}");
     }
 }
+
+#[test]
+fn restarts_with_state_take_no_extra_readings() {
+    let calls = |restarts: bool| {
+        let mut simulation = simulation(Setup::new(), 20, Scope::Auto);
+        for hour in 1..9 {
+            simulation.run(f64::from(hour) * 2400.0);
+            if restarts && hour > 2 {
+                simulation.restart(true);
+            }
+        }
+        let readings = simulation
+            .sent
+            .iter()
+            .filter(|sent| sent.call == Call::RateLimitStatus);
+        readings.count()
+    };
+    let (without, with) = (calls(false), calls(true));
+    assert!(
+        with <= without + without / 8,
+        "{with} readings, {without} without restarts"
+    );
+}
