@@ -10,7 +10,8 @@ pub const AUTHENTICATION_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// Upper bounds of a backoff: this time, unless the interval itself is longer, and this number of intervals.
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 const MAX_INTERVALS: u32 = 8;
-/// Maximum number of intervals during a lock or an outage. They end in minutes, and data should be fresh soon after.
+/// Maximum number of intervals during a lock, an outage or refusals. They end in minutes, and data should be fresh soon
+/// after. After refusals, longer intervals slow down the whole quota.
 const MAX_INTERVALS_OUTAGE: u32 = 2;
 /// First wait after a failed connection. These are short, because a failed connection costs no points.
 const UNREACHABLE: Duration = Duration::from_secs(5);
@@ -40,7 +41,7 @@ pub fn wait(
         Reason::Locked | Reason::Timeout | Reason::HttpStatus | Reason::NotJson => {
             (FAILED, MAX_INTERVALS_OUTAGE)
         }
-        Reason::RateLimited => (interval, MAX_INTERVALS),
+        Reason::RateLimited => (interval, MAX_INTERVALS_OUTAGE),
         _ => (FAILED, MAX_INTERVALS),
     };
     // The planner retries failed readings earlier, on another VPS or after half a minute.
@@ -97,7 +98,7 @@ mod tests {
         );
         assert_eq!(
             waits(LIVE, Reason::RateLimited, INTERVAL),
-            [120, 240, 480, 900, 900, 900]
+            [120, 240, 240, 240, 240, 240]
         );
     }
 

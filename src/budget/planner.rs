@@ -35,6 +35,11 @@ const TICK: Duration = Duration::from_secs(5);
 /// A VPS without data for this long gets service info if the points do not allow a live call.
 const WITHOUT_DATA: Duration = Duration::from_secs(600);
 
+/// Maximum time between two calls of live or service info before a failing VPS is retried early, as after refusals.
+const MAX_QUIET: Duration = Duration::from_secs(300);
+/// The calls that return the state of a VPS.
+const DATA_CALLS: [Call; 2] = [Call::LiveServiceInfo, Call::ServiceInfo];
+
 /// A VPS to plan for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
@@ -72,8 +77,10 @@ pub struct Planner {
     sampling: Sampling,
     votes: Votes,
     report: Report,
-    /// Time of the last call other than a reading.
-    last_call: Duration,
+    /// Time of the last call of live or service info to a working VPS.
+    last_data_call: Duration,
+    /// Time of the last early retry of a failing VPS.
+    last_retry: Duration,
     /// State of the random numbers for the jitter of backoffs.
     seed: u64,
 }
@@ -126,7 +133,8 @@ impl Planner {
             sampling: Sampling::default(),
             votes: Votes::default(),
             report: Report::default(),
-            last_call: now,
+            last_data_call: now,
+            last_retry: now,
             seed,
         };
         planner.reconfigure(fleet, limits, now);
@@ -206,28 +214,39 @@ impl Planner {
             .fold(now + TICK, Duration::min)
     }
 
-    /// Makes a live call due if none was sent for longer than the average gap between planned calls. After failures and
-    /// changes of intervals, the calls of a fleet may be bunched.
+    /// Makes the next call for data due if none was sent to a working VPS for longer than the average gap between planned
+    /// ones. After failures and changes of intervals, the calls of a fleet may be bunched. After five minutes it makes the
+    /// next call to a failing VPS due, because that VPS may work again long before the end of its backoff.
     fn end_silence(&mut self, now: Duration) {
-        let quiet = now.saturating_sub(self.last_call);
-        let rate: f64 = self
-            .quotas
-            .iter()
-            .map(|quota| quota.planned.live_rate)
-            .sum();
-        if quiet < QUIET || quiet.as_secs_f64() * rate < 1.0 {
-            return;
+        let rates = self.quotas.iter().map(|quota| quota.planned.data_rate);
+        let gap = Duration::try_from_secs_f64(1.0 / rates.sum::<f64>());
+        let gap = gap.unwrap_or(Duration::MAX).max(QUIET);
+        let since = |at: Duration| now.saturating_sub(at);
+        if since(self.last_data_call) >= gap {
+            self.last_data_call = now;
+            self.make_next_due(false, now);
         }
-        let live = Call::LiveServiceInfo;
-        let works = self.order.iter().filter_map(|veid| {
-            let entry = self.schedule.of(*veid)?;
-            let works = entry.failures[live] == 0 && entry.in_flight[0].is_none();
-            Some((entry.next(live).filter(|_| works)?, *veid))
+        if since(self.last_data_call.max(self.last_retry)) >= MAX_QUIET {
+            self.last_retry = now;
+            self.make_next_due(true, now);
+        }
+    }
+
+    /// Makes the next call for data due among the VPSes that fail or among those that work. Does nothing if it is due
+    /// already.
+    fn make_next_due(&mut self, fails: bool, now: Duration) {
+        let candidates = self.order.iter().flat_map(|veid| {
+            let entry = self.schedule.of(*veid).filter(|entry| {
+                !entry.is_paused() && fails == (entry.failures[Call::LiveServiceInfo] > 0)
+            });
+            DATA_CALLS
+                .into_iter()
+                .filter_map(move |call| Some((entry?.next(call)?, call, *veid)))
         });
-        if let Some((due, veid)) = works.min()
+        if let Some((due, call, veid)) = candidates.min()
             && due > now
         {
-            self.schedule.make_due(veid, live, now);
+            self.schedule.make_due(veid, call, now);
         }
     }
 
@@ -239,7 +258,7 @@ impl Planner {
             && let Some((veid, call)) = self.sampling.next_call()
             && self.schedule.has_slot(veid, call)
         {
-            self.sampling.sent();
+            self.sampling.sent(now);
             self.send(veid, call, now);
             taken.push(Due { veid, call });
         }
@@ -257,6 +276,7 @@ impl Planner {
 
     /// Starts a price sample with a call that is about to be sent, if one is due. Returns true if it did.
     fn begin_sample(&mut self, veid: Veid, quota: usize, call: Call, now: Duration) -> bool {
+        let alone = self.quotas[quota].members.len() == 1;
         let readings = &self.quotas[quota].readings;
         let usable = readings.first_request.is_none() || self.quotas[quota].is_known();
         // Learn the price of live first: it may be high, and a first round makes many of these calls.
@@ -266,7 +286,7 @@ impl Planner {
             && readings.failures == 0
             && self.schedule.is_ready(veid)
             && self.prices.wants_samples(now)
-            && self.sampling.try_begin(veid, call, now)
+            && self.sampling.try_begin(veid, call, alone, now)
     }
 
     /// Returns the call if the points and the download limit allow it. Returns service info instead of a live call that
@@ -298,8 +318,10 @@ impl Planner {
         if call == Call::RateLimitStatus {
             quota.readings.last_request = now;
             quota.readings.first_request.get_or_insert(now);
-        } else {
-            self.last_call = now;
+        } else if DATA_CALLS.contains(&call)
+            && (self.schedule.of(veid)).is_some_and(|entry| entry.failures[call] == 0)
+        {
+            self.last_data_call = now;
         }
         let all = self.report.spent.values().sum();
         let before = [quota.send(priority(call), points, now), account.spent, all];

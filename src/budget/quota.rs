@@ -65,8 +65,8 @@ pub struct LastPlan {
     pub shed: Shed,
     /// True if a wanted interval is stretched.
     pub stretched: bool,
-    /// Live calls per second.
-    pub live_rate: f64,
+    /// Planned calls of live and service info to working VPSes per second.
+    pub data_rate: f64,
     /// Time of the next plan.
     pub until: Duration,
 }

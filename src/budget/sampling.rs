@@ -1,5 +1,6 @@
-//! Price samples: a reading, a call that is due anyway and another reading, all of one VPS. Meanwhile, for at most ten
-//! seconds, the planner sends no other calls to the quota.
+//! Price samples: a reading, a call that is due anyway and another reading, all of one VPS. Meanwhile the planner sends no
+//! other calls to the quota, for at most ten seconds before the call and ten seconds after it. A VPS with a quota of its
+//! own delays nobody, so its samples may take longer.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,8 +8,10 @@ use std::time::Duration;
 use super::quota::Remaining;
 use crate::kiwivm::{Call, PerCall, Veid};
 
-/// Maximum duration of a sample, because other calls wait for it.
+/// Maximum time without a call other than readings, because other calls wait for the sample.
 pub const MAX_HOLD: Duration = Duration::from_secs(10);
+/// The same for a VPS with a quota of its own: the time-out of a live call, and some more for the reading.
+const MAX_HOLD_ALONE: Duration = Duration::from_secs(40);
 /// Pause after a sample, for other calls.
 const REST: Duration = Duration::from_secs(10);
 /// Pause after an abandoned sample, and before another sample of the same VPS.
@@ -39,7 +42,9 @@ enum Step {
 struct PriceSample {
     veid: Veid,
     call: Call,
-    started: Duration,
+    /// Start of the sample, or of its call once that is sent.
+    held_since: Duration,
+    max_hold: Duration,
     step: Step,
     in_flight: bool,
     before: Remaining,
@@ -68,8 +73,9 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// Starts a sample with a call that is due, if a sample of its kind is due. Returns true if it did.
-    pub fn try_begin(&mut self, veid: Veid, call: Call, now: Duration) -> bool {
+    /// Starts a sample with a call that is due, if a sample of its kind is due. `alone` is true for a VPS with a quota of
+    /// its own. Returns true if it did.
+    pub fn try_begin(&mut self, veid: Veid, call: Call, alone: bool, now: Duration) -> bool {
         self.avoided.retain(|_, until| *until > now);
         if self.current.is_some()
             || now < self.not_before
@@ -81,7 +87,8 @@ impl Sampling {
         self.current = Some(PriceSample {
             veid,
             call,
-            started: now,
+            held_since: now,
+            max_hold: if alone { MAX_HOLD_ALONE } else { MAX_HOLD },
             step: Step::Before,
             in_flight: false,
             before: [0.0; 2],
@@ -93,17 +100,18 @@ impl Sampling {
     /// long.
     pub fn held_vps(&mut self, now: Duration) -> Option<Veid> {
         let sample = self.current?;
-        if now.saturating_sub(sample.started) >= MAX_HOLD {
+        if now.saturating_sub(sample.held_since) >= sample.max_hold {
             self.abandon(now);
             return None;
         }
         Some(sample.veid)
     }
 
-    /// Returns the latest end of the current sample.
+    /// Returns the end of the current hold.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        Some(self.current?.started + MAX_HOLD)
+        let sample = self.current?;
+        Some(sample.held_since + sample.max_hold)
     }
 
     /// Returns the next call of the current sample, unless one is in flight. The quota must have no other call in
@@ -119,9 +127,12 @@ impl Sampling {
     }
 
     /// Records that the call of [`Self::next_call`] is sent.
-    pub fn sent(&mut self) {
+    pub fn sent(&mut self, now: Duration) {
         if let Some(sample) = &mut self.current {
             sample.in_flight = true;
+            if sample.step == Step::Call {
+                sample.held_since = now;
+            }
         }
     }
 

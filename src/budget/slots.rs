@@ -4,8 +4,10 @@ use std::time::Duration;
 
 /// Longest duration of `getLiveServiceInfo` according to the vendor.
 const SLOW_CALL: Duration = Duration::from_secs(15);
-/// Target duration of the first round, half of the documented one for fleets of up to 50 VPSes.
-const FIRST_ROUND: Duration = Duration::from_secs(30);
+/// Minimum number of slots: one for each VPS, up to half of 50 VPSes, whose first round takes at most 30 s then, and a few
+/// more. An unresponsive VPS may occupy two slots.
+const FIRST_ROUND: usize = 25;
+const SPARE: usize = 3;
 /// Maximum number of slots that are derived from the size of a fleet.
 const MAX_FOR_FLEET: usize = 128;
 
@@ -38,13 +40,8 @@ impl Slots {
                 (calls.saturating_mul(SLOW_CALL.as_millis())).div_ceil(interval.as_millis().max(1));
             usize::try_from(slots).unwrap_or(MAX_FOR_FLEET)
         };
-        // 25 slots are enough for a first round of 50 VPSes. Larger fleets start more slowly.
-        let first_round = within(FIRST_ROUND).min(25);
-        Self::fixed(
-            within(live_interval)
-                .max(first_round)
-                .clamp(4, MAX_FOR_FLEET),
-        )
+        let first_round = vps.min(FIRST_ROUND) + SPARE;
+        Self::fixed(within(live_interval).clamp(first_round, MAX_FOR_FLEET))
     }
 }
 
@@ -55,13 +52,14 @@ mod tests {
     #[test]
     fn slots_allow_50_calls_of_15_seconds_in_half_a_minute() {
         let slots = Slots::for_fleet(50, Duration::from_secs(120));
-        assert_eq!(slots, Slots { all: 25, slow: 6 });
+        assert_eq!(slots, Slots { all: 28, slow: 7 });
     }
 
     #[test]
     fn slots_grow_with_the_fleet_and_shrink_with_the_interval_within_bounds() {
         let all = |vps, seconds| Slots::for_fleet(vps, Duration::from_secs(seconds)).all;
         assert_eq!(all(1, 120), 4);
+        assert_eq!(all(8, 120), 11);
         assert_eq!(all(300, 120), 38);
         assert_eq!(all(100_000, 30), MAX_FOR_FLEET);
     }

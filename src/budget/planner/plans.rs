@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Planner;
+use super::{DATA_CALLS, Planner};
 use crate::budget::pace::{Pace, PlannedIntervals};
 use crate::budget::plan::plan;
 use crate::budget::quota::LastPlan;
@@ -34,10 +34,10 @@ impl Planner {
         // Until prices are learned, stretching is expected and not reported.
         let known =
             self.prices.learned(Call::LiveServiceInfo).is_some() || self.prices.are_assumed();
-        let live_rate = plan.intervals.iter().filter_map(|of| of[live]);
-        quota.planned = LastPlan {
+        let data_rate = self.data_rate(&members, &plan.intervals);
+        self.quotas[index].planned = LastPlan {
             shed: plan.shed,
-            live_rate: live_rate.map(|interval| 1.0 / interval.as_secs_f64()).sum(),
+            data_rate,
             stretched: plan.stretched && known,
             until: now + REPLAN,
         };
@@ -48,6 +48,23 @@ impl Planner {
             }
         }
         self.report.changed.extend(&members);
+    }
+
+    /// Returns the planned calls of live and service info to working VPSes per second.
+    fn data_rate(&self, members: &[Veid], intervals: &[PlannedIntervals]) -> f64 {
+        let works = |veid: &Veid| {
+            let entry = self.schedule.of(*veid);
+            entry.is_some_and(|of| of.failures[Call::LiveServiceInfo] == 0 && !of.is_paused())
+        };
+        let working = members
+            .iter()
+            .zip(intervals)
+            .filter(|(veid, _)| works(veid));
+        working
+            .flat_map(|(_, intervals)| DATA_CALLS.map(|call| intervals[call]))
+            .flatten()
+            .map(|interval| 1.0 / interval.as_secs_f64())
+            .sum()
     }
 
     fn wanted(&self, veid: Veid) -> Pace {

@@ -10,6 +10,8 @@ use crate::kiwivm::{Call, Veid};
 
 /// Minimum wait after a usable reading. The waits of the first readings double from this.
 const MIN_WAIT: Duration = Duration::from_secs(30);
+/// Minimum time between two readings of one VPS, but for price samples.
+const SAME_VPS: Duration = Duration::from_secs(10);
 /// Wait after the first unusable reading, before a reading of another VPS.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// Maximum wait after unusable readings, and after one that shows few points.
@@ -100,7 +102,11 @@ impl Planner {
             .members
             .iter()
             .copied()
-            .filter(|veid| self.schedule.is_ready(*veid));
+            .filter(|veid| self.schedule.is_ready(*veid))
+            .filter(|veid| {
+                let last = self.accounts[veid].reading;
+                last.is_none_or(|last| now.saturating_sub(last.at) >= SAME_VPS)
+            });
         ready.min_by_key(|veid| {
             let entry = self.schedule.of(*veid);
             let failures = entry.map_or(0, |entry| entry.failures[call]);

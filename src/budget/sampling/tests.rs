@@ -26,7 +26,7 @@ fn step(
     now: Duration,
 ) -> Option<Complete> {
     assert_eq!(sampling.next_call(), Some(wanted));
-    sampling.sent();
+    sampling.sent(now);
     assert_eq!(sampling.next_call(), None, "one call at a time");
     let reading = result.flatten();
     sampling.finish(wanted.0, wanted.1, result.is_some(), reading, now)
@@ -34,7 +34,7 @@ fn step(
 
 /// Takes a complete sample at `now`.
 fn complete(sampling: &mut Sampling, veid: Veid, call: Call, now: Duration) -> Complete {
-    assert!(sampling.try_begin(veid, call, now));
+    assert!(sampling.try_begin(veid, call, false, now));
     let first = step(sampling, (veid, READING), Some(Some(BEFORE)), now);
     assert_eq!(first, None);
     if call != READING {
@@ -48,9 +48,12 @@ fn complete(sampling: &mut Sampling, veid: Veid, call: Call, now: Duration) -> C
 fn sample_is_a_reading_a_call_and_a_reading_of_one_vps() {
     let mut sampling = Sampling::default();
     assert_eq!(sampling.held_vps(seconds(1)), None);
-    assert!(sampling.try_begin(ONE, LIVE, seconds(1)));
+    assert!(sampling.try_begin(ONE, LIVE, false, seconds(1)));
     assert_eq!(sampling.held_vps(seconds(1)), Some(ONE));
-    assert!(!sampling.try_begin(TWO, USAGE, seconds(1)), "one at a time");
+    assert!(
+        !sampling.try_begin(TWO, USAGE, false, seconds(1)),
+        "one at a time"
+    );
     let reading = Some(Some(BEFORE));
     assert_eq!(
         step(&mut sampling, (ONE, READING), reading, seconds(2)),
@@ -82,28 +85,31 @@ fn sample_of_a_reading_takes_two_readings() {
 fn samples_are_separated_by_a_rest() {
     let mut sampling = Sampling::default();
     complete(&mut sampling, ONE, LIVE, seconds(100));
-    assert!(!sampling.try_begin(ONE, USAGE, seconds(100) + REST - seconds(1)));
-    assert!(sampling.try_begin(ONE, USAGE, seconds(100) + REST));
+    assert!(!sampling.try_begin(ONE, USAGE, false, seconds(100) + REST - seconds(1)));
+    assert!(sampling.try_begin(ONE, USAGE, false, seconds(100) + REST));
 }
 
 #[test]
-fn hold_ends_after_ten_seconds_at_any_step() {
+fn hold_ends_ten_seconds_after_the_start_or_the_sampled_call() {
     for steps in 0..3 {
         for sent in [false, true] {
             let mut sampling = Sampling::default();
-            assert!(sampling.try_begin(ONE, LIVE, seconds(100)));
+            assert!(sampling.try_begin(ONE, LIVE, false, seconds(100)));
             let calls = [(READING, Some(BEFORE)), (LIVE, None)];
             for (call, reading) in calls.into_iter().take(steps) {
                 step(&mut sampling, (ONE, call), Some(reading), seconds(101));
             }
             let (_, next) = sampling.next_call().expect("the sample continues");
             if sent {
-                sampling.sent();
+                sampling.sent(seconds(101));
             }
-            assert_eq!(sampling.deadline(), Some(seconds(110)));
-            assert_eq!(sampling.held_vps(seconds(109)), Some(ONE));
-            assert_eq!(sampling.held_vps(seconds(110)), None);
-            let late = sampling.finish(ONE, next, true, Some(AFTER), seconds(111));
+            // The hold starts anew when the sampled call is sent.
+            let calls = steps + usize::from(sent);
+            let end = if calls < 2 { 110 } else { 111 };
+            assert_eq!(sampling.deadline(), Some(seconds(end)));
+            assert_eq!(sampling.held_vps(seconds(end - 1)), Some(ONE));
+            assert_eq!(sampling.held_vps(seconds(end)), None);
+            let late = sampling.finish(ONE, next, true, Some(AFTER), seconds(112));
             assert_eq!(late, None, "a late response belongs to no sample");
         }
     }
@@ -112,18 +118,18 @@ fn hold_ends_after_ten_seconds_at_any_step() {
 #[test]
 fn next_sample_after_an_abandoned_one_waits_and_is_of_another_vps() {
     let mut sampling = Sampling::default();
-    assert!(sampling.try_begin(ONE, LIVE, seconds(0)));
+    assert!(sampling.try_begin(ONE, LIVE, false, seconds(0)));
     let abandoned = seconds(10);
     assert_eq!(sampling.held_vps(abandoned), None);
-    assert!(!sampling.try_begin(TWO, USAGE, abandoned + PAUSE - seconds(1)));
-    assert!(!sampling.try_begin(ONE, USAGE, abandoned + PAUSE));
+    assert!(!sampling.try_begin(TWO, USAGE, false, abandoned + PAUSE - seconds(1)));
+    assert!(!sampling.try_begin(ONE, USAGE, false, abandoned + PAUSE));
     assert!(
-        !sampling.try_begin(TWO, LIVE, abandoned + PAUSE),
+        !sampling.try_begin(TWO, LIVE, false, abandoned + PAUSE),
         "this call waits longer"
     );
     complete(&mut sampling, TWO, USAGE, abandoned + PAUSE);
-    assert!(!sampling.try_begin(ONE, READING, abandoned + VPS_PAUSE - seconds(1)));
-    assert!(sampling.try_begin(ONE, READING, abandoned + VPS_PAUSE));
+    assert!(!sampling.try_begin(ONE, READING, false, abandoned + VPS_PAUSE - seconds(1)));
+    assert!(sampling.try_begin(ONE, READING, false, abandoned + VPS_PAUSE));
 }
 
 #[test]
@@ -133,7 +139,7 @@ fn pause_of_a_call_doubles_with_each_abandoned_sample() {
     let mut waits = Vec::new();
     for veid in 1..15 {
         let started = now;
-        while !sampling.try_begin(Veid(veid), LIVE, now) {
+        while !sampling.try_begin(Veid(veid), LIVE, false, now) {
             now += seconds(1);
         }
         waits.push(now.saturating_sub(started).as_secs());
@@ -144,7 +150,7 @@ fn pause_of_a_call_doubles_with_each_abandoned_sample() {
     assert!(waits.is_sorted());
     assert_eq!(waits[12], waits[13], "the doublings are limited");
     sampling.check_now(LIVE, now);
-    assert!(sampling.try_begin(ONE, LIVE, now + VPS_PAUSE));
+    assert!(sampling.try_begin(ONE, LIVE, false, now + VPS_PAUSE));
 }
 
 #[test]
@@ -156,7 +162,7 @@ fn failure_at_any_step_abandons_the_sample() {
                 continue;
             }
             let mut sampling = Sampling::default();
-            assert!(sampling.try_begin(ONE, LIVE, seconds(0)));
+            assert!(sampling.try_begin(ONE, LIVE, false, seconds(0)));
             let calls = [
                 (READING, Some(Some(BEFORE))),
                 (LIVE, Some(None)),
@@ -168,23 +174,31 @@ fn failure_at_any_step_abandons_the_sample() {
                 assert_eq!(done, None);
             }
             assert_eq!(sampling.held_vps(seconds(1)), None);
-            assert!(!sampling.try_begin(ONE, USAGE, seconds(60)));
-            assert!(sampling.try_begin(TWO, USAGE, seconds(60)));
+            assert!(!sampling.try_begin(ONE, USAGE, false, seconds(60)));
+            assert!(sampling.try_begin(TWO, USAGE, false, seconds(60)));
         }
     }
 }
 
 #[test]
+fn vps_with_a_quota_of_its_own_holds_longer() {
+    let mut sampling = Sampling::default();
+    assert!(sampling.try_begin(ONE, LIVE, true, seconds(100)));
+    assert_eq!(sampling.held_vps(seconds(139)), Some(ONE));
+    assert_eq!(sampling.held_vps(seconds(140)), None);
+}
+
+#[test]
 fn ignores_responses_outside_the_sample() {
     let mut sampling = Sampling::default();
-    assert!(sampling.try_begin(ONE, LIVE, seconds(0)));
+    assert!(sampling.try_begin(ONE, LIVE, false, seconds(0)));
     let reading = Some(BEFORE);
     assert_eq!(
         sampling.finish(ONE, READING, true, reading, seconds(0)),
         None,
         "sent before the sample began"
     );
-    sampling.sent();
+    sampling.sent(seconds(1));
     sampling.finish(TWO, READING, true, reading, seconds(1));
     sampling.finish(ONE, USAGE, false, None, seconds(1));
     assert_eq!(sampling.held_vps(seconds(1)), Some(ONE));
@@ -199,12 +213,12 @@ fn samples_take_a_fixed_fraction_of_the_pace_and_less_for_confirmed_prices() {
         let mut sampling = Sampling::default();
         sampling.plan_next(LIVE, samples, points, rate, seconds(0));
         assert!(
-            sampling.try_begin(ONE, USAGE, seconds(0)),
+            sampling.try_begin(ONE, USAGE, false, seconds(0)),
             "only this call waits"
         );
         sampling.reset();
         let mut now = 0;
-        while !sampling.try_begin(ONE, LIVE, seconds(now)) {
+        while !sampling.try_begin(ONE, LIVE, false, seconds(now)) {
             now += 1;
         }
         now
@@ -221,15 +235,15 @@ fn outlier_is_repeated_soon() {
     let mut sampling = Sampling::default();
     complete(&mut sampling, ONE, LIVE, seconds(100));
     sampling.repeat(LIVE, seconds(100));
-    assert!(!sampling.try_begin(ONE, LIVE, seconds(109)));
-    assert!(sampling.try_begin(ONE, LIVE, seconds(110)));
+    assert!(!sampling.try_begin(ONE, LIVE, false, seconds(109)));
+    assert!(sampling.try_begin(ONE, LIVE, false, seconds(110)));
 }
 
 #[test]
 fn check_now_makes_a_sample_due_at_once() {
     let mut sampling = Sampling::default();
     sampling.plan_next(LIVE, 24, 2.0, 0.01, seconds(0));
-    assert!(!sampling.try_begin(ONE, LIVE, seconds(500)));
+    assert!(!sampling.try_begin(ONE, LIVE, false, seconds(500)));
     sampling.check_now(LIVE, seconds(500));
-    assert!(sampling.try_begin(ONE, LIVE, seconds(500)));
+    assert!(sampling.try_begin(ONE, LIVE, false, seconds(500)));
 }

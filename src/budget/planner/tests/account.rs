@@ -33,7 +33,7 @@ pub enum Fault {
     Fails(Reason),
     /// Only readings fail.
     ReadingsFail,
-    /// Each response takes this number of seconds.
+    /// Each response takes this number of seconds. The client stops waiting after the time-out of the call.
     Slow(f64),
 }
 
@@ -89,7 +89,20 @@ impl Setup {
 
     /// Returns true if live calls to the VPS succeed.
     pub fn works(&self, vps: usize) -> bool {
-        !matches!(self.fault(vps), Some(Fault::Fails(_)))
+        match self.fault(vps) {
+            Some(Fault::Fails(_)) => false,
+            Some(Fault::Slow(takes)) => takes < timeout(Call::LiveServiceInfo),
+            Some(Fault::ReadingsFail) | None => true,
+        }
+    }
+
+    /// Returns true if calls to the VPS succeed, including readings.
+    pub fn is_readable(&self, vps: usize) -> bool {
+        match self.fault(vps) {
+            Some(Fault::Fails(_) | Fault::ReadingsFail) => false,
+            Some(Fault::Slow(takes)) => takes < timeout(Call::RateLimitStatus),
+            None => true,
+        }
     }
 
     pub fn longest_latency(&self) -> f64 {
@@ -98,6 +111,15 @@ impl Setup {
             _ => 0.0,
         };
         self.faults.iter().map(slow).fold(self.latency, f64::max)
+    }
+}
+
+/// Returns the time-out of a call in seconds, as the client has it.
+const fn timeout(call: Call) -> f64 {
+    match call {
+        Call::LiveServiceInfo => 30.0,
+        Call::RawUsageStats => 180.0,
+        _ => 15.0,
     }
 }
 
@@ -218,7 +240,7 @@ impl Account {
             0.2
         };
         let takes = match fault {
-            Some(Fault::Slow(takes)) => takes,
+            Some(Fault::Slow(takes)) => takes.min(timeout(call)),
             _ => self.setup.latency * part * (0.2 + 0.8 * self.roll()),
         };
         let failed = |reason| Response {
@@ -245,6 +267,7 @@ impl Account {
         }
         let result = match fault {
             Some(Fault::Fails(reason)) => Err(reason),
+            Some(Fault::Slow(takes)) if takes > timeout(call) => Err(Reason::Timeout),
             _ if call == Call::RateLimitStatus => Ok(self.reading(quota, now)),
             _ => Ok(None),
         };

@@ -246,3 +246,61 @@ fn restarts_with_state_take_no_extra_readings() {
         "{with} readings, {without} without restarts"
     );
 }
+
+#[test]
+fn failing_vps_hides_no_silence_of_the_others() {
+    // The day pays for a live call every 35 s. The failing VPSes are retried more often.
+    let faults = [(2, Reason::Locked), (14, Reason::HttpStatus)];
+    let setup = Setup {
+        sizes: [999.0, 4999.0],
+        faults: faults.map(|(vps, why)| (vps, Fault::Fails(why))).into(),
+        ..Setup::new()
+    };
+    let mut simulation = simulation(setup, 27, Scope::Auto);
+    simulation.run(3600.0);
+    let (beyond, when) = worst_silence(&simulation);
+    assert!(beyond <= 0.0, "{beyond} at {when}");
+}
+
+#[test]
+fn service_info_fills_the_gaps_between_dear_live_calls() {
+    // Readings are late, so live is assumed to cost 5 points, and service info comes more often than live.
+    let setup = Setup {
+        sizes: [999.0, 4999.0],
+        readings: Readings::Late(36.7),
+        faults: vec![(4, Fault::Fails(Reason::BadShape))],
+        latency: 0.23,
+        ..Setup::new()
+    };
+    let mut simulation = simulation(setup, 29, Scope::Auto);
+    simulation.run(3600.0);
+    let (beyond, when) = worst_silence(&simulation);
+    assert!(beyond <= 0.0, "{beyond} at {when}");
+}
+
+#[test]
+fn unresponsive_vpses_do_not_delay_the_first_data_of_others() {
+    let setup = Setup {
+        faults: vec![(4, Fault::Slow(90.0)), (6, Fault::Slow(90.0))],
+        ..Setup::new()
+    };
+    let mut simulation = simulation(setup, 8, Scope::Auto);
+    simulation.run(60.0);
+    let first = simulation.first_data();
+    assert_eq!(first.len(), 6, "{first:?}");
+    assert!(first.values().all(|at| *at < 20.0), "{first:?}");
+}
+
+#[test]
+fn slow_api_shows_its_prices() {
+    for (vps, latency) in [(29, 7.9), (1, 25.0)] {
+        let setup = Setup {
+            latency,
+            ..Setup::new().with_live(12.0)
+        };
+        let mut simulation = simulation(setup, vps, Scope::Account);
+        simulation.run(1800.0);
+        let price = simulation.planner().learned_price(Call::LiveServiceInfo);
+        assert_eq!(price, Some(12.0), "{vps} VPSes, {latency} s");
+    }
+}

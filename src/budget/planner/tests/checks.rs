@@ -12,7 +12,7 @@ const SILENCE: f64 = 35.0;
 const HOLD: f64 = 10.0;
 const UNEVEN: f64 = 2.5;
 /// Seconds after an outage or an empty quota until the longest wait between two probes is over.
-const RECOVERY: f64 = 300.0;
+pub const RECOVERY: f64 = 300.0;
 
 /// Returns the longest time without data beyond the planned gap and the latency, while points are plentiful, and its
 /// end.

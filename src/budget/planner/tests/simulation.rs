@@ -86,9 +86,11 @@ pub struct Look {
     pub at: f64,
     pub left: Remaining,
     pub is_reachable: bool,
-    /// The mean planned gap between live calls to the working VPSes, and their shortest planned interval, in seconds.
+    /// The mean planned gap between live calls to the working VPSes, and their shortest and longest planned interval, in
+    /// seconds.
     pub gap: f64,
     pub interval: f64,
+    pub longest_interval: f64,
 }
 
 struct Exporter {
@@ -267,7 +269,7 @@ impl Simulation {
         self.account.advance(now);
         for quota in 0..self.looks.len() {
             let mut rate = 0.0;
-            let mut shortest = f64::MAX;
+            let (mut shortest, mut longest) = (f64::MAX, 0.0_f64);
             for exporter in &self.exporters {
                 for member in &exporter.members {
                     let vps = usize::try_from(member.veid.0 - veid(0).0).expect("a small fleet");
@@ -275,6 +277,7 @@ impl Simulation {
                         let interval = interval(&exporter.planner, vps);
                         rate += 1.0 / interval;
                         shortest = shortest.min(interval);
+                        longest = longest.max(interval);
                     }
                 }
             }
@@ -284,6 +287,7 @@ impl Simulation {
                 is_reachable: self.account.is_reachable(now),
                 gap: 1.0 / rate,
                 interval: shortest,
+                longest_interval: longest,
             });
         }
     }
