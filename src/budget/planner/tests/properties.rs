@@ -22,8 +22,10 @@ fn hours(vps: usize) -> f64 {
     f64::from(hours) * 3600.0
 }
 
-/// Seconds by which a silence may exceed the planned gap, because intervals change while calls wait.
+/// Seconds by which a silence may exceed the planned gap, because intervals change while calls wait. With a wrong `scope`,
+/// the first VPSes use up the points of the others.
 const SLACK: f64 = 60.0;
+const SLACK_IF_SCOPE_IS_WRONG: f64 = 300.0;
 
 /// A few fixed cases, or `PROPTEST_CASES` random ones.
 fn cases() -> ProptestConfig {
@@ -200,7 +202,13 @@ proptest! {
         prop_assume!(quarter >= 2.0 * day);
         prop_assume!(0.5 * day / setup.prices[Call::LiveServiceInfo] >= 1.0 / 120.0);
         let (beyond, when) = worst_silence(&simulation);
-        prop_assert!(beyond <= SLACK, "{beyond} s too long at {when}");
+        let is_wrong = match scope {
+            Scope::Auto => false,
+            Scope::Account => setup.quotas != 1,
+            Scope::Vps => setup.quotas != vps,
+        };
+        let slack = if is_wrong { SLACK_IF_SCOPE_IS_WRONG } else { SLACK };
+        prop_assert!(beyond <= slack, "{beyond} s too long at {when}");
         prop_assert_eq!(hasty_reading(&simulation, vps), None);
         // The rate of the pacer (8 per second), its burst and a price sample.
         prop_assert!(most_in_a_second(&simulation) <= 16);
