@@ -229,8 +229,8 @@ fn single_vps(
     let key = match (single.key, single.key_file) {
         (Some(key), None) => match parse_key(key) {
             Ok(key) => Some((Ok(key), KeySource::Inline)),
-            Err(message) => {
-                reader.problem("KIWIVM_API_KEY", message);
+            Err(error) => {
+                reader.problem("KIWIVM_API_KEY", error.to_string());
                 None
             }
         },

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::files;
@@ -53,67 +54,83 @@ fn shown(name: &str) -> &str {
     }
 }
 
+/// The reason why a key file or a variable has no usable key. The message does not quote the content.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// The key file does not exist.
+    #[error("key file {0} does not exist: put the API key in it")]
+    Missing(String),
+    /// The key file cannot be read.
+    #[error("key file {0} cannot be read: {1}; make it a file that the exporter can read")]
+    Unreadable(String, io::Error),
+    /// The key file is too long for a key.
+    #[error("key file {0} is longer than {MAX_KEY_FILE_SIZE} bytes: put only the API key in it")]
+    TooLong(String),
+    /// The variable is not set.
+    #[error("variable {0} is not set: put the API key in it")]
+    NotSet(String),
+    /// The content of this file or variable is not a key.
+    #[error("{0} {1}")]
+    Invalid(String, InvalidKey),
+}
+
+/// The reason why a text is not an API key, with the fix.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct InvalidKey(&'static str);
+
+/// The text is in another encoding.
+const NOT_UTF8: InvalidKey = InvalidKey("is not UTF-8 text: put only the API key in it");
+
 /// Reads a key file.
 ///
 /// # Errors
 ///
-/// A message with the cause and the fix. It does not quote the file.
-pub fn read_key_file(path: &Path) -> Result<ApiKey, String> {
-    let problem = |problem: &dyn fmt::Display| {
-        format!("key file {} {problem}", shown(&path.to_string_lossy()))
-    };
+/// If the file cannot be read, or does not contain a key and nothing else.
+pub fn read_key_file(path: &Path) -> Result<ApiKey, KeyError> {
+    let name = || shown(&path.to_string_lossy()).to_owned();
     let bytes = files::open(path).and_then(|file| files::read_up_to(&file, MAX_KEY_FILE_SIZE));
     let bytes = match bytes {
         Ok(Some(bytes)) => Zeroizing::new(bytes),
-        Ok(None) => {
-            return Err(problem(&format_args!(
-                "is longer than {MAX_KEY_FILE_SIZE} bytes: put only the API key in it"
-            )));
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(problem(&"does not exist: put the API key in it"));
-        }
-        Err(error) => {
-            return Err(problem(&format_args!(
-                "cannot be read: {error}; make it a file that the exporter can read"
-            )));
-        }
+        Ok(None) => return Err(KeyError::TooLong(name())),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(KeyError::Missing(name())),
+        Err(error) => return Err(KeyError::Unreadable(name(), error)),
     };
-    let text = std::str::from_utf8(&bytes);
-    let text = text.map_err(|_| problem(&"is not UTF-8 text: put only the API key in it"))?;
-    parse_key(text).map_err(|message| problem(&message))
+    let text = std::str::from_utf8(&bytes).map_err(|_| NOT_UTF8);
+    text.and_then(parse_key)
+        .map_err(|invalid| KeyError::Invalid(format!("key file {}", name()), invalid))
 }
 
 /// Parses the key in an environment variable.
 ///
 /// # Errors
 ///
-/// As [`read_key_file`].
-pub fn key_of_variable(name: &str, value: Option<&str>) -> Result<ApiKey, String> {
-    let key = value.map_or(Err("is not set: put the API key in it"), parse_key);
-    key.map_err(|message| format!("variable {} {message}", shown(name)))
+/// If the variable is not set, or does not contain a key and nothing else.
+pub fn key_of_variable(name: &str, value: Option<&str>) -> Result<ApiKey, KeyError> {
+    let name = shown(name);
+    let value = value.ok_or_else(|| KeyError::NotSet(name.to_owned()))?;
+    parse_key(value).map_err(|invalid| KeyError::Invalid(format!("variable {name}"), invalid))
 }
 
-/// Parses text that contains a key and nothing else. The error does not quote the text.
-pub fn parse_key(text: &str) -> Result<ApiKey, &'static str> {
+/// Parses text that contains a key and nothing else.
+pub fn parse_key(text: &str) -> Result<ApiKey, InvalidKey> {
     let text = text.trim_start_matches('\u{feff}').trim();
-    if text.is_empty() {
-        return Err("is empty: put the API key in it");
-    }
-    // Null bytes indicate UTF-16, which some editors write.
-    if text.contains('\0') {
-        return Err("is not UTF-8 text: put only the API key in it");
-    }
-    if text.contains(['\n', '\r']) {
-        return Err("has more than one line: put only the API key in it");
-    }
-    if is_assignment(text) {
-        return Err("holds NAME=value: put only the API key in it, without a name");
-    }
-    if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
-        return Err("has quotes around the key: put only the API key in it, without quotes");
-    }
-    ApiKey::new(text).ok_or("holds more than one word: put only the API key in it")
+    let problem = if text.is_empty() {
+        "is empty: put the API key in it"
+    } else if text.contains('\0') {
+        // Null bytes indicate UTF-16, which some editors write.
+        return Err(NOT_UTF8);
+    } else if text.contains(['\n', '\r']) {
+        "has more than one line: put only the API key in it"
+    } else if is_assignment(text) {
+        "holds NAME=value: put only the API key in it, without a name"
+    } else if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
+        "has quotes around the key: put only the API key in it, without quotes"
+    } else {
+        let many_words = InvalidKey("holds more than one word: put only the API key in it");
+        return ApiKey::new(text).ok_or(many_words);
+    };
+    Err(InvalidKey(problem))
 }
 
 /// Returns true for a line of a shell script or an environment file.
@@ -165,7 +182,7 @@ mod tests {
             ("private\u{1}a", "more than one word"),
             ("p\0r\0i\0v\0a\0t\0e\0", "not UTF-8"),
         ] {
-            let error = parse_key(text).expect_err(text);
+            let error = parse_key(text).expect_err(text).to_string();
             assert!(error.contains(expected), "{text}: {error}");
             assert!(error.ends_with("in it") || error.contains("in it, without"));
         }
@@ -176,8 +193,10 @@ mod tests {
         let source = KeySource::File("/etc/private_Canary".into());
         assert_eq!(source.to_string(), "from (not shown)");
         let error = read_key_file(Path::new("keys/Private_Canary")).expect_err("missing");
+        let error = error.to_string();
         assert!(!error.contains("Canary"), "{error}");
         let error = key_of_variable("private_Canary", None).expect_err("missing");
+        let error = error.to_string();
         assert!(!error.contains("Canary"), "{error}");
     }
 }

@@ -21,7 +21,7 @@ mod yaml;
 pub(crate) use file::read;
 #[cfg(test)]
 pub(crate) use fleet::is_reserved_label;
-pub use key_source::{KeySource, read_key_file};
+pub use key_source::{InvalidKey, KeyError, KeySource, read_key_file};
 pub(crate) use load::read_file;
 pub use load::{ConfigSource, load};
 pub(crate) use locate::join;

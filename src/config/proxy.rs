@@ -1,8 +1,10 @@
 //! Validates `api.proxy` and reads its password file.
 
+use std::io;
 use std::path::Path;
 
 use figment::value::Dict;
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::key_source::world_readable;
@@ -13,6 +15,21 @@ use crate::kiwivm::Proxy;
 
 /// Size limit of password files. A longer file is not a password file.
 const MAX_PASSWORD_FILE_SIZE: u64 = 4096;
+
+/// The reason why a password file cannot be used. The message does not quote the file.
+#[derive(Debug, Error)]
+enum PasswordFileError {
+    #[error("cannot be read: {0}")]
+    Unreadable(io::Error),
+    #[error("is longer than {MAX_PASSWORD_FILE_SIZE} bytes")]
+    TooLong,
+    #[error("is not UTF-8 text")]
+    NotUtf8,
+    #[error("is empty: put the password in it")]
+    Empty,
+    #[error("has more than one line: put only the password in it")]
+    ManyLines,
+}
 
 /// Reads the proxy. Returns `None` if there is none, or if it is invalid and the problem is recorded.
 pub fn proxy(reader: &mut Reader, section: &Dict, origin: &Origin<'_>) -> Option<Proxy> {
@@ -27,8 +44,8 @@ pub fn proxy(reader: &mut Reader, section: &Dict, origin: &Origin<'_>) -> Option
     };
     let proxy = match Proxy::parse(&url) {
         Ok(proxy) => proxy,
-        Err(message) => {
-            reader.problem("api.proxy", message);
+        Err(error) => {
+            reader.problem("api.proxy", error.to_string());
             return None;
         }
     };
@@ -41,15 +58,20 @@ pub fn proxy(reader: &mut Reader, section: &Dict, origin: &Origin<'_>) -> Option
         return Some(proxy);
     };
     let path = origin.directories.secret(&file);
-    let with_password = password(&path)
-        .map_err(|message| format!("{} {message}", path.display()))
-        .and_then(|password| proxy.with_password(&password));
-    if with_password.is_ok() && world_readable(&path) {
-        let message = "the password file is world-readable: chmod 600";
-        reader.warn("api.proxy_password_file", message);
-    }
+    let with_password = match password(&path) {
+        Ok(password) => proxy
+            .with_password(&password)
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(format!("{} {error}", path.display())),
+    };
     match with_password {
-        Ok(proxy) => Some(proxy),
+        Ok(proxy) => {
+            if world_readable(&path) {
+                let message = "the password file is world-readable: chmod 600";
+                reader.warn("api.proxy_password_file", message);
+            }
+            Some(proxy)
+        }
         Err(message) => {
             reader.problem("api.proxy_password_file", message);
             None
@@ -58,22 +80,22 @@ pub fn proxy(reader: &mut Reader, section: &Dict, origin: &Origin<'_>) -> Option
 }
 
 /// Reads the only line of a file. A password may contain spaces.
-fn password(path: &Path) -> Result<Zeroizing<String>, String> {
+fn password(path: &Path) -> Result<Zeroizing<String>, PasswordFileError> {
     let bytes = files::open(path).and_then(|file| files::read_up_to(&file, MAX_PASSWORD_FILE_SIZE));
     let bytes = match bytes {
         Ok(Some(bytes)) => Zeroizing::new(bytes),
-        Ok(None) => return Err(format!("is longer than {MAX_PASSWORD_FILE_SIZE} bytes")),
-        Err(error) => return Err(format!("cannot be read: {error}")),
+        Ok(None) => return Err(PasswordFileError::TooLong),
+        Err(error) => return Err(PasswordFileError::Unreadable(error)),
     };
-    let text = std::str::from_utf8(&bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| PasswordFileError::NotUtf8)?;
     let line = text
         .trim_start_matches('\u{feff}')
         .trim_end_matches(['\r', '\n']);
     if line.is_empty() {
-        return Err("is empty: put the password in it".to_owned());
+        return Err(PasswordFileError::Empty);
     }
     if line.contains(char::is_control) {
-        return Err("has more than one line: put only the password in it".to_owned());
+        return Err(PasswordFileError::ManyLines);
     }
     Ok(Zeroizing::new(line.to_owned()))
 }

@@ -116,12 +116,10 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
         .unwrap_or(DEFAULT_STALENESS);
     let state_file = state_file(reader, &top, directories);
     let compatibility = compatibility(reader, &top);
-    let vps_file = match vps_file(reader, &top, directories) {
-        Ok(file) => file,
-        Err(problem) => {
-            reader.problem("vps_file", problem);
-            return None;
-        }
+    let expected = "the path of a CSV file";
+    let vps_file = match reader.read(&top, "", "vps_file", expected, non_blank) {
+        Some(path) => Some(vps_file(reader, &directories.secret(&path))?),
+        None => None,
     };
     let origin = &Origin {
         vps_file: vps_file.as_ref(),
@@ -151,11 +149,14 @@ pub fn config(reader: &mut Reader, merged: &Dict, origin: &Origin<'_>) -> Option
     })
 }
 
+/// Reads text with more than white space.
+fn non_blank(value: &Value) -> Option<String> {
+    text(value).filter(|text| !text.trim().is_empty())
+}
+
 /// Reads `state_file` and checks that the path is usable. Opening the file may still fail later.
 fn state_file(reader: &mut Reader, top: &Dict, directories: &Directories) -> Option<PathBuf> {
-    let path = reader.read(top, "", "state_file", "the path of a file", |value| {
-        text(value).filter(|path| !path.trim().is_empty())
-    })?;
+    let path = reader.read(top, "", "state_file", "the path of a file", non_blank)?;
     let path = directories
         .state
         .as_ref()
@@ -184,26 +185,23 @@ fn state_file(reader: &mut Reader, top: &Dict, directories: &Directories) -> Opt
     Some(path)
 }
 
-/// Reads the vendor's export, if there is one.
-fn vps_file(
-    reader: &mut Reader,
-    top: &Dict,
-    directories: &Directories,
-) -> Result<Option<Export>, String> {
-    let named = |value: &Value| text(value).filter(|path| !path.trim().is_empty());
-    let Some(path) = reader.read(top, "", "vps_file", "the path of a CSV file", named) else {
-        return Ok(None);
+/// Reads the vendor's export. Returns `None` after recording a problem.
+fn vps_file(reader: &mut Reader, path: &Path) -> Option<Export> {
+    let export = match Export::read(path) {
+        Ok(export) => export,
+        Err(error) => {
+            reader.problem("vps_file", format!("{} {error}", path.display()));
+            return None;
+        }
     };
-    let path = directories.secret(&path);
-    let export = Export::read(&path).map_err(|message| format!("{} {message}", path.display()))?;
     for (line, message) in &export.warnings {
-        reader.warn_in(&path, *line, message);
+        reader.warn_in(path, *line, message);
     }
-    if world_readable(&path) {
+    if world_readable(path) {
         let message = "the file with the keys is world-readable: chmod 600";
         reader.warn("vps_file", message);
     }
-    Ok(Some(export))
+    Some(export)
 }
 
 fn api(reader: &mut Reader, section: &Dict, origin: &Origin<'_>) -> Option<Api> {

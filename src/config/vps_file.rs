@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use csv::ByteRecord;
 use ring::digest::{SHA256, digest};
+use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::key_source::parse_key;
+use super::key_source::{InvalidKey, parse_key};
 use crate::files;
 use crate::kiwivm::{ApiKey, Veid};
 
@@ -82,7 +84,26 @@ pub(super) struct CsvRow {
     /// The hostname, empty if the file has none.
     pub hostname: String,
     /// The key, or the reason why it is unusable.
-    pub key: Result<ApiKey, &'static str>,
+    pub key: Result<ApiKey, InvalidKey>,
+}
+
+/// The reason why the whole file is unusable, with the fix.
+#[derive(Debug, Error)]
+pub(super) enum VpsFileError {
+    #[error("cannot be read: {0}")]
+    Unreadable(io::Error),
+    #[error("is larger than {} MiB", MAX_SIZE >> 20)]
+    TooLarge,
+    #[error("is not plain text: save it as CSV in UTF-8")]
+    NotText,
+    #[error("is not CSV: {0}")]
+    NotCsv(csv::Error),
+    #[error(
+        "has no column {0} in its first row: use the CSV that KiwiVM's client area exports, with VEID and API_KEY"
+    )]
+    MissingColumn(&'static str),
+    #[error("has two columns {0}: remove one of them")]
+    DuplicateColumn(&'static str),
 }
 
 impl Export {
@@ -90,8 +111,8 @@ impl Export {
     ///
     /// # Errors
     ///
-    /// A message with the reason why the whole file is unusable, and the fix.
-    pub fn read(path: &Path) -> Result<Self, String> {
+    /// If the whole file is unusable.
+    pub fn read(path: &Path) -> Result<Self, VpsFileError> {
         let bytes = content(path)?;
         let mut export = Self {
             path: path.to_owned(),
@@ -104,9 +125,9 @@ impl Export {
         Ok(export)
     }
 
-    fn take(&mut self, text: &[u8]) -> Result<(), String> {
+    fn take(&mut self, text: &[u8]) -> Result<(), VpsFileError> {
         if text.contains(&0) {
-            return Err("is not plain text: save it as CSV in UTF-8".to_owned());
+            return Err(VpsFileError::NotText);
         }
         let mut table = Table::open(text)?;
         let mut lines: HashMap<Veid, u64> = HashMap::new();
@@ -155,12 +176,12 @@ impl Export {
     }
 }
 
-fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, VpsFileError> {
     let bytes = files::open(path).and_then(|file| files::read_up_to(&file, MAX_SIZE));
     match bytes {
         Ok(Some(bytes)) => Ok(Zeroizing::new(bytes)),
-        Ok(None) => Err(format!("is larger than {} MiB", MAX_SIZE >> 20)),
-        Err(error) => Err(format!("cannot be read: {error}")),
+        Ok(None) => Err(VpsFileError::TooLarge),
+        Err(error) => Err(VpsFileError::Unreadable(error)),
     }
 }
 
@@ -187,13 +208,13 @@ struct Table<'a> {
 struct CsvFields {
     line: u64,
     veid: Option<Veid>,
-    key: Result<ApiKey, &'static str>,
+    key: Result<ApiKey, InvalidKey>,
     hostname: String,
     terminated: bool,
 }
 
 impl<'a> Table<'a> {
-    fn open(text: &'a [u8]) -> Result<Self, String> {
+    fn open(text: &'a [u8]) -> Result<Self, VpsFileError> {
         let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         // A spreadsheet program may have saved the file with another delimiter.
         let count = |delimiter: u8| first.split(|byte| *byte == delimiter).count();
@@ -208,22 +229,19 @@ impl<'a> Table<'a> {
             .delimiter(delimiter)
             .from_reader(text);
         let mut record = ByteRecord::new();
-        let unreadable = |error: csv::Error| format!("is not CSV: {error}");
-        reader.read_byte_record(&mut record).map_err(unreadable)?;
-        let column = |name: &str| {
+        reader
+            .read_byte_record(&mut record)
+            .map_err(VpsFileError::NotCsv)?;
+        let column = |name: &'static str| {
             let is = |field: &[u8]| field.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
             let mut found = record.iter().enumerate().filter(|(_, field)| is(field));
             let column = found.next().map(|(column, _)| column);
             match found.next() {
-                Some(_) => Err(format!("has two columns {name}: remove one of them")),
+                Some(_) => Err(VpsFileError::DuplicateColumn(name)),
                 None => Ok(column),
             }
         };
-        let needed = |name: &str| {
-            column(name)?.ok_or_else(|| {
-                format!("has no column {name} in its first row: use the CSV that KiwiVM's client area exports, with VEID and API_KEY")
-            })
-        };
+        let needed = |name: &'static str| column(name)?.ok_or(VpsFileError::MissingColumn(name));
         let (veid, key) = (needed("VEID")?, needed("API_KEY")?);
         let (hostname, terminated) = (column("HOSTNAME")?, column("IS_TERMINATED")?);
         Ok(Self {
@@ -238,9 +256,9 @@ impl<'a> Table<'a> {
         })
     }
 
-    fn next(&mut self) -> Result<Option<CsvFields>, String> {
+    fn next(&mut self) -> Result<Option<CsvFields>, VpsFileError> {
         let read = self.reader.read_byte_record(&mut self.record);
-        if !read.map_err(|error| format!("is not CSV: {error}"))? {
+        if !read.map_err(VpsFileError::NotCsv)? {
             return Ok(None);
         }
         self.advance_line();
@@ -289,7 +307,7 @@ mod tests {
 
     const HEAD: &str = "VEID,VM_TYPE,HOSTNAME,PRIMARY_IP,IS_TERMINATED,IS_2FA_ENABLED,API_KEY";
 
-    fn read_text(text: impl AsRef<[u8]>) -> Result<Export, String> {
+    fn read_text(text: impl AsRef<[u8]>) -> Result<Export, VpsFileError> {
         let file = NamedTempFile::new().expect("writable");
         std::fs::write(file.path(), text).expect("writable");
         Export::read(file.path())
@@ -377,12 +395,13 @@ mod tests {
             (b"<html>", "has no column VEID"),
             (&utf16, "is not plain text"),
         ] {
-            let error = read_text(text).err().expect("rejected");
+            let error = read_text(text).err().expect("rejected").to_string();
             assert!(error.starts_with(expected), "{error}");
         }
         let error = Export::read(Path::new("/nowhere.csv"))
             .err()
-            .expect("missing");
+            .expect("missing")
+            .to_string();
         assert!(error.starts_with("cannot be read: No such file"), "{error}");
     }
 

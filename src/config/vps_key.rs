@@ -66,7 +66,7 @@ pub fn key(
     })?;
     let value = origin.environment.iter().find(|(known, _)| *known == name);
     let key = key_of_variable(&name, value.map(|(_, value)| value.as_str()));
-    let key = key.map_err(|message| reader.at(&at, message));
+    let key = key.map_err(|error| reader.at(&at, error.to_string()));
     Some((key, KeySource::Variable(name)))
 }
 
@@ -102,6 +102,6 @@ pub fn key_file(
         let message = "the key file is world-readable: chmod 600";
         reader.warn(at, message);
     }
-    let key = key.map_err(|message| reader.at(at, message));
+    let key = key.map_err(|error| reader.at(at, error.to_string()));
     (key, KeySource::File(path))
 }

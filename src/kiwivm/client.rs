@@ -1,13 +1,13 @@
 //! The HTTP client of the API. It sends the key in the request body, follows no redirects, keeps URLs out of errors and
 //! counts every request for the planner.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Url, redirect, retry};
+use thiserror::Error;
 
 use super::call::CallRow;
 use super::leg::{self, ConnectLayer, Leg, SystemResolver};
@@ -40,16 +40,18 @@ pub struct ClientOptions {
 }
 
 /// The reason why no client could be built.
-#[derive(Debug)]
-pub struct ClientError(String);
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The endpoint is neither https nor loopback.
+    #[error("api.endpoint must be an https URL: http would expose the API key")]
+    Endpoint,
+    /// The HTTP client cannot use the proxy.
+    #[error("api.proxy: {0}")]
+    Proxy(String),
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(String),
 }
-
-impl std::error::Error for ClientError {}
 
 /// The outcome of a call.
 #[derive(Debug)]
@@ -122,9 +124,7 @@ impl Client {
         } = options;
         let loopback = is_loopback(&endpoint);
         if endpoint.scheme() != "https" && !(loopback && endpoint.scheme() == "http") {
-            return Err(ClientError(
-                "api.endpoint must be an https URL: http would expose the API key".to_owned(),
-            ));
+            return Err(ClientError::Endpoint);
         }
         if !endpoint.path().ends_with('/') {
             let path = format!("{}/", endpoint.path());
@@ -136,8 +136,8 @@ impl Client {
             .as_ref()
             .map(|proxy| reqwest::Proxy::all(proxy.url().clone()))
             .transpose()
-            .map_err(|error| ClientError(format!("api.proxy: {}", causes(&error.without_url()))))?;
-        let tls = leg::tls().map_err(|error| ClientError(format!("TLS: {error}")))?;
+            .map_err(|error| ClientError::Proxy(causes(&error.without_url())))?;
+        let tls = leg::tls().map_err(|error| ClientError::Tls(error.to_string()))?;
         let client = |idle_connections: usize| {
             let builder = reqwest::Client::builder()
                 .user_agent(concat!("kiwivm_exporter/", env!("CARGO_PKG_VERSION")))
@@ -164,7 +164,7 @@ impl Client {
                 None => builder,
             };
             let built = builder.build();
-            built.map_err(|error| ClientError(format!("TLS: {}", causes(&error.without_url()))))
+            built.map_err(|error| ClientError::Tls(causes(&error.without_url())))
         };
         Ok(Self {
             http: client(IDLE_CONNECTIONS)?,

@@ -27,7 +27,7 @@ pub use error::{CallError, Reason};
 pub use key::ApiKey;
 pub use leg::Leg;
 pub use per_call::PerCall;
-pub use proxy::Proxy;
+pub use proxy::{Proxy, ProxyError};
 pub use raw::{RawClient, RawResponse};
 
 use std::fmt;

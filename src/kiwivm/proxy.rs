@@ -3,6 +3,7 @@
 use std::fmt;
 
 use reqwest::Url;
+use thiserror::Error;
 
 use super::leg::Leg;
 
@@ -16,6 +17,31 @@ const SCHEMES: [(&str, u16); 4] = [
 /// Bytes that a SOCKS request has left for the credentials beside the name of the API.
 const LONGEST_SOCKS_CREDENTIALS: usize = 200;
 
+/// The reason why a proxy cannot be used, with the fix. The message does not quote the URL.
+#[derive(Debug, Error)]
+pub enum ProxyError {
+    /// The text is not a URL with a host.
+    #[error("must be a URL such as socks5h://127.0.0.1:1080")]
+    NotUrl,
+    /// The URL has another scheme than those of proxies.
+    #[error("unsupported scheme `{0}`; use http, https, socks5 or socks5h")]
+    UnsupportedScheme(String),
+    /// The URL has a part that proxies ignore.
+    #[error("must have no path, query or fragment: remove them")]
+    UnusedPart,
+    /// There is a password, but the URL has no user name.
+    #[error("api.proxy has no user name: add it before the host, as in user@host")]
+    NoUserName,
+    /// There is a password, but the URL has one too.
+    #[error("api.proxy has a password too: remove one of them")]
+    SecondPassword,
+    /// The credentials do not fit into a SOCKS request.
+    #[error(
+        "user name and password are longer than {LONGEST_SOCKS_CREDENTIALS} bytes, the limit of SOCKS"
+    )]
+    LongCredentials,
+}
+
 /// The URL of a proxy. `Display` and `Debug` hide the user name and the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy(Url);
@@ -25,22 +51,19 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// A message with the cause and the fix, which does not quote the URL.
-    pub fn parse(url: &str) -> Result<Self, String> {
+    /// If the text is not the URL of a supported proxy.
+    pub fn parse(url: &str) -> Result<Self, ProxyError> {
         let url = Url::parse(url.trim())
             .ok()
             .filter(|url| url.host_str().is_some_and(|host| !host.is_empty()));
         let Some(url) = url else {
-            return Err("must be a URL such as socks5h://127.0.0.1:1080".to_owned());
+            return Err(ProxyError::NotUrl);
         };
         if !SCHEMES.iter().any(|(scheme, _)| *scheme == url.scheme()) {
-            return Err(format!(
-                "unsupported scheme `{}`; use http, https, socks5 or socks5h",
-                url.scheme()
-            ));
+            return Err(ProxyError::UnsupportedScheme(url.scheme().to_owned()));
         }
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err("must have no path, query or fragment: remove them".to_owned());
+            return Err(ProxyError::UnusedPart);
         }
         Self(url).checked()
     }
@@ -50,15 +73,13 @@ impl Proxy {
     /// # Errors
     ///
     /// If the URL has no user name or already has a password, or the password is too long.
-    pub fn with_password(&self, password: &str) -> Result<Self, String> {
+    pub fn with_password(&self, password: &str) -> Result<Self, ProxyError> {
         let mut url = self.0.clone();
         if url.username().is_empty() {
-            return Err(
-                "api.proxy has no user name: add it before the host, as in user@host".to_owned(),
-            );
+            return Err(ProxyError::NoUserName);
         }
         if url.password().is_some() {
-            return Err("api.proxy has a password too: remove one of them".to_owned());
+            return Err(ProxyError::SecondPassword);
         }
         // `set_password` encodes everything else, but takes a percent sign for an encoded character.
         let password = password.replace('%', "%25");
@@ -67,12 +88,10 @@ impl Proxy {
         Self(url).checked()
     }
 
-    fn checked(self) -> Result<Self, String> {
+    fn checked(self) -> Result<Self, ProxyError> {
         let length = self.0.username().len() + self.0.password().map_or(0, str::len);
         if self.0.scheme().starts_with("socks") && length > LONGEST_SOCKS_CREDENTIALS {
-            return Err(format!(
-                "user name and password are longer than {LONGEST_SOCKS_CREDENTIALS} bytes, the limit of SOCKS"
-            ));
+            return Err(ProxyError::LongCredentials);
         }
         Ok(self)
     }
@@ -204,7 +223,7 @@ mod tests {
             ("socks5://h?Canary", "must have no path"),
             (&long, "user name and password are longer"),
         ] {
-            let error = Proxy::parse(url).expect_err(url);
+            let error = Proxy::parse(url).expect_err(url).to_string();
             assert!(
                 error.starts_with(message) && !error.contains("Canary"),
                 "{url}: {error}"
@@ -220,12 +239,9 @@ mod tests {
         assert!(with.has_password());
         assert_eq!(with.url().password(), Some("%2541%20%3A%40%2F%C3%A4"));
         let error = with.with_password("x").expect_err("there is a password");
-        assert!(error.contains("has a password too"), "{error}");
-        let error = Proxy::parse("http://h").and_then(|proxy| proxy.with_password("x"));
-        assert!(
-            error
-                .expect_err("there is no user name")
-                .contains("has no user name")
-        );
+        assert!(matches!(error, ProxyError::SecondPassword), "{error}");
+        let proxy = Proxy::parse("http://h").expect("valid proxy");
+        let error = proxy.with_password("x").expect_err("there is no user name");
+        assert!(matches!(error, ProxyError::NoUserName), "{error}");
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use crate::config::{KeySource, Vps, read_key_file};
 use crate::kiwivm::{ApiKey, Veid};
 
@@ -10,8 +12,12 @@ pub(super) struct Keys {
     by_veid: HashMap<Veid, VpsKey>,
 }
 
-/// A key, or the reason it is missing.
-pub(super) type LoadedKey = Result<Arc<ApiKey>, String>;
+/// The reason why a VPS has no usable key, with the fix.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub(super) struct MissingKey(String);
+
+pub(super) type LoadedKey = Result<Arc<ApiKey>, MissingKey>;
 
 struct VpsKey {
     name: String,
@@ -26,7 +32,7 @@ impl Keys {
             source: vps.key_source.clone(),
             key: match &vps.key {
                 Ok(key) => Ok(Arc::new(key.clone())),
-                Err(problem) => Err(problem.what.clone()),
+                Err(problem) => Err(MissingKey(problem.what.clone())),
             },
         };
         Self {
@@ -37,7 +43,7 @@ impl Keys {
     pub(super) fn of(&self, veid: Veid) -> LoadedKey {
         match self.by_veid.get(&veid) {
             Some(entry) => entry.key.clone(),
-            None => Err("the VPS is no longer configured".to_owned()),
+            None => Err(MissingKey("the VPS is no longer configured".to_owned())),
         }
     }
 
@@ -62,7 +68,8 @@ impl Keys {
         let KeySource::File(path) = &entry.source else {
             return false;
         };
-        match (read_key_file(path), &entry.key) {
+        let read = read_key_file(path).map_err(|error| MissingKey(error.to_string()));
+        match (read, &entry.key) {
             (Ok(new), old) if old.as_ref().is_ok_and(|old| **old == new) => return false,
             (Ok(new), _) => {
                 tracing::info!(
@@ -78,7 +85,7 @@ impl Keys {
                 tracing::warn!(
                     vps = entry.name,
                     veid = veid.0,
-                    error = new,
+                    error = new.0,
                     "the key is still unusable"
                 );
                 entry.key = Err(new);

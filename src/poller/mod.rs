@@ -356,7 +356,11 @@ async fn make_call(
     };
     let response = match key {
         Ok(key) => catch_panic(due, client.call(due.veid, &key, due.call, &mut row)).await,
-        Err(reason) => failed(CallError::without_key(due.veid, due.call, reason)),
+        Err(missing) => failed(CallError::without_key(
+            due.veid,
+            due.call,
+            missing.to_string(),
+        )),
     };
     FinishedCall {
         due,
