@@ -13,7 +13,7 @@ use kiwivm_exporter::clock::Clock;
 use kiwivm_exporter::exposition::format::Format;
 use kiwivm_exporter::exposition::{Exposition, Reloads, UnknownVps, render};
 use kiwivm_exporter::poller::SharedFleet;
-use kiwivm_exporter::web::{self, Options, Site, Status};
+use kiwivm_exporter::web::{self, Options, ReloadError, Site, Status};
 
 use crate::limit::{Form, bare, start};
 
@@ -32,7 +32,7 @@ impl Site for Metrics {
         true
     }
 
-    fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
+    fn reload(&self) -> BoxFuture<'_, Result<(), ReloadError>> {
         Box::pin(async { Ok(()) })
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::InvalidValue;
+
 /// Selection and destination of the history.
 #[derive(Args, Clone, Debug)]
 pub struct Backfill {
@@ -72,7 +74,7 @@ impl Time {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         use time::format_description::well_known::Rfc3339;
         let midnight = || time::OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339);
         // Prometheus shows times with a fraction.
@@ -86,22 +88,24 @@ impl Time {
         crate::config::parse_duration(text)
             .and_then(|ago| i64::try_from(ago.as_secs()).ok())
             .map(Self::Ago)
-            .ok_or_else(|| {
-                "must be like 2026-11-01T00:00:00Z, 2026-11-01, 1793491200 or 30d".to_owned()
-            })
+            .ok_or(InvalidValue(
+                "must be like 2026-11-01T00:00:00Z, 2026-11-01, 1793491200 or 30d",
+            ))
     }
 }
 
-fn label(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+fn label(text: &str) -> Result<(String, String), InvalidValue> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or(InvalidValue("must be NAME=VALUE"))?;
     let letters = name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
     if !letters || name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(
-            "the name must be letters, digits and _, and not begin with a digit".to_owned(),
-        );
+        return Err(InvalidValue(
+            "the name must be letters, digits and _, and not begin with a digit",
+        ));
     }
     if name.starts_with("__") || ["veid", "vps"].contains(&name) {
-        return Err("this name is reserved".to_owned());
+        return Err(InvalidValue("this name is reserved"));
     }
     Ok((name.to_owned(), value.to_owned()))
 }

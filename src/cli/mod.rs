@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::config::{ConfigSource, Shard};
@@ -315,7 +316,12 @@ impl Cli {
     }
 }
 
-fn telemetry_path(path: &str) -> Result<String, String> {
+/// The required form of the value of a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+struct InvalidValue(&'static str);
+
+fn telemetry_path(path: &str) -> Result<String, InvalidValue> {
     let taken = matches!(path, "/" | "/status.json") || path.starts_with("/-/");
     let plain = path.starts_with('/')
         && path
@@ -324,25 +330,27 @@ fn telemetry_path(path: &str) -> Result<String, String> {
     if plain && !taken {
         Ok(path.to_owned())
     } else {
-        Err("must begin with a slash, and must not be /, /status.json or below /-/".to_owned())
+        Err(InvalidValue(
+            "must begin with a slash, and must not be /, /status.json or below /-/",
+        ))
     }
 }
 
 /// Parses the number of a shard. Pods of a Kubernetes stateful set only know their name, for example kiwivm-exporter-2.
-fn ordinal(text: &str) -> Result<u32, String> {
+fn ordinal(text: &str) -> Result<u32, InvalidValue> {
     let (_, number) = text.rsplit_once('-').unwrap_or(("", text));
     let digits = number.bytes().all(|c| c.is_ascii_digit());
-    number.parse().ok().filter(|_| digits).ok_or_else(|| {
-        "must be a number from 0, or a name that ends in a dash and a number".to_owned()
-    })
+    number.parse().ok().filter(|_| digits).ok_or(InvalidValue(
+        "must be a number from 0, or a name that ends in a dash and a number",
+    ))
 }
 
-fn scale_from_one(text: &str) -> Result<f64, String> {
+fn scale_from_one(text: &str) -> Result<f64, InvalidValue> {
     let scale = text
         .parse()
         .ok()
         .filter(|scale: &f64| (1.0..=100_000.0).contains(scale));
-    scale.ok_or_else(|| "must be a number from 1 to 100000".to_owned())
+    scale.ok_or(InvalidValue("must be a number from 1 to 100000"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::InvalidValue;
 use crate::simulator::{PointsRefusal, PointsScope};
 
 /// Options of the simulated account.
@@ -50,7 +51,7 @@ pub struct Simulate {
     pub faults: Option<PathBuf>,
 }
 
-fn points_sizes(text: &str) -> Result<[f64; 2], String> {
+fn points_sizes(text: &str) -> Result<[f64; 2], InvalidValue> {
     let points = |text: &str| {
         text.parse()
             .ok()
@@ -58,55 +59,55 @@ fn points_sizes(text: &str) -> Result<[f64; 2], String> {
     };
     text.split_once(',')
         .and_then(|(quarter, day)| Some([points(quarter)?, points(day)?]))
-        .ok_or_else(|| "must be two numbers, for example 1000,20000".to_owned())
+        .ok_or(InvalidValue("must be two numbers, for example 1000,20000"))
 }
 
-fn points_cost(text: &str) -> Result<(String, f64), String> {
+fn points_cost(text: &str) -> Result<(String, f64), InvalidValue> {
     text.split_once('=')
         .and_then(|(call, points)| Some((call.to_owned(), points.parse().ok()?)))
         .filter(|(_, points): &(String, f64)| (0.0..1e6).contains(points))
-        .ok_or_else(|| {
-            "must be a call and its points, for example getLiveServiceInfo=20".to_owned()
-        })
+        .ok_or(InvalidValue(
+            "must be a call and its points, for example getLiveServiceInfo=20",
+        ))
 }
 
-fn points_scope(text: &str) -> Result<PointsScope, String> {
+fn points_scope(text: &str) -> Result<PointsScope, InvalidValue> {
     match (text, text.strip_prefix("groups:").map(str::parse)) {
         ("vps", _) => Ok(PointsScope::Vps),
         ("account", _) => Ok(PointsScope::Account),
         (_, Some(Ok(groups))) if groups > 0 => Ok(PointsScope::Groups(groups)),
-        _ => Err("must be vps, account or groups:N".to_owned()),
+        _ => Err(InvalidValue("must be vps, account or groups:N")),
     }
 }
 
-fn points_refusal(text: &str) -> Result<PointsRefusal, String> {
+fn points_refusal(text: &str) -> Result<PointsRefusal, InvalidValue> {
     match text {
         "status" => Ok(PointsRefusal::Status),
         "drop" => Ok(PointsRefusal::Drop),
         "message" => Ok(PointsRefusal::Message),
-        _ => Err("must be status, drop or message".to_owned()),
+        _ => Err(InvalidValue("must be status, drop or message")),
     }
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+fn seconds(text: &str) -> Result<f64, InvalidValue> {
     let seconds = text
         .parse()
         .ok()
         .filter(|seconds: &f64| (0.0..1e6).contains(seconds));
-    seconds.ok_or_else(|| "must be a number of seconds".to_owned())
+    seconds.ok_or(InvalidValue("must be a number of seconds"))
 }
 
-fn days(text: &str) -> Result<f64, String> {
+fn days(text: &str) -> Result<f64, InvalidValue> {
     let days = text
         .parse()
         .ok()
         .filter(|days: &f64| (0.0..=1000.0).contains(days));
-    days.ok_or_else(|| "must be a number of days from 0 to 1000".to_owned())
+    days.ok_or(InvalidValue("must be a number of days from 0 to 1000"))
 }
 
-fn time_scale(text: &str) -> Result<f64, String> {
+fn time_scale(text: &str) -> Result<f64, InvalidValue> {
     match text.parse::<f64>() {
         Ok(scale) if (0.001..=100_000.0).contains(&scale) => Ok(scale),
-        _ => Err("must be a number from 0.001 to 100000".to_owned()),
+        _ => Err(InvalidValue("must be a number from 0.001 to 100000")),
     }
 }

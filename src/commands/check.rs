@@ -69,56 +69,63 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
             .await)
     })?;
     print(&table(&rows))?;
-    match rows.iter().filter(|row| row.outcome.is_err()).count() {
+    match rows.iter().filter(|row| row.failed).count() {
         0 => Ok(()),
         failed => Err(Failure(format!("{failed} of {} VPSes failed", rows.len()))),
     }
 }
 
-struct KeyRow {
+/// A row of the table.
+struct CheckRow {
     name: String,
     veid: String,
-    outcome: Result<String, String>,
+    result: String,
+    failed: bool,
 }
 
-async fn poll(client: &Client, vps: &Vps) -> KeyRow {
-    let result = match &vps.key {
+async fn poll(client: &Client, vps: &Vps) -> CheckRow {
+    let (result, failed) = match &vps.key {
         Ok(key) => {
             let mut no_rows = |_| {};
             let response = client.call(vps.veid, key, Call::ServiceInfo, &mut no_rows);
-            response.await.result.map_err(|error| error.to_string())
-        }
-        Err(problem) => Err(problem.to_string()),
-    };
-    let outcome = match result {
-        Ok(decoded) => Ok(match decoded.payload {
-            Payload::Service(info) | Payload::Live(info, _) => {
-                let or_unknown = |field: Option<String>| field.unwrap_or_else(|| "?".to_owned());
-                format!(
-                    "ok: {}, {}{}",
-                    or_unknown(info.hostname),
-                    or_unknown(info.plan),
-                    if info.suspended == Some(true) {
-                        ", SUSPENDED"
-                    } else {
-                        ""
-                    }
-                )
+            match response.await.result {
+                Ok(decoded) => (describe(decoded.payload), false),
+                Err(error) => (error.to_string(), true),
             }
-            Payload::Usage | Payload::Points(_) | Payload::Inventory(_) => "ok".to_owned(),
-        }),
-        Err(error) => Err(error),
+        }
+        Err(problem) => (problem.to_string(), true),
     };
-    KeyRow {
+    CheckRow {
         name: vps.name.clone(),
         veid: vps.veid.to_string(),
-        outcome,
+        result,
+        failed,
+    }
+}
+
+/// Describes a successful response.
+fn describe(payload: Payload) -> String {
+    match payload {
+        Payload::Service(info) | Payload::Live(info, _) => {
+            let or_unknown = |field: Option<String>| field.unwrap_or_else(|| "?".to_owned());
+            format!(
+                "ok: {}, {}{}",
+                or_unknown(info.hostname),
+                or_unknown(info.plan),
+                if info.suspended == Some(true) {
+                    ", SUSPENDED"
+                } else {
+                    ""
+                }
+            )
+        }
+        Payload::Usage | Payload::Points(_) | Payload::Inventory(_) => "ok".to_owned(),
     }
 }
 
 /// Formats the table. Names and host names come from outside: control characters must not reach the terminal.
-fn table(rows: &[KeyRow]) -> String {
-    let width = |cell: fn(&KeyRow) -> &str, title: &str| {
+fn table(rows: &[CheckRow]) -> String {
+    let width = |cell: fn(&CheckRow) -> &str, title: &str| {
         rows.iter()
             .map(|row| cell(row).chars().count())
             .chain([title.len()])
@@ -130,15 +137,12 @@ fn table(rows: &[KeyRow]) -> String {
         width(|row| &row.veid, "VEID"),
     );
     let mut table = format!("{:names$}  {:veids$}  RESULT\n", "VPS", "VEID");
-    for KeyRow {
-        name,
-        veid,
-        outcome,
+    for CheckRow {
+        name, veid, result, ..
     } in rows
     {
-        let (Ok(text) | Err(text)) = outcome;
         // Writing to a String does not fail.
-        let _ = writeln!(table, "{name:names$}  {veid:veids$}  {text}");
+        let _ = writeln!(table, "{name:names$}  {veid:veids$}  {result}");
     }
     table
         .chars()

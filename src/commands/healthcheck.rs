@@ -13,8 +13,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     let address = cli.listen_addresses().swap_remove(0);
     let web_config = cli.web_config_file.as_deref();
     block_on(async {
-        web::healthcheck(&address, &cli.route_prefix(), web_config)
-            .await
-            .map_err(Failure)
+        web::healthcheck(&address, &cli.route_prefix(), web_config).await?;
+        Ok(())
     })
 }

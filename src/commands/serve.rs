@@ -18,7 +18,7 @@ use crate::exposition::format::Format;
 use crate::exposition::{Exposition, UnknownVps};
 use crate::kiwivm::is_loopback;
 use crate::poller::{Poller, Pulse, Reload, SharedFleet, StateFile, fleet_of, lock};
-use crate::web::{self, Discovery, Gate, Options, Site, Status};
+use crate::web::{self, Discovery, Gate, Options, ReloadError, Site, Status};
 
 /// The exporter is ready after this time at the latest: waiting longer would only hide the VPSes that respond.
 const READY_AT_LAST: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     let config = load()?;
     let signals = Signals::new()?;
     let gate = match &cli.web_config_file {
-        Some(file) => Some(Arc::new(Gate::open(file).map_err(Failure)?)),
+        Some(file) => Some(Arc::new(Gate::open(file)?)),
         None => None,
     };
     let listeners = if cli.systemd_socket {
@@ -84,7 +84,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     let fleet = fleet_of(&config);
     let mut poller = Poller::new(&config, client_for(&config)?, fleet.clone(), clock);
     if let Some(path) = &config.state_file {
-        let (file, state) = StateFile::open(path, clock.now().unix).map_err(Failure)?;
+        let (file, state) = StateFile::open(path, clock.now().unix)?;
         poller.keep_state(file, state);
     }
     let compatibility = config.compatibility.clone();
@@ -187,12 +187,12 @@ async fn watch_conditions(exporter: Arc<RunningExporter>) {
 
 impl RunningExporter {
     /// Replaces the configuration, or keeps the previous one and returns the error.
-    async fn reload_config(&self) -> Result<(), String> {
+    async fn reload_config(&self) -> Result<(), ReloadError> {
         service_manager::reloading();
         let outcome = self
             .try_reload()
             .await
-            .map_err(|failure| failure.to_string());
+            .map_err(|failure| ReloadError(failure.0));
         self.exposition.reloaded(outcome.as_ref().ok().cloned());
         service_manager::ready(&self.fleet);
         match &outcome {
@@ -216,7 +216,7 @@ impl RunningExporter {
     /// Loads and activates a configuration; returns its compatibility names once it is active.
     async fn try_reload(&self) -> Result<Vec<Compatibility>, Failure> {
         if let Some(gate) = &self.gate {
-            gate.reload().map_err(Failure)?;
+            gate.reload()?;
         }
         let config = (self.load)()?;
         let compatibility = config.compatibility.clone();
@@ -260,7 +260,7 @@ impl Site for RunningExporter {
         self.clock.now().elapsed >= self.started + READY_AT_LAST || lock(&self.fleet).all_tried()
     }
 
-    fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
+    fn reload(&self) -> BoxFuture<'_, Result<(), ReloadError>> {
         Box::pin(self.reload_config())
     }
 }

@@ -19,8 +19,8 @@ pub fn run(arguments: &Simulate) -> Result<(), Failure> {
     let faults = match &arguments.faults {
         None => Vec::new(),
         Some(file) => std::fs::read_to_string(file)
-            .map_err(|error| error.to_string())
-            .and_then(|yaml| parse_faults(&yaml))
+            .map_err(Failure::from)
+            .and_then(|yaml| Ok(parse_faults(&yaml)?))
             .map_err(|error| Failure(format!("{}: {error}", file.display())))?,
     };
     let options = SimulatorOptions {

@@ -13,7 +13,7 @@ pub use notes::{FinishedCall, Recorded, show_plan};
 pub use once::{SkippedCall, poll_once};
 pub use pulse::Pulse;
 pub use setup::{limits, members, share};
-pub use state_file::{State, StateFile};
+pub use state_file::{InvalidState, State, StateFile, StateFileError};
 
 use std::collections::hash_map::RandomState;
 use std::future::Future;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::budget::SavedState;
 use crate::files;
@@ -52,6 +53,68 @@ impl State {
     }
 }
 
+/// The reason why the state file cannot be used, with the fix where there is one.
+#[derive(Debug, Error)]
+pub enum StateFileError {
+    /// Another process holds the file.
+    #[error("state_file: {} is in use by another process; stop it, or give each process its own file", .0.display())]
+    InUse(PathBuf),
+    /// The symbolic links of the path have no end.
+    #[error("state_file: {} cannot be used: {error}", path.display())]
+    Links {
+        /// The configured path.
+        path: PathBuf,
+        /// The cause.
+        error: io::Error,
+    },
+    /// The lock file cannot be created.
+    #[error("state_file: {} cannot be written: {error}; choose a writable folder, or remove state_file", path.display())]
+    Unwritable {
+        /// The lock file.
+        path: PathBuf,
+        /// The cause.
+        error: io::Error,
+    },
+    /// The file exists but cannot be read.
+    #[error("state_file: {} cannot be read: {error}; make it readable for the exporter, or delete it", path.display())]
+    Unreadable {
+        /// The configured path.
+        path: PathBuf,
+        /// The cause.
+        error: io::Error,
+    },
+    /// The file is invalid and cannot be moved out of the way.
+    #[error("state_file: {} {invalid} and cannot be renamed: {error}", path.display())]
+    NotRenamed {
+        /// The state file.
+        path: PathBuf,
+        /// The reason why it is invalid.
+        invalid: InvalidState,
+        /// The cause.
+        error: io::Error,
+    },
+}
+
+/// The reason why the content of a state file is invalid. The message completes "the state file ...".
+#[derive(Clone, Copy, Debug, Error)]
+pub enum InvalidState {
+    /// The file is too large for a state.
+    #[error("is larger than {} MiB", MAX_SIZE >> 20)]
+    TooLarge,
+    /// The file has no header of a state.
+    #[error("is damaged or belongs to another program")]
+    NoHeader,
+    /// The header is that of another program.
+    #[error("belongs to another program")]
+    OtherProgram,
+    /// The version is not supported.
+    #[error("has version {0}, but this program supports version {VERSION}")]
+    Version(u32),
+    /// The header is valid, but the rest is not.
+    #[error("is damaged")]
+    Damaged,
+}
+
 /// The state file, locked by this process.
 #[derive(Clone, Debug)]
 pub struct StateFile {
@@ -77,48 +140,40 @@ impl StateFile {
     ///
     /// If another process holds the file, it is not a regular file, or its folder is not writable. A full disk is not
     /// an error, because it may have free space by the first write.
-    pub fn open(path: &Path, now_unix: f64) -> Result<(Self, Option<State>), String> {
-        let shown = path.display();
-        let in_use = || {
-            format!(
-                "state_file: {shown} is in use by another process; stop it, or give each process its own file"
-            )
+    pub fn open(path: &Path, now_unix: f64) -> Result<(Self, Option<State>), StateFileError> {
+        let path = path.to_owned();
+        let real = match follow_links(&path) {
+            Ok(real) => real,
+            Err(error) => return Err(StateFileError::Links { path, error }),
         };
-        let real = follow_links(path)
-            .map_err(|error| format!("state_file: {shown} cannot be used: {error}"))?;
         let mut locks = Locks::default();
         match open_lock_file(&real) {
             Ok(lock) => locks.lock_file = Some(lock),
-            Err(TryLockError::WouldBlock) => return Err(in_use()),
+            Err(TryLockError::WouldBlock) => return Err(StateFileError::InUse(path)),
             Err(TryLockError::Error(error)) if is_full(&error) => {}
             Err(TryLockError::Error(error)) => {
-                return Err(format!(
-                    "state_file: {} cannot be written: {error}; choose a writable folder, or remove state_file",
-                    lock_path(&real).display()
-                ));
+                let path = lock_path(&real);
+                return Err(StateFileError::Unwritable { path, error });
             }
         }
-        let cannot_read = |error| {
-            format!(
-                "state_file: {shown} cannot be read: {error}; make it readable for the exporter, or delete it"
-            )
-        };
         let state = match files::open(&real) {
             Ok(file) => {
                 // Some file systems lock only files that are open for writing. The separate lock file suffices there.
                 if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) || !is_at(&file, &real)
                 {
-                    return Err(in_use());
+                    return Err(StateFileError::InUse(path));
                 }
-                let parsed = read(&file).map_err(cannot_read)?;
+                let parsed = match read(&file) {
+                    Ok(parsed) => parsed,
+                    Err(error) => return Err(StateFileError::Unreadable { path, error }),
+                };
                 locks.state = Some(file);
                 accept(parsed, &real, now_unix)?
             }
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(cannot_read(error)),
+            Err(error) => return Err(StateFileError::Unreadable { path, error }),
         };
         let locks = Arc::new(Mutex::new(locks));
-        let path = path.to_owned();
         Ok((Self { path, locks }, state))
     }
 
@@ -237,20 +292,20 @@ struct Parsed {
     version: u32,
 }
 
-/// Reads and parses a file. The inner error is the reason the content is invalid.
-fn read(file: &File) -> io::Result<Result<Parsed, String>> {
+/// Reads and parses a file.
+fn read(file: &File) -> io::Result<Result<Parsed, InvalidState>> {
     Ok(match files::read_up_to(file, MAX_SIZE)? {
         Some(text) => parse(&text),
-        None => Err(format!("is larger than {} MiB", MAX_SIZE >> 20)),
+        None => Err(InvalidState::TooLarge),
     })
 }
 
 /// Returns the state, or renames an invalid file.
 fn accept(
-    parsed: Result<Parsed, String>,
+    parsed: Result<Parsed, InvalidState>,
     real: &Path,
     now_unix: f64,
-) -> Result<Option<State>, String> {
+) -> Result<Option<State>, StateFileError> {
     let file = real.display();
     match parsed {
         Ok(Parsed { state, version }) => {
@@ -259,28 +314,29 @@ fn accept(
             }
             Ok(Some(state))
         }
-        Err(problem) => {
+        Err(invalid) => {
             let aside = sibling(real, &format!("set-aside-{now_unix:.0}"));
-            fs::rename(real, &aside).map_err(|error| {
-                format!("state_file: {file} {problem} and cannot be renamed: {error}")
+            fs::rename(real, &aside).map_err(|error| StateFileError::NotRenamed {
+                path: real.to_owned(),
+                invalid,
+                error,
             })?;
-            tracing::warn!(%file, moved_to = %aside.display(), "the state file {problem}; starting without it");
+            tracing::warn!(%file, moved_to = %aside.display(), "the state file {invalid}; starting without it");
             Ok(None)
         }
     }
 }
 
-/// Parses a state. The error completes "the state file ...".
-fn parse(text: &[u8]) -> Result<Parsed, String> {
+/// Parses a state.
+fn parse(text: &[u8]) -> Result<Parsed, InvalidState> {
     #[derive(Deserialize)]
     struct Header {
         format: String,
         version: u32,
     }
-    let header: Header = serde_json::from_slice(text)
-        .map_err(|_| "is damaged or belongs to another program".to_owned())?;
+    let header: Header = serde_json::from_slice(text).map_err(|_| InvalidState::NoHeader)?;
     if header.format != FORMAT {
-        return Err("belongs to another program".to_owned());
+        return Err(InvalidState::OtherProgram);
     }
     if header.version == OLD_PLANNER_VERSION {
         #[derive(Deserialize)]
@@ -289,19 +345,16 @@ fn parse(text: &[u8]) -> Result<Parsed, String> {
             vps: Vec<VpsValues>,
         }
         let Values { written, vps } =
-            serde_json::from_slice(text).map_err(|_| "is damaged".to_owned())?;
+            serde_json::from_slice(text).map_err(|_| InvalidState::Damaged)?;
         return Ok(Parsed {
             state: State::new(written, SavedState::default(), vps),
             version: header.version,
         });
     }
     if header.version != VERSION {
-        return Err(format!(
-            "has version {}, but this program supports version {VERSION}",
-            header.version
-        ));
+        return Err(InvalidState::Version(header.version));
     }
-    let state = serde_json::from_slice(text).map_err(|_| "is damaged".to_owned())?;
+    let state = serde_json::from_slice(text).map_err(|_| InvalidState::Damaged)?;
     Ok(Parsed {
         state,
         version: header.version,

@@ -4,12 +4,37 @@ use std::collections::HashMap;
 
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
+use thiserror::Error;
 
-use super::fault::{Faults, parse_faults};
+use super::fault::{Faults, FaultsError, parse_faults};
 use super::http::{JsonBody, page, unix_now};
 use super::reads::ReadContext;
 use super::vps::SimulatedVps;
 use super::{Simulator, SimulatorState};
+
+/// The reason why a test route cannot do what the request says.
+#[derive(Debug, Error)]
+enum ControlError {
+    #[error("no such route")]
+    NoRoute,
+    #[error(transparent)]
+    Faults(#[from] FaultsError),
+    #[error(transparent)]
+    NotJson(#[from] serde_json::Error),
+    #[error("{0}")]
+    Request(&'static str),
+    #[error("{0} cannot be set so")]
+    Value(String),
+}
+
+impl ControlError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
 
 impl Simulator {
     pub(super) fn test_route(
@@ -22,7 +47,7 @@ impl Simulator {
         let mut guard = self.state();
         match control(&mut guard, route, only, body, unix_now()) {
             Ok(state) => page(StatusCode::OK, state.to_string()),
-            Err((status, why)) => page(status, why),
+            Err(error) => page(error.status(), error.to_string()),
         }
     }
 }
@@ -33,8 +58,7 @@ fn control(
     only: Option<&str>,
     body: &[u8],
     now: f64,
-) -> Result<Value, (StatusCode, String)> {
-    let bad_request = |why: String| (StatusCode::BAD_REQUEST, why);
+) -> Result<Value, ControlError> {
     // Changes must apply after all events that are due by now.
     for vps in &mut state.vps {
         vps.advance(&state.story, now);
@@ -70,32 +94,32 @@ fn control(
             Ok(json!({}))
         }
         "faults" => {
-            let faults = parse_faults(&String::from_utf8_lossy(body)).map_err(bad_request)?;
-            state.faults = Faults::new(faults);
+            state.faults = Faults::new(parse_faults(&String::from_utf8_lossy(body))?);
             Ok(json!({}))
         }
         "vps" => {
-            change(state, now, body).map_err(bad_request)?;
+            change(state, now, body)?;
             Ok(json!({}))
         }
-        _ => Err((StatusCode::NOT_FOUND, "no such route".to_owned())),
+        _ => Err(ControlError::NoRoute),
     }
 }
 
 /// Changes the state of a VPS for a test, for example `{"veid": 1, "throttled": true}`.
-fn change(state: &mut SimulatorState, now: f64, body: &[u8]) -> Result<(), String> {
-    let change: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let members = change.as_object().ok_or("not an object")?;
+fn change(state: &mut SimulatorState, now: f64, body: &[u8]) -> Result<(), ControlError> {
+    let change: Value = serde_json::from_slice(body)?;
+    let request = ControlError::Request;
+    let members = change.as_object().ok_or(request("not an object"))?;
     let veid = members
         .get("veid")
         .and_then(Value::as_u64)
-        .ok_or("no veid")?;
+        .ok_or(request("no veid"))?;
     let story = &state.story;
     let vps = state
         .vps
         .iter_mut()
         .find(|vps| vps.veid == veid)
-        .ok_or("no such VPS")?;
+        .ok_or(request("no such VPS"))?;
     let elapsed = story.elapsed(now);
     for (name, value) in members {
         match (
@@ -135,11 +159,11 @@ fn change(state: &mut SimulatorState, now: f64, body: &[u8]) -> Result<(), Strin
             }
             ("spent_points", _, Some(points), _) if points >= 0.0 => {
                 let spent = state.points.spend_points(veid, points, story.age(now));
-                spent.map_err(|_| "there are not so many points left")?;
+                spent.map_err(|_| request("there are not so many points left"))?;
             }
             ("api_key", .., Some(key)) => key.clone_into(&mut vps.key),
             ("veid", ..) => {}
-            _ => return Err(format!("{name} cannot be set so")),
+            _ => return Err(ControlError::Value(name.clone())),
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// One fault. Without `veid` it applies to every VPS, without `call` to every call.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -162,19 +163,33 @@ impl Faults {
     }
 }
 
+/// The first mistake in a list of faults.
+#[derive(Debug, Error)]
+pub enum FaultsError {
+    /// The text is not YAML, or not a list of faults.
+    #[error(transparent)]
+    Yaml(#[from] yaml_serde::Error),
+    /// The additional latency is out of range.
+    #[error("seconds must be from 0 to 3600")]
+    Seconds,
+    /// The start is not a time of the story.
+    #[error("after must be a number of seconds")]
+    After,
+}
+
 /// Reads faults from YAML (JSON is YAML too).
 ///
 /// # Errors
 ///
-/// The first mistake in the text.
-pub fn parse_faults(yaml: &str) -> Result<Vec<Fault>, String> {
-    let faults: Vec<Fault> = yaml_serde::from_str(yaml).map_err(|error| error.to_string())?;
+/// If the text is not a list of valid faults.
+pub fn parse_faults(yaml: &str) -> Result<Vec<Fault>, FaultsError> {
+    let faults: Vec<Fault> = yaml_serde::from_str(yaml)?;
     for fault in &faults {
         if !(0.0..=3600.0).contains(&fault.seconds) {
-            return Err("seconds must be from 0 to 3600".to_owned());
+            return Err(FaultsError::Seconds);
         }
         if !(fault.after >= 0.0 && fault.after.is_finite()) {
-            return Err("after must be a number of seconds".to_owned());
+            return Err(FaultsError::After);
         }
     }
     Ok(faults)
@@ -207,7 +222,7 @@ mod tests {
             ("[{kind: hang, first: -1}]", "first"),
             ("[{kind: constant_points, points: [1]}]", "points"),
         ] {
-            let error = parse_faults(yaml).expect_err("it is wrong");
+            let error = parse_faults(yaml).expect_err("it is wrong").to_string();
             assert!(error.contains(word), "{error}");
         }
     }

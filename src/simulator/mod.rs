@@ -29,7 +29,7 @@ mod truth;
 mod usage;
 mod vps;
 
-pub use fault::{Fault, FaultKind, parse_faults};
+pub use fault::{Fault, FaultKind, FaultsError, parse_faults};
 pub use http::serve;
 pub use points::{Cost, PointsAccount, PointsOptions, PointsRefusal, PointsScope};
 

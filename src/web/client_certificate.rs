@@ -16,6 +16,11 @@ use rustls::{
 
 use super::san::subject_alternative_names;
 
+/// A certificate of the list of CAs that rustls does not accept as a CA.
+#[derive(Debug, thiserror::Error)]
+#[error("contains a certificate that cannot be used as a CA")]
+pub struct UnusableAuthority;
+
 /// Go's policies for client certificates, which rustls supports only in part.
 #[derive(Debug)]
 pub struct Policy {
@@ -43,13 +48,13 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// Returns the problem with the CAs.
+    /// If a certificate of the list cannot be used as a CA.
     pub fn new(
         mandatory: bool,
         of_known_ca: bool,
         authorities: Vec<CertificateDer<'static>>,
         allowed_names: Option<Vec<String>>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, UnusableAuthority> {
         let provider = ring::default_provider();
         let algorithms = provider.signature_verification_algorithms;
         let trust = if !of_known_ca {
@@ -58,16 +63,15 @@ impl Policy {
             Trust::Nobody
         } else {
             let mut roots = RootCertStore::empty();
-            let unusable = "contains a certificate that cannot be used as a CA";
             for authority in &authorities {
                 roots
                     .add(authority.clone())
-                    .map_err(|_| unusable.to_owned())?;
+                    .map_err(|_| UnusableAuthority)?;
             }
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider))
                     .build()
-                    .map_err(|_| unusable.to_owned())?;
+                    .map_err(|_| UnusableAuthority)?;
             Trust::Authorities {
                 verifier,
                 authorities,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
+use thiserror::Error;
 
 use crate::fleet::Fleet;
 use crate::kiwivm::model::{Hypervisor, ServiceInfo};
@@ -32,6 +33,20 @@ pub struct Query {
     ipv6: bool,
 }
 
+/// An invalid parameter, with its valid values.
+#[derive(Debug, Error)]
+pub enum QueryError {
+    /// A port that is not a number of a port.
+    #[error("port: {0:?} is not a number from 1 to 65535")]
+    Port(String),
+    /// Too many ports.
+    #[error("port: more than {MAX_PORTS} ports")]
+    TooManyPorts,
+    /// An unknown family.
+    #[error("family: {0:?} is not ipv4, ipv6 or all")]
+    Family(String),
+}
+
 /// One entry of the list for Prometheus.
 #[derive(Debug, Serialize)]
 struct TargetGroup<'a> {
@@ -44,8 +59,8 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// Returns the invalid parameter and its valid values.
-    pub fn parse(pairs: impl Iterator<Item = (String, String)>) -> Result<Self, String> {
+    /// If a parameter is invalid.
+    pub fn parse(pairs: impl Iterator<Item = (String, String)>) -> Result<Self, QueryError> {
         let mut query = Self {
             ports: Vec::new(),
             ipv4: true,
@@ -55,14 +70,12 @@ impl Query {
             match (name.as_str(), value.as_str()) {
                 ("port", port) => match port.parse() {
                     Ok(port) if port > 0 => query.ports.push(port),
-                    _ => return Err(format!("port: {port:?} is not a number from 1 to 65535")),
+                    _ => return Err(QueryError::Port(value)),
                 },
                 ("family", "ipv4") => (query.ipv4, query.ipv6) = (true, false),
                 ("family", "ipv6") => (query.ipv4, query.ipv6) = (false, true),
                 ("family", "all") => (query.ipv4, query.ipv6) = (true, true),
-                ("family", other) => {
-                    return Err(format!("family: {other:?} is not ipv4, ipv6 or all"));
-                }
+                ("family", _) => return Err(QueryError::Family(value)),
                 _ => {}
             }
         }
@@ -70,7 +83,7 @@ impl Query {
             query.ports.push(DEFAULT_PORT);
         }
         if query.ports.len() > MAX_PORTS {
-            return Err(format!("port: more than {MAX_PORTS} ports"));
+            return Err(QueryError::TooManyPorts);
         }
         Ok(query)
     }
@@ -213,7 +226,7 @@ mod tests {
         Discovery::new(&fleet)
     }
 
-    fn query(pairs: &[(&str, &str)]) -> Result<Query, String> {
+    fn query(pairs: &[(&str, &str)]) -> Result<Query, QueryError> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Query::parse(pairs.iter().map(owned))
     }
@@ -271,7 +284,7 @@ mod tests {
             ("family", "inet"),
             ("family", ""),
         ] {
-            let error = query(&[(name, value)]).expect_err(value);
+            let error = query(&[(name, value)]).expect_err(value).to_string();
             assert!(error.contains(name) && error.contains(value), "{error}");
         }
         assert!(query(&[("port", "1"); 33]).is_err());

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
+use thiserror::Error;
 
 use super::basic_auth::{BasicAuth, PasswordVerdict};
 use super::config::{self, FileVersions, Loaded, WebConfig};
@@ -24,6 +25,17 @@ pub enum Refusal {
     Busy,
     /// The rate limit is reached.
     RateLimited,
+}
+
+/// The reason why the exporter cannot start with a web configuration.
+#[derive(Debug, Error)]
+pub enum GateError {
+    /// The configuration is invalid.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The system provides no random numbers, which checks of passwords need.
+    #[error("no random numbers available")]
+    NoRandomNumbers,
 }
 
 /// The active web configuration.
@@ -50,11 +62,11 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// Returns all problems of the configuration.
-    pub fn open(file: &Path) -> Result<Self, String> {
+    /// If the configuration is invalid or there are no random numbers.
+    pub fn open(file: &Path) -> Result<Self, GateError> {
         let Loaded { config, snapshot } = config::load(file);
-        let config = accept(config).map_err(|errors| errors.to_string())?;
-        let auth = BasicAuth::new().map_err(|_| "no random numbers available".to_owned())?;
+        let config = accept(config)?;
+        let auth = BasicAuth::new().map_err(|_| GateError::NoRandomNumbers)?;
         Ok(Self {
             file: file.to_owned(),
             auth,
@@ -71,9 +83,8 @@ impl Gate {
     /// # Errors
     ///
     /// Returns all problems of the new configuration.
-    pub fn reload(&self) -> Result<(), String> {
+    pub fn reload(&self) -> Result<(), ConfigErrors> {
         self.load(&mut self.state())
-            .map_err(|errors| errors.to_string())
     }
 
     /// Returns true if TLS is configured.

@@ -7,11 +7,26 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode, redirect, retry};
+use thiserror::Error;
 
 use super::{Prefix, config};
 
 /// Timeout of the whole check. Container runtimes and kubelet should allow a little more.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The reason why a check fails.
+#[derive(Debug, Error)]
+pub enum HealthcheckError {
+    /// The exporter does not respond in time.
+    #[error("{0} does not respond within {seconds} s", seconds = TIMEOUT.as_secs())]
+    Timeout(String),
+    /// The request fails.
+    #[error("{0} does not respond: {1}")]
+    NoResponse(String, String),
+    /// The exporter responds that it is unhealthy.
+    #[error("{0} responded but is unhealthy")]
+    Unhealthy(String),
+}
 
 /// Responses that mean that the exporter is healthy.
 #[derive(Debug, Default)]
@@ -38,7 +53,7 @@ pub async fn healthcheck(
     address: &str,
     prefix: &Prefix,
     web_config: Option<&Path>,
-) -> Result<(), String> {
+) -> Result<(), HealthcheckError> {
     let attempts = web_config.map_or_else(|| vec![Expected::default()], expected);
     let address = reachable(address);
     let target = format!("{address}{prefix}/-/healthy");
@@ -54,17 +69,14 @@ pub async fn healthcheck(
         outcome
     };
     match tokio::time::timeout(TIMEOUT, try_all).await {
-        Err(_) => Err(format!(
-            "{address} does not respond within {} s",
-            TIMEOUT.as_secs()
-        )),
+        Err(_) => Err(HealthcheckError::Timeout(address)),
         Ok(Err(error)) => {
             let cause = causes(&error).last();
             let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
-            Err(format!("{address} does not respond: {cause}"))
+            Err(HealthcheckError::NoResponse(address, cause))
         }
         Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) => Err(format!("{address} responded but is unhealthy")),
+        Ok(Ok(false)) => Err(HealthcheckError::Unhealthy(address)),
     }
 }
 
@@ -168,7 +180,7 @@ mod tests {
         let address = listener.local_addr().expect("a bound socket").to_string();
         drop(listener);
         let error = healthcheck(&address, &Prefix::default(), None).await;
-        let error = error.expect_err("the port is closed");
+        let error = error.expect_err("the port is closed").to_string();
         assert!(error.contains("Connection refused"), "{error}");
     }
 }

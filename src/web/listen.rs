@@ -1,29 +1,47 @@
 //! Listening sockets: bound to addresses here, or inherited from systemd.
 
-use std::fmt;
 use std::io;
 
 use listenfd::ListenFd;
+use thiserror::Error;
 use tokio::net::TcpListener;
 
 /// An address that cannot be bound.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("cannot listen on {address}: {error}; choose another with --web.listen-address")]
 pub struct BindError {
     address: String,
     error: io::Error,
 }
 
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error } = self;
-        write!(
-            f,
-            "cannot listen on {address}: {error}; choose another with --web.listen-address"
-        )
-    }
+/// The reason why the sockets passed by systemd cannot be used.
+#[derive(Debug, Error)]
+pub enum InheritError {
+    /// There is no socket.
+    #[error(
+        "systemd passed no socket; start the service by its .socket unit or omit --web.systemd-socket"
+    )]
+    NoSocket,
+    /// One of the sockets, counted from 1, is of the wrong kind.
+    #[error(
+        "systemd socket {0} {1}; the .socket unit needs ListenStream= with a TCP port and Accept=no"
+    )]
+    Unusable(usize, SocketError),
 }
 
-impl std::error::Error for BindError {}
+/// The reason why a socket cannot be used as a listener.
+#[derive(Debug, Error)]
+pub enum SocketError {
+    /// The socket is of another kind.
+    #[error("is not a TCP socket")]
+    NotTcp,
+    /// The socket is a connection.
+    #[error("is not listening")]
+    NotListening,
+    /// The runtime cannot use the socket.
+    #[error("cannot be used: {0}")]
+    Io(#[from] io::Error),
+}
 
 /// Listens on all addresses. `:PORT` means all interfaces, IPv6 and IPv4.
 ///
@@ -59,36 +77,26 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, BindError> {
 pub fn inherited() -> Result<Vec<TcpListener>, InheritError> {
     let mut sockets = ListenFd::from_env();
     if sockets.len() == 0 {
-        return Err(InheritError(
-            "systemd passed no socket; start the service by its .socket unit or omit --web.systemd-socket"
-                .to_owned(),
-        ));
+        return Err(InheritError::NoSocket);
     }
     (0..sockets.len())
         .map(|index| {
-            take(&mut sockets, index).map_err(|problem| {
-                InheritError(format!(
-                    "systemd socket {} {problem}; the .socket unit needs ListenStream= with a TCP port and Accept=no",
-                    index + 1
-                ))
-            })
+            take(&mut sockets, index).map_err(|error| InheritError::Unusable(index + 1, error))
         })
         .collect()
 }
 
-fn take(sockets: &mut ListenFd, index: usize) -> Result<TcpListener, String> {
-    let not_tcp = || "is not a TCP socket".to_owned();
+fn take(sockets: &mut ListenFd, index: usize) -> Result<TcpListener, SocketError> {
     let listener = sockets
         .take_tcp_listener(index)
-        .map_err(|_| not_tcp())?
-        .ok_or_else(not_tcp)?;
+        .ok()
+        .flatten()
+        .ok_or(SocketError::NotTcp)?;
     if !is_listening(&listener) {
-        return Err("is not listening".to_owned());
+        return Err(SocketError::NotListening);
     }
-    listener
-        .set_nonblocking(true)
-        .and_then(|()| TcpListener::from_std(listener))
-        .map_err(|error| format!("cannot be used: {error}"))
+    listener.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(listener)?)
 }
 
 /// Returns true if the socket is listening.
@@ -103,18 +111,6 @@ fn is_listening(listener: &std::net::TcpListener) -> bool {
 fn is_listening(_: &std::net::TcpListener) -> bool {
     true
 }
-
-/// A problem with the sockets passed by systemd.
-#[derive(Debug)]
-pub struct InheritError(String);
-
-impl fmt::Display for InheritError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for InheritError {}
 
 #[cfg(test)]
 mod tests {

@@ -22,10 +22,10 @@ mod timeouts;
 mod turns;
 
 pub use discovery::Discovery;
-pub use gate::{Gate, validate};
-pub use healthcheck::healthcheck;
-pub use listen::{BindError, bind, inherited};
-pub use paths::{ExternalUrl, Prefix};
+pub use gate::{Gate, GateError, validate};
+pub use healthcheck::{HealthcheckError, healthcheck};
+pub use listen::{BindError, InheritError, SocketError, bind, inherited};
+pub use paths::{ExternalUrl, PathError, Prefix};
 pub use server::serve;
 pub use status::Status;
 
@@ -34,9 +34,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use thiserror::Error;
 
 use crate::exposition::UnknownVps;
 use crate::exposition::format::Format;
+
+/// The reason why the configuration was not reloaded.
+#[derive(Clone, Debug, Error)]
+#[error("{0}")]
+pub struct ReloadError(pub String);
 
 /// The content and actions behind the endpoints.
 pub trait Site: Send + Sync + 'static {
@@ -63,8 +69,8 @@ pub trait Site: Send + Sync + 'static {
     /// Returns true once every VPS was polled or has timed out.
     fn ready(&self) -> bool;
 
-    /// Reloads the configuration, or returns its problems.
-    fn reload(&self) -> BoxFuture<'_, Result<(), String>>;
+    /// Reloads the configuration. On failure, the previous one stays active.
+    fn reload(&self) -> BoxFuture<'_, Result<(), ReloadError>>;
 }
 
 /// Settings of the server.

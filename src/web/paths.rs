@@ -3,6 +3,18 @@
 use std::fmt;
 
 use reqwest::Url;
+use thiserror::Error;
+
+/// The required form of a path or URL.
+#[derive(Debug, Error)]
+pub enum PathError {
+    /// Of a prefix.
+    #[error("must be a path such as /kiwivm")]
+    Prefix,
+    /// Of an external URL.
+    #[error("must be like https://example.com/kiwivm/, or only a path")]
+    ExternalUrl,
+}
 
 /// The path prefix of all routes: empty, or with a leading and without a trailing slash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,8 +25,8 @@ impl Prefix {
     ///
     /// # Errors
     ///
-    /// Returns the required form.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// If the text is not a plain path.
+    pub fn parse(text: &str) -> Result<Self, PathError> {
         let segments = text.trim_matches('/');
         if segments.is_empty() {
             return Ok(Self::default());
@@ -25,7 +37,7 @@ impl Prefix {
         if segments.bytes().all(is_plain) && segments.split('/').all(is_segment) {
             Ok(Self(format!("/{segments}")))
         } else {
-            Err("must be a path such as /kiwivm".to_owned())
+            Err(PathError::Prefix)
         }
     }
 
@@ -58,8 +70,8 @@ impl ExternalUrl {
     ///
     /// # Errors
     ///
-    /// Returns the required form.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// If the text is neither an http or https URL without credentials and query, nor a plain path.
+    pub fn parse(text: &str) -> Result<Self, PathError> {
         if text.starts_with('/') {
             let path = Prefix::parse(text)?;
             return Ok(Self { origin: None, path });
@@ -70,7 +82,7 @@ impl ExternalUrl {
                 && url.username().is_empty()
                 && rest == [None; 3]
         });
-        let url = url.ok_or("must be like https://example.com/kiwivm/, or only a path")?;
+        let url = url.ok_or(PathError::ExternalUrl)?;
         Ok(Self {
             origin: Some(url.origin().ascii_serialization()),
             path: Prefix::parse(url.path())?,

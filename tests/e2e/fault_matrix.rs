@@ -496,7 +496,8 @@ async fn every_fault_at_the_first_the_middle_and_all_vpses() {
 #[test]
 fn the_matrix_has_every_fault() {
     let error = kiwivm_exporter::simulator::parse_faults("[{kind: nope}]")
-        .expect_err("there is no such fault");
+        .expect_err("there is no such fault")
+        .to_string();
     let known: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
     let mut listed: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
     assert!(known.len() > 20, "{error}");

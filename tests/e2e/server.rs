@@ -11,7 +11,7 @@ use kiwivm_exporter::clock::Clock;
 use kiwivm_exporter::exposition::format::Format;
 use kiwivm_exporter::exposition::{Reloads, UnknownVps};
 use kiwivm_exporter::fleet::Fleet;
-use kiwivm_exporter::web::{self, Options, Site, Status, Timeouts};
+use kiwivm_exporter::web::{self, Options, ReloadError, Site, Status, Timeouts};
 use reqwest::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -60,10 +60,10 @@ impl Site for Echo {
         false
     }
 
-    fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
+    fn reload(&self) -> BoxFuture<'_, Result<(), ReloadError>> {
         Box::pin(async {
             self.reload.notified().await;
-            Err("wrong".to_owned())
+            Err(ReloadError("wrong".to_owned()))
         })
     }
 }

@@ -2,11 +2,24 @@
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::{NamedGroup, SupportedCipherSuite, SupportedProtocolVersion, version};
+use thiserror::Error;
 
 use crate::config::nearest;
 
-/// The problem with a name, and its replacement.
-type Rejection = String;
+/// The reason why a name cannot be used, with its replacement.
+#[derive(Debug, Error)]
+pub enum NameError {
+    /// Go has the name, but rustls does not support it, or it is insecure.
+    #[error("{name} is {reason}; use {replacement}")]
+    Unsupported {
+        name: String,
+        reason: String,
+        replacement: String,
+    },
+    /// No such name. The message does not repeat it, because it may be a misplaced secret.
+    #[error("unknown name; {0}")]
+    Unknown(String),
+}
 
 /// Policy for client certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,15 +71,17 @@ const CLIENT_AUTH: [(&str, ClientAuth); 6] = [
 ];
 
 /// Parses a `client_auth_type`.
-pub fn client_auth(name: &str) -> Result<ClientAuth, Rejection> {
+pub fn client_auth(name: &str) -> Result<ClientAuth, NameError> {
     find(name, &CLIENT_AUTH)
 }
 
 /// Parses a `min_version` or `max_version`.
-pub fn tls_version(name: &str) -> Result<&'static SupportedProtocolVersion, Rejection> {
+pub fn tls_version(name: &str) -> Result<&'static SupportedProtocolVersion, NameError> {
     match name {
-        "TLS10" | "TLS11" => Err(format!(
-            "{name} is insecure and not supported; use TLS12 or TLS13"
+        "TLS10" | "TLS11" => Err(unsupported(
+            name,
+            "insecure and not supported",
+            "TLS12 or TLS13",
         )),
         _ => find(
             name,
@@ -76,9 +91,10 @@ pub fn tls_version(name: &str) -> Result<&'static SupportedProtocolVersion, Reje
 }
 
 /// Parses one of `curve_preferences`.
-pub fn curve(name: &str) -> Result<&'static dyn SupportedKxGroup, Rejection> {
+pub fn curve(name: &str) -> Result<&'static dyn SupportedKxGroup, NameError> {
     if name == "CurveP521" {
-        return Err("CurveP521 is not supported; use X25519, CurveP256 or CurveP384".to_owned());
+        let others = "X25519, CurveP256 or CurveP384";
+        return Err(unsupported(name, "not supported", others));
     }
     let known = ring::ALL_KX_GROUPS.iter().filter_map(|group| {
         let name = match group.name() {
@@ -93,7 +109,7 @@ pub fn curve(name: &str) -> Result<&'static dyn SupportedKxGroup, Rejection> {
 }
 
 /// Parses one of `cipher_suites`.
-pub fn cipher_suite(name: &str) -> Result<SupportedCipherSuite, Rejection> {
+pub fn cipher_suite(name: &str) -> Result<SupportedCipherSuite, NameError> {
     let known: Vec<(String, SupportedCipherSuite)> = ring::ALL_CIPHER_SUITES
         .iter()
         .map(|suite| {
@@ -117,9 +133,9 @@ pub fn cipher_suite(name: &str) -> Result<SupportedCipherSuite, Rejection> {
             } else {
                 "AES_128_GCM_SHA256"
             };
-            Err(format!(
-                "{name} is not supported because {weakness}; use TLS_ECDHE_{key}_WITH_{cipher}"
-            ))
+            let reason = format!("not supported because {weakness}");
+            let replacement = format!("TLS_ECDHE_{key}_WITH_{cipher}");
+            Err(unsupported(name, &reason, &replacement))
         }
         None => find(name, &known),
     }
@@ -145,16 +161,24 @@ fn weakness(name: &str) -> Option<&'static str> {
     .map(|(_, weakness)| *weakness)
 }
 
-/// Looks up a name. The error does not repeat it, because it may be a misplaced secret.
-fn find<T: Copy>(name: &str, known: &[(&str, T)]) -> Result<T, Rejection> {
+fn unsupported(name: &str, reason: &str, replacement: &str) -> NameError {
+    NameError::Unsupported {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+        replacement: replacement.to_owned(),
+    }
+}
+
+/// Looks up a name.
+fn find<T: Copy>(name: &str, known: &[(&str, T)]) -> Result<T, NameError> {
     if let Some((_, found)) = known.iter().find(|(known, _)| *known == name) {
         return Ok(*found);
     }
     let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-    Err(match nearest(name, &names) {
-        Some(near) => format!("unknown name; did you mean {near}?"),
-        None => format!("unknown name; known here: {}", names.join(", ")),
-    })
+    Err(NameError::Unknown(match nearest(name, &names) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("known here: {}", names.join(", ")),
+    }))
 }
 
 /// Returns the ring provider with these suites and curves, or with all of them by default.

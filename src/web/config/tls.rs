@@ -11,7 +11,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys, SupportedProtocolVersion, version};
 
 use super::inputs::Inputs;
-use super::names::{self, ClientAuth};
+use super::names::{self, ClientAuth, NameError};
 use super::{non_empty, yes_or_no};
 use crate::config::{Reader, join, text};
 use crate::web::client_certificate::Policy;
@@ -327,15 +327,15 @@ impl TlsSection<'_> {
             sans,
         ) {
             Ok(policy) => Some(policy),
-            Err(problem) => {
-                self.problem_of("client_ca", &problem);
+            Err(error) => {
+                self.problem_of("client_ca", &error.to_string());
                 None
             }
         }
     }
 
     /// Reads one of Go's names.
-    fn name<T>(&mut self, key: &str, find: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    fn name<T>(&mut self, key: &str, find: impl Fn(&str) -> Result<T, NameError>) -> Option<T> {
         let name = self
             .reader
             .read(self.section, SECTION, key, "a name", text)?;
@@ -343,12 +343,16 @@ impl TlsSection<'_> {
             return None;
         }
         find(&name)
-            .map_err(|problem| self.problem(key, &problem))
+            .map_err(|error| self.problem(key, &error.to_string()))
             .ok()
     }
 
     /// Reads a list of names. Invalid names are recorded as problems and skipped. Returns `None` if there is no list.
-    fn list<T>(&mut self, key: &str, find: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+    fn list<T>(
+        &mut self,
+        key: &str,
+        find: impl Fn(&str) -> Result<T, NameError>,
+    ) -> Option<Vec<T>> {
         let items = self
             .reader
             .read(self.section, SECTION, key, "a list", |value: &Value| {
@@ -362,7 +366,7 @@ impl TlsSection<'_> {
         for (index, item) in items.iter().enumerate() {
             match find(item) {
                 Ok(item) => found.push(item),
-                Err(problem) => self.problem(&format!("{key}[{index}]"), &problem),
+                Err(error) => self.problem(&format!("{key}[{index}]"), &error.to_string()),
             }
         }
         // The toolkit treats an empty list as missing, except that an empty `client_allowed_sans` admits no client.
