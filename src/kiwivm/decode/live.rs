@@ -4,19 +4,58 @@ use super::Fields;
 use crate::kiwivm::lenient::{InvalidValue, Loose};
 use crate::kiwivm::model::{Beancounter, Hypervisor, LiveInfo, ServiceInfo, Status};
 
-pub const FIELDS: &[&str] = &[
-    "ve_status",
-    "vz_status",
-    "ve_used_disk_space_b",
-    "ve_disk_quota_gb",
-    "is_cpu_throttled",
-    "is_disk_throttled",
-    "load_average",
-    "mem_available_kb",
-    "swap_total_kb",
-    "swap_available_kb",
-    "vz_quota",
-];
+/// Defines the tables of fields: the field of [`LiveInfo`], the rule and the vendor's name. The names of the response
+/// itself also identify it. A nested object has a table of its own, which begins with its name.
+macro_rules! fields {
+    (
+        $($table:ident { $($slot:ident: $($rule:ident)::+($name:literal),)* })*
+        $($object:literal => $nested:ident {
+            $($nested_slot:ident: $($nested_rule:ident)::+($nested_name:literal),)*
+        })*
+    ) => {
+        pub const FIELDS: &[&str] = &[$($($name,)*)* $($object,)*];
+
+        $(fn $table(fields: &mut Fields, live: &mut LiveInfo) {
+            $(live.$slot = fields.read($name, $($rule)::+);)*
+        })*
+
+        $(fn $nested<'a>(
+            fields: &mut Fields<'a>,
+            counters: &[&'static str],
+            live: &mut LiveInfo,
+        ) -> Fields<'a> {
+            let mut object = nested(fields, $object, &[&[$($nested_name,)*], counters]);
+            $(live.$nested_slot = object.read($nested_name, $($nested_rule)::+);)*
+            object
+        })*
+    };
+}
+
+fields! {
+    kvm {
+        status: status("ve_status"),
+        disk_used: Loose::count("ve_used_disk_space_b"),
+        disk_size: gib("ve_disk_quota_gb"),
+        load: Loose::load_average("load_average"),
+        memory_available: kib("mem_available_kb"),
+        swap_total: kib("swap_total_kb"),
+        swap_free: kib("swap_available_kb"),
+    }
+    throttling {
+        cpu_throttled: Loose::flag("is_cpu_throttled"),
+        disk_throttled: Loose::flag("is_disk_throttled"),
+    }
+    "vz_status" => openvz_status {
+        status: status("status"),
+        load: Loose::load_average("load_average"),
+    }
+    "vz_quota" => openvz_quota {
+        disk_used: kib("occupied_kb"),
+        disk_size: kib("softlimit_kb"),
+        inodes_used: Loose::count("occupied_inodes"),
+        inodes_limit: Loose::count("softlimit_inodes"),
+    }
+}
 
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
@@ -42,16 +81,16 @@ pub(super) fn read(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
         (false, true) => true,
         _ => service.hypervisor == Some(Hypervisor::OpenVz),
     };
-    let mut live = if is_openvz {
-        openvz(fields, service)
+    let mut live = LiveInfo::default();
+    if is_openvz {
+        openvz(fields, service, &mut live);
     } else {
-        kvm(fields)
-    };
+        kvm(fields, &mut live);
+    }
     if live.status == Some(Status::Other) {
         fields.problem(if is_openvz { "vz_status" } else { "ve_status" });
     }
-    live.cpu_throttled = fields.read("is_cpu_throttled", Loose::flag);
-    live.disk_throttled = fields.read("is_disk_throttled", Loose::flag);
+    throttling(fields, &mut live);
     // The API may send nulls or zeros for a guest that is off, and 0 would mean "no memory available". So values of the
     // guest are kept only if it is known to be running.
     if live.status != Some(Status::Running) {
@@ -64,33 +103,22 @@ pub(super) fn read(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
     live
 }
 
-fn kvm(fields: &mut Fields) -> LiveInfo {
-    LiveInfo {
-        status: fields.read("ve_status", status),
-        disk_used: fields.read("ve_used_disk_space_b", Loose::count),
-        disk_size: fields.read("ve_disk_quota_gb", |value| value.count_of(GIB)),
-        load: fields.read("load_average", Loose::load_average),
-        memory_available: fields.read("mem_available_kb", |value| value.count_of(KIB)),
-        swap_total: fields.read("swap_total_kb", |value| value.count_of(KIB)),
-        swap_free: fields.read("swap_available_kb", |value| value.count_of(KIB)),
-        ..LiveInfo::default()
-    }
-}
-
-fn openvz(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
-    let mut status_of = nested(fields, "vz_status");
-    let mut quota_of = nested(fields, "vz_quota");
-    let beancounters: Vec<_> = BEANCOUNTERS
+fn openvz(fields: &mut Fields, service: &ServiceInfo, live: &mut LiveInfo) {
+    let counters = BEANCOUNTERS.map(|(name, _, _)| name);
+    let barriers = BEANCOUNTERS.map(|(_, barrier, _)| barrier);
+    let mut counted = openvz_status(fields, &[counters, barriers].concat(), live);
+    live.beancounters = BEANCOUNTERS
         .iter()
         .map(|(name, barrier, unit)| Beancounter {
             resource: (*name).into(),
-            held: status_of.read(name, |value| value.count_of(*unit)),
-            barrier: status_of.read(barrier, |value| value.count_of(*unit)),
+            held: counted.read(name, |value| value.count_of(*unit)),
+            barrier: counted.read(barrier, |value| value.count_of(*unit)),
         })
         .filter(|counter| counter.held.is_some() || counter.barrier.is_some())
         .collect();
+    let limited = openvz_quota(fields, &[], live);
     let find = |resource| {
-        beancounters
+        live.beancounters
             .iter()
             .find(|counter| counter.resource == resource)
     };
@@ -98,46 +126,39 @@ fn openvz(fields: &mut Fields, service: &ServiceInfo) -> LiveInfo {
     let swap_total = service
         .plan_swap
         .or_else(|| find("swappages").and_then(|counter| counter.barrier));
-    let live = LiveInfo {
-        status: status_of.read("status", status),
-        load: status_of.read("load_average", Loose::load_average),
-        // Other clients with OpenVZ support use oomguarpages as the memory in use.
-        memory_available: remaining(service.plan_ram, held("oomguarpages")),
-        swap_total,
-        swap_free: remaining(swap_total, held("swappages")),
-        disk_used: quota_of.read("occupied_kb", |value| value.count_of(KIB)),
-        disk_size: quota_of.read("softlimit_kb", |value| value.count_of(KIB)),
-        inodes_used: quota_of.read("occupied_inodes", Loose::count),
-        inodes_limit: quota_of.read("softlimit_inodes", Loose::count),
-        beancounters,
-        ..LiveInfo::default()
-    };
-    fields.problems(status_of.problems);
-    fields.problems(quota_of.problems);
-    live
+    // Other clients with OpenVZ support use oomguarpages as the memory in use.
+    let memory_available = remaining(service.plan_ram, held("oomguarpages"));
+    let swap_free = remaining(swap_total, held("swappages"));
+    live.memory_available = memory_available;
+    live.swap_total = swap_total;
+    live.swap_free = swap_free;
+    fields.problems(counted.problems);
+    fields.problems(limited.problems);
 }
 
-/// Reads the fields of a nested object.
-fn nested<'a>(fields: &mut Fields<'a>, name: &'static str) -> Fields<'a> {
-    const OTHER_FIELDS: &[&str] = &[
-        "status",
-        "load_average",
-        "occupied_kb",
-        "softlimit_kb",
-        "occupied_inodes",
-        "softlimit_inodes",
-    ];
+/// Reads the known fields of a nested object.
+fn nested<'a>(
+    fields: &mut Fields<'a>,
+    name: &'static str,
+    known: &[&[&'static str]],
+) -> Fields<'a> {
     let Some(object) = fields.get(name) else {
         return Fields::default();
     };
-    let counters = BEANCOUNTERS.map(|(name, _, _)| name);
-    let barriers = BEANCOUNTERS.map(|(_, barrier, _)| barrier);
-    if let Ok(Some(nested)) = Fields::of(object, &[&counters, &barriers, OTHER_FIELDS]) {
+    if let Ok(Some(nested)) = Fields::of(object, known) {
         return nested;
     }
     // Records a problem unless the value is blank or an empty list, which is PHP's empty map.
     let _ = fields.members(name, &mut |_, _| {});
     Fields::default()
+}
+
+fn kib(value: &Loose) -> Result<Option<u64>, InvalidValue> {
+    value.count_of(KIB)
+}
+
+fn gib(value: &Loose) -> Result<Option<u64>, InvalidValue> {
+    value.count_of(GIB)
 }
 
 /// Reads the state. The vendor's documentation has `Running`, the API sends `running`.
