@@ -21,6 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
+use thiserror::Error;
 
 use crate::clock::{Clock, Moment};
 use crate::config::Compatibility;
@@ -51,7 +52,8 @@ pub struct Reloads {
 }
 
 /// A `?vps=` that names no configured VPS.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("No VPS named {0:?} is configured.")]
 pub struct UnknownVps(pub String);
 
 /// Renders the fleet and caches the result.

@@ -24,8 +24,8 @@ use super::server::Shared;
 use super::status::CONTENT_SECURITY_POLICY as POLICY;
 use super::turns::LONGEST_WAIT;
 use super::{Options, Prefix, Site};
+use crate::exposition::compress;
 use crate::exposition::format::{accepts_gzip, prefers_json};
-use crate::exposition::{UnknownVps, compress};
 
 /// Maximum length of path and query. No sensible list of VPSes is longer.
 const LONGEST_TARGET: usize = 8 << 10;
@@ -257,10 +257,7 @@ fn metrics<S: Site>(
     } = shared.negotiation.form(request.headers());
     match shared.site.metrics(format, gzip, vps) {
         Ok(body) => respond(StatusCode::OK, headers, body),
-        Err(UnknownVps(name)) => plain(
-            StatusCode::BAD_REQUEST,
-            format!("No VPS named {name:?} is configured.\n"),
-        ),
+        Err(unknown) => plain(StatusCode::BAD_REQUEST, format!("{unknown}\n")),
     }
 }
 

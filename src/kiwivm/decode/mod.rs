@@ -13,6 +13,8 @@ pub use usage::UsageStream;
 
 use std::borrow::Cow;
 
+use thiserror::Error;
+
 use super::lenient::{InvalidValue, Loose};
 use super::model::{Lock, Payload, Points, UsageRow};
 use super::{ApiKey, Call, Reason, refusal};
@@ -31,7 +33,8 @@ pub struct Decoded {
 }
 
 /// The reason why a body is not a successful response.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("{detail}")]
 pub struct DecodeError {
     /// The value of the `reason` label.
     pub reason: Reason,
