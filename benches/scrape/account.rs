@@ -81,7 +81,7 @@ pub fn live(number: u64) -> Vec<u8> {
 
 /// Applies a response as if it had just arrived.
 pub fn apply(fleet: &mut Fleet, veid: Veid, call: Call, body: &[u8], now: Moment) {
-    let mut usage = fleet.read_usage(veid, now);
+    let mut usage = fleet.start_usage(veid, now);
     let key = ApiKey::new("private_x").expect("a valid key");
     let decoded = decode(call, &key, body, &mut |row| usage.take(row)).expect("a valid response");
     fleet.apply(veid, call, &Ok(decoded), now);

@@ -29,7 +29,7 @@ impl Pace {
         let collect = self.collect;
         Call::INVENTORY
             .into_iter()
-            .filter(move |call| collect.wants(*call))
+            .filter(move |call| collect.includes(*call))
     }
 
     /// Returns the number of calls per second.

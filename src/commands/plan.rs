@@ -32,7 +32,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     let learned = config
         .state_file
         .as_deref()
-        .and_then(StateFile::peek)
+        .and_then(StateFile::read_unlocked)
         .map(|state| state.budget.learned());
     std::io::stdout()
         .write_all(page(&config, learned.as_ref()).as_bytes())
@@ -64,9 +64,9 @@ fn page(config: &Config, learned: Option<&Learned>) -> String {
         },
         share(config).own * 100.0,
     );
-    if let Some(part) = config.part() {
+    if let Some(shard) = config.shard_summary() {
         // Writing to a String does not fail.
-        let _ = writeln!(text, "{part}.");
+        let _ = writeln!(text, "{shard}.");
     }
     if let Some(learned) = learned.filter(|learned| learned.prices[Call::LiveServiceInfo].is_some())
     {
@@ -134,7 +134,7 @@ fn table(
     let mut total = 0.0;
     for call in Call::ALL
         .into_iter()
-        .filter(|call| config.collect.wants(*call))
+        .filter(|call| config.collect.includes(*call))
     {
         let wants: Vec<Duration> = wanted
             .iter()

@@ -17,7 +17,7 @@ use crate::config::{Compatibility, Config, Fingerprint, VpsFile};
 use crate::exposition::format::Format;
 use crate::exposition::{Exposition, UnknownVps};
 use crate::kiwivm::is_loopback;
-use crate::poller::{Poller, Pulse, Reload, SharedFleet, StateFile, fleet_of, lock};
+use crate::poller::{Heartbeat, Poller, Reload, SharedFleet, StateFile, fleet_of, lock};
 use crate::web::{self, Discovery, Gate, Options, ReloadError, Site, Status};
 
 /// The exporter is ready after this time at the latest: waiting longer would only hide the VPSes that respond.
@@ -76,8 +76,8 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
         tracing::info!(%address, path, vps = config.vps.len(), tls, "listening");
     }
 
-    if let Some(part) = config.part() {
-        tracing::info!("{part}");
+    if let Some(shard) = config.shard_summary() {
+        tracing::info!("{shard}");
     }
 
     let clock = Clock::start().scaled(time_scale);
@@ -96,7 +96,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     let exporter = Arc::new(RunningExporter {
         exposition: Exposition::new(fleet.clone(), clock, compatibility),
         fleet: fleet.clone(),
-        pulse: poller.pulse(),
+        heartbeat: poller.heartbeat(),
         started: clock.now().elapsed,
         clock,
         load,
@@ -109,7 +109,7 @@ pub async fn serve(cli: &Cli, load: LoadConfig, time_scale: f64) -> Result<(), F
     let waiting = tokio::spawn(signals.handle(exporter.clone(), stop));
     let watching = tokio::spawn(watch_vps_file(exporter.clone()));
     let conditions = tokio::spawn(watch_conditions(exporter.clone()));
-    let watchdog = service_manager::feed_watchdog(exporter.pulse.clone(), fleet.clone(), clock);
+    let watchdog = service_manager::feed_watchdog(exporter.heartbeat.clone(), fleet.clone(), clock);
     let watchdog = tokio::spawn(watchdog);
     service_manager::ready(&fleet);
 
@@ -154,7 +154,7 @@ struct RunningExporter {
     exposition: Exposition,
     fleet: SharedFleet,
     clock: Clock,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     started: Duration,
     load: LoadConfig,
     reloads: mpsc::Sender<Reload>,
@@ -253,7 +253,7 @@ impl Site for RunningExporter {
     }
 
     fn healthy(&self) -> bool {
-        self.pulse.is_alive(self.clock.now().elapsed)
+        self.heartbeat.is_alive(self.clock.now().elapsed)
     }
 
     fn ready(&self) -> bool {

@@ -4,7 +4,7 @@ use sd_notify::NotifyState;
 
 use crate::clock::Clock;
 use crate::fleet::VpsState;
-use crate::poller::{Pulse, SharedFleet, lock};
+use crate::poller::{Heartbeat, SharedFleet, lock};
 
 /// Reports that the exporter serves, at the start and after a reload.
 pub fn ready(fleet: &SharedFleet) {
@@ -25,13 +25,13 @@ pub fn stopping() {
 }
 
 /// Notifies the watchdog, if there is one, as long as the poller task makes progress.
-pub async fn feed_watchdog(pulse: Pulse, fleet: SharedFleet, clock: Clock) {
+pub async fn feed_watchdog(heartbeat: Heartbeat, fleet: SharedFleet, clock: Clock) {
     let Some(timeout) = sd_notify::watchdog_enabled() else {
         return;
     };
     loop {
         tokio::time::sleep(timeout / 2).await;
-        if pulse.is_alive(clock.now().elapsed) {
+        if heartbeat.is_alive(clock.now().elapsed) {
             notify(&[NotifyState::Watchdog, NotifyState::Status(&status(&fleet))]);
         } else {
             tracing::error!("poller task hangs, watchdog notification skipped");

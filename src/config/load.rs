@@ -140,7 +140,7 @@ fn file_problem(file: &Path, message: &str) -> Problem {
         file: Some(file.to_owned()),
         line: None,
         key: String::new(),
-        what: message.to_owned(),
+        message: message.to_owned(),
     }
 }
 
@@ -192,7 +192,8 @@ fn from_variables(environment: &[(String, String)], reader: &mut Reader) -> Dict
                 file: None,
                 line: None,
                 key: name.chars().take(64).collect(),
-                what: "unknown variable, ignored; see config.example.yaml for the keys".to_owned(),
+                message: "unknown variable, ignored; see config.example.yaml for the keys"
+                    .to_owned(),
             });
             continue;
         }

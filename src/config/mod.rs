@@ -174,7 +174,7 @@ impl Collect {
 
     /// Returns true if a call is made. Only inventory calls can be disabled.
     #[must_use]
-    pub fn wants(self, call: Call) -> bool {
+    pub fn includes(self, call: Call) -> bool {
         call.collect().is_none() || self.0[call]
     }
 }
@@ -308,7 +308,7 @@ impl Config {
 
     /// Describes the VPSes of this shard, unless it is the only one.
     #[must_use]
-    pub fn part(&self) -> Option<String> {
+    pub fn shard_summary(&self) -> Option<String> {
         let (shard, all) = (self.shard, self.vps_of_all_shards);
         (!shard.is_whole()).then(|| match self.vps.len() {
             0 => format!("None of the {all} VPSes belong to {shard}: there is nothing to poll"),
@@ -336,8 +336,8 @@ impl Config {
             },
             self.api.endpoint
         );
-        if let Some(part) = self.part() {
-            let _ = writeln!(text, "{part}.");
+        if let Some(shard) = self.shard_summary() {
+            let _ = writeln!(text, "{shard}.");
         }
         if let Some(proxy) = &self.api.proxy {
             let unused = if is_loopback(&self.api.endpoint) {

@@ -13,7 +13,7 @@ pub struct Problem {
     /// The key, for example `vps[2].intervals.live`. Empty for the file as a whole.
     pub key: String,
     /// The message, which includes the fix.
-    pub what: String,
+    pub message: String,
 }
 
 impl fmt::Display for Problem {
@@ -28,7 +28,7 @@ impl fmt::Display for Problem {
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
-        f.write_str(&self.what)
+        f.write_str(&self.message)
     }
 }
 

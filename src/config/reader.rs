@@ -73,13 +73,13 @@ impl Reader {
                 file: None,
                 line: None,
                 key: format!("{variable}{below}"),
-                what: message,
+                message,
             },
             None => Problem {
                 file: self.file.clone(),
                 line: self.lines.find(key),
                 key: key.to_owned(),
-                what: message,
+                message,
             },
         }
     }
@@ -139,7 +139,7 @@ pub fn in_line(file: &Path, line: u64, message: impl Into<String>) -> Problem {
         file: Some(file.to_owned()),
         line: usize::try_from(line).ok(),
         key: String::new(),
-        what: message.into(),
+        message: message.into(),
     }
 }
 

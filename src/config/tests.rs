@@ -409,7 +409,7 @@ fn the_environment_overrides_the_file() {
     let (config, warnings) = load_with(&folder, &environment).expect("valid");
     assert_eq!((config.budget.share, config.staleness), (0.3, 5.0));
     assert_eq!(config.vps[0].intervals.live, Duration::from_secs(90));
-    assert!(config.collect.wants(Call::AuditLog));
+    assert!(config.collect.includes(Call::AuditLog));
     let warnings: Vec<_> = warnings
         .iter()
         .map(|warning| warning.key.as_str())

@@ -35,7 +35,7 @@ pub(super) fn identity(veid: u64, name: &str) -> Identity {
 
 /// Applies a sample as if the API had just returned it. The sample may be an error.
 pub(super) fn apply(fleet: &mut Fleet, veid: u64, call: Call, name: &str) {
-    let mut usage = fleet.read_usage(Veid(veid), NOW);
+    let mut usage = fleet.start_usage(Veid(veid), NOW);
     let mut row = |row| usage.take(row);
     let result = decode(call, &key(), &sample(name), &mut row)
         .map_err(|error| CallError::from_decode_error(Veid(veid), call, error));

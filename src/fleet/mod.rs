@@ -202,7 +202,7 @@ impl Fleet {
     }
 
     /// Publishes the plan of a VPS.
-    pub fn show_plan(&mut self, veid: Veid, planned: PlannedCalls, now: Moment) {
+    pub fn set_plan(&mut self, veid: Veid, planned: PlannedCalls, now: Moment) {
         if let Some(vps) = self.find(veid) {
             for (record, interval) in vps.calls.values_mut().zip(planned.intervals.values()) {
                 record.plan(*interval, now);
@@ -249,7 +249,7 @@ impl Fleet {
     }
 
     /// Drops the inventory data of a call for all VPSes, after the call was disabled in the configuration.
-    pub fn forget(&mut self, call: Call) {
+    pub fn drop_inventory(&mut self, call: Call) {
         for vps in &mut self.vps {
             vps.inventory[call] = None;
         }
@@ -258,7 +258,7 @@ impl Fleet {
     /// Starts reading a response with usage rows. A VPS has one call in flight at a time, so its counters do not change
     /// until the reading is applied.
     #[must_use]
-    pub fn read_usage(&self, veid: Veid, now: Moment) -> UsageReading {
+    pub fn start_usage(&self, veid: Veid, now: Moment) -> UsageReading {
         let known = self.by_veid(veid).and_then(|vps| vps.usage.as_ref());
         UsageReading::new(known, now.unix)
     }

@@ -70,7 +70,7 @@ fn row(timestamp: i64, bytes: u64) -> UsageRow {
 
 /// Applies and publishes a response with these rows.
 fn poll(fleet: &mut Fleet, rows: &[UsageRow], now: Moment) {
-    let mut reading = fleet.read_usage(VEID, now);
+    let mut reading = fleet.start_usage(VEID, now);
     for row in rows {
         reading.take(*row);
     }

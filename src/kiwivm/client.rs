@@ -10,9 +10,9 @@ use reqwest::{Url, redirect, retry};
 use thiserror::Error;
 
 use super::call::CallRow;
-use super::leg::{self, ConnectLayer, Leg, SystemResolver};
 use super::model::UsageRow;
 use super::outcome::Head;
+use super::phase::{self, ConnectLayer, Phase, SystemResolver};
 use super::reuse::UsedConnections;
 use super::transport::{causes, classify, is_closed};
 use super::{
@@ -131,13 +131,13 @@ impl Client {
             endpoint.set_path(&path);
         }
         let proxy = proxy.filter(|_| !loopback);
-        let begin = proxy.as_ref().map_or(Leg::Connection, |_| Leg::Proxy);
+        let begin = proxy.as_ref().map_or(Phase::Connection, |_| Phase::Proxy);
         let reqwest_proxy = proxy
             .as_ref()
             .map(|proxy| reqwest::Proxy::all(proxy.url().clone()))
             .transpose()
             .map_err(|error| ClientError::Proxy(causes(&error.without_url())))?;
-        let tls = leg::tls().map_err(|error| ClientError::Tls(error.to_string()))?;
+        let tls = phase::tls().map_err(|error| ClientError::Tls(error.to_string()))?;
         let client = |idle_connections: usize| {
             let builder = reqwest::Client::builder()
                 .user_agent(concat!("kiwivm_exporter/", env!("CARGO_PKG_VERSION")))
@@ -185,7 +185,7 @@ impl Client {
     ) -> Response {
         let mut body = ResponseBody::of(call);
         let failed = |error: TransportFailure| error.into_call_error(veid, call, key);
-        let (sent, requests) = leg::watch(self.send(veid, key, call)).await;
+        let (sent, requests) = phase::watch(self.send(veid, key, call)).await;
         let result = match sent.map_err(failed) {
             Err(error) => Err(error),
             Ok(mut response) => {
@@ -239,12 +239,14 @@ impl Client {
         {
             self.used.remember(response);
         }
-        let first_byte = leg::reached().unwrap_or(Leg::FirstByte).max(Leg::FirstByte);
+        let first_byte = phase::reached()
+            .unwrap_or(Phase::FirstByte)
+            .max(Phase::FirstByte);
         let sent = match sent {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_timeout() && error.is_connect() => {
-                let leg = leg::reached().unwrap_or(Leg::Connection);
-                Err(self.connect_timeout_in(leg))
+                let phase = phase::reached().unwrap_or(Phase::Connection);
+                Err(self.connect_timeout_in(phase))
             }
             Ok(Err(error)) if error.is_timeout() => {
                 Err(TransportFailure::timeout(first_byte, row.timeout))
@@ -255,12 +257,12 @@ impl Client {
         (sent, requests)
     }
 
-    /// Builds the failure of a connection that timed out in `leg`.
-    fn connect_timeout_in(&self, leg: Leg) -> TransportFailure {
-        let mut failure = TransportFailure::timeout(leg, CONNECT_TIMEOUT);
+    /// Builds the failure of a connection that timed out in `phase`.
+    fn connect_timeout_in(&self, phase: Phase) -> TransportFailure {
+        let mut failure = TransportFailure::timeout(phase, CONNECT_TIMEOUT);
         let proxy = self.proxy.as_ref().filter(|proxy| proxy.uses_tls());
         // TLS within TLS: the client does not report which of the two handshakes was silent.
-        if let Some(proxy) = proxy.filter(|_| leg == Leg::Tls) {
+        if let Some(proxy) = proxy.filter(|_| phase == Phase::Tls) {
             let seconds = CONNECT_TIMEOUT.as_secs();
             failure.detail = format!(
                 "proxy {} did not connect within {seconds} s, or the API did not complete the TLS handshake through it",
@@ -277,7 +279,7 @@ impl Client {
             .proxy
             .as_ref()
             .filter(|_| error.is_connect())
-            .and_then(|proxy| proxy.failure_message(&failure.detail, leg::reached()));
+            .and_then(|proxy| proxy.failure_message(&failure.detail, phase::reached()));
         if let Some(detail) = proxy_message {
             failure.detail = detail;
         }
@@ -289,7 +291,7 @@ impl Client {
 pub(super) struct TransportFailure {
     reason: Reason,
     detail: String,
-    silent: Option<Leg>,
+    timed_out_phase: Option<Phase>,
 }
 
 impl TransportFailure {
@@ -297,7 +299,7 @@ impl TransportFailure {
         Self {
             reason,
             detail: detail.into(),
-            silent: None,
+            timed_out_phase: None,
         }
     }
 
@@ -306,17 +308,17 @@ impl TransportFailure {
         Self::new(reason, detail)
     }
 
-    fn timeout(leg: Leg, limit: Duration) -> Self {
+    fn timeout(phase: Phase, limit: Duration) -> Self {
         Self {
-            silent: Some(leg),
-            ..Self::new(Reason::Timeout, leg.timeout_message(limit))
+            timed_out_phase: Some(phase),
+            ..Self::new(Reason::Timeout, phase.timeout_message(limit))
         }
     }
 
     /// Redacts the key: error texts of the HTTP client may quote the response.
     pub(super) fn into_call_error(self, veid: Veid, call: Call, key: &ApiKey) -> CallError {
         CallError {
-            silent: self.silent,
+            timed_out_phase: self.timed_out_phase,
             ..CallError::new(veid, call, self.reason, key.redact(&self.detail))
         }
     }
@@ -359,10 +361,10 @@ impl ResponseBody {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => return Ok(()),
                 Ok(Err(error)) if error.is_timeout() => {
-                    return Err(TransportFailure::timeout(Leg::Body, limits.timeout));
+                    return Err(TransportFailure::timeout(Phase::Body, limits.timeout));
                 }
                 Ok(Err(error)) => return Err(TransportFailure::of(&error.without_url())),
-                Err(_) => return Err(TransportFailure::timeout(Leg::Body, limits.read_timeout)),
+                Err(_) => return Err(TransportFailure::timeout(Phase::Body, limits.read_timeout)),
             };
             self.received += chunk.len();
             if self.received > limits.body_limit {

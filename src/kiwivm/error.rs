@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::model::Lock;
-use super::{Call, DecodeError, Leg, Veid};
+use super::{Call, DecodeError, Phase, Veid};
 
 /// The cause of a failed call, as in the `reason` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,7 +112,7 @@ pub struct CallError {
     /// The task that holds the VPS, with [`Reason::Locked`] if the API reports it.
     pub lock: Option<Lock>,
     /// The phase that took too long, with [`Reason::Timeout`].
-    pub silent: Option<Leg>,
+    pub timed_out_phase: Option<Phase>,
     /// The wait that the API requests in the header `Retry-After`, at most a day.
     pub retry_after: Option<Duration>,
     /// True if there was no usable key, so that no request was sent.
@@ -127,7 +127,7 @@ impl CallError {
             reason,
             detail: detail.into(),
             lock: None,
-            silent: None,
+            timed_out_phase: None,
             retry_after: None,
             without_key: false,
         }
@@ -157,8 +157,8 @@ impl fmt::Display for CallError {
             return write!(f, "no {call} for VPS {veid}: {detail}");
         }
         let remedy = self
-            .silent
-            .map_or(self.reason.remedy(), |leg| leg.remedy(self.call));
+            .timed_out_phase
+            .map_or(self.reason.remedy(), |phase| phase.remedy(self.call));
         write!(f, "{call} for VPS {veid}: {detail} ({remedy})")
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use reqwest::Url;
 use thiserror::Error;
 
-use super::leg::Leg;
+use super::phase::Phase;
 
 /// Supported proxy schemes and their default ports. With `socks5h`, the proxy resolves the name of the API.
 const SCHEMES: [(&str, u16); 4] = [
@@ -123,7 +123,7 @@ impl Proxy {
 
     /// Returns an error message if the proxy caused the failure. `causes` is the error text of the HTTP client, which
     /// has no types for proxy errors. `reached` is the last phase of the call.
-    pub(super) fn failure_message(&self, causes: &str, reached: Option<Leg>) -> Option<String> {
+    pub(super) fn failure_message(&self, causes: &str, reached: Option<Phase>) -> Option<String> {
         let mentions = |words: &str| causes.contains(words);
         if mentions("error resolving for socks proxy") {
             return Some(format!(
@@ -163,7 +163,7 @@ impl Proxy {
         let causes = causes.trim_start_matches("client error (Connect): ");
         let is_proxy_error =
             mentions("tunnel error") || mentions("SOCKS error") || mentions("socks proxy");
-        (is_proxy_error || reached == Some(Leg::Proxy))
+        (is_proxy_error || reached == Some(Phase::Proxy))
             .then(|| format!("proxy {address}: {causes}"))
     }
 }

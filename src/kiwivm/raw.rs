@@ -8,7 +8,7 @@ use reqwest::header::CONTENT_ENCODING;
 use super::client::{Content, ResponseBody, TransportFailure};
 use super::outcome::Head;
 use super::{
-    ApiKey, Call, CallError, Client, ClientError, ClientOptions, Decoded, Reason, Veid, leg,
+    ApiKey, Call, CallError, Client, ClientError, ClientOptions, Decoded, Reason, Veid, phase,
 };
 
 /// The headers that say something about the API, or about what stands in front of it.
@@ -56,7 +56,7 @@ impl RawClient {
         call: Call,
     ) -> (Option<RawResponse>, Result<Decoded, CallError>) {
         let failed = |error: TransportFailure| error.into_call_error(veid, call, key);
-        let (sent, _) = leg::watch(self.0.send(veid, key, call)).await;
+        let (sent, _) = phase::watch(self.0.send(veid, key, call)).await;
         let mut response = match sent {
             Ok(response) => response,
             Err(error) => return (None, Err(failed(error))),

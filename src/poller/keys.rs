@@ -32,7 +32,7 @@ impl Keys {
             source: vps.key_source.clone(),
             key: match &vps.key {
                 Ok(key) => Ok(Arc::new(key.clone())),
-                Err(problem) => Err(MissingKey(problem.what.clone())),
+                Err(problem) => Err(MissingKey(problem.message.clone())),
             },
         };
         Self {

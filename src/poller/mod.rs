@@ -1,17 +1,17 @@
 //! The loop that makes the calls that are due and applies their responses.
 
+mod heartbeat;
 mod keys;
 mod notes;
 mod notices;
 mod once;
-mod pulse;
 mod setup;
 mod state_file;
 mod state_writer;
 
-pub use notes::{FinishedCall, Recorded, show_plan};
+pub use heartbeat::Heartbeat;
+pub use notes::{FinishedCall, Recorded, publish_plan};
 pub use once::{SkippedCall, poll_once};
-pub use pulse::Pulse;
 pub use setup::{limits, members, share};
 pub use state_file::{InvalidState, State, StateFile, StateFileError};
 
@@ -70,7 +70,7 @@ pub struct Poller {
     notices: Notices,
     state_writer: Option<StateWriter>,
     collect: Collect,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
 }
 
 /// Returns the fleet of a configuration, without data.
@@ -98,17 +98,17 @@ impl Poller {
             notices: Notices::default(),
             state_writer: None,
             collect: config.collect,
-            pulse: Pulse::default(),
+            heartbeat: Heartbeat::default(),
         };
-        poller.pulse.beat(clock.now().elapsed);
-        poller.show_plan();
+        poller.heartbeat.beat(clock.now().elapsed);
+        poller.publish_plan();
         poller
     }
 
     /// Returns a handle for health checks of the loop.
     #[must_use]
-    pub fn pulse(&self) -> Pulse {
-        self.pulse.clone()
+    pub fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat.clone()
     }
 
     /// Restores the state of an earlier process and keeps the file up to date.
@@ -122,14 +122,14 @@ impl Poller {
             {
                 let mut fleet = lock(&self.fleet);
                 fleet.restore_state(state.vps, elapsed, now);
-                forget_uncollected(&mut fleet, self.collect);
+                drop_uncollected(&mut fleet, self.collect);
             }
             // The exporter may have been restarted to load a new key.
             for veid in self.refused() {
                 self.planner.resume(veid, self.planner_now());
             }
             tracing::info!(file = %file.path().display(), age_seconds = elapsed.as_secs(), "resuming from the state file");
-            self.show_plan();
+            self.publish_plan();
         }
         self.state_writer = Some(StateWriter::new(file));
     }
@@ -141,7 +141,7 @@ impl Poller {
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
-            self.pulse.beat(self.clock.now().elapsed);
+            self.heartbeat.beat(self.clock.now().elapsed);
             self.start_due().await;
             let wake = self.next_wake();
             tokio::select! {
@@ -165,7 +165,7 @@ impl Poller {
         for due in self.planner.take_due(self.planner_now()) {
             self.call(due);
         }
-        self.show_plan();
+        self.publish_plan();
         self.notices.log(&self.planner, &self.keys);
     }
 
@@ -199,9 +199,9 @@ impl Poller {
         self.clock.to_account_time(self.clock.now().elapsed)
     }
 
-    fn show_plan(&mut self) {
+    fn publish_plan(&mut self) {
         let fleet = &mut lock(&self.fleet);
-        show_plan(&mut self.planner, fleet, self.clock, self.clock.now());
+        publish_plan(&mut self.planner, fleet, self.clock, self.clock.now());
     }
 
     fn next_wake(&self) -> Option<Duration> {
@@ -275,7 +275,7 @@ impl Poller {
         {
             let mut fleet = lock(&self.fleet);
             fleet.reconfigure(identities(&config), config.staleness);
-            forget_uncollected(&mut fleet, config.collect);
+            drop_uncollected(&mut fleet, config.collect);
         }
         self.collect = config.collect;
         let (members, limits) = (members(&config), limits(&config, self.clock));
@@ -285,17 +285,17 @@ impl Poller {
         for veid in self.keys.missing() {
             self.planner.resume(veid, self.planner_now());
         }
-        self.show_plan();
+        self.publish_plan();
         // An error means that nobody waits for the reload.
         let _ = reload.done.send(());
     }
 }
 
 /// Drops inventory that is no longer collected at once, instead of when it is stale.
-fn forget_uncollected(fleet: &mut Fleet, collect: Collect) {
+fn drop_uncollected(fleet: &mut Fleet, collect: Collect) {
     for call in Call::INVENTORY {
-        if !collect.wants(call) {
-            fleet.forget(call);
+        if !collect.includes(call) {
+            fleet.drop_inventory(call);
         }
     }
 }
@@ -337,7 +337,7 @@ fn log_outcome(keys: &Keys, veid: Veid, call: Call, response: &Response, failed_
 
 /// Starts a reading of usage rows, for `getRawUsageStats` only.
 fn begin_usage(fleet: &SharedFleet, due: Due, clock: Clock) -> Option<UsageReading> {
-    (due.call == Call::RawUsageStats).then(|| lock(fleet).read_usage(due.veid, clock.now()))
+    (due.call == Call::RawUsageStats).then(|| lock(fleet).start_usage(due.veid, clock.now()))
 }
 
 /// Makes a call.

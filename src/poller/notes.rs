@@ -121,7 +121,7 @@ impl FinishedCall {
 }
 
 /// Copies changes of the plan since the last call to the fleet. The planner counts in the time of the account.
-pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, clock: Clock, now: Moment) {
+pub fn publish_plan(planner: &mut Planner, fleet: &mut Fleet, clock: Clock, now: Moment) {
     for (call, reason) in planner.take_deferrals() {
         fleet.totals_mut().count_deferral(call, reason);
     }
@@ -139,7 +139,7 @@ pub fn show_plan(planner: &mut Planner, fleet: &mut Fleet, clock: Clock, now: Mo
             quota: planner.quota(veid),
             next_poll: next_poll(planner, veid, clock),
         };
-        fleet.show_plan(veid, plan, now);
+        fleet.set_plan(veid, plan, now);
     }
 }
 

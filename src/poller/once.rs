@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::keys::Keys;
-use super::notes::show_plan;
+use super::notes::publish_plan;
 use super::setup::{limits, members};
 use super::{SharedFleet, begin_usage, lock, log_outcome, make_call};
 use crate::budget::{Due, Planner, Round};
@@ -40,7 +40,7 @@ pub async fn poll_once(
     // The fleet derives freshness from the planned intervals.
     let now = clock.now();
     let mut planner = Planner::new(&members(config), limits(config, clock), 0, now.elapsed);
-    show_plan(&mut planner, &mut lock(&fleet), clock, now);
+    publish_plan(&mut planner, &mut lock(&fleet), clock, now);
     let shared = Arc::new(OnceState {
         client,
         fleet,
@@ -53,7 +53,7 @@ pub async fn poll_once(
     for vps in &config.vps {
         let wanted = Call::ALL
             .into_iter()
-            .filter(|call| config.collect.wants(*call));
+            .filter(|call| config.collect.includes(*call));
         rounds.spawn(shared.clone().poll(vps.veid, wanted.collect()));
     }
     let mut skipped = Vec::new();

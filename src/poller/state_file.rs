@@ -179,7 +179,7 @@ impl StateFile {
 
     /// Reads the state without locking the file.
     #[must_use]
-    pub fn peek(path: &Path) -> Option<State> {
+    pub fn read_unlocked(path: &Path) -> Option<State> {
         let parsed = read(&files::open(path).ok()?).ok()?;
         Some(parsed.ok()?.state)
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::fault::{Faults, FaultsError, parse_faults};
-use super::http::{JsonBody, page, unix_now};
+use super::http::{SimulatedBody, page, unix_now};
 use super::reads::ReadContext;
 use super::vps::SimulatedVps;
 use super::{Simulator, SimulatorState};
@@ -23,7 +23,7 @@ enum ControlError {
     NotJson(#[from] serde_json::Error),
     #[error("{0}")]
     Request(&'static str),
-    #[error("{0} cannot be set so")]
+    #[error("{0} is unknown or has an invalid value")]
     Value(String),
 }
 
@@ -42,7 +42,7 @@ impl Simulator {
         route: &str,
         query: &HashMap<String, String>,
         body: &[u8],
-    ) -> Response<JsonBody> {
+    ) -> Response<SimulatedBody> {
         let only = query.get("veid").map(String::as_str);
         let mut guard = self.state();
         match control(&mut guard, route, only, body, unix_now()) {
@@ -159,7 +159,7 @@ fn change(state: &mut SimulatorState, now: f64, body: &[u8]) -> Result<(), Contr
             }
             ("spent_points", _, Some(points), _) if points >= 0.0 => {
                 let spent = state.points.spend_points(veid, points, story.age(now));
-                spent.map_err(|_| request("there are not so many points left"))?;
+                spent.map_err(|_| request("fewer points are left"))?;
             }
             ("api_key", .., Some(key)) => key.clone_into(&mut vps.key),
             ("veid", ..) => {}

@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use thiserror::Error;
 use tokio::net::TcpListener;
 
 use super::PointsRefusal;
@@ -28,19 +29,12 @@ use super::reads::ReadContext;
 use super::task::TaskLock;
 use super::{ReceivedCall, Simulator, SimulatorState};
 
-pub(super) type JsonBody = BoxBody<Bytes, Broken>;
+pub(super) type SimulatedBody = BoxBody<Bytes, Broken>;
 
 /// Ends a connection in the middle of a response.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("connection closed by an injected fault")]
 pub(super) struct Broken;
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("connection closed by an injected fault")
-    }
-}
-
-impl std::error::Error for Broken {}
 
 /// Scripts and keys are the largest parameters.
 const LARGEST_FORM: usize = 256 << 10;
@@ -82,7 +76,7 @@ pub(super) fn unix_now() -> f64 {
 async fn respond(
     simulator: Arc<Simulator>,
     request: Request<Incoming>,
-) -> Result<Response<JsonBody>, Broken> {
+) -> Result<Response<SimulatedBody>, Broken> {
     let (head, body) = request.into_parts();
     let query = head.uri.query().unwrap_or_default().to_owned();
     let path = head.uri.path().to_owned();
@@ -139,7 +133,7 @@ impl Simulator {
         &self,
         received: &ReceivedCall,
         parameters: &HashMap<String, String>,
-    ) -> Result<Response<JsonBody>, Broken> {
+    ) -> Result<Response<SimulatedBody>, Broken> {
         self.state().calls.push(received.clone());
         let occurrence = self.fault(received, unix_now());
         let latency = self.latency(&received.call);
@@ -323,13 +317,13 @@ fn numbers_as_text(json: &str) -> String {
     }
 }
 
-pub(super) fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<JsonBody> {
+pub(super) fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<SimulatedBody> {
     let body = Full::new(body.into()).map_err(|never: Infallible| match never {});
     response(status, body.boxed())
 }
 
 /// A page of a proxy or a web server.
-fn html(status: StatusCode, body: &'static str) -> Response<JsonBody> {
+fn html(status: StatusCode, body: &'static str) -> Response<SimulatedBody> {
     let mut response = page(status, body);
     let content_type = HeaderValue::from_static("text/html; charset=UTF-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -337,7 +331,7 @@ fn html(status: StatusCode, body: &'static str) -> Response<JsonBody> {
 }
 
 /// The first half of a response whose `Content-Length` is that of the whole.
-fn cut_off(json: &str) -> Response<JsonBody> {
+fn cut_off(json: &str) -> Response<SimulatedBody> {
     let half = Bytes::copy_from_slice(&json.as_bytes()[..json.len() / 2]);
     let end = stream::once(async {
         // The error discards frames that are not sent yet.
@@ -352,7 +346,7 @@ fn cut_off(json: &str) -> Response<JsonBody> {
     response
 }
 
-fn response(status: StatusCode, body: JsonBody) -> Response<JsonBody> {
+fn response(status: StatusCode, body: SimulatedBody) -> Response<SimulatedBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     // The API declares this type although it sends JSON. At least one client only decodes responses of this type.

@@ -86,7 +86,7 @@ impl TrafficTotals {
 
 /// Activity of a VPS during a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TrafficRate {
+pub enum VpsActivity {
     /// It is off.
     Off,
     /// Its CPU is throttled.
@@ -148,8 +148,8 @@ impl Usage {
     }
 
     /// Makes the row of the next step and keeps it.
-    pub fn push(&mut self, story: &Story, pace: TrafficRate) -> TrafficRow {
-        let row = self.make(story, self.next, pace);
+    pub fn push(&mut self, story: &Story, activity: VpsActivity) -> TrafficRow {
+        let row = self.make(story, self.next, activity);
         self.kept.push_back(row);
         self.next += 1;
         if self.next <= 0 || self.next - self.first > self.most {
@@ -237,32 +237,32 @@ impl Usage {
     }
 
     fn past_row(&self, story: &Story, step: i64) -> TrafficRow {
-        let pace = match self.character {
-            Character::Stopped => TrafficRate::Off,
-            Character::UsedUp if step >= SUSPENDED_SINCE => TrafficRate::Off,
+        let activity = match self.character {
+            Character::Stopped => VpsActivity::Off,
+            Character::UsedUp if step >= SUSPENDED_SINCE => VpsActivity::Off,
             // The same as in [`super::vps`] for a CPU that is busy in the fourth hour of every four.
             Character::Throttled => match step.rem_euclid(4 * HOUR) {
-                36..42 => TrafficRate::Busy,
-                0..18 | 42.. => TrafficRate::Throttled,
-                _ => TrafficRate::Usual,
+                36..42 => VpsActivity::Busy,
+                0..18 | 42.. => VpsActivity::Throttled,
+                _ => VpsActivity::Usual,
             },
-            _ => TrafficRate::Usual,
+            _ => VpsActivity::Usual,
         };
-        self.make(story, step, pace)
+        self.make(story, step, activity)
     }
 
-    fn make(&self, story: &Story, step: i64, pace: TrafficRate) -> TrafficRow {
+    fn make(&self, story: &Story, step: i64, activity: VpsActivity) -> TrafficRow {
         let chance = |purpose| noise(self.seed, self.veid, step, purpose);
-        let cpu = match pace {
-            TrafficRate::Off => 0.0,
-            TrafficRate::Throttled => 15.0 + 10.0 * chance(4),
-            TrafficRate::Busy => 92.0 + 8.0 * chance(4),
-            TrafficRate::Usual => 3.0 + 20.0 * chance(4),
+        let cpu = match activity {
+            VpsActivity::Off => 0.0,
+            VpsActivity::Throttled => 15.0 + 10.0 * chance(4),
+            VpsActivity::Busy => 92.0 + 8.0 * chance(4),
+            VpsActivity::Usual => 3.0 + 20.0 * chance(4),
         };
         // Most traffic in the evening, a third of it at dawn.
         let rhythm = MEAN_RHYTHM + 0.33 * cosine((story.hour(step) - 20.0) / 24.0);
-        let rate = match pace {
-            TrafficRate::Off => 0.0,
+        let rate = match activity {
+            VpsActivity::Off => 0.0,
             _ => self.rate,
         };
         let seconds = story.seconds_of(step);
@@ -348,7 +348,7 @@ mod tests {
         let (mut usage, story) = usage(Character::Healthy);
         usage.most = 4040;
         for _ in 0..4100 {
-            usage.push(&story, TrafficRate::Usual);
+            usage.push(&story, VpsActivity::Usual);
             if usage.next % 50 < 3 {
                 let rows = usage.rows(&story);
                 assert_eq!(

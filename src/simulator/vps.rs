@@ -10,7 +10,7 @@ use super::past::PlannedEvent;
 use super::settings::Settings;
 use super::story::Story;
 use super::task::{Task, TaskLock, Work};
-use super::usage::{MEAN_RHYTHM, TrafficRate, Usage};
+use super::usage::{MEAN_RHYTHM, Usage, VpsActivity};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
@@ -378,13 +378,13 @@ impl SimulatedVps {
         let begins = ends - story.seconds_of(self.usage.next_step());
         let hot =
             self.character == Character::Throttled && (begins / 3600.0).rem_euclid(4.0) >= 3.0;
-        let pace = match (self.running, ends <= self.throttled_until) {
-            (false, _) => TrafficRate::Off,
-            (true, true) => TrafficRate::Throttled,
-            (true, false) if hot => TrafficRate::Busy,
-            (true, false) => TrafficRate::Usual,
+        let activity = match (self.running, ends <= self.throttled_until) {
+            (false, _) => VpsActivity::Off,
+            (true, true) => VpsActivity::Throttled,
+            (true, false) if hot => VpsActivity::Busy,
+            (true, false) => VpsActivity::Usual,
         };
-        self.hot_rows = if pace == TrafficRate::Busy {
+        self.hot_rows = if activity == VpsActivity::Busy {
             self.hot_rows + 1
         } else {
             0
@@ -393,7 +393,7 @@ impl SimulatedVps {
             self.throttled_until = ends + THROTTLE_SECONDS;
             self.hot_rows = 0;
         }
-        let row = self.usage.push(story, pace);
+        let row = self.usage.push(story, activity);
         self.data_counter += row.network_in + row.network_out;
         let kept = row.disk_written / (self.written_for_one * 1024) * 1024;
         self.disk_used = (self.disk_used + kept).min(self.disk);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kiwivm_exporter::kiwivm::{
-    ApiKey, Call, CallError, Client, ClientOptions, Leg, Proxy, Reason, Response, Veid,
+    ApiKey, Call, CallError, Client, ClientOptions, Phase, Proxy, Reason, Response, Veid,
 };
 use reqwest::Url;
 use socket2::{Domain, Socket, Type};
@@ -150,7 +150,10 @@ async fn a_closed_new_connection_is_a_failure() {
     let response = call(&client(&endpoint, None), Call::ServiceInfo).await;
     assert_eq!((response.requests, count.load(Ordering::Relaxed)), (1, 1));
     let error = response.result.expect_err("it was closed");
-    assert_eq!((error.reason, error.silent), (Reason::Connect, None));
+    assert_eq!(
+        (error.reason, error.timed_out_phase),
+        (Reason::Connect, None)
+    );
 }
 
 #[tokio::test]
@@ -223,64 +226,64 @@ async fn a_timeout_names_the_silent_leg_and_the_node_only_if_it_may_be_at_fault(
         (
             direct("http", &port_with_full_backlog),
             live,
-            Leg::Connection,
+            Phase::Connection,
             "no connection to the API within 5 s",
         ),
         (
             direct("https", &silent),
             live,
-            Leg::Tls,
+            Phase::Tls,
             "TLS handshake did not complete within 5 s",
         ),
         (
             behind(&silent),
             live,
-            Leg::Proxy,
+            Phase::Proxy,
             "proxy did not connect within 5 s (check api.proxy)",
         ),
         (
             behind(&port_with_full_backlog),
             live,
-            Leg::Proxy,
+            Phase::Proxy,
             "proxy did not connect within 5 s (check api.proxy)",
         ),
         (
             behind(&tunnel),
             live,
-            Leg::Tls,
+            Phase::Tls,
             "TLS handshake did not complete within 5 s",
         ),
         (
             direct("http", &silent),
             info,
-            Leg::FirstByte,
+            Phase::FirstByte,
             "no response within 15 s (the API is slow",
         ),
         (
             direct("http", &silent),
             live,
-            Leg::FirstByte,
+            Phase::FirstByte,
             "no response within 30 s (the node may be busy)",
         ),
         (
             direct("http", &partial),
             info,
-            Leg::Body,
+            Phase::Body,
             "did not complete, within 15 s (the network is slow",
         ),
     ];
     let calls = cases.iter().map(|(client, which, ..)| call(client, *which));
     let responses = futures_util::future::join_all(calls).await;
-    for ((_, _, leg, words), response) in cases.iter().zip(responses) {
+    for ((_, _, phase, words), response) in cases.iter().zip(responses) {
         let error: CallError = response.result.expect_err("the peer is silent");
         assert_eq!(
-            (error.reason, error.silent),
-            (Reason::Timeout, Some(*leg)),
+            (error.reason, error.timed_out_phase),
+            (Reason::Timeout, Some(*phase)),
             "{error}"
         );
         let text = error.to_string();
         assert!(text.contains(words), "{text}");
-        let node = *leg == Leg::FirstByte && error.call == live;
+        let node = *phase == Phase::FirstByte && error.call == live;
         assert_eq!(text.contains("node"), node, "{text}");
     }
 }

@@ -23,7 +23,7 @@ fn pages() {
             let body = body(call, dice, &key);
             let now = moment(second);
             let mut fleet = lock(&fleet);
-            let mut reading = fleet.read_usage(veid, now);
+            let mut reading = fleet.start_usage(veid, now);
             let mut take = |row| reading.take(row);
             let response = Response::of_body(veid, &key.key, call, &body, &mut take);
             fleet.apply(veid, call, &response.result, now);

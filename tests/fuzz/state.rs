@@ -66,7 +66,7 @@ fn saved(config: &Config) -> Value {
             let sample = samples(call)[0];
             let path = format!("{}/tests/samples/{sample}", env!("CARGO_MANIFEST_DIR"));
             let body = std::fs::read(path).expect("the sample exists");
-            let mut reading = lock(&fleet).read_usage(veid, moment(0));
+            let mut reading = lock(&fleet).start_usage(veid, moment(0));
             let response = Response::of_body(veid, &key, call, &body, &mut |row| reading.take(row));
             let mut answered = FinishedCall {
                 due: Due { veid, call },
@@ -138,7 +138,7 @@ fn state() {
             dice.damage(&mut text);
         }
         std::fs::write(&path, &text).expect("it can be written");
-        let Some(state) = StateFile::peek(&path) else {
+        let Some(state) = StateFile::read_unlocked(&path) else {
             return;
         };
         usable.set(usable.get() + 1);
@@ -147,7 +147,7 @@ fn state() {
         page::check_values(&shown);
         file.write(&state).expect("it can be written");
         assert!(
-            StateFile::peek(&path).is_some(),
+            StateFile::read_unlocked(&path).is_some(),
             "{}",
             String::from_utf8_lossy(&text)
         );

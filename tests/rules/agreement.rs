@@ -136,7 +136,7 @@ impl World {
             next_poll: None,
         };
         for veid in &veids {
-            lock(&fleet).show_plan(*veid, planned, at(0));
+            lock(&fleet).set_plan(*veid, planned, at(0));
         }
         Self {
             fleet,
@@ -180,7 +180,7 @@ impl World {
     /// Applies five weeks of usage rows with `bytes` an hour, up to now.
     fn usage(&mut self, veid: u64, bytes: u64) {
         let mut fleet = lock(&self.fleet);
-        let mut usage = fleet.read_usage(Veid(veid), self.now);
+        let mut usage = fleet.start_usage(Veid(veid), self.now);
         for hour in 0..35 * 24 {
             usage.take(UsageRow {
                 timestamp: whole(self.now.unix) - hour * 3600,
@@ -215,7 +215,7 @@ impl World {
             quota: None,
             next_poll: None,
         };
-        fleet.show_plan(Veid(veid), planned, self.now);
+        fleet.set_plan(Veid(veid), planned, self.now);
     }
 
     fn state_written(&mut self, successful: bool) {
@@ -241,7 +241,7 @@ impl World {
                         reason: *reason,
                         detail: "for the test".to_owned(),
                         lock: None,
-                        silent: None,
+                        timed_out_phase: None,
                         retry_after: None,
                         without_key: false,
                     };

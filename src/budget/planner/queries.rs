@@ -108,7 +108,7 @@ impl Planner {
     /// Makes a collected call of a VPS due now, even if it is shed. Points and concurrency still limit it.
     pub fn hasten(&mut self, veid: Veid, call: Call, now: Duration) {
         let account = self.accounts.get(&veid);
-        if account.is_some_and(|account| account.pace.collect.wants(call)) {
+        if account.is_some_and(|account| account.pace.collect.includes(call)) {
             self.schedule.make_due(veid, call, now);
         }
     }

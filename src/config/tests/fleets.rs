@@ -174,7 +174,10 @@ vps:
     );
     let absent = config.vps[2].key.as_ref().expect_err("no key");
     assert_eq!((absent.line, absent.key.as_str()), (Some(6), "vps[3]"));
-    assert!(absent.what.contains("or a row with VEID 8 to "), "{absent}");
+    assert!(
+        absent.message.contains("or a row with VEID 8 to "),
+        "{absent}"
+    );
 }
 
 #[test]

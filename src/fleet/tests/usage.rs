@@ -181,7 +181,7 @@ fn counting_continues_when_the_history_starts_over() {
 fn counters_change_only_when_they_are_published() {
     let mut fleet = fleet(600);
     poll(&mut fleet, &[row(1_790_000_000, 1)], at(0));
-    let mut reading = fleet.read_usage(VEID, at(300));
+    let mut reading = fleet.start_usage(VEID, at(300));
     reading.take(row(1_790_000_300, 5));
     fleet.apply_usage(VEID, reading);
     assert_eq!(counted(&fleet), 0);

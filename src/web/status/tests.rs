@@ -46,7 +46,7 @@ fn fleet(names: &[&str]) -> Fleet {
         next_poll: Some(now().elapsed + Duration::from_secs(30)),
     };
     for (_, veid) in names.iter().zip(1..) {
-        fleet.show_plan(Veid(veid), planned, now());
+        fleet.set_plan(Veid(veid), planned, now());
     }
     fleet
 }
@@ -208,7 +208,7 @@ fn high_use_of_the_allowance_or_a_forecast_of_it_is_a_concern() {
             ..service()
         };
         respond_live(&mut fleet, 1, info, live());
-        let mut usage = fleet.read_usage(Veid(1), now());
+        let mut usage = fleet.start_usage(Veid(1), now());
         for hour in 0..35 * 24 {
             usage.take(UsageRow {
                 timestamp: TODAY - hour * 3600,

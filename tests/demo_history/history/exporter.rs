@@ -9,7 +9,7 @@ use kiwivm_exporter::config::{Config, DEFAULT_INTERVALS, DEFAULT_STALENESS, Inte
 use kiwivm_exporter::exposition::{Reloads, process_metrics, render};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
 use kiwivm_exporter::poller::{
-    FinishedCall, SharedFleet, fleet_of, limits, lock, members, show_plan,
+    FinishedCall, SharedFleet, fleet_of, limits, lock, members, publish_plan,
 };
 use kiwivm_exporter::simulator::{Credential, Simulator};
 use reqwest::Url;
@@ -93,7 +93,7 @@ impl<'a> Exporter<'a> {
         self.elapsed = until;
         // Once at the end is enough, because there are no scrapes in between.
         let now = self.at(until);
-        show_plan(
+        publish_plan(
             &mut self.planner,
             &mut lock(&self.fleet),
             Clock::start(),
@@ -159,7 +159,7 @@ impl<'a> Exporter<'a> {
             .expect("the exporter never spends all points");
         let fleet = &mut lock(&self.fleet);
         let mut usage =
-            (call == Call::RawUsageStats).then(|| fleet.read_usage(veid, self.at(flight.began)));
+            (call == Call::RawUsageStats).then(|| fleet.start_usage(veid, self.at(flight.began)));
         let mut row = |row| {
             if let Some(usage) = &mut usage {
                 usage.take(row);

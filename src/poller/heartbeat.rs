@@ -9,9 +9,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3 * 60);
 
 /// Time of the last iteration of the poller loop, shared with the health checks.
 #[derive(Clone, Debug, Default)]
-pub struct Pulse(Arc<AtomicU64>);
+pub struct Heartbeat(Arc<AtomicU64>);
 
-impl Pulse {
+impl Heartbeat {
     /// Records an iteration at `now`, an elapsed time of [`crate::clock::Moment`].
     pub fn beat(&self, now: Duration) {
         let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
@@ -32,12 +32,12 @@ mod tests {
 
     #[test]
     fn detects_a_poller_that_hangs_but_not_one_that_waits() {
-        let pulse = Pulse::default();
+        let heartbeat = Heartbeat::default();
         let at = Duration::from_secs;
-        pulse.beat(at(1000));
-        assert!(pulse.is_alive(at(1000)) && pulse.is_alive(at(1061)));
-        assert!(!pulse.clone().is_alive(at(1180)));
-        pulse.beat(at(1180));
-        assert!(pulse.is_alive(at(1180)));
+        heartbeat.beat(at(1000));
+        assert!(heartbeat.is_alive(at(1000)) && heartbeat.is_alive(at(1061)));
+        assert!(!heartbeat.clone().is_alive(at(1180)));
+        heartbeat.beat(at(1180));
+        assert!(heartbeat.is_alive(at(1180)));
     }
 }

@@ -1,4 +1,4 @@
-//! The phases of a call. A timeout error names the phase that was silent.
+//! The phases of a call. A timeout error names the phase that timed out.
 //!
 //! The HTTP client does not report the phases of connecting. Its resolver, connector and TLS stack run in the task of
 //! their call, so each records its progress in a task-local variable.
@@ -22,7 +22,7 @@ use super::Call;
 
 /// A phase of a call, in chronological order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Leg {
+pub enum Phase {
     /// Resolving the name of the API or of the proxy.
     Name,
     /// Connecting to the proxy and through it.
@@ -37,7 +37,7 @@ pub enum Leg {
     Body,
 }
 
-impl Leg {
+impl Phase {
     /// The error message of a timeout in this phase.
     pub(super) fn timeout_message(self, limit: Duration) -> String {
         let seconds = limit.as_secs();
@@ -69,7 +69,7 @@ impl Leg {
 
 tokio::task_local! {
     /// `None` until a connection is opened. A call on an idle connection never opens one.
-    static REACHED: Cell<Option<Leg>>;
+    static REACHED: Cell<Option<Phase>>;
 }
 
 /// Runs a call and tracks its phase for [`reached`].
@@ -78,13 +78,13 @@ pub(super) async fn watch<F: Future>(call: F) -> F::Output {
 }
 
 /// The phase that the call of this task has reached, up to its response. `None` for a call on an idle connection.
-pub(super) fn reached() -> Option<Leg> {
+pub(super) fn reached() -> Option<Phase> {
     REACHED.try_with(Cell::get).ok().flatten()
 }
 
 /// Records a phase. Does nothing outside of a call: a connection may be completed after its call took another one.
-fn record(leg: Option<Leg>) {
-    let _ = REACHED.try_with(|reached| reached.set(leg));
+fn record(phase: Option<Phase>) {
+    let _ = REACHED.try_with(|reached| reached.set(phase));
 }
 
 /// Resolves names through the system resolver.
@@ -93,7 +93,7 @@ pub(super) struct SystemResolver;
 impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let before = reached();
-        record(Some(Leg::Name));
+        record(Some(Phase::Name));
         Box::pin(async move {
             // The HTTP client replaces port 0 by the port of the URL.
             let addresses: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
@@ -106,8 +106,8 @@ impl Resolve for SystemResolver {
 /// A connector layer that records when connecting begins and ends.
 #[derive(Clone, Copy)]
 pub(super) struct ConnectLayer {
-    /// [`Leg::Proxy`] or [`Leg::Connection`].
-    pub(super) begin: Leg,
+    /// [`Phase::Proxy`] or [`Phase::Connection`].
+    pub(super) begin: Phase,
 }
 
 impl<S> Layer<S> for ConnectLayer {
@@ -122,7 +122,7 @@ impl<S> Layer<S> for ConnectLayer {
 #[derive(Clone)]
 pub(super) struct ConnectService<S> {
     inner: S,
-    begin: Leg,
+    begin: Phase,
 }
 
 impl<S, R> Service<R> for ConnectService<S>
@@ -143,7 +143,7 @@ where
         let connecting = self.inner.call(target);
         Box::pin(async move {
             let connection = connecting.await?;
-            record(Some(Leg::FirstByte));
+            record(Some(Phase::FirstByte));
             Ok(connection)
         })
     }
@@ -172,7 +172,7 @@ struct HandshakeRandom;
 
 impl SecureRandom for HandshakeRandom {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
-        record(Some(Leg::Tls));
+        record(Some(Phase::Tls));
         let filled = SystemRandom::new().fill(bytes);
         filled.map_err(|_| GetRandomFailed)
     }
@@ -186,13 +186,13 @@ mod tests {
     async fn records_the_phase_of_a_call() {
         watch(async {
             assert_eq!(reached(), None, "an idle connection is used");
-            record(Some(Leg::Proxy));
+            record(Some(Phase::Proxy));
             let name = "localhost".parse().expect("valid name");
             let resolving = SystemResolver.resolve(name);
-            assert_eq!(reached(), Some(Leg::Name));
+            assert_eq!(reached(), Some(Phase::Name));
             let addresses = resolving.await.expect("localhost resolves");
             assert!(addresses.count() > 0);
-            assert_eq!(reached(), Some(Leg::Proxy));
+            assert_eq!(reached(), Some(Phase::Proxy));
         })
         .await;
         assert_eq!(reached(), None, "nothing is recorded outside of a call");
