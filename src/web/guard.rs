@@ -10,8 +10,9 @@ use rustls::ServerConfig;
 use super::Site;
 use super::connections::Connection;
 use super::gate::{Gate, Refusal};
-use super::routes::{ResponseBody, busy, handle, plain, with_header};
-use super::server::Shared;
+use super::response::{ResponseBody, busy, plain, with_header};
+use super::routes::handle;
+use super::shared::Shared;
 
 /// The transport of a connection.
 pub enum Transport {

@@ -6,7 +6,7 @@ use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, VARY,
 };
 
-use super::routes::common_headers;
+use super::response::common_headers;
 use crate::exposition::format::{Format, accepts_gzip, negotiate};
 
 /// The form of a response.

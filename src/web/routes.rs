@@ -1,26 +1,22 @@
-//! Routes requests and builds responses.
+//! Routes requests.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::Body;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
-    REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
+    HeaderValue, REFERRER_POLICY, VARY,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::checks::is_cross_origin;
-use super::connections::{Connection, Connections, Responding};
+use super::connections::{Connection, Connections};
 use super::discovery;
 use super::negotiation::{Form, header};
-use super::server::Shared;
+use super::response::{ResponseBody, busy, common_headers, plain, redirect, respond, with_header};
+use super::shared::Shared;
 use super::status::CONTENT_SECURITY_POLICY as POLICY;
 use super::turns::LONGEST_WAIT;
 use super::{Options, Prefix, Site};
@@ -38,61 +34,6 @@ const STATUS_JSON: &str = "/status.json";
 /// Service discovery for Prometheus.
 const DISCOVERY: &str = "/sd";
 
-/// A body sent as one piece.
-pub struct ResponseBody(Option<Piece>);
-
-/// Bytes that count as a request in flight until they are sent or dropped. hyper takes the body immediately and sends
-/// it later.
-pub struct Piece {
-    rest: Bytes,
-    permit: Option<OwnedSemaphorePermit>,
-    responding: Option<Responding>,
-}
-
-impl ResponseBody {
-    /// Keeps the response in progress until the body is sent.
-    pub fn hold(mut self, responding: Responding) -> Self {
-        if let Some(piece) = &mut self.0 {
-            piece.responding = Some(responding);
-        }
-        self
-    }
-}
-
-impl Buf for Piece {
-    fn remaining(&self) -> usize {
-        self.rest.remaining()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.rest.chunk()
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.rest.advance(count);
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Piece;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |piece| piece.remaining() as u64))
-    }
-}
-
 /// Handles one request. Its body, if any, is not read.
 pub async fn handle<S: Site>(
     shared: &Shared<S>,
@@ -106,7 +47,7 @@ pub async fn handle<S: Site>(
         response
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from(length));
-        response.body_mut().0 = None;
+        response.body_mut().clear();
     }
     response
 }
@@ -218,16 +159,8 @@ async fn limited<S: Site>(
     if let Some(turn) = turn {
         turn.end_after(started.elapsed() * REST_FACTOR);
     }
-    if let Some(piece) = &mut response.body_mut().0 {
-        piece.permit = permit;
-    }
+    response.body_mut().set_permit(permit);
     response
-}
-
-/// Returns 503 with a short `Retry-After`.
-pub(super) fn busy(text: &'static str) -> Response<ResponseBody> {
-    let response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
-    with_header(response, RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
 /// Takes a slot for a request in flight. Evicts connections whose clients do not read their response.
@@ -332,47 +265,4 @@ fn links(options: &Options) -> String {
         None if options.route_prefix == Prefix::default() => ".".to_owned(),
         None => options.route_prefix.to_string(),
     }
-}
-
-fn redirect(to: &str) -> Response<ResponseBody> {
-    let response = plain(StatusCode::FOUND, format!("See {to}\n"));
-    // A prefix contains only characters that are valid in a header.
-    match HeaderValue::from_str(to) {
-        Ok(to) => with_header(response, LOCATION, to),
-        Err(_) => response,
-    }
-}
-
-pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<ResponseBody> {
-    let headers = common_headers("text/plain; charset=utf-8");
-    respond(status, headers, text.into())
-}
-
-/// Returns the headers of every response.
-pub(super) fn common_headers(content_type: &'static str) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers
-}
-
-fn respond(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody(Some(Piece {
-        rest: body,
-        permit: None,
-        responding: None,
-    })));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-}
-
-pub(super) fn with_header(
-    mut response: Response<ResponseBody>,
-    name: HeaderName,
-    value: HeaderValue,
-) -> Response<ResponseBody> {
-    response.headers_mut().insert(name, value);
-    response
 }

@@ -16,19 +16,19 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::either::Either;
 
 use super::checks::has_valid_host;
 use super::client_certificate::refusal_reason;
-use super::connections::{Connection, Connections};
+use super::connections::Connection;
 use super::guard::{Transport, guarded};
 use super::handshake::accept_tls;
-use super::negotiation::Negotiation;
-use super::routes::{ResponseBody, handle, plain};
+use super::response::{ResponseBody, plain};
+use super::routes::handle;
+use super::shared::Shared;
 use super::throttle::Throttle;
 use super::timeouts::TimedStream;
-use super::turns::Turns;
 use super::{Options, Site};
 
 /// A request line and headers larger than this are refused.
@@ -38,17 +38,6 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 /// Pause after an accept error that evicting a connection does not fix.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// State shared by all connections.
-pub struct Shared<S> {
-    pub(super) site: Arc<S>,
-    pub(super) options: Options,
-    pub(super) requests: Option<Arc<Semaphore>>,
-    pub(super) negotiation: Negotiation,
-    pub(super) connections: Connections,
-    pub(super) turns: Turns,
-    refused_certificates: Throttle,
-}
-
 /// Serves on bound listeners until `shutdown` completes, then finishes the responses in flight.
 pub async fn serve<S: Site>(
     listeners: Vec<TcpListener>,
@@ -56,20 +45,7 @@ pub async fn serve<S: Site>(
     options: Options,
     shutdown: impl Future<Output = ()>,
 ) {
-    let requests = match options.max_requests {
-        0 => None,
-        most => Some(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
-    };
-    let connections = Connections::new(options.max_connections);
-    let shared = Arc::new(Shared {
-        site,
-        options,
-        requests,
-        negotiation: Negotiation::default(),
-        connections,
-        turns: Turns::default(),
-        refused_certificates: Throttle::default(),
-    });
+    let shared = Arc::new(Shared::new(site, options));
     let (stop, stopping) = watch::channel(false);
     let (not_accepted, too_many) = (Throttle::default(), Throttle::default());
     let mut shutdown = pin!(shutdown);
