@@ -6,6 +6,7 @@ use std::sync::Arc;
 use figment::value::{Dict, Value};
 
 use super::key_source::{KeySource, parse_key};
+use super::labels::labels;
 use super::locate::join;
 use super::reader::{Reader, text, whole};
 use super::thresholds::THRESHOLDS;
@@ -34,46 +35,6 @@ pub const KEYS: &[&str] = &[
 
 /// Keys of `budget` of a VPS.
 pub const BUDGET: &[&str] = &["group"];
-
-/// Labels that identify the VPS and the exporter of a series.
-const IDENTITY_LABELS: &[&str] = &["veid", "vps", "job", "instance"];
-
-/// Labels in use by metrics of this exporter, and by histograms and alerts of Prometheus.
-const USED_LABELS: &[&str] = &[
-    "alertname",
-    "alertstate",
-    "call",
-    "clearable",
-    "datacenter",
-    "family",
-    "field",
-    "hostname",
-    "ip_address",
-    "le",
-    "location",
-    "location_id",
-    "node",
-    "os",
-    "outcome",
-    "plan",
-    "quantile",
-    "reason",
-    "resource",
-    "revision",
-    "rustc",
-    "severity",
-    "status",
-    "threshold",
-    "version",
-    "vm_type",
-    "window",
-];
-
-/// Returns true if a VPS must not have a label of this name.
-#[cfg(test)]
-pub(crate) fn is_reserved_label(name: &str) -> bool {
-    IDENTITY_LABELS.contains(&name) || USED_LABELS.contains(&name)
-}
 
 /// Length limit of names, which are labels and appear in log lines.
 const MAX_NAME_LENGTH: usize = 100;
@@ -363,46 +324,4 @@ fn is_name(name: &str) -> bool {
     !name.trim().is_empty()
         && name.chars().count() <= MAX_NAME_LENGTH
         && !name.contains(char::is_control)
-}
-
-fn labels(reader: &mut Reader, section: &Dict, path: &str) -> BTreeMap<String, String> {
-    let path = join(path, "labels");
-    let mut labels = BTreeMap::new();
-    let entries = match section.get("labels") {
-        None | Some(Value::Empty(..)) => return labels,
-        Some(Value::Dict(_, entries)) => entries,
-        Some(_) => {
-            reader.problem(
-                &path,
-                "must be a mapping of names to values, such as {env: prod}",
-            );
-            return labels;
-        }
-    };
-    for (name, value) in entries {
-        let mut characters = name.chars();
-        let valid = characters
-            .next()
-            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-            && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && !name.starts_with("__");
-        if !valid {
-            reader.problem(&path, "a label name must consist of letters, digits and underscores, and must not begin with a digit or two underscores");
-        } else if IDENTITY_LABELS.contains(&name.as_str()) {
-            reader.problem(
-                &join(&path, name),
-                "identifies the VPS or the exporter: choose another name",
-            );
-        } else if USED_LABELS.contains(&name.as_str()) {
-            reader.problem(
-                &join(&path, name),
-                format!("metrics or alerts already have a label {name}: choose another name, such as my_{name}"),
-            );
-        } else if let Some(value) = text(value) {
-            labels.insert(name.clone(), value);
-        } else {
-            reader.problem(&join(&path, name), "must be text");
-        }
-    }
-    labels
 }

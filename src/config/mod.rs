@@ -5,6 +5,7 @@
 mod file;
 mod fleet;
 mod key_source;
+mod labels;
 mod load;
 mod locate;
 mod problem;
@@ -16,12 +17,13 @@ mod units;
 mod validate;
 mod vps_file;
 mod vps_key;
+mod vps_table;
 mod yaml;
 
 pub(crate) use file::read;
-#[cfg(test)]
-pub(crate) use fleet::is_reserved_label;
 pub use key_source::{InvalidKey, KeyError, KeySource, read_key_file};
+#[cfg(test)]
+pub(crate) use labels::is_reserved_label;
 pub(crate) use load::read_file;
 pub use load::{ConfigSource, load};
 pub(crate) use locate::join;

@@ -6,6 +6,7 @@
 
 mod alert_inputs;
 pub(crate) mod bandwidth;
+mod call_record;
 mod conditions;
 mod forecast;
 mod index;
@@ -17,13 +18,14 @@ mod usage;
 mod vps;
 
 pub use alert_inputs::AlertInput;
+pub use call_record::CallRecord;
 pub use conditions::{Active, Alert, CONDITIONS, Condition, Severity};
 pub use forecast::{Counter, CounterReading, Forecast, HOURS, HourlyUsage};
 pub use memory::VpsValues;
 pub use suspension::SuspensionReason;
 pub use totals::{Deferral, FleetTotals, PointsUse, StateWrites};
 pub use usage::{LATE, UsageHistory, UsageReading, UsageTotals, plausible};
-pub use vps::{CallRecord, Known, VpsState};
+pub use vps::{Known, VpsState};
 
 use std::sync::Arc;
 use std::time::Duration;

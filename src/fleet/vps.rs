@@ -1,7 +1,8 @@
-//! One VPS: its last responses, their ages, and the outcomes of its calls.
+//! One VPS: its last responses and their ages.
 
 use std::time::Duration;
 
+use super::call_record::CallRecord;
 use super::conditions::AlertState;
 use super::forecast::{Counter, Forecast, HourlyUsage};
 use super::usage::{UsageHistory, UsageReading, UsageTotals};
@@ -25,75 +26,6 @@ impl<T> Known<T> {
             value,
             at: now.elapsed,
         }
-    }
-}
-
-/// The outcomes of one call of one VPS.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CallRecord {
-    /// Successful calls.
-    pub successes: u64,
-    /// Failed calls, by [`Reason::index`]. Boxed because most calls of most VPSes never fail.
-    errors: Option<Box<Errors>>,
-    /// Unix seconds of the last success. A live response also counts as a success of `getServiceInfo`.
-    pub last_success: Option<f64>,
-    /// The planned interval; `None` if the call is not planned.
-    pub interval: Option<Duration>,
-    was_planned: bool,
-    /// Monotonic start of the time without success: the last success or the first plan. Moved forward when the interval
-    /// becomes shorter.
-    pub(super) silent_since: Option<Duration>,
-}
-
-type Errors = [u64; Reason::ALL.len()];
-
-impl CallRecord {
-    /// Sets the planned interval. Time without success is scaled to a shorter interval: after 5 of 12 hours, a call
-    /// that is now planned every hour is 5/12 of an interval late, not five intervals.
-    pub(super) fn plan(&mut self, interval: Option<Duration>, now: Moment) {
-        self.silent_since = match (self.interval, interval, self.silent_since) {
-            (_, None, _) => None,
-            (Some(before), Some(interval), Some(since)) if before > interval => {
-                let silent = now.elapsed.saturating_sub(since);
-                let part = interval.as_secs_f64() / before.as_secs_f64();
-                Some(now.elapsed.saturating_sub(silent.mul_f64(part)))
-            }
-            (_, Some(_), since) => since.or(Some(now.elapsed)),
-        };
-        self.interval = interval;
-        self.was_planned |= interval.is_some();
-    }
-
-    /// Restarts the time without success.
-    fn reset_silence(&mut self, now: Moment) {
-        self.silent_since = self.interval.and(Some(now.elapsed));
-    }
-
-    /// True after `staleness` planned intervals without success; `None` if the call is not planned.
-    #[must_use]
-    pub fn is_stale(&self, staleness: f64, now: Moment) -> Option<bool> {
-        let (interval, since) = (self.interval?, self.silent_since?);
-        let silent = now.elapsed.saturating_sub(since).as_secs_f64();
-        Some(silent > interval.as_secs_f64() * staleness)
-    }
-
-    /// Number of failed calls, over all reasons.
-    #[must_use]
-    pub fn failures(&self) -> u64 {
-        self.errors().iter().sum()
-    }
-
-    /// True if the call was ever planned or made. A call that is dropped for a while keeps its counters.
-    #[must_use]
-    pub fn is_counted(&self) -> bool {
-        self.was_planned || self.successes + self.failures() > 0
-    }
-
-    /// Failed calls, by [`Reason::index`].
-    #[must_use]
-    pub fn errors(&self) -> &Errors {
-        const NONE: &Errors = &[0; Reason::ALL.len()];
-        self.errors.as_deref().unwrap_or(NONE)
     }
 }
 
@@ -404,8 +336,7 @@ impl VpsState {
     pub(super) fn fail(&mut self, call: Call, error: &CallError, now: Moment) {
         // A VPS with a refused key gets no other call, so this one counts as an attempt.
         self.tried |= returns_state(call) || error.reason == Reason::Auth;
-        let errors = &mut self.calls[call].errors;
-        errors.get_or_insert_default()[error.reason.index()] += 1;
+        self.calls[call].count_error(error.reason);
         match error.reason {
             Reason::Auth => {
                 self.authentication_failed = Some(true);

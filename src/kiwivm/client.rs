@@ -9,15 +9,13 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Url, redirect, retry};
 use thiserror::Error;
 
-use super::call::CallRow;
+use super::body::ResponseBody;
 use super::model::UsageRow;
 use super::outcome::Head;
 use super::phase::{self, ConnectLayer, Phase, SystemResolver};
 use super::reuse::UsedConnections;
-use super::transport::{causes, classify, is_closed};
-use super::{
-    ApiKey, Call, CallError, DecodeError, Decoded, Proxy, Reason, UsageStream, Veid, decode,
-};
+use super::transport::{TransportFailure, causes, is_closed};
+use super::{ApiKey, Call, CallError, Decoded, Proxy, Reason, Veid, decode};
 
 /// Time limit for DNS, TCP and TLS, which take about a second around the world.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,9 +24,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Idle connections kept per host. Calls of a large fleet follow each other closely, so a few are enough.
 const IDLE_CONNECTIONS: usize = 4;
-
-/// Bytes decoded at a time, in well below a millisecond. Larger bodies are decoded on a blocking thread.
-const DECODE_CHUNK: usize = 16 << 10;
 
 /// The endpoint of the API and the way to it.
 #[derive(Clone, Debug)]
@@ -284,137 +279,5 @@ impl Client {
             failure.detail = detail;
         }
         failure
-    }
-}
-
-/// A transport failure, before it is attached to a call.
-pub(super) struct TransportFailure {
-    reason: Reason,
-    detail: String,
-    timed_out_phase: Option<Phase>,
-}
-
-impl TransportFailure {
-    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-            timed_out_phase: None,
-        }
-    }
-
-    fn of(error: &reqwest::Error) -> Self {
-        let (reason, detail) = classify(error);
-        Self::new(reason, detail)
-    }
-
-    fn timeout(phase: Phase, limit: Duration) -> Self {
-        Self {
-            timed_out_phase: Some(phase),
-            ..Self::new(Reason::Timeout, phase.timeout_message(limit))
-        }
-    }
-
-    /// Redacts the key: error texts of the HTTP client may quote the response.
-    pub(super) fn into_call_error(self, veid: Veid, call: Call, key: &ApiKey) -> CallError {
-        CallError {
-            timed_out_phase: self.timed_out_phase,
-            ..CallError::new(veid, call, self.reason, key.redact(&self.detail))
-        }
-    }
-}
-
-/// The body of a response as it arrives.
-pub(super) struct ResponseBody {
-    pub(super) received: usize,
-    pub(super) content: Content,
-}
-
-pub(super) enum Content {
-    Whole(Vec<u8>),
-    Usage(Box<UsageStream>),
-    Invalid(DecodeError),
-}
-
-impl ResponseBody {
-    fn of(call: Call) -> Self {
-        let content = if call == Call::RawUsageStats {
-            Content::Usage(Box::default())
-        } else {
-            Content::Whole(Vec::new())
-        };
-        Self {
-            received: 0,
-            content,
-        }
-    }
-
-    /// Reads the body until it ends or turns out to be unusable.
-    pub(super) async fn receive(
-        &mut self,
-        response: &mut reqwest::Response,
-        limits: &CallRow,
-        row: &mut (dyn FnMut(UsageRow) + Send),
-    ) -> Result<(), TransportFailure> {
-        loop {
-            let chunk = match tokio::time::timeout(limits.read_timeout, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => return Ok(()),
-                Ok(Err(error)) if error.is_timeout() => {
-                    return Err(TransportFailure::timeout(Phase::Body, limits.timeout));
-                }
-                Ok(Err(error)) => return Err(TransportFailure::of(&error.without_url())),
-                Err(_) => return Err(TransportFailure::timeout(Phase::Body, limits.read_timeout)),
-            };
-            self.received += chunk.len();
-            if self.received > limits.body_limit {
-                let detail = format!(
-                    "the response is larger than {} MiB",
-                    limits.body_limit >> 20
-                );
-                return Err(TransportFailure::new(Reason::BodyTooLarge, detail));
-            }
-            for piece in chunk.chunks(DECODE_CHUNK) {
-                if !self.content.push(piece, row) {
-                    return Ok(());
-                }
-                // Decompression yields many chunks in a row without awaiting, which would starve other tasks.
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-}
-
-impl Content {
-    /// Adds a chunk. Returns false once the body is known to be unusable.
-    fn push(&mut self, chunk: &[u8], row: &mut dyn FnMut(UsageRow)) -> bool {
-        match self {
-            Self::Whole(body) => body.extend_from_slice(chunk),
-            Self::Usage(stream) => {
-                if let Err(error) = stream.push(chunk, row) {
-                    *self = Self::Invalid(error);
-                    return false;
-                }
-            }
-            Self::Invalid(_) => return false,
-        }
-        true
-    }
-
-    async fn decode(self, call: Call, key: &ApiKey) -> Result<Decoded, DecodeError> {
-        match self {
-            Self::Whole(body) if body.len() > DECODE_CHUNK => {
-                let key = key.clone();
-                let decode = move || decode(call, &key, &body, &mut |_| {});
-                match tokio::task::spawn_blocking(decode).await {
-                    Ok(decoded) => decoded,
-                    // The task is never cancelled, so it panicked.
-                    Err(error) => std::panic::resume_unwind(error.into_panic()),
-                }
-            }
-            Self::Whole(body) => decode(call, key, &body, &mut |_| {}),
-            Self::Usage(stream) => stream.finish(key),
-            Self::Invalid(error) => Err(error),
-        }
     }
 }

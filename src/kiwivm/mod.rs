@@ -3,6 +3,7 @@
 //! [`Call`] lists every call this program can make. KiwiVM has no read-only keys, so leaving out the calls that change
 //! something is the only protection an owner has.
 
+mod body;
 mod call;
 mod client;
 mod decode;

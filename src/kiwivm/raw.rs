@@ -5,8 +5,9 @@ use std::io::Read as _;
 use flate2::read::MultiGzDecoder;
 use reqwest::header::CONTENT_ENCODING;
 
-use super::client::{Content, ResponseBody, TransportFailure};
+use super::body::{Content, ResponseBody};
 use super::outcome::Head;
+use super::transport::TransportFailure;
 use super::{
     ApiKey, Call, CallError, Client, ClientError, ClientOptions, Decoded, Reason, Veid, phase,
 };

@@ -1,12 +1,51 @@
-//! Classifies errors of the HTTP client and renders them without URLs.
+//! Failures of the HTTP client: classified, and rendered without URLs.
 
 use std::error::Error as _;
 use std::io::ErrorKind;
+use std::time::Duration;
 
-use super::Reason;
+use super::phase::Phase;
+use super::{ApiKey, Call, CallError, Reason, Veid};
+
+/// A transport failure, before it is attached to a call.
+pub(super) struct TransportFailure {
+    reason: Reason,
+    pub(super) detail: String,
+    timed_out_phase: Option<Phase>,
+}
+
+impl TransportFailure {
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+            timed_out_phase: None,
+        }
+    }
+
+    pub(super) fn of(error: &reqwest::Error) -> Self {
+        let (reason, detail) = classify(error);
+        Self::new(reason, detail)
+    }
+
+    pub(super) fn timeout(phase: Phase, limit: Duration) -> Self {
+        Self {
+            timed_out_phase: Some(phase),
+            ..Self::new(Reason::Timeout, phase.timeout_message(limit))
+        }
+    }
+
+    /// Redacts the key: error texts of the HTTP client may quote the response.
+    pub(super) fn into_call_error(self, veid: Veid, call: Call, key: &ApiKey) -> CallError {
+        CallError {
+            timed_out_phase: self.timed_out_phase,
+            ..CallError::new(veid, call, self.reason, key.redact(&self.detail))
+        }
+    }
+}
 
 /// Returns the reason and the message of a transport error other than a timeout.
-pub(super) fn classify(error: &reqwest::Error) -> (Reason, String) {
+fn classify(error: &reqwest::Error) -> (Reason, String) {
     let detail = causes(error);
     if error.is_decode() && !has_cause::<hyper::Error>(error) {
         return (
