@@ -60,39 +60,17 @@ pub enum StateFileError {
     #[error("state_file: {} is in use by another process; stop it, or give each process its own file", .0.display())]
     InUse(PathBuf),
     /// The symbolic links of the path have no end.
-    #[error("state_file: {} cannot be used: {error}", path.display())]
-    Links {
-        /// The configured path.
-        path: PathBuf,
-        /// The cause.
-        error: io::Error,
-    },
+    #[error("state_file: {} cannot be used: {}", .0.display(), .1)]
+    Links(PathBuf, io::Error),
     /// The lock file cannot be created.
-    #[error("state_file: {} cannot be written: {error}; choose a writable folder, or remove state_file", path.display())]
-    Unwritable {
-        /// The lock file.
-        path: PathBuf,
-        /// The cause.
-        error: io::Error,
-    },
+    #[error("state_file: {} cannot be written: {}; choose a writable folder, or remove state_file", .0.display(), .1)]
+    Unwritable(PathBuf, io::Error),
     /// The file exists but cannot be read.
-    #[error("state_file: {} cannot be read: {error}; make it readable for the exporter, or delete it", path.display())]
-    Unreadable {
-        /// The configured path.
-        path: PathBuf,
-        /// The cause.
-        error: io::Error,
-    },
+    #[error("state_file: {} cannot be read: {}; make it readable for the exporter, or delete it", .0.display(), .1)]
+    Unreadable(PathBuf, io::Error),
     /// The file is invalid and cannot be moved out of the way.
-    #[error("state_file: {} {invalid} and cannot be renamed: {error}", path.display())]
-    NotRenamed {
-        /// The state file.
-        path: PathBuf,
-        /// The reason why it is invalid.
-        invalid: InvalidState,
-        /// The cause.
-        error: io::Error,
-    },
+    #[error("state_file: {} {} and cannot be renamed: {}", .0.display(), .1, .2)]
+    NotRenamed(PathBuf, InvalidState, io::Error),
 }
 
 /// The reason why the content of a state file is invalid. The message completes "the state file ...".
@@ -144,7 +122,7 @@ impl StateFile {
         let path = path.to_owned();
         let real = match follow_links(&path) {
             Ok(real) => real,
-            Err(error) => return Err(StateFileError::Links { path, error }),
+            Err(error) => return Err(StateFileError::Links(path, error)),
         };
         let mut locks = Locks::default();
         match open_lock_file(&real) {
@@ -153,7 +131,7 @@ impl StateFile {
             Err(TryLockError::Error(error)) if is_full(&error) => {}
             Err(TryLockError::Error(error)) => {
                 let path = lock_path(&real);
-                return Err(StateFileError::Unwritable { path, error });
+                return Err(StateFileError::Unwritable(path, error));
             }
         }
         let state = match files::open(&real) {
@@ -165,13 +143,13 @@ impl StateFile {
                 }
                 let parsed = match read(&file) {
                     Ok(parsed) => parsed,
-                    Err(error) => return Err(StateFileError::Unreadable { path, error }),
+                    Err(error) => return Err(StateFileError::Unreadable(path, error)),
                 };
                 locks.state = Some(file);
                 accept(parsed, &real, now_unix)?
             }
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(StateFileError::Unreadable { path, error }),
+            Err(error) => return Err(StateFileError::Unreadable(path, error)),
         };
         let locks = Arc::new(Mutex::new(locks));
         Ok((Self { path, locks }, state))
@@ -316,11 +294,8 @@ fn accept(
         }
         Err(invalid) => {
             let aside = sibling(real, &format!("set-aside-{now_unix:.0}"));
-            fs::rename(real, &aside).map_err(|error| StateFileError::NotRenamed {
-                path: real.to_owned(),
-                invalid,
-                error,
-            })?;
+            fs::rename(real, &aside)
+                .map_err(|error| StateFileError::NotRenamed(real.to_owned(), invalid, error))?;
             tracing::warn!(%file, moved_to = %aside.display(), "the state file {invalid}; starting without it");
             Ok(None)
         }
