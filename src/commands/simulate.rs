@@ -53,10 +53,11 @@ pub fn run(arguments: &Simulate) -> Result<(), Failure> {
             8 => Simulator::demo(options, unix_now()),
             count => Simulator::fleet(options, unix_now(), count),
         };
-        tracing::info!(endpoint, vps = arguments.vps, "simulating");
         let configuration = simulator.example_configuration(&endpoint);
         std::io::stdout().write_all(configuration.as_bytes())?;
         std::io::stdout().flush()?;
+        // Scripts that wait for this line read the whole configuration.
+        tracing::info!(endpoint, vps = arguments.vps, "simulating");
         let stop = super::serve::stop_signal()?;
         simulator::serve(listener, Arc::new(simulator), stop).await;
         Ok(())

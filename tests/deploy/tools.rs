@@ -119,7 +119,7 @@ impl Started {
     }
 }
 
-/// Polls a condition until it holds.
+/// Polls a condition of a page or of Prometheus, neither of which reports its changes.
 pub fn wait_until(what: &str, is: impl Fn() -> bool) {
     let deadline = Instant::now() + TIMEOUT;
     while !is() {
