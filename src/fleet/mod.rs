@@ -91,6 +91,9 @@ pub struct PlannedCalls {
     pub next_poll: Option<Duration>,
 }
 
+/// Counters of usage rows by VPS.
+pub type CountedUsage = Vec<(Veid, UsageTotals)>;
+
 /// All configured VPSes, in the order of the configuration.
 #[derive(Debug)]
 pub struct Fleet {
@@ -272,11 +275,25 @@ impl Fleet {
         }
     }
 
-    /// Publishes the counters of usage rows. With a state file, call this after the counters are in the file: a
-    /// published counter must not be lower after a restart.
+    /// Publishes the counters of usage rows as they are now. With a state file, see [`Self::publish_counted`].
     pub fn publish_usage(&mut self) {
-        for vps in &mut self.vps {
-            vps.usage_published = vps.usage.as_ref().map(|usage| usage.totals);
+        self.publish_counted(&self.counted_usage());
+    }
+
+    /// Returns the counters of usage rows as they are now.
+    #[must_use]
+    pub fn counted_usage(&self) -> CountedUsage {
+        let counted = |vps: &VpsState| Some((vps.identity.veid, vps.usage.as_ref()?.totals));
+        self.vps.iter().filter_map(counted).collect()
+    }
+
+    /// Publishes counters of usage rows. With a state file, call this after they are in the file: a published counter
+    /// must not be lower after a restart.
+    pub fn publish_counted(&mut self, counted: &CountedUsage) {
+        for (veid, totals) in counted {
+            if let Some(vps) = self.find(*veid) {
+                vps.usage_published = Some(*totals);
+            }
         }
     }
 

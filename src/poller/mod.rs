@@ -35,7 +35,7 @@ use keys::{Keys, LoadedKey};
 use notes::next_poll;
 use notices::Notices;
 use setup::identities;
-use state_writer::StateWriter;
+use state_writer::{StateWriter, WriteEvent, write_event};
 
 /// Interval at which the key files of VPSes with an unusable or refused key are reread. This costs no points.
 const KEY_FILE_CHECK: Duration = Duration::from_secs(60);
@@ -142,25 +142,28 @@ impl Poller {
     ) {
         loop {
             self.heartbeat.beat(self.clock.now().elapsed);
-            self.start_due().await;
+            self.start_due();
             let wake = self.next_wake();
             tokio::select! {
                 () = stopped(&mut stop) => break,
                 Some(reload) = reloads.recv() => self.reload(reload),
                 Some(Ok(finished)) = self.in_flight.join_next() => self.finish(finished),
+                event = write_event(&mut self.state_writer, self.clock) => self.finish_write(&event),
                 () = sleep_until(&self.clock, wake) => self.check_keys(),
             }
         }
-        self.write_state().await;
+        self.wait_for_write().await;
+        self.start_write();
+        self.wait_for_write().await;
     }
 
-    async fn start_due(&mut self) {
+    fn start_due(&mut self) {
         if self
             .state_writer
             .as_ref()
             .is_some_and(|state_writer| state_writer.is_due(self.clock.now()))
         {
-            self.write_state().await;
+            self.start_write();
         }
         for due in self.planner.take_due(self.planner_now()) {
             self.call(due);
@@ -177,21 +180,38 @@ impl Poller {
             .spawn(async move { make_call(&client, key, due, usage, clock).await });
     }
 
-    /// Writes the state file, then publishes the usage counters it contains.
-    async fn write_state(&mut self) {
-        let Some(state_writer) = &mut self.state_writer else {
-            return;
-        };
+    /// Starts a write of the state file, unless one is in progress.
+    fn start_write(&mut self) {
         let now = self.clock.now();
         let counted = self.clock.to_account_time(now.elapsed);
+        let Some(state_writer) = self.state_writer.as_mut().filter(|it| it.due().is_some()) else {
+            return;
+        };
         let budget = self.planner.save_state(counted);
-        let values = lock(&self.fleet).save_state(now);
-        let written = state_writer
-            .write(State::new(now.unix, budget, values), self.clock)
-            .await;
+        let fleet = lock(&self.fleet);
+        let (values, usage) = (fleet.save_state(now), fleet.counted_usage());
+        state_writer.start(State::new(now.unix, budget, values), usage);
+    }
+
+    /// Publishes the usage counters that are in the state file now. If it cannot be written, publishes all of them.
+    fn finish_write(&mut self, event: &WriteEvent) {
         let mut fleet = lock(&self.fleet);
-        fleet.publish_usage();
-        fleet.totals_mut().state_written(written, now.unix);
+        match event {
+            WriteEvent::Written(usage) => fleet.publish_counted(usage),
+            WriteEvent::Failed => fleet.publish_usage(),
+        }
+        let written = matches!(event, WriteEvent::Written(_));
+        let now = self.clock.now().unix;
+        fleet.totals_mut().state_written(written, now);
+    }
+
+    /// Waits for the write in progress, unless it is taking long.
+    async fn wait_for_write(&mut self) {
+        let is_short = |writer: &StateWriter| writer.due().is_none() && !writer.is_stuck();
+        if self.state_writer.as_ref().is_some_and(is_short) {
+            let event = write_event(&mut self.state_writer, self.clock).await;
+            self.finish_write(&event);
+        }
     }
 
     /// Returns the current time on the planner's clock.
@@ -207,7 +227,7 @@ impl Poller {
     fn next_wake(&self) -> Option<Duration> {
         let due = self.planner.next_wake(self.planner_now());
         let due = self.clock.to_elapsed(due);
-        let counters = self.state_writer.as_ref().map(StateWriter::due);
+        let counters = self.state_writer.as_ref().and_then(StateWriter::due);
         [due]
             .into_iter()
             .chain(self.next_key_check)
@@ -228,8 +248,8 @@ impl Poller {
             fleet.set_next_poll(veid, next_poll);
             match &mut self.state_writer {
                 _ if !recorded.usage_counted => {}
-                Some(state_writer) => state_writer.usage_counted(),
-                None => fleet.publish_usage(),
+                Some(state_writer) if !state_writer.is_stuck() => state_writer.usage_counted(),
+                _ => fleet.publish_usage(),
             }
             recorded
         };

@@ -1,16 +1,18 @@
 //! The state file: locking, restored values, and files that are odd, damaged or not writable.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::exporter::{Exporter, PROGRAM, config, listening, write};
 use crate::mock::{Mock, Reply};
 use crate::page::Page;
 use crate::polled_vps::successes;
+use crate::prometheus::python;
 
 const WRITTEN: &str = "kiwivm_exporter_state_last_write_successful";
 const WRITTEN_AT: &str = "kiwivm_exporter_state_last_write_success_timestamp_seconds";
@@ -225,6 +227,85 @@ async fn a_full_disk_does_not_stop_polling_and_writes_resume_later() {
     exporter.wait_for("it is written", is_written).await;
     let log = exporter.log();
     assert_eq!(log.matches("the state file cannot be written").count(), 1);
+}
+
+/// Takes out a lease on a file: the kernel makes others wait to open it, as a network share does that hangs. Prints
+/// `blocked` when one does. Ends with its standard input.
+const LEASE: &str = r#"
+import fcntl, signal, sys
+file = open(sys.argv[1], "w")
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+signal.sigwait({signal.SIGIO})
+print("blocked", flush=True)
+sys.stdin.read()
+"#;
+
+/// Waits until a write hangs, as long as the returned process runs. The exporter opens the lock file if it is another
+/// one than before.
+async fn hang_next_write(folder: &Path) -> Child {
+    let (other, lock) = (folder.join("other.lock"), folder.join("state.json.lock"));
+    let hangs = move || {
+        let mut holder = Command::new(python())
+            .args(["-c", LEASE])
+            .arg(&other)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python is installed");
+        let lines = BufReader::new(holder.stdout.take().expect("it is piped")).lines();
+        let mut lines = lines.map(|line| line.expect("it is text"));
+        assert_eq!(lines.next().as_deref(), Some("held"));
+        fs::rename(other, lock).expect("it can be moved");
+        assert_eq!(lines.next().as_deref(), Some("blocked"));
+        holder
+    };
+    let hanging = tokio::task::spawn_blocking(hangs).await;
+    hanging.expect("it does not panic")
+}
+
+#[tokio::test]
+async fn polling_continues_while_a_write_hangs() {
+    let mock = Mock::start([1]).await;
+    mock.plenty_of_points(1);
+    let (folder, flag) = config(&yaml(&mock, "state.json"));
+    let mut exporter = Exporter::start(&[&flag, "--simulator.time-scale=300"]);
+    exporter.wait_for("it is written", is_written).await;
+    let mut holder = hang_next_write(folder.path()).await;
+    let before = exporter.scrape().await;
+    let seen = successes(&before, USAGE);
+    let page = exporter
+        .wait_for("polling continues", |page| {
+            successes(page, USAGE) > seen + 5.0
+        })
+        .await;
+    assert!(
+        is_written(&page),
+        "it is not known yet that the write hangs"
+    );
+    let page = exporter
+        .wait_for("the write counts as failed", |page| !is_written(page))
+        .await;
+    let (at, seen) = (page.one(WRITTEN_AT, &[]), successes(&page, USAGE));
+    assert_eq!(at, before.one(WRITTEN_AT, &[]));
+    exporter
+        .wait_for("polling continues", |page| {
+            successes(page, USAGE) > seen + 5.0
+        })
+        .await;
+    holder.kill().and_then(|()| holder.wait()).expect("it ends");
+    let page = exporter.wait_for("it is written again", is_written).await;
+    assert!(page.one(WRITTEN_AT, &[]) > at);
+    let log = exporter.log();
+    let count = |words: &str| log.matches(words).count();
+    assert_eq!(count("the state file cannot be written"), 1, "{log}");
+    assert_eq!(count("writing takes more than 10s"), 1, "{log}");
+    assert_eq!(count("the state file can be written again"), 1, "{log}");
+    let mut holder = hang_next_write(folder.path()).await;
+    exporter.signal("TERM");
+    assert_eq!(exporter.ended().0, Some(0));
+    holder.kill().and_then(|()| holder.wait()).expect("it ends");
 }
 
 #[tokio::test]
