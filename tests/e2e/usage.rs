@@ -327,11 +327,13 @@ async fn counting_begins_with_the_first_real_row() {
     let exporter = Exporter::start(&["--simulator.time-scale=300", &flag]);
     for reply in none {
         mock.reply(1, USAGE, reply);
-        let wanted = successes(&exporter.scrape().await, USAGE) + 2.0;
+        let polls = |page: &Page| -> f64 {
+            let polls = page.series("kiwivm_polls_total", &[("call", USAGE)]);
+            polls.map(|(_, polls)| polls).sum()
+        };
+        let wanted = polls(&exporter.scrape().await) + 2.0;
         let page = exporter
-            .wait_for("the rows are polled", |page| {
-                successes(page, USAGE) >= wanted
-            })
+            .wait_for("the rows are polled", |page| polls(page) >= wanted)
             .await;
         assert_eq!(counters(&page), [None; 4]);
     }

@@ -292,7 +292,20 @@ impl<'a> Fields<'a> {
     fn validate(&mut self, call: Call, key: &ApiKey) -> Result<(), DecodeError> {
         let error = self.get("error");
         let code = error.map(|error| Loose::parse(error).and_then(|error| error.integer()));
-        let identified = call.row().identified_by.iter().any(|name| self.has(name));
+        let identified = call.row().identified_by.iter().any(|name| {
+            let Some(value) = self.get(name) else {
+                return false;
+            };
+            match call {
+                // The rows were removed from their list.
+                Call::RawUsageStats => matches!(scan::first(value), Some(b'[' | b'{')),
+                Call::LiveServiceInfo | Call::ServiceInfo => {
+                    !Loose::parse(value).is_ok_and(|value| value.is_blank())
+                }
+                // A blank list may be PHP's empty list, and blank points are reported by their own names.
+                _ => true,
+            }
+        });
         let problem = match code {
             Some(Ok(Some(0))) | None if identified => {
                 if error.is_none() {
@@ -301,7 +314,12 @@ impl<'a> Fields<'a> {
                 return Ok(());
             }
             Some(Ok(Some(code))) if code != 0 => return Err(self.error(code, key)),
-            Some(Ok(Some(_))) | None => format!("no field of {} is in the response", call.name()),
+            Some(Ok(Some(_))) | None => {
+                format!(
+                    "no field of {} in the response has a usable value",
+                    call.name()
+                )
+            }
             Some(Ok(None) | Err(InvalidValue)) => {
                 "the error field of the response is not a number".to_owned()
             }

@@ -3,7 +3,7 @@
 //! `serde_json` needs a whole document. So the stream is split at the ends of the rows and each row is decoded by
 //! itself. The rest of the response is small and decoded like any other.
 
-use super::{DecodeError, Decoded, Fields, parse_response};
+use super::{DecodeError, Decoded, Fields, parse_response, unescaped};
 use crate::kiwivm::lenient::{InvalidValue, Loose};
 use crate::kiwivm::model::{Payload, UsageRow};
 use crate::kiwivm::{ApiKey, Call, Reason};
@@ -40,6 +40,8 @@ pub struct UsageStream {
     rows_follow: bool,
     text: StringState,
     rows: Option<Rows>,
+    /// The items of the list so far, once it has begun.
+    items: Option<Items>,
     /// The beginning of an incomplete row.
     item: Vec<u8>,
     problems: Vec<&'static str>,
@@ -63,6 +65,16 @@ impl StringState {
             (Self::Inside, _) => Self::Inside,
         }
     }
+}
+
+/// The items of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Items {
+    None,
+    /// Items that cannot be rows.
+    Other,
+    /// At least one item is an object.
+    Objects,
 }
 
 /// State of the list of rows while it is being read.
@@ -108,9 +120,13 @@ impl UsageStream {
             ));
         }
         let mut fields = parse_response(Call::RawUsageStats, key, &self.rest, &[])?;
+        if self.items == Some(Items::Other) {
+            return Err(DecodeError::new(
+                Reason::BadShape,
+                "no usage row in the response is an object",
+            ));
+        }
         fields.problems(self.problems);
-        // The rows were removed, so a valid list is empty now. Any other value is a problem.
-        let _ = fields.items(ROWS, &[], &mut |_| {});
         Ok(Decoded {
             payload: Payload::Usage,
             problems: fields.problems,
@@ -130,13 +146,21 @@ impl UsageStream {
         if before != StringState::Outside {
             if self.text == StringState::Outside {
                 let string = &self.rest[self.string_start + 1..self.rest.len() - 1];
-                self.last_string_is_data = string == ROWS.as_bytes();
+                self.last_string_is_data = *unescaped(string) == *ROWS.as_bytes();
             }
             return Ok(());
         }
         match byte {
             b'"' => self.string_start = self.rest.len() - 1,
+            // Rows are passed on as they arrive, so a second list cannot replace the first one.
+            b'[' | b'{' if self.rows_follow && self.items.is_some() => {
+                return Err(DecodeError::new(
+                    Reason::BadShape,
+                    "the response has more than one list of usage rows",
+                ));
+            }
             b'[' | b'{' if self.rows_follow => {
+                self.items = Some(Items::None);
                 self.rows = Some(Rows {
                     object: byte == b'{',
                     depth: 0,
@@ -229,9 +253,11 @@ impl UsageStream {
             value
         };
         let Some(mut fields) = Fields::of(value, &[FIELDS]).map_err(|_| not_json())? else {
+            self.items = self.items.max(Some(Items::Other));
             self.problem(ROWS);
             return Ok(());
         };
+        self.items = Some(Items::Objects);
         let usage = read(&mut fields);
         for problem in fields.problems {
             self.problem(problem);

@@ -51,8 +51,6 @@ fn invalid_fields_are_dropped_from_usage_rows() {
     let (rows, problems) = usage(body);
     assert_eq!((rows.len(), rows[0].network_in), (1, None));
     assert_eq!(problems, ["network_in_bytes", "data", "timestamp"]);
-    assert_eq!(usage(br#"{"data":7,"error":0}"#), (vec![], vec!["data"]));
-    assert_eq!(usage(br#"{"data":null,"error":0}"#), (vec![], vec![]));
     let body = br#"{"data":[{"timestamp":1790000005000},{"timestamp":NaN},NaN,
         {"timestamp":1790000005,"cpu_usage":-1,"disk_read_bytes":1e999,"disk_write_bytes":"7 MB"}],"error":0}"#;
     let (rows, problems) = usage(body);
@@ -73,6 +71,50 @@ fn invalid_fields_are_dropped_from_usage_rows() {
         "disk_write_bytes",
     ];
     assert_eq!(problems, expected);
+}
+
+/// A new VPS has an empty list. Any other value without rows is no usage history.
+#[test]
+fn only_a_list_of_rows_is_a_success() {
+    for data in ["[]", "{}", "[{}]", r#"{"7":{},"8":3}"#, " [ ] "] {
+        let (rows, _) = usage(format!(r#"{{"data":{data},"error":0}}"#).as_bytes());
+        assert_eq!(rows, [], "{data}");
+    }
+    for data in [
+        "null",
+        "\"\"",
+        "\"maintenance\"",
+        "7",
+        "true",
+        "false",
+        "NaN",
+        "[null]",
+        "[[]]",
+        "[\"maintenance\",17]",
+        r#"{"message":"maintenance"}"#,
+        r#"{"timestamp":1790000005,"network_in_bytes":7}"#,
+        r#"[{"timestamp":1790000005}],"data":null"#,
+        r#"[{"timestamp":1790000005}],"data":[{"timestamp":1790000006}]"#,
+        r#"[],"d\u0061ta":[]"#,
+    ] {
+        let body = format!(r#"{{"error":0,"data":{data},"vm_type":"kvm"}}"#);
+        for piece in [1, body.len()] {
+            let error = streamed(body.as_bytes(), piece).expect_err("no usage history");
+            assert_eq!(error.reason, Reason::BadShape, "{body}");
+        }
+    }
+    let refused = br#"{"error":0,"data":"API points exhausted"}"#;
+    let error = streamed(refused, 9).expect_err("no usage history");
+    assert_eq!(error.reason, Reason::RateLimited);
+}
+
+#[test]
+fn escaped_names_are_read() {
+    let body =
+        br#"{"err\u006fr":0,"d\u0061ta":[{"t\u0069mestamp":1790000005,"network_in_bytes":7}]}"#;
+    let (rows, problems) = usage(body);
+    assert_eq!((rows.len(), rows[0].network_in), (1, Some(7)));
+    assert_eq!(problems, [""; 0]);
 }
 
 /// Decodes a body in chunks of a size.
@@ -177,7 +219,12 @@ proptest! {
             rows.clone().into()
         };
         let body = serde_json::json!({"vm_type": "kvm", "data": data, "error": 0}).to_string();
-        let (found, decoded) = streamed(body.as_bytes(), piece).expect("valid response");
+        let result = streamed(body.as_bytes(), piece);
+        if !rows.is_empty() && !rows.iter().any(serde_json::Value::is_object) {
+            prop_assert_eq!(result.map_err(|error| error.reason), Err(Reason::BadShape));
+            return Ok(());
+        }
+        let (found, decoded) = result.expect("valid response");
         let time = |row: &serde_json::Value| Loose::parse(row.get("timestamp")?.to_string().as_bytes()).ok()?.timestamp().ok()?;
         prop_assert_eq!(found.len(), rows.iter().filter(|row| time(row).is_some()).count());
         prop_assert_eq!(decoded.problems.contains(&"data"), rows.iter().any(|row| !row.is_object()));

@@ -174,6 +174,15 @@ fn rejects_responses_without_a_field_of_the_call() {
             assert_eq!(error.reason, Reason::BadShape, "{} {body}", call.name());
         }
     }
+    for call in [
+        Call::LiveServiceInfo,
+        Call::ServiceInfo,
+        Call::RawUsageStats,
+    ] {
+        let body = br#"{"error":0,"hostname":null,"plan":"","ve_status":"-","data":null}"#;
+        let error = read(call, body).expect_err("only blank fields");
+        assert_eq!(error.reason, Reason::BadShape, "{}", call.name());
+    }
     let error = read(
         Call::ServiceInfo,
         br#"{"message":"Authentication failure"}"#,
