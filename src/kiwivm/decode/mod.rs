@@ -234,7 +234,8 @@ impl<'a> Fields<'a> {
             Some(b'[') => scan::items(list, &mut |item| values.push(item)).is_ok(),
             Some(b'{') => scan::members(list, &mut |name, value| {
                 let is_object = scan::first(value) == Some(b'{');
-                let named = item_fields.iter().any(|field| field.as_bytes() == name);
+                let name = unescaped(name);
+                let named = item_fields.iter().any(|field| field.as_bytes() == &*name);
                 objects += usize::from(is_object);
                 single |= named && !is_object;
                 values.push(value);

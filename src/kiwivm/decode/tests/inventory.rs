@@ -279,6 +279,9 @@ fn accepts_a_single_item_instead_of_a_list() {
         let (one, problems) = listing(call, item);
         let (listed, _) = listing(call, &format!("[{item}]"));
         assert_eq!((&one, problems), (&listed, vec![]), "{item}");
+        let escaped = item.replace("\"record_id\"", "\"r\\u0065cord_id\"");
+        let escaped = escaped.replace("\"timestamp\"", "\"t\\u0069mestamp\"");
+        assert_eq!(listing(call, &escaped).0, listed, "{escaped}");
         assert_eq!(one.as_ref().map(count), Some(1), "{item}");
     }
 }
