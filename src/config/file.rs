@@ -1,8 +1,10 @@
 //! Reads configuration files.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
+
+use crate::files;
 
 /// Size limit. A configuration with a thousand VPSes, or any list of certificates, is below 1 MiB. A device given as a
 /// file may be endless.
@@ -12,17 +14,22 @@ const MAX_SIZE: u64 = 8 << 20;
 ///
 /// # Errors
 ///
-/// If the file cannot be read or exceeds the size limit.
+/// If the file cannot be read or exceeds the size limit, or if reading it might block.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    File::open(path)?
-        .take(MAX_SIZE + 1)
-        .read_to_end(&mut content)?;
-    if content.len() as u64 > MAX_SIZE {
+    // A shell passes `<(command)` as a pipe that is already open, and `/dev/null` is an empty file. Opening any other
+    // pipe may block, and a reload with it the whole exporter.
+    let opened_by_shell = ["/dev", "/proc/self/fd"]
+        .iter()
+        .any(|of| path.starts_with(of));
+    let file = if opened_by_shell {
+        File::open(path)?
+    } else {
+        files::open(path)?
+    };
+    files::read_up_to(&file, MAX_SIZE)?.ok_or_else(|| {
         let message = format!("larger than {} MiB", MAX_SIZE >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    Ok(content)
+        io::Error::new(io::ErrorKind::FileTooLarge, message)
+    })
 }
 
 /// Reads a whole text file.

@@ -1,10 +1,11 @@
 //! Start, reload and shutdown.
 
+use std::process::Command;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use crate::exporter::{Exporter, config, http, write};
+use crate::exporter::{Exporter, PROGRAM, TIMEOUT, config, http, write};
 use crate::mock::{Mock, Reply, sample};
 
 fn yaml(mock: &Mock, vps: &str) -> String {
@@ -49,6 +50,49 @@ async fn shutdown_does_not_wait_for_calls_in_flight() {
         assert_eq!(code, Some(0), "{}", exporter.log());
         assert!(took < Duration::from_secs(10), "{took:?}");
     }
+}
+
+/// Opening a pipe that nobody writes to blocks, and configurations are read on the only thread.
+#[tokio::test]
+async fn a_pipe_in_place_of_a_configuration_stops_nothing() {
+    const RELOADED: &str = "kiwivm_exporter_config_last_reload_successful";
+    let mock = Mock::start([1]).await;
+    let (folder, flag) = config(&yaml(&mock, ONE));
+    let web = write(folder.path(), "web.yaml", "{}");
+    let web_flag = format!("--web.config.file={web}");
+    let exporter = Exporter::start(&[&flag, &web_flag]);
+    exporter.scrape().await;
+    for name in ["config.yaml", "web.yaml"] {
+        let path = folder.path().join(name);
+        std::fs::rename(&path, folder.path().join("kept")).expect("it can be moved");
+        let made = Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo is installed").success());
+        exporter.signal("HUP");
+        let refused = exporter.wait_for("the pipe is refused", |page| {
+            page.one(RELOADED, &[]) == Some(0.0)
+        });
+        let refused = tokio::time::timeout(TIMEOUT, refused).await;
+        assert!(refused.is_ok(), "{name}: {}", exporter.log());
+        assert!(exporter.log().contains("it is not a regular file"));
+        std::fs::rename(folder.path().join("kept"), path).expect("it can be moved");
+        exporter.signal("HUP");
+        exporter
+            .wait_for("it is reloaded", |page| {
+                page.one(RELOADED, &[]) == Some(1.0)
+            })
+            .await;
+    }
+    // A shell passes the output of a command as a pipe that is already open.
+    let checked = Command::new("bash")
+        .args([
+            "-c",
+            "\"$0\" --config.check --config.file=<(cat \"$1\")",
+            PROGRAM,
+        ])
+        .arg(folder.path().join("config.yaml"))
+        .output()
+        .expect("bash is installed");
+    assert!(checked.status.success(), "{checked:?}");
 }
 
 #[tokio::test]
