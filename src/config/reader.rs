@@ -143,9 +143,16 @@ pub fn in_line(file: &Path, line: u64, message: impl Into<String>) -> Problem {
     }
 }
 
-/// Returns true if a name is safe to show: at most 32 characters and without `private`, the prefix of API keys.
+/// Longest name to show. Keys of the API, hashes and most tokens are longer.
+const MAX_SHOWN: usize = 32;
+/// The same for names that consist of words, such as `bandwidth_exhaustion_seconds_critical`.
+const MAX_SHOWN_WORDS: usize = 40;
+
+/// Returns true if a name is safe to show: short, and without `private`, the prefix of API keys.
 pub fn is_safe_to_show(name: &str) -> bool {
-    name.len() <= 32 && !name.to_ascii_lowercase().contains("private")
+    let is_words = name.contains('_') && name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
+    let limit = if is_words { MAX_SHOWN_WORDS } else { MAX_SHOWN };
+    name.len() <= limit && !name.to_ascii_lowercase().contains("private")
 }
 
 /// Returns the known key with the smallest edit distance, if that is at most a third of its length.

@@ -292,6 +292,32 @@ vps:
 }
 
 #[test]
+fn errors_show_unknown_keys_as_long_as_known_ones() {
+    for threshold in Threshold::ALL {
+        let name = threshold.name();
+        let typo = name.replacen('_', "__", 1);
+        let error = &errors(&format!(
+            "thresholds: {{{typo}: 1}}\nvps: [{{veid: 1, api_key_file: a.key}}]\n"
+        ))[0];
+        let expected = format!("thresholds.{typo}: unknown key; did you mean {name}?");
+        assert!(error.contains(&expected), "{error}");
+        let error = &errors(&format!(
+            "{name}: 1\nvps: [{{veid: 1, api_key_file: a.key}}]\n"
+        ))[0];
+        assert!(error.contains(&format!(" {name}: unknown key")), "{error}");
+    }
+    for secret in [
+        "3f786850e387550fdab836ed7e6dc881de23001b",
+        "private_words_and_more",
+    ] {
+        let error = &errors(&format!(
+            "{secret}: 1\nvps: [{{veid: 1, api_key_file: a.key}}]\n"
+        ))[0];
+        assert!(!error.contains(secret), "{error}");
+    }
+}
+
+#[test]
 fn names_and_veids_are_unique() {
     let yaml = "vps:\n- {name: a, veid: 1, api_key_file: a.key}\n- {name: a, veid: 1, api_key_file: a.key}\n";
     assert_eq!(
