@@ -16,6 +16,8 @@ pub struct CallRecord {
     pub last_success: Option<f64>,
     /// The planned interval; `None` if the call is not planned.
     pub interval: Option<Duration>,
+    /// The interval at the first failure since the last success.
+    failing_interval: Option<Duration>,
     was_planned: bool,
     /// Monotonic start of the time without success: the last success or the first plan. Moved forward when the interval
     /// becomes shorter.
@@ -41,6 +43,22 @@ impl CallRecord {
         self.was_planned |= interval.is_some();
     }
 
+    /// Returns the interval that determines how long data are fresh. While a call fails, a longer one, as after refused
+    /// calls, does not make old data fresh again.
+    pub(super) fn freshness_interval(&self) -> Option<Duration> {
+        self.interval.into_iter().chain(self.failing_interval).min()
+    }
+
+    pub(super) fn failed(&mut self) {
+        self.failing_interval = self.failing_interval.or(self.interval);
+    }
+
+    pub(super) fn succeeded(&mut self, now: Moment) {
+        self.failing_interval = None;
+        self.last_success = Some(now.unix);
+        self.reset_silence(now);
+    }
+
     /// Restarts the time without success.
     pub(super) fn reset_silence(&mut self, now: Moment) {
         self.silent_since = self.interval.and(Some(now.elapsed));
@@ -49,7 +67,8 @@ impl CallRecord {
     /// True after `staleness` planned intervals without success; `None` if the call is not planned.
     #[must_use]
     pub fn is_stale(&self, staleness: f64, now: Moment) -> Option<bool> {
-        let (interval, since) = (self.interval?, self.silent_since?);
+        self.interval?;
+        let (interval, since) = (self.freshness_interval()?, self.silent_since?);
         let silent = now.elapsed.saturating_sub(since).as_secs_f64();
         Some(silent > interval.as_secs_f64() * staleness)
     }

@@ -115,6 +115,31 @@ fn failures_do_not_keep_values_alive() {
     assert_eq!((record.successes, record.failures()), (1, 3));
 }
 
+/// Refused calls stretch the intervals up to 64 times.
+#[test]
+fn a_longer_interval_while_calls_fail_keeps_no_data() {
+    let mut fleet = fleet(120);
+    let plan = |fleet: &mut Fleet, now: u64| {
+        let interval = Some(Duration::from_secs(64 * 120));
+        for call in [Call::LiveServiceInfo, Call::ServiceInfo] {
+            fleet.set_interval(VEID, call, interval, at(now));
+        }
+    };
+    let is_stale = |fleet: &Fleet, seconds: u64| {
+        let record = &fleet.vps()[0].calls[Call::LiveServiceInfo];
+        record.is_stale(STALENESS, at(seconds))
+    };
+    fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(0));
+    let refused = failure(Call::LiveServiceInfo, Reason::RateLimited);
+    fleet.apply(VEID, Call::LiveServiceInfo, &refused, at(120));
+    plan(&mut fleet, 121);
+    fleet.apply(VEID, Call::LiveServiceInfo, &refused, at(240));
+    assert!(up(&fleet, 360) && is_stale(&fleet, 360) == Some(false));
+    assert!(!up(&fleet, 361) && is_stale(&fleet, 361) == Some(true));
+    fleet.apply(VEID, Call::LiveServiceInfo, &live(), at(400));
+    assert!(up(&fleet, 10_000) && is_stale(&fleet, 10_000) == Some(false));
+}
+
 #[test]
 fn a_live_response_counts_as_a_success_of_service_info() {
     let mut fleet = fleet(60);

@@ -292,11 +292,9 @@ impl VpsState {
             self.lock = Some(Known::new(None, now));
         }
         self.calls[call].successes += 1;
-        self.calls[call].last_success = Some(now.unix);
-        self.calls[call].reset_silence(now);
+        self.calls[call].succeeded(now);
         if carries_service_info(payload) {
-            self.calls[Call::ServiceInfo].last_success = Some(now.unix);
-            self.calls[Call::ServiceInfo].reset_silence(now);
+            self.calls[Call::ServiceInfo].succeeded(now);
             self.failures[Call::ServiceInfo] = None;
         }
         self.update_last_error();
@@ -336,6 +334,10 @@ impl VpsState {
     pub(super) fn fail(&mut self, call: Call, error: &CallError, now: Moment) {
         // A VPS with a refused key gets no other call, so this one counts as an attempt.
         self.tried |= returns_state(call) || error.reason == Reason::Auth;
+        self.calls[call].failed();
+        if call == Call::LiveServiceInfo {
+            self.calls[Call::ServiceInfo].failed();
+        }
         self.calls[call].count_error(error.reason);
         match error.reason {
             Reason::Auth => {
@@ -385,7 +387,7 @@ impl VpsState {
             _ => SERVICE_LIMIT,
         };
         self.calls[call]
-            .interval
+            .freshness_interval()
             .and_then(|interval| {
                 Duration::try_from_secs_f64(interval.as_secs_f64() * staleness).ok()
             })
