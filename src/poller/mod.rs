@@ -169,7 +169,8 @@ impl Poller {
             self.call(due);
         }
         self.publish_plan();
-        self.notices.log(&self.planner, &self.keys);
+        self.notices
+            .log(&self.planner, &self.keys, &lock(&self.fleet));
     }
 
     fn call(&mut self, due: Due) {

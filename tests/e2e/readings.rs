@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use crate::account::{Account, Arrival, Behaviour, READING, RecordedCall, reading, summary, times};
 use crate::account_run::{
     FIRST_LIVE, Fault, Run, SLACK, assert_all_ok, backs_off, check, faulty, longest_silence,
 };
-use crate::mock::Reply;
+use crate::exporter::{Exporter, config};
+use crate::mock::{Mock, Reply, sample};
+use crate::page::Page;
 
 fn readings(fault: impl Fn(&Arrival) -> Reply + Send + Sync + 'static) -> Fault {
     Box::new(move |arrival| (arrival.call == READING).then(|| fault(arrival)))
@@ -163,4 +167,52 @@ fn unusable_readings_are_retried_with_backoff() {
         let backs_off = backs_off(&of_one(&made), time_scale);
         check((&run.what, "no backoff", summary(&made)), backs_off)
     }));
+}
+
+const ASSUMED: &str = "assuming 1000 in 15 minutes and 20000 in 24 hours";
+
+fn two_vpses(mock: &Mock) -> (TempDir, String) {
+    config(&format!(
+        "api: {{endpoint: \"{}\"}}\nbudget: {{scope: vps}}\nintervals: {{live: 1m, points: 1m}}\nvps:\n- {{name: one, veid: 1, api_key: private_x}}\n- {{name: two, veid: 2, api_key: private_x}}\n",
+        mock.endpoint
+    ))
+}
+
+#[tokio::test]
+async fn only_unusable_readings_are_reported_as_such() {
+    let mock = Mock::start([1, 2]).await;
+    mock.reply_to_everything(1, sample("error_locked.json"));
+    let (_folder, flag) = two_vpses(&mock);
+    let exporter = Exporter::start(&[&flag, "--simulator.time-scale=300"]);
+    let failures = |page: &Page, vps: &str| {
+        let labels = [("vps", vps), ("call", READING), ("outcome", "failure")];
+        page.one("kiwivm_polls_total", &labels).unwrap_or_default()
+    };
+    exporter
+        .wait_for("readings fail", |page| failures(page, "one") >= 8.0)
+        .await;
+    assert!(!exporter.log().contains(ASSUMED), "{}", exporter.log());
+    mock.recover(1);
+    mock.reply(1, READING, Reply::Status(500, ""));
+    exporter
+        .wait_for("it is reported", |_| exporter.log().contains(ASSUMED))
+        .await;
+    let log = exporter.log();
+    let line = log.lines().find(|line| line.contains(ASSUMED));
+    let line = line.expect("it is logged");
+    assert!(
+        line.contains("\"vps\":\"one\"")
+            && line.contains("getRateLimitStatus fails although other calls succeed"),
+        "{line}"
+    );
+    mock.recover(1);
+    let again = "getRateLimitStatus returns usable numbers again";
+    exporter
+        .wait_for("it is usable", |_| exporter.log().contains(again))
+        .await;
+    mock.reply(2, READING, reading("\"plenty\"", "\"plenty\""));
+    let unusable = "getRateLimitStatus returns no usable number of API points";
+    exporter
+        .wait_for("it is reported", |_| exporter.log().contains(unusable))
+        .await;
 }
