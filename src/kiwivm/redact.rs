@@ -1,5 +1,5 @@
 //! Takes a key out of text that came from outside, in every encoding that such text may use: percent and form encoding,
-//! entities of HTML, escapes of JSON, any of them within another, and base64.
+//! entities of HTML, escapes of JSON, any of them within another, base64 and hexadecimal.
 
 use std::ops::Range;
 
@@ -119,7 +119,9 @@ impl DecodedText {
         };
         for at in 0..self.bytes.len() {
             let rest = &self.bytes[at..];
-            if rest.starts_with(key) {
+            // In upper or lower case a key is easily guessed.
+            let is_key = |part: &[u8]| part.eq_ignore_ascii_case(key);
+            if rest.get(..key.len()).is_some_and(is_key) {
                 mark(at, key.len());
             } else if let Some(length) = form_of_a_key(rest) {
                 mark(at, length);
@@ -309,7 +311,8 @@ fn sextet(byte: u8) -> Option<u32> {
     Some(u32::from(value))
 }
 
-/// True if a run of base64 has a key in it, wherever its groups of four begin. Long ones are broken into lines.
+/// True if a run of base64 or hexadecimal digits has a key in it, wherever its groups begin. Long runs of base64 are
+/// broken into lines.
 fn encodes(run: &[u8], key: &[u8], at_the_end: bool) -> bool {
     let sextets: Vec<u32> = run.iter().filter_map(|byte| sextet(*byte)).collect();
     (0..4.min(sextets.len())).any(|begin| {
@@ -318,7 +321,17 @@ fn encodes(run: &[u8], key: &[u8], at_the_end: bool) -> bool {
         bytes.windows(key.len()).any(|window| window == key)
             || (0..bytes.len()).any(|at| form_of_a_key(&bytes[at..]).is_some())
             || (at_the_end && begun(&bytes, key).is_some())
+    }) || (0..2).any(|begin| {
+        // Digits are base64 letters too.
+        let bytes: Vec<u8> = run[begin..].chunks_exact(2).map(hexadecimal).collect();
+        bytes.windows(key.len()).any(|window| window == key)
     })
+}
+
+/// The byte of two hexadecimal digits; 0, which is in no key, for other letters.
+fn hexadecimal(digits: &[u8]) -> u8 {
+    let byte = number(digits, 2, 16).flatten();
+    byte.and_then(|byte| u8::try_from(byte).ok()).unwrap_or(0)
 }
 
 /// The whole bytes in a group of up to four sextets.

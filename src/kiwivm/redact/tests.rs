@@ -91,6 +91,26 @@ const ENCODINGS: [fn(&str) -> String; 14] = [
 ];
 
 #[test]
+fn hexadecimal_and_other_case_are_hidden() {
+    let hex = of_bytes(KEY, |byte| format!("{byte:02x}"));
+    for text in [
+        hex.clone(),
+        hex.to_uppercase(),
+        KEY.to_ascii_uppercase(),
+        KEY.to_ascii_lowercase(),
+    ] {
+        for text in [text.clone(), format!("f{text}0"), format!("key={text};")] {
+            let redacted = redact(&text, KEY);
+            assert!(
+                redacted.contains(REDACTED) && !redacted.contains(&text[8..20]),
+                "{redacted}"
+            );
+        }
+    }
+    assert_eq!(redact("70726976617465", KEY), "70726976617465");
+}
+
+#[test]
 fn a_key_is_found_in_every_encoding() {
     for (number, encode) in ENCODINGS.into_iter().enumerate() {
         let encoded = encode(KEY);
