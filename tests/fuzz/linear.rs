@@ -1,10 +1,9 @@
 //! Work grows linearly with the input, whatever is repeated in it.
 
-use std::time::Duration;
-
 use kiwivm_exporter::exposition::format::{accepts_gzip, negotiate};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, decode};
-use rustix::time::{ClockId, clock_gettime};
+
+use crate::cpu_time;
 
 /// Bytes of the smaller input, and the factor to the larger one.
 const SMALL: usize = 40_000;
@@ -12,20 +11,12 @@ const LARGER: usize = 8;
 /// Limit for the ratio of the times. Linear work has a ratio of 8, quadratic work one of 64.
 const MOST: f64 = 24.0;
 
-/// CPU seconds of this thread. Other processes do not count.
-fn cpu_seconds() -> f64 {
-    let cpu_seconds = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(cpu_seconds)
-        .unwrap_or_default()
-        .as_secs_f64()
-}
-
 /// The minimum of a few runs. It is at least 0.1 ms, because dividing by noise makes no sense.
 fn cost(work: &dyn Fn(&str), input: &str) -> f64 {
     let once = || {
-        let before = cpu_seconds();
+        let before = cpu_time();
         work(input);
-        cpu_seconds() - before
+        cpu_time().saturating_sub(before).as_secs_f64()
     };
     (0..3).map(|_| once()).fold(f64::MAX, f64::min).max(1e-4)
 }

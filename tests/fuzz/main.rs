@@ -20,10 +20,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dice::Dice;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Number of inputs without `KIWIVM_FUZZ_SECONDS`. All tests together take seconds then.
 const INPUTS: u64 = 300;
-/// Time limit for one input. A normal one takes milliseconds; this long means a hang or superlinear work.
+/// Limit of the CPU time for one input. A normal one takes milliseconds; this long means superlinear work.
 const LONGEST: Duration = Duration::from_secs(5);
 
 fn number(variable: &str) -> Option<u64> {
@@ -33,6 +34,11 @@ fn number(variable: &str) -> Option<u64> {
             .parse()
             .unwrap_or_else(|_| panic!("{variable}={value} is not a number")),
     )
+}
+
+/// CPU time of this thread. A busy machine makes no input slow.
+fn cpu_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 /// Checks a property with consecutive seeds.
@@ -49,9 +55,9 @@ fn run(what: &str, property: impl Fn(&mut Dice)) {
     let mut inputs = 0;
     while long.map_or(inputs < INPUTS, |long| started.elapsed() < long) {
         let seed = first.wrapping_add(inputs);
-        let begun = Instant::now();
+        let begun = cpu_time();
         let result = catch_unwind(AssertUnwindSafe(|| property(&mut Dice::new(seed))));
-        let took = begun.elapsed();
+        let took = cpu_time().saturating_sub(begun);
         if let Err(panic) = result {
             explain(what, seed, panic);
         }
