@@ -202,6 +202,7 @@ impl Schedule {
         let retry_after = retry_after.map(|wait| wait.min(MAX_RETRY_AFTER));
         let interval = entry.interval(call);
         let first = !std::mem::replace(&mut entry.tried[call], true);
+        let paused = entry.is_paused();
         entry.slow[call] = outcome == Outcome::Failure(Reason::Timeout);
         let mut backs_off = false;
         match outcome {
@@ -224,8 +225,15 @@ impl Schedule {
                     let service = entry.intervals[Call::ServiceInfo];
                     entry.due[Call::ServiceInfo] =
                         service.map(|interval| flight.started + interval);
-                } else if entry.is_paused() {
-                    entry.make_all_due(now, now);
+                }
+                if paused {
+                    // The key is accepted. A call that was in flight during the refusal makes nothing due at once: if
+                    // one call is always refused and another accepted, they would repeat without a wait.
+                    let in_flight = call != Call::ServiceInfo;
+                    for (due, interval) in entry.due.values_mut().zip(entry.intervals.values()) {
+                        *due =
+                            interval.map(|interval| if in_flight { now + interval } else { now });
+                    }
                 }
             }
             Outcome::Failure(Reason::Auth) => {
@@ -234,6 +242,8 @@ impl Schedule {
                 entry.due[Call::ServiceInfo] = Some(now + wait);
                 backs_off = true;
             }
+            // It was in flight during the refusal, and the pause goes on.
+            Outcome::Failure(_) if paused && call != Call::ServiceInfo => backs_off = true,
             Outcome::Failure(reason) => {
                 let failures = &mut entry.failures[call];
                 *failures = failures.saturating_add(1);

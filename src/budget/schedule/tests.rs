@@ -266,6 +266,38 @@ fn accepted_key_resumes_all_calls() {
     }
 }
 
+/// A VPS has two lanes, so a call may be in flight while another refuses the key.
+#[test]
+fn a_refused_key_stops_no_call_for_good_while_another_is_in_flight() {
+    for in_flight in [Outcome::Success, Outcome::Failure(Reason::HttpStatus)] {
+        let mut schedule = schedule(1, 4);
+        let started = run(
+            &mut schedule,
+            seconds(9000),
+            |due| match due.call {
+                Call::LiveServiceInfo => seconds(10),
+                _ => seconds(1),
+            },
+            |due, at| match due.call {
+                Call::RateLimitStatus if at < seconds(5) => Outcome::Failure(Reason::Auth),
+                Call::LiveServiceInfo if at < seconds(15) => in_flight,
+                _ => Outcome::Success,
+            },
+        );
+        for call in [
+            Call::LiveServiceInfo,
+            Call::RateLimitStatus,
+            Call::RawUsageStats,
+        ] {
+            let later = times(&started, 1, call);
+            let later = later.iter().filter(|at| **at > seconds(4200));
+            assert!(later.count() >= 7, "{call:?} after {in_flight:?}");
+        }
+        let refused = started.iter().filter(|(at, _)| *at < seconds(60));
+        assert!(refused.count() <= 4, "the key is not tried again and again");
+    }
+}
+
 #[test]
 fn new_key_is_tried_at_once() {
     let mut schedule = schedule(1, 4);
