@@ -144,7 +144,7 @@ fn attention() -> Panel {
     .unit("none")
     .thresholds(NO_COLOUR, &[])
     .no_value("Nothing needs attention")
-    .size(14, 9)
+    .size(12, 9)
 }
 
 fn problems_over_time() -> Panel {
@@ -167,8 +167,9 @@ fn problems_over_time() -> Panel {
         .custom("lineInterpolation", json!("stepAfter"))
         .stacked()
         .points(150)
+        .legend_right()
         .no_value("No problems")
-        .size(10, 9)
+        .size(12, 9)
 }
 
 /// Texts and colours of the states of a VPS.
@@ -278,24 +279,27 @@ fn fleet() -> Panel {
     Panel::table(
         "Fleet",
         "One row per VPS, those that need attention first. A name links to the dashboard of the VPS. A cell is empty if \
-         the API did not send the value. At reset: forecast share of the transfer allowance used at the reset. Runs out: \
+         the API did not send the value. Used and left: transfer allowance of this period. At reset: forecast share of the transfer allowance used at the reset. Runs out: \
          time at which the allowance is used up, if before the reset. Disk: on KVM the mapped part of the image, which is \
          no measure of how full the file systems are.",
         vec![
             Column::label("VPS", "vps")
-                .link("Show this VPS", TO_VPS)
-                .width(150),
+                .link("Show this VPS", TO_VPS),
             Column::value("Located", location).hidden(),
             Column::label("Location", "location").width(120),
             Column::value("State", state()).texts(STATES).width(95),
             Column::value("Attention", score)
                 .ranges(ATTENTION)
                 .width(90),
-            Column::value("Transfer used", each_vps(&bandwidth_ratio())).bar(),
+            Column::value("Used", each_vps(&bandwidth_ratio()))
+                .unit("percentunit")
+                .decimals(0)
+                .colours(&[(1.0, RED)])
+                .width(72),
             Column::value("Left", each_vps(&left))
                 .unit("bytes")
                 .decimals(0)
-                .width(72),
+                .width(82),
             Column::value("At reset", each_vps(&forecast_ratio()))
                 .unit("percentunit")
                 .decimals(0)
@@ -335,6 +339,8 @@ fn top_ten(title: &str, description: &str) -> Panel {
         .min(0.0)
         .max(1.0)
         .no_value("Not known yet")
+        // Grafana omits the legend of a single bar, but not a display name.
+        .default("displayName", json!("${__field.labels.vps}"))
         .default(
             "links",
             json!([{"title": "Show this VPS", "url": SERIES_TO_VPS, "targetBlank": false}]),

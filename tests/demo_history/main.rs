@@ -13,6 +13,9 @@ use kiwivm_exporter::commands::simulate::unix_now;
 /// Writes the past days of the demo's account as OpenMetrics text.
 #[derive(Parser)]
 struct Arguments {
+    /// Number of VPSes. The default is the account of the demo.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=500))]
+    vps: u32,
     /// Days of history.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=30))]
     days: u32,
@@ -41,6 +44,7 @@ fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     let begun = Instant::now();
     let history = History {
+        vps: arguments.vps,
         days: arguments.days,
         step: arguments.step,
         slower: arguments.slower,

@@ -63,6 +63,7 @@ impl DemoPrometheus {
 
 fn write_history(days: u32, end: i64, file: &Path) {
     let history = History {
+        vps: 8,
         days,
         step: 300,
         slower: 3,

@@ -78,7 +78,7 @@ fn table() -> Panel {
                 .unit("percentunit")
                 .decimals(1),
             Column::value("Deferred", hour(exporter(POLLS_DEFERRED))).unit("locale").decimals(0),
-            Column::value("95 %", percentile("increase", "1h")).unit("s").decimals(2),
+            Column::value("95 %", percentile("increase", "1h")).unit("s").decimals(1),
             Column::value("Points", each("max", &exporter(CALL_POINTS))).unit("none").decimals(1),
         ],
         &[],

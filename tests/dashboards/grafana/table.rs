@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::panel::{Panel, reference, thresholds};
-use super::{BLUE, Mapping, NO_COLOUR, Range};
+use super::{Mapping, NO_COLOUR, Range};
 
 /// A column.
 pub struct Column {
@@ -83,18 +83,6 @@ impl Column {
     fn coloured_cell(self) -> Self {
         let cell = json!({"type": "color-background", "mode": "basic"});
         self.with("custom.cellOptions", cell)
-    }
-
-    /// A bar from 0 to 1 beside the value. It has one colour only, because thresholds may differ by row.
-    pub fn bar(self) -> Self {
-        let cell = json!({"type": "gauge", "mode": "basic", "valueDisplayMode": "text"});
-        self.with("thresholds", thresholds(BLUE, &[]))
-            .with("custom.cellOptions", cell)
-            .with("unit", json!("percentunit"))
-            .with("decimals", json!(0))
-            .with("custom.minWidth", json!(110))
-            .with("min", json!(0))
-            .with("max", json!(1))
     }
 
     /// A link for the cells.

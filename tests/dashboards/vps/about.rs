@@ -12,8 +12,8 @@ pub fn panels() -> Vec<Panel> {
     vec![
         identity().size(24, 4),
         calls().size(12, 12),
-        ages().size(12, 7),
-        errors().size(12, 5),
+        ages().size(12, 8),
+        errors().size(12, 4),
     ]
 }
 
@@ -31,10 +31,10 @@ fn identity() -> Panel {
             Column::value("Known", known).hidden(),
             Column::label("VPS", "vps").width(115),
             Column::label("VEID", "veid").width(80),
-            Column::label("Host name", "hostname").width(190),
+            Column::label("Host name", "hostname").width(175),
             Column::label("Type", "vm_type").width(70),
             Column::label("Address", "ip_address").width(115),
-            Column::label("Plan", "plan").width(245),
+            Column::label("Plan", "plan").width(260),
             Column::label("System", "os").width(140),
             Column::label("Node", "node").width(75),
             Column::label("Location", "location").width(125),
@@ -94,18 +94,19 @@ fn calls() -> Panel {
 
 fn ages() -> Panel {
     Panel::time_series(
-        "Age of the data by call",
-        "Time since the last success of each call, in planned intervals. Data is stale after `staleness` intervals, 5 by default.",
+        "Age of the data in planned intervals",
+        "Time since the last success of each call. Data is stale after `staleness` intervals, 5 by default.",
     )
     .range(
         format!("(time() - {}) / {}", vps(LAST_SUCCESS), vps(POLL_INTERVAL)),
         "{{call}}",
     )
-    .unit("suffix: intervals")
+    .unit("none")
     .decimals(1)
     .min(0.0)
     .no_value("No successful calls yet")
     .custom("fillOpacity", json!(0))
+    .legend_right()
 }
 
 fn errors() -> Panel {

@@ -96,7 +96,10 @@ fn policy() -> Panel {
                 .colours(&[(1.0, RED)]),
             count("Suspensions this year", SUSPENSIONS).width(180),
             Column::value("Abuse points", each_vps(&abuse))
-                .bar(),
+                .unit("percentunit")
+                .decimals(0)
+                .colours(&[(1.0, RED)])
+                .width(120),
         ],
         &["job", "instance", "veid", "vps"],
         "Open violations",

@@ -8,7 +8,7 @@ mod exporter;
 mod samples;
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kiwivm_exporter::simulator::{Simulator, SimulatorOptions};
 
@@ -22,6 +22,8 @@ const ROWS: Duration = Duration::from_secs(6 * 3600);
 /// Options of a history.
 #[derive(Clone, Debug)]
 pub struct History {
+    /// VPSes of the account. The demo has eight.
+    pub vps: u32,
     /// Days before the end, 30 at most.
     pub days: u32,
     /// Seconds between two scrapes.
@@ -42,15 +44,16 @@ impl History {
     /// Writes the history as OpenMetrics text. Returns the account at its end.
     pub fn write(&self, out: &mut impl Write) -> io::Result<Simulator> {
         let end = seconds(self.end);
-        let simulator = Simulator::demo(
-            SimulatorOptions {
-                past_days: self.days,
-                history: ROWS,
-                faults: vec![Simulator::odd_field_of_demo()],
-                ..SimulatorOptions::default()
-            },
-            end,
-        );
+        let options = SimulatorOptions {
+            past_days: self.days,
+            history: ROWS,
+            faults: vec![Simulator::odd_field_of_demo()],
+            ..SimulatorOptions::default()
+        };
+        let simulator = match self.vps {
+            8 => Simulator::demo(options, end),
+            count => Simulator::fleet(options, end, count),
+        };
         let step = i64::from(self.step);
         let scrapes = i64::from(self.days) * 86_400 / step;
         let start = self.end - scrapes * step;
@@ -62,16 +65,19 @@ impl History {
         for scrape in 1..=scrapes {
             let time = start + scrape * step;
             exporter.run_until(seconds(time));
-            let pages = [&*exporter.page(), &exporter.process(), UP];
-            samples.scrape(time, &pages, wanted)?;
+            let begun = Instant::now();
+            let (page, process) = (exporter.page(), exporter.process());
+            let scrape = format!("{SCRAPE}{}\n", begun.elapsed().as_secs_f64());
+            samples.scrape(time, &[&page, &process, &scrape], wanted)?;
         }
         samples.write(out)?;
         Ok(simulator)
     }
 }
 
-/// The metric that Prometheus adds for a successful scrape.
-const UP: &str = "# HELP up 1 if the last scrape succeeded.\n# TYPE up gauge\nup 1\n";
+/// The metrics that Prometheus adds for a successful scrape, up to the value of the last one.
+const SCRAPE: &str = "# HELP up 1 if the last scrape succeeded.\n# TYPE up gauge\nup 1\n\
+    # HELP scrape_duration_seconds Duration of the scrape.\n# TYPE scrape_duration_seconds gauge\nscrape_duration_seconds ";
 
 #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
 fn seconds(unix: i64) -> f64 {
