@@ -95,12 +95,12 @@ async fn the_demo_page_is_complete_accessible_and_fits_any_screen() {
             &["running", "Bandwidth", "at the reset", "Load"][..],
         ),
         ("nearly-used-up", &["It has used ", "What to do"]),
-        ("throttled", &["The CPU is throttled"]),
+        ("throttled", &["The vendor throttles its CPU"]),
         (
             "stopped",
             &[
                 "stopped",
-                "if it lasts It is not running, although it should be.",
+                "if it lasts It is stopped. The configuration expects it to run.",
             ],
         ),
         ("suspended", &["Critical", "suspended", "used up"]),

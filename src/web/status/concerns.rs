@@ -55,25 +55,25 @@ pub fn of_fleet(fleet: &Fleet, now: Moment) -> Concerns {
     let text = |alert| {
         match alert {
         Alert::AllKeysRefused => {
-            "The API refuses the keys of all VPSes; none of them is monitored.".to_owned()
+            "The API refuses the key of every VPS. No VPS is monitored.".to_owned()
         }
         Alert::APIFailing => {
             let silent = fleet.vps().iter();
             let silent = silent.filter(|vps| !vps.up(fleet.staleness(), now)).count();
             format!(
-                "No data for {silent} of {all} VPSes: the API or the connection to it is failing."
+                "The exporter has no data for {silent} of {all} VPSes. The API or the connection to it is failing."
             )
         }
         Alert::APIPointsExhausted => format!(
-            "No API points are left for {}; something else is spending them.",
+            "The exporter has no API points left for {}. Another client spends them.",
             Count(exhausted, "VPS", "VPSes")
         ),
         Alert::ReloadFailed => {
-            "The exporter could not load its configuration; the previous one stays active. Its log says why."
+            "The exporter could not load its configuration. The previous one stays active. The log has the reason."
                 .to_owned()
         }
         Alert::StateNotWritten => {
-            "The exporter cannot write its state file; the next restart will lose counters and history."
+            "The exporter cannot write its state file. The next restart loses counters and history."
                 .to_owned()
         }
         // Alerts about a single VPS.
@@ -105,31 +105,31 @@ impl Words<'_> {
         match alert {
             Alert::BandwidthWillRunOut => self.runs_out(),
             Alert::BandwidthNearlyUsed => format!(
-                "It has used {}. It will be suspended when the allowance is used up.",
+                "It has used {}. It is suspended when the allowance is used up.",
                 self.amount(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance)
             ),
             Alert::Suspended => self.suspended().to_owned(),
             Alert::NotAsExpected if self.vps.last(AlertInput::Running, self.now) == Some(1.0) => {
-                "It is running, although it should not be.".to_owned()
+                "It is running. The configuration expects it to be stopped.".to_owned()
             }
-            Alert::NotAsExpected => "It is not running, although it should be.".to_owned(),
+            Alert::NotAsExpected => "It is stopped. The configuration expects it to run.".to_owned(),
             Alert::AddressNullRouted => format!(
-                "{} null-routed because of an attack.",
+                "It has {} because of an attack.",
                 Count(
                     self.number(AlertInput::NullRouted),
-                    "address is",
-                    "addresses are"
+                    "null-routed address",
+                    "null-routed addresses"
                 )
             ),
             Alert::LockedTooLong => {
-                "A task has locked it. The API returns no other data until the task ends.".to_owned()
+                "A task (snapshot, restore, migration) has locked it. The API returns no other data until the task ends.".to_owned()
             }
             Alert::CPUThrottled => {
-                "The CPU is throttled because of high usage. The vendor lifts this after two hours."
+                "The vendor throttles its CPU for two hours because of high usage."
                     .to_owned()
             }
             Alert::DiskThrottled => {
-                "Disk I/O is throttled because of high usage. The vendor lifts this within three hours."
+                "The vendor throttles its disk I/O for 15 minutes to three hours because of high usage."
                     .to_owned()
             }
             Alert::DiskNearlyFull => format!(
@@ -137,34 +137,34 @@ impl Words<'_> {
                 self.amount(AlertInput::DiskUsed, AlertInput::DiskSize)
             ),
             Alert::DiskImageMapped => format!(
-                "{} of the disk image are mapped. Run fstrim in the guest.",
+                "It has mapped {} of its disk image. The mapped part only grows until the guest runs fstrim.",
                 self.amount(AlertInput::DiskUsed, AlertInput::DiskSize)
             ),
             Alert::InodesNearlyUsed => format!(
-                "It uses {} of its inodes.",
+                "It uses {} of its inodes. At 100 % it cannot create files.",
                 self.percent(AlertInput::InodesUsed, AlertInput::InodesLimit)
             ),
-            Alert::MemoryLow => format!("Only {} of memory is available.", self.memory()),
+            Alert::MemoryLow => format!("It has {} of memory available.", self.memory()),
             Alert::SwapBusy => format!(
-                "Only {} of swap is free, and {} of memory is available.",
+                "It has {} of its swap free and {} of memory available. Processes wait for the disk.",
                 self.amount(AlertInput::SwapFree, AlertInput::SwapTotal),
                 self.memory()
             ),
             Alert::PolicyDeadlineNear | Alert::PolicyViolationOpen => self.policy(),
             Alert::AbusePointsHigh => format!(
-                "It has {} of the {} abuse points allowed this year.",
+                "It has {} of the {} abuse points that its plan allows per year.",
                 self.number(AlertInput::AbusePoints),
                 self.number(AlertInput::AbusePointsLimit)
             ),
             Alert::BackupTooOld => self.backup(),
             Alert::SnapshotPurgedSoon => format!(
-                "The vendor will delete a snapshot on {} unless you make it sticky.",
+                "The vendor deletes one of its snapshots on {} unless you mark it as sticky.",
                 self.date(AlertInput::SnapshotNextPurge)
             ),
             Alert::AuthenticationFailed if self.vps.without_key => {
-                "It has no usable key and is not monitored.".to_owned()
+                "It has no usable key. It is not monitored.".to_owned()
             }
-            Alert::AuthenticationFailed => "The API refuses its key; it is not monitored.".to_owned(),
+            Alert::AuthenticationFailed => "The API refuses its key. It is not monitored.".to_owned(),
             Alert::DataStale => self.stale(),
             // Alerts about the exporter or all VPSes together.
             other => other.name().to_owned(),
@@ -180,7 +180,7 @@ impl Words<'_> {
         });
         let date = self.date(AlertInput::Exhaustion);
         format!(
-            "It has used {used} and is expected to run out on {date}{before}. It will then be suspended."
+            "It has used {used}. The allowance is expected to run out on {date}{before}. The VPS is then suspended."
         )
     }
 
@@ -188,13 +188,13 @@ impl Words<'_> {
         let reasons = self.vps.suspension_reasons(self.staleness, self.now);
         match reasons.as_deref() {
             Some([SuspensionReason::Bandwidth]) => {
-                "Suspended until the reset, because its transfer allowance is used up."
+                "It is suspended until the reset, because the transfer allowance is used up."
             }
             Some([SuspensionReason::Bandwidth, ..]) => {
-                "Suspended, because its transfer allowance is used up and because of a policy case."
+                "It is suspended because the transfer allowance is used up and because of a policy case."
             }
-            Some([SuspensionReason::Policy, ..]) => "Suspended because of a policy case.",
-            _ => "Suspended. KiwiVM may show why.",
+            Some([SuspensionReason::Policy, ..]) => "It is suspended because of a policy case.",
+            _ => "It is suspended. The KiwiVM panel may show the reason.",
         }
     }
 
@@ -207,19 +207,19 @@ impl Words<'_> {
                     "the most urgent one",
                 )
             }
-            _ => ("It has an open policy case".to_owned(), "it"),
+            _ => ("It has an open policy case".to_owned(), "the case"),
         };
         match self.vps.policy_deadline(self.now).map(whole) {
             Some(deadline) if deadline > whole(self.now.unix) => format!(
-                "{open} and will be suspended on {}, in {}, unless you resolve {urgent}.",
+                "{open}. It is suspended on {}, in {}, unless you settle {urgent}.",
                 Date(deadline),
                 Span(deadline - whole(self.now.unix))
             ),
             Some(deadline) => format!(
-                "{open}. The deadline passed on {}; it may be suspended at any time.",
+                "{open}. The deadline passed on {}, so it can be suspended at any time.",
                 Date(deadline)
             ),
-            None => format!("{open}. The deadline is not known yet."),
+            None => format!("{open}. Its deadline is not known yet."),
         }
     }
 
@@ -228,7 +228,7 @@ impl Words<'_> {
         let newest = times.into_iter().filter_map(|time| self.time(time)).max();
         newest.map_or_else(
             || "It has neither a backup nor a snapshot.".to_owned(),
-            |newest| format!("The newest backup or snapshot is from {}.", Date(newest)),
+            |newest| format!("It has no backup or snapshot newer than {}.", Date(newest)),
         )
     }
 
@@ -239,12 +239,18 @@ impl Words<'_> {
         });
         let stale: Vec<_> = stale.map(Call::name).collect();
         let calls = if stale.is_empty() {
-            "There was no data until a moment ago.".to_owned()
+            "Calls returned no data until a moment ago.".to_owned()
         } else {
-            format!("No data from {}.", stale.join(", "))
+            format!(
+                "Calls have returned no data for too long ({}).",
+                stale.join(", ")
+            )
         };
         match self.vps.calls[Call::ServiceInfo].last_success {
-            Some(at) => format!("{calls} Last data {} ago.", Span(whole(self.now.unix - at))),
+            Some(at) => format!(
+                "{calls} The last data is {} old.",
+                Span(whole(self.now.unix - at))
+            ),
             None => format!("{calls} No data was ever received."),
         }
     }

@@ -236,8 +236,8 @@ fn high_use_of_the_allowance_or_a_forecast_of_it_is_a_concern() {
     assert_eq!(alerts(&gib(985)), [soon]);
     assert_eq!(
         gib(400).concerns[0].text,
-        "It has used 200 of 500 GiB and is expected to run out on 27 Oct 11:37 UTC, 3 days before the reset. It will then \
-         be suspended."
+        "It has used 200 of 500 GiB. The allowance is expected to run out on 27 Oct 11:37 UTC, 3 days before the reset. \
+         The VPS is then suspended."
     );
     let mut fleet = fleet(&["one"]);
     let much = ServiceInfo {
@@ -343,7 +343,7 @@ fn stale_data_are_unknown_and_the_concern_has_their_age() {
     assert!(
         status
             .html(".")
-            .contains("<b>Warning in 15 min if it lasts</b> No data from getLiveServiceInfo")
+            .contains("<b>Warning in 15 min if it lasts</b> Calls have returned no data for too long (getLiveServiceInfo")
     );
     let quarter = at(TODAY + 361 + 900);
     respond(
@@ -365,7 +365,7 @@ fn stale_data_are_unknown_and_the_concern_has_their_age() {
     }
     assert!(half.up && half.bandwidth.used_bytes.is_some());
     assert!(!silent.up && silent.bandwidth.used_bytes.is_none());
-    assert!(silent.concerns[0].text.ends_with("Last data 21 min ago."));
+    assert!(silent.concerns[0].text.ends_with("The last data is 21 min old."));
     // Two VPSes are too few to detect a failing API.
     assert_eq!(status.concerns, []);
 }
@@ -384,7 +384,7 @@ fn a_condition_is_pending_until_it_has_lasted_long_enough() {
     assert_eq!(vps.pending[0].fires_timestamp_seconds, TODAY + 600);
     let html = status.html(".");
     assert!(html.contains("<h1>No VPS needs attention yet</h1>"));
-    assert!(html.contains("<b>Critical in 10 min if it lasts</b> It is not running"));
+    assert!(html.contains("<b>Critical in 10 min if it lasts</b> It is stopped."));
     let status = status_now(&mut fleet, at(TODAY + 600));
     let firing = [(Severity::Critical, "KiwiVMNotAsExpected")];
     assert_eq!(alerts(&status.vps[0])[..1], firing);
