@@ -365,7 +365,11 @@ fn stale_data_are_unknown_and_the_concern_has_their_age() {
     }
     assert!(half.up && half.bandwidth.used_bytes.is_some());
     assert!(!silent.up && silent.bandwidth.used_bytes.is_none());
-    assert!(silent.concerns[0].text.ends_with("The last data is 21 min old."));
+    assert!(
+        silent.concerns[0]
+            .text
+            .ends_with("The last data is 21 min old.")
+    );
     // Two VPSes are too few to detect a failing API.
     assert_eq!(status.concerns, []);
 }
