@@ -77,6 +77,7 @@ impl Display for Title<'_> {
             warning,
             pending,
             well,
+            unknown,
             ..
         } = self.0.summary;
         let attention = critical + warning;
@@ -86,6 +87,7 @@ impl Display for Title<'_> {
             (0, 1) if well == 1 => f.write_str("The VPS is healthy"),
             (0, _) if well == vps => write!(f, "All {vps} VPSes are healthy"),
             (0, _) if self.0.vps.iter().all(is_unknown) => f.write_str("No data yet"),
+            (0, _) if unknown == vps && pending == 0 => f.write_str("No data yet"),
             (0, _) if pending > 0 => f.write_str("No VPS needs attention yet"),
             (0, _) => f.write_str("No VPS needs attention"),
             (1, 1) => f.write_str("The VPS needs attention"),

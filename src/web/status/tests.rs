@@ -428,7 +428,7 @@ fn unknown_vpses_are_not_healthy() {
     fleet.apply(Veid(2), Call::ServiceInfo, &Err(error), now());
     let status = status(&mut fleet, now());
     assert_eq!((status.summary.well, status.summary.unknown), (0, 2));
-    assert!(status.html(".").contains("<h1>No VPS needs attention</h1>"));
+    assert!(status.html(".").contains("<h1>No data yet</h1>"));
     // After three intervals and the hold time of the alert.
     status_now(&mut fleet, at(TODAY + 361));
     let status = status_now(&mut fleet, at(TODAY + 361 + 900));
