@@ -25,6 +25,7 @@ assert sum(len(f.samples) for f in families) > 40_000
 /// Four days of history, and the account at the end of them.
 fn written() -> (String, Simulator) {
     let history = History {
+        vps: 8,
         days: 4,
         step: 3600,
         slower: 10,
