@@ -304,3 +304,35 @@ fn slow_api_shows_its_prices() {
         assert_eq!(price, Some(12.0), "{vps} VPSes, {latency} s");
     }
 }
+
+#[test]
+fn small_fleet_stays_fresh_for_a_week() {
+    const DAY: f64 = 86_400.0;
+    let mut simulation = simulation(Setup::new(), 8, Scope::Auto);
+    for day in 1..=7 {
+        // One VPS has a wrong key. Another is locked every other day.
+        let mut faults = vec![(7, Fault::Fails(Reason::Auth))];
+        if day % 2 == 1 {
+            faults.push((day % 7, Fault::Fails(Reason::Locked)));
+        }
+        simulation.account.setup.faults = faults;
+        simulation.run(f64::from(u32::try_from(day).expect("a few")) * DAY);
+        let works = |vps: &usize| simulation.account.setup.works(*vps);
+        for vps in (0..8).filter(works) {
+            let since = simulation.now - DAY;
+            // A VPS that was locked yesterday is called again within a few minutes.
+            let mut last = since + 600.0;
+            let mut times = simulation.times(vps, Call::LiveServiceInfo);
+            times.retain(|at| *at > last);
+            times.push(simulation.now);
+            for at in times {
+                let wait = at - last;
+                assert!(
+                    wait <= 300.0,
+                    "day {day}: VPS {vps} waits {wait} s from {last}"
+                );
+                last = at;
+            }
+        }
+    }
+}
