@@ -9,9 +9,11 @@ mod plans;
 mod queries;
 mod readings;
 mod saved_state;
+mod silence;
 
 pub use outcomes::Finished;
 pub use saved_state::{Learned, SavedState};
+use silence::{DATA_CALLS, Silence};
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -21,7 +23,7 @@ use super::downloads::Downloads;
 use super::pace::Pace;
 use super::pacer::Pacer;
 use super::prices::Prices;
-use super::quota::{Priority, QUIET, Quota, Share};
+use super::quota::{Priority, Quota, Share};
 use super::sampling::Sampling;
 use super::schedule::{Due, Schedule};
 use super::scope::{LastReading, Votes};
@@ -34,11 +36,6 @@ use crate::kiwivm::{Call, PerCall, Veid, mix};
 const TICK: Duration = Duration::from_secs(5);
 /// A VPS without data for this long gets service info if the points do not allow a live call.
 const WITHOUT_DATA: Duration = Duration::from_secs(600);
-
-/// Maximum time between two calls of live or service info before a failing VPS is retried early, as after refusals.
-const MAX_QUIET: Duration = Duration::from_secs(300);
-/// The calls that return the state of a VPS.
-const DATA_CALLS: [Call; 2] = [Call::LiveServiceInfo, Call::ServiceInfo];
 
 /// A VPS to plan for.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,10 +74,7 @@ pub struct Planner {
     sampling: Sampling,
     votes: Votes,
     report: Report,
-    /// Time of the last call of live or service info to a working VPS.
-    last_data_call: Duration,
-    /// Time of the last early retry of a failing VPS.
-    last_retry: Duration,
+    silence: Silence,
     /// State of the random numbers for the jitter of backoffs.
     seed: u64,
 }
@@ -133,8 +127,7 @@ impl Planner {
             sampling: Sampling::default(),
             votes: Votes::default(),
             report: Report::default(),
-            last_data_call: now,
-            last_retry: now,
+            silence: Silence::since(now),
             seed,
         };
         planner.reconfigure(fleet, limits, now);
@@ -208,46 +201,16 @@ impl Planner {
     #[must_use]
     pub fn next_wake(&self, now: Duration) -> Duration {
         let pacer = Some(now + self.pacer.wait(now)).filter(|at| *at > now);
-        [self.schedule.next_due(now), self.sampling.deadline(), pacer]
-            .into_iter()
-            .flatten()
-            .fold(now + TICK, Duration::min)
-    }
-
-    /// Makes the next call for data due if none was sent to a working VPS for longer than the average gap between planned
-    /// ones. After failures and changes of intervals, the calls of a fleet may be bunched. After five minutes it makes the
-    /// next call to a failing VPS due, because that VPS may work again long before the end of its backoff.
-    fn end_silence(&mut self, now: Duration) {
-        let rates = self.quotas.iter().map(|quota| quota.planned.data_rate);
-        let gap = Duration::try_from_secs_f64(1.0 / rates.sum::<f64>());
-        let gap = gap.unwrap_or(Duration::MAX).max(QUIET);
-        let since = |at: Duration| now.saturating_sub(at);
-        if since(self.last_data_call) >= gap {
-            self.last_data_call = now;
-            self.make_next_due(false, now);
-        }
-        if since(self.last_data_call.max(self.last_retry)) >= MAX_QUIET {
-            self.last_retry = now;
-            self.make_next_due(true, now);
-        }
-    }
-
-    /// Makes the next call for data due among the VPSes that fail or among those that work. Does nothing if it is due
-    /// already.
-    fn make_next_due(&mut self, fails: bool, now: Duration) {
-        let candidates = self.order.iter().flat_map(|veid| {
-            let entry = self.schedule.of(*veid).filter(|entry| {
-                !entry.is_paused() && fails == (entry.failures[Call::LiveServiceInfo] > 0)
-            });
-            DATA_CALLS
-                .into_iter()
-                .filter_map(move |call| Some((entry?.next(call)?, call, *veid)))
-        });
-        if let Some((due, call, veid)) = candidates.min()
-            && due > now
-        {
-            self.schedule.make_due(veid, call, now);
-        }
+        let early = Some(self.end_of_silence()).filter(|at| *at > now);
+        [
+            self.schedule.next_due(now),
+            self.sampling.deadline(),
+            pacer,
+            early,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(now + TICK, Duration::min)
     }
 
     /// Sends the next call of the current sample and returns the quota that it holds.
@@ -321,7 +284,7 @@ impl Planner {
         } else if DATA_CALLS.contains(&call)
             && (self.schedule.of(veid)).is_some_and(|entry| entry.failures[call] == 0)
         {
-            self.last_data_call = now;
+            self.silence.last_data_call = now;
         }
         let all = self.report.spent.values().sum();
         let before = [quota.send(priority(call), points, now), account.spent, all];

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{DATA_CALLS, Planner};
+use super::Planner;
+use super::silence::DATA_CALLS;
 use crate::budget::pace::{Pace, PlannedIntervals};
 use crate::budget::plan::plan;
 use crate::budget::quota::LastPlan;

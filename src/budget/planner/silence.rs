@@ -1,0 +1,72 @@
+//! Ends silences: times without data of any VPS although points are left.
+
+use std::time::Duration;
+
+use super::Planner;
+use crate::budget::quota::QUIET;
+use crate::kiwivm::Call;
+
+/// Maximum time between two calls of live or service info before a failing VPS is retried early, as after refusals.
+const MAX_QUIET: Duration = Duration::from_secs(300);
+/// The calls that return the state of a VPS.
+pub(super) const DATA_CALLS: [Call; 2] = [Call::LiveServiceInfo, Call::ServiceInfo];
+
+/// Times since which there is silence.
+#[derive(Debug)]
+pub(super) struct Silence {
+    /// Time of the last call of live or service info to a working VPS.
+    pub(super) last_data_call: Duration,
+    /// Time of the last early retry of a failing VPS.
+    last_retry: Duration,
+}
+
+impl Silence {
+    pub(super) const fn since(now: Duration) -> Self {
+        Self {
+            last_data_call: now,
+            last_retry: now,
+        }
+    }
+}
+
+impl Planner {
+    /// Returns the time at which a silence ends: when no data call was sent to a working VPS for longer than the average
+    /// gap between planned ones.
+    pub(super) fn end_of_silence(&self) -> Duration {
+        let rates = self.quotas.iter().map(|quota| quota.planned.data_rate);
+        let gap = Duration::try_from_secs_f64(1.0 / rates.sum::<f64>()).unwrap_or(MAX_QUIET);
+        self.silence.last_data_call.saturating_add(gap.max(QUIET))
+    }
+
+    /// Makes the next data call due if a silence ends. After failures and changes of intervals, the calls of a fleet may
+    /// be bunched. After five minutes it makes the next call to a failing VPS due, because that VPS may work again long
+    /// before the end of its backoff.
+    pub(super) fn end_silence(&mut self, now: Duration) {
+        if now >= self.end_of_silence() {
+            self.make_next_due(false, now);
+        }
+        let last = self.silence.last_data_call.max(self.silence.last_retry);
+        if now.saturating_sub(last) >= MAX_QUIET {
+            self.silence.last_retry = now;
+            self.make_next_due(true, now);
+        }
+    }
+
+    /// Makes the next data call due among the VPSes that fail or among those that work. Does nothing if it is due
+    /// already.
+    fn make_next_due(&mut self, fails: bool, now: Duration) {
+        let candidates = self.order.iter().flat_map(|veid| {
+            let entry = self.schedule.of(*veid).filter(|entry| {
+                !entry.is_paused() && fails == (entry.failures[Call::LiveServiceInfo] > 0)
+            });
+            DATA_CALLS
+                .into_iter()
+                .filter_map(move |call| Some((entry?.next(call)?, call, *veid)))
+        });
+        if let Some((due, call, veid)) = candidates.min()
+            && due > now
+        {
+            self.schedule.make_due(veid, call, now);
+        }
+    }
+}
