@@ -1,5 +1,6 @@
 //! The loop that makes the calls that are due and applies their responses.
 
+mod calls;
 mod heartbeat;
 mod keys;
 mod notes;
@@ -16,22 +17,20 @@ pub use setup::{limits, members, share};
 pub use state_file::{InvalidState, State, StateFile, StateFileError};
 
 use std::collections::hash_map::RandomState;
-use std::future::Future;
 use std::hash::BuildHasher;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::budget::{Due, Planner};
 use crate::clock::Clock;
 use crate::config::{Collect, Config};
-use crate::fleet::{Fleet, UsageReading};
-use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
-use keys::{Keys, LoadedKey};
+use crate::fleet::Fleet;
+use crate::kiwivm::{Call, Client, Veid};
+use calls::{begin_usage, log_outcome, make_call};
+use keys::Keys;
 use notes::next_poll;
 use notices::Notices;
 use setup::identities;
@@ -321,94 +320,6 @@ fn drop_uncollected(fleet: &mut Fleet, collect: Collect) {
     }
 }
 
-/// Logs the first of several failures as a warning, further ones at debug level, and the recovery at info level.
-fn log_outcome(keys: &Keys, veid: Veid, call: Call, response: &Response, failed_before: bool) {
-    let (vps, call) = (keys.name(veid), call.name());
-    match &response.result {
-        // Without a key, the reason was already logged when the key was read.
-        Err(error) if !failed_before && !error.without_key => {
-            tracing::warn!(vps, veid = veid.0, call, reason = error.reason.name(), %error, "call failed");
-        }
-        Err(error) => {
-            tracing::debug!(vps, veid = veid.0, call, reason = error.reason.name(), %error, "call failed again");
-        }
-        Ok(decoded) => {
-            if failed_before {
-                tracing::info!(vps, veid = veid.0, call, "call works again");
-            }
-            for field in &decoded.problems {
-                tracing::debug!(
-                    vps,
-                    veid = veid.0,
-                    call,
-                    field,
-                    "field has an unknown format"
-                );
-            }
-            tracing::debug!(
-                vps,
-                veid = veid.0,
-                call,
-                bytes = response.bytes,
-                "call succeeded"
-            );
-        }
-    }
-}
-
-/// Starts a reading of usage rows, for `getRawUsageStats` only.
-fn begin_usage(fleet: &SharedFleet, due: Due, clock: Clock) -> Option<UsageReading> {
-    (due.call == Call::RawUsageStats).then(|| lock(fleet).start_usage(due.veid, clock.now()))
-}
-
-/// Makes a call.
-async fn make_call(
-    client: &Client,
-    key: LoadedKey,
-    due: Due,
-    mut usage: Option<UsageReading>,
-    clock: Clock,
-) -> FinishedCall {
-    let started = clock.now().elapsed;
-    let mut row = |row| {
-        if let Some(usage) = &mut usage {
-            usage.take(row);
-        }
-    };
-    let response = match key {
-        Ok(key) => catch_panic(due, client.call(due.veid, &key, due.call, &mut row)).await,
-        Err(missing) => failed(CallError::without_key(
-            due.veid,
-            due.call,
-            missing.to_string(),
-        )),
-    };
-    FinishedCall {
-        due,
-        response,
-        usage,
-        took: clock.now().elapsed.saturating_sub(started),
-    }
-}
-
-/// Turns a panic into a failure of its call. Otherwise the planner would wait for the call of this VPS forever.
-async fn catch_panic(due: Due, call: impl Future<Output = Response>) -> Response {
-    let caught = AssertUnwindSafe(call).catch_unwind().await;
-    caught.unwrap_or_else(|_| {
-        let detail = "internal error while handling the response; please report this bug";
-        failed(CallError::new(due.veid, due.call, Reason::BadShape, detail))
-    })
-}
-
-/// Returns the response of a call that failed without a request.
-fn failed(error: CallError) -> Response {
-    Response {
-        result: Err(error),
-        bytes: 0,
-        requests: 0,
-    }
-}
-
 /// Waits until `stop` is set or its sender is dropped.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopped| *stopped).await;
@@ -418,24 +329,5 @@ async fn sleep_until(clock: &Clock, wake: Option<Duration>) {
     match wake {
         Some(wake) => tokio::time::sleep(wake.saturating_sub(clock.now().elapsed)).await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_is_a_failure_of_its_call() {
-        let due = Due {
-            veid: Veid(7),
-            call: Call::RawUsageStats,
-        };
-        let response = catch_panic(due, async { panic!("for the test") }).await;
-        let error = response.result.expect_err("it panicked");
-        assert_eq!(
-            (error.veid, error.call, error.reason),
-            (due.veid, due.call, Reason::BadShape)
-        );
     }
 }
