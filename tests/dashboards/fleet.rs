@@ -286,7 +286,7 @@ fn fleet() -> Panel {
             Column::label("VPS", "vps")
                 .link("Show this VPS", TO_VPS),
             Column::value("Located", location).hidden(),
-            Column::label("Location", "location").width(120),
+            Column::label("Location", "location"),
             Column::value("State", state()).texts(STATES).width(95),
             Column::value("Attention", score)
                 .ranges(ATTENTION)
