@@ -180,7 +180,7 @@ async fn watch_vps_file(exporter: Arc<RunningExporter>) {
 async fn watch_conditions(exporter: Arc<RunningExporter>) {
     loop {
         let (reloads, now) = (exporter.exposition.reloads(), exporter.clock.now());
-        lock(&exporter.fleet).watch(reloads.successful, now);
+        lock(&exporter.fleet).evaluate_conditions(reloads.successful, now);
         tokio::time::sleep(CONDITIONS_INTERVAL).await;
     }
 }
@@ -244,7 +244,7 @@ impl Site for RunningExporter {
     fn status(&self) -> Status {
         let (reloads, now) = (self.exposition.reloads(), self.clock.now());
         let mut fleet = lock(&self.fleet);
-        fleet.watch(reloads.successful, now);
+        fleet.evaluate_conditions(reloads.successful, now);
         Status::new(&fleet, reloads, &self.telemetry_path, now)
     }
 

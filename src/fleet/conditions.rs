@@ -275,7 +275,7 @@ pub(super) struct FleetAlertState(Since);
 impl Fleet {
     /// Evaluates all conditions. A condition starts at the first evaluation that finds it, so call this every few
     /// seconds. `reload_successful` is false if the last attempt to load the configuration failed.
-    pub fn watch(&mut self, reload_successful: bool, now: Moment) {
+    pub fn evaluate_conditions(&mut self, reload_successful: bool, now: Moment) {
         let mut states: Vec<_> = self
             .vps
             .iter_mut()

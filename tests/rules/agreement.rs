@@ -262,7 +262,7 @@ impl World {
     /// Firing and pending alerts, in the form of `ALERTS`.
     fn alerts(&self) -> BTreeSet<String> {
         let mut fleet = lock(&self.fleet);
-        fleet.watch(self.reload_successful, self.now);
+        fleet.evaluate_conditions(self.reload_successful, self.now);
         let sample = |active: Active, vps: &str| {
             let state = if active.fires() { "firing" } else { "pending" };
             let condition = active.condition;

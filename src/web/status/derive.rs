@@ -16,7 +16,7 @@ use crate::kiwivm::Call;
 use crate::kiwivm::model::{self, Inventory, LiveInfo, ServiceInfo};
 
 impl Status {
-    /// The status of a fleet at `now`. Call [`Fleet::watch`] first to evaluate its conditions.
+    /// The status of a fleet at `now`. Call [`Fleet::evaluate_conditions`] first to evaluate its conditions.
     #[must_use]
     pub fn new(fleet: &Fleet, reloads: Reloads, telemetry_path: &str, now: Moment) -> Self {
         let (quotas, positions) = quotas(fleet, now);

@@ -106,12 +106,12 @@ fn status(fleet: &mut Fleet, now: Moment) -> Status {
         elapsed: now.elapsed.saturating_sub(hour),
         unix: now.unix - 3600.0,
     };
-    fleet.watch(true, before);
+    fleet.evaluate_conditions(true, before);
     status_now(fleet, now)
 }
 
 fn status_now(fleet: &mut Fleet, now: Moment) -> Status {
-    fleet.watch(true, now);
+    fleet.evaluate_conditions(true, now);
     let reloads = Reloads {
         successful: true,
         last_success: now.unix - 600.0,
