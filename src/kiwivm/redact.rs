@@ -323,7 +323,8 @@ fn encodes(run: &[u8], key: &[u8], at_the_end: bool) -> bool {
             || (at_the_end && begun(&bytes, key).is_some())
     }) || (0..2).any(|begin| {
         // Digits are base64 letters too.
-        let bytes: Vec<u8> = run[begin..].chunks_exact(2).map(hexadecimal).collect();
+        let digits = run.get(begin..).unwrap_or_default();
+        let bytes: Vec<u8> = digits.chunks_exact(2).map(hexadecimal).collect();
         bytes.windows(key.len()).any(|window| window == key)
     })
 }

@@ -1,9 +1,11 @@
 //! Logs conditions of the API points when they begin and when they end.
 
+use std::collections::HashSet;
+
 use super::keys::Keys;
 use crate::budget::Planner;
 use crate::fleet::{Fleet, VpsState};
-use crate::kiwivm::{Call, Veid};
+use crate::kiwivm::Call;
 
 /// Conditions as last logged.
 #[derive(Debug, Default)]
@@ -38,14 +40,13 @@ impl Notices {
                 tracing::info!("API points are available again");
             }
         }
-        let unreadable = planner.unreadable();
-        if unreadable.is_none() && std::mem::take(&mut self.unreadable) {
+        let unreadable: HashSet<usize> = planner.unreadable().collect();
+        if unreadable.is_empty() && std::mem::take(&mut self.unreadable) {
             tracing::info!("getRateLimitStatus returns usable numbers again");
         }
-        let vps = unreadable
-            .filter(|_| !self.unreadable)
-            .and_then(|veid| with_unusable_readings(fleet, veid));
-        if let Some(vps) = vps {
+        if !self.unreadable
+            && let Some(vps) = with_unusable_readings(fleet, &unreadable)
+        {
             self.unreadable = true;
             let veid = vps.identity.veid;
             let problem = if vps.failing(Call::RateLimitStatus) {
@@ -62,12 +63,14 @@ impl Notices {
     }
 }
 
-/// Returns a VPS of the quota of `veid` whose readings alone are unusable. All calls of a locked or unreachable VPS
-/// fail, which is logged for each call.
-fn with_unusable_readings(fleet: &Fleet, veid: Veid) -> Option<&VpsState> {
-    let quota = fleet.by_veid(veid)?.quota;
+/// Returns a VPS whose readings alone are unusable. All calls of a locked or unreachable VPS fail, which is logged for
+/// each call.
+fn with_unusable_readings<'a>(
+    fleet: &'a Fleet,
+    unreadable: &HashSet<usize>,
+) -> Option<&'a VpsState> {
     let works = |vps: &&VpsState| {
-        vps.quota == quota
+        vps.quota.is_some_and(|quota| unreadable.contains(&quota))
             && vps.has_data()
             && vps.authentication_failed != Some(true)
             && !vps.locked()

@@ -25,7 +25,8 @@ pub struct Exporter {
     /// `http://127.0.0.1:PORT`, for those that serve.
     pub url: String,
     log: Arc<Mutex<String>>,
-    _lines: Receiver<()>,
+    /// One item for each line of the log, until its end.
+    lines: Receiver<()>,
 }
 
 impl Exporter {
@@ -75,7 +76,7 @@ impl Exporter {
             child,
             url,
             log,
-            _lines: lines,
+            lines,
         }
     }
 
@@ -136,7 +137,10 @@ impl Exporter {
     pub fn ended(&mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();
         let status = self.child.wait().expect("it is ours");
-        (status.code(), started.elapsed())
+        let took = started.elapsed();
+        // The last lines of the log may not have been read yet.
+        while self.lines.recv_timeout(TIMEOUT).is_ok() {}
+        (status.code(), took)
     }
 }
 

@@ -210,6 +210,14 @@ async fn only_unusable_readings_are_reported_as_such() {
     exporter
         .wait_for("it is usable", |_| exporter.log().contains(again))
         .await;
+    // A VPS that is locked meanwhile does not hide it.
+    mock.reply_to_everything(1, sample("error_locked.json"));
+    let failed = failures(&exporter.scrape().await, "one");
+    exporter
+        .wait_for("readings fail", |page| {
+            failures(page, "one") >= failed + 8.0
+        })
+        .await;
     mock.reply(2, READING, reading("\"plenty\"", "\"plenty\""));
     let unusable = "getRateLimitStatus returns no usable number of API points";
     exporter

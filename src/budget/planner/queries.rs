@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Planner;
 use crate::budget::pace::PlannedIntervals;
-use crate::budget::quota::Remaining;
+use crate::budget::quota::{Quota, Remaining};
 use crate::budget::window::Window;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, PerCall, Veid};
@@ -70,15 +70,17 @@ impl Planner {
         quota?.members.first().copied()
     }
 
-    /// Returns a VPS of a quota with unusable readings, if any. The size of that quota and its points left are assumed.
-    #[must_use]
-    pub fn unreadable(&self) -> Option<Veid> {
-        let quota = self.quotas.iter().find(|quota| {
+    /// Returns the numbers of the quotas with unusable readings, as [`Self::quota`] does. Their sizes and points left are
+    /// assumed.
+    pub fn unreadable(&self) -> impl Iterator<Item = usize> {
+        let is_unreadable = |quota: &Quota| {
             let readings = &quota.readings;
             // A few failures may concern single VPSes only.
             readings.failures > 3 || (readings.last[0].is_some() && !quota.is_known())
-        });
-        quota?.members.first().copied()
+        };
+        (0..)
+            .zip(&self.quotas)
+            .filter_map(move |(number, quota)| is_unreadable(quota).then_some(number))
     }
 
     /// Returns true if any VPSes are assumed to share a quota.

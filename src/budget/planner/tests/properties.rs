@@ -36,6 +36,8 @@ fn cases() -> ProptestConfig {
     ProptestConfig {
         failure_persistence: None,
         rng_seed: seed,
+        // About as many cases are outside the assumptions.
+        max_global_rejects: 10 * cases + 1024,
         ..ProptestConfig::with_cases(cases)
     }
 }
@@ -193,7 +195,6 @@ proptest! {
         scope in select(vec![Scope::Auto, Scope::Auto, Scope::Account, Scope::Vps]),
         restarts in restarts(),
     ) {
-        let simulation = simulate(vps, pace, setup.clone(), scope, restarts);
         // Random readings may be low twice in a row, which the planner believes.
         prop_assume!(setup.readings != Readings::Jumping);
         // If 15 minutes are as tight as the day, or the share pays for less than a live call every two minutes, each
@@ -201,6 +202,7 @@ proptest! {
         let [quarter, day] = [setup.sizes[0] / 900.0, setup.sizes[1] / 86_400.0];
         prop_assume!(quarter >= 2.0 * day);
         prop_assume!(0.5 * day / setup.prices[Call::LiveServiceInfo] >= 1.0 / 120.0);
+        let simulation = simulate(vps, pace, setup.clone(), scope, restarts);
         let (beyond, when) = worst_silence(&simulation);
         let is_wrong = match scope {
             Scope::Auto => false,
