@@ -240,6 +240,10 @@ impl Planner {
     /// Starts a price sample with a call that is about to be sent, if one is due. Returns true if it did.
     fn begin_sample(&mut self, veid: Veid, quota: usize, call: Call, now: Duration) -> bool {
         let alone = self.quotas[quota].members.len() == 1;
+        // Its own usage call may take minutes, and a live call must not wait for it.
+        if alone && self.has_calls_in_flight(quota) {
+            return false;
+        }
         let readings = &self.quotas[quota].readings;
         let usable = readings.first_request.is_none() || self.quotas[quota].is_known();
         // Learn the price of live first: it may be high, and a first round makes many of these calls.
@@ -282,7 +286,8 @@ impl Planner {
             quota.readings.last_request = now;
             quota.readings.first_request.get_or_insert(now);
         } else if DATA_CALLS.contains(&call)
-            && (self.schedule.of(veid)).is_some_and(|entry| entry.failures[call] == 0)
+            && let Some(entry) = self.schedule.of(veid)
+            && entry.failures[call] == 0
         {
             self.silence.last_data_call = now;
         }

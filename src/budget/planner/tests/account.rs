@@ -35,6 +35,8 @@ pub enum Fault {
     ReadingsFail,
     /// Each response takes this number of seconds. The client stops waiting after the time-out of the call.
     Slow(f64),
+    /// Each usage response takes this number of seconds.
+    SlowUsage(f64),
 }
 
 /// Other clients: they spend `points` from each quota every `every` seconds.
@@ -92,7 +94,7 @@ impl Setup {
         match self.fault(vps) {
             Some(Fault::Fails(_)) => false,
             Some(Fault::Slow(takes)) => takes < timeout(Call::LiveServiceInfo),
-            Some(Fault::ReadingsFail) | None => true,
+            Some(Fault::ReadingsFail | Fault::SlowUsage(_)) | None => true,
         }
     }
 
@@ -101,7 +103,7 @@ impl Setup {
         match self.fault(vps) {
             Some(Fault::Fails(_) | Fault::ReadingsFail) => false,
             Some(Fault::Slow(takes)) => takes < timeout(Call::RateLimitStatus),
-            None => true,
+            Some(Fault::SlowUsage(_)) | None => true,
         }
     }
 
@@ -241,6 +243,7 @@ impl Account {
         };
         let takes = match fault {
             Some(Fault::Slow(takes)) => takes.min(timeout(call)),
+            Some(Fault::SlowUsage(takes)) if call == Call::RawUsageStats => takes,
             _ => self.setup.latency * part * (0.2 + 0.8 * self.roll()),
         };
         let failed = |reason| Response {
@@ -255,7 +258,12 @@ impl Account {
         let quota = vps % self.setup.quotas;
         // Errors of a proxy cost no points, those of the API do.
         match fault {
-            None | Some(Fault::Fails(Reason::Locked | Reason::ApiOther) | Fault::Slow(_)) => {}
+            None
+            | Some(
+                Fault::Fails(Reason::Locked | Reason::ApiOther)
+                | Fault::Slow(_)
+                | Fault::SlowUsage(_),
+            ) => {}
             Some(Fault::Fails(reason)) => return failed(reason),
             Some(Fault::ReadingsFail) if call == Call::RateLimitStatus => {
                 return failed(Reason::HttpStatus);

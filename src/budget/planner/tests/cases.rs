@@ -247,6 +247,14 @@ fn restarts_with_state_take_no_extra_readings() {
     );
 }
 
+/// Simulates an hour.
+fn assert_never_silent(setup: Setup, vps: usize) {
+    let mut simulation = simulation(setup, vps, Scope::Auto);
+    simulation.run(3600.0);
+    let (beyond, when) = worst_silence(&simulation);
+    assert!(beyond <= 0.0, "{beyond} at {when}");
+}
+
 #[test]
 fn failing_vps_hides_no_silence_of_the_others() {
     // The day pays for a live call every 35 s. The failing VPSes are retried more often.
@@ -256,14 +264,11 @@ fn failing_vps_hides_no_silence_of_the_others() {
         faults: faults.map(|(vps, why)| (vps, Fault::Fails(why))).into(),
         ..Setup::new()
     };
-    let mut simulation = simulation(setup, 27, Scope::Auto);
-    simulation.run(3600.0);
-    let (beyond, when) = worst_silence(&simulation);
-    assert!(beyond <= 0.0, "{beyond} at {when}");
+    assert_never_silent(setup, 27);
 }
 
 #[test]
-fn service_info_fills_the_gaps_between_dear_live_calls() {
+fn service_info_fills_the_gaps_between_expensive_live_calls() {
     // Readings are late, so live is assumed to cost 5 points, and service info comes more often than live.
     let setup = Setup {
         sizes: [999.0, 4999.0],
@@ -272,10 +277,25 @@ fn service_info_fills_the_gaps_between_dear_live_calls() {
         latency: 0.23,
         ..Setup::new()
     };
-    let mut simulation = simulation(setup, 29, Scope::Auto);
-    simulation.run(3600.0);
-    let (beyond, when) = worst_silence(&simulation);
-    assert!(beyond <= 0.0, "{beyond} at {when}");
+    assert_never_silent(setup, 29);
+}
+
+#[test]
+fn live_calls_do_not_wait_for_the_usage_call_of_the_same_vps() {
+    let setup = Setup {
+        faults: vec![(0, Fault::SlowUsage(170.0))],
+        ..Setup::new()
+    };
+    let mut simulation = simulation(setup, 1, Scope::Auto);
+    simulation.run(7200.0);
+    let live = simulation.times(0, Call::LiveServiceInfo);
+    let longest = live
+        .windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .fold(0.0, f64::max);
+    assert!(longest <= 135.0, "{longest}");
+    let price = simulation.planner().learned_price(Call::LiveServiceInfo);
+    assert_eq!(price, Some(1.0));
 }
 
 #[test]
