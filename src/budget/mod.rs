@@ -35,7 +35,7 @@ pub use pace::Pace;
 pub use plan::{Plan, Shed, plan};
 pub use planner::{Finished, Learned, Limits, Member, Planner, SavedState};
 pub use quota::{PACED_FRACTION, Share, USUAL_SIZES};
-pub use round::Round;
+pub use round::{Round, Skip};
 pub use schedule::{Due, Outcome};
 pub use slots::Slots;
 pub use window::{WINDOW_LENGTHS, Window};

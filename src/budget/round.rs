@@ -2,11 +2,35 @@
 
 use std::collections::{HashMap, HashSet};
 
+use thiserror::Error;
+
 use super::quota::Remaining;
+use super::window::Window;
 use crate::kiwivm::{Call, Veid};
 
 /// Points that are always kept for readings.
 const RESERVE: f64 = 3.0;
+
+/// The reason why a call is skipped, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
+pub enum Skip {
+    /// An earlier call of the VPS was refused for lack of points.
+    #[error("the API refused a call for lack of points")]
+    OutOfPoints,
+    /// The points left are reserved for readings or other clients.
+    #[error("{left:.0} points are left in the current {}, of which {reserved:.0} are reserved", window.words())]
+    Reserved {
+        /// The window with too few points.
+        window: Window,
+        /// The points left in it.
+        left: f64,
+        /// The part of them that this call may not spend.
+        reserved: f64,
+    },
+    /// The API refused the key.
+    #[error("the API refused the key")]
+    KeyRefused,
+}
 
 /// Decides which calls of a single round the points allow. It uses the reading of each VPS for that VPS only, so it
 /// need not know which VPSes share a quota.
@@ -50,27 +74,29 @@ impl Round {
     ///
     /// # Errors
     ///
-    /// If the call must be skipped. The error is the reason, for the log.
-    pub fn take(&mut self, veid: Veid, call: Call) -> Result<(), String> {
+    /// If the call must be skipped.
+    pub fn take(&mut self, veid: Veid, call: Call) -> Result<(), Skip> {
         if self.refused.contains(&veid) {
-            return Err("the API refused a call for lack of points".to_owned());
+            return Err(Skip::OutOfPoints);
         }
         let points = call.first_price();
         let Some(left) = self.left.get_mut(&veid) else {
             return Ok(());
         };
         let state = matches!(call, Call::LiveServiceInfo | Call::ServiceInfo);
-        for (window, (left, largest)) in left.iter().zip(self.largest).enumerate() {
+        for ((window, &left), largest) in Window::ALL.into_iter().zip(left.iter()).zip(self.largest)
+        {
             let reserved = if state {
                 RESERVE
             } else {
                 RESERVE.max((1.0 - self.share) * largest)
             };
-            if *left - points < reserved {
-                let window = ["15 minutes", "24 hours"][window];
-                return Err(format!(
-                    "{left:.0} points are left in the current {window}, of which {reserved:.0} are reserved"
-                ));
+            if left - points < reserved {
+                return Err(Skip::Reserved {
+                    window,
+                    left,
+                    reserved,
+                });
             }
         }
         for left in left.iter_mut() {
@@ -109,7 +135,10 @@ mod tests {
         let mut round = Round::new(0.5);
         round.read(ONE, [2.0, 19_000.0]);
         round.read(Veid(2), [1000.0, 20_000.0]);
-        let reason = round.take(ONE, LIVE).expect_err("no points are left");
+        let reason = round
+            .take(ONE, LIVE)
+            .expect_err("no points are left")
+            .to_string();
         assert!(
             reason.contains("2 points are left in the current 15 minutes"),
             "{reason}"

@@ -27,6 +27,15 @@ impl Window {
         }
     }
 
+    /// Returns the length of the window in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Quarter => "15 minutes",
+            Self::Day => "24 hours",
+        }
+    }
+
     /// Returns the length of the window.
     #[must_use]
     pub const fn length(self) -> Duration {

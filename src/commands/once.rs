@@ -24,7 +24,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         let client = client_for(&config)?;
         for skipped in poll_once(&config, client, fleet.clone(), clock).await {
             let (vps, call, why) = (skipped.vps, skipped.call.name(), skipped.why);
-            tracing::warn!(vps, call, why, "call skipped to save API points");
+            tracing::warn!(vps, call, %why, "call skipped");
         }
         let without_data: Vec<String> = lock(&fleet)
             .vps()

@@ -9,7 +9,7 @@ use super::keys::Keys;
 use super::notes::publish_plan;
 use super::setup::{limits, members};
 use super::{SharedFleet, begin_usage, lock, log_outcome, make_call};
-use crate::budget::{Due, Planner, Round};
+use crate::budget::{Due, Planner, Round, Skip};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fleet::VpsState;
@@ -18,15 +18,15 @@ use crate::kiwivm::{Call, Client, Reason, Veid};
 /// Maximum number of calls in flight. 100 VPSes with 2 seconds per call finish in half a minute.
 const IN_FLIGHT: usize = 50;
 
-/// A call that was skipped to save API points.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A call that was not made.
+#[derive(Clone, Debug, PartialEq)]
 pub struct SkippedCall {
     /// The VPS.
     pub vps: String,
     /// The call.
     pub call: Call,
-    /// The reason, for the log.
-    pub why: String,
+    /// The reason.
+    pub why: Skip,
 }
 
 /// Makes each call at most once and returns the skipped calls. `getServiceInfo` is called only for VPSes whose live
@@ -80,31 +80,27 @@ impl OnceState {
         wanted.retain(|call| *call != Call::RateLimitStatus && *call != Call::ServiceInfo);
         wanted.reverse();
         let mut skipped = Vec::new();
-        self.call(Due {
-            veid,
-            call: Call::RateLimitStatus,
-        })
-        .await;
+        let call = Call::RateLimitStatus;
+        self.call(Due { veid, call }).await;
+        let mut failed = None;
         while let Some(call) = wanted.pop() {
-            let taken = self.round().take(veid, call);
-            let failed = match taken {
-                Ok(()) => self.call(Due { veid, call }).await,
-                Err(why) => {
-                    skipped.push(SkippedCall {
-                        vps: self.keys.name(veid).to_owned(),
-                        call,
-                        why,
-                    });
-                    None
-                }
+            let taken = if failed == Some(Reason::Auth) {
+                Err(Skip::KeyRefused)
+            } else {
+                self.round().take(veid, call)
             };
-            if failed == Some(Reason::Auth) {
-                break;
+            match taken {
+                Ok(()) => failed = self.call(Due { veid, call }).await,
+                Err(why) => skipped.push(SkippedCall {
+                    vps: self.keys.name(veid).to_owned(),
+                    call,
+                    why,
+                }),
             }
             let has_data = lock(&self.fleet)
                 .by_veid(veid)
                 .is_some_and(VpsState::has_data);
-            if call == Call::LiveServiceInfo && !has_data {
+            if call == Call::LiveServiceInfo && !has_data && failed != Some(Reason::Auth) {
                 wanted.push(Call::ServiceInfo);
             }
         }

@@ -248,6 +248,10 @@ async fn once_prints_other_data_and_fails_if_a_vps_has_none() {
             assert_eq!(ended.page.of(&name, "kiwivm_up"), Some(1.0), "{reason}");
             assert!(CALLS.iter().all(|call| ended.made(veid, call)));
         }
+        for (veid, call) in ended.left_out() {
+            let line = ended.line(veid, call);
+            assert!(line.is_some(), "{reason}: {call} is left out silently");
+        }
         let distinct: BTreeSet<_> = made.iter().map(|made| (made.veid, &made.call)).collect();
         assert_eq!(distinct.len(), made.len(), "{reason}: {}", summary(&made));
     }
