@@ -43,8 +43,9 @@ fn checks(runs: &[Run]) -> Vec<Option<Check>> {
         most(
             runs,
             "silence, rich, 50 VPSes",
-            "10 s and a mean gap of 2 s",
-            12.0,
+            // Until readings show that the VPSes do not share a quota, the planned gap is 10 s.
+            "a hold of 10 s and a gap of 10 s",
+            20.0,
             |run| run.scenario.name == "rich, 50 VPSes",
             |figures| figures.silence,
         ),

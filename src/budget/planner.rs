@@ -131,9 +131,6 @@ impl Planner {
             seed,
         };
         planner.reconfigure(fleet, limits, now);
-        for quota in &mut planner.quotas {
-            quota.started = Some(now);
-        }
         planner
     }
 

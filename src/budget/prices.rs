@@ -12,6 +12,8 @@ use crate::kiwivm::{Call, PerCall};
 const SAMPLES: usize = 24;
 /// A sample is an outlier if it differs from the mean by more than this factor and a point.
 const OUTLIER_FACTOR: f64 = 3.0;
+/// A first sample of more than this times the assumed price is repeated at once. Lower ones cost little if they are wrong.
+const HIGH_FACTOR: f64 = 8.0;
 /// Consecutive outliers that raise the price at once, or that replace a history that is too high.
 const OUTLIERS_TO_RAISE: usize = 3;
 /// Consecutive high outliers, over at least this time, that replace the history. Bursts of other clients are shorter.
@@ -201,6 +203,13 @@ impl Prices {
         self.samples[call].was_learned
     }
 
+    /// Returns true if the price follows from a single sample and is much higher than assumed. It applies at once, but
+    /// readings may be noisy.
+    #[must_use]
+    pub fn needs_confirmation(&self, call: Call) -> bool {
+        self.samples(call) == 1 && self.price(call) > HIGH_FACTOR * call.first_price()
+    }
+
     /// Returns the number of samples in the history of a call.
     #[must_use]
     pub fn samples(&self, call: Call) -> usize {
@@ -253,6 +262,9 @@ impl Prices {
         if useless && self.verdicts.iter().filter(|useless| **useless).count() >= USELESS {
             self.useless_since = Some(now);
             self.samples.values_mut().for_each(CallSamples::clear);
+        }
+        if self.needs_confirmation(call) && (useless || fall < self.samples[call].mean() / 2.0) {
+            self.samples[call].clear();
         }
         if useless {
             return Some(Verdict::Useless);

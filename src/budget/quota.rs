@@ -26,14 +26,10 @@ const USED: f64 = 0.9;
 const RESERVED_FOR_READINGS: f64 = 3.0;
 /// Minimum pace, as a fraction of the full one, while readings show points left, whatever the ledger says. Spending
 /// leaves a window faster than this pace adds to it, so a correct ledger fills no further.
-const MIN_PACE: f64 = 0.5;
-/// Without saved state, the first reading lacks the spending of an earlier process. For the pace of the first hour it
-/// is taken as too small by up to this factor. The share still limits the spending.
-const SIZE_AT_START: f64 = 1.3;
-const START: Duration = Duration::from_secs(3600);
+const MIN_PACE: f64 = 0.75;
 /// Wait before a probe, a call although readings show no points left: the maximum after a refusal, halved after each
 /// success. Even at the minimum wait, the probes of 15 minutes take less than a quarter of a usual share.
-const MAX_PROBE_WAIT: Duration = Duration::from_secs(300);
+const MAX_PROBE_WAIT: Duration = Duration::from_secs(180);
 const MIN_PROBE_WAIT: Duration = Duration::from_secs(30);
 
 /// Maximum time without any call but readings while points are left.
@@ -103,10 +99,10 @@ pub struct Quota {
     pub brake: Brake,
     /// The last plan.
     pub planned: LastPlan,
-    /// Start of the process, if it started without saved state.
-    pub started: Option<Duration>,
     /// Time of the last live call.
     pub(super) last_live: Duration,
+    /// Time of the last call of live or service info.
+    last_data: Duration,
     probe: Probe,
 }
 
@@ -123,8 +119,8 @@ impl Quota {
             spent: 0.0,
             brake: Brake::default(),
             planned: LastPlan::default(),
-            started: None,
             last_live: Duration::ZERO,
+            last_data: Duration::ZERO,
             probe: Probe::default(),
         }
     }
@@ -141,8 +137,8 @@ impl Quota {
         self.readings.last[0].is_some() && self.sizes.confirmed().is_some()
     }
 
-    /// Returns the points left in a window: a reading less the spending since. The larger of the last two readings
-    /// counts, so a low reading needs confirmation by a second one.
+    /// Returns the points left in a window: a reading less the spending since. The largest of the last readings
+    /// counts, so a low reading needs confirmation by two more.
     #[must_use]
     pub fn left(&self, window: Window) -> f64 {
         let left =
@@ -198,24 +194,16 @@ impl Quota {
     }
 
     /// Returns the pace, in points per second, that keeps own spending within `share` and yields to other clients.
-    /// After refusals and without usable readings it still pays for a live call of `live` points every five minutes.
+    /// After refusals and without usable readings it still pays for a live call of `live` points every three minutes.
     pub fn rate(&mut self, share: Share, live: f64, now: Duration) -> f64 {
         self.ledger.expire(now);
-        let is_start = self
-            .started
-            .is_some_and(|at| now.saturating_sub(at) < START);
         let full = |window: Window| share.own * self.size(window) / window.seconds();
         // The short window needs no soft limit: `admits` enforces its share, and amounts leave it within minutes.
         let quarter =
             PACED_FRACTION * full(Window::Quarter) * self.yield_factor(Window::Quarter, share);
         let day = self.day_rate(full(Window::Day), share, now);
-        let day = if is_start && self.is_known() {
-            SIZE_AT_START * day
-        } else {
-            day
-        };
         if self.is_empty(1.0) {
-            return 1.0 / self.probe.wait.max(MIN_PROBE_WAIT).as_secs_f64();
+            return live / self.probe.wait.max(MIN_PROBE_WAIT).as_secs_f64();
         }
         let least = live / MAX_PROBE_WAIT.as_secs_f64();
         let rate = quarter.min(day);
@@ -255,12 +243,13 @@ impl Quota {
         rate(Window::Quarter).min(rate(Window::Day))
     }
 
-    /// Returns true if too few points are left for a call of `points`.
+    /// Returns true if readings show too few points for a call of `points`.
     #[must_use]
     pub fn is_empty(&self, points: f64) -> bool {
-        Window::ALL
-            .into_iter()
-            .any(|window| self.left(window) < points + RESERVED_FOR_READINGS)
+        self.is_known()
+            && Window::ALL
+                .into_iter()
+                .any(|window| self.left(window) < points + RESERVED_FOR_READINGS)
     }
 
     /// Returns true if a call of `points` may be sent now.
@@ -276,8 +265,12 @@ impl Quota {
         if self.is_empty(points) {
             return priority != Priority::Background && now >= self.probe.next;
         }
-        let quiet = now.saturating_sub(self.last_live);
-        if priority == Priority::Live && quiet >= self.longest_wait(points, share) {
+        let last = match priority {
+            Priority::Live => self.last_live,
+            Priority::Fallback => self.last_data,
+            _ => now,
+        };
+        if now.saturating_sub(last) >= self.longest_wait(points, share) {
             return true;
         }
         Window::ALL.into_iter().all(|window| {
@@ -295,7 +288,7 @@ impl Quota {
         })
     }
 
-    /// Returns the maximum time between two live calls of `points`, unless readings show no points left.
+    /// Returns the maximum time between two calls of `points` for data of any VPS, unless readings show no points left.
     fn longest_wait(&self, points: f64, share: Share) -> Duration {
         let slowest = Duration::try_from_secs_f64(points / (MIN_PACE * self.full_rate(share)))
             .unwrap_or(Duration::MAX)
@@ -309,8 +302,11 @@ impl Quota {
 
     /// Records a call of `points` that is sent now, and returns the total points spent before it.
     pub fn send(&mut self, priority: Priority, points: f64, now: Duration) -> f64 {
-        if matches!(priority, Priority::Live | Priority::Fallback) && self.is_empty(points) {
-            self.probe.next = now + self.probe.wait.max(MIN_PROBE_WAIT);
+        if matches!(priority, Priority::Live | Priority::Fallback) {
+            if self.is_empty(points) {
+                self.probe.next = now + self.probe.wait.max(MIN_PROBE_WAIT);
+            }
+            self.last_data = now;
         }
         if priority == Priority::Live {
             self.last_live = now;
@@ -344,7 +340,8 @@ impl Quota {
             remaining,
             spent,
         };
-        self.readings.last = [Some(reading), self.readings.last[0]];
+        let [newer, older, _] = self.readings.last;
+        self.readings.last = [Some(reading), newer, older];
         self.readings.failures = 0;
     }
 

@@ -74,7 +74,6 @@ impl Planner {
         parents.dedup();
         for parent in parents.into_iter().filter_map(|index| before.get(index)) {
             quota.sizes.merge(&parent.sizes);
-            quota.started = quota.started.or(parent.started);
             quota.last_live = quota.last_live.max(parent.last_live);
             // Spending and points left of a quota that is split do not apply to its parts.
             if parent

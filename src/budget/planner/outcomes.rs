@@ -88,7 +88,7 @@ impl Planner {
             readings.failures = readings.failures.saturating_add(1);
             // The points left are too low by now: they include own spending since the reading, but not returned points.
             if readings.last[0].is_some_and(|last| now.saturating_sub(last.at) > OUTDATED) {
-                readings.last = [None; 2];
+                readings.last = [None; 3];
             }
         }
         if let Some(remaining) = remaining {
@@ -147,8 +147,8 @@ impl Planner {
         let share = self.limits.share;
         let live = self.prices.price(Call::LiveServiceInfo);
         let rate = self.quotas[index].rate(share, live, now);
-        if verdict == Some(Verdict::Normal) {
-            let samples = self.prices.samples(call);
+        let samples = self.prices.samples(call);
+        if verdict == Some(Verdict::Normal) && !self.prices.needs_confirmation(call) {
             self.sampling
                 .plan_next(call, samples, 2.0 * reading, rate, now);
         } else {

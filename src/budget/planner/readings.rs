@@ -14,11 +14,13 @@ const MIN_WAIT: Duration = Duration::from_secs(30);
 const SAME_VPS: Duration = Duration::from_secs(10);
 /// Wait after the first unusable reading, before a reading of another VPS.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
-/// Maximum wait after unusable readings, and after one that shows few points.
+/// Maximum wait after unusable readings.
 const MAX_WAIT: Duration = Duration::from_secs(300);
-/// Fraction of the pace for readings while few points are left.
-const FRACTION_WHEN_LOW: f64 = 0.1;
-/// Fraction of the pace for readings otherwise, and the bounds of the wait in seconds.
+/// Fraction of the full pace for readings while few points are left, and the bounds of the wait in seconds. Other
+/// clients may stop at any time, and calls continue only after a reading.
+const FRACTION_WHEN_LOW: f64 = 0.15;
+const WAITS_WHEN_LOW: [f64; 2] = [60.0, 300.0];
+/// The same for readings otherwise.
 const FRACTION: f64 = 0.05;
 const USUAL_WAITS: [f64; 2] = [300.0, 1800.0];
 /// A reading is due after this fraction of the 15-minute share was spent.
@@ -49,9 +51,8 @@ impl Planner {
     /// Returns the latest time of the next reading of a quota.
     fn next_reading(&mut self, index: usize, now: Duration) -> Duration {
         let price = self.prices.price(Call::RateLimitStatus);
-        let live = self.prices.price(Call::LiveServiceInfo);
         let share = self.limits.share;
-        let quota = &mut self.quotas[index];
+        let quota = &self.quotas[index];
         let readings = quota.readings;
         let Some(first_request) = readings.first_request else {
             return now;
@@ -64,17 +65,17 @@ impl Planner {
             };
             return readings.last_request + wait.min(MAX_WAIT);
         }
-        let (rate, full) = (quota.rate(share, live, now), quota.full_rate(share));
-        let every = |pace: f64, [least, most]: [f64; 2]| {
-            Duration::from_secs_f64((price / pace.max(1e-9)).clamp(least, most))
+        let full = quota.full_rate(share);
+        let every = |fraction: f64, [least, most]: [f64; 2]| {
+            Duration::from_secs_f64((price / (fraction * full).max(1e-9)).clamp(least, most))
         };
         let startup = MIN_WAIT.max(readings.last_request.saturating_sub(first_request));
         let low = quota.is_low(share) || quota.is_empty(1.0);
-        let confirmed = readings.last[1].is_some_and(|_| quota.yields_half(share));
+        let confirmed = readings.last[2].is_some_and(|_| quota.yields_half(share));
         let wait = match (low, confirmed) {
             (true, false) => MIN_WAIT,
-            (true, true) => every(FRACTION_WHEN_LOW * rate, [60.0, MAX_WAIT.as_secs_f64()]),
-            (false, _) => every(FRACTION * full, USUAL_WAITS),
+            (true, true) => every(FRACTION_WHEN_LOW, WAITS_WHEN_LOW),
+            (false, _) => every(FRACTION, USUAL_WAITS),
         };
         let wanted = quota
             .members

@@ -272,7 +272,8 @@ fn restore_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: 
         };
         quota.readings.last[0] = Some(reading);
         quota.readings.last_request = at;
-        quota.readings.first_request = Some(at);
+        // A restart needs no more readings than usual.
+        quota.readings.first_request = Some(Duration::ZERO);
     }
     let brake = saved
         .brake
@@ -284,7 +285,6 @@ fn restore_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: 
         .last_live
         .and_then(|age| before(now, elapsed, age.max(0.0)));
     quota.last_live = quota.last_live.max(last_live.unwrap_or_default());
-    quota.started = None;
 }
 
 /// Returns the points of a reading less the spending since.

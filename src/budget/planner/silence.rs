@@ -7,7 +7,7 @@ use crate::budget::quota::QUIET;
 use crate::kiwivm::Call;
 
 /// Maximum time between two calls of live or service info before a failing VPS is retried early, as after refusals.
-const MAX_QUIET: Duration = Duration::from_secs(300);
+const MAX_QUIET: Duration = Duration::from_secs(180);
 /// The calls that return the state of a VPS.
 pub(super) const DATA_CALLS: [Call; 2] = [Call::LiveServiceInfo, Call::ServiceInfo];
 
@@ -31,15 +31,21 @@ impl Silence {
 
 impl Planner {
     /// Returns the time at which a silence ends: when no data call was sent to a working VPS for longer than the average
-    /// gap between planned ones.
+    /// gap between planned ones. A high price of live that follows from a single sample lengthens no gap.
     pub(super) fn end_of_silence(&self) -> Duration {
         let rates = self.quotas.iter().map(|quota| quota.planned.data_rate);
         let gap = Duration::try_from_secs_f64(1.0 / rates.sum::<f64>()).unwrap_or(MAX_QUIET);
-        self.silence.last_data_call.saturating_add(gap.max(QUIET))
+        // A price sample waits for the next call.
+        let gap = if self.prices.needs_confirmation(Call::LiveServiceInfo) {
+            QUIET
+        } else {
+            gap.max(QUIET)
+        };
+        self.silence.last_data_call.saturating_add(gap)
     }
 
     /// Makes the next data call due if a silence ends. After failures and changes of intervals, the calls of a fleet may
-    /// be bunched. After five minutes it makes the next call to a failing VPS due, because that VPS may work again long
+    /// be bunched. After three minutes it makes the next call to a failing VPS due, because that VPS may work again long
     /// before the end of its backoff.
     pub(super) fn end_silence(&mut self, now: Duration) {
         if now >= self.end_of_silence() {

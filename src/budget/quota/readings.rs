@@ -62,8 +62,8 @@ impl Sizes {
 /// The readings of a quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Readings {
-    /// The last two usable readings, latest first.
-    pub last: [Option<Reading>; 2],
+    /// The last three usable readings, latest first.
+    pub last: [Option<Reading>; 3],
     /// Time of the first request.
     pub first_request: Option<Duration>,
     /// Time of the last request.

@@ -21,10 +21,10 @@ fn quota() -> Quota {
     Quota::new(vec![Veid(1), Veid(2)], true)
 }
 
-/// A quota with these last two readings, after readings of its full size.
-fn with_readings(sizes: Remaining, readings: [Remaining; 2]) -> Quota {
+/// A quota with these last readings, after readings of its full size.
+fn with_readings(sizes: Remaining, readings: [Remaining; 3]) -> Quota {
     let mut quota = quota();
-    for remaining in [sizes, sizes, readings[0], readings[1]] {
+    for remaining in [sizes, sizes].into_iter().chain(readings) {
         quota.read(remaining, 0.0, seconds(0));
     }
     quota
@@ -66,7 +66,7 @@ fn first_readings_near_zero_do_not_set_the_size() {
 
 #[test]
 fn larger_reading_sets_the_size_only_after_confirmation() {
-    let mut quota = with_readings(SIZES, [SIZES, SIZES]);
+    let mut quota = with_readings(SIZES, [SIZES; 3]);
     quota.read([5000.0, 90_000.0], 0.0, seconds(1));
     assert_eq!(Window::ALL.map(|window| quota.size(window)), SIZES);
     quota.read(SIZES, 0.0, seconds(2));
@@ -79,10 +79,10 @@ fn larger_reading_sets_the_size_only_after_confirmation() {
 }
 
 #[test]
-fn only_two_low_readings_in_a_row_stop_calls() {
+fn only_three_low_readings_in_a_row_stop_calls() {
     let good = [900.0, 19_000.0];
     for low in [[0.0, 19_000.0], [900.0, 0.0]] {
-        let mut quota = with_readings(SIZES, [good, low]);
+        let mut quota = with_readings(SIZES, [good, low, low]);
         assert!(quota.admits(Priority::Background, 3.0, SHARE, seconds(1)));
         quota.read(low, 0.0, seconds(2));
         assert!(!quota.admits(Priority::Background, 3.0, SHARE, seconds(2)));
@@ -96,17 +96,17 @@ fn only_two_low_readings_in_a_row_stop_calls() {
 
 #[test]
 fn empty_quota_probes_with_live_calls_and_backs_off_after_a_refusal() {
-    let mut quota = with_readings(SIZES, [[0.0; 2]; 2]);
+    let mut quota = with_readings(SIZES, [[0.0; 2]; 3]);
     let probes = |quota: &mut Quota, at| quota.admits(Priority::Live, 1.0, SHARE, seconds(at));
     assert!(probes(&mut quota, 100));
     assert!(!quota.admits(Priority::Background, 1.0, SHARE, seconds(100)));
     quota.send(Priority::Live, 1.0, seconds(100));
     assert!(!probes(&mut quota, 100), "one at a time");
     quota.finish(Priority::Live, false, 1.0, seconds(101));
-    assert!(!probes(&mut quota, 400));
-    assert!(probes(&mut quota, 401));
+    assert!(!probes(&mut quota, 280));
+    assert!(probes(&mut quota, 281));
     // Each success halves the next wait.
-    let (mut now, mut waits) = (401, Vec::new());
+    let (mut now, mut waits) = (281, Vec::new());
     for _ in 0..6 {
         call(&mut quota, true, seconds(now));
         let started = now;
@@ -115,16 +115,16 @@ fn empty_quota_probes_with_live_calls_and_backs_off_after_a_refusal() {
         }
         waits.push(now - started);
     }
-    assert_eq!(waits, [300, 150, 75, 38, 30, 30]);
-    // The pace equals the rate of the probes.
-    assert!(close(quota.rate(SHARE, 3.0, seconds(now)), 1.0 / 30.0));
+    assert_eq!(waits, [180, 90, 45, 30, 30, 30]);
+    // The pace pays for the probes.
+    assert!(close(quota.rate(SHARE, 3.0, seconds(now)), 3.0 / 30.0));
     call(&mut quota, false, seconds(now));
-    assert!(!probes(&mut quota, now + 299) && probes(&mut quota, now + 300));
+    assert!(!probes(&mut quota, now + 179) && probes(&mut quota, now + 180));
 }
 
 #[test]
 fn readings_are_admitted_without_points() {
-    let mut quota = with_readings(SIZES, [[0.0; 2]; 2]);
+    let mut quota = with_readings(SIZES, [[0.0; 2]; 3]);
     assert!(quota.admits(Priority::Reading, 1.0, SHARE, seconds(1)));
 }
 
@@ -137,17 +137,17 @@ fn pace_halves_when_others_leave_half_of_the_points_outside_the_share() {
     ] {
         let mut left = sizes;
         let outside = sizes[window as usize] * (1.0 - SHARE.fleet);
-        let mut alone = with_readings(sizes, [sizes; 2]);
+        let mut alone = with_readings(sizes, [sizes; 3]);
         let full = alone.rate(SHARE, 3.0, seconds(0));
         left[window as usize] = outside;
-        let mut beside = with_readings(sizes, [left; 2]);
+        let mut beside = with_readings(sizes, [left; 3]);
         assert!(close(beside.rate(SHARE, 3.0, seconds(0)), full));
         assert!(!beside.yields_half(SHARE));
         left[window as usize] = outside / 2.0;
-        let mut beside = with_readings(sizes, [left; 2]);
+        let mut beside = with_readings(sizes, [left; 3]);
         assert!(close(beside.rate(SHARE, 3.0, seconds(0)), full / 2.0));
         left[window as usize] = outside / 4.0;
-        let mut beside = with_readings(sizes, [left; 2]);
+        let mut beside = with_readings(sizes, [left; 3]);
         assert!(close(beside.rate(SHARE, 3.0, seconds(0)), full / 4.0));
         assert!(beside.yields_half(SHARE) && beside.is_low(SHARE));
     }
@@ -169,7 +169,7 @@ fn overestimated_spending_does_not_stop_calls() {
 
 #[test]
 fn background_calls_leave_points_to_live_data() {
-    let mut quota = with_readings(SIZES, [SIZES; 2]);
+    let mut quota = with_readings(SIZES, [SIZES; 3]);
     let mut now = seconds(0);
     while quota.admits(Priority::Background, 5.0, SHARE, now) {
         quota.send(Priority::Background, 5.0, now);
@@ -190,7 +190,7 @@ fn calls_that_exceed_the_share_are_made_one_at_a_time() {
         fleet: 0.3,
         own: 0.3,
     };
-    let mut quota = with_readings(sizes, [sizes; 2]);
+    let mut quota = with_readings(sizes, [sizes; 3]);
     assert!(quota.admits(Priority::Live, 40.0, share, seconds(0)));
     quota.send(Priority::Live, 40.0, seconds(0));
     assert!(!quota.admits(Priority::Live, 40.0, share, seconds(1)));
@@ -199,15 +199,16 @@ fn calls_that_exceed_the_share_are_made_one_at_a_time() {
 
 #[test]
 fn merged_quota_has_the_spending_of_both_and_the_latest_readings() {
-    let mut one = with_readings(SIZES, [SIZES; 2]);
+    let mut one = with_readings(SIZES, [SIZES; 3]);
     call(&mut one, true, seconds(10));
-    let mut other = with_readings(SIZES, [SIZES; 2]);
+    let mut other = with_readings(SIZES, [SIZES; 3]);
     for _ in 0..30 {
         other.send(Priority::Live, 1.0, seconds(20));
     }
     let spent = other.spent;
-    other.read([700.0, 15_000.0], spent, seconds(21));
-    other.read([700.0, 15_000.0], spent, seconds(22));
+    for second in 20..23 {
+        other.read([700.0, 15_000.0], spent, seconds(second));
+    }
     other.send(Priority::Live, 5.0, seconds(23));
     let mut forth = one.clone();
     forth.merge(&other);
@@ -223,35 +224,17 @@ fn merged_quota_has_the_spending_of_both_and_the_latest_readings() {
 
 #[test]
 fn allowed_points_are_the_share_of_the_points_left_by_others() {
-    let mut quota = with_readings(SIZES, [SIZES; 2]);
+    let mut quota = with_readings(SIZES, [SIZES; 3]);
     for _ in 0..100 {
         quota.send(Priority::Live, 1.0, seconds(1));
     }
     assert!(close(quota.allowed(Window::Quarter, SHARE), 500.0));
     let spent = quota.spent;
     // Others spent 200 points, the exporter 100.
-    for _ in 0..2 {
+    for _ in 0..3 {
         quota.read([700.0, 19_700.0], spent, seconds(2));
     }
     assert!(close(quota.allowed(Window::Quarter, SHARE), 400.0));
-}
-
-#[test]
-fn first_hour_without_saved_state_assumes_a_larger_day() {
-    let sizes = [1e6, 20_000.0];
-    let mut kept = with_readings(sizes, [sizes; 2]);
-    let mut fresh = kept.clone();
-    fresh.started = Some(seconds(0));
-    let mut rates = |at| {
-        [
-            kept.rate(SHARE, 3.0, seconds(at)),
-            fresh.rate(SHARE, 3.0, seconds(at)),
-        ]
-    };
-    let [with, without] = rates(10);
-    assert!(without > 1.2 * with && without < 1.4 * with);
-    let [with, without] = rates(3600);
-    assert!(close(without, with));
 }
 
 proptest! {

@@ -248,6 +248,23 @@ fn restarts_with_state_take_no_extra_readings() {
 }
 
 /// Simulates an hour.
+#[test]
+fn frequent_restarts_with_state_leave_a_small_quota_to_data() {
+    let setup = Setup {
+        sizes: [100.0, 1000.0],
+        ..Setup::new().with_live(12.0)
+    };
+    let mut simulation = simulation(setup, 1, Scope::Account);
+    for restart in 1..80 {
+        simulation.run(f64::from(restart) * 1070.0);
+        simulation.restart(true);
+    }
+    let readings = simulation.times(0, Call::RateLimitStatus).len();
+    assert!(readings <= 100, "{readings} readings of 1 point");
+    let most = simulation.most_spent(0, 1);
+    assert!(most <= 510.0, "{most} of 1000 points in a day");
+}
+
 fn assert_never_silent(setup: Setup, vps: usize) {
     let mut simulation = simulation(setup, vps, Scope::Auto);
     simulation.run(3600.0);

@@ -23,9 +23,9 @@ fn hours(vps: usize) -> f64 {
 }
 
 /// Seconds by which a silence may exceed the planned gap, because intervals change while calls wait. With a wrong `scope`,
-/// the first VPSes use up the points of the others.
+/// the readings of one VPS determine the pace of all.
 const SLACK: f64 = 60.0;
-const SLACK_IF_SCOPE_IS_WRONG: f64 = 300.0;
+const SLACK_IF_SCOPE_IS_WRONG: f64 = 900.0;
 
 /// A few fixed cases, or `PROPTEST_CASES` random ones.
 fn cases() -> ProptestConfig {
@@ -284,6 +284,8 @@ proptest! {
         // The share pays for a first round and for the readings, which are never deferred.
         let sizes = setup.sizes;
         prop_assume!(share * sizes[0] >= (4.0 * highest * count).max(50.0));
+        // A failing VPS is retried every three minutes, however small the quota is.
+        prop_assume!(setup.faults.is_empty() || share * sizes[1] >= 480.0 * highest);
         let mut limits = limits(vps, scope);
         limits.share = Share { fleet: share, own: share };
         let mut simulation = Simulation::new(setup, fleet(0..vps, pace), limits);
