@@ -98,6 +98,12 @@ impl Setup {
         }
     }
 
+    /// Returns true if live calls and service info, which may replace them, succeed.
+    pub fn always_has_data(&self, vps: usize) -> bool {
+        let slow = |takes| takes >= timeout(Call::ServiceInfo);
+        self.works(vps) && !matches!(self.fault(vps), Some(Fault::Slow(takes)) if slow(takes))
+    }
+
     /// Returns true if calls to the VPS succeed, including readings.
     pub fn is_readable(&self, vps: usize) -> bool {
         match self.fault(vps) {

@@ -86,8 +86,8 @@ pub struct Look {
     pub at: f64,
     pub left: Remaining,
     pub is_reachable: bool,
-    /// The mean planned gap between live calls to the working VPSes, and their shortest and longest planned interval, in
-    /// seconds.
+    /// The mean planned gap between data of the VPSes that always have some, and the shortest and longest planned interval
+    /// of the working VPSes, in seconds.
     pub gap: f64,
     pub interval: f64,
     pub longest_interval: f64,
@@ -275,7 +275,9 @@ impl Simulation {
                     let vps = usize::try_from(member.veid.0 - veid(0).0).expect("a small fleet");
                     if vps % self.looks.len() == quota && self.account.setup.works(vps) {
                         let interval = interval(&exporter.planner, vps);
-                        rate += 1.0 / interval;
+                        if self.account.setup.always_has_data(vps) {
+                            rate += 1.0 / interval;
+                        }
                         shortest = shortest.min(interval);
                         longest = longest.max(interval);
                     }
