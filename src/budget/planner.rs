@@ -267,10 +267,13 @@ impl Planner {
         if admits(call) {
             return Some(call);
         }
-        let last_data = self.schedule.of(veid)?.last_data;
+        let entry = self.schedule.of(veid)?;
+        let last_data = entry.last_data;
         let without = last_data.is_none_or(|at| now.saturating_sub(at) >= WITHOUT_DATA);
         let fallback = Call::ServiceInfo;
-        (call == Call::LiveServiceInfo && without && admits(fallback)).then_some(fallback)
+        // After a failure, service info waits for its own due time. Otherwise a failing VPS would take all points.
+        let works = entry.failures[fallback] == 0;
+        (call == Call::LiveServiceInfo && without && works && admits(fallback)).then_some(fallback)
     }
 
     fn send(&mut self, veid: Veid, call: Call, now: Duration) {
