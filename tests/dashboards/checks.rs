@@ -291,6 +291,22 @@ fn every_panel_has_a_text_for_missing_data() {
     }
 }
 
+/// Without decimals, the axis only has labels at whole numbers: for shares 0 % and 100 %.
+#[test]
+fn axes_of_shares_have_labels_between_0_and_100_percent() {
+    let mut shares = 0;
+    for (file, dashboard) in generated() {
+        for panel in panels(&dashboard).filter(|panel| panel["type"] == "timeseries") {
+            let defaults = &panel["fieldConfig"]["defaults"];
+            if defaults["unit"] == "percentunit" {
+                shares += 1;
+                assert_ne!(defaults["decimals"], 0, "{file}: {}", panel["title"]);
+            }
+        }
+    }
+    assert!(shares > 0);
+}
+
 /// The dashboard of a single VPS needs no names in its legends.
 #[test]
 fn legends_name_the_vps_in_dashboards_of_several() {

@@ -35,7 +35,6 @@ fn line(colour: &str, dash: &[u32]) -> Vec<(&'static str, Value)> {
 fn share_used(title: &str, description: &str) -> Panel {
     Panel::time_series(title, description)
         .unit("percentunit")
-        .decimals(0)
         .min(0.0)
         .custom("axisSoftMax", json!(1))
         .custom("lineWidth", json!(2))
@@ -131,17 +130,19 @@ fn days() -> Panel {
 /// Periods are identified by their reset. The exporter reports the current one only, so past ones come from Prometheus.
 fn periods() -> Panel {
     // Rounding to days keeps a reset that moves by hours from counting as another period.
-    let reset = format!("1000 * round({}, 86400)", vps(BANDWIDTH_RESET));
+    let period_of_reset = format!("round({}, 86400)", vps(BANDWIDTH_RESET));
     let of_query = |letter: &str| format!("Value #{letter}");
-    let [until, used, share] = ["A", "B", "C"].map(of_query);
+    let [period, until, used, share] = ["A", "B", "C", "D"].map(of_query);
     let group = json!({"operation": "groupby", "aggregations": []});
     let most = json!({"operation": "aggregate", "aggregations": ["max"]});
-    let (used_most, share_most) = (format!("{used} (max)"), format!("{share} (max)"));
+    let [latest, used_most, share_most] =
+        [&until, &used, &share].map(|field| format!("{field} (max)"));
     Panel::plain_table(
         "By period",
         "Transfer used per period in the last year, as far back as Prometheus has data.",
     )
-    .range_table(each_vps(&reset))
+    .range_table(each_vps(&period_of_reset))
+    .range_table(format!("1000 * {}", each_vps(&vps(BANDWIDTH_RESET))))
     .range_table(each_vps(&vps(BANDWIDTH_USED)))
     .range_table(each_vps(&bandwidth_ratio()))
     // A year has 2,920 of these steps. Transfer used after the last step of a period is not counted.
@@ -151,15 +152,18 @@ fn periods() -> Panel {
     .transformation("joinByField", &json!({"byField": "Time", "mode": "outer"}))
     .transformation(
         "groupBy",
-        &json!({"fields": {&until: group, &used: most, &share: most}}),
+        &json!({"fields": {&period: group, &until: most, &used: most, &share: most}}),
     )
-    .transformation("sortBy", &json!({"sort": [{"field": until, "desc": true}]}))
+    .transformation(
+        "sortBy",
+        &json!({"sort": [{"field": period, "desc": true}]}),
+    )
     .transformation(
         "organize",
         &json!({
-            "renameByName": {&until: "Until", &used_most: "Used", &share_most: "Share"},
-            "indexByName": {&until: 0, &used_most: 1, &share_most: 2},
-            "excludeByName": {},
+            "renameByName": {&latest: "Until", &used_most: "Used", &share_most: "Share"},
+            "indexByName": {&latest: 0, &used_most: 1, &share_most: 2},
+            "excludeByName": {&period: true},
         }),
     )
     .named("Until", &[("unit", json!("time:YYYY-MM-DD"))])
