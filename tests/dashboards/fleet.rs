@@ -9,7 +9,7 @@ use crate::grafana::{
 use crate::names::{
     AUTHENTICATION_FAILED, BANDWIDTH_ALLOWANCE, BANDWIDTH_EXHAUSTION, BANDWIDTH_RESET,
     BANDWIDTH_USED, CPU_USAGE, EXPECTED_RUNNING, LAST_SUCCESS, LOCKED, NETWORK_RECEIVE,
-    NETWORK_TRANSMIT, POINTS_REMAINING, RUNNING, STATUS, SUSPENDED, UP, VPS_INFO,
+    NETWORK_TRANSMIT, POINTS_EXHAUSTED, POINTS_REMAINING, RUNNING, STATUS, SUSPENDED, UP, VPS_INFO,
 };
 use crate::problems::{CRITICAL, SEVERITIES, WARNING, problems, problems_of_vpses};
 use crate::promql::{
@@ -59,7 +59,9 @@ fn numbers() -> Vec<Panel> {
     );
     let running = format!("count({} == 1) or 0 * count({})", vps(RUNNING), every_vps());
     let highest = format!("topk(1, {})", bandwidth_ratio());
-    let points = vps_where(POINTS_REMAINING, r#"window="24h""#);
+    let points = format!("min({})", vps_where(POINTS_REMAINING, r#"window="24h""#));
+    let exhausted = format!("count({} == 1)", vps(POINTS_EXHAUSTED));
+    let no_critical = format!("{exhausted} < 0");
     vec![
         Panel::stat(
             "Critical",
@@ -115,9 +117,10 @@ fn numbers() -> Vec<Panel> {
         .size(5, 4),
         Panel::stat(
             "API points left",
-            "Fewest API points of 24 hours left for any VPS. See the exporter dashboard for details.",
+            "Fewest API points of 24 hours left for any VPS. Orange if a VPS has none left. See the exporter dashboard \
+             for details.",
         )
-        .instant(format!("min({points})"), "24 hours")
+        .by_severity_or(NEUTRAL, &points, &[no_critical, exhausted], "24 hours")
         .unit("locale")
         .decimals(0)
         .no_value("Not known yet")
@@ -149,23 +152,25 @@ fn attention() -> Panel {
 
 fn problems_over_time() -> Panel {
     let named = |series: &str, severity: u32, name: &str| {
-        format!(r#"label_replace({series}, "severity", "{name}", "severity", "{severity}")"#)
+        format!(r#"label_replace({series}, "level", "{name}", "level", "{severity}")"#)
     };
-    let counts = format!(r#"count_values by (problem) ("severity", {})"#, problems());
+    // Prometheus sorts series by their labels. `level` comes before `problem`, so critical problems are at the bottom.
+    let counts = format!(r#"count_values by (problem) ("level", {})"#, problems());
     let counts = named(&counts, WARNING, "warning");
     Panel::time_series("Problems", "Number of VPSes with each problem.")
         .range(
             named(&counts, CRITICAL, "critical"),
-            "{{severity}}: {{problem}}",
+            "{{level}}: {{problem}}",
         )
         .shaded("^critical: ", RED)
         .shaded("^warning: ", ORANGE)
         .unit("none")
         .decimals(0)
         .min(0.0)
-        .custom("lineWidth", json!(0))
         .custom("lineInterpolation", json!("stepAfter"))
         .stacked()
+        // Opaque enough to tell shades of one colour apart.
+        .custom("fillOpacity", json!(70))
         .points(150)
         .legend_right()
         .no_value("No problems")

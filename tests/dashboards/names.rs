@@ -42,6 +42,7 @@ pub const NULLROUTED: &str = named("kiwivm_nullrouted_ip_addresses");
 pub const OPENVZ_BARRIER: &str = named("kiwivm_openvz_barrier");
 pub const OPENVZ_HELD: &str = named("kiwivm_openvz_held");
 pub const POINTS_ALLOWANCE: &str = named("kiwivm_api_points_allowance");
+pub const POINTS_EXHAUSTED: &str = named("kiwivm_api_points_exhausted");
 pub const POINTS_REMAINING: &str = named("kiwivm_api_points_remaining");
 pub const POINTS_SHARED: &str = named("kiwivm_api_points_shared");
 pub const POINTS_SPENT: &str = named("kiwivm_api_points_spent_total");

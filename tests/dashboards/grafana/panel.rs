@@ -204,13 +204,24 @@ impl Panel {
 
     /// A query at the end of the time range, coloured by other queries, because thresholds may differ by VPS: red if
     /// `critical` has a series with the same labels, orange if `warning` has one, else green.
-    pub fn by_severity(self, value: &str, [critical, warning]: &[String; 2], legend: &str) -> Self {
+    pub fn by_severity(self, value: &str, severity: &[String; 2], legend: &str) -> Self {
+        self.by_severity_or(GREEN, value, severity, legend)
+    }
+
+    /// The same with another colour than green, for values that are not known to be good.
+    pub fn by_severity_or(
+        self,
+        otherwise: &str,
+        value: &str,
+        [critical, warning]: &[String; 2],
+        legend: &str,
+    ) -> Self {
         let first = self.targets.len();
         let red = format!("({value}) and ({critical})");
         let orange = format!("({value}) and ({warning}) unless ({critical})");
-        let green = format!("({value}) unless ({warning}) unless ({critical})");
+        let other = format!("({value}) unless ({warning}) unless ({critical})");
         let mut panel = self;
-        for (index, (expression, colour)) in [(red, RED), (orange, ORANGE), (green, GREEN)]
+        for (index, (expression, colour)) in [(red, RED), (orange, ORANGE), (other, otherwise)]
             .into_iter()
             .enumerate()
         {

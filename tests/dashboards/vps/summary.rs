@@ -136,7 +136,7 @@ fn runs_out() -> Panel {
     .by_severity(&when, &exhaustion_severity(), LEGEND)
     .mappings(&lasts)
     .unit("dateTimeFromNow")
-    .no_value("No forecast yet")
+    .no_value("No forecast")
 }
 
 /// OpenVZ does not report disk throttling.
@@ -162,7 +162,7 @@ fn throttled() -> Panel {
     .option("textMode", json!("value_and_name"))
     .option("text", json!({"titleSize": 14, "valueSize": 24}))
     .mappings(&texts)
-    .no_value("Known only while the VPS runs")
+    .no_value("Not known yet")
 }
 
 fn policy_case() -> Panel {
@@ -215,7 +215,7 @@ fn newest_copy() -> Panel {
         "Newest backup",
         "Age of the newest backup or snapshot. Orange above the threshold `backup_age_seconds`, which is off by default.",
     )
-    .by_severity(&age, &[format!("{old} < 0"), old], LEGEND)
+    .by_severity_or(NEUTRAL, &age, &[format!("{old} < 0"), old], LEGEND)
     .unit("s")
     .decimals(1)
     .no_value("None known")
@@ -271,7 +271,7 @@ fn age() -> Panel {
     )
     .by_severity(&age, &[each_vps(&format!("{} == 0", vps(UP))), stale], LEGEND)
     .unit("s")
-    .decimals(0)
+    .decimals(1)
     .no_value("No data yet")
 }
 
