@@ -4,7 +4,8 @@ use kiwivm_exporter::config::Threshold;
 
 use crate::names::{
     BANDWIDTH_ALLOWANCE, BANDWIDTH_EXHAUSTION, BANDWIDTH_FORECAST, BANDWIDTH_USED, BUILD_INFO,
-    DISK_SIZE, DISK_USED, MEMORY_AVAILABLE, MEMORY_TOTAL, SCRAPE_UP, SUSPENDED, THRESHOLD,
+    DISK_SIZE, DISK_USED, LAST_SUCCESS, MEMORY_AVAILABLE, MEMORY_TOTAL, POLL_INTERVAL, SCRAPE_UP,
+    SUSPENDED, THRESHOLD,
 };
 
 /// Minimum step for rates of usage rows, a quarter of their window. With two months of history a response has 2.6 MB,
@@ -84,6 +85,20 @@ pub fn beyond(series: &str, compare: &str, name: &str) -> String {
 /// One metric of the selected VPSes as a share of another. No sample if that one is 0.
 pub fn share(part: &str, whole: &str) -> String {
     format!("{} / ({} > 0)", vps(part), vps(whole))
+}
+
+/// Planned intervals after which a call counts as overdue. Calls on time exceed one interval by the duration of the call
+/// and the time until the next scrape.
+const OVERDUE: f64 = 1.5;
+
+/// Age of the last success in planned intervals, only of overdue calls. `timestamp` gives the time of the scrape; with
+/// the time of the step, a long scrape interval would add to the age.
+pub fn overdue() -> String {
+    format!(
+        "(timestamp({0}) - {0}) / {1} > {OVERDUE}",
+        vps(LAST_SUCCESS),
+        vps(POLL_INTERVAL)
+    )
 }
 
 /// Used share of the transfer allowance.

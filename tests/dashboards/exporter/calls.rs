@@ -8,7 +8,7 @@ use crate::names::{
     CALL_POINTS, DATA_STALE, DECODE_PROBLEMS, LAST_SUCCESS, POLL_DURATION, POLL_ERRORS,
     POLL_INTERVAL, POLLS, POLLS_DEFERRED, RESPONSE_BYTES,
 };
-use crate::promql::{exporter, vps, vps_where};
+use crate::promql::{exporter, overdue, vps, vps_where};
 
 fn age() -> String {
     format!("(time() - {})", vps(LAST_SUCCESS))
@@ -27,7 +27,7 @@ pub fn stale() -> String {
 pub fn panels() -> Vec<Panel> {
     vec![
         table(),
-        late_over_time(),
+        overdue_calls(),
         intervals(),
         duration(),
         errors(),
@@ -63,10 +63,10 @@ fn table() -> Panel {
         vec![
             Column::label("Call", "call").width(200),
             Column::value("VPSes", each("count", &vps(POLL_INTERVAL))).unit("none"),
-            Column::value("Interval", each("max", &vps(POLL_INTERVAL))).unit("s").decimals(0),
+            Column::value("Interval", each("max", &vps(POLL_INTERVAL))).unit("s").decimals(1),
             Column::value("Oldest", each("max", &format!("{} and {}", age(), vps(POLL_INTERVAL))))
                 .unit("s")
-                .decimals(0),
+                .decimals(1),
             Column::value("Overdue", each("max", &age_in_intervals()))
                 .unit("none")
                 .decimals(1),
@@ -89,33 +89,29 @@ fn table() -> Panel {
     .size(24, 12)
 }
 
-fn late_over_time() -> Panel {
-    Panel::time_series(
-        "Age in planned intervals",
-        "Time since the last success in planned intervals, for the VPS with the oldest data.",
+fn overdue_calls() -> Panel {
+    Panel::overdue(
+        "Overdue calls",
+        "Time since the last success of each overdue call in planned intervals, for the VPS with the oldest data. Data is \
+         stale after `staleness` intervals, 5 by default.",
     )
-    .range(
-        format!("max by (call) ({})", age_in_intervals()),
-        "{{call}}",
-    )
-    .no_value("No successful calls yet")
-    .unit("none")
-    .decimals(1)
-    .min(0.0)
-    .custom("fillOpacity", json!(0))
-    .legend_right()
+    .range(format!("max by (call) ({})", overdue()), "{{call}}")
     .size(12, 8)
 }
 
 fn intervals() -> Panel {
     Panel::time_series(
         "Planned intervals",
-        "Longest planned interval of each call. It grows when points, bytes or the node do not allow more calls. Logarithmic.",
+        "Longest planned interval of each call. It grows when points, bytes or the node do not allow more calls. \
+         Logarithmic.",
     )
-    .range(format!("max by (call) ({})", vps(POLL_INTERVAL)), "{{call}}")
+    // In minutes, because seconds put the lines of a logarithmic scale at 17 minutes and 3 hours.
+    .range(
+        format!("max by (call) ({}) / 60", vps(POLL_INTERVAL)),
+        "{{call}}",
+    )
     .no_value("No planned calls")
-.unit("s")
-    .decimals(0)
+    .unit("suffix:min")
     .custom("scaleDistribution", json!({"type": "log", "log": 10}))
     .custom("lineInterpolation", json!("stepAfter"))
     .custom("fillOpacity", json!(0))

@@ -66,7 +66,7 @@ fn numbers() -> Vec<Panel> {
 .option("colorMode", json!("background"))
         .size(3, 4),
         Panel::stat(
-            "Left for you",
+            "Points left for you",
             "API points of 24 hours that you can spend without slowing down the exporter: the points left minus those \
              that the exporter may still spend. Sum of all quotas.",
         )
@@ -76,7 +76,7 @@ fn numbers() -> Vec<Panel> {
         .decimals(0)
         .size(4, 4),
         Panel::stat(
-            "Share spent",
+            "Points spent",
             "API points that the exporter spent in the last 24 hours, as a share of the points that it may spend. It \
              keeps this below 100 %.",
         )
@@ -85,7 +85,7 @@ fn numbers() -> Vec<Panel> {
 .unit("percentunit")
         .decimals(0)
         .size(4, 4),
-        Panel::stat("Stale", "Planned calls that have returned no data for too long.")
+        Panel::stat("Stale calls", "Planned calls that have returned no data for too long.")
             .instant(calls::stale(), "Stale")
             .no_value("No planned calls")
 .unit("none")

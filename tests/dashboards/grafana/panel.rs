@@ -160,6 +160,20 @@ impl Panel {
             .default("color", json!({"mode": "palette-classic"}))
     }
 
+    /// Lines in planned intervals, only where calls are overdue.
+    pub fn overdue(title: &str, description: &str) -> Self {
+        Self::time_series(title, description)
+            .unit("none")
+            .decimals(1)
+            .min(0.0)
+            .custom("axisLabel", json!("planned intervals"))
+            .custom("fillOpacity", json!(0))
+            // A call that was overdue at a single scrape has no line.
+            .custom("showPoints", json!("auto"))
+            .legend_right()
+            .no_value("No call is overdue, or none has succeeded yet")
+    }
+
     /// Stacked areas, for parts of a sum.
     pub fn stacked(self) -> Self {
         self.custom("stacking", json!({"mode": "normal", "group": "A"}))

@@ -1,18 +1,16 @@
 //! Metadata of the VPS and age of its data.
 
-use serde_json::json;
-
 use crate::grafana::{Column, Mapping, NO_COLOUR, ORANGE, Panel};
 use crate::names::{
     DATA_STALE, LAST_SUCCESS, POLL_ERRORS, POLL_INTERVAL, POLLS, THRESHOLD, VPS_INFO,
 };
-use crate::promql::{VPS_KEY, vps, vps_where};
+use crate::promql::{VPS_KEY, overdue, vps, vps_where};
 
 pub fn panels() -> Vec<Panel> {
     vec![
         identity().size(24, 4),
         calls().size(12, 12),
-        ages().size(12, 8),
+        overdue_calls().size(12, 8),
         errors().size(12, 4),
     ]
 }
@@ -29,15 +27,15 @@ fn identity() -> Panel {
         "VPS metadata from the API and labels from the configuration.",
         vec![
             Column::value("Known", known).hidden(),
-            Column::label("VPS", "vps").width(115),
+            Column::label("VPS", "vps").width(110),
             Column::label("VEID", "veid").width(80),
-            Column::label("Host name", "hostname").width(175),
+            Column::label("Host name", "hostname").width(190),
             Column::label("Type", "vm_type").width(70),
-            Column::label("Address", "ip_address").width(115),
-            Column::label("Plan", "plan").width(260),
+            Column::label("Address", "ip_address").width(110),
+            Column::label("Plan", "plan").width(255),
             Column::label("System", "os").width(140),
             Column::label("Node", "node").width(75),
-            Column::label("Location", "location").width(125),
+            Column::label("Location", "location").width(120),
         ],
         &["job", "instance", "__name__", "location_id", "datacenter"],
         "Known",
@@ -71,7 +69,7 @@ fn calls() -> Panel {
             Column::label("Call", "call"),
             Column::value("Last success", each_call(&format!("1000 * {success}")))
                 .unit("dateTimeFromNow")
-                .width(125),
+                .width(140),
             Column::value("Interval", each_call(&interval))
                 .unit("s")
                 .decimals(1)
@@ -92,21 +90,13 @@ fn calls() -> Panel {
     .no_value("No calls yet")
 }
 
-fn ages() -> Panel {
-    Panel::time_series(
-        "Age of the data in planned intervals",
-        "Time since the last success of each call. Data is stale after `staleness` intervals, 5 by default.",
+fn overdue_calls() -> Panel {
+    Panel::overdue(
+        "Overdue calls",
+        "Time since the last success of each overdue call, in planned intervals. Data is stale after `staleness` \
+         intervals, 5 by default.",
     )
-    .range(
-        format!("(time() - {}) / {}", vps(LAST_SUCCESS), vps(POLL_INTERVAL)),
-        "{{call}}",
-    )
-    .unit("none")
-    .decimals(1)
-    .min(0.0)
-    .no_value("No successful calls yet")
-    .custom("fillOpacity", json!(0))
-    .legend_right()
+    .range(overdue(), "{{call}}")
 }
 
 fn errors() -> Panel {
