@@ -88,7 +88,7 @@ fn policy() -> Panel {
             when("Deadline", POLICY_DEADLINE),
             Column::value("Clearable cases", cases("yes"))
                 .unit("none")
-                .width(120)
+                .width(130)
                 .colours(&[(1.0, ORANGE)]),
             Column::value("Other cases", cases("no"))
                 .unit("none")

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use crate::grafana::{BLUE, GREEN, NEUTRAL, ORANGE, Panel, RED};
+use crate::grafana::{BLUE, Column, GREEN, NEUTRAL, ORANGE, Panel, RED};
 use crate::names::{
     CPU_THROTTLED, CPU_USAGE, DISK_READ, DISK_SIZE, DISK_THROTTLED, DISK_USED, DISK_WRITTEN,
     INODES_LIMIT, INODES_USED, LOAD1, LOAD5, LOAD15, MEMORY_AVAILABLE, MEMORY_TOTAL,
     OPENVZ_BARRIER, OPENVZ_HELD, PROCESSES, PROCESSES_RUNNABLE, SWAP_FREE, SWAP_TOTAL,
 };
-use crate::promql::{USAGE_STEP, share, threshold, vps};
+use crate::promql::{USAGE_STEP, VPS_KEY, beyond, share, threshold, vps};
 
 pub fn cpu_and_memory() -> Vec<Panel> {
     vec![
@@ -25,7 +25,7 @@ pub fn disk() -> Vec<Panel> {
 }
 
 pub fn openvz() -> Vec<Panel> {
-    vec![inodes().size(24, 3), beancounters().size(24, 9)]
+    vec![inodes().size(4, 12), beancounters().size(20, 12)]
 }
 
 /// Adds a red band over the panel while this metric is 1.
@@ -139,7 +139,7 @@ fn processes() -> Panel {
         .min(0.0)
         .coloured("all", BLUE)
         .coloured("runnable", GREEN)
-        .no_value("Known only while the VPS runs")
+        .no_value("Not reported by the API")
 }
 
 fn disk_space() -> Panel {
@@ -175,26 +175,40 @@ fn disk_io() -> Panel {
 }
 
 fn inodes() -> Panel {
-    Panel::bar_gauge("Inodes", "Used share of the inodes. OpenVZ only.")
-        .instant(share(INODES_USED, INODES_LIMIT), "used")
-        .unit("percentunit")
-        .decimals(1)
-        .min(0.0)
-        .max(1.0)
-        .thresholds(BLUE, &[])
-        .no_value("Only OpenVZ has it")
+    let used = share(INODES_USED, INODES_LIMIT);
+    let warning = beyond(&used, ">=", "inodes_used_ratio");
+    Panel::stat(
+        "Inodes",
+        "Used share of the inodes. Orange above the threshold `inodes_used_ratio`. OpenVZ only.",
+    )
+    .by_severity(&used, &[format!("{warning} < 0"), warning], "used")
+    .unit("percentunit")
+    .decimals(1)
+    .no_value("OpenVZ only")
 }
 
 fn beancounters() -> Panel {
-    Panel::bar_gauge(
+    let held = format!(
+        "max by ({VPS_KEY}, resource) ({})",
+        share(OPENVZ_HELD, OPENVZ_BARRIER)
+    );
+    let gauge = json!({"type": "gauge", "mode": "basic", "valueDisplayMode": "text"});
+    // A bar gauge without data has an empty bar.
+    Panel::table(
         "Resources held",
         "Held amount of each resource as a share of its barrier. OpenVZ only.",
+        vec![
+            Column::label("Resource", "resource").width(160),
+            Column::value("Held", held)
+                .unit("percentunit")
+                .decimals(0)
+                .with("custom.cellOptions", gauge)
+                .with("min", json!(0))
+                .with("max", json!(1)),
+        ],
+        &["job", "instance", "veid", "vps"],
+        "Held",
     )
-    .instant(share(OPENVZ_HELD, OPENVZ_BARRIER), "{{resource}}")
-    .unit("percentunit")
-    .decimals(0)
-    .min(0.0)
-    .max(1.0)
     .thresholds(BLUE, &[])
-    .no_value("Only OpenVZ has it")
+    .no_value("OpenVZ only")
 }
