@@ -91,8 +91,8 @@ fn table() -> Panel {
 
 fn overdue_calls() -> Panel {
     Panel::overdue(
-        "Overdue calls",
-        "Time since the last success of each overdue call in planned intervals, for the VPS with the oldest data. Data is \
+        "Overdue calls, in planned intervals",
+        "Time since the last success of each overdue call, for the VPS with the oldest data. Data is \
          stale after `staleness` intervals, 5 by default.",
     )
     .range(format!("max by (call) ({})", overdue()), "{{call}}")

@@ -166,7 +166,6 @@ impl Panel {
             .unit("none")
             .decimals(1)
             .min(0.0)
-            .custom("axisLabel", json!("planned intervals"))
             .custom("fillOpacity", json!(0))
             // A call that was overdue at a single scrape has no line.
             .custom("showPoints", json!("auto"))

@@ -27,14 +27,14 @@ fn identity() -> Panel {
         "VPS metadata from the API and labels from the configuration.",
         vec![
             Column::value("Known", known).hidden(),
-            Column::label("VPS", "vps").width(110),
-            Column::label("VEID", "veid").width(80),
-            Column::label("Host name", "hostname").width(190),
-            Column::label("Type", "vm_type").width(70),
+            Column::label("VPS", "vps").width(118),
+            Column::label("VEID", "veid").width(78),
+            Column::label("Host name", "hostname").width(200),
+            Column::label("Type", "vm_type").width(65),
             Column::label("Address", "ip_address").width(110),
-            Column::label("Plan", "plan").width(255),
+            Column::label("Plan", "plan").width(250),
             Column::label("System", "os").width(140),
-            Column::label("Node", "node").width(75),
+            Column::label("Node", "node").width(72),
             Column::label("Location", "location").width(120),
         ],
         &["job", "instance", "__name__", "location_id", "datacenter"],
@@ -92,8 +92,8 @@ fn calls() -> Panel {
 
 fn overdue_calls() -> Panel {
     Panel::overdue(
-        "Overdue calls",
-        "Time since the last success of each overdue call, in planned intervals. Data is stale after `staleness` \
+        "Overdue calls, in planned intervals",
+        "Time since the last success of each overdue call. Data is stale after `staleness` \
          intervals, 5 by default.",
     )
     .range(overdue(), "{{call}}")
