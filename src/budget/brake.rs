@@ -79,6 +79,12 @@ impl Brake {
         }
     }
 
+    /// Ends the slowdown if the last refusal was before `at`, the time of a reading that shows enough points. Returns true
+    /// if it did.
+    pub fn release(&mut self, at: Duration) -> bool {
+        self.halved.take_if(|(halved, _)| *halved < at).is_some()
+    }
+
     /// Records a successful response.
     pub fn responded(&mut self, now: Duration) {
         self.last_response = Some(now);

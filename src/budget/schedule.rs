@@ -159,6 +159,9 @@ impl Schedule {
                 slow,
             });
             entry.deferral_counted = false;
+            if matches!(call, Call::LiveServiceInfo | Call::ServiceInfo) {
+                entry.last_poll = Some(now);
+            }
         });
         self.in_flight += 1;
         self.slow_in_flight += usize::from(slow);
@@ -305,6 +308,19 @@ impl Schedule {
         self.edit(veid, |entry| {
             if !entry.leaving {
                 entry.due[call] = Some(now);
+            }
+        });
+    }
+
+    /// Retries a failed live call within an interval, because the reason of the failure may be over.
+    pub fn retry_live(&mut self, veid: Veid, now: Duration) {
+        let call = Call::LiveServiceInfo;
+        self.edit(veid, |entry| {
+            let soon = now + phase(entry.rank, call, entry.interval(call));
+            if entry.failures[call] > 0
+                && let Some(due) = &mut entry.due[call]
+            {
+                *due = soon.min(*due);
             }
         });
     }

@@ -126,6 +126,11 @@ impl Planner {
             quota.readings.span = Some((remaining[day], sent.before[0]));
         }
         quota.read(remaining, sent.before[0], now);
+        if !quota.is_low(self.limits.share) && quota.brake.release(sent.at) {
+            for veid in &quota.members {
+                self.schedule.retry_live(*veid, now);
+            }
+        }
         quota.planned.until = now;
     }
 

@@ -58,18 +58,20 @@ impl Planner {
         }
     }
 
-    /// Makes the next data call due among the VPSes that fail or among those that work. Does nothing if it is due
-    /// already.
+    /// Makes the next data call due among the VPSes that work, or among those that fail, which take turns. Does nothing if
+    /// it is due already.
     fn make_next_due(&mut self, fails: bool, now: Duration) {
         let candidates = self.order.iter().flat_map(|veid| {
             let entry = self.schedule.of(*veid).filter(|entry| {
                 !entry.is_paused() && fails == (entry.failures[Call::LiveServiceInfo] > 0)
             });
+            // A VPS that fails again and again is due soonest, but it must not take the turn of the others.
+            let turn = entry.filter(|_| fails).map(|entry| entry.last_poll);
             DATA_CALLS
                 .into_iter()
-                .filter_map(move |call| Some((entry?.next(call)?, call, *veid)))
+                .filter_map(move |call| Some((turn, entry?.next(call)?, call, *veid)))
         });
-        if let Some((due, call, veid)) = candidates.min()
+        if let Some((_, due, call, veid)) = candidates.min()
             && due > now
         {
             self.schedule.make_due(veid, call, now);

@@ -5,4 +5,5 @@ mod cases;
 mod checks;
 mod hasten;
 mod properties;
+mod retries;
 mod simulation;

@@ -28,6 +28,8 @@ pub struct ScheduleEntry {
     pub tried: PerCall<bool>,
     /// Time of the last success of live or service info.
     pub last_data: Option<Duration>,
+    /// Time of the last call of live or service info.
+    pub last_poll: Option<Duration>,
     /// The calls in flight, by [`lane`].
     pub in_flight: [Option<Flight>; 2],
     /// The position of the VPS in the configuration.

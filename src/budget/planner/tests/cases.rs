@@ -1,13 +1,10 @@
 //! Regression tests: accounts that earlier planners handled badly.
 
-use std::time::Duration;
-
 use super::account::{Fault, Readings, Setup};
 use super::checks::worst_silence;
 use super::simulation::{PACE, Simulation, fleet, interval, limits, veid};
-use crate::budget::pace::Pace;
 use crate::budget::quota::Share;
-use crate::config::{Collect, Scope};
+use crate::config::Scope;
 use crate::kiwivm::{Call, Reason};
 
 fn simulation(setup: Setup, vps: usize, scope: Scope) -> Simulation {
@@ -285,32 +282,6 @@ fn failing_vps_hides_no_silence_of_the_others() {
         ..Setup::new()
     };
     assert_never_silent(setup, 27);
-}
-
-#[test]
-fn retries_of_failing_vpses_leave_points_to_the_others() {
-    let failing = [
-        (4, Fault::Fails(Reason::Auth)),
-        (12, Fault::Fails(Reason::Auth)),
-        (17, Fault::Fails(Reason::HttpStatus)),
-        (21, Fault::Fails(Reason::Timeout)),
-    ];
-    // The first readings come late, so the size of the quota and the share are taken as too small.
-    let unreadable = [1, 9, 13, 16].map(|vps| (vps, Fault::ReadingsFail));
-    let setup = Setup {
-        faults: [&failing[..], &unreadable].concat(),
-        latency: 3.08,
-        ..Setup::new().with_live(12.0)
-    };
-    let pace = Pace {
-        live: Duration::from_secs(60),
-        collect: Collect::default(),
-        ..PACE
-    };
-    let mut simulation = Simulation::new(setup, fleet(0..29, pace), limits(29, Scope::Account));
-    simulation.run(3600.0);
-    let (beyond, when) = worst_silence(&simulation);
-    assert!(beyond <= 0.0, "{beyond} at {when}");
 }
 
 #[test]
