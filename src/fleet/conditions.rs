@@ -268,9 +268,12 @@ impl Condition {
     }
 }
 
-/// State of the conditions about all VPSes together.
+/// State of the conditions about all VPSes together, and the inputs of the last evaluation.
 #[derive(Debug, Default)]
-pub(super) struct FleetAlertState(Since);
+pub(super) struct FleetAlertState {
+    since: Since,
+    inputs: FleetInputs,
+}
 
 impl Fleet {
     /// Evaluates all conditions. A condition starts at the first evaluation that finds it, so call this every few
@@ -292,7 +295,7 @@ impl Fleet {
         for (vps, state) in self.vps.iter().zip(&states) {
             inputs.count(&VpsInputs::new(vps, state, now));
         }
-        let since = &mut self.alert_state.0;
+        let since = &mut self.alert_state.since;
         for (position, condition) in CONDITIONS.iter().enumerate() {
             if let Holds::Fleet(holds) = condition.holds {
                 since.update(position, holds(&inputs), now);
@@ -316,11 +319,25 @@ impl Fleet {
         for (vps, state) in self.vps.iter_mut().zip(states) {
             vps.alert_state = state;
         }
+        self.alert_state.inputs = inputs;
+    }
+
+    /// The number of VPSes without data, of those that should have data, and the number of the latter.
+    #[must_use]
+    pub const fn silent_of_pollable(&self) -> (u32, u32) {
+        let inputs = &self.alert_state.inputs;
+        (inputs.silent, inputs.pollable)
+    }
+
+    /// The number of VPSes without API points.
+    #[must_use]
+    pub const fn points_exhausted(&self) -> u32 {
+        self.alert_state.inputs.exhausted
     }
 
     /// Conditions of all VPSes together that held at the last evaluation.
     pub fn active(&self, now: Moment) -> impl Iterator<Item = Active> {
-        self.alert_state.0.active(now)
+        self.alert_state.since.active(now)
     }
 }
 

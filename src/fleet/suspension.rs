@@ -36,11 +36,15 @@ impl VpsState {
     #[must_use]
     pub fn suspension_reasons(&self, staleness: f64, now: Moment) -> Option<Vec<SuspensionReason>> {
         let info = self.service(staleness, now)?;
-        if info.suspended != Some(true) {
-            return None;
-        }
+        (info.suspended == Some(true)).then(|| self.likely_suspension_reasons(staleness, now))
+    }
+
+    /// The reasons that a suspension would have, up to two, from the last responses.
+    #[must_use]
+    pub fn likely_suspension_reasons(&self, staleness: f64, now: Moment) -> Vec<SuspensionReason> {
+        let info = self.service(staleness, now);
         let mut reasons = Vec::new();
-        if is_used_up(info, self) {
+        if info.is_some_and(|info| is_used_up(info, self)) {
             reasons.push(SuspensionReason::Bandwidth);
         }
         let listed = |call| self.inventory(call, staleness, now);
@@ -53,14 +57,14 @@ impl VpsState {
             _ => false,
         };
         // An open violation may still be within its deadline, so used-up transfer explains the suspension without it.
-        let violates = open || info.policy_violation == Some(true);
+        let violates = open || info.and_then(|info| info.policy_violation) == Some(true);
         if suspended_for || (violates && reasons.is_empty()) {
             reasons.push(SuspensionReason::Policy);
         }
         if reasons.is_empty() {
             reasons.push(SuspensionReason::Unknown);
         }
-        Some(reasons)
+        reasons
     }
 }
 

@@ -15,10 +15,11 @@ use kiwivm_exporter::exposition::{Reloads, render};
 use kiwivm_exporter::fleet::{Active, CONDITIONS, Fleet, PlannedCalls};
 use kiwivm_exporter::kiwivm::model::{
     Backups, Hypervisor, Inventory, LiveInfo, Payload, PolicyViolations, ServiceInfo, Snapshots,
-    Status, UsageRow,
+    Status as Power, SuspensionCases, UsageRow,
 };
 use kiwivm_exporter::kiwivm::{Call, CallError, Decoded, PerCall, Reason, Veid};
 use kiwivm_exporter::poller::{SharedFleet, fleet_of, lock};
+use kiwivm_exporter::web::Status;
 
 use super::{alerts, files, promtool};
 
@@ -70,11 +71,11 @@ fn table_and_rules_have_the_same_alerts() {
 }
 
 /// Unix time of minute 0 of a story, 2026-10-11 00:00. The clock of promtool begins at 0.
-const START: i64 = 1_791_676_800;
+pub(super) const START: i64 = 1_791_676_800;
 /// The end of the period, 2026-10-31 00:00.
 const RESET: i64 = 1_793_404_800;
 /// Minutes between two polls. Values are stale after three intervals.
-const INTERVAL: u64 = 5;
+pub(super) const INTERVAL: u64 = 5;
 /// Polls take place two minutes after a comparison, so that ranges and hold times never end at one.
 const POLLED_AT: u64 = 2;
 const DAY: i64 = 86_400;
@@ -89,10 +90,10 @@ fn at(minute: u64) -> Moment {
 }
 
 /// A fleet and the API that it polls.
-struct World {
+pub(super) struct World {
     fleet: SharedFleet,
     reload_successful: bool,
-    now: Moment,
+    pub(super) now: Moment,
     /// Responses to the next polls, by VEID; no poll without an entry.
     responses: BTreeMap<u64, Response>,
 }
@@ -252,17 +253,28 @@ impl World {
     }
 
     fn page(&self) -> String {
-        let reloads = Reloads {
+        render(&self.fleet, self.reloads(), Vec::new(), self.now)
+    }
+
+    fn reloads(&self) -> Reloads {
+        Reloads {
             successful: self.reload_successful,
             last_success: at(0).unix,
-        };
-        render(&self.fleet, reloads, Vec::new(), self.now)
+        }
+    }
+
+    fn evaluate(&mut self) {
+        lock(&self.fleet).evaluate_conditions(self.reload_successful, self.now);
+    }
+
+    /// The status page, as of the last evaluation.
+    pub(super) fn status(&self) -> Status {
+        Status::new(&lock(&self.fleet), self.reloads(), "/metrics", self.now)
     }
 
     /// Firing and pending alerts, in the form of `ALERTS`.
     fn alerts(&self) -> BTreeSet<String> {
-        let mut fleet = lock(&self.fleet);
-        fleet.evaluate_conditions(self.reload_successful, self.now);
+        let fleet = lock(&self.fleet);
         let sample = |active: Active, vps: &str| {
             let state = if active.fires() { "firing" } else { "pending" };
             let condition = active.condition;
@@ -313,7 +325,7 @@ fn service() -> ServiceInfo {
 
 fn live() -> LiveInfo {
     LiveInfo {
-        status: Some(Status::Running),
+        status: Some(Power::Running),
         cpu_throttled: Some(false),
         disk_throttled: Some(false),
         disk_used: Some(5 << 30),
@@ -330,8 +342,8 @@ fn live() -> LiveInfo {
 /// Changes the world at a minute, before the polls of that minute.
 type Script = fn(&mut World, u64);
 
-struct Story {
-    name: &'static str,
+pub(super) struct Story {
+    pub(super) name: &'static str,
     vps: &'static str,
     thresholds: &'static [(&'static str, &'static str)],
     hours: u64,
@@ -349,7 +361,7 @@ const EXPECTATIONS: &str = "[{veid: 1, name: runs, api_key: private_x}, \
     {veid: 2, name: rests, api_key: private_x, expect: stopped}, \
     {veid: 3, name: free, api_key: private_x, expect: any}]";
 
-const STORIES: &[Story] = &[
+pub(super) const STORIES: &[Story] = &[
     Story {
         name: "nothing happens",
         vps: TWO,
@@ -376,14 +388,23 @@ const STORIES: &[Story] = &[
             602 => world.change(1, |info, live| {
                 info.data_counter = Some(1000 << 30);
                 info.suspended = Some(true);
-                live.status = Some(Status::Stopped);
+                live.status = Some(Power::Stopped);
             }),
+            // A case is found.
+            632 => world.list(
+                1,
+                Call::SuspensionDetails,
+                Inventory::SuspensionCases(SuspensionCases {
+                    clearable: 1,
+                    not_clearable: 0,
+                }),
+            ),
             // The response omits the flag.
             662 => world.change(1, |info, _| info.suspended = None),
             722 => world.change(1, |info, live| {
                 info.suspended = Some(false);
                 info.data_counter = Some(0);
-                live.status = Some(Status::Running);
+                live.status = Some(Power::Running);
             }),
             _ => {}
         },
@@ -416,17 +437,17 @@ const STORIES: &[Story] = &[
         thresholds: &[],
         hours: 9,
         script: |world, minute| match minute {
-            32 => world.change(1, |_, live| live.status = Some(Status::Stopped)),
+            32 => world.change(1, |_, live| live.status = Some(Power::Stopped)),
             // Too short for an alert.
-            42 => world.change(1, |_, live| live.status = Some(Status::Running)),
+            42 => world.change(1, |_, live| live.status = Some(Power::Running)),
             62 => (1..=3).for_each(|veid| {
-                world.change(veid, |_, live| live.status = Some(Status::Stopped));
+                world.change(veid, |_, live| live.status = Some(Power::Stopped));
             }),
-            102 => world.change(2, |_, live| live.status = Some(Status::Other)),
+            102 => world.change(2, |_, live| live.status = Some(Power::Other)),
             // A restore stops the VPS.
             122 => world.fail([1], Reason::Locked),
             362 => world.recover([1]),
-            392 => world.change(1, |_, live| live.status = Some(Status::Starting)),
+            392 => world.change(1, |_, live| live.status = Some(Power::Starting)),
             422 => world.change(1, |_, live| live.status = None),
             _ => {}
         },
@@ -501,7 +522,7 @@ const STORIES: &[Story] = &[
             92 => world.change(2, |_, live| live.memory_available = Some(90 << 20)),
             122 => world.change(1, |_, live| live.memory_available = Some(104 << 20)),
             182 => world.change(2, |_, live| {
-                live.status = Some(Status::Stopped);
+                live.status = Some(Power::Stopped);
                 live.memory_available = None;
             }),
             _ => {}
@@ -719,11 +740,12 @@ const STORIES: &[Story] = &[
 ];
 
 /// Names of the metrics in the rules.
-fn metric_names() -> BTreeSet<String> {
+pub(super) fn metric_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for rule in super::rules() {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        for word in rule.expr.split(|c| !is_name(c)) {
+        let texts = rule.annotations.values().chain([&rule.expr]);
+        for word in texts.flat_map(|text| text.split(|c| !is_name(c))) {
             if word.starts_with("kiwivm_") {
                 names.insert(word.to_owned());
             }
@@ -783,13 +805,15 @@ fn collect(
     }
 }
 
-/// Creates promtool's test file for a story.
-fn test_file(story: &Story, names: &BTreeSet<String>) -> String {
+/// Runs a story and calls a function at each minute. Returns promtool's test file, which lacks only the tests.
+pub(super) fn run_story(
+    story: &Story,
+    names: &BTreeSet<String>,
+    mut minute_passed: impl FnMut(&World, u64),
+) -> String {
     let minutes = 60 * story.hours;
     let mut world = World::new(story.vps, story.thresholds);
     let mut series = BTreeMap::new();
-    let mut checks = String::new();
-    let mut fired = BTreeSet::new();
     for minute in 0..=minutes {
         world.now = at(minute);
         (story.script)(&mut world, minute);
@@ -799,6 +823,32 @@ fn test_file(story: &Story, names: &BTreeSet<String>) -> String {
         let page = world.page();
         let position = usize::try_from(minute).expect("a few hours");
         collect(&page, position, names, &mut series);
+        world.evaluate();
+        minute_passed(&world, minute);
+    }
+    let rules = files("rules");
+    let rules: Vec<_> = rules
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    let mut text = format!(
+        "rule_files: {rules:?}\nevaluation_interval: 1m\ngroup_eval_order: [kiwivm-past, kiwivm, kiwivm-slow]\ntests:\n  - name: {}\n    interval: 1m\n    input_series:\n      \
+         - {{series: 'up{{job=\"kiwivm\",instance=\"a:10064\"}}', values: '1x{minutes}'}}\n",
+        story.name
+    );
+    for (series, mut values) in series {
+        values.resize(usize::try_from(minutes).expect("a few hours") + 1, None);
+        let values = format_values(&values);
+        writeln!(text, "      - {{series: '{series}', values: '{values}'}}").expect("a string");
+    }
+    text
+}
+
+/// Creates promtool's test file for a story.
+fn test_file(story: &Story, names: &BTreeSet<String>) -> String {
+    let mut checks = String::new();
+    let mut fired = BTreeSet::new();
+    let text = run_story(story, names, |world, minute| {
         let alerts = world.alerts();
         for alert in alerts.iter().filter(|alert| alert.contains("firing")) {
             fired.insert(alert.split('"').nth(1).unwrap_or_default().to_owned());
@@ -815,7 +865,7 @@ fn test_file(story: &Story, names: &BTreeSet<String>) -> String {
             }
             checks += "]\n";
         }
-    }
+    });
     let expected: BTreeSet<_> = story.fired.iter().map(|name| (*name).to_owned()).collect();
     let missing: Vec<_> = expected.difference(&fired).collect();
     assert!(
@@ -823,21 +873,6 @@ fn test_file(story: &Story, names: &BTreeSet<String>) -> String {
         "{}: {missing:?} did not fire",
         story.name
     );
-    let rules = files("rules");
-    let rules: Vec<_> = rules
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
-    let mut text = format!(
-        "rule_files: {rules:?}\nevaluation_interval: 1m\ngroup_eval_order: [kiwivm-past, kiwivm, kiwivm-slow]\ntests:\n  - name: {}\n    interval: 1m\n    input_series:\n      \
-         - {{series: 'up{{job=\"kiwivm\",instance=\"a:10064\"}}', values: '1x{minutes}'}}\n",
-        story.name
-    );
-    for (series, mut values) in series {
-        values.resize(usize::try_from(minutes).expect("a few hours") + 1, None);
-        let values = format_values(&values);
-        writeln!(text, "      - {{series: '{series}', values: '{values}'}}").expect("a string");
-    }
     text + "    promql_expr_test:\n" + &checks
 }
 

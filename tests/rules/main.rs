@@ -4,6 +4,8 @@
 //! This is a separate test program, because days of samples keep all cores busy and would slow down end-to-end tests.
 
 mod agreement;
+mod quantities;
+mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -117,18 +119,20 @@ fn alerts() -> Vec<(String, Rule)> {
 
 /// Runs promtool on a file. Panics if it fails.
 fn promtool(arguments: &[&str], file: &Path) {
+    let (successful, output) = promtool_output(arguments, file);
+    assert!(successful, "{}: {output}", file.display());
+}
+
+/// Runs promtool on a file. Returns true if it succeeds, and what it prints.
+fn promtool_output(arguments: &[&str], file: &Path) -> (bool, String) {
     let output = Command::new("promtool")
         .args(arguments)
         .arg(file)
         .output()
         .expect("promtool must be installed (package prometheus)");
-    let output_text = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "{}: {}",
-        file.display(),
-        String::from_utf8_lossy(&output_text)
-    );
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    (output.status.success(), text)
 }
 
 #[test]

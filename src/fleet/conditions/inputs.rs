@@ -33,7 +33,7 @@ pub(super) fn at_most(value: Option<f64>, limit: Option<f64>) -> bool {
 }
 
 /// Inputs of the conditions about all VPSes together.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct FleetInputs {
     pub(super) reload_successful: bool,
     pub(super) state_written: Option<bool>,

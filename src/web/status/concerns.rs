@@ -48,25 +48,20 @@ impl Concerns {
 
 /// Concerns about the exporter or all VPSes together.
 pub fn of_fleet(fleet: &Fleet, now: Moment) -> Concerns {
-    let all = fleet.vps().len();
-    let exhausted = fleet.vps().iter();
-    let exhausted = exhausted.filter(|vps| vps.points_exhausted == Some(true));
-    let exhausted = exhausted.count();
     let text = |alert| {
         match alert {
         Alert::AllKeysRefused => {
             "The API refuses the key of every VPS. No VPS is monitored.".to_owned()
         }
         Alert::APIFailing => {
-            let silent = fleet.vps().iter();
-            let silent = silent.filter(|vps| !vps.up(fleet.staleness(), now)).count();
+            let (silent, pollable) = fleet.silent_of_pollable();
             format!(
-                "The exporter has no data for {silent} of {all} VPSes. The API or the connection to it is failing."
+                "The exporter has no data for {silent} of {pollable} VPSes. The API or the connection to it is failing."
             )
         }
         Alert::APIPointsExhausted => format!(
             "The exporter has no API points left for {}. Another client spends them.",
-            Count(exhausted, "VPS", "VPSes")
+            Count(fleet.points_exhausted() as usize, "VPS", "VPSes")
         ),
         Alert::ReloadFailed => {
             "The exporter could not load its configuration. The previous one stays active. The log has the reason."
@@ -105,7 +100,7 @@ impl Words<'_> {
         match alert {
             Alert::BandwidthWillRunOut => self.runs_out(),
             Alert::BandwidthNearlyUsed => format!(
-                "It has used {}. It is suspended when the allowance is used up.",
+                "It has used {}. The VPS is suspended when the allowance is used up.",
                 self.amount(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance)
             ),
             Alert::Suspended => self.suspended().to_owned(),
@@ -185,15 +180,17 @@ impl Words<'_> {
     }
 
     fn suspended(&self) -> &'static str {
-        let reasons = self.vps.suspension_reasons(self.staleness, self.now);
-        match reasons.as_deref() {
-            Some([SuspensionReason::Bandwidth]) => {
+        // The last response may lack the flag.
+        let vps = self.vps;
+        let reasons = vps.likely_suspension_reasons(self.staleness, self.now);
+        match reasons[..] {
+            [SuspensionReason::Bandwidth] => {
                 "It is suspended until the reset, because the transfer allowance is used up."
             }
-            Some([SuspensionReason::Bandwidth, ..]) => {
+            [SuspensionReason::Bandwidth, ..] => {
                 "It is suspended because the transfer allowance is used up and because of a policy case."
             }
-            Some([SuspensionReason::Policy, ..]) => "It is suspended because of a policy case.",
+            [SuspensionReason::Policy, ..] => "It is suspended because of a policy case.",
             _ => "It is suspended. The KiwiVM panel may show the reason.",
         }
     }
