@@ -35,7 +35,8 @@ impl Quantity {
     }
 
     fn agrees(self, other: Self) -> bool {
-        self.kind == other.kind && self.low <= other.high && other.low <= self.high
+        let overlaps = self.low < other.high && other.low < self.high;
+        self == other || self.kind == other.kind && overlaps
     }
 }
 
