@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::units::UnixSeconds;
+
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
     /// Monotonic time since [`BEFORE_START`] before the process started, for ages and due times.
     pub elapsed: Duration,
-    /// Unix seconds of the wall clock, for exported timestamps and comparisons with timestamps of the API.
-    pub unix: f64,
+    /// The wall clock, for exported timestamps and comparisons with timestamps of the API.
+    pub unix: UnixSeconds,
 }
 
 /// Maximum age of restored state at the start of the process.
@@ -55,9 +57,11 @@ impl Clock {
     pub fn now(&self) -> Moment {
         Moment {
             elapsed: BEFORE_START + self.start.elapsed(),
-            unix: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0.0, |since| since.as_secs_f64()),
+            unix: UnixSeconds(
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0.0, |since| since.as_secs_f64()),
+            ),
         }
     }
 }

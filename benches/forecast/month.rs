@@ -2,6 +2,7 @@
 
 use kiwivm_exporter::fleet::{Counter, CounterReading, Forecast, HourlyUsage, UsageReading};
 use kiwivm_exporter::kiwivm::model::UsageRow;
+use kiwivm_exporter::units::{Bytes, UnixSeconds};
 
 use crate::rule::Rule;
 use crate::stories::{HOURS, PAST, PERIOD};
@@ -125,7 +126,7 @@ impl Month {
         let mut fed = begin;
         for hour in 1..exhausted.unwrap_or(HOURS) {
             let now = start + hour as i64 * 3600;
-            let mut reading = UsageReading::new(None, now as f64);
+            let mut reading = UsageReading::new(None, UnixSeconds(now as f64));
             while fed < PAST * 24 + hour {
                 for row in self.rows(fed, circumstances.ratio) {
                     reading.take(row);
@@ -135,11 +136,11 @@ impl Month {
             memory = reading.hours(memory.as_ref());
             let lag = self.hourly[PAST * 24 + hour - 1] * LAG_ROWS as f64 / 12.0;
             let reported = CounterReading {
-                at: now as f64,
-                bytes: (self.used(hour, 0) - lag) * ALLOWANCE,
-                allowance: Some(ALLOWANCE),
-                start: start as f64,
-                reset: reset as f64,
+                at: UnixSeconds(now as f64),
+                bytes: Bytes((self.used(hour, 0) - lag) * ALLOWANCE),
+                allowance: Some(Bytes(ALLOWANCE)),
+                start: UnixSeconds(start as f64),
+                reset: UnixSeconds(reset as f64),
             };
             counter.observe(&reported);
             let forecast = memory.as_ref().and_then(|memory| {
@@ -154,7 +155,8 @@ impl Month {
             if hour == HOURS / 2 {
                 let error = |use_at_reset: f64| (use_at_reset - final_use).abs();
                 outcome.sides[0].error = evaluation.projected.map(error);
-                outcome.sides[1].error = forecast.map(|forecast| error(forecast.bytes / ALLOWANCE));
+                outcome.sides[1].error =
+                    forecast.map(|forecast| error(forecast.bytes.0 / ALLOWANCE));
             }
             if std::env::var("FORECAST_TRACE").is_ok() && hour % 6 == 0 {
                 println!(
@@ -163,10 +165,10 @@ impl Month {
                     self.used(hour, 0) * 100.0,
                     evaluation.projected.unwrap_or(f64::NAN) * 100.0,
                     if evaluation.firing { "!" } else { " " },
-                    forecast.map_or(f64::NAN, |forecast| forecast.bytes / ALLOWANCE * 100.0),
+                    forecast.map_or(f64::NAN, |forecast| forecast.bytes.0 / ALLOWANCE * 100.0),
                     exhaustion.map_or(String::new(), |at| format!(
                         "! day {:.2}",
-                        (at - start as f64) / 86_400.0
+                        (at.0 - start as f64) / 86_400.0
                     )),
                 );
             }
@@ -186,10 +188,10 @@ impl Month {
     fn rows(&self, hour: usize, ratio: f64) -> impl Iterator<Item = UsageRow> {
         let bytes = self.hourly[hour] * ALLOWANCE / ratio / 12.0;
         (1..=12).map(move |row| UsageRow {
-            timestamp: START + hour as i64 * 3600 + row * 300,
+            timestamp: UnixSeconds(START + hour as i64 * 3600 + row * 300),
             cpu_percent: None,
-            network_in: Some((bytes * 0.5) as u64),
-            network_out: Some((bytes * 0.5) as u64),
+            network_in: Some(Bytes((bytes * 0.5) as u64)),
+            network_out: Some(Bytes((bytes * 0.5) as u64)),
             disk_read: None,
             disk_written: None,
         })

@@ -24,6 +24,7 @@ use kiwivm_exporter::clock::Clock;
 use kiwivm_exporter::config::{Config, Intervals};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Client, ClientOptions, Veid};
 use kiwivm_exporter::poller::{Poller, SharedFleet, StateFile, fleet_of, lock};
+use kiwivm_exporter::units::UnixSeconds;
 use reqwest::Url;
 use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
@@ -120,7 +121,8 @@ fn poll() -> Polled {
     let clock = Clock::start().scaled(TIME_SCALE);
     let mut poller = Poller::new(&config, client, fleet.clone(), clock);
     let folder = TempDir::new().expect("writable");
-    let (file, state) = StateFile::open(&folder.path().join("state"), 0.0).expect("writable");
+    let (file, state) =
+        StateFile::open(&folder.path().join("state"), UnixSeconds(0.0)).expect("writable");
     poller.keep_state(file, state);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {

@@ -13,6 +13,7 @@ use kiwivm_exporter::clock::Clock;
 use kiwivm_exporter::exposition::format::Format;
 use kiwivm_exporter::exposition::{Exposition, Reloads, UnknownVps, render};
 use kiwivm_exporter::poller::SharedFleet;
+use kiwivm_exporter::units::UnixSeconds;
 use kiwivm_exporter::web::{self, Options, ReloadError, Site, Status};
 
 use crate::limit::{Form, bare, start};
@@ -55,7 +56,7 @@ pub fn rendering(fleet: SharedFleet, clock: Clock) -> SocketAddr {
     bare(Form::Gzip, move || {
         let reloads = Reloads {
             successful: true,
-            last_success: 0.0,
+            last_success: UnixSeconds(0.0),
         };
         let page = render(&fleet, reloads, Vec::new(), clock.now());
         let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));

@@ -25,6 +25,7 @@ use std::time::Instant;
 use kiwivm_exporter::fleet::{UsageHistory, UsageReading};
 use kiwivm_exporter::kiwivm::model::UsageRow;
 use kiwivm_exporter::kiwivm::{ApiKey, Call, UsageStream, decode};
+use kiwivm_exporter::units::{Bytes, UnixSeconds};
 use peak_alloc::PeakAlloc;
 use serde::Deserialize;
 use serde_json::Value;
@@ -109,12 +110,12 @@ fn typed(text: &str, mut reading: UsageReading) -> UsageHistory {
     let response: Typed = serde_json::from_slice(&whole_body(text)).expect("valid response");
     for row in response.data {
         reading.take(UsageRow {
-            timestamp: row.timestamp,
+            timestamp: UnixSeconds(row.timestamp),
             cpu_percent: Some(row.cpu_usage),
-            network_in: Some(row.network_in_bytes),
-            network_out: Some(row.network_out_bytes),
-            disk_read: Some(row.disk_read_bytes),
-            disk_written: Some(row.disk_write_bytes),
+            network_in: Some(Bytes(row.network_in_bytes)),
+            network_out: Some(Bytes(row.network_out_bytes)),
+            disk_read: Some(Bytes(row.disk_read_bytes)),
+            disk_written: Some(Bytes(row.disk_write_bytes)),
         });
     }
     reading.finish().expect("there are rows")
@@ -124,12 +125,12 @@ fn generic(text: &str, mut reading: UsageReading) -> UsageHistory {
     let response: Value = serde_json::from_slice(&whole_body(text)).expect("valid response");
     for row in response["data"].as_array().expect("a list") {
         reading.take(UsageRow {
-            timestamp: row["timestamp"].as_i64().expect("a number"),
+            timestamp: UnixSeconds(row["timestamp"].as_i64().expect("a number")),
             cpu_percent: row["cpu_usage"].as_f64(),
-            network_in: row["network_in_bytes"].as_u64(),
-            network_out: row["network_out_bytes"].as_u64(),
-            disk_read: row["disk_read_bytes"].as_u64(),
-            disk_written: row["disk_write_bytes"].as_u64(),
+            network_in: row["network_in_bytes"].as_u64().map(Bytes),
+            network_out: row["network_out_bytes"].as_u64().map(Bytes),
+            disk_read: row["disk_read_bytes"].as_u64().map(Bytes),
+            disk_written: row["disk_write_bytes"].as_u64().map(Bytes),
         });
     }
     reading.finish().expect("there are rows")
@@ -289,8 +290,8 @@ fn paced(text: &str, mut reading: UsageReading) -> (u128, u128) {
     (started.elapsed().as_micros(), longest)
 }
 
-fn now(rows: i64) -> f64 {
-    (START + rows * 300) as f64
+fn now(rows: i64) -> UnixSeconds {
+    UnixSeconds((START + rows * 300) as f64)
 }
 
 /// A simulated account with one VPS. Killed on drop.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::InvalidValue;
+use crate::units::UnixSeconds;
 
 /// Selection and destination of the history.
 #[derive(Args, Clone, Debug)]
@@ -32,10 +33,10 @@ pub struct Backfill {
 const HEAD_BLOCK_SECONDS: i64 = 3 * 3600;
 
 impl Backfill {
-    /// The range of times to write; these and `now` are Unix seconds.
+    /// The range of times to write.
     #[must_use]
-    pub fn range(&self, now: i64) -> RangeInclusive<i64> {
-        let since = self.since.map_or(0, |time| time.before(now));
+    pub fn range(&self, now: UnixSeconds<i64>) -> RangeInclusive<UnixSeconds<i64>> {
+        let since = self.since.map_or(UnixSeconds(0), |time| time.before(now));
         let until = self
             .until
             .map_or(now - HEAD_BLOCK_SECONDS, |time| time.before(now));
@@ -43,7 +44,7 @@ impl Backfill {
     }
 
     /// The conflict between flags that are valid on their own.
-    pub(super) fn conflict(&self, now: i64) -> Option<String> {
+    pub(super) fn conflict(&self, now: UnixSeconds<i64>) -> Option<String> {
         let mut names: Vec<_> = self.labels.iter().map(|(name, _)| name).collect();
         names.sort_unstable();
         if let Some([twice, _]) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -58,19 +59,19 @@ impl Backfill {
 /// A point in time on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
-    /// Unix seconds.
-    At(i64),
+    /// A time.
+    At(UnixSeconds<i64>),
     /// Seconds before now.
     Ago(i64),
 }
 
 impl Time {
-    /// Resolves to Unix seconds; `now` is Unix seconds too.
+    /// Resolves to a time.
     #[must_use]
-    pub const fn before(self, now: i64) -> i64 {
+    pub const fn before(self, now: UnixSeconds<i64>) -> UnixSeconds<i64> {
         match self {
-            Self::At(seconds) => seconds,
-            Self::Ago(seconds) => now.saturating_sub(seconds),
+            Self::At(time) => time,
+            Self::Ago(seconds) => UnixSeconds(now.0.saturating_sub(seconds)),
         }
     }
 
@@ -80,10 +81,10 @@ impl Time {
         // Prometheus shows times with a fraction.
         let seconds = text.split_once('.').map_or(text, |(seconds, _)| seconds);
         if let (Ok(seconds), Ok(_)) = (seconds.parse(), text.parse::<f64>()) {
-            return Ok(Self::At(seconds));
+            return Ok(Self::At(UnixSeconds(seconds)));
         }
         if let Ok(time) = time::OffsetDateTime::parse(text, &Rfc3339).or_else(|_| midnight()) {
-            return Ok(Self::At(time.unix_timestamp()));
+            return Ok(Self::At(UnixSeconds(time.unix_timestamp())));
         }
         crate::config::parse_duration(text)
             .and_then(|ago| i64::try_from(ago.as_secs()).ok())
@@ -117,15 +118,18 @@ mod tests {
     #[test]
     fn parses_times() {
         for (text, time) in [
-            ("1793491200", Time::At(1_793_491_200)),
-            ("1793491200.75", Time::At(1_793_491_200)),
-            ("2026-11-01", Time::At(1_793_491_200)),
-            ("2026-11-01T01:00:00+01:00", Time::At(1_793_491_200)),
+            ("1793491200", Time::At(UnixSeconds(1_793_491_200))),
+            ("1793491200.75", Time::At(UnixSeconds(1_793_491_200))),
+            ("2026-11-01", Time::At(UnixSeconds(1_793_491_200))),
+            (
+                "2026-11-01T01:00:00+01:00",
+                Time::At(UnixSeconds(1_793_491_200)),
+            ),
             ("30d", Time::Ago(30 * 86_400)),
             ("3h", Time::Ago(10_800)),
         ] {
             assert_eq!(Time::parse(text), Ok(time), "{text}");
         }
-        assert_eq!(Time::Ago(10).before(100), 90);
+        assert_eq!(Time::Ago(10).before(UnixSeconds(100)), UnixSeconds(90));
     }
 }

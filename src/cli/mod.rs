@@ -246,9 +246,8 @@ impl Cli {
         Self::try_parse_from(arguments).and_then(Self::validate)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
     fn validate(self) -> Result<Self, clap::Error> {
-        let now = Clock::start().now().unix as i64;
+        let now = Clock::start().now().unix.whole();
         let conflict = match &self.command {
             Some(Command::Backfill(options)) => options.conflict(now),
             _ => None,

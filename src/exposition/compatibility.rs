@@ -21,6 +21,7 @@ use crate::config::{Compatibility, Multiplier};
 use crate::fleet::bandwidth;
 use crate::kiwivm::model::{Hypervisor, ServiceInfo};
 use crate::poller::lock;
+use crate::units::Bytes;
 
 /// A metric of another exporter.
 pub struct ForeignMetric {
@@ -118,9 +119,9 @@ const BANDWAGON_EXPORTER: &[ForeignMetric] = &[
                     ("location", text(info.location.as_ref())),
                     ("vm_type", text(info.hypervisor.map(Hypervisor::name))),
                     ("plan", text(info.plan.as_ref())),
-                    ("disk", text(info.plan_disk)),
-                    ("ram", text(info.plan_ram)),
-                    ("swap", text(info.plan_swap)),
+                    ("disk", size(info.plan_disk)),
+                    ("ram", size(info.plan_ram)),
+                    ("swap", size(info.plan_swap)),
                 ]
             },
             |_| Some(Value::Unsigned(1)),
@@ -218,10 +219,15 @@ fn text(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// Converts bytes to GiB with two decimals. Rounds by formatting, because dashboards have stored values rounded this
+/// Formats a size in bytes for a label.
+fn size(value: Option<Bytes>) -> String {
+    text(value.map(|bytes| bytes.0))
+}
+
+/// Converts a size to GiB with two decimals. Rounds by formatting, because dashboards have stored values rounded this
 /// way. Arithmetic would round some of them differently.
-fn gib(bytes: f64) -> Option<Value> {
-    let gib = format!("{:.2}", bytes / f64::from(1 << 30));
+fn gib(bytes: Bytes<f64>) -> Option<Value> {
+    let gib = format!("{:.2}", bytes.0 / f64::from(1 << 30));
     gib.parse().ok().map(Value::Real)
 }
 

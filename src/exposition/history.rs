@@ -26,19 +26,19 @@ pub const METRICS: [(&str, Sample); 6] = [
         Some((percent / 100.0).to_string())
     }),
     ("kiwivm_usage_timestamp_seconds", |point| {
-        Some(point.row.timestamp.to_string())
+        Some(point.row.timestamp.0.to_string())
     }),
     ("kiwivm_network_receive_bytes_total", |point| {
-        Some(point.totals.network_in.to_string())
+        Some(point.totals.network_in.0.to_string())
     }),
     ("kiwivm_network_transmit_bytes_total", |point| {
-        Some(point.totals.network_out.to_string())
+        Some(point.totals.network_out.0.to_string())
     }),
     ("kiwivm_disk_read_bytes_total", |point| {
-        Some(point.totals.disk_read.to_string())
+        Some(point.totals.disk_read.0.to_string())
     }),
     ("kiwivm_disk_written_bytes_total", |point| {
-        Some(point.totals.disk_written.to_string())
+        Some(point.totals.disk_written.0.to_string())
     }),
 ];
 
@@ -95,7 +95,7 @@ pub fn write_sample(
     point: &Point,
 ) -> io::Result<()> {
     match sample(point) {
-        Some(value) => writeln!(out, "{name}{{{labels}}} {value} {}", point.row.timestamp),
+        Some(value) => writeln!(out, "{name}{{{labels}}} {value} {}", point.row.timestamp.0),
         None => Ok(()),
     }
 }
@@ -103,12 +103,13 @@ pub fn write_sample(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::{Bytes, UnixSeconds};
 
     #[test]
     fn every_metric_is_in_the_catalogue_and_a_sample_is_one_line() {
         let mut page = Vec::new();
         let row = UsageRow {
-            timestamp: 1_790_000_000,
+            timestamp: UnixSeconds(1_790_000_000),
             cpu_percent: Some(4.5),
             network_in: None,
             network_out: None,
@@ -116,7 +117,7 @@ mod tests {
             disk_written: None,
         };
         let totals = UsageTotals {
-            network_in: 7,
+            network_in: Bytes(7),
             ..UsageTotals::default()
         };
         let more = [("job".to_owned(), "a\\\"b\nc".to_owned())];

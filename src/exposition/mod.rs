@@ -28,6 +28,7 @@ use crate::config::Compatibility;
 use crate::fleet::Fleet;
 use crate::kiwivm::Veid;
 use crate::poller::{SharedFleet, lock};
+use crate::units::UnixSeconds;
 use collectors::{ExporterCollector, Shown, write_fleet};
 use compatibility::ForeignCollector;
 use format::Format;
@@ -47,8 +48,8 @@ const RENDERING_PART: u32 = 20;
 pub struct Reloads {
     /// True if the last attempt to load it succeeded.
     pub successful: bool,
-    /// Unix time of the last success.
-    pub last_success: f64,
+    /// Time of the last success.
+    pub last_success: UnixSeconds,
 }
 
 /// A `?vps=` that names no configured VPS.

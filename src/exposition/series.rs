@@ -18,6 +18,7 @@ use crate::config::Multiplier;
 use crate::fleet::{Forecast, SuspensionReason, UsageTotals, VpsState};
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Points, Processes, ServiceInfo, UsageRow};
+use crate::units::{Bytes, UnixSeconds};
 
 /// The data of a VPS that are fresh at one moment.
 pub struct View<'a> {
@@ -63,8 +64,8 @@ impl<'a> View<'a> {
         self.vps.inventory(call, self.staleness, self.now)
     }
 
-    /// Returns the Unix time at which the next snapshot will be purged.
-    pub(super) fn next_purge(&self) -> Option<f64> {
+    /// Returns the time at which the next snapshot will be purged.
+    pub(super) fn next_purge(&self) -> Option<UnixSeconds> {
         self.vps.next_purge(self.staleness, self.now)
     }
 
@@ -84,7 +85,7 @@ impl<'a> View<'a> {
     }
 
     /// Returns one of the totals over usage rows.
-    pub(super) fn usage_total(&self, sum: fn(&UsageTotals) -> u64) -> Option<u64> {
+    pub(super) fn usage_total<T>(&self, sum: fn(&UsageTotals) -> T) -> Option<T> {
         self.vps.usage_totals().map(sum)
     }
 
@@ -123,6 +124,18 @@ impl From<i64> for Value {
 impl From<f64> for Value {
     fn from(value: f64) -> Self {
         Self::Real(value)
+    }
+}
+
+impl<N: Into<Self>> From<UnixSeconds<N>> for Value {
+    fn from(time: UnixSeconds<N>) -> Self {
+        time.0.into()
+    }
+}
+
+impl<N: Into<Self>> From<Bytes<N>> for Value {
+    fn from(bytes: Bytes<N>) -> Self {
+        bytes.0.into()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::kiwivm::{ApiKey, Call, CallError, Reason, decode};
 
 pub(super) const NOW: Moment = Moment {
     elapsed: Duration::from_secs(48 * 3600 + 1000),
-    unix: 1_790_820_400.0,
+    unix: UnixSeconds(1_790_820_400.0),
 };
 
 pub(super) fn sample(name: &str) -> Vec<u8> {
@@ -59,7 +59,7 @@ pub(super) fn fleet(identities: Vec<Identity>) -> Fleet {
 
 fn exposition(fleet: Fleet) -> Exposition {
     let exposition = Exposition::new(Arc::new(Mutex::new(fleet)), Clock::start(), Vec::new());
-    exposition.reloads.lock().unwrap().last_success = 1_790_820_000.5;
+    exposition.reloads.lock().unwrap().last_success = UnixSeconds(1_790_820_000.5);
     exposition
 }
 
@@ -135,8 +135,12 @@ fn mixed_exposition() -> Exposition {
         Call::LiveServiceInfo,
         "error_auth.json",
     );
-    fleet.totals_mut().state_written(true, 1_790_819_990.25);
-    fleet.totals_mut().state_written(false, 1_790_819_999.0);
+    fleet
+        .totals_mut()
+        .state_written(true, UnixSeconds(1_790_819_990.25));
+    fleet
+        .totals_mut()
+        .state_written(false, UnixSeconds(1_790_819_999.0));
     exposition(fleet)
 }
 

@@ -9,6 +9,7 @@ use super::{VpsState, bandwidth};
 use crate::clock::Moment;
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{Backups, Hypervisor, Inventory, PolicyViolations, Snapshots, Status};
+use crate::units::{Bytes, UnixSeconds};
 
 /// Time after which a value that is no longer exported is dropped.
 pub const REMEMBERED: Duration = Duration::from_secs(3 * 3600);
@@ -167,6 +168,9 @@ impl AlertInputs {
     }
 }
 
+/// The exhaustion of an allowance that lasts until the reset.
+const NEVER: UnixSeconds = UnixSeconds(f64::INFINITY);
+
 type Shown<const N: usize> = [(AlertInput, Option<f64>); N];
 
 fn flag(value: Option<bool>) -> Option<f64> {
@@ -178,9 +182,12 @@ fn count(value: Option<u64>) -> Option<f64> {
     value.map(|value| value as f64)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "times are of this century")]
-fn time(value: Option<i64>) -> Option<f64> {
-    value.map(|value| value as f64)
+fn bytes(value: Option<impl Into<Bytes<f64>>>) -> Option<f64> {
+    value.map(|value| value.into().0)
+}
+
+fn time(value: Option<impl Into<UnixSeconds>>) -> Option<f64> {
+    value.map(|value| value.into().0)
 }
 
 fn polls(vps: &VpsState, staleness: f64, now: Moment) -> Shown<6> {
@@ -228,11 +235,11 @@ fn service(vps: &VpsState, staleness: f64, now: Moment) -> Shown<13> {
         (AlertInput::OpenVz, is(Hypervisor::OpenVz)),
         (
             AlertInput::BandwidthUsed,
-            info.and_then(|info| bandwidth::used(info, multiplier)),
+            bytes(info.and_then(|info| bandwidth::used(info, multiplier))),
         ),
         (
             AlertInput::BandwidthAllowance,
-            info.and_then(|info| bandwidth::allowance(info, multiplier)),
+            bytes(info.and_then(|info| bandwidth::allowance(info, multiplier))),
         ),
         (
             AlertInput::PeriodStart,
@@ -241,7 +248,7 @@ fn service(vps: &VpsState, staleness: f64, now: Moment) -> Shown<13> {
         (AlertInput::Reset, time(reset)),
         (
             AlertInput::Exhaustion,
-            forecast.map(|forecast| forecast.exhaustion.unwrap_or(f64::INFINITY)),
+            time(forecast.map(|forecast| forecast.exhaustion.unwrap_or(NEVER))),
         ),
         (
             AlertInput::NullRouted,
@@ -261,7 +268,7 @@ fn service(vps: &VpsState, staleness: f64, now: Moment) -> Shown<13> {
         ),
         (
             AlertInput::MemoryTotal,
-            count(info.and_then(|info| info.plan_ram)),
+            bytes(info.and_then(|info| info.plan_ram)),
         ),
     ]
 }
@@ -284,23 +291,23 @@ fn live(vps: &VpsState, staleness: f64, now: Moment) -> Shown<10> {
         ),
         (
             AlertInput::MemoryAvailable,
-            count(live.and_then(|live| live.memory_available)),
+            bytes(live.and_then(|live| live.memory_available)),
         ),
         (
             AlertInput::SwapFree,
-            count(live.and_then(|live| live.swap_free)),
+            bytes(live.and_then(|live| live.swap_free)),
         ),
         (
             AlertInput::SwapTotal,
-            count(live.and_then(|live| live.swap_total)),
+            bytes(live.and_then(|live| live.swap_total)),
         ),
         (
             AlertInput::DiskUsed,
-            count(live.and_then(|live| live.disk_used)),
+            bytes(live.and_then(|live| live.disk_used)),
         ),
         (
             AlertInput::DiskSize,
-            count(live.and_then(|live| live.disk_size)),
+            bytes(live.and_then(|live| live.disk_size)),
         ),
         (
             AlertInput::InodesUsed,
@@ -343,7 +350,7 @@ fn inventory(vps: &VpsState, staleness: f64, now: Moment) -> Shown<7> {
         ),
         (
             AlertInput::SnapshotNextPurge,
-            vps.next_purge(staleness, now),
+            time(vps.next_purge(staleness, now)),
         ),
         (AlertInput::Backups, count(backups.map(|all| all.count))),
         (

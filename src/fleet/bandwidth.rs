@@ -6,17 +6,16 @@ use time::{Date, OffsetDateTime};
 use super::CounterReading;
 use crate::config::Multiplier;
 use crate::kiwivm::model::ServiceInfo;
+use crate::units::{Bytes, UnixSeconds};
 
-/// Transfer used, in bytes.
-#[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
-pub fn used(info: &ServiceInfo, multiplier: Multiplier) -> Option<f64> {
-    of_counter(info.data_counter? as f64, info, multiplier)
+/// Transfer used.
+pub fn used(info: &ServiceInfo, multiplier: Multiplier) -> Option<Bytes<f64>> {
+    of_counter(info.data_counter?.into(), info, multiplier)
 }
 
-/// Transfer allowance in bytes.
-#[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
-pub fn allowance(info: &ServiceInfo, multiplier: Multiplier) -> Option<f64> {
-    let bytes = info.monthly_data? as f64;
+/// Transfer allowance.
+pub fn allowance(info: &ServiceInfo, multiplier: Multiplier) -> Option<Bytes<f64>> {
+    let bytes = Bytes::<f64>::from(info.monthly_data?);
     match multiplier {
         Multiplier::Both | Multiplier::Allowance => Some(bytes * coefficient(info)?),
         Multiplier::None => Some(bytes),
@@ -24,7 +23,11 @@ pub fn allowance(info: &ServiceInfo, multiplier: Multiplier) -> Option<f64> {
 }
 
 /// Converts bytes of the counter to bytes as exported.
-pub fn of_counter(bytes: f64, info: &ServiceInfo, multiplier: Multiplier) -> Option<f64> {
+pub fn of_counter(
+    bytes: Bytes<f64>,
+    info: &ServiceInfo,
+    multiplier: Multiplier,
+) -> Option<Bytes<f64>> {
     match multiplier {
         Multiplier::Both => Some(bytes * coefficient(info)?),
         Multiplier::Allowance | Multiplier::None => Some(bytes),
@@ -37,21 +40,17 @@ fn coefficient(info: &ServiceInfo) -> Option<f64> {
     known.then(|| info.data_multiplier.unwrap_or(1.0))
 }
 
-/// The input of the forecast, from service info that arrived at `at`, Unix seconds.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "samples are 64-bit floats, and times are of this century"
-)]
+/// The input of the forecast, from service info that arrived at `at`.
 pub(super) fn reading(
     info: &ServiceInfo,
     multiplier: Multiplier,
-    at: f64,
+    at: UnixSeconds,
 ) -> Option<CounterReading> {
-    let bytes = info.data_counter? as f64;
+    let bytes = info.data_counter?.into();
     // Without a usable multiplier the counter is not exported, so there is no forecast either.
     of_counter(bytes, info, multiplier)?;
     let reset = info.data_next_reset?;
-    let allowance = info.monthly_data.map(|bytes| bytes as f64);
+    let allowance = info.monthly_data.map(Bytes::<f64>::from);
     Some(CounterReading {
         at,
         bytes,
@@ -62,15 +61,15 @@ pub(super) fn reading(
                 .zip(coefficient(info))
                 .map(|(bytes, coefficient)| bytes * coefficient),
         },
-        start: period_start(reset)? as f64,
-        reset: reset as f64,
+        start: period_start(reset)?.into(),
+        reset: reset.into(),
     })
 }
 
-/// One calendar month before a reset, or the last day of that month if it is shorter. Both are Unix seconds. `None` for
-/// a time beyond the calendar.
-pub fn period_start(reset: i64) -> Option<i64> {
-    let reset = OffsetDateTime::from_unix_timestamp(reset).ok()?;
+/// One calendar month before a reset, or the last day of that month if it is shorter. `None` for a time beyond the
+/// calendar.
+pub fn period_start(reset: UnixSeconds<i64>) -> Option<UnixSeconds<i64>> {
+    let reset = OffsetDateTime::from_unix_timestamp(reset.0).ok()?;
     let month = reset.month().previous();
     let year = if reset.month() == time::Month::January {
         reset.year() - 1
@@ -79,7 +78,7 @@ pub fn period_start(reset: i64) -> Option<i64> {
     };
     let day = reset.day().min(month.length(year));
     let date = Date::from_calendar_date(year, month, day).ok()?;
-    Some(reset.replace_date(date).unix_timestamp())
+    Some(UnixSeconds(reset.replace_date(date).unix_timestamp()))
 }
 
 #[cfg(test)]
@@ -88,8 +87,8 @@ mod tests {
 
     fn info(counter: u64, multiplier: Option<f64>) -> ServiceInfo {
         ServiceInfo {
-            data_counter: Some(counter),
-            monthly_data: Some(1_073_741_824_000),
+            data_counter: Some(Bytes(counter)),
+            monthly_data: Some(Bytes(1_073_741_824_000)),
             data_multiplier: multiplier,
             ..ServiceInfo::default()
         }
@@ -99,7 +98,11 @@ mod tests {
     const EACH: [Multiplier; 3] = [Multiplier::Both, Multiplier::Allowance, Multiplier::None];
 
     fn shown(info: &ServiceInfo) -> [(Option<f64>, Option<f64>); 3] {
-        EACH.map(|multiplier| (used(info, multiplier), allowance(info, multiplier)))
+        EACH.map(|multiplier| {
+            let shown = [used(info, multiplier), allowance(info, multiplier)];
+            let [used, allowance] = shown.map(|bytes| bytes.map(|bytes| bytes.0));
+            (used, allowance)
+        })
     }
 
     #[test]
@@ -130,13 +133,13 @@ mod tests {
     #[test]
     fn a_forecast_compares_exported_values() {
         let info = ServiceInfo {
-            data_next_reset: Some(1_792_540_800),
+            data_next_reset: Some(UnixSeconds(1_792_540_800)),
             ..info(1000, Some(0.5))
         };
         let compared = EACH.map(|multiplier| {
-            let reading =
-                reading(&info, multiplier, 1_790_000_000.0).expect("all fields are known");
-            (reading.bytes, reading.allowance)
+            let reading = reading(&info, multiplier, UnixSeconds(1_790_000_000.0))
+                .expect("all fields are known");
+            (reading.bytes.0, reading.allowance.map(|bytes| bytes.0))
         });
         assert_eq!(
             compared,
@@ -150,28 +153,26 @@ mod tests {
             data_multiplier_unusable: true,
             ..info
         };
-        let allowances =
-            EACH.map(|multiplier| reading(&odd, multiplier, 0.0).map(|reading| reading.allowance));
-        assert_eq!(allowances, [None, Some(None), Some(Some(PLAN))]);
+        let allowances = EACH.map(|multiplier| {
+            let reading = reading(&odd, multiplier, UnixSeconds(0.0))?;
+            Some(reading.allowance)
+        });
+        assert_eq!(allowances, [None, Some(None), Some(Some(Bytes(PLAN)))]);
     }
 
     #[test]
     fn a_period_is_a_calendar_month() {
-        // 2026-10-21 00:00 to 2026-09-21 00:00.
-        assert_eq!(
-            period_start(1_792_540_800),
-            Some(1_792_540_800 - 30 * 86_400)
-        );
-        // 2026-01-15 05:30 to 2025-12-15 05:30.
-        assert_eq!(
-            period_start(1_768_455_000),
-            Some(1_768_455_000 - 31 * 86_400)
-        );
-        // 2026-03-31 12:00 to 2026-02-28 12:00.
-        assert_eq!(
-            period_start(1_774_958_400),
-            Some(1_774_958_400 - 31 * 86_400)
-        );
-        assert_eq!(period_start(i64::MAX), None);
+        for (reset, days) in [
+            // 2026-10-21 00:00 to 2026-09-21 00:00.
+            (1_792_540_800, 30),
+            // 2026-01-15 05:30 to 2025-12-15 05:30.
+            (1_768_455_000, 31),
+            // 2026-03-31 12:00 to 2026-02-28 12:00.
+            (1_774_958_400, 31),
+        ] {
+            let start = UnixSeconds(reset - days * 86_400);
+            assert_eq!(period_start(UnixSeconds(reset)), Some(start));
+        }
+        assert_eq!(period_start(UnixSeconds(i64::MAX)), None);
     }
 }

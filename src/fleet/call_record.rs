@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::kiwivm::Reason;
+use crate::units::UnixSeconds;
 
 /// The outcomes of one call of one VPS.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,8 +13,8 @@ pub struct CallRecord {
     pub successes: u64,
     /// Failed calls, by [`Reason::index`]. Boxed because most calls of most VPSes never fail.
     errors: Option<Box<Errors>>,
-    /// Unix seconds of the last success. A live response also counts as a success of `getServiceInfo`.
-    pub last_success: Option<f64>,
+    /// Time of the last success. A live response also counts as a success of `getServiceInfo`.
+    pub last_success: Option<UnixSeconds>,
     /// The planned interval; `None` if the call is not planned.
     pub interval: Option<Duration>,
     /// The interval at the first failure since the last success.

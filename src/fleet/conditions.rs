@@ -12,6 +12,7 @@ use super::alert_inputs::{AlertInput, AlertInputs};
 use super::{Fleet, VpsState};
 use crate::clock::Moment;
 use crate::config::Threshold as T;
+use crate::units::UnixSeconds;
 use Severity::{Critical, Info, Warning};
 pub use alert::{Alert, Severity};
 use inputs::{DEADLINE_REMEMBERED, FleetInputs, STALE_REMEMBERED, VpsInputs, at_least, at_most};
@@ -160,7 +161,7 @@ pub const CONDITIONS: [Condition; 31] = [
     }),
     of_vps(Alert::PolicyDeadlineNear, Critical, 0, |vps| {
         let deadline = vps.within(AlertInput::PolicyDeadline, DEADLINE_REMEMBERED);
-        let left = deadline.map(|deadline| deadline - vps.now.unix);
+        let left = deadline.map(|deadline| deadline - vps.now.unix.0);
         at_most(left, vps.limit(T::PolicyDeadline))
             && vps.has_open_case()
             && !vps.omits(AlertInput::PolicyViolationsOpen, AlertInput::PolicyDeadline)
@@ -180,7 +181,7 @@ pub const CONDITIONS: [Condition; 31] = [
     }),
     of_vps(Alert::SnapshotPurgedSoon, Info, 0, |vps| {
         let purge = vps.last(AlertInput::SnapshotNextPurge);
-        let left = purge.map(|purge| purge - vps.now.unix);
+        let left = purge.map(|purge| purge - vps.now.unix.0);
         at_most(left, vps.limit(T::SnapshotPurge))
             && left > Some(0.0)
             && vps.is_configured()
@@ -353,10 +354,11 @@ impl VpsState {
         self.alert_state.inputs.last(input, now)
     }
 
-    /// Deadline of the most urgent policy case, Unix seconds.
+    /// Deadline of the most urgent policy case.
     #[must_use]
-    pub fn policy_deadline(&self, now: Moment) -> Option<f64> {
+    pub fn policy_deadline(&self, now: Moment) -> Option<UnixSeconds> {
         let inputs = &self.alert_state.inputs;
-        inputs.within(AlertInput::PolicyDeadline, DEADLINE_REMEMBERED, now)
+        let deadline = inputs.within(AlertInput::PolicyDeadline, DEADLINE_REMEMBERED, now);
+        deadline.map(UnixSeconds)
     }
 }

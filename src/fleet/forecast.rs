@@ -14,7 +14,8 @@ pub use hours::{HOURS, HourlyUsage};
 
 use serde::{Deserialize, Serialize};
 
-use hours::{HOUR, hour_of};
+use crate::units::{Bytes, UnixSeconds};
+use hours::{HOUR, hour_of, start_of};
 use rhythm::Rhythm;
 
 /// Hours after a reset without a forecast: counter and reset time may not match yet, and nothing is urgent.
@@ -23,11 +24,11 @@ const FIRST_HOURS: f64 = 6.0;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Forecast {
     /// Use at the next reset.
-    pub bytes: f64,
-    /// When the allowance is or was used up, Unix seconds; `None` if it lasts until the reset.
-    pub exhaustion: Option<f64>,
-    /// The reset, Unix seconds.
-    pub reset: f64,
+    pub bytes: Bytes<f64>,
+    /// When the allowance is or was used up; `None` if it lasts until the reset.
+    pub exhaustion: Option<UnixSeconds>,
+    /// The reset.
+    pub reset: UnixSeconds,
 }
 
 impl Forecast {
@@ -35,20 +36,22 @@ impl Forecast {
     /// in the first hours of a period, or in its first day with less than a week of rows.
     #[must_use]
     pub fn new(hours: &HourlyUsage, counter: &Counter, reading: &CounterReading) -> Option<Self> {
-        let allowance = reading.allowance.filter(|allowance| *allowance > 0.0);
+        let allowance = reading
+            .allowance
+            .filter(|allowance| *allowance > Bytes(0.0));
         let in_period = reading.start + FIRST_HOURS * HOUR..reading.reset;
-        if !in_period.contains(&reading.at) || !reading.bytes.is_finite() {
+        if !in_period.contains(&reading.at) || !reading.bytes.0.is_finite() {
             return None;
         }
         // The newest hour is incomplete until its last row arrives.
-        let end = hours.newest() / 3600;
+        let end = hours.newest().0 / 3600;
         let past: Vec<_> = (hours.first()..end)
             .rev()
-            .map(|hour| hours.bytes(hour))
+            .map(|hour| Some(hours.bytes(hour)?.0))
             .collect();
         let rhythm = Rhythm::of(&past).zip(counter.ratio());
         let (pace, looks_back) = match &rhythm {
-            Some(_) => (0.0, reading.at - f64::from(hours.first()) * HOUR),
+            Some(_) => (0.0, reading.at - start_of(hours.first())),
             None => counter.even_pace(hours, reading)?,
         };
         // Counter bytes per second in the hour that starts `ahead` hours after the complete ones.
@@ -63,31 +66,32 @@ impl Forecast {
             if time >= reading.reset {
                 break;
             }
-            let seconds = (f64::from(end + ahead + 1) * HOUR).min(reading.reset) - time;
+            let seconds = start_of(end + ahead + 1).min(reading.reset) - time;
             if seconds <= 0.0 {
                 continue;
             }
-            let added = rate(ahead) * seconds;
+            let added = Bytes(rate(ahead) * seconds);
             if let Some(allowance) = allowance
                 && exhaustion.is_none()
-                && added > 0.0
+                && added > Bytes(0.0)
                 && bytes + added >= allowance
             {
-                exhaustion = Some(time + seconds * ((allowance - bytes) / added).clamp(0.0, 1.0));
+                exhaustion =
+                    Some(time + seconds * ((allowance - bytes).0 / added.0).clamp(0.0, 1.0));
             }
             bytes += added;
-            time += seconds;
+            time = time + seconds;
         }
         // Do not alert if the use may still end just below the allowance.
         let uncertainty = rhythm
             .as_ref()
             .map_or(0.0, |(rhythm, _)| rhythm.uncertainty());
-        let certain = |allowance| bytes - uncertainty * (bytes - reading.bytes) >= allowance;
+        let certain = |allowance| bytes - (bytes - reading.bytes) * uncertainty >= allowance;
         Some(Self {
             bytes,
             exhaustion: match allowance {
                 Some(allowance) if reading.bytes >= allowance => {
-                    let over = reading.bytes - allowance;
+                    let Bytes(over) = reading.bytes - allowance;
                     let reached = match &rhythm {
                         Some((_, ratio)) => reached(hours, over / ratio),
                         None => reading.at - over / pace,
@@ -96,7 +100,7 @@ impl Forecast {
                     Some(reached.max(reading.start).min(reading.at))
                 }
                 Some(allowance) if certain(allowance) => {
-                    exhaustion.filter(|at| at - reading.at <= looks_back)
+                    exhaustion.filter(|at| *at - reading.at <= looks_back)
                 }
                 _ => None,
             },
@@ -106,18 +110,18 @@ impl Forecast {
 }
 
 /// The time at which the rows had `over` bytes less than now; minus infinity if they do not go back that far.
-fn reached(hours: &HourlyUsage, mut over: f64) -> f64 {
-    let mut end = f64::from(hours.newest());
+fn reached(hours: &HourlyUsage, mut over: f64) -> UnixSeconds {
+    let mut end = UnixSeconds::from(hours.newest());
     for hour in (hours.first()..=hour_of(hours.newest())).rev() {
-        let begin = f64::from(hour) * HOUR;
-        let bytes = hours.bytes(hour).unwrap_or(0.0);
+        let begin = start_of(hour);
+        let Bytes(bytes) = hours.bytes(hour).unwrap_or_default();
         if bytes > 0.0 && bytes >= over {
             return end - (end - begin) * over / bytes;
         }
         over -= bytes;
         end = begin;
     }
-    f64::NEG_INFINITY
+    UnixSeconds(f64::NEG_INFINITY)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::vps::{Known, VpsState, returns_state};
 use crate::clock::Moment;
 use crate::kiwivm::model::{Inventory, LiveInfo, Points, ServiceInfo};
 use crate::kiwivm::{Call, PerCall, Veid};
+use crate::units::UnixSeconds;
 
 /// A value and its age in seconds.
 type Aged<T> = Option<(f64, T)>;
@@ -32,8 +33,8 @@ pub struct VpsValues {
     forecast: Option<Forecast>,
     inventory: PerCall<Aged<Inventory>>,
     authentication_failed: Option<bool>,
-    /// Unix seconds of the last success of each call.
-    last_success: PerCall<Option<f64>>,
+    /// Time of the last success of each call.
+    last_success: PerCall<Option<UnixSeconds>>,
     /// Seconds without success of each call.
     #[serde(default)]
     silent: PerCall<Option<f64>>,

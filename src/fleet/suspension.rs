@@ -71,7 +71,7 @@ impl VpsState {
 fn is_used_up(info: &ServiceInfo, vps: &VpsState) -> bool {
     let multiplier = vps.identity.multiplier;
     let used = bandwidth::used(info, multiplier);
-    let allowance = bandwidth::allowance(info, multiplier).filter(|allowance| *allowance > 0.0);
+    let allowance = bandwidth::allowance(info, multiplier).filter(|allowance| allowance.0 > 0.0);
     used.zip(allowance)
         .is_some_and(|(used, allowance)| used >= allowance)
 }

@@ -10,6 +10,7 @@ use crate::kiwivm::Reason;
 use crate::kiwivm::model::{
     Backups, Inventory, Lock, Points, PolicyViolations, ServiceInfo, UsageRow,
 };
+use crate::units::{Bytes, UnixSeconds};
 
 const VEID: Veid = Veid(1_000_001);
 const STALENESS: f64 = 3.0;
@@ -17,7 +18,7 @@ const STALENESS: f64 = 3.0;
 fn at(seconds: u64) -> Moment {
     Moment {
         elapsed: Duration::from_secs(seconds),
-        unix: 1_790_000_000.0 + Duration::from_secs(seconds).as_secs_f64(),
+        unix: UnixSeconds(1_790_000_000.0) + Duration::from_secs(seconds).as_secs_f64(),
     }
 }
 
@@ -59,12 +60,12 @@ fn failure(call: Call, reason: Reason) -> Result<Decoded, CallError> {
 
 fn row(timestamp: i64, bytes: u64) -> UsageRow {
     UsageRow {
-        timestamp,
+        timestamp: UnixSeconds(timestamp),
         cpu_percent: Some(1.0),
-        network_in: Some(bytes),
-        network_out: Some(2 * bytes),
+        network_in: Some(Bytes(bytes)),
+        network_out: Some(Bytes(2 * bytes)),
         disk_read: None,
-        disk_written: Some(3 * bytes),
+        disk_written: Some(Bytes(3 * bytes)),
     }
 }
 
@@ -171,7 +172,7 @@ fn usage_ages_by_the_time_of_its_rows() {
             .usage(STALENESS, at(seconds))
             .map(|row| row.timestamp)
     };
-    assert_eq!(usage_at(&fleet, 100), Some(row_time));
+    assert_eq!(usage_at(&fleet, 100), Some(UnixSeconds(row_time)));
     assert_eq!(usage_at(&fleet, 101), None);
 }
 

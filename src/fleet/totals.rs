@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use prometheus_client::metrics::histogram::Histogram;
 
 use crate::kiwivm::{Call, PerCall};
+use crate::units::{Bytes, UnixSeconds};
 
 /// Upper bounds of the call durations in seconds. A call may take 15 s; its timeout is 30 s.
 const DURATION_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0];
@@ -51,8 +52,8 @@ pub struct PointsUse {
 pub struct FleetTotals {
     /// Durations of calls in seconds.
     pub durations: PerCall<Histogram>,
-    /// Bytes of responses after decompression.
-    pub response_bytes: PerCall<u64>,
+    /// Sizes of responses after decompression.
+    pub response_bytes: PerCall<Bytes>,
     /// Use of API points.
     pub points: PointsUse,
     /// Calls made later than due, by [`Deferral`].
@@ -68,8 +69,8 @@ pub struct FleetTotals {
 pub struct StateWrites {
     /// True if the last write succeeded.
     pub successful: bool,
-    /// Unix seconds of the last success.
-    pub last_success: Option<f64>,
+    /// Time of the last success.
+    pub last_success: Option<UnixSeconds>,
 }
 
 impl Default for FleetTotals {
@@ -96,8 +97,8 @@ impl FleetTotals {
         *self.decode_problems.entry((call, field)).or_default() += 1;
     }
 
-    /// Records a write of the state file at `now`, Unix seconds.
-    pub fn state_written(&mut self, successful: bool, now: f64) {
+    /// Records a write of the state file.
+    pub fn state_written(&mut self, successful: bool, now: UnixSeconds) {
         let before = self.state_writes.and_then(|writes| writes.last_success);
         self.state_writes = Some(StateWrites {
             successful,

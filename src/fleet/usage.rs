@@ -15,25 +15,26 @@ use serde::{Deserialize, Serialize};
 use super::forecast::{HourSums, HourlyUsage};
 use super::times::Times;
 use crate::kiwivm::model::UsageRow;
+use crate::units::{Bytes, UnixSeconds};
 
 /// Seconds behind the newest row within which late rows are still counted.
 pub const LATE: i64 = 24 * 3600;
 /// Tolerated clock difference in seconds. Rows further in the future are rejected, because they would hide later rows.
 pub(super) const CLOCK_TOLERANCE: f64 = 15.0 * 60.0;
-/// Maximum plausible bytes of a row: no VPS transfers a pebibyte within one interval.
-const MOST_BYTES: u64 = 1 << 50;
+/// Maximum plausible transfer of a row: no VPS transfers a pebibyte within one interval.
+const MOST_BYTES: Bytes = Bytes(1 << 50);
 
-/// Sums of rows in bytes.
+/// Sums of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageTotals {
     /// Received from the network.
-    pub network_in: u64,
+    pub network_in: Bytes,
     /// Sent to the network.
-    pub network_out: u64,
+    pub network_out: Bytes,
     /// Read from disk.
-    pub disk_read: u64,
+    pub disk_read: Bytes,
     /// Written to disk.
-    pub disk_written: u64,
+    pub disk_written: Bytes,
     /// Number of rows ignored because they were too late or impossible.
     pub rows_ignored: u64,
 }
@@ -48,12 +49,12 @@ impl UsageTotals {
             &mut self.disk_written,
         ];
         for (sum, bytes) in sums.into_iter().zip(amounts(row)) {
-            *sum = sum.saturating_add(bytes.unwrap_or(0));
+            *sum = sum.saturating_add(bytes.unwrap_or_default());
         }
     }
 }
 
-const fn amounts(row: &UsageRow) -> [Option<u64>; 4] {
+const fn amounts(row: &UsageRow) -> [Option<Bytes>; 4] {
     [
         row.network_in,
         row.network_out,
@@ -63,16 +64,18 @@ const fn amounts(row: &UsageRow) -> [Option<u64>; 4] {
 }
 
 /// Bytes in both directions, if at least one is known.
-fn transfer(row: &UsageRow) -> Option<u64> {
+fn transfer(row: &UsageRow) -> Option<Bytes> {
     let directions = [row.network_in, row.network_out];
-    directions.into_iter().flatten().reduce(u64::saturating_add)
+    directions
+        .into_iter()
+        .flatten()
+        .reduce(Bytes::saturating_add)
 }
 
-/// False for a row from the future or with more than a pebibyte. `now` is in Unix seconds.
+/// False for a row from the future or with more than a pebibyte.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a time of this century")]
-pub fn plausible(row: &UsageRow, now: f64) -> bool {
-    row.timestamp as f64 <= now + CLOCK_TOLERANCE
+pub fn plausible(row: &UsageRow, now: UnixSeconds) -> bool {
+    UnixSeconds::from(row.timestamp) <= now + CLOCK_TOLERANCE
         && amounts(row)
             .iter()
             .flatten()
@@ -86,9 +89,9 @@ pub struct UsageHistory {
     pub newest: UsageRow,
     /// The sums so far.
     pub totals: UsageTotals,
-    /// Unix seconds; rows up to here predate the counting.
+    /// Rows up to here predate the counting.
     #[serde(default)]
-    beginning: i64,
+    beginning: UnixSeconds<i64>,
     /// The times counted within [`LATE`] of the newest, ascending.
     counted: Times,
     /// Number of rows of the last response that were too old to be counted, plus counted rows that have become too old.
@@ -110,7 +113,7 @@ pub struct UsageReading {
     old: OldRows,
     impossible: u64,
     hours: HourSums,
-    now: f64,
+    now: UnixSeconds,
 }
 
 /// Number of rows in a response that are too old to be counted. A response may hold years of them, so their times are
@@ -139,9 +142,9 @@ impl OldRows {
 }
 
 impl UsageReading {
-    /// Starts reading the response to a call made at `now`, Unix seconds.
+    /// Starts reading the response to a call made at `now`.
     #[must_use]
-    pub fn new(before: Option<&UsageHistory>, now: f64) -> Self {
+    pub fn new(before: Option<&UsageHistory>, now: UnixSeconds) -> Self {
         Self {
             before: before.cloned(),
             newest: before.map(|before| before.newest),
@@ -156,13 +159,13 @@ impl UsageReading {
 
     /// Adds a row. Of several rows with the same time the first counts.
     pub fn take(&mut self, row: UsageRow) {
-        let time = u32::try_from(row.timestamp).ok();
+        let time = u32::try_from(row.timestamp.0).ok();
         let Some(time) = time.filter(|_| plausible(&row, self.now)) else {
             self.impossible += 1;
             return;
         };
         if let Some(bytes) = transfer(&row) {
-            self.hours.add(time, bytes);
+            self.hours.add(UnixSeconds(time), bytes);
         }
         if let Some(before) = &self.before {
             if row.timestamp <= before.beginning {
@@ -216,7 +219,7 @@ impl UsageReading {
             .filter(|old| before.old.is_none_or(|known| old * 2 >= known))
             .or(before.old);
         let mut grown_old = self.counted;
-        let floor = newest.timestamp.saturating_sub(LATE).saturating_add(1);
+        let floor = newest.timestamp.0.saturating_sub(LATE).saturating_add(1);
         let counted = grown_old.split_off(&u32::try_from(floor).unwrap_or(0));
         Some(UsageHistory {
             newest,

@@ -10,6 +10,7 @@ use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, bandwidth, carries_service_info
 use crate::clock::Moment;
 use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Payload, Points, ServiceInfo, UsageRow};
 use crate::kiwivm::{Call, CallError, PerCall, Reason};
+use crate::units::UnixSeconds;
 
 /// A value and its time of arrival.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -162,7 +163,7 @@ impl VpsState {
     pub fn usage(&self, staleness: f64, now: Moment) -> Option<&UsageRow> {
         let limit = self.limit(Call::RawUsageStats, staleness).as_secs_f64();
         let newest = &self.usage.as_ref()?.newest;
-        (now.unix - seconds(newest.timestamp) <= limit).then_some(newest)
+        (now.unix - UnixSeconds::from(newest.timestamp) <= limit).then_some(newest)
     }
 
     /// The forecast, while rows and service info are fresh. `None` for a suspended VPS, whose use does not grow.
@@ -172,11 +173,11 @@ impl VpsState {
         if info.suspended == Some(true) {
             return None;
         }
-        let reset = info.data_next_reset.map(seconds)?;
+        let reset = UnixSeconds::from(info.data_next_reset?);
         self.usage(staleness, now)?;
         self.forecast
             .as_ref()
-            .filter(|forecast| forecast.reset.total_cmp(&reset).is_eq() && reset > now.unix)
+            .filter(|forecast| forecast.reset == reset && reset > now.unix)
     }
 
     /// Published counters of usage rows. They are never dropped.
@@ -192,14 +193,14 @@ impl VpsState {
         self.fresh(known, call, staleness, now)
     }
 
-    /// Unix time at which the vendor deletes the next snapshot, while the list is fresh.
+    /// Time at which the vendor deletes the next snapshot, while the list is fresh.
     #[must_use]
-    pub fn next_purge(&self, staleness: f64, now: Moment) -> Option<f64> {
+    pub fn next_purge(&self, staleness: f64, now: Moment) -> Option<UnixSeconds> {
         let listed = self.calls[Call::SnapshotList].last_success?;
         match self.inventory(Call::SnapshotList, staleness, now)? {
             Inventory::Snapshots(snapshots) => {
                 let purges_in = Duration::from_secs(snapshots.purges_in?);
-                Some(listed.round() + purges_in.as_secs_f64())
+                Some(UnixSeconds(listed.0.round()) + purges_in.as_secs_f64())
             }
             _ => None,
         }
@@ -275,7 +276,7 @@ impl VpsState {
             self.counter.learn(hours, &reading);
             self.forecast = Forecast::new(hours, &self.counter, &reading);
         } else if let Some(forecast) = &mut self.forecast {
-            forecast.bytes = forecast.bytes.max(reading.bytes);
+            forecast.bytes.0 = forecast.bytes.0.max(reading.bytes.0);
         }
     }
 
@@ -393,15 +394,6 @@ impl VpsState {
             })
             .map_or(longest, |limit| limit.min(longest))
     }
-}
-
-/// The API's timestamps are far below 2^53 seconds.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "exact for any date below the year 285,000,000"
-)]
-fn seconds(timestamp: i64) -> f64 {
-    timestamp as f64
 }
 
 /// True for the calls that determine whether a VPS is up.

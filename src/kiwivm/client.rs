@@ -16,6 +16,7 @@ use super::phase::{self, ConnectLayer, Phase, SystemResolver};
 use super::reuse::UsedConnections;
 use super::transport::{TransportFailure, causes, is_closed};
 use super::{ApiKey, Call, CallError, Decoded, Proxy, Reason, Veid, decode};
+use crate::units::Bytes;
 
 /// Time limit for DNS, TCP and TLS, which take about a second around the world.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,8 +54,8 @@ pub enum ClientError {
 pub struct Response {
     /// The decoded response, or the error.
     pub result: Result<Decoded, CallError>,
-    /// Bytes of the body received, after decompression.
-    pub bytes: u64,
+    /// Size of the body received, after decompression.
+    pub bytes: Bytes,
     /// Requests sent, each of which costs points. 2 if the server closed the connection of the first.
     pub requests: u32,
 }
@@ -72,7 +73,7 @@ impl Response {
         Self {
             result: decode(call, key, body, row)
                 .map_err(|error| CallError::from_decode_error(veid, call, error)),
-            bytes: body.len() as u64,
+            bytes: Bytes(body.len() as u64),
             requests: 1,
         }
     }
@@ -194,7 +195,7 @@ impl Client {
         };
         Response {
             result,
-            bytes: body.received as u64,
+            bytes: Bytes(body.received as u64),
             requests,
         }
     }

@@ -10,12 +10,13 @@ use std::ops::RangeInclusive;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use super::model::{LoadAverage, Processes};
+use crate::units::{Bytes, UnixSeconds};
 
 /// An exbibyte, more than a thousand times any plan, disk or counter. Larger values are sentinels: an unsigned -1 or
 /// the maximum of an integer type.
 const MAX_COUNT: u64 = 1 << 60;
 /// Unix seconds have ten digits from 2001 to 2286. Milliseconds have thirteen and are rejected.
-const UNIX_SECONDS: RangeInclusive<i64> = 1_000_000_000..=9_999_999_999;
+const TIMESTAMPS: RangeInclusive<i64> = 1_000_000_000..=9_999_999_999;
 /// Plausible multipliers. Every recorded one is 1; a premium location is reported to have 0.33.
 const MULTIPLIERS: RangeInclusive<f64> = 0.001..=1000.0;
 /// The load cannot exceed the number of tasks, which the kernel limits to 2^22.
@@ -72,28 +73,40 @@ impl Loose {
         }
     }
 
-    /// A count or size: an integer from 0 to an exbibyte.
+    /// A count: an integer from 0 to 2^60.
     pub fn count(&self) -> Result<Option<u64>, InvalidValue> {
         self.count_of(1)
     }
 
-    /// A size in units of `unit` bytes, converted to bytes.
+    /// A size in bytes.
+    pub fn bytes(&self) -> Result<Option<Bytes>, InvalidValue> {
+        self.bytes_of(1)
+    }
+
+    /// A size in units of `unit` bytes.
+    pub fn bytes_of(&self, unit: u64) -> Result<Option<Bytes>, InvalidValue> {
+        Ok(self.count_of(unit)?.map(Bytes))
+    }
+
+    /// A count of multiples of `unit`.
     pub fn count_of(&self, unit: u64) -> Result<Option<u64>, InvalidValue> {
-        let bytes = |count: i128| {
-            let bytes = u64::try_from(count).ok()?.checked_mul(unit)?;
-            (bytes <= MAX_COUNT).then_some(bytes)
+        let multiplied = |count: i128| {
+            let product = u64::try_from(count).ok()?.checked_mul(unit)?;
+            (product <= MAX_COUNT).then_some(product)
         };
         let count = self.integer()?;
         count
-            .map(|count| bytes(count).ok_or(InvalidValue))
+            .map(|count| multiplied(count).ok_or(InvalidValue))
             .transpose()
     }
 
-    /// A time in Unix seconds.
-    pub fn timestamp(&self) -> Result<Option<i64>, InvalidValue> {
+    /// A time.
+    pub fn timestamp(&self) -> Result<Option<UnixSeconds<i64>>, InvalidValue> {
         let time = |integer: i128| {
             let seconds = i64::try_from(integer).ok()?;
-            UNIX_SECONDS.contains(&seconds).then_some(seconds)
+            TIMESTAMPS
+                .contains(&seconds)
+                .then_some(UnixSeconds(seconds))
         };
         let integer = self.integer()?;
         integer

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::units::{Bytes, UnixSeconds};
+
 /// The hypervisor of a VPS (`vm_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hypervisor {
@@ -43,23 +45,23 @@ pub struct ServiceInfo {
     pub plan: Option<String>,
     /// Template name of the operating system.
     pub os: Option<String>,
-    /// `plan_monthly_data`: the transfer allowance in bytes, before the multiplier.
-    pub monthly_data: Option<u64>,
-    /// `data_counter`: transfer used since the last reset in bytes, before the multiplier. May exceed the allowance.
-    pub data_counter: Option<u64>,
+    /// `plan_monthly_data`: the transfer allowance, before the multiplier.
+    pub monthly_data: Option<Bytes>,
+    /// `data_counter`: transfer used since the last reset, before the multiplier. May exceed the allowance.
+    pub data_counter: Option<Bytes>,
     /// `monthly_data_multiplier`; finite and above 0. The field is missing before 2018, which means 1.
     pub data_multiplier: Option<f64>,
     /// True if `monthly_data_multiplier` is present but invalid. Then it is unknown how transfer is counted.
     #[serde(default)]
     pub data_multiplier_unusable: bool,
-    /// `data_next_reset`, Unix seconds.
-    pub data_next_reset: Option<i64>,
-    /// `plan_disk` in bytes.
-    pub plan_disk: Option<u64>,
-    /// `plan_ram` in bytes.
-    pub plan_ram: Option<u64>,
-    /// `plan_swap` in bytes; 0 on KVM even when the guest has swap.
-    pub plan_swap: Option<u64>,
+    /// `data_next_reset`.
+    pub data_next_reset: Option<UnixSeconds<i64>>,
+    /// `plan_disk`.
+    pub plan_disk: Option<Bytes>,
+    /// `plan_ram`.
+    pub plan_ram: Option<Bytes>,
+    /// `plan_swap`; 0 on KVM even when the guest has swap.
+    pub plan_swap: Option<Bytes>,
     /// `plan_max_ipv6s`: number of /64 subnets that the plan allows.
     pub ipv6_subnets_limit: Option<u64>,
     /// `ip_addresses`; `None` if the field is missing, empty if it is an empty list.
@@ -103,18 +105,18 @@ pub struct LiveInfo {
     pub cpu_throttled: Option<bool>,
     /// `is_disk_throttled`, KVM only.
     pub disk_throttled: Option<bool>,
-    /// KVM: mapped bytes of the disk image. OpenVZ: used bytes of the disk quota.
-    pub disk_used: Option<u64>,
-    /// KVM: size of the disk image in bytes. OpenVZ: soft limit of the disk quota in bytes.
-    pub disk_size: Option<u64>,
+    /// KVM: mapped part of the disk image. OpenVZ: used part of the disk quota.
+    pub disk_used: Option<Bytes>,
+    /// KVM: size of the disk image. OpenVZ: soft limit of the disk quota.
+    pub disk_size: Option<Bytes>,
     /// The load averages. `None` unless the VPS is running, like all values that the guest reports.
     pub load: Option<LoadAverage>,
-    /// Memory available to the guest in bytes.
-    pub memory_available: Option<u64>,
-    /// Swap of the guest (KVM) or of the plan (OpenVZ) in bytes.
-    pub swap_total: Option<u64>,
-    /// Free swap in bytes.
-    pub swap_free: Option<u64>,
+    /// Memory available to the guest.
+    pub memory_available: Option<Bytes>,
+    /// Swap of the guest (KVM) or of the plan (OpenVZ).
+    pub swap_total: Option<Bytes>,
+    /// Free swap.
+    pub swap_free: Option<Bytes>,
     /// The beancounters of OpenVZ, in a fixed order. Empty for KVM.
     pub beancounters: Vec<Beancounter>,
     /// Inodes in use, OpenVZ only.
@@ -184,18 +186,18 @@ pub struct Beancounter {
 /// One row of `getRawUsageStats`: totals of the interval that ends at `timestamp`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsageRow {
-    /// Unix seconds.
-    pub timestamp: i64,
+    /// End of the interval.
+    pub timestamp: UnixSeconds<i64>,
     /// Percent as the API reports it. It is unknown if 100 means one core or all of them.
     pub cpu_percent: Option<f64>,
-    /// Bytes received in the interval.
-    pub network_in: Option<u64>,
-    /// Bytes sent in the interval.
-    pub network_out: Option<u64>,
-    /// Bytes read from disk in the interval.
-    pub disk_read: Option<u64>,
-    /// Bytes written to disk in the interval.
-    pub disk_written: Option<u64>,
+    /// Received in the interval.
+    pub network_in: Option<Bytes>,
+    /// Sent in the interval.
+    pub network_out: Option<Bytes>,
+    /// Read from disk in the interval.
+    pub disk_read: Option<Bytes>,
+    /// Written to disk in the interval.
+    pub disk_written: Option<Bytes>,
 }
 
 /// The remaining points, from `getRateLimitStatus`.
@@ -223,10 +225,10 @@ pub struct Snapshots {
     pub count: u64,
     /// Number of sticky ones, which are never purged. `None` if the flag of any is missing.
     pub sticky: Option<u64>,
-    /// Total compressed size in bytes. `None` if the size of any is missing.
-    pub size: Option<u64>,
-    /// Creation time of the newest in Unix seconds, from its file name.
-    pub newest: Option<i64>,
+    /// Total compressed size. `None` if the size of any is missing.
+    pub size: Option<Bytes>,
+    /// Creation time of the newest, from its file name.
+    pub newest: Option<UnixSeconds<i64>>,
     /// Seconds until the next one is purged.
     pub purges_in: Option<u64>,
 }
@@ -236,10 +238,10 @@ pub struct Snapshots {
 pub struct Backups {
     /// Number of items.
     pub count: u64,
-    /// Creation time of the newest in Unix seconds.
-    pub newest: Option<i64>,
-    /// Size of the newest in bytes.
-    pub newest_size: Option<u64>,
+    /// Creation time of the newest.
+    pub newest: Option<UnixSeconds<i64>>,
+    /// Size of the newest.
+    pub newest_size: Option<Bytes>,
 }
 
 /// The open suspension cases, from `getSuspensionDetails`.
@@ -256,8 +258,8 @@ pub struct SuspensionCases {
 pub struct PolicyViolations {
     /// Number of open cases.
     pub open: u64,
-    /// The earliest `suspend_at` in Unix seconds.
-    pub deadline: Option<i64>,
+    /// The earliest `suspend_at`.
+    pub deadline: Option<UnixSeconds<i64>>,
 }
 
 /// The audit log, from `getAuditLog`.
@@ -265,8 +267,8 @@ pub struct PolicyViolations {
 pub struct AuditLog {
     /// Number of entries.
     pub entries: u64,
-    /// Time of the newest entry in Unix seconds.
-    pub newest: Option<i64>,
+    /// Time of the newest entry.
+    pub newest: Option<UnixSeconds<i64>>,
 }
 
 /// The locations of `migrate/getLocations` with their transfer multipliers.

@@ -12,6 +12,7 @@ use crate::budget::Due;
 use crate::clock::Clock;
 use crate::fleet::UsageReading;
 use crate::kiwivm::{Call, CallError, Client, Reason, Response, Veid};
+use crate::units::Bytes;
 
 /// Starts a reading of usage rows, for `getRawUsageStats` only.
 pub(super) fn begin_usage(fleet: &SharedFleet, due: Due, clock: Clock) -> Option<UsageReading> {
@@ -61,7 +62,7 @@ async fn catch_panic(due: Due, call: impl Future<Output = Response>) -> Response
 fn failed(error: CallError) -> Response {
     Response {
         result: Err(error),
-        bytes: 0,
+        bytes: Bytes(0),
         requests: 0,
     }
 }
@@ -100,7 +101,7 @@ pub(super) fn log_outcome(
                 vps,
                 veid = veid.0,
                 call,
-                bytes = response.bytes,
+                bytes = response.bytes.0,
                 "call succeeded"
             );
         }

@@ -114,7 +114,7 @@ impl FinishedCall {
         Finished {
             outcome,
             remaining,
-            bytes: self.response.bytes,
+            bytes: self.response.bytes.0,
             retry_after,
         }
     }

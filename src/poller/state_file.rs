@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::budget::SavedState;
 use crate::files;
 use crate::fleet::VpsValues;
+use crate::units::UnixSeconds;
 
 /// Name of the format. Files of other formats are not overwritten.
 const FORMAT: &str = "kiwivm_exporter state";
@@ -31,8 +32,8 @@ const MAX_LINKS: usize = 40;
 pub struct State {
     format: String,
     version: u32,
-    /// Unix seconds.
-    pub written: f64,
+    /// When it was written.
+    pub written: UnixSeconds,
     /// State of the planner.
     pub budget: SavedState,
     /// Last values of each VPS.
@@ -40,9 +41,9 @@ pub struct State {
 }
 
 impl State {
-    /// Creates the state as of `written`, in Unix seconds.
+    /// Creates the state as of `written`.
     #[must_use]
-    pub fn new(written: f64, budget: SavedState, vps: Vec<VpsValues>) -> Self {
+    pub fn new(written: UnixSeconds, budget: SavedState, vps: Vec<VpsValues>) -> Self {
         Self {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -118,7 +119,7 @@ impl StateFile {
     ///
     /// If another process holds the file, it is not a regular file, or its folder is not writable. A full disk is not
     /// an error, because it may have free space by the first write.
-    pub fn open(path: &Path, now_unix: f64) -> Result<(Self, Option<State>), StateFileError> {
+    pub fn open(path: &Path, now: UnixSeconds) -> Result<(Self, Option<State>), StateFileError> {
         let path = path.to_owned();
         let real = match follow_links(&path) {
             Ok(real) => real,
@@ -146,7 +147,7 @@ impl StateFile {
                     Err(error) => return Err(StateFileError::Unreadable(path, error)),
                 };
                 locks.state = Some(file);
-                accept(parsed, &real, now_unix)?
+                accept(parsed, &real, now)?
             }
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(StateFileError::Unreadable(path, error)),
@@ -282,7 +283,7 @@ fn read(file: &File) -> io::Result<Result<Parsed, InvalidState>> {
 fn accept(
     parsed: Result<Parsed, InvalidState>,
     real: &Path,
-    now_unix: f64,
+    now: UnixSeconds,
 ) -> Result<Option<State>, StateFileError> {
     let file = real.display();
     match parsed {
@@ -293,7 +294,7 @@ fn accept(
             Ok(Some(state))
         }
         Err(invalid) => {
-            let aside = sibling(real, &format!("set-aside-{now_unix:.0}"));
+            let aside = sibling(real, &format!("set-aside-{:.0}", now.0));
             fs::rename(real, &aside)
                 .map_err(|error| StateFileError::NotRenamed(real.to_owned(), invalid, error))?;
             tracing::warn!(%file, moved_to = %aside.display(), "the state file {invalid}; starting without it");
@@ -316,7 +317,7 @@ fn parse(text: &[u8]) -> Result<Parsed, InvalidState> {
     if header.version == OLD_PLANNER_VERSION {
         #[derive(Deserialize)]
         struct Values {
-            written: f64,
+            written: UnixSeconds,
             vps: Vec<VpsValues>,
         }
         let Values { written, vps } =

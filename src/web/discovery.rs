@@ -205,7 +205,7 @@ mod tests {
         ];
         let now = Moment {
             elapsed: std::time::Duration::from_secs(1),
-            unix: 1_790_000_000.0,
+            unix: crate::units::UnixSeconds(1_790_000_000.0),
         };
         for (veid, primary, host_ipv6) in addresses {
             let service = ServiceInfo {

@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use kiwivm_exporter::fleet::UsageReading;
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Client, ClientOptions, Reason, Response, Veid};
+use kiwivm_exporter::units::{Bytes, UnixSeconds};
 use reqwest::Url;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -41,7 +42,7 @@ async fn credentials_are_only_sent_in_the_body() {
     for each in Call::ALL {
         let response = call(&mock, each).await;
         assert!(response.result.is_ok(), "{response:?}");
-        assert!(response.bytes > 0);
+        assert!(response.bytes > Bytes(0));
     }
     for (request, call) in mock.requests().iter().zip(Call::ALL) {
         assert_eq!(request.line, format!("POST /v1/{} HTTP/1.1", call.name()));
@@ -238,7 +239,8 @@ async fn decoding_a_long_response_yields_to_other_tasks() {
             tokio::task::yield_now().await;
         }
     });
-    let mut reading = UsageReading::new(None, 1_790_100_000.0);
+    let now = UnixSeconds(1_790_100_000.0);
+    let mut reading = UsageReading::new(None, now);
     // A first response, and one whose rows are all known.
     for _ in 0..2 {
         let (mut rows, mut turn, mut at_a_time, mut most) = (0, 0, 0, 0);
@@ -259,7 +261,7 @@ async fn decoding_a_long_response_yields_to_other_tasks() {
         assert!(most <= (16 << 10) / 25 + 1, "{most} rows in one turn");
         let history = reading.finish().expect("there are rows");
         assert_eq!(history.totals.rows_ignored, 0);
-        reading = UsageReading::new(Some(&history), 1_790_100_000.0);
+        reading = UsageReading::new(Some(&history), now);
     }
 }
 

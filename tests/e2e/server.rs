@@ -11,6 +11,7 @@ use kiwivm_exporter::clock::Clock;
 use kiwivm_exporter::exposition::format::Format;
 use kiwivm_exporter::exposition::{Reloads, UnknownVps};
 use kiwivm_exporter::fleet::Fleet;
+use kiwivm_exporter::units::UnixSeconds;
 use kiwivm_exporter::web::{self, Options, ReloadError, Site, Status, Timeouts};
 use reqwest::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -50,7 +51,7 @@ impl Site for Echo {
     fn status(&self) -> Status {
         let reloads = Reloads {
             successful: true,
-            last_success: 0.0,
+            last_success: UnixSeconds(0.0),
         };
         let now = Clock::start().now();
         Status::new(&Fleet::new(Vec::new(), 3.0), reloads, "/metrics", now)

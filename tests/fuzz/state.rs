@@ -10,6 +10,7 @@ use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
 use kiwivm_exporter::poller::{
     FinishedCall, SharedFleet, State, StateFile, fleet_of, limits, lock, members,
 };
+use kiwivm_exporter::units::UnixSeconds;
 use reqwest::Url;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -21,7 +22,7 @@ use crate::run;
 use crate::tree::Tree;
 
 const VPS: u64 = 3;
-const WRITTEN: f64 = 1_790_820_400.0;
+const WRITTEN: UnixSeconds = UnixSeconds(1_790_820_400.0);
 
 pub fn configuration() -> Config {
     let endpoint = Url::parse("http://127.0.0.1:1/v1").expect("it is a URL");
@@ -40,7 +41,7 @@ pub const fn moment(elapsed: u64) -> Moment {
     Moment {
         elapsed: Duration::from_secs(elapsed),
         #[expect(clippy::cast_precision_loss, reason = "seconds of a test")]
-        unix: WRITTEN + elapsed as f64,
+        unix: UnixSeconds(WRITTEN.0 + elapsed as f64),
     }
 }
 

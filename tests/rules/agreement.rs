@@ -19,6 +19,7 @@ use kiwivm_exporter::kiwivm::model::{
 };
 use kiwivm_exporter::kiwivm::{Call, CallError, Decoded, PerCall, Reason, Veid};
 use kiwivm_exporter::poller::{SharedFleet, fleet_of, lock};
+use kiwivm_exporter::units::{Bytes, UnixSeconds};
 use kiwivm_exporter::web::Status;
 
 use super::{alerts, files, promtool};
@@ -85,7 +86,7 @@ fn at(minute: u64) -> Moment {
     Moment {
         elapsed: BEFORE_START + Duration::from_secs(60 * minute),
         #[expect(clippy::cast_precision_loss, reason = "a date")]
-        unix: unix as f64,
+        unix: UnixSeconds(unix as f64),
     }
 }
 
@@ -184,9 +185,9 @@ impl World {
         let mut usage = fleet.start_usage(Veid(veid), self.now);
         for hour in 0..35 * 24 {
             usage.take(UsageRow {
-                timestamp: whole(self.now.unix) - hour * 3600,
+                timestamp: self.now.unix.whole() - hour * 3600,
                 cpu_percent: None,
-                network_in: Some(bytes),
+                network_in: Some(Bytes(bytes)),
                 network_out: None,
                 disk_read: None,
                 disk_written: None,
@@ -301,19 +302,14 @@ fn apply(fleet: &mut Fleet, veid: u64, call: Call, payload: Payload, now: Moment
     fleet.apply(Veid(veid), call, &Ok(decoded), now);
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "whole seconds")]
-fn whole(unix: f64) -> i64 {
-    unix as i64
-}
-
 fn service() -> ServiceInfo {
     ServiceInfo {
         hypervisor: Some(Hypervisor::OpenVz),
-        data_counter: Some(100 << 30),
-        monthly_data: Some(1000 << 30),
+        data_counter: Some(Bytes(100 << 30)),
+        monthly_data: Some(Bytes(1000 << 30)),
         data_multiplier: Some(1.0),
-        data_next_reset: Some(RESET),
-        plan_ram: Some(1 << 30),
+        data_next_reset: Some(UnixSeconds(RESET)),
+        plan_ram: Some(Bytes(1 << 30)),
         suspended: Some(false),
         policy_violation: Some(false),
         nullrouted_ip_addresses: Some(0),
@@ -328,11 +324,11 @@ fn live() -> LiveInfo {
         status: Some(Power::Running),
         cpu_throttled: Some(false),
         disk_throttled: Some(false),
-        disk_used: Some(5 << 30),
-        disk_size: Some(20 << 30),
-        memory_available: Some(512 << 20),
-        swap_total: Some(512 << 20),
-        swap_free: Some(512 << 20),
+        disk_used: Some(Bytes(5 << 30)),
+        disk_size: Some(Bytes(20 << 30)),
+        memory_available: Some(Bytes(512 << 20)),
+        swap_total: Some(Bytes(512 << 20)),
+        swap_free: Some(Bytes(512 << 20)),
         inodes_used: Some(1000),
         inodes_limit: Some(100_000),
         ..LiveInfo::default()
@@ -381,12 +377,12 @@ pub(super) const STORIES: &[Story] = &[
             // 3 GiB an hour: used up in eight days.
             62 => {
                 world.usage(1, 3 << 30);
-                world.change(1, |info, _| info.data_counter = Some(400 << 30));
+                world.change(1, |info, _| info.data_counter = Some(Bytes(400 << 30)));
             }
             // Used up in a few hours.
-            182 => world.change(1, |info, _| info.data_counter = Some(985 << 30)),
+            182 => world.change(1, |info, _| info.data_counter = Some(Bytes(985 << 30))),
             602 => world.change(1, |info, live| {
-                info.data_counter = Some(1000 << 30);
+                info.data_counter = Some(Bytes(1000 << 30));
                 info.suspended = Some(true);
                 live.status = Some(Power::Stopped);
             }),
@@ -403,7 +399,7 @@ pub(super) const STORIES: &[Story] = &[
             662 => world.change(1, |info, _| info.suspended = None),
             722 => world.change(1, |info, live| {
                 info.suspended = Some(false);
-                info.data_counter = Some(0);
+                info.data_counter = Some(Bytes(0));
                 live.status = Some(Power::Running);
             }),
             _ => {}
@@ -417,12 +413,12 @@ pub(super) const STORIES: &[Story] = &[
         hours: 5,
         script: |world, minute| match minute {
             2 => {
-                world.change(1, |info, _| info.data_counter = Some(800 << 30));
-                world.change(2, |info, _| info.data_counter = Some(799 << 30));
+                world.change(1, |info, _| info.data_counter = Some(Bytes(800 << 30)));
+                world.change(2, |info, _| info.data_counter = Some(Bytes(799 << 30)));
             }
             62 => {
-                world.change(1, |info, _| info.data_counter = Some(950 << 30));
-                world.change(2, |info, _| info.data_counter = Some(949 << 30));
+                world.change(1, |info, _| info.data_counter = Some(Bytes(950 << 30)));
+                world.change(2, |info, _| info.data_counter = Some(Bytes(949 << 30)));
             }
             // Without polls the last value counts.
             122 => world.responses.clear(),
@@ -485,13 +481,13 @@ pub(super) const STORIES: &[Story] = &[
         hours: 5,
         script: |world, minute| match minute {
             2 => {
-                world.change(1, |_, live| live.disk_used = Some(17 << 30));
+                world.change(1, |_, live| live.disk_used = Some(Bytes(17 << 30)));
                 world.change(2, |info, live| {
                     info.hypervisor = Some(Hypervisor::Kvm);
-                    live.disk_used = Some(19 << 30);
+                    live.disk_used = Some(Bytes(19 << 30));
                 });
             }
-            62 => world.change(1, |_, live| live.disk_used = Some(19 << 30)),
+            62 => world.change(1, |_, live| live.disk_used = Some(Bytes(19 << 30))),
             122 => world.change(1, |_, live| {
                 live.disk_used = None;
                 live.inodes_used = Some(90_000);
@@ -512,15 +508,15 @@ pub(super) const STORIES: &[Story] = &[
         hours: 5,
         script: |world, minute| match minute {
             2 => {
-                world.change(1, |_, live| live.memory_available = Some(100 << 20));
+                world.change(1, |_, live| live.memory_available = Some(Bytes(100 << 20)));
                 world.change(2, |_, live| {
-                    live.memory_available = Some(200 << 20);
-                    live.swap_free = Some(100 << 20);
+                    live.memory_available = Some(Bytes(200 << 20));
+                    live.swap_free = Some(Bytes(100 << 20));
                 });
             }
-            62 => world.change(1, |_, live| live.memory_available = Some(51 << 20)),
-            92 => world.change(2, |_, live| live.memory_available = Some(90 << 20)),
-            122 => world.change(1, |_, live| live.memory_available = Some(104 << 20)),
+            62 => world.change(1, |_, live| live.memory_available = Some(Bytes(51 << 20))),
+            92 => world.change(2, |_, live| live.memory_available = Some(Bytes(90 << 20))),
+            122 => world.change(1, |_, live| live.memory_available = Some(Bytes(104 << 20))),
             182 => world.change(2, |_, live| {
                 live.status = Some(Power::Stopped);
                 live.memory_available = None;
@@ -536,6 +532,7 @@ pub(super) const STORIES: &[Story] = &[
         hours: 12,
         script: |world, minute| {
             let violations = |open, deadline: Option<i64>| {
+                let deadline = deadline.map(UnixSeconds);
                 Inventory::PolicyViolations(PolicyViolations { open, deadline })
             };
             match minute {
@@ -577,15 +574,15 @@ pub(super) const STORIES: &[Story] = &[
                 Inventory::Snapshots(Snapshots {
                     count,
                     sticky: Some(0),
-                    size: Some(0),
-                    newest,
+                    size: Some(Bytes(0)),
+                    newest: newest.map(UnixSeconds),
                     purges_in,
                 })
             };
             let backups = |count, newest: Option<i64>| {
                 Inventory::Backups(Backups {
                     count,
-                    newest,
+                    newest: newest.map(UnixSeconds),
                     newest_size: None,
                 })
             };
@@ -711,15 +708,15 @@ pub(super) const STORIES: &[Story] = &[
         script: |world, minute| match minute {
             12 => {
                 world.change(1, |info, live| {
-                    info.data_counter = Some(960 << 30);
-                    live.memory_available = Some(20 << 20);
-                    live.disk_used = Some(18 << 30);
+                    info.data_counter = Some(Bytes(960 << 30));
+                    live.memory_available = Some(Bytes(20 << 20));
+                    live.disk_used = Some(Bytes(18 << 30));
                     live.cpu_throttled = Some(true);
                 });
                 world.change(2, |info, live| {
                     info.suspended = Some(true);
                     info.nullrouted_ip_addresses = Some(1);
-                    live.memory_available = Some(20 << 20);
+                    live.memory_available = Some(Bytes(20 << 20));
                 });
                 world.fail([3], Reason::Auth);
                 world.fail([4], Reason::BadShape);

@@ -20,6 +20,7 @@ use crate::exposition::history::{self, Point};
 use crate::fleet::{Identity, UsageTotals, plausible};
 use crate::kiwivm::model::UsageRow;
 use crate::kiwivm::{ApiKey, Call, CallError, Client};
+use crate::units::UnixSeconds;
 use output::Output;
 use points::UsagePoints;
 use progress::Progress;
@@ -85,8 +86,7 @@ async fn backfill(
     if histories.is_empty() {
         return Err(Failure("all VPSes failed: nothing was written".to_owned()));
     }
-    #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
-    let range = options.range(now as i64);
+    let range = options.range(now.whole());
     match write(output, &spool, &histories, &range).await {
         // The reader closed the pipe early, for example `| head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -106,7 +106,7 @@ async fn fetch(
     client: &Client,
     vps: &Vps,
     key: &ApiKey,
-    now: f64,
+    now: UnixSeconds,
     spool: &mut Spool,
     progress: &mut Progress,
 ) -> io::Result<Result<Stretches, CallError>> {
@@ -130,7 +130,7 @@ async fn write(
     mut output: Output,
     spool: &Spool,
     histories: &[(String, Stretches)],
-    range: &RangeInclusive<i64>,
+    range: &RangeInclusive<UnixSeconds<i64>>,
 ) -> io::Result<()> {
     let mut out = BufWriter::new(output.writer());
     for metric in history::METRICS {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use crate::kiwivm::model::UsageRow;
+use crate::units::{Bytes, UnixSeconds};
 
 /// Rows sorted at a time, which bounds memory.
 const SORT_ROWS: usize = 4096;
@@ -26,7 +27,7 @@ pub(super) struct Spool {
     written: u64,
     /// The current history, and the time of its last written row.
     stretches: Stretches,
-    last: Option<i64>,
+    last: Option<UnixSeconds<i64>>,
 }
 
 /// The positions of the rows of a history in the file, in records.
@@ -100,7 +101,7 @@ impl Spool {
 pub(super) struct Sorted<'a> {
     file: &'a File,
     stretches: Vec<Stretch>,
-    last: Option<i64>,
+    last: Option<UnixSeconds<i64>>,
 }
 
 struct Stretch {
@@ -148,13 +149,14 @@ impl Stretch {
 }
 
 fn fields(row: &UsageRow) -> [u64; FIELDS] {
+    let bytes = |field: Option<Bytes>| field.map_or(NONE, |bytes| bytes.0);
     [
-        row.timestamp.cast_unsigned(),
+        row.timestamp.0.cast_unsigned(),
         row.cpu_percent.map_or(NONE, f64::to_bits),
-        row.network_in.unwrap_or(NONE),
-        row.network_out.unwrap_or(NONE),
-        row.disk_read.unwrap_or(NONE),
-        row.disk_written.unwrap_or(NONE),
+        bytes(row.network_in),
+        bytes(row.network_out),
+        bytes(row.disk_read),
+        bytes(row.disk_written),
     ]
 }
 
@@ -167,12 +169,12 @@ fn row(record: &[u8]) -> UsageRow {
     };
     let known = |index: usize| Some(field(index)).filter(|field| *field != NONE);
     UsageRow {
-        timestamp: field(0).cast_signed(),
+        timestamp: UnixSeconds(field(0).cast_signed()),
         cpu_percent: known(1).map(f64::from_bits),
-        network_in: known(2),
-        network_out: known(3),
-        disk_read: known(4),
-        disk_written: known(5),
+        network_in: known(2).map(Bytes),
+        network_out: known(3).map(Bytes),
+        disk_read: known(4).map(Bytes),
+        disk_written: known(5).map(Bytes),
     }
 }
 
@@ -184,12 +186,12 @@ mod tests {
 
     fn row(timestamp: i64, network_in: Option<u64>) -> UsageRow {
         UsageRow {
-            timestamp,
+            timestamp: UnixSeconds(timestamp),
             cpu_percent: (timestamp % 3 == 0).then_some(0.5),
-            network_in,
-            network_out: Some(7),
+            network_in: network_in.map(Bytes),
+            network_out: Some(Bytes(7)),
             disk_read: None,
-            disk_written: Some(0),
+            disk_written: Some(Bytes(0)),
         }
     }
 

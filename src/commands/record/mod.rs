@@ -172,7 +172,7 @@ impl Recorder {
         let mut line = Map::new();
         line.insert("vps".to_owned(), number.into());
         line.insert("call".to_owned(), call.name().into());
-        line.insert("time".to_owned(), json!(begin.unix.round()));
+        line.insert("time".to_owned(), json!(begin.unix.0.round()));
         line.insert(
             "seconds".to_owned(),
             json!((seconds * 1000.0).round() / 1000.0),

@@ -259,7 +259,7 @@ fn gigabytes_are_gibibytes_with_two_decimals() {
         // 0.125 GiB is a tie, which rounds to the even digit.
         (134_217_728.0, 0.12),
     ] {
-        let Some(Value::Real(gib)) = gib(bytes) else {
+        let Some(Value::Real(gib)) = gib(Bytes(bytes)) else {
             panic!("{bytes} is a number")
         };
         assert!((gib - expected).abs() < 1e-9, "{bytes}: {gib}");

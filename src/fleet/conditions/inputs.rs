@@ -7,6 +7,7 @@ use crate::clock::Moment;
 use crate::config::{Expect, Threshold as T};
 use crate::fleet::VpsState;
 use crate::fleet::alert_inputs::{AlertInput, AlertInputs};
+use crate::units::UnixSeconds;
 
 /// A suspension lasts until the reset, or until a case is settled.
 const SUSPENSION_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
@@ -105,6 +106,11 @@ impl VpsInputs<'_> {
         self.values.last(input, self.now)
     }
 
+    /// The last value of an input that is a time.
+    fn time(&self, input: AlertInput) -> Option<UnixSeconds> {
+        self.last(input).map(UnixSeconds)
+    }
+
     pub(super) fn within(&self, input: AlertInput, age: Duration) -> Option<f64> {
         self.values.within(input, age, self.now)
     }
@@ -149,15 +155,16 @@ impl VpsInputs<'_> {
 
     /// Infinite if the allowance lasts until the reset; `None` without a forecast for this period.
     pub(super) fn seconds_to_exhaustion(&self) -> Option<f64> {
-        let exhaustion = self.last(AlertInput::Exhaustion)?;
-        let in_period = exhaustion > self.last(AlertInput::PeriodStart)?
-            && self.last(AlertInput::Reset)? > self.now.unix;
+        let exhaustion = self.time(AlertInput::Exhaustion)?;
+        let in_period = exhaustion > self.time(AlertInput::PeriodStart)?
+            && self.time(AlertInput::Reset)? > self.now.unix;
         (in_period && self.alerts_apply()).then_some(exhaustion - self.now.unix)
     }
 
     pub(super) fn bandwidth_used(&self) -> Option<f64> {
         let used = self.ratio(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance)?;
-        let is_over = at_most(self.last(AlertInput::Reset), Some(self.now.unix));
+        let reset = self.time(AlertInput::Reset);
+        let is_over = reset.is_some_and(|reset| reset <= self.now.unix);
         (self.alerts_apply() && !is_over).then_some(used)
     }
 
@@ -201,13 +208,13 @@ impl VpsInputs<'_> {
     /// Infinite if there is neither a backup nor a snapshot.
     pub(super) fn backup_age(&self) -> Option<f64> {
         let times =
-            [AlertInput::BackupNewest, AlertInput::SnapshotNewest].map(|time| self.last(time));
-        let newest = times.into_iter().flatten().reduce(f64::max);
+            [AlertInput::BackupNewest, AlertInput::SnapshotNewest].map(|input| self.time(input));
+        let newest = times.into_iter().flatten().reduce(UnixSeconds::max);
         let copies = self
             .last(AlertInput::Snapshots)
             .zip(self.last(AlertInput::Backups));
         let none = copies == Some((0.0, 0.0));
-        let newest = newest.or(none.then_some(f64::NEG_INFINITY))?;
+        let newest = newest.or(none.then_some(UnixSeconds(f64::NEG_INFINITY)))?;
         Some(self.now.unix - newest)
     }
 }

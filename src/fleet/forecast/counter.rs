@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hours::{HOUR, HourlyUsage};
+use super::hours::{HOUR, HourlyUsage, start_of};
+use crate::units::{Bytes, UnixSeconds};
 
 /// Seconds by which the counter lags behind the rows.
 const LAG: f64 = 15.0 * 60.0;
@@ -19,25 +20,25 @@ const FELL: f64 = 0.95;
 /// Counter, allowance and period of a VPS, from one response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CounterReading {
-    /// Time of the response, Unix seconds.
-    pub at: f64,
+    /// Time of the response.
+    pub at: UnixSeconds,
     /// The counter, before any multiplier.
-    pub bytes: f64,
+    pub bytes: Bytes<f64>,
     /// The allowance in bytes of the counter; `None` if unknown.
-    pub allowance: Option<f64>,
-    /// Start of the period, Unix seconds.
-    pub start: f64,
-    /// End of the period, Unix seconds.
-    pub reset: f64,
+    pub allowance: Option<Bytes<f64>>,
+    /// Start of the period.
+    pub start: UnixSeconds,
+    /// End of the period.
+    pub reset: UnixSeconds,
 }
 
 /// Start of the counter and its ratio to usage rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counter {
-    reset: f64,
-    since: f64,
-    base: f64,
-    last: f64,
+    reset: UnixSeconds,
+    since: UnixSeconds,
+    base: Bytes<f64>,
+    last: Bytes<f64>,
     ratio: Option<f64>,
 }
 
@@ -46,7 +47,7 @@ impl Counter {
     pub fn observe(&mut self, reading: &CounterReading) {
         let same_period = (reading.reset - self.reset).abs() < SAME_PERIOD;
         if !same_period {
-            (self.since, self.base) = (reading.start, 0.0);
+            (self.since, self.base) = (reading.start, Bytes(0.0));
         } else if reading.bytes < self.last * FELL {
             (self.since, self.base) = (reading.at, reading.bytes);
         }
@@ -57,19 +58,19 @@ impl Counter {
     /// also in the next period.
     pub fn learn(&mut self, hours: &HourlyUsage, reading: &CounterReading) {
         // The rows may cover only a part of the time since the counter started.
-        let until = (reading.at - LAG).min(f64::from(hours.newest()));
+        let until = (reading.at - LAG).min(hours.newest().into());
         let span = (until - self.since) / HOUR;
         let (rows, known) = hours.between(self.since, until);
         if known < ENOUGH {
             return;
         }
-        let counted = (reading.bytes - self.base).max(0.0);
+        let counted = self.counted(reading);
         // Without traffic there is no ratio.
-        if rows <= 0.0 {
+        if rows <= Bytes(0.0) {
             return;
         }
         // A ratio above 1 means missing rows or a multiplied counter.
-        let explained = counted / rows;
+        let explained = counted / rows.0;
         let covered = explained * known / span.max(known);
         self.ratio = Some(covered.max(explained.min(1.0)).min(MOST));
     }
@@ -79,6 +80,11 @@ impl Counter {
         self.ratio
     }
 
+    /// Counter bytes since the counter started.
+    fn counted(&self, reading: &CounterReading) -> f64 {
+        (reading.bytes - self.base).0.max(0.0)
+    }
+
     /// Average counter bytes per second, and the number of seconds they are measured over: this period, or the rows if
     /// they are younger. `None` in the first day.
     pub(super) fn even_pace(
@@ -86,16 +92,16 @@ impl Counter {
         hours: &HourlyUsage,
         reading: &CounterReading,
     ) -> Option<(f64, f64)> {
-        let counted = (reading.bytes - self.base).max(0.0);
-        let pace = |bytes: f64, since: f64| {
+        let counted = self.counted(reading);
+        let pace = |bytes: f64, since: UnixSeconds| {
             let seconds = reading.at - since;
             (seconds >= ENOUGH * HOUR).then(|| (bytes / seconds, seconds))
         };
         let whole = pace(counted, self.since);
         // If the VPS is younger than the period, its rows cover the whole counter.
-        let first = f64::from(hours.first()) * HOUR;
+        let first = start_of(hours.first());
         let (rows, _) = hours.between(self.since, reading.at);
-        let own = pace(counted.min(rows), first.max(self.since));
+        let own = pace(counted.min(rows.0), first.max(self.since));
         let paces = whole.into_iter().chain(own);
         paces.max_by(|(one, _), (other, _)| one.total_cmp(other))
     }

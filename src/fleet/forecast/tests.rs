@@ -45,25 +45,26 @@ impl<'a> Vps<'a> {
     /// Applies rows of the hours that `known` accepts, up to `hours` hours after the start of the period.
     fn poll_usage(&mut self, hours: u32, known: impl Fn(u32) -> bool) {
         let end = START + hours;
-        let mut sums = HourSums::new(f64::from(end) * HOUR);
+        let mut sums = HourSums::new(start_of(end));
         for hour in (START - 24 * self.past..end).filter(|hour| known(*hour)) {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "bytes"
             )]
-            sums.add((hour + 1) * 3600, (self.bytes(hour) / self.ratio) as u64);
+            let bytes = Bytes((self.bytes(hour) / self.ratio) as u64);
+            sums.add(UnixSeconds((hour + 1) * 3600), bytes);
         }
         self.hours = sums.merge(self.hours.as_ref());
     }
 
     fn reading(hours: u32, bytes: f64) -> CounterReading {
         CounterReading {
-            at: f64::from(START + hours) * HOUR,
-            bytes,
-            allowance: Some(ALLOWANCE),
-            start: f64::from(START) * HOUR,
-            reset: f64::from(START + 24 * PERIOD) * HOUR,
+            at: start_of(START + hours),
+            bytes: Bytes(bytes),
+            allowance: Some(Bytes(ALLOWANCE)),
+            start: start_of(START),
+            reset: start_of(START + 24 * PERIOD),
         }
     }
 
@@ -99,7 +100,7 @@ impl<'a> Vps<'a> {
 }
 
 fn percent(forecast: Option<Forecast>) -> f64 {
-    forecast.expect("there is a forecast").bytes / ALLOWANCE * 100.0
+    forecast.expect("there is a forecast").bytes.0 / ALLOWANCE * 100.0
 }
 
 fn assert_near(value: f64, wanted: f64, off: f64) {
@@ -180,7 +181,7 @@ fn forecasts_an_exhaustion_two_days_ahead() {
                 .forecast(exhausted - 6)
                 .and_then(|forecast| forecast.exhaustion);
             assert_near(
-                exhaustion.expect("an exhaustion is forecast"),
+                exhaustion.expect("an exhaustion is forecast").0,
                 f64::from(START + exhausted) * HOUR,
                 2.0 * HOUR,
             );
@@ -216,7 +217,7 @@ fn a_new_vps_gets_an_even_pace_and_no_exhaustion_beyond_its_data() {
         .forecast(15 * 24)
         .and_then(|forecast| forecast.exhaustion);
     assert_near(
-        exhaustion.expect("an exhaustion is forecast"),
+        exhaustion.expect("an exhaustion is forecast").0,
         f64::from(START) * HOUR + 25.0 * DAY,
         HOUR,
     );
@@ -235,14 +236,14 @@ fn a_new_period_keeps_the_learned_ratio() {
     let mut vps = Vps::new(PAST, &|_| 2.0);
     vps.ratio = 0.5;
     let before = CounterReading {
-        start: f64::from(START - 24 * 31) * HOUR,
-        reset: f64::from(START) * HOUR,
+        start: start_of(START - 24 * 31),
+        reset: start_of(START),
         ..Vps::reading(0, 0.0)
     };
     vps.poll_usage(0, |_| true);
     let last = CounterReading {
         at: before.reset - HOUR,
-        bytes: 0.62 * ALLOWANCE,
+        bytes: Bytes(0.62 * ALLOWANCE),
         ..before
     };
     assert_near(percent(vps.forecast_of(&last)), 62.0, 0.5);
@@ -283,7 +284,7 @@ fn a_past_exhaustion_is_when_the_counter_passed_the_allowance() {
         .forecast(24 * 27)
         .and_then(|forecast| forecast.exhaustion);
     assert_near(
-        exhaustion.expect("it was used up"),
+        exhaustion.expect("it was used up").0,
         f64::from(START) * HOUR + 100.0 / 4.4 * DAY,
         2.0 * HOUR,
     );
@@ -314,10 +315,10 @@ fn any_hours() -> impl Strategy<Value = Vec<Option<u64>>> {
 
 fn usage_of(rows: &[Option<u64>], hours: u32) -> Option<HourlyUsage> {
     let end = START + hours;
-    let mut sums = HourSums::new(f64::from(end) * HOUR);
+    let mut sums = HourSums::new(start_of(end));
     for (back, bytes) in (0_u32..).zip(rows) {
         if let Some(bytes) = bytes {
-            sums.add((end - back) * 3600, *bytes);
+            sums.add(UnixSeconds((end - back) * 3600), Bytes(*bytes));
         }
     }
     sums.merge(None)
@@ -334,7 +335,7 @@ proptest! {
     ) {
         let Some(usage) = usage_of(&rows, hours) else { return Ok(()) };
         let forecast = |bytes| {
-            let reading = CounterReading { allowance, ..Vps::reading(hours, bytes) };
+            let reading = CounterReading { allowance: allowance.map(Bytes), ..Vps::reading(hours, bytes) };
             let mut counter = Counter::default();
             counter.observe(&reading);
             counter.learn(&usage, &reading);
@@ -345,12 +346,12 @@ proptest! {
         prop_assert_eq!(forecast.is_some(), other.is_some());
         let Some(forecast) = forecast else { return Ok(()) };
         prop_assert!(reading.at >= reading.start && reading.at < reading.reset);
-        prop_assert!(forecast.bytes.is_finite() && forecast.bytes >= bytes);
+        prop_assert!(forecast.bytes.0.is_finite() && forecast.bytes.0 >= bytes);
         prop_assert!(other.is_some_and(|other| other.bytes >= forecast.bytes));
         if let Some(exhaustion) = forecast.exhaustion {
             let allowance = allowance.unwrap_or(f64::INFINITY);
-            prop_assert!(forecast.bytes >= allowance);
-            prop_assert!((reading.start..=reading.reset).contains(&exhaustion), "{exhaustion}");
+            prop_assert!(forecast.bytes.0 >= allowance);
+            prop_assert!((reading.start..=reading.reset).contains(&exhaustion), "{exhaustion:?}");
             prop_assert_eq!(exhaustion > reading.at, bytes < allowance);
         }
     }

@@ -10,9 +10,9 @@ const RESET: i64 = NOW + 20 * DAY;
 
 fn service(counter: u64) -> Result<Decoded, CallError> {
     response(Payload::Service(Box::new(ServiceInfo {
-        data_counter: Some(counter),
-        monthly_data: Some(25_000_000),
-        data_next_reset: Some(RESET),
+        data_counter: Some(Bytes(counter)),
+        monthly_data: Some(Bytes(25_000_000)),
+        data_next_reset: Some(UnixSeconds(RESET)),
         ..ServiceInfo::default()
     })))
 }
@@ -20,8 +20,8 @@ fn service(counter: u64) -> Result<Decoded, CallError> {
 /// Four weeks of rows with a million bytes a day in total.
 fn rows(until: i64) -> Vec<UsageRow> {
     let row = |hour: i64| UsageRow {
-        network_in: Some(20_000),
-        network_out: Some(1_000_000 / 24 - 20_000),
+        network_in: Some(Bytes(20_000)),
+        network_out: Some(Bytes(1_000_000 / 24 - 20_000)),
         ..row(until - hour * 3600, 0)
     };
     (0..28 * 24).map(row).collect()
@@ -31,7 +31,7 @@ fn rows(until: i64) -> Vec<UsageRow> {
 fn shown(fleet: &Fleet, now: Moment) -> Option<(f64, bool)> {
     let forecast = fleet.vps()[0].forecast(STALENESS, now)?;
     Some((
-        (forecast.bytes / 1e5).round() / 10.0,
+        (forecast.bytes.0 / 1e5).round() / 10.0,
         forecast.exhaustion.is_none(),
     ))
 }

@@ -11,8 +11,8 @@ fn reasons(
 ) -> Option<Vec<SuspensionReason>> {
     let mut fleet = fleet(60);
     let info = ServiceInfo {
-        data_counter: Some(used),
-        monthly_data: Some(1000),
+        data_counter: Some(Bytes(used)),
+        monthly_data: Some(Bytes(1000)),
         ..info
     };
     fleet.apply(

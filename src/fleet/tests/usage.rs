@@ -8,10 +8,11 @@ use super::*;
 
 fn counted(fleet: &Fleet) -> u64 {
     let totals = fleet.vps()[0].usage_totals().expect("usage was polled");
-    assert_eq!(totals.network_out, 2 * totals.network_in);
-    assert_eq!(totals.disk_written, 3 * totals.network_in);
-    assert_eq!(totals.disk_read, 0);
-    totals.network_in
+    let Bytes(received) = totals.network_in;
+    assert_eq!(totals.network_out, Bytes(2 * received));
+    assert_eq!(totals.disk_written, Bytes(3 * received));
+    assert_eq!(totals.disk_read, Bytes(0));
+    received
 }
 
 fn ignored(fleet: &Fleet) -> u64 {
@@ -29,7 +30,10 @@ fn older_rows_and_rows_from_the_future_are_not_the_newest() {
         poll(&mut fleet, &[row(timestamp, 1)], at(0));
     }
     let newest = fleet.vps()[0].usage(STALENESS, at(0));
-    assert_eq!(newest.map(|row| row.timestamp), Some(now - 300));
+    assert_eq!(
+        newest.map(|row| row.timestamp),
+        Some(UnixSeconds(now - 300))
+    );
 }
 
 #[test]
@@ -243,7 +247,7 @@ proptest! {
                     if let Some(last) = held.pop() {
                         rows.push(last);
                     }
-                    let late = held.iter().any(|row| newest - row.timestamp > LATE - 40 * 900);
+                    let late = held.iter().any(|row| newest - row.timestamp.0 > LATE - 40 * 900);
                     if late {
                         rows.append(&mut held);
                     }
@@ -259,8 +263,8 @@ proptest! {
                         response.swap(swap, other);
                     }
                     poll(&mut fleet, &response, elapsed(newest));
-                    let new = rows.iter().filter(|row| row.timestamp > begin);
-                    returned.extend(new.map(|row| (row.timestamp, row.network_in.unwrap())));
+                    let new = rows.iter().filter(|row| row.timestamp.0 > begin);
+                    returned.extend(new.map(|row| (row.timestamp, row.network_in.unwrap().0)));
                     prop_assert_eq!(counted(&fleet), returned.values().sum::<u64>());
                 }
                 Event::Restart => {
@@ -269,10 +273,10 @@ proptest! {
                     fleet.restore_state(serde_json::from_str(&saved).unwrap(), Duration::ZERO, elapsed(newest));
                 }
             }
-            if held.iter().any(|row| newest - row.timestamp > LATE - 40 * 900) {
+            if held.iter().any(|row| newest - row.timestamp.0 > LATE - 40 * 900) {
                 rows.append(&mut held);
-                let new = rows.iter().filter(|row| row.timestamp > begin);
-                returned.extend(new.map(|row| (row.timestamp, row.network_in.unwrap())));
+                let new = rows.iter().filter(|row| row.timestamp.0 > begin);
+                returned.extend(new.map(|row| (row.timestamp, row.network_in.unwrap().0)));
                 poll(&mut fleet, &rows, elapsed(newest));
             }
         }

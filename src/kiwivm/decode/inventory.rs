@@ -10,6 +10,7 @@ use crate::kiwivm::model::{
     AuditLog, Backups, Inventory, LocationMultipliers, PolicyViolations, Snapshots, SuspensionCases,
 };
 use crate::kiwivm::{ApiKey, Call};
+use crate::units::{Bytes, UnixSeconds};
 
 pub const POLICY_VIOLATIONS: &str = "policy_violations";
 pub const SUSPENSIONS: &str = "suspensions";
@@ -43,7 +44,7 @@ pub(super) fn read(call: Call, fields: &mut Fields, key: &ApiKey) -> Option<Inve
 fn snapshots(fields: &mut Fields) -> Option<Snapshots> {
     let mut all = Snapshots {
         sticky: Some(0),
-        size: Some(0),
+        size: Some(Bytes(0)),
         ..Snapshots::default()
     };
     let mut newest = Newest::default();
@@ -51,7 +52,7 @@ fn snapshots(fields: &mut Fields) -> Option<Snapshots> {
     let known = &["fileName", "size", "sticky", "purgesIn"];
     for_each_object(fields, SNAPSHOTS, known, &mut |item| {
         all.count += 1;
-        let size = item.read("size", Loose::count);
+        let size = item.read("size", Loose::bytes);
         all.size = all
             .size
             .zip(size)
@@ -86,7 +87,7 @@ fn backups(fields: &mut Fields) -> Option<Backups> {
     let mut newest = Newest::default();
     for_each_object(fields, BACKUPS, &["size", "timestamp"], &mut |item| {
         all.count += 1;
-        let size = item.read("size", Loose::count);
+        let size = item.read("size", Loose::bytes);
         if newest.add(item.read("timestamp", nonzero_time)) {
             all.newest_size = size;
         }
@@ -220,13 +221,13 @@ fn for_each_object(
 /// The maximum of several times. Unknown if any of them is.
 #[derive(Default)]
 struct Newest {
-    latest: Option<i64>,
+    latest: Option<UnixSeconds<i64>>,
     unknown: bool,
 }
 
 impl Newest {
     /// Adds a time. Returns true if it is the newest so far.
-    fn add(&mut self, time: Option<i64>) -> bool {
+    fn add(&mut self, time: Option<UnixSeconds<i64>>) -> bool {
         self.unknown |= time.is_none();
         let newer = time.is_some() && time >= self.latest;
         if newer {
@@ -235,13 +236,13 @@ impl Newest {
         newer
     }
 
-    fn time(&self) -> Option<i64> {
+    fn time(&self) -> Option<UnixSeconds<i64>> {
         self.latest.filter(|_| !self.unknown)
     }
 }
 
 /// Reads the creation time of a snapshot from `snapshot-<VEID>-<Unix seconds>-<date>-<hash>.tar.gz`.
-fn created_at(value: &Loose) -> Result<Option<i64>, InvalidValue> {
+fn created_at(value: &Loose) -> Result<Option<UnixSeconds<i64>>, InvalidValue> {
     let Some(name) = value.text()? else {
         return Ok(None);
     };
@@ -253,7 +254,7 @@ fn created_at(value: &Loose) -> Result<Option<i64>, InvalidValue> {
 }
 
 /// Reads a time, where 0 means none.
-fn nonzero_time(value: &Loose) -> Result<Option<i64>, InvalidValue> {
+fn nonzero_time(value: &Loose) -> Result<Option<UnixSeconds<i64>>, InvalidValue> {
     match value.integer()? {
         Some(0) => Ok(None),
         _ => value.timestamp(),

@@ -3,6 +3,7 @@
 use super::Fields;
 use crate::kiwivm::lenient::{InvalidValue, Loose};
 use crate::kiwivm::model::{Beancounter, Hypervisor, LiveInfo, ServiceInfo, Status};
+use crate::units::Bytes;
 
 /// Defines the tables of fields: the field of [`LiveInfo`], the rule and the vendor's name. The names of the response
 /// itself also identify it. A nested object has a table of its own, which begins with its name.
@@ -34,7 +35,7 @@ macro_rules! fields {
 fields! {
     kvm {
         status: status("ve_status"),
-        disk_used: Loose::count("ve_used_disk_space_b"),
+        disk_used: Loose::bytes("ve_used_disk_space_b"),
         disk_size: gib("ve_disk_quota_gb"),
         load: Loose::load_average("load_average"),
         memory_available: kib("mem_available_kb"),
@@ -122,10 +123,10 @@ fn openvz(fields: &mut Fields, service: &ServiceInfo, live: &mut LiveInfo) {
             .iter()
             .find(|counter| counter.resource == resource)
     };
-    let held = |resource| find(resource).and_then(|counter| counter.held);
+    let held = |resource| find(resource)?.held.map(Bytes);
     let swap_total = service
         .plan_swap
-        .or_else(|| find("swappages").and_then(|counter| counter.barrier));
+        .or_else(|| find("swappages")?.barrier.map(Bytes));
     // Other clients with OpenVZ support use oomguarpages as the memory in use.
     let memory_available = remaining(service.plan_ram, held("oomguarpages"));
     let swap_free = remaining(swap_total, held("swappages"));
@@ -153,12 +154,12 @@ fn nested<'a>(
     Fields::default()
 }
 
-fn kib(value: &Loose) -> Result<Option<u64>, InvalidValue> {
-    value.count_of(KIB)
+fn kib(value: &Loose) -> Result<Option<Bytes>, InvalidValue> {
+    value.bytes_of(KIB)
 }
 
-fn gib(value: &Loose) -> Result<Option<u64>, InvalidValue> {
-    value.count_of(GIB)
+fn gib(value: &Loose) -> Result<Option<Bytes>, InvalidValue> {
+    value.bytes_of(GIB)
 }
 
 /// Reads the state. The vendor's documentation has `Running`, the API sends `running`.
@@ -176,6 +177,6 @@ fn status(value: &Loose) -> Result<Option<Status>, InvalidValue> {
 }
 
 /// Subtracts, with 0 as the minimum: a container may hold more than its plan has.
-fn remaining(total: Option<u64>, held: Option<u64>) -> Option<u64> {
+fn remaining(total: Option<Bytes>, held: Option<Bytes>) -> Option<Bytes> {
     Some(total?.saturating_sub(held?))
 }

@@ -4,6 +4,7 @@ use super::{Fields, scan};
 use crate::kiwivm::ApiKey;
 use crate::kiwivm::lenient::{InvalidValue, Loose, is_ipv6};
 use crate::kiwivm::model::{Hypervisor, IpAddresses, ServiceInfo};
+use crate::units::{Bytes, UnixSeconds};
 
 /// Defines the table of fields: the field of [`ServiceInfo`], the rule and the vendor's name. The names also identify
 /// the response.
@@ -30,13 +31,13 @@ fields! {
     datacenter: text("node_datacenter"),
     plan: text("plan"),
     os: text("os"),
-    monthly_data: count("plan_monthly_data"),
-    data_counter: count("data_counter"),
+    monthly_data: bytes("plan_monthly_data"),
+    data_counter: bytes("data_counter"),
     data_multiplier: multiplier("monthly_data_multiplier"),
     data_next_reset: timestamp("data_next_reset"),
-    plan_disk: count("plan_disk"),
-    plan_ram: count("plan_ram"),
-    plan_swap: count("plan_swap"),
+    plan_disk: bytes("plan_disk"),
+    plan_ram: bytes("plan_ram"),
+    plan_swap: bytes("plan_swap"),
     ipv6_subnets_limit: count("plan_max_ipv6s"),
     ip_addresses: addresses("ip_addresses"),
     private_ip_addresses: length("private_ip_addresses"),
@@ -56,7 +57,11 @@ fn count(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<u64> {
     fields.read(name, Loose::count)
 }
 
-fn timestamp(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<i64> {
+fn bytes(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<Bytes> {
+    fields.read(name, Loose::bytes)
+}
+
+fn timestamp(fields: &mut Fields, name: &'static str, _: &ApiKey) -> Option<UnixSeconds<i64>> {
     fields.read(name, Loose::timestamp)
 }
 

@@ -13,6 +13,7 @@ use super::*;
 use crate::kiwivm::model::{
     Beancounter, Hypervisor, IpAddresses, LiveInfo, LoadAverage, Processes, ServiceInfo, Status,
 };
+use crate::units::{Bytes, UnixSeconds};
 
 fn sample(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -71,14 +72,14 @@ fn kvm() -> ServiceInfo {
         datacenter: text("US: Example City, California (DC2 Transit/Mixed)"),
         plan: text("kvmv5-20g-1024m-1000g-example"),
         os: text("debian-12-x86_64"),
-        monthly_data: Some(1_073_741_824_000),
-        data_counter: Some(318_203_948_576),
+        monthly_data: Some(Bytes(1_073_741_824_000)),
+        data_counter: Some(Bytes(318_203_948_576)),
         data_multiplier: Some(1.0),
         data_multiplier_unusable: false,
-        data_next_reset: Some(1_792_540_800),
-        plan_disk: Some(21_474_836_480),
-        plan_ram: Some(1_073_741_824),
-        plan_swap: Some(0),
+        data_next_reset: Some(UnixSeconds(1_792_540_800)),
+        plan_disk: Some(Bytes(21_474_836_480)),
+        plan_ram: Some(Bytes(1_073_741_824)),
+        plan_swap: Some(Bytes(0)),
         ipv6_subnets_limit: Some(3),
         ip_addresses: Some(IpAddresses {
             primary: text("192.0.2.10"),
@@ -107,14 +108,14 @@ fn ovz() -> ServiceInfo {
         datacenter: text("US: Example City, Arizona"),
         plan: text("example10g512m1t"),
         os: text("debian-9.0-x86_64"),
-        monthly_data: Some(1_073_741_824_000),
-        data_counter: Some(4_211_093_347),
+        monthly_data: Some(Bytes(1_073_741_824_000)),
+        data_counter: Some(Bytes(4_211_093_347)),
         data_multiplier: Some(1.0),
         data_multiplier_unusable: false,
-        data_next_reset: Some(1_791_331_200),
-        plan_disk: Some(10_737_418_240),
-        plan_ram: Some(536_870_912),
-        plan_swap: Some(67_108_864),
+        data_next_reset: Some(UnixSeconds(1_791_331_200)),
+        plan_disk: Some(Bytes(10_737_418_240)),
+        plan_ram: Some(Bytes(536_870_912)),
+        plan_swap: Some(Bytes(67_108_864)),
         ipv6_subnets_limit: Some(3),
         ip_addresses: Some(IpAddresses {
             primary: text("192.0.2.77"),
@@ -166,7 +167,7 @@ fn service_info_variants() {
         (
             "service_info_suspended.json",
             ServiceInfo {
-                data_counter: Some(1_075_901_234_567),
+                data_counter: Some(Bytes(1_075_901_234_567)),
                 suspended: Some(true),
                 suspensions: Some(1),
                 ..kvm()
@@ -190,8 +191,8 @@ fn service_info_variants() {
         (
             "service_info_php_shapes.json",
             ServiceInfo {
-                monthly_data: Some(536_870_912_000),
-                data_counter: Some(73_014_444_032),
+                monthly_data: Some(Bytes(536_870_912_000)),
+                data_counter: Some(Bytes(73_014_444_032)),
                 suspensions: None,
                 ..kvm()
             },
@@ -203,12 +204,12 @@ fn service_info_variants() {
                 location_id: None,
                 datacenter: None,
                 plan: text("micro64"),
-                monthly_data: Some(107_374_182_400),
-                data_counter: Some(10_160_337),
+                monthly_data: Some(Bytes(107_374_182_400)),
+                data_counter: Some(Bytes(10_160_337)),
                 data_multiplier: None,
-                plan_disk: Some(1_932_735_283),
-                plan_ram: Some(75_497_472),
-                plan_swap: Some(16_777_216),
+                plan_disk: Some(Bytes(1_932_735_283)),
+                plan_ram: Some(Bytes(75_497_472)),
+                plan_swap: Some(Bytes(16_777_216)),
                 ..ovz()
             },
         ),
@@ -223,8 +224,8 @@ fn live_kvm() -> LiveInfo {
         status: Some(Status::Running),
         cpu_throttled: Some(false),
         disk_throttled: Some(false),
-        disk_used: Some(7_194_070_221),
-        disk_size: Some(20 << 30),
+        disk_used: Some(Bytes(7_194_070_221)),
+        disk_size: Some(Bytes(20 << 30)),
         load: Some(LoadAverage {
             averages: [0.32, 0.25, 0.10],
             processes: Some(Processes {
@@ -232,9 +233,9 @@ fn live_kvm() -> LiveInfo {
                 total: 335,
             }),
         }),
-        memory_available: Some(612_340 << 10),
-        swap_total: Some(262_140 << 10),
-        swap_free: Some(201_984 << 10),
+        memory_available: Some(Bytes(612_340 << 10)),
+        swap_total: Some(Bytes(262_140 << 10)),
+        swap_free: Some(Bytes(201_984 << 10)),
         ..LiveInfo::default()
     }
 }
@@ -266,8 +267,8 @@ fn live_info_of_a_kvm_in_every_state() {
             "live_kvm_no_swap.json",
             LiveInfo {
                 load: load([0.0, 0.0, 0.0], 1, 147),
-                swap_total: Some(0),
-                swap_free: Some(0),
+                swap_total: Some(Bytes(0)),
+                swap_free: Some(Bytes(0)),
                 ..live_kvm()
             },
         ),
@@ -295,7 +296,7 @@ fn live_info_of_a_kvm_in_every_state() {
         assert_eq!(live(name), (kvm(), expected), "{name}");
     }
     let suspended = ServiceInfo {
-        data_counter: Some(1_075_901_234_567),
+        data_counter: Some(Bytes(1_075_901_234_567)),
         suspended: Some(true),
         suspensions: Some(1),
         ..kvm()
@@ -317,15 +318,15 @@ fn live_info_of_an_openvz() {
         status: Some(Status::Running),
         cpu_throttled: Some(false),
         disk_throttled: None,
-        disk_used: Some(3_981_524 << 10),
-        disk_size: Some(10_485_760 << 10),
+        disk_used: Some(Bytes(3_981_524 << 10)),
+        disk_size: Some(Bytes(10_485_760 << 10)),
         load: Some(LoadAverage {
             averages: [0.04, 0.09, 0.05],
             processes: None,
         }),
-        memory_available: Some(536_870_912 - 25_390 * 4096),
-        swap_total: Some(67_108_864),
-        swap_free: Some(67_108_864 - 1204 * 4096),
+        memory_available: Some(Bytes(536_870_912 - 25_390 * 4096)),
+        swap_total: Some(Bytes(67_108_864)),
+        swap_free: Some(Bytes(67_108_864 - 1204 * 4096)),
         beancounters: vec![
             counter("nproc", 34, 320),
             counter("kmemsize", 9_120_448, 268_435_456),

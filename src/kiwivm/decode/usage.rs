@@ -284,10 +284,10 @@ fn read(row: &mut Fields) -> Option<UsageRow> {
     Some(UsageRow {
         timestamp,
         cpu_percent: row.read("cpu_usage", percent),
-        network_in: row.read("network_in_bytes", Loose::count),
-        network_out: row.read("network_out_bytes", Loose::count),
-        disk_read: row.read("disk_read_bytes", Loose::count),
-        disk_written: row.read("disk_write_bytes", Loose::count),
+        network_in: row.read("network_in_bytes", Loose::bytes),
+        network_out: row.read("network_out_bytes", Loose::bytes),
+        disk_read: row.read("disk_read_bytes", Loose::bytes),
+        disk_written: row.read("disk_write_bytes", Loose::bytes),
     })
 }
 

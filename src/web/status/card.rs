@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Write as _};
 use super::RUNBOOKS;
 use super::facts::{Bandwidth, Concern, PowerState, Severity, Status, VpsFacts};
 use super::words::{Escaped, Foreign, Percent, Size, Span, Utc, or_unknown};
+use crate::units::{Bytes, UnixSeconds};
 
 /// Width of a full bar, in units of its view box.
 const FULL: f64 = 100.0;
@@ -14,7 +15,7 @@ pub(super) fn concerns(
     f: &mut fmt::Formatter<'_>,
     firing: &[Concern],
     pending: &[Concern],
-    now: i64,
+    now: UnixSeconds<i64>,
 ) -> fmt::Result {
     if firing.is_empty() && pending.is_empty() {
         return Ok(());
@@ -157,7 +158,11 @@ const fn state_words(state: PowerState) -> (&'static str, &'static str) {
     }
 }
 
-fn bandwidth(f: &mut fmt::Formatter<'_>, bandwidth: &Bandwidth, now: i64) -> fmt::Result {
+fn bandwidth(
+    f: &mut fmt::Formatter<'_>,
+    bandwidth: &Bandwidth,
+    now: UnixSeconds<i64>,
+) -> fmt::Result {
     write!(
         f,
         "<div class=\"bandwidth\">\n<p><b>Bandwidth</b> {}</p>\n",
@@ -230,7 +235,7 @@ impl Display for Part {
     }
 }
 
-fn used_of(used: Option<u64>, all: Option<u64>, share: Option<f64>) -> String {
+fn used_of(used: Option<Bytes>, all: Option<Bytes>, share: Option<f64>) -> String {
     match (used, all) {
         (None, None) => "unknown".to_owned(),
         (Some(used), None) => Size(used).to_string(),
@@ -259,14 +264,14 @@ fn guest(f: &mut fmt::Formatter<'_>, vps: &VpsFacts) -> fmt::Result {
     if values == [None; 3] && vps.load.is_none() && vps.cpu_throttled.is_none() {
         return fact(f, "Live data", "unknown");
     }
-    let of = |part: Option<u64>, all: Option<u64>| used_of(part, all, None);
+    let of = |part: Option<Bytes>, all: Option<Bytes>| used_of(part, all, None);
     fact(
         f,
         "Memory available",
         of(memory.available_bytes, memory.total_bytes),
     )?;
     let swap = match memory.swap_total_bytes {
-        Some(0) => "none".to_owned(),
+        Some(Bytes(0)) => "none".to_owned(),
         total => of(memory.swap_free_bytes, total),
     };
     fact(f, "Swap free", swap)?;
@@ -309,7 +314,7 @@ fn data(f: &mut fmt::Formatter<'_>, vps: &VpsFacts, status: &Status) -> fmt::Res
         (Some(open), Some(_)) => format!("{open} open, overdue"),
     };
     fact(f, "Policy cases", cases)?;
-    let age = |at: Option<i64>| at.map(|at| Span(now - at));
+    let age = |at: Option<UnixSeconds<i64>>| at.map(|at| Span(now - at));
     let last = match (
         age(vps.last_live_answer_timestamp_seconds),
         age(vps.last_answer_timestamp_seconds),

@@ -1,11 +1,11 @@
 //! Describes the alert conditions that hold, as evaluated by the fleet.
 
-use super::derive::whole;
 use super::facts::Concern;
 use super::words::{Amount, Count, Date, Percent, Size, Span};
 use crate::clock::Moment;
 use crate::fleet::{Active, Alert, AlertInput, Fleet, SuspensionReason, VpsState};
 use crate::kiwivm::Call;
+use crate::units::{Bytes, UnixSeconds};
 
 /// Firing and pending concerns, each sorted by severity.
 #[derive(Debug, Default)]
@@ -26,10 +26,10 @@ impl Concerns {
                 level: active.condition.severity,
                 alert: active.condition.alert.name(),
                 text: text(active.condition.alert),
-                since_timestamp_seconds: whole(now.unix - active.held.as_secs_f64()),
-                fires_timestamp_seconds: whole(
-                    now.unix + active.condition.hold.as_secs_f64() - active.held.as_secs_f64(),
-                ),
+                since_timestamp_seconds: (now.unix - active.held.as_secs_f64()).whole(),
+                fires_timestamp_seconds: (now.unix + active.condition.hold.as_secs_f64()
+                    - active.held.as_secs_f64())
+                .whole(),
             };
             let fires = active.fires();
             let list = if fires {
@@ -206,11 +206,13 @@ impl Words<'_> {
             }
             _ => ("It has an open policy case".to_owned(), "the case"),
         };
-        match self.vps.policy_deadline(self.now).map(whole) {
-            Some(deadline) if deadline > whole(self.now.unix) => format!(
+        let now = self.now.unix.whole();
+        let deadline = self.vps.policy_deadline(self.now);
+        match deadline.map(UnixSeconds::whole) {
+            Some(deadline) if deadline > now => format!(
                 "{open}. It is suspended on {}, in {}, unless you settle {urgent}.",
                 Date(deadline),
-                Span(deadline - whole(self.now.unix))
+                Span(deadline - now)
             ),
             Some(deadline) => format!(
                 "{open}. The deadline passed on {}, so it can be suspended at any time.",
@@ -246,7 +248,7 @@ impl Words<'_> {
         match self.vps.calls[Call::ServiceInfo].last_success {
             Some(at) => format!(
                 "{calls} The last data is {} old.",
-                Span(whole(self.now.unix - at))
+                Span::of(self.now.unix - at)
             ),
             None => format!("{calls} No data was ever received."),
         }
@@ -256,9 +258,10 @@ impl Words<'_> {
         self.amount(AlertInput::MemoryAvailable, AlertInput::MemoryTotal)
     }
 
-    fn time(&self, input: AlertInput) -> Option<i64> {
+    fn time(&self, input: AlertInput) -> Option<UnixSeconds<i64>> {
         let last = self.vps.last(input, self.now);
-        last.filter(|at| at.is_finite()).map(whole)
+        let finite = last.filter(|at| at.is_finite());
+        finite.map(|at| UnixSeconds(at).whole())
     }
 
     fn date(&self, input: AlertInput) -> String {
@@ -276,7 +279,7 @@ impl Words<'_> {
     }
 
     fn amount(&self, part: AlertInput, whole: AlertInput) -> String {
-        let [part, whole] = [part, whole].map(|input| Size(self.number(input) as u64));
+        let [part, whole] = [part, whole].map(|input| Size(Bytes(self.number(input) as u64)));
         Amount(part, whole).to_string()
     }
 

@@ -14,6 +14,7 @@ use crate::exposition::Reloads;
 use crate::fleet::{Fleet, VpsState, bandwidth};
 use crate::kiwivm::Call;
 use crate::kiwivm::model::{self, Inventory, LiveInfo, ServiceInfo};
+use crate::units::{Bytes, UnixSeconds};
 
 impl Status {
     /// The status of a fleet at `now`. Call [`Fleet::evaluate_conditions`] first to evaluate its conditions.
@@ -30,7 +31,7 @@ impl Status {
         vps.sort_by_key(|vps| std::cmp::Reverse(vps.attention));
         let concerns = of_fleet(fleet, now);
         Self {
-            timestamp_seconds: whole(now.unix),
+            timestamp_seconds: now.unix.whole(),
             summary: summary(&vps),
             concerns: concerns.firing,
             pending: concerns.pending,
@@ -44,7 +45,7 @@ impl Status {
                 version: env!("CARGO_PKG_VERSION"),
                 revision: env!("KIWIVM_BUILD_REVISION"),
                 uptime_seconds: now.elapsed.saturating_sub(BEFORE_START).as_secs(),
-                config_loaded_timestamp_seconds: whole(reloads.last_success),
+                config_loaded_timestamp_seconds: reloads.last_success.whole(),
                 config_last_reload_successful: reloads.successful,
                 shard_ordinal: fleet.shard().ordinal(),
                 total_shards: fleet.shard().total(),
@@ -104,7 +105,7 @@ fn vps(vps: &VpsState, quota: Option<usize>, staleness: f64, now: Moment) -> Vps
     let service = vps.service(staleness, now);
     let lock = vps.lock(staleness, now).and_then(Option::as_ref);
     let text = |of: fn(&ServiceInfo) -> &Option<String>| service.and_then(|info| of(info).clone());
-    let last_success = |call: Call| vps.calls[call].last_success.map(whole);
+    let last_success = |call: Call| vps.calls[call].last_success.map(UnixSeconds::whole);
     let policy = match vps.inventory(Call::PolicyViolations, staleness, now) {
         Some(Inventory::PolicyViolations(policy)) => Some(policy),
         _ => None,
@@ -201,23 +202,23 @@ fn bandwidth(info: &ServiceInfo, vps: &VpsState, staleness: f64, now: Moment) ->
     let forecast = vps.forecast(staleness, now);
     let forecast_bytes =
         forecast.and_then(|forecast| bandwidth::of_counter(forecast.bytes, info, multiplier));
-    let of_allowance = |bytes: Option<f64>| {
-        let allowance = allowance.filter(|allowance| *allowance > 0.0)?;
-        Some(bytes? / allowance)
+    let of_allowance = |bytes: Option<Bytes<f64>>| {
+        let allowance = allowance.filter(|allowance| allowance.0 > 0.0)?;
+        Some(bytes?.0 / allowance.0)
     };
     let reset = info.data_next_reset;
     let start = reset.and_then(bandwidth::period_start);
     let over = start
         .zip(reset)
-        .and_then(|(start, reset)| part_over(start, reset, now));
-    let whole_bytes = |bytes: f64| {
+        .and_then(|(start, reset)| part_over(start.into(), reset.into(), now));
+    let whole_bytes = |Bytes(bytes): Bytes<f64>| {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "floats saturate"
         )]
         let whole = bytes.round() as u64;
-        whole
+        Bytes(whole)
     };
     Bandwidth {
         used_bytes: used.map(whole_bytes),
@@ -228,14 +229,15 @@ fn bandwidth(info: &ServiceInfo, vps: &VpsState, staleness: f64, now: Moment) ->
         reset_timestamp_seconds: reset,
         even_pace_ratio: over,
         forecast_ratio: of_allowance(forecast_bytes),
-        exhaustion_timestamp_seconds: forecast.and_then(|forecast| forecast.exhaustion).map(whole),
+        exhaustion_timestamp_seconds: forecast
+            .and_then(|forecast| forecast.exhaustion)
+            .map(UnixSeconds::whole),
     }
 }
 
 /// The elapsed part of a period; `None` if `now` is outside it.
-#[expect(clippy::cast_precision_loss, reason = "a month")]
-fn part_over(start: i64, reset: i64, now: Moment) -> Option<f64> {
-    let part = (now.unix - start as f64) / reset.checked_sub(start)? as f64;
+fn part_over(start: UnixSeconds, reset: UnixSeconds, now: Moment) -> Option<f64> {
+    let part = (now.unix - start) / (reset - start);
     (0.0..1.0).contains(&part).then_some(part)
 }
 
@@ -256,7 +258,9 @@ fn quotas(fleet: &Fleet, now: Moment) -> (Vec<QuotaFacts>, Vec<Option<usize>>) {
         }
         let read = vps.calls[Call::RateLimitStatus].last_success;
         // VPSes may have read the same quota at different times: use the newest reading.
-        if let Some((points, read)) = vps.points(fleet.staleness(), now).zip(read.map(whole))
+        if let Some((points, read)) = vps
+            .points(fleet.staleness(), now)
+            .zip(read.map(UnixSeconds::whole))
             && quota.read_timestamp_seconds.is_none_or(|at| at <= read)
         {
             quota.read_timestamp_seconds = Some(read);
@@ -288,12 +292,7 @@ fn calls(fleet: &Fleet) -> BTreeMap<&'static str, CallFacts> {
     Call::ALL.into_iter().filter_map(planned).collect()
 }
 
-/// Converts a monotonic time to Unix seconds.
-fn wall(at: Duration, now: Moment) -> i64 {
-    whole(now.unix + at.as_secs_f64() - now.elapsed.as_secs_f64())
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
-pub(super) fn whole(seconds: f64) -> i64 {
-    seconds.floor() as i64
+/// Converts a monotonic time.
+fn wall(at: Duration, now: Moment) -> UnixSeconds<i64> {
+    (now.unix + at.as_secs_f64() - now.elapsed.as_secs_f64()).whole()
 }

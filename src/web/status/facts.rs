@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::units::{Bytes, UnixSeconds};
+
 pub use crate::fleet::Severity;
 
 /// The status of all VPSes and the exporter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
     /// Time of this status.
-    pub timestamp_seconds: i64,
+    pub timestamp_seconds: UnixSeconds<i64>,
     /// Numbers of VPSes by group.
     pub summary: Summary,
     /// Concerns about the exporter or all VPSes together, worst first.
@@ -55,9 +57,9 @@ pub struct Concern {
     /// The reason, in a sentence or two.
     pub text: String,
     /// Start of the condition.
-    pub since_timestamp_seconds: i64,
+    pub since_timestamp_seconds: UnixSeconds<i64>,
     /// When the alert started firing, or will if the condition lasts.
-    pub fires_timestamp_seconds: i64,
+    pub fires_timestamp_seconds: UnixSeconds<i64>,
 }
 
 /// The state of a VPS in one word.
@@ -128,13 +130,13 @@ pub struct VpsFacts {
     /// Open policy cases.
     pub policy_cases_open: Option<u64>,
     /// Deadline of the most urgent case, after which the vendor may suspend the VPS.
-    pub policy_deadline_timestamp_seconds: Option<i64>,
+    pub policy_deadline_timestamp_seconds: Option<UnixSeconds<i64>>,
     /// Time of the last live or service info.
-    pub last_answer_timestamp_seconds: Option<i64>,
+    pub last_answer_timestamp_seconds: Option<UnixSeconds<i64>>,
     /// Time of the last live info: state, throttling, disk, memory, load.
-    pub last_live_answer_timestamp_seconds: Option<i64>,
+    pub last_live_answer_timestamp_seconds: Option<UnixSeconds<i64>>,
     /// Time of the next poll for its state; in the past while that call is in flight or waits for its turn.
-    pub next_poll_timestamp_seconds: Option<i64>,
+    pub next_poll_timestamp_seconds: Option<UnixSeconds<i64>>,
     /// Planned interval of these polls.
     pub poll_interval_seconds: Option<f64>,
     /// The last failure of a call that has not succeeded since.
@@ -156,32 +158,32 @@ pub struct LockFacts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Bandwidth {
     /// Transfer since the last reset.
-    pub used_bytes: Option<u64>,
+    pub used_bytes: Option<Bytes>,
     /// Transfer allowance until the next reset.
-    pub allowance_bytes: Option<u64>,
+    pub allowance_bytes: Option<Bytes>,
     /// The multiplier in the API's response.
     pub multiplier: Option<f64>,
     /// Used share of the allowance; may exceed 1.
     pub used_ratio: Option<f64>,
     /// The last reset: one calendar month before the next.
-    pub period_start_timestamp_seconds: Option<i64>,
+    pub period_start_timestamp_seconds: Option<UnixSeconds<i64>>,
     /// The next reset.
-    pub reset_timestamp_seconds: Option<i64>,
+    pub reset_timestamp_seconds: Option<UnixSeconds<i64>>,
     /// Share that an even pace would have used by now.
     pub even_pace_ratio: Option<f64>,
     /// Forecast of the used share at the reset.
     pub forecast_ratio: Option<f64>,
     /// Forecast of the time at which the allowance is used up before the reset; in the past once it is.
-    pub exhaustion_timestamp_seconds: Option<i64>,
+    pub exhaustion_timestamp_seconds: Option<UnixSeconds<i64>>,
 }
 
 /// The disk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DiskFacts {
     /// KVM: mapped blocks of the image, which shrink only when the guest trims. OpenVZ: used quota.
-    pub used_bytes: Option<u64>,
+    pub used_bytes: Option<Bytes>,
     /// KVM: size of the image. OpenVZ: soft limit of the quota. The plan's disk if neither is known.
-    pub size_bytes: Option<u64>,
+    pub size_bytes: Option<Bytes>,
 }
 
 /// Memory and swap.
@@ -189,20 +191,20 @@ pub struct DiskFacts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Memory {
     /// Memory of the plan.
-    pub total_bytes: Option<u64>,
+    pub total_bytes: Option<Bytes>,
     /// Memory available to new programs in the guest.
-    pub available_bytes: Option<u64>,
+    pub available_bytes: Option<Bytes>,
     /// Swap.
-    pub swap_total_bytes: Option<u64>,
+    pub swap_total_bytes: Option<Bytes>,
     /// Free swap.
-    pub swap_free_bytes: Option<u64>,
+    pub swap_free_bytes: Option<Bytes>,
 }
 
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LastError {
     /// Time of the failure.
-    pub timestamp_seconds: i64,
+    pub timestamp_seconds: UnixSeconds<i64>,
     /// The call that failed.
     pub call: &'static str,
     /// The error message.
@@ -226,7 +228,7 @@ pub struct QuotaFacts {
     /// Number of VPSes that share it.
     pub vps: usize,
     /// Time of the last reading.
-    pub read_timestamp_seconds: Option<i64>,
+    pub read_timestamp_seconds: Option<UnixSeconds<i64>>,
     /// Points left within 15 minutes.
     pub remaining_15m: Option<u64>,
     /// Points left within 24 hours.
@@ -274,7 +276,7 @@ pub struct ExporterFacts {
     /// Uptime.
     pub uptime_seconds: u64,
     /// Time at which the active configuration was loaded.
-    pub config_loaded_timestamp_seconds: i64,
+    pub config_loaded_timestamp_seconds: UnixSeconds<i64>,
     /// True if the last attempt to load the configuration succeeded.
     pub config_last_reload_successful: bool,
     /// Ordinal of its shard, from 0.

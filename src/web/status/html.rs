@@ -8,6 +8,7 @@ use super::facts::{ApiPoints, ExporterFacts, QuotaFacts, Status, Summary, VpsFac
 use super::words::{Escaped, Span, Utc, or_unknown};
 use super::{DOCUMENTATION, STYLE};
 use crate::kiwivm::Call;
+use crate::units::UnixSeconds;
 
 /// The page.
 pub struct StatusPage<'a> {
@@ -164,7 +165,11 @@ fn api_points(f: &mut fmt::Formatter<'_>, points: &ApiPoints, status: &Status) -
     f.write_str("</section>\n")
 }
 
-fn shared_points(f: &mut fmt::Formatter<'_>, quota: &QuotaFacts, now: i64) -> fmt::Result {
+fn shared_points(
+    f: &mut fmt::Formatter<'_>,
+    quota: &QuotaFacts,
+    now: UnixSeconds<i64>,
+) -> fmt::Result {
     f.write_str("<div><table>\n<caption>")?;
     if quota.vps > 1 {
         write!(f, "Assumed to be shared by {} VPSes; ", quota.vps)?;
@@ -242,7 +247,7 @@ impl Display for Footer<'_> {
              <a href=\"{DOCUMENTATION}\">Documentation</a>\n</nav>\n</footer>\n",
             Escaped(version),
             Escaped(revision),
-            Span(self.status.timestamp_seconds - loaded),
+            Span(self.status.timestamp_seconds - *loaded),
             if *successful {
                 ""
             } else {

@@ -7,6 +7,7 @@ use crate::exposition::Reloads;
 use crate::fleet::{Fleet, Identity, PlannedCalls};
 use crate::kiwivm::model::{self, Hypervisor, LiveInfo, Payload, Points, ServiceInfo, UsageRow};
 use crate::kiwivm::{Call, CallError, Decoded, PerCall, Reason, Veid};
+use crate::units::{Bytes, UnixSeconds};
 
 /// 2026-10-11 00:00, eleven days into a period of 31.
 const TODAY: i64 = 1_791_676_800;
@@ -19,7 +20,7 @@ fn at(unix: i64) -> Moment {
     let elapsed = BEFORE_START + Duration::from_secs((unix - TODAY + 40 * DAY).unsigned_abs());
     Moment {
         elapsed,
-        unix: unix as f64,
+        unix: UnixSeconds(unix as f64),
     }
 }
 
@@ -54,11 +55,11 @@ fn fleet(names: &[&str]) -> Fleet {
 fn service() -> ServiceInfo {
     ServiceInfo {
         hypervisor: Some(Hypervisor::Kvm),
-        data_counter: Some(100 << 30),
-        monthly_data: Some(1000 << 30),
+        data_counter: Some(Bytes(100 << 30)),
+        monthly_data: Some(Bytes(1000 << 30)),
         data_multiplier: Some(0.5),
-        data_next_reset: Some(RESET),
-        plan_ram: Some(1 << 30),
+        data_next_reset: Some(UnixSeconds(RESET)),
+        plan_ram: Some(Bytes(1 << 30)),
         suspended: Some(false),
         ..ServiceInfo::default()
     }
@@ -68,7 +69,7 @@ fn live() -> LiveInfo {
     LiveInfo {
         status: Some(model::Status::Running),
         cpu_throttled: Some(false),
-        memory_available: Some(512 << 20),
+        memory_available: Some(Bytes(512 << 20)),
         ..LiveInfo::default()
     }
 }
@@ -137,7 +138,7 @@ fn alerts(vps: &VpsFacts) -> Vec<(Severity, &str)> {
 fn bandwidth(used: u64, unix: i64) -> Bandwidth {
     let mut fleet = fleet(&["one"]);
     let info = ServiceInfo {
-        data_counter: Some(used << 30),
+        data_counter: Some(Bytes(used << 30)),
         ..service()
     };
     let payload = Payload::Service(Box::new(info));
@@ -152,8 +153,8 @@ fn near(a: Option<f64>, b: f64) -> bool {
 #[test]
 fn bytes_are_multiplied_before_the_share() {
     let bandwidth = one(service(), live()).bandwidth;
-    assert_eq!(bandwidth.used_bytes, Some(50 << 30));
-    assert_eq!(bandwidth.allowance_bytes, Some(500 << 30));
+    assert_eq!(bandwidth.used_bytes, Some(Bytes(50 << 30)));
+    assert_eq!(bandwidth.allowance_bytes, Some(Bytes(500 << 30)));
     assert_eq!(bandwidth.multiplier, Some(0.5));
     assert!(near(bandwidth.used_ratio, 0.1));
 }
@@ -163,7 +164,10 @@ fn the_even_pace_is_known_only_within_a_period() {
     // 2026-10-31 minus a month is 2026-09-30: a period of 31 days, of which 11 have passed.
     let today = bandwidth(100, TODAY);
     let start = RESET - 31 * DAY;
-    assert_eq!(today.period_start_timestamp_seconds, Some(start));
+    assert_eq!(
+        today.period_start_timestamp_seconds,
+        Some(UnixSeconds(start))
+    );
     assert!(near(today.even_pace_ratio, 11.0 / 31.0));
     for (unix, even) in [
         (start - 1, false),
@@ -180,8 +184,8 @@ fn the_even_pace_is_known_only_within_a_period() {
 fn missing_data_are_unknown() {
     let vps = one(
         ServiceInfo {
-            monthly_data: Some(0),
-            data_next_reset: Some(i64::MAX),
+            monthly_data: Some(Bytes(0)),
+            data_next_reset: Some(UnixSeconds(i64::MAX)),
             ..service()
         },
         LiveInfo::default(),
@@ -204,16 +208,16 @@ fn high_use_of_the_allowance_or_a_forecast_of_it_is_a_concern() {
     let gib = |used: u64| {
         let mut fleet = fleet(&["one"]);
         let info = ServiceInfo {
-            data_counter: Some(used << 30),
+            data_counter: Some(Bytes(used << 30)),
             ..service()
         };
         respond_live(&mut fleet, 1, info, live());
         let mut usage = fleet.start_usage(Veid(1), now());
         for hour in 0..35 * 24 {
             usage.take(UsageRow {
-                timestamp: TODAY - hour * 3600,
+                timestamp: UnixSeconds(TODAY - hour * 3600),
                 cpu_percent: None,
-                network_in: Some((used << 30) / 11 / 24),
+                network_in: Some(Bytes((used << 30) / 11 / 24)),
                 network_out: None,
                 disk_read: None,
                 disk_written: None,
@@ -241,7 +245,7 @@ fn high_use_of_the_allowance_or_a_forecast_of_it_is_a_concern() {
     );
     let mut fleet = fleet(&["one"]);
     let much = ServiceInfo {
-        data_counter: Some(960 << 30),
+        data_counter: Some(Bytes(960 << 30)),
         ..service()
     };
     respond_live(&mut fleet, 1, much, live());
@@ -256,7 +260,7 @@ fn high_use_of_the_allowance_or_a_forecast_of_it_is_a_concern() {
 fn the_most_important_state_wins() {
     let suspended = ServiceInfo {
         suspended: Some(true),
-        data_counter: Some(1001 << 30),
+        data_counter: Some(Bytes(1001 << 30)),
         ..service()
     };
     let stopped = LiveInfo {
@@ -385,14 +389,20 @@ fn a_condition_is_pending_until_it_has_lasted_long_enough() {
     let status = status_now(&mut fleet, now());
     let vps = &status.vps[0];
     assert_eq!((alerts(vps), vps.attention), (vec![], None));
-    assert_eq!(vps.pending[0].fires_timestamp_seconds, TODAY + 600);
+    assert_eq!(
+        vps.pending[0].fires_timestamp_seconds,
+        UnixSeconds(TODAY + 600)
+    );
     let html = status.html(".");
     assert!(html.contains("<h1>No VPS needs attention yet</h1>"));
     assert!(html.contains("<b>Critical in 10 min if it lasts</b> It is stopped."));
     let status = status_now(&mut fleet, at(TODAY + 600));
     let firing = [(Severity::Critical, "KiwiVMNotAsExpected")];
     assert_eq!(alerts(&status.vps[0])[..1], firing);
-    assert_eq!(status.vps[0].concerns[0].since_timestamp_seconds, TODAY);
+    assert_eq!(
+        status.vps[0].concerns[0].since_timestamp_seconds,
+        UnixSeconds(TODAY)
+    );
 }
 
 #[test]
@@ -457,7 +467,7 @@ fn a_shared_quota_is_shown_once_with_its_newest_reading() {
         status.api_points.quotas,
         [QuotaFacts {
             vps: 2,
-            read_timestamp_seconds: Some(TODAY),
+            read_timestamp_seconds: Some(UnixSeconds(TODAY)),
             remaining_15m: Some(900),
             remaining_24h: Some(18_000),
             allowed_15m: Some(500.0),
@@ -477,7 +487,10 @@ fn the_next_poll_is_shown() {
     let mut fleet = fleet(&["one"]);
     respond_live(&mut fleet, 1, service(), live());
     let first = status(&mut fleet, now());
-    assert_eq!(first.vps[0].next_poll_timestamp_seconds, Some(TODAY + 30));
+    assert_eq!(
+        first.vps[0].next_poll_timestamp_seconds,
+        Some(UnixSeconds(TODAY + 30))
+    );
     assert!(
         first
             .html(".")
@@ -486,7 +499,10 @@ fn the_next_poll_is_shown() {
     let next = now().elapsed + Duration::from_secs(90);
     fleet.set_next_poll(Veid(1), Some(next));
     let vps = status(&mut fleet, now()).vps.remove(0);
-    assert_eq!(vps.next_poll_timestamp_seconds, Some(TODAY + 90));
+    assert_eq!(
+        vps.next_poll_timestamp_seconds,
+        Some(UnixSeconds(TODAY + 90))
+    );
 }
 
 #[test]
@@ -563,7 +579,7 @@ fn the_documented_keys_exist() {
     let example = serde_json::from_str(example).unwrap();
     let mut fleet = fleet(&["one"]);
     let much = ServiceInfo {
-        data_counter: Some(800 << 30),
+        data_counter: Some(Bytes(800 << 30)),
         ..service()
     };
     respond_live(&mut fleet, 1, much, live());

@@ -5,11 +5,21 @@ use std::fmt::{self, Display, Write as _};
 
 use time::OffsetDateTime;
 
+use crate::units::{Bytes, UnixSeconds};
+
 /// Maximum number of characters of foreign text; no legitimate name is longer.
 const LONGEST_TEXT: usize = 400;
 
 /// A time span in seconds, shown in one unit.
 pub struct Span(pub i64);
+
+impl Span {
+    /// Rounds down to whole seconds.
+    #[expect(clippy::cast_possible_truncation, reason = "floats saturate")]
+    pub fn of(seconds: f64) -> Self {
+        Self(seconds.floor() as i64)
+    }
+}
 
 impl Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,13 +32,12 @@ impl Display for Span {
     }
 }
 
-/// A size in bytes, shown in binary units as the vendor does.
-pub struct Size(pub u64);
+/// A size, shown in binary units as the vendor does.
+pub struct Size(pub Bytes);
 
 impl Display for Size {
-    #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut value = self.0 as f64;
+        let Bytes::<f64>(mut value) = self.0.into();
         let mut unit = "B";
         for next in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
             if value < 1024.0 {
@@ -54,12 +63,12 @@ impl Display for Amount {
     }
 }
 
-/// Unix seconds as day, month and time, in the format of the alerts.
-pub struct Date(pub i64);
+/// A day, month and time, in the format of the alerts.
+pub struct Date(pub UnixSeconds<i64>);
 
 impl Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(at) = OffsetDateTime::from_unix_timestamp(self.0) else {
+        let Ok(at) = OffsetDateTime::from_unix_timestamp(self.0.0) else {
             return f.write_str("a time beyond the calendar");
         };
         let month = at.month().to_string();
@@ -98,12 +107,12 @@ impl Display for Count {
     }
 }
 
-/// Unix seconds as a date and time.
-pub struct Utc(pub i64);
+/// A date and time.
+pub struct Utc(pub UnixSeconds<i64>);
 
 impl Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(at) = OffsetDateTime::from_unix_timestamp(self.0) else {
+        let Ok(at) = OffsetDateTime::from_unix_timestamp(self.0.0) else {
             return f.write_str("a time beyond the calendar");
         };
         write!(
@@ -203,7 +212,7 @@ mod tests {
             (2 << 30, "2 GiB"),
             (u64::MAX, "16384 PiB"),
         ] {
-            assert_eq!(Size(bytes).to_string(), words, "{bytes}");
+            assert_eq!(Size(Bytes(bytes)).to_string(), words, "{bytes}");
         }
     }
 
@@ -225,8 +234,9 @@ mod tests {
 
     #[test]
     fn times_are_in_utc() {
-        assert_eq!(Utc(1_792_540_860).to_string(), "2026-10-21 00:01 UTC");
-        assert_eq!(Utc(i64::MAX).to_string(), "a time beyond the calendar");
+        let utc = |seconds| Utc(UnixSeconds(seconds)).to_string();
+        assert_eq!(utc(1_792_540_860), "2026-10-21 00:01 UTC");
+        assert_eq!(utc(i64::MAX), "a time beyond the calendar");
     }
 
     #[test]

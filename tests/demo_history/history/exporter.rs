@@ -12,6 +12,7 @@ use kiwivm_exporter::poller::{
     FinishedCall, SharedFleet, fleet_of, limits, lock, members, publish_plan,
 };
 use kiwivm_exporter::simulator::{Credential, Simulator};
+use kiwivm_exporter::units::UnixSeconds;
 use reqwest::Url;
 
 /// Seed of the planner's random numbers.
@@ -105,7 +106,7 @@ impl<'a> Exporter<'a> {
     pub fn page(&self) -> String {
         let reloads = Reloads {
             successful: true,
-            last_success: self.started,
+            last_success: UnixSeconds(self.started),
         };
         render(&self.fleet, reloads, Vec::new(), self.now())
     }
@@ -126,7 +127,7 @@ impl<'a> Exporter<'a> {
     fn at(&self, elapsed: Duration) -> Moment {
         Moment {
             elapsed,
-            unix: self.started + elapsed.saturating_sub(BEFORE_START).as_secs_f64(),
+            unix: UnixSeconds(self.started) + elapsed.saturating_sub(BEFORE_START).as_secs_f64(),
         }
     }
 
@@ -155,7 +156,7 @@ impl<'a> Exporter<'a> {
         let (of, key) = &self.credentials[&veid];
         let body = self
             .simulator
-            .respond(of.veid, &of.api_key, call.name(), now.unix)
+            .respond(of.veid, &of.api_key, call.name(), now.unix.0)
             .expect("the exporter never spends all points");
         let fleet = &mut lock(&self.fleet);
         let mut usage =

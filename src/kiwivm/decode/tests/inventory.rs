@@ -19,8 +19,8 @@ fn snapshots() {
     let two = Snapshots {
         count: 2,
         sticky: Some(1),
-        size: Some(1_630_223_871 + 1_701_223_344),
-        newest: Some(1_790_640_000),
+        size: Some(Bytes(1_630_223_871 + 1_701_223_344)),
+        newest: Some(UnixSeconds(1_790_640_000)),
         purges_in: Some(2_420_441),
     };
     let call = Call::SnapshotList;
@@ -30,7 +30,7 @@ fn snapshots() {
     );
     let none = Snapshots {
         sticky: Some(0),
-        size: Some(0),
+        size: Some(Bytes(0)),
         ..Snapshots::default()
     };
     assert_eq!(
@@ -72,8 +72,8 @@ fn an_invalid_snapshot_field_affects_only_its_aggregates() {
 fn backups_as_map_or_list() {
     let two = Backups {
         count: 2,
-        newest: Some(1_790_726_412),
-        newest_size: Some(1_634_567_890),
+        newest: Some(UnixSeconds(1_790_726_412)),
+        newest_size: Some(Bytes(1_634_567_890)),
     };
     let call = Call::BackupList;
     assert_eq!(inventory(call, "backup_list.json"), Inventory::Backups(two));
@@ -86,7 +86,7 @@ fn backups_as_map_or_list() {
     let decoded = read(call, body).expect("valid response");
     let one = Backups {
         count: 1,
-        newest_size: Some(9),
+        newest_size: Some(Bytes(9)),
         ..two
     };
     assert_eq!(
@@ -117,7 +117,7 @@ fn policy_cases_and_none() {
     }
     let two = PolicyViolations {
         open: 2,
-        deadline: Some(1_790_872_800),
+        deadline: Some(UnixSeconds(1_790_872_800)),
     };
     let call = Call::PolicyViolations;
     assert_eq!(
@@ -141,7 +141,7 @@ fn audit_log_with_numbers_or_text() {
     ] {
         let log = AuditLog {
             entries,
-            newest: Some(newest),
+            newest: Some(UnixSeconds(newest)),
         };
         assert_eq!(inventory(Call::AuditLog, name), Inventory::AuditLog(log));
     }
@@ -323,7 +323,7 @@ fn aggregates_are_unknown_if_an_item_is_invalid() {
     };
     let expected = PolicyViolations {
         open: 4,
-        deadline: Some(1_790_872_800),
+        deadline: Some(UnixSeconds(1_790_872_800)),
     };
     assert_eq!(
         (violations, problems),

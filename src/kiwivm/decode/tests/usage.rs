@@ -15,18 +15,18 @@ fn usage_rows_with_integers_or_text() {
     let (rows, problems) = usage(&sample("raw_usage_stats_kvm.json"));
     assert_eq!((rows.len(), problems), (24, vec![]));
     let first = UsageRow {
-        timestamp: 1_790_812_801,
+        timestamp: UnixSeconds(1_790_812_801),
         cpu_percent: Some(10.0),
-        network_in: Some(1_423_663),
-        network_out: Some(3_443_330),
-        disk_read: Some(327_680),
-        disk_written: Some(7_593_984),
+        network_in: Some(Bytes(1_423_663)),
+        network_out: Some(Bytes(3_443_330)),
+        disk_read: Some(Bytes(327_680)),
+        disk_written: Some(Bytes(7_593_984)),
     };
     assert_eq!(rows[0], first);
     let (rows, problems) = usage(&sample("raw_usage_stats_ovz.json"));
     assert_eq!((rows.len(), problems), (12, vec![]));
-    assert_eq!(rows[11].timestamp, 1_790_816_101);
-    assert_eq!(rows[11].disk_written, Some(614_400));
+    assert_eq!(rows[11].timestamp, UnixSeconds(1_790_816_101));
+    assert_eq!(rows[11].disk_written, Some(Bytes(614_400)));
     assert_eq!(
         usage(&sample("raw_usage_stats_empty.json")),
         (vec![], vec![])
@@ -44,7 +44,7 @@ fn invalid_fields_are_dropped_from_usage_rows() {
     assert_eq!(rows[4].cpu_percent, None);
     assert_eq!(
         (rows[4].network_in, rows[4].disk_written),
-        (Some(1_834_001), None)
+        (Some(Bytes(1_834_001)), None)
     );
     assert_eq!((rows[5].cpu_percent, rows[5].disk_read), (Some(4.5), None));
     let body = br#"{"data":{"0":{"timestamp":1790000005,"network_in_bytes":-1},"7":3,"8":{"cpu_usage":1}},"error":0}"#;
@@ -55,7 +55,7 @@ fn invalid_fields_are_dropped_from_usage_rows() {
         {"timestamp":1790000005,"cpu_usage":-1,"disk_read_bytes":1e999,"disk_write_bytes":"7 MB"}],"error":0}"#;
     let (rows, problems) = usage(body);
     let row = UsageRow {
-        timestamp: 1_790_000_005,
+        timestamp: UnixSeconds(1_790_000_005),
         cpu_percent: None,
         network_in: None,
         network_out: None,
@@ -113,7 +113,7 @@ fn escaped_names_are_read() {
     let body =
         br#"{"err\u006fr":0,"d\u0061ta":[{"t\u0069mestamp":1790000005,"network_in_bytes":7}]}"#;
     let (rows, problems) = usage(body);
-    assert_eq!((rows.len(), rows[0].network_in), (1, Some(7)));
+    assert_eq!((rows.len(), rows[0].network_in), (1, Some(Bytes(7))));
     assert_eq!(problems, [""; 0]);
 }
 
@@ -200,7 +200,10 @@ fn only_the_top_level_data_field_has_rows() {
     let body = br#"{"a":{"data":[{"timestamp":1790000001}]},"b":"\"data\":[","data":[{"timestamp":1790000002,"x":"],[{\""}],"error":0}"#;
     let (rows, problems) = usage(body);
     let times: Vec<_> = rows.iter().map(|row| row.timestamp).collect();
-    assert_eq!((times, problems), (vec![1_790_000_002], vec![]));
+    assert_eq!(
+        (times, problems),
+        (vec![UnixSeconds(1_790_000_002)], vec![])
+    );
 }
 
 /// A row or any other JSON value.

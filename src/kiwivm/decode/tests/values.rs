@@ -103,7 +103,7 @@ fn an_invalid_value_in_a_nested_object_affects_only_its_field() {
             (vec!["vz_status"], None),
             "{invalid}"
         );
-        assert_eq!(live.disk_used, Some(3_981_524 << 10));
+        assert_eq!(live.disk_used, Some(Bytes(3_981_524 << 10)));
     }
     let (_, problems) = live_with("live_ovz.json", "vz_status", "[]");
     assert_eq!(problems, [""; 0], "an empty map in PHP");
@@ -307,8 +307,8 @@ fn values_of_the_guest_need_a_running_vps() {
         };
         let expected = LiveInfo {
             status: expected,
-            disk_used: Some(0),
-            disk_size: Some(41 << 30),
+            disk_used: Some(Bytes(0)),
+            disk_size: Some(Bytes(41 << 30)),
             ..LiveInfo::default()
         };
         assert_eq!(*live, expected, "{status}");
@@ -330,7 +330,7 @@ fn values_of_the_guest_need_a_running_vps() {
         );
         assert_eq!(guest, (None, None, None, None), "{status}");
         assert!(
-            live.beancounters.is_empty() && live.disk_used == Some(9 << 10),
+            live.beancounters.is_empty() && live.disk_used == Some(Bytes(9 << 10)),
             "{status}"
         );
     }

@@ -1,0 +1,135 @@
+//! Units as types, so that a time cannot be passed for a size or a duration.
+//!
+//! Responses have whole numbers; forecasts and the wall clock have fractions. Serialization writes the plain number.
+
+use std::ops::{Add, AddAssign, Mul, Sub};
+
+use serde::{Deserialize, Serialize};
+
+/// A time, in seconds since 1970. The difference of two times is a plain number of seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnixSeconds<N = f64>(pub N);
+
+impl UnixSeconds {
+    /// Rounds down to whole seconds.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "floats saturate")]
+    pub fn whole(self) -> UnixSeconds<i64> {
+        UnixSeconds(self.0.floor() as i64)
+    }
+
+    /// Returns the earlier of two times.
+    #[must_use]
+    pub const fn min(self, other: Self) -> Self {
+        Self(self.0.min(other.0))
+    }
+
+    /// Returns the later of two times.
+    #[must_use]
+    pub const fn max(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
+    }
+}
+
+impl From<UnixSeconds<i64>> for UnixSeconds {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact for any date below the year 285,000,000"
+    )]
+    fn from(time: UnixSeconds<i64>) -> Self {
+        Self(time.0 as f64)
+    }
+}
+
+impl From<UnixSeconds<u32>> for UnixSeconds {
+    fn from(time: UnixSeconds<u32>) -> Self {
+        Self(time.0.into())
+    }
+}
+
+impl<N: Sub<Output = N>> Sub for UnixSeconds<N> {
+    type Output = N;
+
+    fn sub(self, earlier: Self) -> N {
+        self.0 - earlier.0
+    }
+}
+
+impl<N: Sub<Output = N>> Sub<N> for UnixSeconds<N> {
+    type Output = Self;
+
+    fn sub(self, seconds: N) -> Self {
+        Self(self.0 - seconds)
+    }
+}
+
+impl<N: Add<Output = N>> Add<N> for UnixSeconds<N> {
+    type Output = Self;
+
+    fn add(self, seconds: N) -> Self {
+        Self(self.0 + seconds)
+    }
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Bytes<N = u64>(pub N);
+
+impl Bytes {
+    /// Adds; `None` if the sum is too large.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+
+    /// Adds, with the largest number as the maximum.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// Subtracts, with 0 as the minimum.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl From<Bytes> for Bytes<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "samples are 64-bit floats")]
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes.0 as f64)
+    }
+}
+
+impl<N: Add<Output = N>> Add for Bytes<N> {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl<N: AddAssign> AddAssign for Bytes<N> {
+    fn add_assign(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+}
+
+impl<N: Sub<Output = N>> Sub for Bytes<N> {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+}
+
+impl Mul<f64> for Bytes<f64> {
+    type Output = Self;
+
+    fn mul(self, factor: f64) -> Self {
+        Self(self.0 * factor)
+    }
+}
