@@ -8,9 +8,9 @@ use std::time::Instant;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::exporter::{Exporter, PROGRAM, TIMEOUT, config, get, http, run};
+use crate::exporter::{Exporter, PROGRAM, TIMEOUT, config, get, run};
 use crate::prometheus::{check_with, python};
-use crate::simulator::{set_key, simulator};
+use crate::simulator::{control, set_key, simulator};
 
 const KEY: &str = "private_test";
 
@@ -46,9 +46,7 @@ impl Account {
     }
 
     pub async fn control(&self, route: &str, body: &str) {
-        let url = format!("{}/_simulator/{route}", self.simulator.url);
-        let sent = http().post(url).body(body.to_owned()).send().await;
-        assert!(sent.expect("it responds").status().is_success());
+        control(&self.simulator, route, body).await;
     }
 
     /// Usage rows as the API returns them.

@@ -169,6 +169,14 @@ pub async fn get(url: &str) -> String {
         .expect("it is text")
 }
 
+/// The time in whole seconds since 1970.
+pub fn unix_now() -> u64 {
+    std::time::UNIX_EPOCH
+        .elapsed()
+        .expect("the clock is later than 1970")
+        .as_secs()
+}
+
 /// A client for the tests themselves.
 pub fn http() -> reqwest::Client {
     http_from(None)

@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 
 use crate::exporter::{Exporter, PROGRAM, TIMEOUT, config, http, write};
 use crate::mock::{Mock, Reply, sample};
+use crate::page::Page;
 
 fn yaml(mock: &Mock, vps: &str) -> String {
     format!(
@@ -212,6 +213,10 @@ async fn a_reload_disables_and_enables_collectors() {
         .await;
 }
 
+fn key_refused(page: &Page) -> Option<f64> {
+    page.of("one", "kiwivm_authentication_failed")
+}
+
 #[tokio::test]
 async fn a_reload_ends_the_pause_after_a_refused_key() {
     let mock = Mock::start([1]).await;
@@ -219,16 +224,12 @@ async fn a_reload_ends_the_pause_after_a_refused_key() {
     let (_folder, flag) = config(&yaml(&mock, ONE));
     let exporter = Exporter::start(&[&flag]);
     exporter
-        .wait_for("the key is refused", |page| {
-            page.of("one", "kiwivm_authentication_failed") == Some(1.0)
-        })
+        .wait_for("the key is refused", |page| key_refused(page) == Some(1.0))
         .await;
     mock.recover(1);
     exporter.signal("HUP");
     exporter
-        .wait_for("the key is accepted", |page| {
-            page.of("one", "kiwivm_authentication_failed") == Some(0.0)
-        })
+        .wait_for("the key is accepted", |page| key_refused(page) == Some(0.0))
         .await;
 }
 
@@ -243,16 +244,12 @@ async fn a_new_key_in_the_file_is_tried_without_a_reload() {
     write(folder.path(), "one.key", "private_old");
     let exporter = Exporter::start(&[&flag]);
     exporter
-        .wait_for("the key is refused", |page| {
-            page.of("one", "kiwivm_authentication_failed") == Some(1.0)
-        })
+        .wait_for("the key is refused", |page| key_refused(page) == Some(1.0))
         .await;
     mock.recover(1);
     write(folder.path(), "one.key", "private_new");
     exporter
-        .wait_for("the key is accepted", |page| {
-            page.of("one", "kiwivm_authentication_failed") == Some(0.0)
-        })
+        .wait_for("the key is accepted", |page| key_refused(page) == Some(0.0))
         .await;
     let keys: Vec<_> = mock
         .requests()

@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::exporter::http;
-use crate::server::{Echo, options, read_to_end, start, start_site};
+use crate::server::{Echo, METRICS, options, read_to_end, start, start_reading, start_site};
 use crate::tls::{SERVER, Site};
 
 const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -20,23 +20,15 @@ const METRICS_ONLY: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: cl
 const HEALTHY_ONLY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 const RELOAD: &[u8] =
     b"POST /-/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 
 async fn connect(address: &str) -> TcpStream {
     TcpStream::connect(address).await.expect("it accepts")
 }
 
 /// A reader that got the first bytes of a scrape and reads no more for now.
-async fn start_reading(address: &str) -> TcpStream {
+async fn reader(address: &str) -> TcpStream {
     let mut reader = connect(address).await;
-    reader
-        .write_all(METRICS_ONLY)
-        .await
-        .expect("the server reads");
-    reader
-        .read_exact(&mut [0; 64])
-        .await
-        .expect("the response begins");
+    start_reading(&mut reader, METRICS_ONLY).await;
     reader
 }
 
@@ -48,7 +40,7 @@ async fn the_longest_idle_connection_is_evicted_first() {
         ..options()
     };
     let address = start(few, 64 << 20).await;
-    let mut reader = start_reading(&address).await;
+    let mut reader = reader(&address).await;
     let mut kept = connect(&address).await;
     kept.write_all(HEALTHY).await.expect("the server reads");
     assert_ne!(kept.read(&mut [0; 1024]).await.expect("it responds"), 0);
@@ -101,7 +93,7 @@ async fn a_stalled_reader_is_evicted_for_a_new_connection() {
         ..options()
     };
     let address = start(few, 64 << 20).await;
-    let mut reader = start_reading(&address).await;
+    let mut reader = reader(&address).await;
     let mut other = connect(&address).await;
     other
         .write_all(HEALTHY_ONLY)
@@ -146,11 +138,7 @@ async fn clients_that_do_not_read_do_not_block_scrapes() {
     for _ in 0..45 {
         let mut stream = connect(&address).await;
         let hundred = METRICS.repeat(100);
-        stream.write_all(&hundred).await.expect("the server reads");
-        stream
-            .read_exact(&mut [0; 64])
-            .await
-            .expect("the response begins");
+        start_reading(&mut stream, &hundred).await;
         stalled.push(stream);
     }
     for path in ["/metrics", "/", "/-/healthy", "/status.json"] {
@@ -185,15 +173,11 @@ async fn a_stalled_reader_is_disconnected() {
         ..site.options()
     };
     let address = start(plain, 64 << 20).await;
-    let mut reader = start_reading(&address).await;
+    let mut reader = reader(&address).await;
     wait_until_closed(&mut reader).await;
     let address = start(secured, 64 << 20).await;
     let mut reader = site.authority.connect(&address).await;
-    reader.write_all(METRICS).await.expect("the server reads");
-    reader
-        .read_exact(&mut [0; 64])
-        .await
-        .expect("the response begins");
+    start_reading(&mut reader, METRICS).await;
     wait_until_closed(&mut reader).await;
 }
 
@@ -252,11 +236,7 @@ async fn a_stalled_tls_reader_is_evicted_for_the_next_request() {
     };
     let address = start(options, 64 << 20).await;
     let mut stalled = site.authority.connect(&address).await;
-    stalled.write_all(METRICS).await.expect("the server reads");
-    stalled
-        .read_exact(&mut [0; 64])
-        .await
-        .expect("the response begins");
+    start_reading(&mut stalled, METRICS).await;
     let client = site.client();
     let response = client.get(format!("https://{address}/")).send().await;
     assert_eq!(response.expect("it responds").status(), StatusCode::OK);
@@ -276,11 +256,7 @@ async fn tls_responses_in_flight_are_finished_on_shutdown() {
     })
     .await;
     let mut reader = site.authority.connect(&address).await;
-    reader.write_all(METRICS).await.expect("the server reads");
-    reader
-        .read_exact(&mut [0; 64])
-        .await
-        .expect("the response begins");
+    start_reading(&mut reader, METRICS).await;
     let mut reloading = site.authority.connect(&address).await;
     reloading
         .write_all(b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
@@ -321,11 +297,7 @@ async fn a_stalled_tls_reader_does_not_delay_shutdown() {
     })
     .await;
     let mut reader = site.authority.connect(&address).await;
-    reader.write_all(METRICS).await.expect("the server reads");
-    reader
-        .read_exact(&mut [0; 64])
-        .await
-        .expect("the response begins");
+    start_reading(&mut reader, METRICS).await;
     stop.send(()).expect("it is serving");
     let ended = tokio::time::timeout(Duration::from_secs(10), serving).await;
     ended

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::exporter::{Exporter, TIMEOUT, get, http};
-use crate::simulator::{post, set_key, simulator};
+use crate::exporter::{Exporter, TIMEOUT, get};
+use crate::simulator::{control, post, set_key, simulator};
 
 /// A VPS of a simulated account and its key.
 pub struct Owner {
@@ -77,24 +77,13 @@ impl Owner {
         account["vps"][0].clone()
     }
 
-    /// Causes a change that no call can make.
+    /// Changes a field of the VPS.
     pub async fn set(&self, name: &str, value: Value) {
         self.control("vps", json!({"veid": self.veid, name: value}).to_string())
             .await;
     }
 
     pub async fn control(&self, route: &str, body: String) {
-        let url = format!("{}/_simulator/{route}", self.simulator.url);
-        let response = http()
-            .post(url)
-            .body(body)
-            .send()
-            .await
-            .expect("it responds");
-        assert!(
-            response.status().is_success(),
-            "{:?}",
-            response.text().await
-        );
+        control(&self.simulator, route, &body).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::exporter::{Exporter, config};
+use crate::exporter::{Exporter, config, unix_now};
 use crate::mock::{Mock, Reply, sample};
 use crate::page::Page;
 use crate::polled_vps::{successes, yaml};
@@ -49,13 +49,6 @@ fn changed(name: &str, changes: &[(&str, Value)]) -> Value {
         body[*field] = value.clone();
     }
     body
-}
-
-fn unix_now() -> u64 {
-    std::time::UNIX_EPOCH
-        .elapsed()
-        .expect("the clock is later than 1970")
-        .as_secs()
 }
 
 #[tokio::test]

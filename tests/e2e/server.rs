@@ -14,7 +14,7 @@ use kiwivm_exporter::fleet::Fleet;
 use kiwivm_exporter::units::UnixSeconds;
 use kiwivm_exporter::web::{self, Options, ReloadError, Site, Status, Timeouts};
 use reqwest::{Method, StatusCode};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -231,6 +231,15 @@ async fn oversized_requests_are_refused() {
     );
 }
 
+pub const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Sends requests, and reads only the first bytes of the response.
+pub async fn start_reading(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), requests: &[u8]) {
+    stream.write_all(requests).await.expect("the server reads");
+    let begun = stream.read_exact(&mut [0; 64]).await;
+    begun.expect("the response begins");
+}
+
 /// Everything that a connection receives until it is closed.
 pub async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut response = Vec::new();
@@ -277,14 +286,7 @@ async fn a_stalled_reader_is_evicted_for_the_next_request() {
     };
     let address = start(most, 64 << 20).await;
     let mut stalled = TcpStream::connect(&address).await.expect("it accepts");
-    stalled
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .expect("the server reads");
-    stalled
-        .read_exact(&mut [0; 64])
-        .await
-        .expect("the response begins");
+    start_reading(&mut stalled, METRICS).await;
     // Health checks are not limited. A page is, and the stalled response gives way to it.
     for path in ["/-/healthy", "/"] {
         let response = http().get(format!("http://{address}{path}")).send().await;
@@ -306,14 +308,7 @@ async fn a_response_in_flight_is_finished_on_shutdown() {
     })
     .await;
     let mut reader = TcpStream::connect(&address).await.expect("it accepts");
-    reader
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .expect("the server reads");
-    reader
-        .read_exact(&mut [0; 64])
-        .await
-        .expect("the response begins");
+    start_reading(&mut reader, METRICS).await;
     stop.send(()).expect("it is serving");
     let rest = read_to_end(&mut reader).await;
     assert!(rest.len() > body - 64, "{} bytes", rest.len());

@@ -26,13 +26,17 @@ pub fn simulator(arguments: &[&str]) -> Exporter {
 /// Sets a key that the simulator accepts. The generated ones are only on its standard output.
 pub async fn set_key(simulator: &Exporter, veid: u64) -> &'static str {
     let body = format!("{{\"veid\":{veid},\"api_key\":\"private_test\"}}");
-    let set = http()
-        .post(format!("{}/_simulator/vps", simulator.url))
-        .body(body)
-        .send()
-        .await;
-    assert!(set.expect("it responds").status().is_success());
+    control(simulator, "vps", &body).await;
     "private_test"
+}
+
+/// Causes a change that no call can make.
+pub async fn control(simulator: &Exporter, route: &str, body: &str) {
+    let request = http().post(format!("{}/_simulator/{route}", simulator.url));
+    let response = request.body(body.to_owned()).send().await;
+    let response = response.expect("it responds");
+    let status = response.status();
+    assert!(status.is_success(), "{:?}", response.text().await);
 }
 
 pub async fn post(simulator: &Exporter, call: &str, form: &str) -> String {

@@ -9,9 +9,9 @@ use kiwivm_exporter::kiwivm::mix;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::exporter::{Exporter, config, get, http};
+use crate::exporter::{Exporter, config, get, http, unix_now};
 use crate::page::Page;
-use crate::simulator::simulator;
+use crate::simulator::{control, simulator};
 
 const VPS: u64 = 12;
 const FIRST: u64 = 1_000_001;
@@ -57,10 +57,7 @@ struct Dice(u64);
 
 impl Dice {
     fn new() -> Self {
-        let now = std::time::UNIX_EPOCH
-            .elapsed()
-            .expect("the clock is later than 1970");
-        let seed = number("KIWIVM_SOAK_SEED", now.as_secs());
+        let seed = number("KIWIVM_SOAK_SEED", unix_now());
         println!("KIWIVM_SOAK_SEED={seed}");
         Self(seed)
     }
@@ -177,21 +174,6 @@ impl Soak {
 
 fn start_exporter(flag: &str) -> Exporter {
     Exporter::start(&[&format!("--simulator.time-scale={TIME_SCALE}"), flag])
-}
-
-async fn control(account: &Exporter, route: &str, body: &str) {
-    let url = format!("{}/_simulator/{route}", account.url);
-    let response = http()
-        .post(url)
-        .body(body.to_owned())
-        .send()
-        .await
-        .expect("it responds");
-    assert!(
-        response.status().is_success(),
-        "{:?}",
-        response.text().await
-    );
 }
 
 /// The counters by VPS and index.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::exporter::{Exporter, PROGRAM, config, listening, write};
+use crate::exporter::{Exporter, PROGRAM, config, listening, unix_now, write};
 use crate::mock::{Mock, Reply};
 use crate::page::Page;
 use crate::polled_vps::successes;
@@ -384,10 +384,7 @@ async fn state_of_version_2_is_restored() {
     }
     let vps = yaml(&mock, "state.json") + "- {name: two, veid: 2, api_key: private_x}\n";
     let (folder, flag) = config(&vps);
-    let now = std::time::UNIX_EPOCH
-        .elapsed()
-        .expect("the clock is later than 1970")
-        .as_secs();
+    let now = unix_now();
     let old = include_str!("state_version_2.json")
         .replace("1795946661.939564", &format!("{}.5", now - 60));
     write(folder.path(), "state.json", &old);

@@ -4,7 +4,7 @@ use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::exporter::{Exporter, config, http};
+use crate::exporter::{Exporter, config, http, unix_now};
 use crate::mock::{Mock, Reply, sample};
 use crate::page::Page;
 use crate::prometheus::{every_call_was_made, halt};
@@ -249,11 +249,7 @@ async fn watched() -> (Exporter, Mock, tempfile::TempDir) {
             unreachable!("samples are bodies")
         };
         let mut response: Value = serde_json::from_str(&text).expect("it is JSON");
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .expect("it is later")
-            .as_secs();
-        response["data_next_reset"] = json!(now + 10 * 86_400);
+        response["data_next_reset"] = json!(unix_now() + 10 * 86_400);
         response["monthly_data_multiplier"] = json!(0.5);
         change(&mut response);
         Reply::Body(response.to_string())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::exporter::{Exporter, config};
+use crate::exporter::{Exporter, config, unix_now};
 use crate::mock::{Mock, Reply};
 use crate::page::Page;
 use crate::polled_vps::{PolledVps, owner, successes, yaml};
@@ -245,10 +245,7 @@ fn row(timestamp: u64, bytes: u64) -> Value {
 async fn impossible_rows_are_ignored_once_and_odd_fields_alone() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
-    let now = std::time::UNIX_EPOCH
-        .elapsed()
-        .expect("the clock is later than 1970")
-        .as_secs();
+    let now = unix_now();
     // Counting starts long enough ago for a row to be too late.
     let mut sent = [200_050, 200_040, 200_030]
         .map(|ago| row(now - ago, 1))
@@ -308,10 +305,7 @@ async fn impossible_rows_are_ignored_once_and_odd_fields_alone() {
 async fn counting_begins_with_the_first_real_row() {
     let mock = Mock::start([1]).await;
     mock.plenty_of_points(1);
-    let now = std::time::UNIX_EPOCH
-        .elapsed()
-        .expect("the clock is later than 1970")
-        .as_secs();
+    let now = unix_now();
     let day: Vec<_> = (1..=288).map(|at| row(now - 300 * at, 1000)).collect();
     let mut without_time = row(now, 1);
     without_time["timestamp"] = Value::Null;
