@@ -1,7 +1,11 @@
 //! Tests of loading configurations from files and the environment.
 
+mod environment;
 mod fleets;
+mod groups;
 mod proxy;
+mod shards;
+mod thresholds;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,11 +32,8 @@ fn write(folder: &Path, name: &str, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("permitted");
 }
 
-fn load_with(
-    folder: &TempDir,
-    environment: &[(&str, &str)],
-) -> Result<(Config, Vec<Warning>), ConfigErrors> {
-    load(&ConfigSource {
+fn source(folder: &TempDir, environment: &[(&str, &str)]) -> ConfigSource {
+    ConfigSource {
         file: folder.path().join("config.yaml"),
         file_is_explicit: true,
         environment: environment
@@ -40,6 +41,24 @@ fn load_with(
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         shard: Shard::default(),
+    }
+}
+
+fn load_with(
+    folder: &TempDir,
+    environment: &[(&str, &str)],
+) -> Result<(Config, Vec<Warning>), ConfigErrors> {
+    load(&source(folder, environment))
+}
+
+/// Loads a configuration whose file is optional.
+fn load_from(
+    folder: &TempDir,
+    environment: &[(&str, &str)],
+) -> Result<(Config, Vec<Warning>), ConfigErrors> {
+    load(&ConfigSource {
+        file_is_explicit: false,
+        ..source(folder, environment)
     })
 }
 
@@ -230,68 +249,6 @@ fn rejects_labels_that_are_already_in_use() {
 }
 
 #[test]
-fn a_vps_overrides_single_thresholds() {
-    let yaml = "\
-thresholds:
-  bandwidth_used_ratio_warning: 0.7
-  backup_age_seconds: 3d
-  swap_used_ratio: off
-vps:
-- {veid: 1, api_key_file: a.key}
-- {veid: 2, api_key_file: a.key, thresholds: {bandwidth_used_ratio_warning: 0.9, disk_full_seconds_critical: 3600, backup_age_seconds: 'off'}}
-";
-    let (config, _) = load_yaml(yaml).expect("valid");
-    let of = |threshold| {
-        config
-            .vps
-            .iter()
-            .map(move |vps| vps.thresholds.get(threshold))
-    };
-    for (threshold, [one, two]) in [
-        (Threshold::BandwidthUsedWarning, [Some(0.7), Some(0.9)]),
-        (Threshold::BandwidthUsedCritical, [Some(0.95), Some(0.95)]),
-        (Threshold::DiskFullCritical, [Some(43_200.0), Some(3600.0)]),
-        (Threshold::BackupAge, [Some(3.0 * 86_400.0), None]),
-        (Threshold::SwapUsed, [None, None]),
-        (Threshold::SnapshotPurge, [None, None]),
-    ] {
-        let name = threshold.name();
-        assert_eq!(of(threshold).collect::<Vec<_>>(), [one, two], "{name}");
-    }
-}
-
-#[test]
-fn rejects_invalid_thresholds() {
-    let yaml = "\
-thresholds:
-  bandwidth_used_ratio_warnin: 0.7
-  bandwidth_used_ratio_critical: 95
-  memory_available_ratio_critical: 0.2
-  policy_deadline_seconds: soon
-  throttle_starts: 0
-vps:
-- {veid: 1, api_key_file: a.key}
-- veid: 2
-  api_key_file: a.key
-  thresholds:
-    bandwidth_used_ratio_warning: 0.97
-    api_failing_ratio: 0.1
-";
-    assert_eq!(
-        errors(yaml),
-        [
-            "config.yaml:2: thresholds.bandwidth_used_ratio_warnin: unknown key; did you mean bandwidth_used_ratio_warning?",
-            "config.yaml:3: thresholds.bandwidth_used_ratio_critical: must be a number from 0 to 1, or off",
-            "config.yaml:6: thresholds.throttle_starts: must be a number from 1 to 1000, or off",
-            "config.yaml:5: thresholds.policy_deadline_seconds: must be a duration such as 12h or 3d, or seconds, up to 3650d, or off",
-            "config.yaml:4: thresholds.memory_available_ratio_critical: memory_available_ratio_critical must not be above memory_available_ratio_warning: change one of them",
-            "config.yaml:13: vps[1].thresholds.api_failing_ratio: applies to all VPSes: set it in the top-level thresholds section",
-            "config.yaml:12: vps[1].thresholds.bandwidth_used_ratio_warning: bandwidth_used_ratio_warning must not be above bandwidth_used_ratio_critical: change one of them",
-        ]
-    );
-}
-
-#[test]
 fn errors_show_unknown_keys_as_long_as_known_ones() {
     for threshold in Threshold::ALL {
         let name = threshold.name();
@@ -358,115 +315,6 @@ fn reads_bare_numbers_as_text() {
 }
 
 #[test]
-fn vpses_of_a_group_share_a_quota() {
-    let yaml = "\
-vps:
-  - {veid: 1, api_key: x, budget: {group: first account}}
-  - {veid: 2, api_key: x, budget: {group: 7}}
-  - {veid: 3, api_key: x, budget: {group: null}}
-  - {veid: 4, api_key: x, budget: null}
-  - {veid: 5, api_key: x}
-";
-    let (config, _) = load_yaml(yaml).expect("valid");
-    let groups: Vec<_> = config
-        .vps
-        .iter()
-        .map(|vps| vps.quota_group.as_deref())
-        .collect();
-    assert_eq!(groups, [Some("first account"), Some("7"), None, None, None]);
-    let summary = config.summary();
-    assert!(
-        summary.contains("inventory every 1h; quota group first account; key"),
-        "{summary}"
-    );
-    assert_eq!(summary.matches("quota group").count(), 2, "{summary}");
-}
-
-#[test]
-fn an_invalid_group_is_reported_with_its_line() {
-    let yaml = "\
-vps:
-  - veid: 1
-    api_key: x
-    budget:
-      group: ''
-  - veid: 2
-    api_key: x
-    budget:
-      share: 0.3
-      grup: a
-  - veid: 3
-    api_key: x
-    budget: a
-  - veid: 4
-    api_key: x
-    budget:
-      group: [a, b]
-";
-    let name = "must be text of 1 to 100 characters without control characters";
-    assert_eq!(
-        errors(yaml),
-        [
-            format!("config.yaml:5: vps[0].budget.group: {name}"),
-            "config.yaml:10: vps[1].budget.grup: unknown key; did you mean group?".to_owned(),
-            "config.yaml:9: vps[1].budget.share: unknown key; known here: group".to_owned(),
-            "config.yaml:13: vps[2].budget: must be a section with keys (group)".to_owned(),
-            format!("config.yaml:17: vps[3].budget.group: {name}"),
-        ]
-    );
-    let warnings = load_with(&folder(VPS), &[("KIWIVM_EXPORTER_BUDGET__GROUP", "a")]);
-    let (config, warnings) = warnings.expect("variable ignored");
-    assert_eq!(config.vps[0].quota_group, None);
-    assert_eq!(warnings[0].key, "KIWIVM_EXPORTER_BUDGET__GROUP");
-}
-
-#[test]
-fn the_environment_overrides_the_file() {
-    let folder = folder(&format!("budget: {{share: 0.2}}\n{VPS}"));
-    let environment = [
-        ("KIWIVM_EXPORTER_BUDGET__SHARE", "0.3"),
-        ("KIWIVM_EXPORTER_INTERVALS__LIVE", "90s"),
-        ("KIWIVM_EXPORTER_COLLECT__AUDIT", "true"),
-        ("KIWIVM_EXPORTER_STALENESS", "5"),
-        ("KIWIVM_EXPORTER_SERVICE_HOST", "10.0.0.1"),
-        ("KIWIVM_EXPORTER_PORT_10064_TCP", "tcp://10.0.0.1:10064"),
-        ("KIWIVM_EXPORTER_BUGDET__SHARE", "0.9"),
-    ];
-    let (config, warnings) = load_with(&folder, &environment).expect("valid");
-    assert_eq!((config.budget.share, config.staleness), (0.3, 5.0));
-    assert_eq!(config.vps[0].intervals.live, Duration::from_secs(90));
-    assert!(config.collect.includes(Call::AuditLog));
-    let warnings: Vec<_> = warnings
-        .iter()
-        .map(|warning| warning.key.as_str())
-        .collect();
-    assert_eq!(warnings, ["KIWIVM_EXPORTER_BUGDET__SHARE"]);
-}
-
-#[test]
-fn problems_of_a_variable_name_the_variable() {
-    let folder = folder(&format!("intervals:\n  live: 2m\n{VPS}"));
-    let environment = [
-        ("KIWIVM_EXPORTER_INTERVALS__LIVE", "5"),
-        ("KIWIVM_EXPORTER_COMPATIBILITY", "[nobody]"),
-        ("KIWIVM_EXPORTER_API__PROXY", ""),
-    ];
-    let ConfigErrors(problems) = load_with(&folder, &environment).expect_err("invalid");
-    let messages: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        messages,
-        [
-            "KIWIVM_EXPORTER_INTERVALS__LIVE: must be a duration such as 90s, 5m or 2h",
-            "KIWIVM_EXPORTER_COMPATIBILITY: must be a list of bandwagon_exporter, bandwagonhost_cloud_exporter",
-        ]
-    );
-    let environment = [("KIWIVM_EXPORTER_COMPATIBILITY", "[bandwagon_exporter]")];
-    let (config, warnings) = load_with(&folder, &environment).expect("valid");
-    assert_eq!(config.compatibility, [Compatibility::BandwagonExporter]);
-    assert_eq!(warnings, []);
-}
-
-#[test]
 fn rejects_a_state_file_that_is_not_a_file() {
     for (file, problem) in [
         (
@@ -487,76 +335,6 @@ fn rejects_a_state_file_that_is_not_a_file() {
         warned
             .ends_with("config.yaml:1: state_file: directory /nowhere does not exist; the exporter needs it to start"),
         "{warned}"
-    );
-}
-
-#[test]
-fn one_vps_needs_no_file() {
-    let folder = folder("");
-    fs::remove_file(folder.path().join("config.yaml")).expect("removable");
-    let key_file = folder.path().join("a.key").display().to_string();
-    let load = |environment: &[(&str, &str)]| {
-        load(&ConfigSource {
-            file: folder.path().join("config.yaml"),
-            file_is_explicit: false,
-            environment: environment
-                .iter()
-                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-                .collect(),
-            shard: Shard::default(),
-        })
-    };
-    let (config, _) =
-        load(&[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY", "private_x")]).expect("valid");
-    assert_eq!(
-        (config.vps[0].veid, config.vps[0].name.as_str()),
-        (Veid(7), "7")
-    );
-    let (config, _) =
-        load(&[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY_FILE", &key_file)]).expect("valid");
-    assert_eq!(
-        config.vps[0].key.as_ref().ok(),
-        ApiKey::new("private_a").as_ref()
-    );
-    for environment in [
-        &[][..],
-        &[("KIWIVM_VEID", "7")],
-        &[("KIWIVM_API_KEY", "x")],
-        &[("KIWIVM_VEID", "x"), ("KIWIVM_API_KEY", "x")],
-        &[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY", " \n")],
-        &[("KIWIVM_VEID", "7"), ("KIWIVM_API_KEY", "a b")],
-    ] {
-        let error = load(environment).expect_err("invalid").to_string();
-        assert!(
-            error.contains("KIWIVM_VEID") || error.contains("KIWIVM_API_KEY"),
-            "{error}"
-        );
-    }
-}
-
-#[test]
-fn credentials_of_systemd_take_precedence() {
-    let yaml = folder(VPS);
-    let credentials = TempDir::new().expect("writable");
-    write(credentials.path(), "a.key", "private_credential");
-    let path = credentials.path().display().to_string();
-    let (config, _) = load_with(&yaml, &[("CREDENTIALS_DIRECTORY", &path)]).expect("valid");
-    assert_eq!(
-        config.vps[0].key.as_ref().ok(),
-        ApiKey::new("private_credential").as_ref()
-    );
-}
-
-#[test]
-fn finds_credentials_of_a_subdirectory() {
-    let folder = folder("vps: [{veid: 1, api_key_file: keys/a.key}]\n");
-    let credentials = TempDir::new().expect("writable");
-    write(credentials.path(), "keys_a.key", "private_credential");
-    let path = credentials.path().display().to_string();
-    let (config, _) = load_with(&folder, &[("CREDENTIALS_DIRECTORY", &path)]).expect("valid");
-    assert_eq!(
-        config.vps[0].key.as_ref().ok(),
-        ApiKey::new("private_credential").as_ref()
     );
 }
 
@@ -634,59 +412,5 @@ proptest! {
     #[test]
     fn random_text_does_not_panic(yaml in "(vps|api|intervals|staleness|name|veid|api_key|live|[-:{}\\[\\]'\"# \n,x0-9]){0,40}") {
         let _ = load_yaml(&yaml);
-    }
-}
-
-#[test]
-fn a_shard_reads_only_the_keys_of_its_vpses() {
-    let vps: Vec<_> = (1..=20)
-        .map(|veid| format!("  - {{veid: {veid}, api_key_file: {veid}.key}}"))
-        .collect();
-    let yaml = format!("vps:\n{}\n", vps.join("\n"));
-    let folder = folder(&yaml);
-    let load = |ordinal| {
-        load(&ConfigSource {
-            file: folder.path().join("config.yaml"),
-            file_is_explicit: true,
-            environment: Vec::new(),
-            shard: Shard::new(ordinal, 3).expect("below 3"),
-        })
-    };
-    // Only VPSes of the shard have problems with missing keys.
-    let missing = |ordinal| {
-        let (config, _) = load(ordinal).expect("valid despite missing keys");
-        assert_eq!(
-            (config.vps.len(), config.vps_of_all_shards),
-            (config.vps_without_key().count(), 20)
-        );
-        config.vps.len()
-    };
-    let sizes = [0, 1, 2].map(missing);
-    assert_eq!(sizes.iter().sum::<usize>(), 20);
-    assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
-    for veid in 1..=20 {
-        if Shard::new(1, 3).is_some_and(|shard| shard.holds(Veid(veid))) {
-            write(folder.path(), &format!("{veid}.key"), "private_x");
-        }
-    }
-    let (config, _) = load(1).expect("valid");
-    assert_eq!(config.vps_without_key().count(), 0);
-    assert_eq!(missing(0), sizes[0]);
-}
-
-#[test]
-fn every_shard_rejects_duplicate_names() {
-    let folder = folder(
-        "vps:\n  - {name: a, veid: 1, api_key: private_x}\n  - {name: a, veid: 2, api_key: private_y}\n",
-    );
-    for ordinal in 0..4 {
-        let errors = load(&ConfigSource {
-            file: folder.path().join("config.yaml"),
-            file_is_explicit: true,
-            environment: Vec::new(),
-            shard: Shard::new(ordinal, 4).expect("below 4"),
-        });
-        let errors = errors.expect_err("invalid").to_string();
-        assert!(errors.contains("vps[0] has the same name"), "{errors}");
     }
 }

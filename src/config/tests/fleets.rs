@@ -236,17 +236,7 @@ fn an_unusable_export_is_an_error() {
 fn the_environment_can_configure_a_fleet() {
     let folder = TempDir::new().expect("writable");
     write(folder.path(), "keys.csv", EXPORT);
-    let load = |environment: &[(&str, &str)]| {
-        load(&ConfigSource {
-            file: folder.path().join("config.yaml"),
-            file_is_explicit: false,
-            environment: environment
-                .iter()
-                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-                .collect(),
-            shard: Shard::default(),
-        })
-    };
+    let load = |environment: &[(&str, &str)]| load_from(&folder, environment);
     let list = "KIWIVM_EXPORTER_VPS";
     for value in [
         "[{veid: 1, api_key: private_x}, {veid: 2, name: two, api_key: private_y}]",
