@@ -1,3 +1,6 @@
+mod bandwidth;
+mod page;
+
 use std::time::Duration;
 
 use super::*;
@@ -134,52 +137,6 @@ fn alerts(vps: &VpsFacts) -> Vec<(Severity, &str)> {
         .collect()
 }
 
-/// Bandwidth at a time, after `used` of 1000 GiB.
-fn bandwidth(used: u64, unix: i64) -> Bandwidth {
-    let mut fleet = fleet(&["one"]);
-    let info = ServiceInfo {
-        data_counter: Some(Bytes(used << 30)),
-        ..service()
-    };
-    let payload = Payload::Service(Box::new(info));
-    respond(&mut fleet, 1, Call::ServiceInfo, payload, at(unix));
-    status(&mut fleet, at(unix)).vps.remove(0).bandwidth
-}
-
-fn near(a: Option<f64>, b: f64) -> bool {
-    a.is_some_and(|a| (a - b).abs() < 1e-9)
-}
-
-#[test]
-fn bytes_are_multiplied_before_the_share() {
-    let bandwidth = one(service(), live()).bandwidth;
-    assert_eq!(bandwidth.used_bytes, Some(Bytes(50 << 30)));
-    assert_eq!(bandwidth.allowance_bytes, Some(Bytes(500 << 30)));
-    assert_eq!(bandwidth.multiplier, Some(0.5));
-    assert!(near(bandwidth.used_ratio, 0.1));
-}
-
-#[test]
-fn the_even_pace_is_known_only_within_a_period() {
-    // 2026-10-31 minus a month is 2026-09-30: a period of 31 days, of which 11 have passed.
-    let today = bandwidth(100, TODAY);
-    let start = RESET - 31 * DAY;
-    assert_eq!(
-        today.period_start_timestamp_seconds,
-        Some(UnixSeconds(start))
-    );
-    assert!(near(today.even_pace_ratio, 11.0 / 31.0));
-    for (unix, even) in [
-        (start - 1, false),
-        (start, true),
-        (RESET - 1, true),
-        (RESET, false),
-    ] {
-        let bandwidth = bandwidth(100, unix);
-        assert_eq!(bandwidth.even_pace_ratio.is_some(), even, "{unix}");
-    }
-}
-
 #[test]
 fn missing_data_are_unknown() {
     let vps = one(
@@ -200,60 +157,6 @@ fn missing_data_are_unknown() {
     assert_eq!(page.summary.unknown, 1);
     assert!(page.html(".").contains("<b>Bandwidth</b> unknown"));
     assert!(!page.html(".").contains("<svg"));
-}
-
-#[test]
-fn high_use_of_the_allowance_or_a_forecast_of_it_is_a_concern() {
-    // Five weeks at the daily pace since the last reset.
-    let gib = |used: u64| {
-        let mut fleet = fleet(&["one"]);
-        let info = ServiceInfo {
-            data_counter: Some(Bytes(used << 30)),
-            ..service()
-        };
-        respond_live(&mut fleet, 1, info, live());
-        let mut usage = fleet.start_usage(Veid(1), now());
-        for hour in 0..35 * 24 {
-            usage.take(UsageRow {
-                timestamp: UnixSeconds(TODAY - hour * 3600),
-                cpu_percent: None,
-                network_in: Some(Bytes((used << 30) / 11 / 24)),
-                network_out: None,
-                disk_read: None,
-                disk_written: None,
-            });
-        }
-        fleet.apply_usage(Veid(1), usage);
-        status(&mut fleet, now()).vps.remove(0)
-    };
-    assert_eq!(alerts(&gib(100)), []);
-    assert!(
-        gib(100)
-            .bandwidth
-            .forecast_ratio
-            .is_some_and(|ratio| (ratio - 0.1 * 31.0 / 11.0).abs() < 0.01)
-    );
-    let runs_out = (Severity::Warning, "KiwiVMBandwidthWillRunOut");
-    assert_eq!(alerts(&gib(400)), [runs_out]);
-    assert_eq!(alerts(&gib(800)), [runs_out]);
-    let soon = (Severity::Critical, "KiwiVMBandwidthWillRunOut");
-    assert_eq!(alerts(&gib(985)), [soon]);
-    assert_eq!(
-        gib(400).concerns[0].text,
-        "It has used 200 of 500 GiB. The allowance is expected to run out on 27 Oct 11:37 UTC, 3 days before the reset. \
-         The VPS is then suspended."
-    );
-    let mut fleet = fleet(&["one"]);
-    let much = ServiceInfo {
-        data_counter: Some(Bytes(960 << 30)),
-        ..service()
-    };
-    respond_live(&mut fleet, 1, much, live());
-    let nearly = status(&mut fleet, now()).vps.remove(0);
-    assert_eq!(
-        alerts(&nearly),
-        [(Severity::Critical, "KiwiVMBandwidthNearlyUsed")]
-    );
 }
 
 #[test]
@@ -424,12 +327,6 @@ fn conditions_survive_a_restart() {
 }
 
 #[test]
-fn the_title_says_that_there_are_no_data_at_first() {
-    let status = status_now(&mut fleet(&["one", "two"]), now());
-    assert!(status.html(".").contains("<h1>No data yet</h1>"));
-}
-
-#[test]
 fn unknown_vpses_are_not_healthy() {
     let mut fleet = fleet(&["new", "failing"]);
     let payload = Payload::Service(Box::new(service()));
@@ -449,140 +346,4 @@ fn unknown_vpses_are_not_healthy() {
             .text
             .ends_with("No data was ever received.")
     );
-}
-
-#[test]
-fn a_shared_quota_is_shown_once_with_its_newest_reading() {
-    let mut fleet = fleet(&["one", "two"]);
-    for (veid, left, unix) in [(1, 900, TODAY), (2, 950, TODAY - 60)] {
-        let points = Points {
-            remaining_15m: Some(left),
-            remaining_24h: Some(20 * left),
-        };
-        let payload = Payload::Points(points);
-        respond(&mut fleet, veid, Call::RateLimitStatus, payload, at(unix));
-    }
-    let status = status(&mut fleet, now());
-    assert_eq!(
-        status.api_points.quotas,
-        [QuotaFacts {
-            vps: 2,
-            read_timestamp_seconds: Some(UnixSeconds(TODAY)),
-            remaining_15m: Some(900),
-            remaining_24h: Some(18_000),
-            allowed_15m: Some(500.0),
-            allowed_24h: Some(10_000.0),
-        }]
-    );
-    assert!(status.vps.iter().all(|vps| vps.quota == Some(0)));
-    let html = status.html(".");
-    assert!(html.contains("shared by 2 VPSes"));
-    assert_eq!(html.matches("18000").count(), 1);
-    let live = &status.api_points.calls["getLiveServiceInfo"];
-    assert!((live.longest_interval_seconds - 120.0).abs() < 1e-9);
-}
-
-#[test]
-fn the_next_poll_is_shown() {
-    let mut fleet = fleet(&["one"]);
-    respond_live(&mut fleet, 1, service(), live());
-    let first = status(&mut fleet, now());
-    assert_eq!(
-        first.vps[0].next_poll_timestamp_seconds,
-        Some(UnixSeconds(TODAY + 30))
-    );
-    assert!(
-        first
-            .html(".")
-            .contains("<dt>Next poll</dt><dd>in 30 s</dd>")
-    );
-    let next = now().elapsed + Duration::from_secs(90);
-    fleet.set_next_poll(Veid(1), Some(next));
-    let vps = status(&mut fleet, now()).vps.remove(0);
-    assert_eq!(
-        vps.next_poll_timestamp_seconds,
-        Some(UnixSeconds(TODAY + 90))
-    );
-}
-
-#[test]
-fn hostile_text_is_escaped() {
-    let hostile = "<script>alert(\"1\")</script>&'\u{202e}\u{2069}".to_owned();
-    let mut fleet = fleet(&[&hostile]);
-    let info = ServiceInfo {
-        hostname: Some("\"><img src=x onerror=alert(1)>".to_owned()),
-        plan: Some("</style></title>".to_owned()),
-        location: Some("x".repeat(10_000)),
-        ..service()
-    };
-    respond_live(&mut fleet, 1, info, live());
-    fail(&mut fleet, 1, Reason::ApiOther, &hostile, now());
-    fail(&mut fleet, 1, Reason::Locked, &hostile, now());
-    let status = status(&mut fleet, now());
-    let html = status.html(".");
-    for raw in ["<script", "<img", "\u{202e}", "\u{2069}"] {
-        assert!(!html.contains(raw), "{html}");
-    }
-    assert_eq!(html.matches("</style>").count(), 1);
-    assert!(!html.contains(&"x".repeat(500)));
-    let json: serde_json::Value = serde_json::from_str(&status.json()).unwrap();
-    assert_eq!(json["vps"][0]["name"], hostile);
-}
-
-#[test]
-fn the_policy_allows_only_the_style_of_the_page() {
-    let html = status(&mut fleet(&["one"]), now()).html(".");
-    let style = html
-        .split_once("<style>")
-        .unwrap()
-        .1
-        .split_once("</style>")
-        .unwrap()
-        .0;
-    assert_eq!(style, STYLE);
-    assert!(!html.contains("style=") && !html.contains("<script"));
-    assert!(CONTENT_SECURITY_POLICY.contains("style-src 'sha256-"));
-    assert!(!CONTENT_SECURITY_POLICY.contains("unsafe"));
-}
-
-/// Asserts that every key of an example exists in the real JSON.
-fn assert_names(example: &serde_json::Value, real: &serde_json::Value) {
-    use serde_json::Value;
-    match (example, real) {
-        (Value::Object(example), Value::Object(real)) => {
-            for (name, value) in example {
-                let real = real
-                    .get(name)
-                    .unwrap_or_else(|| panic!("the JSON has no {name}"));
-                assert_names(value, real);
-            }
-        }
-        (Value::Array(example), Value::Array(real)) => {
-            for (example, real) in example.iter().zip(real) {
-                assert_names(example, real);
-            }
-        }
-        _ => {}
-    }
-}
-
-#[test]
-fn the_documented_keys_exist() {
-    let document = include_str!("../../../docs/http-api.md");
-    let example = document
-        .split("```json\n")
-        .nth(1)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
-    let example = serde_json::from_str(example).unwrap();
-    let mut fleet = fleet(&["one"]);
-    let much = ServiceInfo {
-        data_counter: Some(Bytes(800 << 30)),
-        ..service()
-    };
-    respond_live(&mut fleet, 1, much, live());
-    let real = serde_json::from_str(&status(&mut fleet, now()).json()).unwrap();
-    assert_names(&example, &real);
 }
