@@ -1,52 +1,54 @@
-//! Takes a key out of text that came from outside, in every encoding that such text may use: percent and form encoding,
-//! entities of HTML, escapes of JSON, any of them within another, base64 and hexadecimal.
+//! Removes keys from text of the API, a proxy or an error, in every encoding that such text may use: percent encoding,
+//! HTML entities, JSON escapes, any of these within another, base64 and hexadecimal.
 
 use std::ops::Range;
 
 const REDACTED: &str = "[redacted]";
-/// Text may end as a key begins; fewer letters than these tell nothing of a key. With `private_` all of them begin, and
-/// names may end so.
-const LEAST_BEGUN: usize = 4;
-/// No more text than this is looked at, in bytes. Labels and messages are cut far before.
-const LONGEST: usize = 4096;
-/// A key that begins later may be cut by that limit, so nothing later is kept.
-const LONGEST_KEPT: usize = 3072;
-/// An error in JSON, quoted in a page of HTML, in a parameter of a URL.
-const MOST_ENCODINGS: usize = 3;
-/// A shorter run of letters is no base64 of anything that matters.
-const LEAST_BASE64: usize = 8;
-/// The keys that KiwiVM hands out, by their beginning and their number of letters and digits. That of another VPS is as
-/// secret as that of the call.
-const KEY_FORM: (&[u8], usize) = (b"private_", 24);
+/// Minimum length of a truncated key at the end of a text, not counting `private_`. Fewer characters reveal nothing, and
+/// a name may end like this.
+const MIN_TRUNCATED_KEY: usize = 4;
+/// Number of bytes searched for keys. Labels and messages are truncated to far less.
+const MAX_SEARCHED: usize = 4096;
+/// Number of bytes kept of a longer text. [`MAX_SEARCHED`] may cut off a key that begins behind them.
+const MAX_KEPT: usize = 3072;
+/// Encodings within each other, for example a JSON error, quoted in an HTML page, in a URL parameter.
+const MAX_NESTING: usize = 3;
+/// Minimum length of a run of base64 characters. A shorter one contains no secret.
+const MIN_BASE64: usize = 8;
+/// Prefix of the keys that KiwiVM issues. The key of another VPS is as secret as that of the call.
+const KEY_PREFIX: &[u8] = b"private_";
+/// Minimum number of letters and digits after the prefix.
+const MIN_KEY_DIGITS: usize = 24;
 
-/// The text without the key, without what may be its beginning at the end, and without what has the form of a key.
+/// Replaces the key, a truncated key at the end of the text, and anything that looks like a key of KiwiVM. Truncates
+/// long text.
 pub(super) fn redact(text: &str, key: &str) -> String {
-    let whole = text.len() <= LONGEST;
-    let looked_at = beginning(text, LONGEST);
-    let mut secret = vec![false; looked_at.len()];
-    for view in views(looked_at) {
-        view.mark(key.as_bytes(), &mut secret);
+    let searched = truncated(text, MAX_SEARCHED);
+    let mut secret = vec![false; searched.len()];
+    for decoded in decode_all(searched) {
+        decoded.mark_secrets(key.as_bytes(), &mut secret);
     }
-    let kept = if whole {
+    let kept = if searched.len() == text.len() {
         text
     } else {
-        beginning(text, LONGEST_KEPT)
+        truncated(text, MAX_KEPT)
     };
     let mut redacted = String::with_capacity(kept.len());
-    let mut within = false;
-    for (at, letter) in kept.char_indices() {
-        if secret[at] && !within {
+    let mut was_secret = false;
+    for (position, character) in kept.char_indices() {
+        let is_secret = secret[position];
+        if !is_secret {
+            redacted.push(character);
+        } else if !was_secret {
             redacted.push_str(REDACTED);
-        } else if !secret[at] {
-            redacted.push(letter);
         }
-        within = secret[at];
+        was_secret = is_secret;
     }
     redacted
 }
 
-/// So many bytes of a text, or a few less where a letter would be cut.
-fn beginning(text: &str, length: usize) -> &str {
+/// Truncates text to at most `length` bytes, at the boundary of a character.
+fn truncated(text: &str, length: usize) -> &str {
     let mut end = length.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -54,120 +56,126 @@ fn beginning(text: &str, length: usize) -> &str {
     &text[..end]
 }
 
-/// The text as it is, and with encodings undone in every order.
-fn views(text: &str) -> Vec<DecodedText> {
-    let mut views = vec![DecodedText::of(text)];
-    let mut from = 0;
-    for _ in 0..MOST_ENCODINGS {
-        let until = views.len();
-        for at in from..until {
+/// Returns the text itself and every result of decoding it up to [`MAX_NESTING`] times, in any order.
+fn decode_all(text: &str) -> Vec<DecodedText> {
+    let mut all = vec![DecodedText::of(text)];
+    let mut first_new = 0;
+    for _ in 0..MAX_NESTING {
+        let end = all.len();
+        for index in first_new..end {
             for decode in [percent, entity, escape] {
-                if let Some(decoded) = views[at].decoded(decode)
-                    && views.iter().all(|view| view.bytes != decoded.bytes)
+                if let Some(decoded) = all[index].decoded(decode)
+                    && all.iter().all(|known| known.bytes != decoded.bytes)
                 {
-                    views.push(decoded);
+                    all.push(decoded);
                 }
             }
         }
-        from = until;
+        first_new = end;
     }
-    views
+    all
 }
 
-/// Bytes, and where in the text each of them comes from.
+/// Decoded bytes, and the range of the original text that each was decoded from.
 struct DecodedText {
     bytes: Vec<u8>,
-    from: Vec<Range<usize>>,
+    origins: Vec<Range<usize>>,
 }
 
-/// The bytes that an encoded letter stands for, and the number of those it takes. One that the end cuts off stands for
-/// nothing.
-type Letter = (Vec<u8>, usize);
+/// The decoded bytes of one encoded character, and the number of encoded bytes. A character that is cut off at the end
+/// has no decoded bytes.
+type Decoded = (Vec<u8>, usize);
 
 impl DecodedText {
     fn of(text: &str) -> Self {
         Self {
             bytes: text.bytes().collect(),
-            from: (0..text.len()).map(|at| at..at + 1).collect(),
+            origins: (0..text.len()).map(|index| index..index + 1).collect(),
         }
     }
 
-    /// The same with one encoding undone; `None` if it does not occur.
-    fn decoded(&self, decode: fn(&[u8]) -> Option<Letter>) -> Option<Self> {
-        let mut decoded = Self {
+    /// Decodes one encoding. Returns `None` if the text does not use it.
+    fn decoded(&self, decode: fn(&[u8]) -> Option<Decoded>) -> Option<Self> {
+        let mut text = Self {
             bytes: Vec::new(),
-            from: Vec::new(),
+            origins: Vec::new(),
         };
-        let mut at = 0;
+        let mut position = 0;
         let mut changed = false;
-        while at < self.bytes.len() {
-            let letter = decode(&self.bytes[at..]);
-            changed |= letter.is_some();
-            let (bytes, length) = letter.unwrap_or_else(|| (vec![self.bytes[at]], 1));
-            let from = self.from[at].start..self.from[at + length - 1].end;
-            decoded.from.extend(bytes.iter().map(|_| from.clone()));
-            decoded.bytes.extend(bytes);
-            at += length;
+        while position < self.bytes.len() {
+            let decoded = decode(&self.bytes[position..]);
+            changed |= decoded.is_some();
+            let (bytes, length) = decoded.unwrap_or_else(|| (vec![self.bytes[position]], 1));
+            let origin = self.origin(position, length);
+            text.origins.extend(bytes.iter().map(|_| origin.clone()));
+            text.bytes.extend(bytes);
+            position += length;
         }
-        changed.then_some(decoded)
+        changed.then_some(text)
     }
 
-    /// Marks the bytes of the text that are secret.
-    fn mark(&self, key: &[u8], secret: &mut [bool]) {
-        let mut mark = |at: usize, length: usize| {
-            secret[self.from[at].start..self.from[at + length - 1].end].fill(true);
+    /// Returns the range of the original text that these bytes were decoded from.
+    fn origin(&self, position: usize, length: usize) -> Range<usize> {
+        self.origins[position].start..self.origins[position + length - 1].end
+    }
+
+    /// Marks the secret bytes of the original text.
+    fn mark_secrets(&self, key: &[u8], secret: &mut [bool]) {
+        let mut mark = |position: usize, length: usize| {
+            secret[self.origin(position, length)].fill(true);
         };
-        for at in 0..self.bytes.len() {
-            let rest = &self.bytes[at..];
-            // In upper or lower case a key is easily guessed.
+        for position in 0..self.bytes.len() {
+            let rest = &self.bytes[position..];
+            // A key is easily guessed from its upper or lower case.
             let is_key = |part: &[u8]| part.eq_ignore_ascii_case(key);
             if rest.get(..key.len()).is_some_and(is_key) {
-                mark(at, key.len());
-            } else if let Some(length) = form_of_a_key(rest) {
-                mark(at, length);
+                mark(position, key.len());
+            } else if let Some(length) = issued_key(rest) {
+                mark(position, length);
             }
         }
-        let mut at = 0;
+        let mut position = 0;
         for run in self.bytes.split(|byte| !is_base64(*byte)) {
-            let at_the_end = at + run.len() == self.bytes.len();
-            if run.len() >= LEAST_BASE64 && encodes(run, key, at_the_end) {
-                let behind = &self.bytes[at + run.len()..];
-                let padding = behind.iter().take_while(|byte| **byte == b'=').count();
-                mark(at, run.len() + padding);
+            let end = position + run.len();
+            let is_last = end == self.bytes.len();
+            if run.len() >= MIN_BASE64 && encodes_key(run, key, is_last) {
+                let rest = &self.bytes[end..];
+                let padding = rest.iter().take_while(|byte| **byte == b'=').count();
+                mark(position, run.len() + padding);
             }
-            at += run.len() + 1;
+            position = end + 1;
         }
-        if let Some(length) = begun(&self.bytes, key) {
-            // Behind it may be a part of an encoded letter.
-            secret[self.from[self.bytes.len() - length].start..].fill(true);
+        if let Some(length) = truncated_key(&self.bytes, key) {
+            // A part of an encoded character may follow, so mark everything up to the end.
+            secret[self.origins[self.bytes.len() - length].start..].fill(true);
         }
     }
 }
 
-/// Number of bytes at the end that are the beginning of a key.
-fn begun(bytes: &[u8], key: &[u8]) -> Option<usize> {
-    let common = if key.starts_with(KEY_FORM.0) {
-        KEY_FORM.0.len()
+/// Returns the length of a truncated key at the end.
+fn truncated_key(bytes: &[u8], key: &[u8]) -> Option<usize> {
+    let prefix = if key.starts_with(KEY_PREFIX) {
+        KEY_PREFIX.len()
     } else {
         0
     };
-    (common + LEAST_BEGUN..key.len())
+    (prefix + MIN_TRUNCATED_KEY..key.len())
         .rev()
         .find(|length| bytes.ends_with(&key[..*length]))
 }
 
-fn form_of_a_key(bytes: &[u8]) -> Option<usize> {
-    let (prefix, least) = KEY_FORM;
-    let rest = bytes.strip_prefix(prefix)?;
-    let length = rest
+/// Returns the length of a key at the beginning that KiwiVM may have issued.
+fn issued_key(bytes: &[u8]) -> Option<usize> {
+    let rest = bytes.strip_prefix(KEY_PREFIX)?;
+    let digits = rest
         .iter()
         .take_while(|byte| byte.is_ascii_alphanumeric())
         .count();
-    (length >= least).then_some(prefix.len() + length)
+    (digits >= MIN_KEY_DIGITS).then_some(KEY_PREFIX.len() + digits)
 }
 
-/// `%2F`
-fn percent(bytes: &[u8]) -> Option<Letter> {
+/// Decodes `%2F`.
+fn percent(bytes: &[u8]) -> Option<Decoded> {
     let digits = bytes.strip_prefix(b"%")?;
     number(digits, 2, 16).map(|byte| match byte {
         Some(byte) => (vec![u8::try_from(byte).unwrap_or_default()], 3),
@@ -175,38 +183,37 @@ fn percent(bytes: &[u8]) -> Option<Letter> {
     })
 }
 
-/// `&amp;`, `&#38;`, `&#x26;`, also with zeros before the number and without a semicolon behind it.
-fn entity(bytes: &[u8]) -> Option<Letter> {
-    /// More digits than any letter has, with some zeros.
-    const LONGEST_NUMBER: usize = 12;
+/// Decodes `&amp;`, `&#38;` and `&#x26;`, also with leading zeros and without the semicolon.
+fn entity(bytes: &[u8]) -> Option<Decoded> {
+    /// Maximum length of an entity that is cut off at the end: the digits of any character and some zeros.
+    const MAX_CUT_OFF: usize = 12;
     let name = bytes.strip_prefix(b"&")?;
-    let ends = name
+    let end = name
         .iter()
         .position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'#');
-    let Some(ends) = ends else {
-        let cut_off = name.len() <= LONGEST_NUMBER && !name.contains(&b' ');
-        return cut_off.then_some((Vec::new(), bytes.len()));
+    let Some(end) = end else {
+        return (name.len() <= MAX_CUT_OFF).then_some((Vec::new(), bytes.len()));
     };
-    let semicolon = usize::from(name[ends] == b';');
-    let name = &name[..ends];
+    let semicolon = usize::from(name[end] == b';');
+    let name = &name[..end];
     let Some(number) = name.strip_prefix(b"#") else {
-        let (_, letter) = ENTITIES
+        let (_, character) = ENTITIES
             .iter()
             .find(|(entity, _)| entity.as_bytes() == name)?;
-        return Some((vec![*letter], 1 + ends + semicolon));
+        return Some((vec![*character], 1 + end + semicolon));
     };
     let hex = number.strip_prefix(b"x").or(number.strip_prefix(b"X"));
     let (number, radix) = hex.map_or((number, 10), |hex| (hex, 16));
     let is_digit = |byte: &&u8| char::from(**byte).is_digit(radix);
     let digits = number.iter().take_while(is_digit).count();
     let code = std::str::from_utf8(&number[..digits]).ok()?;
-    let letter = char::from_u32(u32::from_str_radix(code, radix).ok()?)?;
+    let character = char::from_u32(u32::from_str_radix(code, radix).ok()?)?;
     let semicolon = if digits == number.len() { semicolon } else { 0 };
-    let length = 1 + ends - (number.len() - digits) + semicolon;
-    Some((letter.to_string().into_bytes(), length))
+    let length = 1 + end - (number.len() - digits) + semicolon;
+    Some((utf8(character), length))
 }
 
-/// The entities of what stands on a keyboard and is no letter or digit.
+/// The entities of all ASCII punctuation that has one.
 const ENTITIES: [(&str, u8); 37] = [
     ("amp", b'&'),
     ("lt", b'<'),
@@ -247,50 +254,56 @@ const ENTITIES: [(&str, u8); 37] = [
     ("rbrace", b'}'),
 ];
 
-/// `\u002f`, `\x2f`, `\/`
-fn escape(bytes: &[u8]) -> Option<Letter> {
+/// Decodes `\u002f`, `\x2f` and `\/`.
+fn escape(bytes: &[u8]) -> Option<Decoded> {
     let rest = bytes.strip_prefix(b"\\")?;
     let cut_off = (Vec::new(), bytes.len());
     let Some(kind) = rest.first() else {
         return Some(cut_off);
     };
-    let letter = match kind {
+    let character = match kind {
         b'u' => match number(&rest[1..], 4, 16)? {
             None => return Some(cut_off),
             Some(high @ 0xD800..0xDC00) => {
                 let low = rest.get(5..).and_then(|rest| rest.strip_prefix(b"\\u"))?;
                 let low = number(low, 4, 16)??;
                 let code = 0x1_0000 + ((high - 0xD800) << 10) + low.checked_sub(0xDC00)?;
-                return Some((char::from_u32(code)?.to_string().into_bytes(), 12));
+                return Some((utf8(char::from_u32(code)?), 12));
             }
-            Some(code) => return Some((char::from_u32(code)?.to_string().into_bytes(), 6)),
+            Some(code) => return Some((utf8(char::from_u32(code)?), 6)),
         },
         b'x' => match number(&rest[1..], 2, 16)? {
             None => return Some(cut_off),
-            Some(code) => return Some((char::from_u32(code)?.to_string().into_bytes(), 4)),
+            Some(code) => return Some((utf8(char::from_u32(code)?), 4)),
         },
         b'n' => b'\n',
         b'r' => b'\r',
         b't' => b'\t',
-        b'b' => 8,
-        b'f' => 12,
-        mark if mark.is_ascii_punctuation() => *mark,
+        b'b' => 0x08,
+        b'f' => 0x0C,
+        punctuation if punctuation.is_ascii_punctuation() => *punctuation,
         _ => return None,
     };
-    Some((vec![letter], 2))
+    Some((vec![character], 2))
 }
 
-/// A number of so many digits. `Some(None)` if the end cuts it off; `None` for what is none.
+fn utf8(character: char) -> Vec<u8> {
+    character.to_string().into_bytes()
+}
+
+/// Parses a number with a fixed number of digits. Returns `Some(None)` if it is cut off at the end, and `None` for
+/// anything else.
 #[expect(clippy::option_option, reason = "there are three cases")]
 fn number(bytes: &[u8], digits: usize, radix: u32) -> Option<Option<u32>> {
-    let found = bytes.iter().take(digits);
-    if !found.clone().all(|byte| char::from(*byte).is_digit(radix)) {
+    let digits_found = &bytes[..digits.min(bytes.len())];
+    let is_digit = |byte: &u8| char::from(*byte).is_digit(radix);
+    if !digits_found.iter().all(is_digit) {
         return None;
     }
-    if found.len() < digits {
+    if digits_found.len() < digits {
         return Some(None);
     }
-    let text = std::str::from_utf8(&bytes[..digits]).ok()?;
+    let text = std::str::from_utf8(digits_found).ok()?;
     Some(u32::from_str_radix(text, radix).ok())
 }
 
@@ -298,7 +311,7 @@ fn is_base64(byte: u8) -> bool {
     sextet(byte).is_some() || matches!(byte, b'\r' | b'\n')
 }
 
-/// Six bits, by either alphabet.
+/// Decodes a base64 character of the standard or the URL-safe alphabet to six bits.
 fn sextet(byte: u8) -> Option<u32> {
     let value = match byte {
         b'A'..=b'Z' => byte - b'A',
@@ -311,31 +324,31 @@ fn sextet(byte: u8) -> Option<u32> {
     Some(u32::from(value))
 }
 
-/// True if a run of base64 or hexadecimal digits has a key in it, wherever its groups begin. Long runs of base64 are
-/// broken into lines.
-fn encodes(run: &[u8], key: &[u8], at_the_end: bool) -> bool {
+/// Returns true if a run of base64 or hexadecimal characters encodes a key, wherever its groups begin. The run may
+/// contain line breaks. `is_last` is true for a run at the end of the text, which may be cut off.
+fn encodes_key(run: &[u8], key: &[u8], is_last: bool) -> bool {
     let sextets: Vec<u32> = run.iter().filter_map(|byte| sextet(*byte)).collect();
-    (0..4.min(sextets.len())).any(|begin| {
-        let groups = sextets[begin..].chunks(4);
+    (0..4.min(sextets.len())).any(|start| {
+        let groups = sextets[start..].chunks(4);
         let bytes: Vec<u8> = groups.flat_map(bytes_of).collect();
         bytes.windows(key.len()).any(|window| window == key)
-            || (0..bytes.len()).any(|at| form_of_a_key(&bytes[at..]).is_some())
-            || (at_the_end && begun(&bytes, key).is_some())
-    }) || (0..2).any(|begin| {
-        // Digits are base64 letters too.
-        let digits = run.get(begin..).unwrap_or_default();
+            || (0..bytes.len()).any(|index| issued_key(&bytes[index..]).is_some())
+            || (is_last && truncated_key(&bytes, key).is_some())
+    }) || (0..2).any(|start| {
+        // Hexadecimal digits are base64 characters too.
+        let digits = run.get(start..).unwrap_or_default();
         let bytes: Vec<u8> = digits.chunks_exact(2).map(hexadecimal).collect();
         bytes.windows(key.len()).any(|window| window == key)
     })
 }
 
-/// The byte of two hexadecimal digits; 0, which is in no key, for other letters.
+/// Decodes two hexadecimal digits. Returns 0, which no key contains, for other characters.
 fn hexadecimal(digits: &[u8]) -> u8 {
     let byte = number(digits, 2, 16).flatten();
     byte.and_then(|byte| u8::try_from(byte).ok()).unwrap_or(0)
 }
 
-/// The whole bytes in a group of up to four sextets.
+/// Returns the complete bytes in a group of up to four sextets.
 fn bytes_of(group: &[u32]) -> impl Iterator<Item = u8> + use<> {
     let shift = |bits: u32, sextet: &u32| bits << 6 | sextet;
     let bits = group.iter().fold(0, shift) << (6 * (4 - group.len()));

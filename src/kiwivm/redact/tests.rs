@@ -162,7 +162,7 @@ fn base64_is_found_in_lines_and_in_longer_runs() {
 }
 
 #[test]
-fn text_that_ends_in_a_key_is_cut_before_it() {
+fn a_truncated_key_at_the_end_is_hidden() {
     let key = "private_ab_cd/ef";
     for (text, shown) in [
         ("for private_ab_c", "for [redacted]"),
@@ -174,7 +174,7 @@ fn text_that_ends_in_a_key_is_cut_before_it() {
         ("for private_ab_cd\\u002", "for [redacted]"),
         ("for private_ab_cd\\", "for [redacted]"),
         ("private_ab_ cd", "private_ab_ cd"),
-        // All keys have this in common.
+        // Every key begins like this.
         ("tokyo-private", "tokyo-private"),
         ("private_", "private_"),
         ("50 %", "50 %"),
@@ -193,7 +193,7 @@ fn text_that_ends_in_a_key_is_cut_before_it() {
 }
 
 #[test]
-fn what_has_the_form_of_a_key_is_one() {
+fn keys_of_other_vpses_are_hidden() {
     let other = "private_abcdefghijklmnopqrstuvwx";
     for encode in ENCODINGS {
         let redacted = redact(&format!("<{}>", encode(other)), "private_x");
@@ -209,8 +209,8 @@ fn what_has_the_form_of_a_key_is_one() {
 #[test]
 fn long_text_is_cut_where_a_key_might_be() {
     let text = "x ".repeat(10_000);
-    assert_eq!(redact(&text, KEY).len(), LONGEST_KEPT);
-    for begin in (LONGEST_KEPT - 60..LONGEST + 10).step_by(7) {
+    assert_eq!(redact(&text, KEY).len(), MAX_KEPT);
+    for begin in (MAX_KEPT - 60..MAX_SEARCHED + 10).step_by(7) {
         let text = format!(
             "{}{}{}",
             "x".repeat(begin),
@@ -234,7 +234,7 @@ proptest! {
         key in any_key(), letters in prop::collection::vec(0..4_usize, 40), before in "[ -~é]{0,9}", after in "[ -~é]{0,9}",
         outer in 0..ENCODINGS.len(),
     ) {
-        // Each letter in an encoding of its own, where no letter is part of another encoding.
+        // Encodes each letter in its own way. A key with the marks of an encoding would be ambiguous.
         prop_assume!(!key.contains(['%', '&', '\\', '#', ';']));
         let mixed: String = key.chars().zip(letters.iter().cycle()).map(|(letter, encoding)| {
             let letter = letter.to_string();
