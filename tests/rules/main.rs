@@ -5,7 +5,9 @@
 
 mod agreement;
 mod quantities;
+mod stories;
 mod texts;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -8,9 +8,11 @@ use std::fmt::Write as _;
 
 use kiwivm_exporter::web::Status;
 
-use super::agreement::{INTERVAL, START, STORIES, Story, metric_names, run_story};
+use super::agreement::{metric_names, run_story};
 use super::promtool_output;
 use super::quantities::Text;
+use super::stories::{STORIES, Story};
+use super::world::{INTERVAL, START};
 
 /// Alerts with other words than the page, and the reason. Their quantities must agree as well.
 const OTHER_WORDS: [(&str, &str); 10] = [
