@@ -282,9 +282,10 @@ proptest! {
             .collect();
         let highest = setup.prices.values().copied().fold(0.0, f64::max);
         let count = f64::from(u32::try_from(each).expect("few"));
-        // The share pays for a first round and for the readings, which are never deferred.
+        // The share pays for a first round, of live, usage and four inventory calls, and for the readings, which are never
+        // deferred.
         let sizes = setup.sizes;
-        prop_assume!(share * sizes[0] >= (4.0 * highest * count).max(50.0));
+        prop_assume!(share * sizes[0] >= (7.0 * highest * count).max(50.0));
         // A failing VPS is retried every three minutes, however small the quota is.
         prop_assume!(setup.faults.is_empty() || share * sizes[1] >= 480.0 * highest);
         let mut limits = limits(vps, scope);
