@@ -273,15 +273,14 @@ async fn polling_continues_while_a_write_hangs() {
     let mut exporter = Exporter::start(&[&flag, "--simulator.time-scale=300"]);
     exporter.wait_for("it is written", is_written).await;
     let mut holder = hang_next_write(folder.path()).await;
-    let before = exporter.scrape().await;
-    let seen = successes(&before, USAGE);
-    let page = exporter
+    let seen = successes(&exporter.scrape().await, USAGE);
+    let before = exporter
         .wait_for("polling continues", |page| {
             successes(page, USAGE) > seen + 5.0
         })
         .await;
     assert!(
-        is_written(&page),
+        is_written(&before),
         "it is not known yet that the write hangs"
     );
     let page = exporter
