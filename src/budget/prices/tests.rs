@@ -46,6 +46,28 @@ fn the_first_sample_replaces_the_assumed_price() {
 }
 
 #[test]
+fn very_high_first_price_applies_at_once_and_needs_a_second_sample() {
+    let high = || {
+        let mut prices = Prices::default();
+        add(&mut prices, LIVE, 61.0, seconds(0));
+        assert!(is_close(prices.price(LIVE), 60.0) && prices.needs_confirmation(LIVE));
+        prices
+    };
+    let mut confirmed = high();
+    add(&mut confirmed, LIVE, 61.0, seconds(20));
+    assert!(is_close(confirmed.price(LIVE), 60.0) && !confirmed.needs_confirmation(LIVE));
+    let mut lower = high();
+    add(&mut lower, LIVE, 5.0, seconds(20));
+    assert!(is_close(lower.price(LIVE), 4.0) && !lower.needs_confirmation(LIVE));
+    let mut useless = high();
+    assert_eq!(
+        add(&mut useless, LIVE, 0.0, seconds(20)),
+        Some(Verdict::Useless)
+    );
+    assert_eq!(useless.learned(LIVE), None);
+}
+
+#[test]
 fn fractional_price_is_approached_from_above() {
     let mut prices = learned();
     for step in 0..SAMPLES as u64 {

@@ -95,6 +95,22 @@ fn only_three_low_readings_in_a_row_stop_calls() {
 }
 
 #[test]
+fn unreadable_quota_is_never_empty_and_keeps_both_kinds_of_data() {
+    let mut quota = quota();
+    // Far more than the assumed size, at prices that nobody knows.
+    for second in 0..1000 {
+        quota.send(Priority::Live, 60.0, seconds(second));
+    }
+    quota.send(Priority::Fallback, 1.0, seconds(1000));
+    assert!(!quota.is_empty(60.0) && quota.rate(SHARE, 60.0, seconds(1000)) >= 60.0 / 180.0);
+    assert!(!quota.admits(Priority::Background, 1.0, SHARE, seconds(1200)));
+    assert!(!quota.admits(Priority::Fallback, 1.0, SHARE, seconds(1010)));
+    assert!(quota.admits(Priority::Fallback, 1.0, SHARE, seconds(1020)));
+    assert!(!quota.admits(Priority::Live, 60.0, SHARE, seconds(1178)));
+    assert!(quota.admits(Priority::Live, 60.0, SHARE, seconds(1179)));
+}
+
+#[test]
 fn empty_quota_probes_with_live_calls_and_backs_off_after_a_refusal() {
     let mut quota = with_readings(SIZES, [[0.0; 2]; 3]);
     let probes = |quota: &mut Quota, at| quota.admits(Priority::Live, 1.0, SHARE, seconds(at));
