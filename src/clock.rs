@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::units::UnixSeconds;
+use crate::units::{AccountTime, UnixSeconds};
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,14 +42,26 @@ impl Clock {
 
     /// Converts monotonic time to the time of the account.
     #[must_use]
-    pub fn to_account_time(&self, elapsed: Duration) -> Duration {
-        elapsed.mul_f64(self.scale)
+    pub fn to_account_time(&self, elapsed: Duration) -> AccountTime {
+        AccountTime::new(self.to_account_interval(elapsed))
     }
 
-    /// Converts the time of the account to monotonic time.
+    /// Converts a time of the account to monotonic time.
     #[must_use]
-    pub fn to_elapsed(&self, account_time: Duration) -> Duration {
-        account_time.div_f64(self.scale)
+    pub fn to_elapsed(&self, at: AccountTime) -> Duration {
+        self.to_real_interval(at.since_zero())
+    }
+
+    /// Returns the interval that passes for the account within a real one.
+    #[must_use]
+    pub fn to_account_interval(&self, interval: Duration) -> Duration {
+        interval.mul_f64(self.scale)
+    }
+
+    /// Returns the real interval within which one of the account passes.
+    #[must_use]
+    pub fn to_real_interval(&self, interval: Duration) -> Duration {
+        interval.div_f64(self.scale)
     }
 
     /// Reads both clocks.

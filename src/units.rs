@@ -3,6 +3,7 @@
 //! Responses have whole numbers; forecasts and the wall clock have fractions. Serialization writes the plain number.
 
 use std::ops::{Add, AddAssign, Mul, Sub};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -131,5 +132,71 @@ impl Mul<f64> for Bytes<f64> {
 
     fn mul(self, factor: f64) -> Self {
         Self(self.0 * factor)
+    }
+}
+
+/// A time by the clock of the account: the planner's time, which runs faster than that of the process with a simulator.
+/// The difference of two times is a [`Duration`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AccountTime(Duration);
+
+impl AccountTime {
+    /// The beginning, long before the process started.
+    pub const ZERO: Self = Self(Duration::ZERO);
+
+    /// Returns the time that is `since_zero` after the beginning.
+    #[must_use]
+    pub const fn new(since_zero: Duration) -> Self {
+        Self(since_zero)
+    }
+
+    /// Returns the time that is so many seconds after the beginning.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// Returns the time since the beginning.
+    #[must_use]
+    pub const fn since_zero(self) -> Duration {
+        self.0
+    }
+
+    /// Returns the time since `earlier`; zero if that is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Adds, with the largest time as the maximum.
+    #[must_use]
+    pub const fn saturating_add(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(wait))
+    }
+
+    /// Subtracts, with the beginning as the minimum.
+    #[must_use]
+    pub const fn saturating_sub(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(time))
+    }
+
+    /// Subtracts; `None` if the result is before the beginning.
+    #[must_use]
+    pub fn checked_sub(self, time: Duration) -> Option<Self> {
+        self.0.checked_sub(time).map(Self)
+    }
+}
+
+impl Add<Duration> for AccountTime {
+    type Output = Self;
+
+    fn add(self, wait: Duration) -> Self {
+        Self(self.0 + wait)
+    }
+}
+
+impl AddAssign<Duration> for AccountTime {
+    fn add_assign(&mut self, wait: Duration) {
+        self.0 += wait;
     }
 }

@@ -9,6 +9,7 @@ use kiwivm_exporter::budget::{
 };
 use kiwivm_exporter::config::{Collect, Scope};
 use kiwivm_exporter::kiwivm::{Call, Reason, Veid};
+use kiwivm_exporter::units::AccountTime;
 
 use crate::actors::{Actor, Dice, micros};
 use crate::world::{Client, DAY, SHARE, World};
@@ -61,8 +62,8 @@ struct Throttle {
     wakes: u64,
 }
 
-fn at(seconds: f64) -> Duration {
-    Duration::from_secs_f64(seconds + EPOCH)
+fn at(seconds: f64) -> AccountTime {
+    AccountTime::new(Duration::from_secs_f64(seconds + EPOCH))
 }
 
 /// Filters readings like the decoder: only whole numbers, at least 0.
@@ -197,7 +198,7 @@ impl Actor for Ours {
             self.in_flight.push(Reverse((ends, due.veid.0, due.call)));
             self.results.insert((due.veid.0, due.call), response.result);
         }
-        let wake = self.planner.next_wake(at(now)).as_secs_f64() - EPOCH;
+        let wake = self.planner.next_wake(at(now)).since_zero().as_secs_f64() - EPOCH;
         self.wake = wake.max(now + 1e-3);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::kiwivm::Veid;
+use crate::units::AccountTime;
 
 /// Minimum time between two halvings, because several calls in flight may be refused for the same reason.
 const HALVING_INTERVAL: Duration = Duration::from_secs(30);
@@ -24,26 +25,26 @@ pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 /// A factor on the pace of a quota; 1 if no call was refused recently.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Brake {
-    halved: Option<(Duration, f64)>,
-    last_refusal: Option<(Duration, Veid)>,
-    stopped_until: Duration,
-    drops: VecDeque<(Duration, Veid)>,
-    last_response: Option<Duration>,
+    halved: Option<(AccountTime, f64)>,
+    last_refusal: Option<(AccountTime, Veid)>,
+    stopped_until: AccountTime,
+    drops: VecDeque<(AccountTime, Veid)>,
+    last_response: Option<AccountTime>,
 }
 
 impl Brake {
     /// Returns the factor on the pace, above 0 and at most 1.
     #[must_use]
-    pub fn factor(&self, now: Duration) -> f64 {
+    pub fn factor(&self, now: AccountTime) -> f64 {
         self.halved.map_or(1.0, |(at, factor)| {
-            let since = now.saturating_sub(at).as_secs_f64();
+            let since = now.since(at).as_secs_f64();
             (factor * (since / DOUBLING_SECONDS).min(6.0).exp2()).min(1.0)
         })
     }
 
     /// Returns true during a `Retry-After`.
     #[must_use]
-    pub fn is_stopped(&self, now: Duration) -> bool {
+    pub fn is_stopped(&self, now: AccountTime) -> bool {
         now < self.stopped_until
     }
 
@@ -54,11 +55,11 @@ impl Brake {
         veid: Veid,
         certain: bool,
         retry_after: Option<Duration>,
-        now: Duration,
+        now: AccountTime,
     ) -> bool {
         let coincides = self
             .last_refusal
-            .is_some_and(|(at, other)| other != veid && now.saturating_sub(at) < COINCIDENCE);
+            .is_some_and(|(at, other)| other != veid && now.since(at) < COINCIDENCE);
         self.last_refusal = Some((now, veid));
         if !certain && !coincides {
             return false;
@@ -70,10 +71,10 @@ impl Brake {
         true
     }
 
-    fn halve(&mut self, now: Duration) {
+    fn halve(&mut self, now: AccountTime) {
         let recently = self
             .halved
-            .is_some_and(|(at, _)| now.saturating_sub(at) < HALVING_INTERVAL);
+            .is_some_and(|(at, _)| now.since(at) < HALVING_INTERVAL);
         if !recently {
             self.halved = Some((now, (self.factor(now) / 2.0).max(MIN_FACTOR)));
         }
@@ -81,24 +82,24 @@ impl Brake {
 
     /// Ends the slowdown if the last refusal was before `at`, the time of a reading that shows enough points. Returns true
     /// if it did.
-    pub fn release(&mut self, at: Duration) -> bool {
+    pub fn release(&mut self, at: AccountTime) -> bool {
         self.halved.take_if(|(halved, _)| *halved < at).is_some()
     }
 
     /// Records a successful response.
-    pub fn responded(&mut self, now: Duration) {
+    pub fn responded(&mut self, now: AccountTime) {
         self.last_response = Some(now);
     }
 
     /// Records a dropped connection. Several of them between responses count as a refusal if they concern more than one
     /// VPS, or if the VPS is `alone` in its quota. A single unreachable VPS must not slow down the others.
-    pub fn dropped(&mut self, veid: Veid, alone: bool, now: Duration) {
-        let outage = |at: Duration| now.saturating_sub(at) > OUTAGE;
+    pub fn dropped(&mut self, veid: Veid, alone: bool, now: AccountTime) {
+        let outage = |at: AccountTime| now.since(at) > OUTAGE;
         if self.last_response.is_none_or(outage) {
             return;
         }
         self.drops
-            .retain(|(at, _)| now.saturating_sub(*at) <= HALVING_INTERVAL);
+            .retain(|(at, _)| now.since(*at) <= HALVING_INTERVAL);
         self.drops.push_back((now, veid));
         let several = self.drops.iter().any(|(_, other)| *other != veid);
         if self.drops.len() >= BURST && (several || alone) {
@@ -109,12 +110,12 @@ impl Brake {
 
     /// Returns the time of the last halving and the factor at that time.
     #[must_use]
-    pub const fn halved(&self) -> Option<(Duration, f64)> {
+    pub const fn halved(&self) -> Option<(AccountTime, f64)> {
         self.halved
     }
 
     /// Restores the last halving.
-    pub fn restore(&mut self, halved: Option<(Duration, f64)>) {
+    pub fn restore(&mut self, halved: Option<(AccountTime, f64)>) {
         self.halved = halved.map(|(at, factor)| (at, factor.clamp(MIN_FACTOR, 1.0)));
     }
 }
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn refusals_halve_the_pace_at_most_every_30_seconds_and_it_recovers() {
         let mut brake = Brake::default();
-        let at = Duration::from_secs;
+        let at = AccountTime::from_secs;
         for second in 1000..1010 {
             brake.refused(ONE, true, None, at(second));
         }
@@ -143,11 +144,11 @@ mod tests {
     #[test]
     fn refusals_of_a_single_vps_do_not_slow_down_an_uncertain_quota() {
         let mut brake = Brake::default();
-        let at = Duration::from_secs;
-        assert!(!brake.refused(ONE, false, Some(at(60)), at(1000)));
-        assert!(!brake.refused(ONE, false, Some(at(60)), at(1001)));
+        let at = AccountTime::from_secs;
+        assert!(!brake.refused(ONE, false, Some(Duration::from_secs(60)), at(1000)));
+        assert!(!brake.refused(ONE, false, Some(Duration::from_secs(60)), at(1001)));
         assert!(brake.factor(at(1001)) >= 1.0 && !brake.is_stopped(at(1001)));
-        assert!(brake.refused(Veid(2), false, Some(at(60)), at(1002)));
+        assert!(brake.refused(Veid(2), false, Some(Duration::from_secs(60)), at(1002)));
         assert!(brake.factor(at(1002)) < 0.51 && brake.is_stopped(at(1002)));
         assert!(!brake.is_stopped(at(1063)));
     }
@@ -155,15 +156,15 @@ mod tests {
     #[test]
     fn retry_after_is_limited_to_15_minutes() {
         let mut brake = Brake::default();
-        let at = Duration::from_secs;
-        brake.refused(ONE, true, Some(at(86_400)), at(1000));
+        let at = AccountTime::from_secs;
+        brake.refused(ONE, true, Some(Duration::from_secs(86_400)), at(1000));
         assert!(brake.is_stopped(at(1899)) && !brake.is_stopped(at(1901)));
     }
 
     #[test]
     fn dropped_connections_count_as_a_refusal_only_between_responses() {
         let mut brake = Brake::default();
-        let at = Duration::from_secs;
+        let at = AccountTime::from_secs;
         (0..20).for_each(|second| brake.dropped(ONE, true, at(1000 + second)));
         assert!(brake.factor(at(1020)) >= 1.0, "an outage is not a refusal");
         brake.responded(at(1020));

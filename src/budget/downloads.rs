@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::pace::Pace;
 use super::window::{SavedAmount, Trailing};
 use crate::kiwivm::{Call, PerCall};
+use crate::units::AccountTime;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Maximum interval of usage because of its size.
@@ -39,7 +40,7 @@ impl Downloads {
     }
 
     /// Records a response of `bytes` bytes.
-    pub fn received(&mut self, call: Call, bytes: u64, now: Duration) {
+    pub fn received(&mut self, call: Call, bytes: u64, now: AccountTime) {
         self.sizes[call] = bytes;
         self.day.expire(now);
         self.day.add(now, as_f64(bytes));
@@ -47,7 +48,7 @@ impl Downloads {
 
     /// Returns false if another response to this call would exceed `limit` bytes in the trailing day. Only usage is
     /// limited like this. The other responses are small and more important.
-    pub fn admits(&mut self, call: Call, limit: u64, now: Duration) -> bool {
+    pub fn admits(&mut self, call: Call, limit: u64, now: AccountTime) -> bool {
         self.day.expire(now);
         call != Call::RawUsageStats || self.day.sum() + as_f64(self.sizes[call]) <= as_f64(limit)
     }
@@ -88,7 +89,7 @@ impl Downloads {
 
     /// Returns the responses of the trailing day, for the state file.
     #[must_use]
-    pub fn save(&self, now: Duration) -> Vec<SavedAmount> {
+    pub fn save(&self, now: AccountTime) -> Vec<SavedAmount> {
         self.day.save(now)
     }
 
@@ -98,7 +99,7 @@ impl Downloads {
         sizes: PerCall<u64>,
         received: &[SavedAmount],
         elapsed: Duration,
-        now: Duration,
+        now: AccountTime,
     ) {
         self.sizes = sizes;
         self.day.restore(received, elapsed, now);
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn large_usage_responses_wait_until_they_fit_into_the_day() {
         let mut downloads = Downloads::default();
-        let start = Duration::from_secs(100_000);
+        let start = AccountTime::from_secs(100_000);
         for hour in 0..3 {
             let now = start + Duration::from_secs(3600 * hour);
             assert!(downloads.admits(Call::RawUsageStats, 10 * MIB, now));
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn restarts_keep_the_age_of_received_bytes() {
         let mut downloads = Downloads::default();
-        let mut clock = Duration::from_secs(200_000);
+        let mut clock = AccountTime::from_secs(200_000);
         downloads.received(Call::RawUsageStats, 3 * MIB, clock);
         let half_an_hour = Duration::from_secs(1800);
         for _ in 0..48 {

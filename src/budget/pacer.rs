@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::pace::Pace;
+use crate::units::AccountTime;
 
 /// Maximum gap between two calls that are due.
 const MAX_GAP: Duration = Duration::from_millis(125);
@@ -16,7 +17,7 @@ const BURST: u32 = 4;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pacer {
     gap: Duration,
-    next: Duration,
+    next: AccountTime,
 }
 
 impl Pacer {
@@ -27,18 +28,18 @@ impl Pacer {
         let gap = Duration::try_from_secs_f64(1.0 / (CATCH_UP_FACTOR * rate)).unwrap_or(MAX_GAP);
         Self {
             gap: gap.min(MAX_GAP),
-            next: Duration::ZERO,
+            next: AccountTime::ZERO,
         }
     }
 
     /// Returns the wait before the next call; zero if it may be sent now.
     #[must_use]
-    pub fn wait(&self, now: Duration) -> Duration {
-        self.next.saturating_sub(now)
+    pub fn wait(&self, now: AccountTime) -> Duration {
+        self.next.since(now)
     }
 
     /// Records that a call is sent.
-    pub fn sent(&mut self, now: Duration) {
+    pub fn sent(&mut self, now: AccountTime) {
         let idle = now.saturating_sub(self.gap * (BURST - 1));
         self.next = self.next.max(idle) + self.gap;
     }
@@ -59,7 +60,7 @@ mod tests {
 
     fn sent_within(vps: usize, length: Duration) -> u32 {
         let mut pacer = Pacer::new(std::iter::repeat_n(PACE, vps));
-        let (mut now, mut sent) = (Duration::from_secs(1000), 0);
+        let (mut now, mut sent) = (AccountTime::from_secs(1000), 0);
         let end = now + length;
         while now < end {
             let wait = pacer.wait(now);

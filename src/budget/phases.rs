@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::kiwivm::Call;
+use crate::units::AccountTime;
 
 /// Multiples of it modulo 1 are spread evenly for any number of VPSes.
 const GOLDEN_RATIO: f64 = 0.618_034;
@@ -15,18 +16,22 @@ pub fn phase(rank: u32, call: Call, interval: Duration) -> Duration {
 }
 
 /// Returns the first time in phase that is more than half an interval after `started`.
-pub fn next_in_phase(phase: Duration, interval: Duration, started: Duration) -> Duration {
+pub fn next_in_phase(phase: Duration, interval: Duration, started: AccountTime) -> AccountTime {
+    next_multiple(AccountTime::new(phase), interval, started)
+}
+
+fn next_multiple(first: AccountTime, interval: Duration, started: AccountTime) -> AccountTime {
     let interval = interval.max(Duration::from_millis(1));
     let after = started + interval / 2;
-    if after < phase {
-        return phase;
+    if after < first {
+        return first;
     }
-    let steps = after.saturating_sub(phase).as_nanos() / interval.as_nanos() + 1;
-    phase + interval.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
+    let steps = after.since(first).as_nanos() / interval.as_nanos() + 1;
+    first + interval.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
 }
 
 /// Returns the first time more than half an interval after `started` that is a whole number of intervals after `due`.
 /// A call made before it was due moves the grid.
-pub fn next_on_grid(due: Duration, interval: Duration, started: Duration) -> Duration {
-    next_in_phase(due.min(started), interval, started)
+pub fn next_on_grid(due: AccountTime, interval: Duration, started: AccountTime) -> AccountTime {
+    next_multiple(due.min(started), interval, started)
 }

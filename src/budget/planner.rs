@@ -31,6 +31,7 @@ use super::slots::Slots;
 use crate::config::Scope;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, PerCall, Veid, mix};
+use crate::units::AccountTime;
 
 /// Maximum time between two runs of the planner, somewhat less than the shortest wait for a reading.
 const TICK: Duration = Duration::from_secs(5);
@@ -97,7 +98,7 @@ struct Account {
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     call: Call,
-    at: Duration,
+    at: AccountTime,
     points: f64,
     /// Total points spent before the call: from the quota, by the VPS, by all VPSes.
     before: [f64; 3],
@@ -115,7 +116,7 @@ impl Planner {
     /// Creates a planner whose first round starts at `now`, in the order of `fleet`. `seed` should differ between
     /// processes, so that several exporters do not retry at the same times.
     #[must_use]
-    pub fn new(fleet: &[Member], limits: Limits, seed: u64, now: Duration) -> Self {
+    pub fn new(fleet: &[Member], limits: Limits, seed: u64, now: AccountTime) -> Self {
         let mut planner = Self {
             limits,
             order: Vec::new(),
@@ -135,7 +136,7 @@ impl Planner {
     }
 
     /// Applies a new configuration. Data about remaining VPSes are kept. Pauses and slowdowns end.
-    pub fn reconfigure(&mut self, fleet: &[Member], limits: Limits, now: Duration) {
+    pub fn reconfigure(&mut self, fleet: &[Member], limits: Limits, now: AccountTime) {
         let paces: Vec<(Veid, Pace)> = fleet.iter().map(|of| (of.veid, of.pace)).collect();
         let groups_before = self.groups();
         let scope_before = self.limits.scope;
@@ -163,7 +164,7 @@ impl Planner {
     }
 
     /// Returns the calls to send now and marks them as sent.
-    pub fn take_due(&mut self, now: Duration) -> Vec<Due> {
+    pub fn take_due(&mut self, now: AccountTime) -> Vec<Due> {
         self.replan(now);
         self.schedule_readings(now);
         let mut taken = Vec::new();
@@ -196,7 +197,7 @@ impl Planner {
 
     /// Returns the next time at which [`Self::take_due`] may return a call.
     #[must_use]
-    pub fn next_wake(&self, now: Duration) -> Duration {
+    pub fn next_wake(&self, now: AccountTime) -> AccountTime {
         let pacer = Some(now + self.pacer.wait(now)).filter(|at| *at > now);
         let early = Some(self.end_of_silence()).filter(|at| *at > now);
         [
@@ -207,11 +208,11 @@ impl Planner {
         ]
         .into_iter()
         .flatten()
-        .fold(now + TICK, Duration::min)
+        .fold(now + TICK, AccountTime::min)
     }
 
     /// Sends the next call of the current sample and returns the quota that it holds.
-    fn continue_sample(&mut self, taken: &mut Vec<Due>, now: Duration) -> Option<usize> {
+    fn continue_sample(&mut self, taken: &mut Vec<Due>, now: AccountTime) -> Option<usize> {
         let veid = self.sampling.held_vps(now)?;
         let quota = self.quota_of(veid)?;
         if !self.has_calls_in_flight(quota)
@@ -235,7 +236,7 @@ impl Planner {
     }
 
     /// Starts a price sample with a call that is about to be sent, if one is due. Returns true if it did.
-    fn begin_sample(&mut self, veid: Veid, quota: usize, call: Call, now: Duration) -> bool {
+    fn begin_sample(&mut self, veid: Veid, quota: usize, call: Call, now: AccountTime) -> bool {
         let alone = self.quotas[quota].members.len() == 1;
         // Its own usage call may take minutes, and a live call must not wait for it.
         if alone && self.has_calls_in_flight(quota) {
@@ -255,7 +256,13 @@ impl Planner {
 
     /// Returns the call if the points and the download limit allow it. Returns service info instead of a live call that
     /// they do not allow, if the VPS has had no data for [`WITHOUT_DATA`].
-    fn affordable(&mut self, veid: Veid, quota: usize, call: Call, now: Duration) -> Option<Call> {
+    fn affordable(
+        &mut self,
+        veid: Veid,
+        quota: usize,
+        call: Call,
+        now: AccountTime,
+    ) -> Option<Call> {
         let account = self.accounts.get_mut(&veid)?;
         if !account.downloads.admits(call, self.limits.download, now) {
             return None;
@@ -269,14 +276,14 @@ impl Planner {
         }
         let entry = self.schedule.of(veid)?;
         let last_data = entry.last_data;
-        let without = last_data.is_none_or(|at| now.saturating_sub(at) >= WITHOUT_DATA);
+        let without = last_data.is_none_or(|at| now.since(at) >= WITHOUT_DATA);
         let fallback = Call::ServiceInfo;
         // After a failure, service info waits for its own due time. Otherwise a failing VPS would take all points.
         let works = entry.failures[fallback] == 0;
         (call == Call::LiveServiceInfo && without && works && admits(fallback)).then_some(fallback)
     }
 
-    fn send(&mut self, veid: Veid, call: Call, now: Duration) {
+    fn send(&mut self, veid: Veid, call: Call, now: AccountTime) {
         let points = self.prices.price(call);
         let Some(account) = self.accounts.get_mut(&veid) else {
             return;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quota::Remaining;
 use crate::kiwivm::{Call, PerCall};
+use crate::units::AccountTime;
 
 /// Maximum number of samples kept for each call.
 const SAMPLES: usize = 24;
@@ -58,7 +59,7 @@ pub enum Verdict {
 struct CallSamples {
     history: VecDeque<f64>,
     outliers: Vec<f64>,
-    outliers_since: Duration,
+    outliers_since: AccountTime,
     /// True once a sample was added to the history.
     was_learned: bool,
 }
@@ -107,7 +108,7 @@ impl CallSamples {
         };
     }
 
-    fn add(&mut self, sample: f64, now: Duration) -> Verdict {
+    fn add(&mut self, sample: f64, now: AccountTime) -> Verdict {
         let mean = self.mean();
         let above = sample > OUTLIER_FACTOR * mean.max(MIN_PRICE) + 1.0;
         let below = sample * OUTLIER_FACTOR + 1.0 < mean;
@@ -132,7 +133,7 @@ impl CallSamples {
             self.outliers_since = now;
         }
         self.outliers.push(sample);
-        let lasts = now.saturating_sub(self.outliers_since) >= BURST;
+        let lasts = now.since(self.outliers_since) >= BURST;
         let enough = if above {
             OUTLIERS_TO_REPLACE
         } else {
@@ -154,9 +155,9 @@ pub struct Prices {
     scale: f64,
     /// The last samples; true if useless.
     verdicts: VecDeque<bool>,
-    useless_since: Option<Duration>,
+    useless_since: Option<AccountTime>,
     /// Time of the last raise by a refusal.
-    last_raise: Option<Duration>,
+    last_raise: Option<AccountTime>,
 }
 
 impl Default for Prices {
@@ -223,10 +224,10 @@ impl Prices {
     }
 
     /// Returns true if samples are worth their points now.
-    pub fn wants_samples(&mut self, now: Duration) -> bool {
+    pub fn wants_samples(&mut self, now: AccountTime) -> bool {
         if self
             .useless_since
-            .is_some_and(|since| now.saturating_sub(since) >= SAMPLING_PAUSE)
+            .is_some_and(|since| now.since(since) >= SAMPLING_PAUSE)
         {
             self.useless_since = None;
         }
@@ -240,7 +241,7 @@ impl Prices {
         call: Call,
         before: Remaining,
         after: Remaining,
-        now: Duration,
+        now: AccountTime,
     ) -> Option<Verdict> {
         let falls = [before[0] - after[0], before[1] - after[1]];
         let fall = falls[0].max(falls[1]);
@@ -286,10 +287,10 @@ impl Prices {
     }
 
     /// Raises assumed prices after a refusal, which suggests that they are too low.
-    pub fn refused(&mut self, now: Duration) {
+    pub fn refused(&mut self, now: AccountTime) {
         let recently = self
             .last_raise
-            .is_some_and(|at| now.saturating_sub(at) < RAISE_INTERVAL);
+            .is_some_and(|at| now.since(at) < RAISE_INTERVAL);
         if !recently {
             self.last_raise = Some(now);
             self.scale = (self.scale * RAISE_FACTOR).min(SCALE[1]);

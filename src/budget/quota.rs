@@ -8,6 +8,7 @@ use super::brake::Brake;
 use super::plan::Shed;
 use super::window::{Ledger, Window};
 use crate::kiwivm::Veid;
+use crate::units::AccountTime;
 pub use readings::{Reading, Readings, Remaining, Sizes, USUAL_SIZES};
 
 /// Fraction of the share that calls may use. The rest covers calls that the API counts late.
@@ -50,7 +51,7 @@ pub struct Share {
 /// Times of the probes of a quota without points left.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Probe {
-    next: Duration,
+    next: AccountTime,
     wait: Duration,
 }
 
@@ -64,7 +65,7 @@ pub struct LastPlan {
     /// Planned calls of live and service info to working VPSes per second.
     pub data_rate: f64,
     /// Time of the next plan.
-    pub until: Duration,
+    pub until: AccountTime,
 }
 
 /// The priority of a call when points are short.
@@ -100,9 +101,9 @@ pub struct Quota {
     /// The last plan.
     pub planned: LastPlan,
     /// Time of the last live call.
-    pub(super) last_live: Duration,
+    pub(super) last_live: AccountTime,
     /// Time of the last call of live or service info.
-    last_data: Duration,
+    last_data: AccountTime,
     probe: Probe,
 }
 
@@ -119,8 +120,8 @@ impl Quota {
             spent: 0.0,
             brake: Brake::default(),
             planned: LastPlan::default(),
-            last_live: Duration::ZERO,
-            last_data: Duration::ZERO,
+            last_live: AccountTime::ZERO,
+            last_data: AccountTime::ZERO,
             probe: Probe::default(),
         }
     }
@@ -195,7 +196,7 @@ impl Quota {
 
     /// Returns the pace, in points per second, that keeps own spending within `share` and yields to other clients.
     /// After refusals and without usable readings it still pays for a live call of `live` points every three minutes.
-    pub fn rate(&mut self, share: Share, live: f64, now: Duration) -> f64 {
+    pub fn rate(&mut self, share: Share, live: f64, now: AccountTime) -> f64 {
         self.ledger.expire(now);
         let full = |window: Window| share.own * self.size(window) / window.seconds();
         // The short window needs no soft limit: `admits` enforces its share, and amounts leave it within minutes.
@@ -215,7 +216,7 @@ impl Quota {
     }
 
     /// Returns the pace that the day allows, at most `full`.
-    fn day_rate(&self, full: f64, share: Share, now: Duration) -> f64 {
+    fn day_rate(&self, full: f64, share: Share, now: AccountTime) -> f64 {
         let allowed = share.own * self.size(Window::Day);
         let (booked, own) = (
             self.ledger.window(Window::Day),
@@ -254,7 +255,13 @@ impl Quota {
 
     /// Returns true if a call of `points` may be sent now.
     #[must_use]
-    pub fn admits(&mut self, priority: Priority, points: f64, share: Share, now: Duration) -> bool {
+    pub fn admits(
+        &mut self,
+        priority: Priority,
+        points: f64,
+        share: Share,
+        now: AccountTime,
+    ) -> bool {
         if priority == Priority::Reading {
             return true;
         }
@@ -270,7 +277,7 @@ impl Quota {
             Priority::Fallback => self.last_data,
             _ => now,
         };
-        if now.saturating_sub(last) >= self.longest_wait(points, share) {
+        if now.since(last) >= self.longest_wait(points, share) {
             return true;
         }
         Window::ALL.into_iter().all(|window| {
@@ -301,7 +308,7 @@ impl Quota {
     }
 
     /// Records a call of `points` that is sent now, and returns the total points spent before it.
-    pub fn send(&mut self, priority: Priority, points: f64, now: Duration) -> f64 {
+    pub fn send(&mut self, priority: Priority, points: f64, now: AccountTime) -> f64 {
         if matches!(priority, Priority::Live | Priority::Fallback) {
             if self.is_empty(points) {
                 self.probe.next = now + self.probe.wait.max(MIN_PROBE_WAIT);
@@ -318,7 +325,7 @@ impl Quota {
     }
 
     /// Records the end of a call of `points`.
-    pub fn finish(&mut self, priority: Priority, success: bool, points: f64, now: Duration) {
+    pub fn finish(&mut self, priority: Priority, success: bool, points: f64, now: AccountTime) {
         if priority == Priority::Reading {
             return;
         }
@@ -333,7 +340,7 @@ impl Quota {
     }
 
     /// Records a reading. `spent` is the total of points spent when it was requested.
-    pub fn read(&mut self, remaining: Remaining, spent: f64, now: Duration) {
+    pub fn read(&mut self, remaining: Remaining, spent: f64, now: AccountTime) {
         self.sizes.read(remaining);
         let reading = Reading {
             at: now,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::quota::Remaining;
 use crate::kiwivm::{Call, PerCall, Veid};
+use crate::units::AccountTime;
 
 /// Maximum time without a call other than readings, because other calls wait for the sample.
 pub const MAX_HOLD: Duration = Duration::from_secs(10);
@@ -43,7 +44,7 @@ struct PriceSample {
     veid: Veid,
     call: Call,
     /// Start of the sample, or of its call once that is sent.
-    held_since: Duration,
+    held_since: AccountTime,
     max_hold: Duration,
     step: Step,
     in_flight: bool,
@@ -65,17 +66,17 @@ pub struct Complete {
 #[derive(Debug, Default)]
 pub struct Sampling {
     current: Option<PriceSample>,
-    next: PerCall<Duration>,
+    next: PerCall<AccountTime>,
     abandoned: PerCall<u32>,
-    not_before: Duration,
-    next_check: Duration,
-    avoided: HashMap<Veid, Duration>,
+    not_before: AccountTime,
+    next_check: AccountTime,
+    avoided: HashMap<Veid, AccountTime>,
 }
 
 impl Sampling {
     /// Starts a sample with a call that is due, if a sample of its kind is due. `alone` is true for a VPS with a quota of
     /// its own. Returns true if it did.
-    pub fn try_begin(&mut self, veid: Veid, call: Call, alone: bool, now: Duration) -> bool {
+    pub fn try_begin(&mut self, veid: Veid, call: Call, alone: bool, now: AccountTime) -> bool {
         self.avoided.retain(|_, until| *until > now);
         if self.current.is_some()
             || now < self.not_before
@@ -98,9 +99,9 @@ impl Sampling {
 
     /// Returns the VPS of the current sample, whose quota must send no other calls. Abandons a sample that takes too
     /// long.
-    pub fn held_vps(&mut self, now: Duration) -> Option<Veid> {
+    pub fn held_vps(&mut self, now: AccountTime) -> Option<Veid> {
         let sample = self.current?;
-        if now.saturating_sub(sample.held_since) >= sample.max_hold {
+        if now.since(sample.held_since) >= sample.max_hold {
             self.abandon(now);
             return None;
         }
@@ -109,7 +110,7 @@ impl Sampling {
 
     /// Returns the end of the current hold.
     #[must_use]
-    pub fn deadline(&self) -> Option<Duration> {
+    pub fn deadline(&self) -> Option<AccountTime> {
         let sample = self.current?;
         Some(sample.held_since + sample.max_hold)
     }
@@ -127,7 +128,7 @@ impl Sampling {
     }
 
     /// Records that the call of [`Self::next_call`] is sent.
-    pub fn sent(&mut self, now: Duration) {
+    pub fn sent(&mut self, now: AccountTime) {
         if let Some(sample) = &mut self.current {
             sample.in_flight = true;
             if sample.step == Step::Call {
@@ -143,7 +144,7 @@ impl Sampling {
         call: Call,
         success: bool,
         reading: Option<Remaining>,
-        now: Duration,
+        now: AccountTime,
     ) -> Option<Complete> {
         let sample = self.current.as_mut()?;
         let expected = match sample.step {
@@ -187,7 +188,7 @@ impl Sampling {
     }
 
     /// Abandons the current sample. The next one is of another VPS, and samples of this call become rarer.
-    fn abandon(&mut self, now: Duration) {
+    fn abandon(&mut self, now: AccountTime) {
         let Some(sample) = self.current.take() else {
             return;
         };
@@ -200,7 +201,14 @@ impl Sampling {
 
     /// Plans the next sample of a call that has `samples` samples. A sample costs `points`, the pace is `rate` points
     /// per second.
-    pub fn plan_next(&mut self, call: Call, samples: usize, points: f64, rate: f64, now: Duration) {
+    pub fn plan_next(
+        &mut self,
+        call: Call,
+        samples: usize,
+        points: f64,
+        rate: f64,
+        now: AccountTime,
+    ) {
         self.abandoned[call] = 0;
         let confirmed = 1.0 + f64::from(u32::try_from(samples).unwrap_or(u32::MAX)) / CONFIRMED;
         let wait = confirmed * points / (FRACTION * rate).max(1e-9);
@@ -208,13 +216,13 @@ impl Sampling {
     }
 
     /// Schedules a sample of a call soon, to confirm an outlier.
-    pub fn repeat(&mut self, call: Call, now: Duration) {
+    pub fn repeat(&mut self, call: Call, now: AccountTime) {
         self.next[call] = now + REPEAT_AFTER;
     }
 
     /// Schedules a sample of a call now, because its price does not explain a fall of readings. Limited in rate,
     /// because bursts of other clients have the same effect.
-    pub fn check_now(&mut self, call: Call, now: Duration) {
+    pub fn check_now(&mut self, call: Call, now: AccountTime) {
         if now >= self.next_check {
             self.next_check = now + CHECK_INTERVAL;
             self.next[call] = self.next[call].min(now);
@@ -224,13 +232,13 @@ impl Sampling {
 
     /// Returns the seconds until the next sample of each call.
     #[must_use]
-    pub fn save(&self, now: Duration) -> PerCall<Option<f64>> {
+    pub fn save(&self, now: AccountTime) -> PerCall<Option<f64>> {
         self.next
-            .map(|next| Some(next.checked_sub(now)?.as_secs_f64()))
+            .map(|next| (next >= now).then(|| next.since(now).as_secs_f64()))
     }
 
     /// Restores the waits that [`Self::save`] returned `elapsed` ago.
-    pub fn restore(&mut self, waits: &PerCall<Option<f64>>, elapsed: Duration, now: Duration) {
+    pub fn restore(&mut self, waits: &PerCall<Option<f64>>, elapsed: Duration, now: AccountTime) {
         self.next = waits.map(|wait| {
             let wait = wait.map_or(0.0, |wait| wait.min(WAITS[1]) - elapsed.as_secs_f64());
             now + Duration::try_from_secs_f64(wait).unwrap_or_default()

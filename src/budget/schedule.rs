@@ -16,6 +16,7 @@ use super::pace::{Pace, PlannedIntervals};
 use super::phases::{next_in_phase, next_on_grid, phase};
 use super::slots::Slots;
 use crate::kiwivm::{Call, PerCall, Reason, Veid};
+use crate::units::AccountTime;
 pub use entry::ScheduleEntry;
 use entry::{FirstRound, Flight, lane};
 
@@ -45,7 +46,7 @@ pub enum Outcome {
 pub struct Schedule {
     entries: HashMap<Veid, Box<ScheduleEntry>>,
     /// VPSes by the earliest due time of a call in a free lane. VEIDs break ties, so the order is stable.
-    queue: BTreeSet<(Duration, Veid)>,
+    queue: BTreeSet<(AccountTime, Veid)>,
     slots: Slots,
     in_flight: usize,
     slow_in_flight: usize,
@@ -66,7 +67,7 @@ impl Schedule {
 
     /// Applies a new configuration. New VPSes start with a first round at `now`, in the order of `fleet`. Remaining
     /// VPSes keep their due times, unless calls failed or the key was refused: those start like new ones.
-    pub fn reconfigure(&mut self, fleet: &[(Veid, Pace)], slots: Slots, now: Duration) {
+    pub fn reconfigure(&mut self, fleet: &[(Veid, Pace)], slots: Slots, now: AccountTime) {
         let mut before = std::mem::take(&mut self.entries);
         self.queue.clear();
         self.slots = slots;
@@ -106,7 +107,7 @@ impl Schedule {
 
     /// Returns the due calls in free lanes: readings first, then by importance, then by due time.
     #[must_use]
-    pub fn waiting(&self, now: Duration) -> Vec<(Call, Duration, Veid)> {
+    pub fn waiting(&self, now: AccountTime) -> Vec<(Call, AccountTime, Veid)> {
         let mut waiting: Vec<_> = self
             .queue
             .range(..=(now, Veid(u64::MAX)))
@@ -149,7 +150,7 @@ impl Schedule {
     }
 
     /// Marks a call as in flight.
-    pub fn start(&mut self, veid: Veid, call: Call, now: Duration) {
+    pub fn start(&mut self, veid: Veid, call: Call, now: AccountTime) {
         let mut slow = false;
         self.edit(veid, |entry| {
             slow = entry.is_slow(call);
@@ -169,7 +170,7 @@ impl Schedule {
 
     /// Returns the next due time after `now`.
     #[must_use]
-    pub fn next_due(&self, now: Duration) -> Option<Duration> {
+    pub fn next_due(&self, now: AccountTime) -> Option<AccountTime> {
         let mut later = self.queue.range((now, Veid(u64::MAX))..);
         later.next().map(|(due, _)| *due)
     }
@@ -181,7 +182,7 @@ impl Schedule {
         Due { veid, call }: Due,
         outcome: Outcome,
         retry_after: Option<Duration>,
-        now: Duration,
+        now: AccountTime,
         jitter: f64,
     ) -> bool {
         let Some(entry) = self.entries.get_mut(&veid) else {
@@ -267,7 +268,7 @@ impl Schedule {
 
     /// Changes the planned intervals. Waits scale with them, but a backoff only shrinks. Calls that are due stay due.
     /// Newly planned calls become due soon, and calls that are no longer planned are removed.
-    pub fn set_intervals(&mut self, veid: Veid, intervals: PlannedIntervals, now: Duration) {
+    pub fn set_intervals(&mut self, veid: Veid, intervals: PlannedIntervals, now: AccountTime) {
         self.edit(veid, |entry| {
             let live_fails = entry.failures[Call::LiveServiceInfo] > 0;
             let paused = entry.leaving || entry.is_paused();
@@ -283,7 +284,7 @@ impl Schedule {
                         // A longer interval is no reason for a longer backoff.
                         let ratio = if fails { ratio.min(1.0) } else { ratio };
                         if let Some(due) = due.as_mut().filter(|due| **due > now && tried) {
-                            let wait = due.saturating_sub(now).as_secs_f64() * ratio;
+                            let wait = due.since(now).as_secs_f64() * ratio;
                             let wait = Duration::try_from_secs_f64(wait).unwrap_or(new);
                             // Only a backoff may be longer than two intervals.
                             let longest = if fails { wait } else { new.saturating_mul(2) };
@@ -304,7 +305,7 @@ impl Schedule {
     }
 
     /// Makes a call due now.
-    pub fn make_due(&mut self, veid: Veid, call: Call, now: Duration) {
+    pub fn make_due(&mut self, veid: Veid, call: Call, now: AccountTime) {
         self.edit(veid, |entry| {
             if !entry.leaving {
                 entry.due[call] = Some(now);
@@ -313,7 +314,7 @@ impl Schedule {
     }
 
     /// Retries a failed live call within an interval, because the reason of the failure may be over.
-    pub fn retry_live(&mut self, veid: Veid, now: Duration) {
+    pub fn retry_live(&mut self, veid: Veid, now: AccountTime) {
         let call = Call::LiveServiceInfo;
         self.edit(veid, |entry| {
             let soon = now + phase(entry.rank, call, entry.interval(call));
@@ -326,7 +327,7 @@ impl Schedule {
     }
 
     /// Ends the pause after a refused key, because the VPS has a new key.
-    pub fn resume(&mut self, veid: Veid, now: Duration) {
+    pub fn resume(&mut self, veid: Veid, now: AccountTime) {
         self.edit(veid, |entry| {
             entry.failures = PerCall::default();
             entry.make_all_due(now, now);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::quota::Remaining;
 use super::window::Window;
 use crate::kiwivm::Veid;
+use crate::units::AccountTime;
 
 /// Points and live calls that other VPSes must have spent before a reading can vote. Fewer calls might all be of VPSes
 /// with another quota.
@@ -32,7 +33,7 @@ const MAX_INTERVAL_FACTOR: u32 = 30;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LastReading {
     /// The time of the request.
-    pub at: Duration,
+    pub at: AccountTime,
     /// The remaining points.
     pub remaining: Remaining,
     /// Total points spent by the VPS at that time.
@@ -91,10 +92,10 @@ impl Votes {
             .map(|window| before.remaining[window as usize] - now.remaining[window as usize] - own)
             .into_iter()
             .fold(f64::MIN, f64::max);
-        let returned = rate * now.at.saturating_sub(before.at).as_secs_f64();
+        let returned = rate * now.at.since(before.at).as_secs_f64();
         // A reading that does not show the calls of its own VPS is no evidence.
         let shows_own = own >= 1.0 && fall >= -0.5 * own;
-        let too_close = now.at.saturating_sub(before.at) < MIN_DISTANCE;
+        let too_close = now.at.since(before.at) < MIN_DISTANCE;
         if shows_own && !too_close && fall < SEPARATE * others && returned <= MAX_RETURNED * others
         {
             self.cast += 1;
@@ -147,7 +148,7 @@ mod tests {
 
     fn reading(at: u64, left: f64, own: f64, all: f64) -> LastReading {
         LastReading {
-            at: Duration::from_secs(at),
+            at: AccountTime::from_secs(at),
             remaining: [left, left + 19_000.0],
             own,
             all,

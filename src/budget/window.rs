@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::units::AccountTime;
 use serde::{Deserialize, Serialize};
 
 /// A window in which the API counts points.
@@ -82,8 +83,8 @@ impl Trailing {
     }
 
     /// Adds an amount. Times need not be in order.
-    pub fn add(&mut self, at: Duration, amount: f64) {
-        self.add_at(millis(at), amount);
+    pub fn add(&mut self, at: AccountTime, amount: f64) {
+        self.add_at(millis(at.since_zero()), amount);
     }
 
     fn add_at(&mut self, at: u64, amount: f64) {
@@ -110,8 +111,8 @@ impl Trailing {
     }
 
     /// Removes amounts that have left the window.
-    pub fn expire(&mut self, now: Duration) {
-        let now = millis(now);
+    pub fn expire(&mut self, now: AccountTime) {
+        let now = millis(now.since_zero());
         while let Some((latest, sum)) = self.buckets.front().copied()
             && latest + self.length < now
         {
@@ -139,8 +140,8 @@ impl Trailing {
     /// Returns the highest steady rate per second that keeps the sum within `limit` from `now` on, while the current
     /// amounts leave the window. Zero if the sum exceeds the limit already.
     #[must_use]
-    pub fn sustainable(&self, limit: f64, now: Duration) -> f64 {
-        let now = millis(now);
+    pub fn sustainable(&self, limit: f64, now: AccountTime) -> f64 {
+        let now = millis(now.since_zero());
         let mut left = self.sum();
         let mut rate = limit * 1000.0 / millis_f64(self.length + self.width);
         for (latest, sum) in &self.buckets {
@@ -160,9 +161,9 @@ impl Trailing {
 
     /// Returns the amounts with their ages.
     #[must_use]
-    pub fn save(&self, now: Duration) -> Vec<SavedAmount> {
+    pub fn save(&self, now: AccountTime) -> Vec<SavedAmount> {
         let saved = |(latest, sum): &(u64, f64)| SavedAmount {
-            age_seconds: millis_f64(millis(now).saturating_sub(*latest)) / 1000.0,
+            age_seconds: millis_f64(millis(now.since_zero()).saturating_sub(*latest)) / 1000.0,
             amount: *sum,
         };
         self.buckets
@@ -173,7 +174,7 @@ impl Trailing {
     }
 
     /// Restores the amounts that [`Self::save`] returned `elapsed` ago. Invalid amounts are ignored.
-    pub fn restore(&mut self, entries: &[SavedAmount], elapsed: Duration, now: Duration) {
+    pub fn restore(&mut self, entries: &[SavedAmount], elapsed: Duration, now: AccountTime) {
         for entry in entries {
             let age =
                 Duration::try_from_secs_f64(entry.age_seconds.max(0.0)).unwrap_or(Duration::MAX);
@@ -210,12 +211,12 @@ impl Default for Ledger {
 
 impl Ledger {
     /// Adds points spent at a time.
-    pub fn add(&mut self, at: Duration, points: f64) {
+    pub fn add(&mut self, at: AccountTime, points: f64) {
         self.0.iter_mut().for_each(|window| window.add(at, points));
     }
 
     /// Corrects recent spending. `points` may be negative.
-    pub fn correct(&mut self, now: Duration, points: f64) {
+    pub fn correct(&mut self, now: AccountTime, points: f64) {
         if points >= 0.0 {
             self.add(now, points);
         } else {
@@ -226,7 +227,7 @@ impl Ledger {
     }
 
     /// Removes spending that has left each window.
-    pub fn expire(&mut self, now: Duration) {
+    pub fn expire(&mut self, now: AccountTime) {
         self.0.iter_mut().for_each(|window| window.expire(now));
     }
 
@@ -245,12 +246,17 @@ impl Ledger {
 
     /// Returns the entries of each window.
     #[must_use]
-    pub fn save(&self, now: Duration) -> [Vec<SavedAmount>; 2] {
+    pub fn save(&self, now: AccountTime) -> [Vec<SavedAmount>; 2] {
         [0, 1].map(|window| self.0[window].save(now))
     }
 
     /// Restores the entries that [`Self::save`] returned `elapsed` ago.
-    pub fn restore(&mut self, entries: &[Vec<SavedAmount>; 2], elapsed: Duration, now: Duration) {
+    pub fn restore(
+        &mut self,
+        entries: &[Vec<SavedAmount>; 2],
+        elapsed: Duration,
+        now: AccountTime,
+    ) {
         for (window, entries) in self.0.iter_mut().zip(entries) {
             window.restore(entries, elapsed, now);
         }

@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::config::{Collect, Config};
 use crate::fleet::Fleet;
 use crate::kiwivm::{Call, Client, Veid};
+use crate::units::AccountTime;
 use calls::{begin_usage, log_outcome, make_call};
 use keys::Keys;
 use notes::next_poll;
@@ -115,7 +116,7 @@ impl Poller {
         if let Some(state) = state {
             let now = self.clock.now();
             let elapsed = Duration::try_from_secs_f64(now.unix - state.written).unwrap_or_default();
-            let counted = self.clock.to_account_time(elapsed);
+            let counted = self.clock.to_account_interval(elapsed);
             self.planner
                 .restore_state(&state.budget, counted, self.planner_now());
             {
@@ -215,7 +216,7 @@ impl Poller {
     }
 
     /// Returns the current time on the planner's clock.
-    fn planner_now(&self) -> Duration {
+    fn planner_now(&self) -> AccountTime {
         self.clock.to_account_time(self.clock.now().elapsed)
     }
 

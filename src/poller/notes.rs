@@ -7,6 +7,7 @@ use crate::clock::{Clock, Moment};
 use crate::fleet::{Fleet, PlannedCalls, PointsUse, UsageReading, VpsState};
 use crate::kiwivm::model::{Payload, Points};
 use crate::kiwivm::{Call, PerCall, Reason, Response, Veid};
+use crate::units::AccountTime;
 
 /// A call that has finished.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl FinishedCall {
         &mut self,
         planner: &mut Planner,
         fleet: &mut Fleet,
-        counted: Duration,
+        counted: AccountTime,
         now: Moment,
     ) -> Recorded {
         planner.finish(self.due, self.finished(), counted);
@@ -131,7 +132,7 @@ pub fn publish_plan(planner: &mut Planner, fleet: &mut Fleet, clock: Clock, now:
         shared: planner.shared(),
     });
     for veid in planner.take_changed() {
-        let elapsed = |interval: Option<Duration>| Some(clock.to_elapsed(interval?));
+        let elapsed = |interval: Option<Duration>| Some(clock.to_real_interval(interval?));
         let plan = PlannedCalls {
             intervals: planner.intervals(veid).map(elapsed),
             allowed: planner.allowed(veid),

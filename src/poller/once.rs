@@ -39,7 +39,8 @@ pub async fn poll_once(
 ) -> Vec<SkippedCall> {
     // The fleet derives freshness from the planned intervals.
     let now = clock.now();
-    let mut planner = Planner::new(&members(config), limits(config, clock), 0, now.elapsed);
+    let start = clock.to_account_time(now.elapsed);
+    let mut planner = Planner::new(&members(config), limits(config, clock), 0, start);
     publish_plan(&mut planner, &mut lock(&fleet), clock, now);
     let shared = Arc::new(OnceState {
         client,

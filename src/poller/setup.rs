@@ -52,7 +52,7 @@ fn slots(config: &Config, clock: Clock) -> Slots {
         Concurrency::Auto => {
             let shortest = config.vps.iter().map(|vps| vps.intervals.live).min();
             let shortest = shortest.unwrap_or(config.intervals.live);
-            Slots::for_fleet(config.vps.len(), clock.to_elapsed(shortest))
+            Slots::for_fleet(config.vps.len(), clock.to_real_interval(shortest))
         }
     }
 }

@@ -10,7 +10,7 @@ use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
 use kiwivm_exporter::poller::{
     FinishedCall, SharedFleet, State, StateFile, fleet_of, limits, lock, members,
 };
-use kiwivm_exporter::units::UnixSeconds;
+use kiwivm_exporter::units::{AccountTime, UnixSeconds};
 use reqwest::Url;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -59,7 +59,7 @@ fn saved(config: &Config) -> Value {
         &members(config),
         limits(config, Clock::start()),
         1,
-        Duration::ZERO,
+        AccountTime::ZERO,
     );
     let key = ApiKey::new("private_x").expect("it is a key");
     for veid in (1..=VPS).map(Veid) {
@@ -75,11 +75,16 @@ fn saved(config: &Config) -> Value {
                 usage: (call == Call::RawUsageStats).then_some(reading),
                 took: Duration::from_secs(1),
             };
-            answered.note(&mut planner, &mut lock(&fleet), Duration::ZERO, moment(0));
+            answered.note(
+                &mut planner,
+                &mut lock(&fleet),
+                AccountTime::ZERO,
+                moment(0),
+            );
         }
     }
     for second in 0..600 {
-        let now = Duration::from_secs(second);
+        let now = AccountTime::from_secs(second);
         for due in planner.take_due(now) {
             let finished = Finished {
                 outcome: Outcome::Success,
@@ -90,7 +95,7 @@ fn saved(config: &Config) -> Value {
             planner.finish(due, finished, now);
         }
     }
-    let budget = planner.save_state(Duration::from_secs(600));
+    let budget = planner.save_state(AccountTime::from_secs(600));
     lock(&fleet).publish_usage();
     let values = lock(&fleet).save_state(moment(0));
     serde_json::to_value(State::new(WRITTEN, budget, values)).expect("it can be saved")
@@ -103,19 +108,19 @@ fn resume(config: &Config, state: State) -> (State, SharedFleet) {
         &members(config),
         limits(config, Clock::start()),
         1,
-        Duration::ZERO,
+        AccountTime::ZERO,
     );
     let now = moment(100);
     let elapsed = Duration::try_from_secs_f64(now.unix - state.written).unwrap_or_default();
-    planner.restore_state(&state.budget, elapsed, now.elapsed);
+    planner.restore_state(&state.budget, elapsed, AccountTime::new(now.elapsed));
     lock(&fleet).restore_state(state.vps, elapsed, now);
     for second in 100..160 {
-        let now = Duration::from_secs(second);
+        let now = AccountTime::from_secs(second);
         let due = planner.take_due(now);
         assert!(due.len() < 100, "{due:?}");
         assert!(planner.next_wake(now) > now);
     }
-    let budget = planner.save_state(Duration::from_secs(160));
+    let budget = planner.save_state(AccountTime::from_secs(160));
     let values = lock(&fleet).save_state(moment(160));
     (State::new(now.unix, budget, values), fleet)
 }

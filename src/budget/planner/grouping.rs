@@ -1,13 +1,13 @@
 //! Assigns VPSes to quotas.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use super::Planner;
 use crate::budget::quota::Quota;
 use crate::budget::scope::Decision;
 use crate::config::Scope;
 use crate::kiwivm::Veid;
+use crate::units::AccountTime;
 
 impl Planner {
     /// Returns the configured group of each VPS, in the order of the configuration.
@@ -88,7 +88,7 @@ impl Planner {
     }
 
     /// Applies a decision of the votes.
-    pub(super) fn decide(&mut self, decision: Option<Decision>, now: Duration) {
+    pub(super) fn decide(&mut self, decision: Option<Decision>, now: AccountTime) {
         let Some(decision) = decision else {
             return;
         };

@@ -12,6 +12,7 @@ use crate::budget::window::Window;
 use crate::config::Scope;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, Reason, Veid};
+use crate::units::AccountTime;
 
 /// Maximum age of the last usable reading while newer ones are unusable.
 const OUTDATED: Duration = Duration::from_secs(30 * 60);
@@ -33,7 +34,7 @@ pub struct Finished {
 
 impl Planner {
     /// Records the result of a call that [`Planner::take_due`] returned.
-    pub fn finish(&mut self, due: Due, finished: Finished, now: Duration) {
+    pub fn finish(&mut self, due: Due, finished: Finished, now: AccountTime) {
         let Due { veid, call } = due;
         let jitter = self.random();
         let remaining = finished.remaining.filter(|_| call == Call::RateLimitStatus);
@@ -87,7 +88,7 @@ impl Planner {
             let readings = &mut self.quotas[index].readings;
             readings.failures = readings.failures.saturating_add(1);
             // The points left are too low by now: they include own spending since the reading, but not returned points.
-            if readings.last[0].is_some_and(|last| now.saturating_sub(last.at) > OUTDATED) {
+            if readings.last[0].is_some_and(|last| now.since(last.at) > OUTDATED) {
                 readings.last = [None; 3];
             }
         }
@@ -105,7 +106,7 @@ impl Planner {
     }
 
     /// Records a reading of a quota.
-    fn read(&mut self, index: usize, remaining: Remaining, sent: &Sent, now: Duration) {
+    fn read(&mut self, index: usize, remaining: Remaining, sent: &Sent, now: AccountTime) {
         let quota = &mut self.quotas[index];
         let day = Window::Day as usize;
         if let Some(last) = quota.readings.last[0] {
@@ -135,7 +136,7 @@ impl Planner {
     }
 
     /// Learns from a price sample.
-    fn learn(&mut self, index: usize, sample: Complete, now: Duration) {
+    fn learn(&mut self, index: usize, sample: Complete, now: AccountTime) {
         let call = sample.call;
         let (assumed, known) = (self.prices.price(call), self.prices.was_learned(call));
         let verdict = self.prices.add(call, sample.before, sample.after, now);
@@ -165,7 +166,7 @@ impl Planner {
     }
 
     /// Compares a reading with the previous one of its VPS, to detect whether VPSes share a quota.
-    fn vote(&mut self, veid: Veid, remaining: Remaining, sent: &Sent, now: Duration) {
+    fn vote(&mut self, veid: Veid, remaining: Remaining, sent: &Sent, now: AccountTime) {
         let reading = LastReading {
             at: sent.at,
             remaining,

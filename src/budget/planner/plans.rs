@@ -8,6 +8,7 @@ use crate::budget::pace::{Pace, PlannedIntervals};
 use crate::budget::plan::plan;
 use crate::budget::quota::LastPlan;
 use crate::kiwivm::{Call, PerCall, Veid};
+use crate::units::AccountTime;
 
 /// Maximum time between two plans of a quota, because spending leaves its windows.
 const REPLAN: Duration = Duration::from_secs(60);
@@ -16,7 +17,7 @@ const NEGLIGIBLE: f64 = 0.01;
 
 impl Planner {
     /// Plans the quotas whose plan is due.
-    pub(super) fn replan(&mut self, now: Duration) {
+    pub(super) fn replan(&mut self, now: AccountTime) {
         for index in 0..self.quotas.len() {
             if self.quotas[index].planned.until <= now {
                 self.replan_quota(index, now);
@@ -24,7 +25,7 @@ impl Planner {
         }
     }
 
-    fn replan_quota(&mut self, index: usize, now: Duration) {
+    fn replan_quota(&mut self, index: usize, now: AccountTime) {
         let prices = PerCall::from_fn(|call| self.prices.price(call));
         let members = self.quotas[index].members.clone();
         let wanted: Vec<Pace> = members.iter().map(|veid| self.wanted(*veid)).collect();

@@ -1,7 +1,6 @@
 //! Queries and small commands of the planner.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use super::Planner;
 use crate::budget::pace::PlannedIntervals;
@@ -9,6 +8,7 @@ use crate::budget::quota::{Quota, Remaining};
 use crate::budget::window::Window;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, PerCall, Veid};
+use crate::units::AccountTime;
 
 impl Planner {
     /// Returns the deferrals since the last call of this function.
@@ -36,7 +36,7 @@ impl Planner {
     /// Returns the next due time of live or service info of a VPS. It is in the past while the call is in flight or
     /// deferred.
     #[must_use]
-    pub fn next_poll(&self, veid: Veid) -> Option<Duration> {
+    pub fn next_poll(&self, veid: Veid) -> Option<AccountTime> {
         let due = self.schedule.of(veid)?.due;
         let live = due[Call::LiveServiceInfo];
         live.into_iter().chain(due[Call::ServiceInfo]).min()
@@ -108,7 +108,7 @@ impl Planner {
     }
 
     /// Makes a collected call of a VPS due now, even if it is shed. Points and concurrency still limit it.
-    pub fn hasten(&mut self, veid: Veid, call: Call, now: Duration) {
+    pub fn hasten(&mut self, veid: Veid, call: Call, now: AccountTime) {
         let account = self.accounts.get(&veid);
         if account.is_some_and(|account| account.pace.collect.includes(call)) {
             self.schedule.make_due(veid, call, now);
@@ -116,7 +116,7 @@ impl Planner {
     }
 
     /// Ends the pause after a refused key, because the VPS has a new key.
-    pub fn resume(&mut self, veid: Veid, now: Duration) {
+    pub fn resume(&mut self, veid: Veid, now: AccountTime) {
         self.schedule.resume(veid, now);
     }
 }

@@ -7,6 +7,7 @@ use crate::budget::quota::Quota;
 use crate::budget::scope::min_evidence;
 use crate::budget::window::Window;
 use crate::kiwivm::{Call, Veid};
+use crate::units::AccountTime;
 
 /// Minimum wait after a usable reading. The waits of the first readings double from this.
 const MIN_WAIT: Duration = Duration::from_secs(30);
@@ -30,7 +31,7 @@ const VOTERS: usize = 2;
 
 impl Planner {
     /// Makes extra readings due.
-    pub(super) fn schedule_readings(&mut self, now: Duration) {
+    pub(super) fn schedule_readings(&mut self, now: AccountTime) {
         for index in 0..self.quotas.len() {
             if now >= self.next_reading(index, now)
                 && let Some(veid) = self.reader(&self.quotas[index], now)
@@ -49,7 +50,7 @@ impl Planner {
     }
 
     /// Returns the latest time of the next reading of a quota.
-    fn next_reading(&mut self, index: usize, now: Duration) -> Duration {
+    fn next_reading(&mut self, index: usize, now: AccountTime) -> AccountTime {
         let price = self.prices.price(Call::RateLimitStatus);
         let share = self.limits.share;
         let quota = &self.quotas[index];
@@ -69,7 +70,7 @@ impl Planner {
         let every = |fraction: f64, [least, most]: [f64; 2]| {
             Duration::from_secs_f64((price / (fraction * full).max(1e-9)).clamp(least, most))
         };
-        let startup = MIN_WAIT.max(readings.last_request.saturating_sub(first_request));
+        let startup = MIN_WAIT.max(readings.last_request.since(first_request));
         let low = quota.is_low(share) || quota.is_empty(1.0);
         let confirmed = readings.last[2].is_some_and(|_| quota.yields_half(share));
         let wait = match (low, confirmed) {
@@ -97,7 +98,7 @@ impl Planner {
     }
 
     /// Returns the VPS for the next reading of a quota: with the fewest failures, then the earliest due time.
-    fn reader(&self, quota: &Quota, now: Duration) -> Option<Veid> {
+    fn reader(&self, quota: &Quota, now: AccountTime) -> Option<Veid> {
         let call = Call::RateLimitStatus;
         let ready = quota
             .members
@@ -106,7 +107,7 @@ impl Planner {
             .filter(|veid| self.schedule.is_ready(*veid))
             .filter(|veid| {
                 let last = self.accounts[veid].reading;
-                last.is_none_or(|last| now.saturating_sub(last.at) >= SAME_VPS)
+                last.is_none_or(|last| now.since(last.at) >= SAME_VPS)
             });
         ready.min_by_key(|veid| {
             let entry = self.schedule.of(*veid);
@@ -119,14 +120,14 @@ impl Planner {
     }
 
     /// Returns the VPSes whose next reading can vote on sharing a quota.
-    fn voters(&self, quota: &Quota, now: Duration) -> Vec<Veid> {
+    fn voters(&self, quota: &Quota, now: AccountTime) -> Vec<Veid> {
         let all: f64 = self.report.spent.values().sum();
         let enough = min_evidence(self.prices.price(Call::LiveServiceInfo)) + 2.0;
         let can_vote = |veid: &Veid| {
             let account = &self.accounts[veid];
             account.reading.is_none_or(|last| {
                 let others = (all - last.all) - (account.spent - last.own);
-                others >= enough && now.saturating_sub(last.at) >= self.votes.interval()
+                others >= enough && now.since(last.at) >= self.votes.interval()
             })
         };
         let works = |veid: &&Veid| {

@@ -14,6 +14,7 @@ use crate::budget::quota::{Quota, Reading, Remaining, Sizes, USUAL_SIZES};
 use crate::budget::window::SavedAmount;
 use crate::config::Scope;
 use crate::kiwivm::{Call, PerCall, Veid};
+use crate::units::AccountTime;
 
 /// Upper bound, in seconds, of restored waits. They are also limited to two intervals or the pause after a refused key,
 /// because a damaged number must not stop a call.
@@ -125,7 +126,7 @@ impl SavedState {
 impl Planner {
     /// Returns the state to save at `now`.
     #[must_use]
-    pub fn save_state(&self, now: Duration) -> SavedState {
+    pub fn save_state(&self, now: AccountTime) -> SavedState {
         let quota = |quota: &Quota| SavedQuota {
             members: quota.members.iter().map(|veid| veid.0).collect(),
             spent: quota.ledger.save(now),
@@ -151,14 +152,15 @@ impl Planner {
         }
     }
 
-    fn save_vps(&self, veid: Veid, now: Duration) -> Option<SavedVps> {
+    fn save_vps(&self, veid: Veid, now: AccountTime) -> Option<SavedVps> {
         let (account, entry) = (self.accounts.get(&veid)?, self.schedule.of(veid)?);
         let mut due = entry.due;
         for flight in entry.in_flight.iter().flatten() {
             // The result is not saved, so the call is repeated after an interval.
             due[flight.call] = Some(flight.started + entry.interval(flight.call));
         }
-        let seconds = |time: Duration| time.as_secs_f64() - now.as_secs_f64();
+        let seconds =
+            |time: AccountTime| time.since(now).as_secs_f64() - now.since(time).as_secs_f64();
         Some(SavedVps {
             veid: veid.0,
             due: due.map(|due| due.map(seconds)),
@@ -175,7 +177,7 @@ impl Planner {
     }
 
     /// Restores a state that was saved `elapsed` ago.
-    pub fn restore_state(&mut self, state: &SavedState, elapsed: Duration, now: Duration) {
+    pub fn restore_state(&mut self, state: &SavedState, elapsed: Duration, now: AccountTime) {
         self.prices = Prices::restore(&state.prices);
         self.sampling.restore(&state.samples, elapsed, now);
         if self.limits.scope == Scope::Auto {
@@ -208,7 +210,7 @@ impl Planner {
         self.report.changed.extend(&self.order);
     }
 
-    fn restore_vps(&mut self, saved: &SavedVps, elapsed: Duration, now: Duration) {
+    fn restore_vps(&mut self, saved: &SavedVps, elapsed: Duration, now: AccountTime) {
         let veid = Veid(saved.veid);
         let Some(account) = self.accounts.get_mut(&veid) else {
             return;
@@ -252,7 +254,7 @@ impl Planner {
 }
 
 /// Adds the saved state of a quota, or of a part of it, to `quota`.
-fn restore_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: Duration) {
+fn restore_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: AccountTime) {
     let is_valid = |points: f64| points.is_finite() && points >= 0.0;
     quota.ledger.restore(&saved.spent, elapsed, now);
     if saved.sizes.iter().flatten().all(|size| is_valid(*size)) {
@@ -273,7 +275,7 @@ fn restore_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: 
         quota.readings.last[0] = Some(reading);
         quota.readings.last_request = at;
         // A restart needs no more readings than usual.
-        quota.readings.first_request = Some(Duration::ZERO);
+        quota.readings.first_request = Some(AccountTime::ZERO);
     }
     let brake = saved
         .brake
@@ -294,11 +296,11 @@ fn left_of(quota: &Quota, reading: &Reading) -> Remaining {
         .map(|left| (left - (quota.spent - reading.spent)).max(0.0))
 }
 
-fn age(at: Duration, now: Duration) -> f64 {
-    now.saturating_sub(at).as_secs_f64()
+fn age(at: AccountTime, now: AccountTime) -> f64 {
+    now.since(at).as_secs_f64()
 }
 
-fn before(now: Duration, elapsed: Duration, age: f64) -> Option<Duration> {
+fn before(now: AccountTime, elapsed: Duration, age: f64) -> Option<AccountTime> {
     let age = Duration::try_from_secs_f64(age).ok()?;
     now.checked_sub(elapsed)?.checked_sub(age)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Planner;
 use crate::budget::quota::QUIET;
 use crate::kiwivm::Call;
+use crate::units::AccountTime;
 
 /// Maximum time between two calls of live or service info before a failing VPS is retried early, as after refusals.
 const MAX_QUIET: Duration = Duration::from_secs(180);
@@ -15,13 +16,13 @@ pub(super) const DATA_CALLS: [Call; 2] = [Call::LiveServiceInfo, Call::ServiceIn
 #[derive(Debug)]
 pub(super) struct Silence {
     /// Time of the last call of live or service info to a working VPS.
-    pub(super) last_data_call: Duration,
+    pub(super) last_data_call: AccountTime,
     /// Time of the last early retry of a failing VPS.
-    last_retry: Duration,
+    last_retry: AccountTime,
 }
 
 impl Silence {
-    pub(super) const fn since(now: Duration) -> Self {
+    pub(super) const fn since(now: AccountTime) -> Self {
         Self {
             last_data_call: now,
             last_retry: now,
@@ -32,7 +33,7 @@ impl Silence {
 impl Planner {
     /// Returns the time at which a silence ends: when no data call was sent to a working VPS for longer than the average
     /// gap between planned ones. A high price of live that follows from a single sample lengthens no gap.
-    pub(super) fn end_of_silence(&self) -> Duration {
+    pub(super) fn end_of_silence(&self) -> AccountTime {
         let rates = self.quotas.iter().map(|quota| quota.planned.data_rate);
         let gap = Duration::try_from_secs_f64(1.0 / rates.sum::<f64>()).unwrap_or(MAX_QUIET);
         // A price sample waits for the next call.
@@ -47,12 +48,12 @@ impl Planner {
     /// Makes the next data call due if a silence ends. After failures and changes of intervals, the calls of a fleet may
     /// be bunched. After three minutes it makes the next call to a failing VPS due, because that VPS may work again long
     /// before the end of its backoff.
-    pub(super) fn end_silence(&mut self, now: Duration) {
+    pub(super) fn end_silence(&mut self, now: AccountTime) {
         if now >= self.end_of_silence() {
             self.make_next_due(false, now);
         }
         let last = self.silence.last_data_call.max(self.silence.last_retry);
-        if now.saturating_sub(last) >= MAX_QUIET {
+        if now.since(last) >= MAX_QUIET {
             self.silence.last_retry = now;
             self.make_next_due(true, now);
         }
@@ -60,7 +61,7 @@ impl Planner {
 
     /// Makes the next data call due among the VPSes that work, or among those that fail, which take turns. Does nothing if
     /// it is due already.
-    fn make_next_due(&mut self, fails: bool, now: Duration) {
+    fn make_next_due(&mut self, fails: bool, now: AccountTime) {
         let candidates = self.order.iter().flat_map(|veid| {
             let entry = self.schedule.of(*veid).filter(|entry| {
                 !entry.is_paused() && fails == (entry.failures[Call::LiveServiceInfo] > 0)

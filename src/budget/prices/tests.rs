@@ -1,4 +1,5 @@
 use super::*;
+use crate::units::AccountTime;
 
 const LIVE: Call = Call::LiveServiceInfo;
 const READING: Call = Call::RateLimitStatus;
@@ -7,8 +8,12 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+const fn at(seconds: u64) -> AccountTime {
+    AccountTime::from_secs(seconds)
+}
+
 /// Adds a sample with the same fall in both windows.
-fn add(prices: &mut Prices, call: Call, fall: f64, now: Duration) -> Option<Verdict> {
+fn add(prices: &mut Prices, call: Call, fall: f64, now: AccountTime) -> Option<Verdict> {
     let before = [900.0, 19_000.0];
     prices.add(call, before, [900.0 - fall, 19_000.0 - fall], now)
 }
@@ -17,7 +22,7 @@ fn add(prices: &mut Prices, call: Call, fall: f64, now: Duration) -> Option<Verd
 fn learned() -> Prices {
     let mut prices = Prices::default();
     for minute in 0..10 {
-        let now = seconds(60 * minute);
+        let now = at(60 * minute);
         assert_eq!(add(&mut prices, READING, 1.0, now), Some(Verdict::Normal));
         assert_eq!(add(&mut prices, LIVE, 5.0, now), Some(Verdict::Normal));
     }
@@ -33,7 +38,7 @@ fn is_close(price: f64, wanted: f64) -> bool {
 fn the_first_sample_replaces_the_assumed_price() {
     let mut prices = Prices::default();
     assert!(is_close(prices.price(LIVE), LIVE.first_price()) && prices.learned(LIVE).is_none());
-    add(&mut prices, LIVE, 9.0, seconds(0));
+    add(&mut prices, LIVE, 9.0, at(0));
     assert!(
         is_close(prices.price(LIVE), 8.0),
         "1 of the 9 points is a reading"
@@ -49,21 +54,18 @@ fn the_first_sample_replaces_the_assumed_price() {
 fn very_high_first_price_applies_at_once_and_needs_a_second_sample() {
     let high = || {
         let mut prices = Prices::default();
-        add(&mut prices, LIVE, 61.0, seconds(0));
+        add(&mut prices, LIVE, 61.0, at(0));
         assert!(is_close(prices.price(LIVE), 60.0) && prices.needs_confirmation(LIVE));
         prices
     };
     let mut confirmed = high();
-    add(&mut confirmed, LIVE, 61.0, seconds(20));
+    add(&mut confirmed, LIVE, 61.0, at(20));
     assert!(is_close(confirmed.price(LIVE), 60.0) && !confirmed.needs_confirmation(LIVE));
     let mut lower = high();
-    add(&mut lower, LIVE, 5.0, seconds(20));
+    add(&mut lower, LIVE, 5.0, at(20));
     assert!(is_close(lower.price(LIVE), 4.0) && !lower.needs_confirmation(LIVE));
     let mut useless = high();
-    assert_eq!(
-        add(&mut useless, LIVE, 0.0, seconds(20)),
-        Some(Verdict::Useless)
-    );
+    assert_eq!(add(&mut useless, LIVE, 0.0, at(20)), Some(Verdict::Useless));
     assert_eq!(useless.learned(LIVE), None);
 }
 
@@ -73,7 +75,7 @@ fn fractional_price_is_approached_from_above() {
     for step in 0..SAMPLES as u64 {
         // With a price of 2.5, and 1 for a reading, whole numbers fall by 3 and 4 in turn.
         let fall = if step % 2 == 0 { 3.0 } else { 4.0 };
-        add(&mut prices, LIVE, fall, seconds(1000 + 60 * step));
+        add(&mut prices, LIVE, fall, at(1000 + 60 * step));
     }
     let price = prices.price(LIVE);
     assert!((2.5..2.65).contains(&price), "{price}");
@@ -83,7 +85,7 @@ fn fractional_price_is_approached_from_above() {
 fn free_call_has_the_minimum_price() {
     let mut prices = learned();
     let free = Call::ServiceInfo;
-    add(&mut prices, free, 1.0, seconds(1000));
+    add(&mut prices, free, 1.0, at(1000));
     assert!(is_close(prices.price(free), MIN_PRICE));
 }
 
@@ -92,11 +94,11 @@ fn outliers_of_a_short_burst_are_dropped() {
     for outliers in 2..OUTLIERS_TO_RAISE {
         let mut prices = learned();
         for _ in 0..outliers {
-            let verdict = add(&mut prices, LIVE, 90.0, seconds(1000));
+            let verdict = add(&mut prices, LIVE, 90.0, at(1000));
             assert_eq!(verdict, Some(Verdict::Outlier));
         }
         assert!(is_close(prices.price(LIVE), 4.0), "during the burst");
-        add(&mut prices, LIVE, 5.0, seconds(1010));
+        add(&mut prices, LIVE, 5.0, at(1010));
         assert!(is_close(prices.price(LIVE), 4.0), "after the burst");
     }
 }
@@ -105,18 +107,18 @@ fn outliers_of_a_short_burst_are_dropped() {
 fn price_falls_again_after_a_long_burst() {
     let mut prices = learned();
     for step in 0..5 {
-        add(&mut prices, LIVE, 90.0, seconds(1000 + 10 * step));
+        add(&mut prices, LIVE, 90.0, at(1000 + 10 * step));
     }
     assert!(is_close(prices.price(LIVE), 89.0));
-    add(&mut prices, LIVE, 5.0, seconds(1060));
+    add(&mut prices, LIVE, 5.0, at(1060));
     assert!(is_close(prices.price(LIVE), 4.0));
 }
 
 #[test]
 fn single_outlier_counts_only_up_to_the_outlier_bound() {
     let mut prices = learned();
-    add(&mut prices, LIVE, 150.0, seconds(1000));
-    add(&mut prices, LIVE, 5.0, seconds(1010));
+    add(&mut prices, LIVE, 150.0, at(1000));
+    add(&mut prices, LIVE, 5.0, at(1010));
     let price = prices.price(LIVE);
     assert!(price > 4.3 && price < 7.0, "{price}");
 }
@@ -126,7 +128,7 @@ fn three_outliers_raise_the_price_at_once() {
     let mut prices = learned();
     for (step, fall) in [60.0, 50.0, 70.0].into_iter().enumerate() {
         assert!(is_close(prices.price(LIVE), 4.0));
-        add(&mut prices, LIVE, fall, seconds(1000 + 10 * step as u64));
+        add(&mut prices, LIVE, fall, at(1000 + 10 * step as u64));
     }
     assert!(is_close(prices.price(LIVE), 49.0), "the lowest of them");
 }
@@ -134,11 +136,11 @@ fn three_outliers_raise_the_price_at_once() {
 #[test]
 fn lasting_step_up_replaces_the_history() {
     let mut prices = learned();
-    let mut now = seconds(1000);
+    let mut now = at(1000);
     while add(&mut prices, LIVE, 50.0, now) == Some(Verdict::Outlier) {
         now += seconds(10);
     }
-    let lasted = now.saturating_sub(seconds(1000));
+    let lasted = now.since(at(1000));
     assert!(
         lasted >= BURST && lasted < BURST + seconds(60),
         "{lasted:?}"
@@ -153,10 +155,10 @@ fn lasting_step_up_replaces_the_history() {
 fn lasting_step_down_is_learned_from_three_samples() {
     let mut prices = Prices::default();
     for step in 0..10 {
-        add(&mut prices, LIVE, 61.0, seconds(step));
+        add(&mut prices, LIVE, 61.0, at(step));
     }
     assert_eq!(
-        [1, 2, 3].map(|step| add(&mut prices, LIVE, 3.0, seconds(1000 + step))),
+        [1, 2, 3].map(|step| add(&mut prices, LIVE, 3.0, at(1000 + step))),
         [
             Some(Verdict::Outlier),
             Some(Verdict::Outlier),
@@ -170,7 +172,7 @@ fn lasting_step_down_is_learned_from_three_samples() {
 fn small_step_is_learned_gradually() {
     let mut prices = learned();
     for step in 0..SAMPLES as u64 {
-        let verdict = add(&mut prices, LIVE, 9.0, seconds(1000 + 60 * step));
+        let verdict = add(&mut prices, LIVE, 9.0, at(1000 + 60 * step));
         assert_eq!(verdict, Some(Verdict::Normal));
     }
     assert!(is_close(prices.price(LIVE), 8.0));
@@ -179,9 +181,9 @@ fn small_step_is_learned_gradually() {
 #[test]
 fn window_reset_does_not_disturb_a_sample() {
     let mut prices = learned();
-    let quarter_reset = prices.add(LIVE, [400.0, 15_000.0], [995.0, 14_995.0], seconds(1000));
+    let quarter_reset = prices.add(LIVE, [400.0, 15_000.0], [995.0, 14_995.0], at(1000));
     assert_eq!(quarter_reset, Some(Verdict::Normal));
-    let both_reset = prices.add(LIVE, [400.0, 15_000.0], [995.0, 19_995.0], seconds(1001));
+    let both_reset = prices.add(LIVE, [400.0, 15_000.0], [995.0, 19_995.0], at(1001));
     assert_eq!(both_reset, None);
     assert!(is_close(prices.price(LIVE), 4.0) && !prices.are_assumed());
 }
@@ -193,18 +195,18 @@ fn late_readings_and_noise_lead_to_assumed_prices() {
     for falls in [&late as &dyn Fn(u32) -> [f64; 2], &noise] {
         let mut prices = learned();
         for step in 0..3 {
-            assert!(prices.wants_samples(seconds(1000)));
+            assert!(prices.wants_samples(at(1000)));
             let [quarter, day] = falls(step);
             let before = [500.0, 15_000.0];
             let after = [before[0] - quarter, before[1] - day];
-            let verdict = prices.add(LIVE, before, after, seconds(1000));
+            let verdict = prices.add(LIVE, before, after, at(1000));
             assert_eq!(verdict, Some(Verdict::Useless));
         }
         assert!(prices.are_assumed());
-        assert!(!prices.wants_samples(seconds(1000)));
+        assert!(!prices.wants_samples(at(1000)));
         assert!(is_close(prices.price(LIVE), LIVE.first_price()));
         assert_eq!(prices.learned(READING), None);
-        let again = seconds(1000) + SAMPLING_PAUSE;
+        let again = at(1000) + SAMPLING_PAUSE;
         assert!(!prices.wants_samples(again.saturating_sub(seconds(1))));
         assert!(prices.wants_samples(again));
     }
@@ -214,9 +216,9 @@ fn late_readings_and_noise_lead_to_assumed_prices() {
 fn prices_are_learned_again_after_useless_samples() {
     let mut prices = learned();
     for _ in 0..3 {
-        add(&mut prices, LIVE, 0.0, seconds(1000));
+        add(&mut prices, LIVE, 0.0, at(1000));
     }
-    let again = seconds(1000) + SAMPLING_PAUSE;
+    let again = at(1000) + SAMPLING_PAUSE;
     for step in 0..4 {
         let now = again + seconds(60 * step);
         assert!(prices.wants_samples(now), "after {step} good samples");
@@ -233,7 +235,7 @@ fn occasional_useless_samples_are_ignored() {
     let mut prices = learned();
     for step in 0..60 {
         let fall = if step % 4 == 0 { 0.0 } else { 5.0 };
-        add(&mut prices, LIVE, fall, seconds(1000 + step));
+        add(&mut prices, LIVE, fall, at(1000 + step));
         assert!(!prices.are_assumed());
     }
     assert!(is_close(prices.price(LIVE), 4.0));
@@ -277,9 +279,9 @@ fn returning_points_do_not_lower_prices() {
 fn refusals_raise_assumed_prices_at_most_every_15_minutes() {
     let mut prices = Prices::default();
     let before = prices.price(LIVE);
-    (0..20).for_each(|second| prices.refused(seconds(second)));
+    (0..20).for_each(|second| prices.refused(at(second)));
     assert!(is_close(prices.price(LIVE), before * RAISE_FACTOR));
-    prices.refused(RAISE_INTERVAL);
+    prices.refused(AccountTime::new(RAISE_INTERVAL));
     assert!(is_close(
         prices.price(LIVE),
         before * RAISE_FACTOR * RAISE_FACTOR
@@ -290,7 +292,7 @@ fn refusals_raise_assumed_prices_at_most_every_15_minutes() {
 fn learned_prices_are_not_scaled() {
     let mut prices = learned();
     prices.calibrate(100.0, 1000.0, true);
-    prices.refused(seconds(1000));
+    prices.refused(at(1000));
     assert!(is_close(prices.price(LIVE), 4.0));
 }
 

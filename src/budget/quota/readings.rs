@@ -1,7 +1,6 @@
 //! Readings of the remaining points, and the size of a quota derived from them.
 
-use std::time::Duration;
-
+use crate::units::AccountTime;
 /// Sizes assumed while no reading is usable. The largest values in published responses are 997 and 19,900.
 pub const USUAL_SIZES: Remaining = [1000.0, 20_000.0];
 /// Minimum size of a quota. No published one is smaller, and a VPS whose quota seems to be empty would never be polled.
@@ -15,7 +14,7 @@ pub type Remaining = [f64; 2];
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
     /// The time of the response.
-    pub at: Duration,
+    pub at: AccountTime,
     /// The remaining points.
     pub remaining: Remaining,
     /// Total points spent from the quota when the reading was requested.
@@ -65,9 +64,9 @@ pub struct Readings {
     /// The last three usable readings, latest first.
     pub last: [Option<Reading>; 3],
     /// Time of the first request.
-    pub first_request: Option<Duration>,
+    pub first_request: Option<AccountTime>,
     /// Time of the last request.
-    pub last_request: Duration,
+    pub last_request: AccountTime,
     /// Consecutive unusable readings.
     pub failures: u32,
     /// Start of a span for scaling assumed prices: the remaining points of the day, and the total points spent.

@@ -6,6 +6,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::units::AccountTime;
 
 const SHARE: Share = Share {
     fleet: 0.5,
@@ -17,6 +18,10 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+const fn at(seconds: u64) -> AccountTime {
+    AccountTime::from_secs(seconds)
+}
+
 fn quota() -> Quota {
     Quota::new(vec![Veid(1), Veid(2)], true)
 }
@@ -25,7 +30,7 @@ fn quota() -> Quota {
 fn with_readings(sizes: Remaining, readings: [Remaining; 3]) -> Quota {
     let mut quota = quota();
     for remaining in [sizes, sizes].into_iter().chain(readings) {
-        quota.read(remaining, 0.0, seconds(0));
+        quota.read(remaining, 0.0, at(0));
     }
     quota
 }
@@ -35,7 +40,7 @@ fn close(a: f64, b: f64) -> bool {
 }
 
 /// Sends and finishes a live call.
-fn call(quota: &mut Quota, success: bool, now: Duration) {
+fn call(quota: &mut Quota, success: bool, now: AccountTime) {
     quota.send(Priority::Live, 1.0, now);
     quota.finish(Priority::Live, success, 1.0, now);
 }
@@ -44,18 +49,18 @@ fn call(quota: &mut Quota, success: bool, now: Duration) {
 fn first_readings_near_zero_do_not_set_the_size() {
     for first in [0.0, 1.0, 2.0] {
         let mut quota = quota();
-        let full = quota.rate(SHARE, 3.0, seconds(0));
+        let full = quota.rate(SHARE, 3.0, at(0));
         for _ in 0..3 {
-            quota.read([first, first], 0.0, seconds(1));
+            quota.read([first, first], 0.0, at(1));
             assert!(!quota.is_known());
             assert_eq!(Window::ALL.map(|window| quota.size(window)), USUAL_SIZES);
             assert!(!quota.is_empty(3.0));
-            assert!(quota.admits(Priority::Live, 3.0, SHARE, seconds(1)));
-            assert!(quota.admits(Priority::Background, 3.0, SHARE, seconds(1)));
-            assert!(close(quota.rate(SHARE, 3.0, seconds(1)), full));
+            assert!(quota.admits(Priority::Live, 3.0, SHARE, at(1)));
+            assert!(quota.admits(Priority::Background, 3.0, SHARE, at(1)));
+            assert!(close(quota.rate(SHARE, 3.0, at(1)), full));
         }
-        quota.read([600.0, 9000.0], 0.0, seconds(2));
-        quota.read([600.0, 9000.0], 0.0, seconds(2));
+        quota.read([600.0, 9000.0], 0.0, at(2));
+        quota.read([600.0, 9000.0], 0.0, at(2));
         assert!(quota.is_known());
         assert_eq!(
             Window::ALL.map(|window| quota.size(window)),
@@ -67,11 +72,11 @@ fn first_readings_near_zero_do_not_set_the_size() {
 #[test]
 fn larger_reading_sets_the_size_only_after_confirmation() {
     let mut quota = with_readings(SIZES, [SIZES; 3]);
-    quota.read([5000.0, 90_000.0], 0.0, seconds(1));
+    quota.read([5000.0, 90_000.0], 0.0, at(1));
     assert_eq!(Window::ALL.map(|window| quota.size(window)), SIZES);
-    quota.read(SIZES, 0.0, seconds(2));
+    quota.read(SIZES, 0.0, at(2));
     assert_eq!(Window::ALL.map(|window| quota.size(window)), SIZES);
-    quota.read([4990.0, 89_000.0], 0.0, seconds(3));
+    quota.read([4990.0, 89_000.0], 0.0, at(3));
     assert_eq!(
         Window::ALL.map(|window| quota.size(window)),
         [5000.0, 90_000.0]
@@ -83,12 +88,12 @@ fn only_three_low_readings_in_a_row_stop_calls() {
     let good = [900.0, 19_000.0];
     for low in [[0.0, 19_000.0], [900.0, 0.0]] {
         let mut quota = with_readings(SIZES, [good, low, low]);
-        assert!(quota.admits(Priority::Background, 3.0, SHARE, seconds(1)));
-        quota.read(low, 0.0, seconds(2));
-        assert!(!quota.admits(Priority::Background, 3.0, SHARE, seconds(2)));
-        quota.read(good, 0.0, seconds(3));
+        assert!(quota.admits(Priority::Background, 3.0, SHARE, at(1)));
+        quota.read(low, 0.0, at(2));
+        assert!(!quota.admits(Priority::Background, 3.0, SHARE, at(2)));
+        quota.read(good, 0.0, at(3));
         assert!(
-            quota.admits(Priority::Background, 3.0, SHARE, seconds(3)),
+            quota.admits(Priority::Background, 3.0, SHARE, at(3)),
             "calls resume"
         );
     }
@@ -99,32 +104,32 @@ fn unreadable_quota_is_never_empty_and_keeps_both_kinds_of_data() {
     let mut quota = quota();
     // Far more than the assumed size, at prices that nobody knows.
     for second in 0..1000 {
-        quota.send(Priority::Live, 60.0, seconds(second));
+        quota.send(Priority::Live, 60.0, at(second));
     }
-    quota.send(Priority::Fallback, 1.0, seconds(1000));
-    assert!(!quota.is_empty(60.0) && quota.rate(SHARE, 60.0, seconds(1000)) >= 60.0 / 180.0);
-    assert!(!quota.admits(Priority::Background, 1.0, SHARE, seconds(1200)));
-    assert!(!quota.admits(Priority::Fallback, 1.0, SHARE, seconds(1010)));
-    assert!(quota.admits(Priority::Fallback, 1.0, SHARE, seconds(1020)));
-    assert!(!quota.admits(Priority::Live, 60.0, SHARE, seconds(1178)));
-    assert!(quota.admits(Priority::Live, 60.0, SHARE, seconds(1179)));
+    quota.send(Priority::Fallback, 1.0, at(1000));
+    assert!(!quota.is_empty(60.0) && quota.rate(SHARE, 60.0, at(1000)) >= 60.0 / 180.0);
+    assert!(!quota.admits(Priority::Background, 1.0, SHARE, at(1200)));
+    assert!(!quota.admits(Priority::Fallback, 1.0, SHARE, at(1010)));
+    assert!(quota.admits(Priority::Fallback, 1.0, SHARE, at(1020)));
+    assert!(!quota.admits(Priority::Live, 60.0, SHARE, at(1178)));
+    assert!(quota.admits(Priority::Live, 60.0, SHARE, at(1179)));
 }
 
 #[test]
 fn empty_quota_probes_with_live_calls_and_backs_off_after_a_refusal() {
     let mut quota = with_readings(SIZES, [[0.0; 2]; 3]);
-    let probes = |quota: &mut Quota, at| quota.admits(Priority::Live, 1.0, SHARE, seconds(at));
+    let probes = |quota: &mut Quota, second| quota.admits(Priority::Live, 1.0, SHARE, at(second));
     assert!(probes(&mut quota, 100));
-    assert!(!quota.admits(Priority::Background, 1.0, SHARE, seconds(100)));
-    quota.send(Priority::Live, 1.0, seconds(100));
+    assert!(!quota.admits(Priority::Background, 1.0, SHARE, at(100)));
+    quota.send(Priority::Live, 1.0, at(100));
     assert!(!probes(&mut quota, 100), "one at a time");
-    quota.finish(Priority::Live, false, 1.0, seconds(101));
+    quota.finish(Priority::Live, false, 1.0, at(101));
     assert!(!probes(&mut quota, 280));
     assert!(probes(&mut quota, 281));
     // Each success halves the next wait.
     let (mut now, mut waits) = (281, Vec::new());
     for _ in 0..6 {
-        call(&mut quota, true, seconds(now));
+        call(&mut quota, true, at(now));
         let started = now;
         while !probes(&mut quota, now) {
             now += 1;
@@ -133,15 +138,15 @@ fn empty_quota_probes_with_live_calls_and_backs_off_after_a_refusal() {
     }
     assert_eq!(waits, [180, 90, 45, 30, 30, 30]);
     // The pace pays for the probes.
-    assert!(close(quota.rate(SHARE, 3.0, seconds(now)), 3.0 / 30.0));
-    call(&mut quota, false, seconds(now));
+    assert!(close(quota.rate(SHARE, 3.0, at(now)), 3.0 / 30.0));
+    call(&mut quota, false, at(now));
     assert!(!probes(&mut quota, now + 179) && probes(&mut quota, now + 180));
 }
 
 #[test]
 fn readings_are_admitted_without_points() {
     let mut quota = with_readings(SIZES, [[0.0; 2]; 3]);
-    assert!(quota.admits(Priority::Reading, 1.0, SHARE, seconds(1)));
+    assert!(quota.admits(Priority::Reading, 1.0, SHARE, at(1)));
 }
 
 #[test]
@@ -154,17 +159,17 @@ fn pace_halves_when_others_leave_half_of_the_points_outside_the_share() {
         let mut left = sizes;
         let outside = sizes[window as usize] * (1.0 - SHARE.fleet);
         let mut alone = with_readings(sizes, [sizes; 3]);
-        let full = alone.rate(SHARE, 3.0, seconds(0));
+        let full = alone.rate(SHARE, 3.0, at(0));
         left[window as usize] = outside;
         let mut beside = with_readings(sizes, [left; 3]);
-        assert!(close(beside.rate(SHARE, 3.0, seconds(0)), full));
+        assert!(close(beside.rate(SHARE, 3.0, at(0)), full));
         assert!(!beside.yields_half(SHARE));
         left[window as usize] = outside / 2.0;
         let mut beside = with_readings(sizes, [left; 3]);
-        assert!(close(beside.rate(SHARE, 3.0, seconds(0)), full / 2.0));
+        assert!(close(beside.rate(SHARE, 3.0, at(0)), full / 2.0));
         left[window as usize] = outside / 4.0;
         let mut beside = with_readings(sizes, [left; 3]);
-        assert!(close(beside.rate(SHARE, 3.0, seconds(0)), full / 4.0));
+        assert!(close(beside.rate(SHARE, 3.0, at(0)), full / 4.0));
         assert!(beside.yields_half(SHARE) && beside.is_low(SHARE));
     }
 }
@@ -173,20 +178,20 @@ fn pace_halves_when_others_leave_half_of_the_points_outside_the_share() {
 fn overestimated_spending_does_not_stop_calls() {
     let mut quota = quota();
     for step in 0..60 {
-        quota.send(Priority::Live, 20.0, seconds(step));
+        quota.send(Priority::Live, 20.0, at(step));
     }
-    assert!(!quota.admits(Priority::Live, 20.0, SHARE, seconds(60)));
+    assert!(!quota.admits(Priority::Live, 20.0, SHARE, at(60)));
     let spent = quota.spent;
-    quota.read([990.0, 19_900.0], spent, seconds(60));
-    quota.read([990.0, 19_900.0], spent, seconds(61));
-    assert!(quota.admits(Priority::Live, 20.0, SHARE, seconds(61)));
-    assert!(quota.rate(SHARE, 3.0, seconds(61)) > 0.9 * quota.full_rate(SHARE));
+    quota.read([990.0, 19_900.0], spent, at(60));
+    quota.read([990.0, 19_900.0], spent, at(61));
+    assert!(quota.admits(Priority::Live, 20.0, SHARE, at(61)));
+    assert!(quota.rate(SHARE, 3.0, at(61)) > 0.9 * quota.full_rate(SHARE));
 }
 
 #[test]
 fn background_calls_leave_points_to_live_data() {
     let mut quota = with_readings(SIZES, [SIZES; 3]);
-    let mut now = seconds(0);
+    let mut now = at(0);
     while quota.admits(Priority::Background, 5.0, SHARE, now) {
         quota.send(Priority::Background, 5.0, now);
         now += seconds(1);
@@ -207,25 +212,25 @@ fn calls_that_exceed_the_share_are_made_one_at_a_time() {
         own: 0.3,
     };
     let mut quota = with_readings(sizes, [sizes; 3]);
-    assert!(quota.admits(Priority::Live, 40.0, share, seconds(0)));
-    quota.send(Priority::Live, 40.0, seconds(0));
-    assert!(!quota.admits(Priority::Live, 40.0, share, seconds(1)));
-    assert!(quota.admits(Priority::Live, 40.0, share, seconds(1000)));
+    assert!(quota.admits(Priority::Live, 40.0, share, at(0)));
+    quota.send(Priority::Live, 40.0, at(0));
+    assert!(!quota.admits(Priority::Live, 40.0, share, at(1)));
+    assert!(quota.admits(Priority::Live, 40.0, share, at(1000)));
 }
 
 #[test]
 fn merged_quota_has_the_spending_of_both_and_the_latest_readings() {
     let mut one = with_readings(SIZES, [SIZES; 3]);
-    call(&mut one, true, seconds(10));
+    call(&mut one, true, at(10));
     let mut other = with_readings(SIZES, [SIZES; 3]);
     for _ in 0..30 {
-        other.send(Priority::Live, 1.0, seconds(20));
+        other.send(Priority::Live, 1.0, at(20));
     }
     let spent = other.spent;
     for second in 20..23 {
-        other.read([700.0, 15_000.0], spent, seconds(second));
+        other.read([700.0, 15_000.0], spent, at(second));
     }
-    other.send(Priority::Live, 5.0, seconds(23));
+    other.send(Priority::Live, 5.0, at(23));
     let mut forth = one.clone();
     forth.merge(&other);
     let mut back = other.clone();
@@ -242,13 +247,13 @@ fn merged_quota_has_the_spending_of_both_and_the_latest_readings() {
 fn allowed_points_are_the_share_of_the_points_left_by_others() {
     let mut quota = with_readings(SIZES, [SIZES; 3]);
     for _ in 0..100 {
-        quota.send(Priority::Live, 1.0, seconds(1));
+        quota.send(Priority::Live, 1.0, at(1));
     }
     assert!(close(quota.allowed(Window::Quarter, SHARE), 500.0));
     let spent = quota.spent;
     // Others spent 200 points, the exporter 100.
     for _ in 0..3 {
-        quota.read([700.0, 19_700.0], spent, seconds(2));
+        quota.read([700.0, 19_700.0], spent, at(2));
     }
     assert!(close(quota.allowed(Window::Quarter, SHARE), 400.0));
 }
@@ -267,7 +272,7 @@ proptest! {
         let share = Share { fleet: share, own: share };
         let mut quota = quota();
         let mut truth = Ledger::default();
-        let mut now = seconds(0);
+        let mut now = at(0);
         for (pause, points, live) in steps {
             now += seconds(pause);
             truth.expire(now);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::budget::pace::{Pace, PlannedIntervals};
 use crate::kiwivm::{Call, PerCall, Veid};
+use crate::units::AccountTime;
 
 /// Maximum step between the first live calls of two VPSes. A fleet of 50 starts within 6 seconds.
 const STEP: Duration = Duration::from_millis(125);
@@ -19,7 +20,7 @@ pub struct ScheduleEntry {
     /// The planned intervals.
     pub intervals: PlannedIntervals,
     /// The due time of each call.
-    pub due: PerCall<Option<Duration>>,
+    pub due: PerCall<Option<AccountTime>>,
     /// Consecutive failures.
     pub failures: PerCall<u32>,
     /// True if the last attempt timed out. Such a call takes a slot for slow calls.
@@ -27,9 +28,9 @@ pub struct ScheduleEntry {
     /// True once the call was made.
     pub tried: PerCall<bool>,
     /// Time of the last success of live or service info.
-    pub last_data: Option<Duration>,
+    pub last_data: Option<AccountTime>,
     /// Time of the last call of live or service info.
-    pub last_poll: Option<Duration>,
+    pub last_poll: Option<AccountTime>,
     /// The calls in flight, by [`lane`].
     pub in_flight: [Option<Flight>; 2],
     /// The position of the VPS in the configuration.
@@ -45,7 +46,7 @@ pub struct Flight {
     /// The call.
     pub call: Call,
     /// The time it was sent.
-    pub started: Duration,
+    pub started: AccountTime,
     pub(super) slow: bool,
 }
 
@@ -56,7 +57,7 @@ pub(super) const fn lane(call: Call) -> usize {
 
 impl ScheduleEntry {
     /// Makes all planned calls due: live and service info at `live`, the others at `others`.
-    pub(super) fn make_all_due(&mut self, live: Duration, others: Duration) {
+    pub(super) fn make_all_due(&mut self, live: AccountTime, others: AccountTime) {
         for call in Call::ALL {
             let when = match call {
                 Call::LiveServiceInfo | Call::ServiceInfo => live,
@@ -73,13 +74,13 @@ impl ScheduleEntry {
 
     /// Returns the due time of a call, if its lane is free.
     #[must_use]
-    pub fn next(&self, call: Call) -> Option<Duration> {
+    pub fn next(&self, call: Call) -> Option<AccountTime> {
         self.due[call].filter(|_| self.in_flight[lane(call)].is_none())
     }
 
     /// Returns the earliest due time of a call in a free lane.
     #[must_use]
-    pub fn earliest(&self) -> Option<Duration> {
+    pub fn earliest(&self) -> Option<AccountTime> {
         Call::ALL
             .into_iter()
             .filter_map(|call| self.next(call))
@@ -109,15 +110,15 @@ impl ScheduleEntry {
 
 /// Spreads the first calls of a fleet: live of all VPSes, then history and readings, then inventory.
 pub(super) struct FirstRound {
-    live: Duration,
+    live: AccountTime,
     step: Duration,
-    usage: Duration,
-    inventory: Duration,
+    usage: AccountTime,
+    inventory: AccountTime,
     background_step: Duration,
 }
 
 impl FirstRound {
-    pub(super) fn new(fleet: &[(Veid, Pace)], now: Duration) -> Self {
+    pub(super) fn new(fleet: &[(Veid, Pace)], now: AccountTime) -> Self {
         let vps = u32::try_from(fleet.len()).unwrap_or(u32::MAX).max(1);
         let shortest = |of: fn(&Pace) -> Duration| fleet.iter().map(|(_, pace)| of(pace)).min();
         // The first round of a large fleet takes at most one interval.

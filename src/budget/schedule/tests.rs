@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Collect;
+use crate::units::AccountTime;
 
 const PACE: Pace = Pace {
     live: Duration::from_secs(120),
@@ -21,11 +22,11 @@ struct Unlimited(Schedule);
 impl Unlimited {
     fn new(fleet: &[(Veid, Pace)], slots: Slots) -> Self {
         let mut schedule = Schedule::new(slots);
-        schedule.reconfigure(fleet, slots, Duration::ZERO);
+        schedule.reconfigure(fleet, slots, AccountTime::ZERO);
         Self(schedule)
     }
 
-    fn take_due(&mut self, now: Duration) -> Vec<Due> {
+    fn take_due(&mut self, now: AccountTime) -> Vec<Due> {
         let mut taken = Vec::new();
         for (call, _, veid) in self.0.waiting(now) {
             if self.0.has_slot(veid, call) {
@@ -36,7 +37,7 @@ impl Unlimited {
         taken
     }
 
-    fn finish(&mut self, Due { veid, call }: Due, outcome: Outcome, now: Duration) {
+    fn finish(&mut self, Due { veid, call }: Due, outcome: Outcome, now: AccountTime) {
         let due = Due { veid, call };
         self.0.finish(due, outcome, None, now, 0.5);
     }
@@ -50,13 +51,13 @@ fn schedule(vps: u64, slots: usize) -> Unlimited {
 /// Runs a schedule until `until`. Calls take `takes` and end with `outcome`. Returns the start of each call.
 fn run(
     schedule: &mut Unlimited,
-    until: Duration,
+    until: AccountTime,
     takes: impl Fn(Due) -> Duration,
-    outcome: impl Fn(Due, Duration) -> Outcome,
-) -> Vec<(Duration, Due)> {
+    outcome: impl Fn(Due, AccountTime) -> Outcome,
+) -> Vec<(AccountTime, Due)> {
     let mut started = Vec::new();
-    let mut in_flight: BTreeMap<(Duration, Veid, Call), Due> = BTreeMap::new();
-    let mut now = Duration::ZERO;
+    let mut in_flight: BTreeMap<(AccountTime, Veid, Call), Due> = BTreeMap::new();
+    let mut now = AccountTime::ZERO;
     while now <= until {
         for due in schedule.take_due(now) {
             started.push((now, due));
@@ -73,7 +74,7 @@ fn run(
     started
 }
 
-fn times(started: &[(Duration, Due)], veid: u64, call: Call) -> Vec<Duration> {
+fn times(started: &[(AccountTime, Due)], veid: u64, call: Call) -> Vec<AccountTime> {
     started
         .iter()
         .filter(|(_, due)| due.veid == Veid(veid) && due.call == call)
@@ -85,12 +86,16 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+const fn time(seconds: u64) -> AccountTime {
+    AccountTime::from_secs(seconds)
+}
+
 #[test]
 fn successful_calls_keep_their_interval_and_phase() {
     let mut schedule = schedule(1, 4);
     let started = run(
         &mut schedule,
-        seconds(7200),
+        time(7200),
         |_| seconds(15),
         |_, _| Outcome::Success,
     );
@@ -103,7 +108,7 @@ fn successful_calls_keep_their_interval_and_phase() {
         assert!(times.len() > 9, "{call:?}: {times:?}");
         // A call may wait for another one of its lane.
         for pair in times[1..].windows(2) {
-            let gap = pair[1].checked_sub(pair[0]).unwrap();
+            let gap = pair[1].since(pair[0]);
             assert!(gap.abs_diff(interval) <= seconds(30), "{call:?}: {gap:?}");
         }
     }
@@ -119,14 +124,14 @@ fn first_round_of_50_takes_less_than_a_minute_with_calls_of_15_seconds() {
     let mut schedule = Unlimited::new(&fleet, Slots::for_fleet(50, PACE.live));
     let started = run(
         &mut schedule,
-        seconds(60),
+        time(60),
         |_| seconds(15),
         |_, _| Outcome::Success,
     );
     for veid in 1..=50 {
         let first = times(&started, veid, Call::LiveServiceInfo)[0];
         assert!(
-            first <= seconds(45),
+            first <= time(45),
             "the first call of VPS {veid} is at {first:?}"
         );
     }
@@ -137,14 +142,16 @@ fn phases_are_spread() {
     let mut schedule = schedule(60, 60);
     let started = run(
         &mut schedule,
-        seconds(1200),
+        time(1200),
         |_| Duration::ZERO,
         |_, _| Outcome::Success,
     );
     let mut in_ten_seconds = BTreeMap::<u64, usize>::new();
     for (at, due) in &started {
-        if due.call == Call::LiveServiceInfo && *at > seconds(600) {
-            *in_ten_seconds.entry(at.as_secs() / 10).or_default() += 1;
+        if due.call == Call::LiveServiceInfo && *at > time(600) {
+            *in_ten_seconds
+                .entry(at.since_zero().as_secs() / 10)
+                .or_default() += 1;
         }
     }
     // 60 VPSes every 120 s make 5 calls in 10 s.
@@ -159,7 +166,7 @@ fn service_info_replaces_failing_live_calls_at_once_and_at_their_interval() {
     let mut schedule = schedule(1, 4);
     let started = run(
         &mut schedule,
-        seconds(7200),
+        time(7200),
         |due| {
             if due.call == Call::LiveServiceInfo {
                 seconds(30)
@@ -168,7 +175,7 @@ fn service_info_replaces_failing_live_calls_at_once_and_at_their_interval() {
             }
         },
         |due, at| {
-            if due.call == Call::LiveServiceInfo && at < seconds(3000) {
+            if due.call == Call::LiveServiceInfo && at < time(3000) {
                 Outcome::Failure(Reason::Timeout)
             } else {
                 Outcome::Success
@@ -176,13 +183,13 @@ fn service_info_replaces_failing_live_calls_at_once_and_at_their_interval() {
         },
     );
     let service = times(&started, 1, Call::ServiceInfo);
-    assert!(service[0] <= seconds(32), "{service:?}");
-    let during: Vec<_> = service.iter().filter(|at| **at < seconds(3000)).collect();
+    assert!(service[0] <= time(32), "{service:?}");
+    let during: Vec<_> = service.iter().filter(|at| **at < time(3000)).collect();
     assert!((23..=27).contains(&during.len()), "{during:?}");
     let live = times(&started, 1, Call::LiveServiceInfo);
     let back = live
         .iter()
-        .find(|at| **at >= seconds(2970))
+        .find(|at| **at >= time(2970))
         .expect("live works again");
     assert!(
         service.iter().all(|at| *at <= *back + seconds(31)),
@@ -195,10 +202,10 @@ fn failures_back_off_and_successes_restore_the_interval() {
     let mut schedule = schedule(1, 4);
     let started = run(
         &mut schedule,
-        seconds(7200),
+        time(7200),
         |_| seconds(1),
         |_, at| {
-            if at < seconds(3600) {
+            if at < time(3600) {
                 Outcome::Failure(Reason::Connect)
             } else {
                 Outcome::Success
@@ -206,12 +213,12 @@ fn failures_back_off_and_successes_restore_the_interval() {
         },
     );
     let live = times(&started, 1, Call::LiveServiceInfo);
-    let failing = live.iter().filter(|at| **at < seconds(3600)).count();
+    let failing = live.iter().filter(|at| **at < time(3600)).count();
     assert!(
         (175..=220).contains(&failing),
         "an hour of failures costs {failing} calls"
     );
-    let recovered = live.iter().filter(|at| **at >= seconds(5000)).count();
+    let recovered = live.iter().filter(|at| **at >= time(5000)).count();
     assert!(
         (17..=20).contains(&recovered),
         "{recovered} calls in the last 2200 s"
@@ -223,7 +230,7 @@ fn refused_key_stops_everything_but_a_rare_probe() {
     let mut schedule = schedule(1, 4);
     let started = run(
         &mut schedule,
-        seconds(86_400),
+        time(86_400),
         |_| seconds(1),
         |_, _| Outcome::Failure(Reason::Auth),
     );
@@ -235,7 +242,7 @@ fn refused_key_stops_everything_but_a_rare_probe() {
     assert!(
         started
             .iter()
-            .filter(|(at, _)| *at > seconds(1))
+            .filter(|(at, _)| *at > time(1))
             .all(|(_, due)| due.call == Call::ServiceInfo)
     );
 }
@@ -245,10 +252,10 @@ fn accepted_key_resumes_all_calls() {
     let mut schedule = schedule(1, 4);
     let started = run(
         &mut schedule,
-        seconds(9000),
+        time(9000),
         |_| seconds(1),
         |_, at| {
-            if at < seconds(3000) {
+            if at < time(3000) {
                 Outcome::Failure(Reason::Auth)
             } else {
                 Outcome::Success
@@ -273,14 +280,14 @@ fn a_refused_key_stops_no_call_for_good_while_another_is_in_flight() {
         let mut schedule = schedule(1, 4);
         let started = run(
             &mut schedule,
-            seconds(9000),
+            time(9000),
             |due| match due.call {
                 Call::LiveServiceInfo => seconds(10),
                 _ => seconds(1),
             },
             |due, at| match due.call {
-                Call::RateLimitStatus if at < seconds(5) => Outcome::Failure(Reason::Auth),
-                Call::LiveServiceInfo if at < seconds(15) => in_flight,
+                Call::RateLimitStatus if at < time(5) => Outcome::Failure(Reason::Auth),
+                Call::LiveServiceInfo if at < time(15) => in_flight,
                 _ => Outcome::Success,
             },
         );
@@ -290,10 +297,10 @@ fn a_refused_key_stops_no_call_for_good_while_another_is_in_flight() {
             Call::RawUsageStats,
         ] {
             let later = times(&started, 1, call);
-            let later = later.iter().filter(|at| **at > seconds(4200));
+            let later = later.iter().filter(|at| **at > time(4200));
             assert!(later.count() >= 7, "{call:?} after {in_flight:?}");
         }
-        let refused = started.iter().filter(|(at, _)| *at < seconds(60));
+        let refused = started.iter().filter(|(at, _)| *at < time(60));
         assert!(refused.count() <= 4, "the key is not tried again and again");
     }
 }
@@ -301,11 +308,11 @@ fn a_refused_key_stops_no_call_for_good_while_another_is_in_flight() {
 #[test]
 fn new_key_is_tried_at_once() {
     let mut schedule = schedule(1, 4);
-    let due = schedule.take_due(Duration::ZERO)[0];
-    schedule.finish(due, Outcome::Failure(Reason::Auth), seconds(1));
-    assert_eq!(schedule.take_due(seconds(60)), []);
-    schedule.0.resume(Veid(1), seconds(61));
-    let taken = schedule.take_due(seconds(61));
+    let due = schedule.take_due(AccountTime::ZERO)[0];
+    schedule.finish(due, Outcome::Failure(Reason::Auth), time(1));
+    assert_eq!(schedule.take_due(time(60)), []);
+    schedule.0.resume(Veid(1), time(61));
+    let taken = schedule.take_due(time(61));
     let calls: Vec<Call> = taken.iter().map(|due| due.call).collect();
     assert_eq!(calls, [Call::RateLimitStatus, Call::LiveServiceInfo]);
 }
@@ -316,7 +323,7 @@ fn vpses_that_time_out_share_a_quarter_of_the_slots() {
     let hangs = |due: Due| due.veid.0 <= 9;
     let started = run(
         &mut schedule,
-        seconds(3600),
+        time(3600),
         |due| if hangs(due) { seconds(30) } else { seconds(1) },
         |due, _| {
             if hangs(due) {
@@ -328,10 +335,7 @@ fn vpses_that_time_out_share_a_quarter_of_the_slots() {
     );
     for veid in 10..=20 {
         let live = times(&started, veid, Call::LiveServiceInfo);
-        let late = live
-            .windows(2)
-            .map(|pair| pair[1].checked_sub(pair[0]).unwrap())
-            .max();
+        let late = live.windows(2).map(|pair| pair[1].since(pair[0])).max();
         assert!(late <= Some(seconds(185)), "VPS {veid} waited {late:?}");
         assert!(live.len() >= 29, "VPS {veid}: {} calls", live.len());
     }
@@ -340,20 +344,20 @@ fn vpses_that_time_out_share_a_quarter_of_the_slots() {
 #[test]
 fn new_configuration_ends_pauses_and_keeps_calls_in_flight() {
     let mut schedule = schedule(2, 4);
-    let first = schedule.take_due(Duration::ZERO)[0];
-    schedule.finish(first, Outcome::Failure(Reason::Auth), seconds(1));
-    let second = schedule.take_due(seconds(2))[0];
+    let first = schedule.take_due(AccountTime::ZERO)[0];
+    schedule.finish(first, Outcome::Failure(Reason::Auth), time(1));
+    let second = schedule.take_due(time(2))[0];
     let fleet = [(first.veid, PACE), (Veid(7), PACE)];
-    schedule.0.reconfigure(&fleet, Slots::fixed(4), seconds(3));
+    schedule.0.reconfigure(&fleet, Slots::fixed(4), time(3));
     let polled: Vec<_> = schedule
-        .take_due(seconds(5))
+        .take_due(time(5))
         .iter()
         .map(|due| due.veid)
         .collect();
     assert_eq!(polled[..2], [first.veid, Veid(7)]);
-    schedule.finish(second, Outcome::Success, seconds(6));
+    schedule.finish(second, Outcome::Success, time(6));
     let configured = [first.veid, Veid(7)];
-    let late = schedule.take_due(seconds(7200));
+    let late = schedule.take_due(time(7200));
     assert!(
         late.iter().all(|due| configured.contains(&due.veid)),
         "{late:?}"
@@ -380,7 +384,7 @@ proptest! {
     ) {
         let mut schedule = schedule(vps, slots);
         let mut in_flight: Vec<Due> = Vec::new();
-        let mut now = Duration::ZERO;
+        let mut now = AccountTime::ZERO;
         for (pause, outcome, index) in steps {
             now += seconds(pause);
             in_flight.extend(schedule.take_due(now));

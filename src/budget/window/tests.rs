@@ -6,10 +6,15 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::units::AccountTime;
 
 const LENGTH: Duration = Duration::from_secs(900);
 const BUCKETS_OF_TEST: u32 = 45;
 const BUCKET: Duration = Duration::from_secs(20);
+
+const fn millis_time(millis: u64) -> AccountTime {
+    AccountTime::new(Duration::from_millis(millis))
+}
 
 fn trailing() -> Trailing {
     Trailing::new(LENGTH, BUCKETS_OF_TEST)
@@ -23,17 +28,17 @@ fn amounts(until: u64) -> impl Strategy<Value = Vec<(u64, f64)>> {
 fn filled(amounts: &[(u64, f64)]) -> Trailing {
     let mut window = trailing();
     for (at, amount) in amounts {
-        window.add(Duration::from_millis(*at), *amount);
+        window.add(millis_time(*at), *amount);
     }
     window
 }
 
 /// Returns the sum of the last `length` before `now`.
-fn within(amounts: &[(u64, f64)], length: Duration, now: Duration) -> f64 {
+fn within(amounts: &[(u64, f64)], length: Duration, now: AccountTime) -> f64 {
     let from = now.saturating_sub(length);
     amounts
         .iter()
-        .filter(|(at, _)| Duration::from_millis(*at) >= from)
+        .filter(|(at, _)| millis_time(*at) >= from)
         .map(|(_, amount)| amount)
         .sum()
 }
@@ -44,7 +49,7 @@ proptest! {
         amounts in amounts(3_000_000),
         now in 3_000_000_u64..4_000_000,
     ) {
-        let now = Duration::from_millis(now);
+        let now = millis_time(now);
         let window = filled(&amounts);
         let mut merged = trailing();
         merged.merge(&window);
@@ -52,7 +57,7 @@ proptest! {
             window.expire(now);
             prop_assert!(window.sum() >= within(&amounts, LENGTH, now) - 1e-6);
             prop_assert!(window.sum() <= within(&amounts, LENGTH + BUCKET, now) + 1e-6);
-            let expired = within(&amounts, now, now) - window.sum() > 1e-6;
+            let expired = within(&amounts, now.since_zero(), now) - window.sum() > 1e-6;
             prop_assert_eq!(window.has_expired(), expired);
         }
     }
@@ -63,7 +68,7 @@ proptest! {
         limit in 1.0_f64..500.0,
     ) {
         let mut window = filled(&amounts);
-        let start = LENGTH;
+        let start = AccountTime::new(LENGTH);
         window.expire(start);
         let fits = window.sum() <= limit;
         let rate = window.sustainable(limit, start);
@@ -85,7 +90,7 @@ proptest! {
         let before = window.sum();
         window.subtract(taken);
         prop_assert!((window.sum() - (before - taken).max(0.0)).abs() < 1e-6);
-        window.expire(2 * LENGTH + BUCKET);
+        window.expire(AccountTime::new(2 * LENGTH + BUCKET));
         prop_assert!(window.sum() < 1e-6, "nothing is left behind: {}", window.sum());
     }
 
@@ -97,15 +102,16 @@ proptest! {
     ) {
         let mut window = filled(&amounts);
         let (elapsed, later) = (Duration::from_secs(elapsed), Duration::from_secs(later));
-        let saved = window.save(LENGTH);
+        let saved = window.save(AccountTime::new(LENGTH));
         // The new process has its own clock.
-        let now = Duration::from_millis(90_001_237);
+        let now = millis_time(90_001_237);
         let mut restored = trailing();
         restored.restore(&saved, elapsed, now);
         restored.expire(now + later);
-        window.expire(LENGTH + elapsed + later);
+        let end = AccountTime::new(LENGTH + elapsed + later);
+        window.expire(end);
         prop_assert!(restored.sum() >= window.sum() - 1e-6);
-        let late = within(&amounts, LENGTH + 2 * BUCKET, LENGTH + elapsed + later);
+        let late = within(&amounts, LENGTH + 2 * BUCKET, end);
         prop_assert!(restored.sum() <= late + 1e-6);
     }
 }
@@ -113,10 +119,10 @@ proptest! {
 #[test]
 fn subtracts_from_the_latest_amounts_first() {
     let mut window = trailing();
-    window.add(Duration::ZERO, 10.0);
-    window.add(Duration::from_secs(600), 10.0);
+    window.add(AccountTime::ZERO, 10.0);
+    window.add(AccountTime::from_secs(600), 10.0);
     window.subtract(10.0);
-    window.expire(LENGTH + BUCKET);
+    window.expire(AccountTime::new(LENGTH + BUCKET));
     assert!(window.sum() < 1e-9, "the old amount has left");
 }
 
@@ -124,13 +130,13 @@ fn subtracts_from_the_latest_amounts_first() {
 fn restarts_do_not_make_amounts_younger() {
     let mut window = trailing();
     for second in 0..100 {
-        window.add(Duration::from_secs(second), 1.0);
+        window.add(AccountTime::from_secs(second), 1.0);
     }
-    let mut clock = Duration::from_secs(100);
+    let mut clock = AccountTime::from_secs(100);
     for restart in 0_u64..60 {
         let saved = window.save(clock);
         // Each process has its own clock, so the bounds of its buckets differ.
-        clock = Duration::from_millis(90_000_000 + 1237 * restart);
+        clock = millis_time(90_000_000 + 1237 * restart);
         window = trailing();
         window.restore(&saved, Duration::from_secs(10), clock);
     }
@@ -156,15 +162,15 @@ fn restore_ignores_invalid_amounts() {
         entry(1e300, 4.0),
         entry(-3.0, 2.0),
     ];
-    window.restore(&invalid, Duration::ZERO, Duration::from_secs(86_400));
+    window.restore(&invalid, Duration::ZERO, AccountTime::from_secs(86_400));
     assert!((window.sum() - 2.0).abs() < 1e-9, "{}", window.sum());
 }
 
 #[test]
 fn ledger_corrections_apply_to_both_windows() {
     let mut ledger = Ledger::default();
-    ledger.add(Duration::ZERO, 10.0);
-    let later = WINDOW_LENGTHS[0] + Duration::from_secs(60);
+    ledger.add(AccountTime::ZERO, 10.0);
+    let later = AccountTime::new(WINDOW_LENGTHS[0] + Duration::from_secs(60));
     ledger.correct(later, 6.0);
     ledger.expire(later);
     let sums = |ledger: &Ledger| Window::ALL.map(|window| ledger.window(window).sum());
@@ -177,7 +183,7 @@ fn ledger_corrections_apply_to_both_windows() {
     both.merge(&ledger);
     assert_eq!(sums(&both), [1.0, 9.0]);
     let mut restored = Ledger::default();
-    let now = Duration::from_secs(1_000_000);
+    let now = AccountTime::from_secs(1_000_000);
     restored.restore(&both.save(later), Duration::ZERO, now);
     assert_eq!(sums(&restored), [1.0, 9.0]);
 }

@@ -12,7 +12,7 @@ use kiwivm_exporter::poller::{
     FinishedCall, SharedFleet, fleet_of, limits, lock, members, publish_plan,
 };
 use kiwivm_exporter::simulator::{Credential, Simulator};
-use kiwivm_exporter::units::UnixSeconds;
+use kiwivm_exporter::units::{AccountTime, UnixSeconds};
 use reqwest::Url;
 
 /// Seed of the planner's random numbers.
@@ -70,7 +70,7 @@ impl<'a> Exporter<'a> {
                 &members(&config),
                 limits(&config, Clock::start()),
                 SEED,
-                BEFORE_START,
+                AccountTime::new(BEFORE_START),
             ),
             started: now,
             elapsed: BEFORE_START,
@@ -140,14 +140,15 @@ impl<'a> Exporter<'a> {
         for flight in ended {
             self.finish(&flight);
         }
-        for due in self.planner.take_due(elapsed) {
+        for due in self.planner.take_due(AccountTime::new(elapsed)) {
             self.flights.push(Flight {
                 due,
                 began: elapsed,
                 ends: elapsed + self.simulator.latency(due.call.name()),
             });
         }
-        self.wake = self.planner.next_wake(elapsed).max(elapsed + TICK);
+        let wake = self.planner.next_wake(AccountTime::new(elapsed));
+        self.wake = wake.since_zero().max(elapsed + TICK);
     }
 
     fn finish(&mut self, flight: &Flight) {
@@ -173,7 +174,7 @@ impl<'a> Exporter<'a> {
             usage,
             took: now.elapsed.saturating_sub(flight.began),
         };
-        let noted = finished.note(&mut self.planner, fleet, now.elapsed, now);
+        let noted = finished.note(&mut self.planner, fleet, AccountTime::new(now.elapsed), now);
         if noted.usage_counted {
             fleet.publish_usage();
         }

@@ -2,7 +2,6 @@
     clippy::float_cmp,
     reason = "whole numbers, which are passed on as they are"
 )]
-#![expect(clippy::unchecked_time_subtraction, reason = "the times are in order")]
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -15,6 +14,7 @@ use crate::budget::slots::Slots;
 use crate::budget::window::Window;
 use crate::config::Collect;
 use crate::kiwivm::Reason;
+use crate::units::AccountTime;
 
 const PACE: Pace = Pace {
     live: Duration::from_secs(120),
@@ -24,13 +24,13 @@ const PACE: Pace = Pace {
     collect: Collect::NOTHING,
 };
 /// The clock at the start of a process, larger than the age of any saved value.
-const START: Duration = Duration::from_secs(10 * 86_400);
+const START: AccountTime = AccountTime::from_secs(10 * 86_400);
 const SHARE: Share = Share {
     fleet: 0.5,
     own: 0.5,
 };
 
-fn planner(vps: u64, now: Duration) -> Planner {
+fn planner(vps: u64, now: AccountTime) -> Planner {
     let member = |veid| Member {
         veid: Veid(veid),
         pace: PACE,
@@ -51,9 +51,9 @@ fn planner(vps: u64, now: Duration) -> Planner {
 fn run(
     planner: &mut Planner,
     seconds: u64,
-    start: Duration,
+    start: AccountTime,
     outcome: impl Fn(Due) -> Outcome,
-) -> Vec<(Duration, Veid)> {
+) -> Vec<(AccountTime, Veid)> {
     let mut truth = crate::budget::window::Ledger::default();
     let mut polls = Vec::new();
     for second in 0..seconds {
@@ -96,7 +96,7 @@ const fn works(_: Due) -> Outcome {
 }
 
 /// A planner that ran for four hours, and the time at the end.
-fn used_planner() -> (Planner, Duration) {
+fn used_planner() -> (Planner, AccountTime) {
     let mut planner = planner(3, START);
     let broken = |due: Due| match due {
         Due {
@@ -119,7 +119,7 @@ fn restart_resumes_the_state_of_the_last_process() {
     let (before, ended) = used_planner();
     let elapsed = Duration::from_secs(5);
     // The new process has its own clock.
-    let now = Duration::from_secs(123_456_789);
+    let now = AccountTime::from_secs(123_456_789);
     let mut after = planner(3, now);
     after.restore_state(&through_json(&before.save_state(ended)), elapsed, now);
 
@@ -147,7 +147,7 @@ fn restart_resumes_the_state_of_the_last_process() {
             let [old, new] = entries.map(|entry| entry.due[call]);
             assert_eq!(old.is_some(), new.is_some(), "{call:?}");
             if let Some(old) = old.filter(|old| *old > ended + elapsed) {
-                let (old, new) = (old - ended - elapsed, new.expect("both") - now);
+                let (old, new) = (old.since(ended + elapsed), new.expect("both").since(now));
                 assert!(old.abs_diff(new) < Duration::from_millis(1), "{call:?}");
                 waiting += 1;
             }
@@ -191,7 +191,7 @@ fn pause_after_a_refused_key_is_kept_over_a_restart() {
     let saved = through_json(&before.save_state(START + Duration::from_secs(60)));
     after.restore_state(&saved, Duration::from_secs(1), START);
     let polls = run(&mut after, 2 * 3600, START, works);
-    let first = polls.first().expect("the pause ends").0 - START;
+    let first = polls.first().expect("the pause ends").0.since(START);
     assert!(first > Duration::from_secs(2400) && first < Duration::from_secs(3600));
     assert!(polls.len() > 20, "polling resumes after the pause");
 }

@@ -11,6 +11,7 @@ use crate::budget::schedule::{Due, Outcome};
 use crate::budget::slots::Slots;
 use crate::config::{Collect, Scope};
 use crate::kiwivm::{Call, Reason, Veid};
+use crate::units::AccountTime;
 
 /// The planner's clock at the start, larger than the age of any saved state.
 const EPOCH: f64 = 10.0 * 86_400.0;
@@ -27,8 +28,8 @@ pub const PACE: Pace = Pace {
     collect: Collect::NOTHING,
 };
 
-pub fn at(seconds: f64) -> Duration {
-    Duration::from_secs_f64(seconds + EPOCH)
+pub fn at(seconds: f64) -> AccountTime {
+    AccountTime::new(Duration::from_secs_f64(seconds + EPOCH))
 }
 
 pub const fn veid(vps: usize) -> Veid {
@@ -256,7 +257,7 @@ impl Simulation {
             wake > at(now),
             "the planner must not wake again at the same time"
         );
-        exporter.wake = wake.as_secs_f64() - EPOCH;
+        exporter.wake = wake.since_zero().as_secs_f64() - EPOCH;
         if now - self.wakes.0 >= 1.0 {
             self.wakes = (now, 0);
         }
