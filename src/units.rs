@@ -1,8 +1,10 @@
-//! Units as types, so that a time cannot be passed for a size or a duration.
+//! Units as types, so that a time cannot be passed for a size, a duration or points.
 //!
-//! Responses have whole numbers; forecasts and the wall clock have fractions. Serialization writes the plain number.
+//! Responses have whole numbers; forecasts, prices and the wall clock have fractions. Serialization writes the plain
+//! number.
 
-use std::ops::{Add, AddAssign, Mul, Sub};
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Div, Mul, Sub, SubAssign};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -198,5 +200,128 @@ impl Add<Duration> for AccountTime {
 impl AddAssign<Duration> for AccountTime {
     fn add_assign(&mut self, wait: Duration) {
         self.0 += wait;
+    }
+}
+
+/// A number of API points. It has fractions, because prices are averages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Points(pub f64);
+
+/// A rate of spending, in API points per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct PointsPerSecond(pub f64);
+
+/// Implements the arithmetic of numbers of one unit.
+macro_rules! arithmetic {
+    ($unit:ident) => {
+        impl $unit {
+            /// None.
+            pub const ZERO: Self = Self(0.0);
+
+            /// Returns the smaller of two numbers.
+            #[must_use]
+            pub const fn min(self, other: Self) -> Self {
+                Self(self.0.min(other.0))
+            }
+
+            /// Returns the larger of two numbers.
+            #[must_use]
+            pub const fn max(self, other: Self) -> Self {
+                Self(self.0.max(other.0))
+            }
+
+            /// Limits the number to a range.
+            #[must_use]
+            pub const fn clamp(self, least: Self, most: Self) -> Self {
+                Self(self.0.max(least.0).min(most.0))
+            }
+        }
+
+        impl Add for $unit {
+            type Output = Self;
+
+            fn add(self, other: Self) -> Self {
+                Self(self.0 + other.0)
+            }
+        }
+
+        impl Sub for $unit {
+            type Output = Self;
+
+            fn sub(self, other: Self) -> Self {
+                Self(self.0 - other.0)
+            }
+        }
+
+        impl AddAssign for $unit {
+            fn add_assign(&mut self, other: Self) {
+                self.0 += other.0;
+            }
+        }
+
+        impl SubAssign for $unit {
+            fn sub_assign(&mut self, other: Self) {
+                self.0 -= other.0;
+            }
+        }
+
+        impl Mul<f64> for $unit {
+            type Output = Self;
+
+            fn mul(self, factor: f64) -> Self {
+                Self(self.0 * factor)
+            }
+        }
+
+        impl Div<f64> for $unit {
+            type Output = Self;
+
+            fn div(self, divisor: f64) -> Self {
+                Self(self.0 / divisor)
+            }
+        }
+
+        impl Div for $unit {
+            type Output = f64;
+
+            fn div(self, other: Self) -> f64 {
+                self.0 / other.0
+            }
+        }
+
+        impl Sum for $unit {
+            fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+                all.fold(Self::ZERO, Add::add)
+            }
+        }
+    };
+}
+
+arithmetic!(Points);
+arithmetic!(PointsPerSecond);
+
+impl Div<Duration> for Points {
+    type Output = PointsPerSecond;
+
+    fn div(self, time: Duration) -> PointsPerSecond {
+        PointsPerSecond(self.0 / time.as_secs_f64())
+    }
+}
+
+impl Div<PointsPerSecond> for Points {
+    type Output = Duration;
+
+    /// Returns the time in which the rate spends the points; the longest time if it never does.
+    fn div(self, rate: PointsPerSecond) -> Duration {
+        Duration::try_from_secs_f64(self.0.max(0.0) / rate.0).unwrap_or(Duration::MAX)
+    }
+}
+
+impl Mul<Duration> for PointsPerSecond {
+    type Output = Points;
+
+    fn mul(self, time: Duration) -> Points {
+        Points(self.0 * time.as_secs_f64())
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kiwivm_exporter::budget::{Shed, plan};
 use kiwivm_exporter::kiwivm::{Call, PerCall};
+use kiwivm_exporter::units::{Points, PointsPerSecond};
 
 use crate::actors::{Actor, Dice};
 use crate::ours::PACE;
@@ -46,7 +47,7 @@ impl Clairvoyant {
 
     fn plan(&mut self, world: &mut World, now: f64) {
         let mut live_calls = 0.0;
-        let prices = PerCall::from_fn(|call| world.true_cost(call, now));
+        let prices = PerCall::from_fn(|call| Points(world.true_cost(call, now)));
         for quota in 0..world.quotas() {
             let members: Vec<usize> = (0..self.vps)
                 .filter(|vps| world.quota(*vps) == quota)
@@ -58,7 +59,7 @@ impl Clairvoyant {
                 })
                 .fold(f64::MAX, f64::min);
             let wanted = vec![PACE; members.len()];
-            let planned = plan(&wanted, prices, rate, Shed::Nothing);
+            let planned = plan(&wanted, prices, PointsPerSecond(rate), Shed::Nothing);
             for (vps, intervals) in members.into_iter().zip(planned.intervals) {
                 for call in Call::ALL {
                     let (old, new) = (self.intervals[vps][call], intervals[call]);

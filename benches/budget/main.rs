@@ -37,6 +37,7 @@ use clairvoyant::Clairvoyant;
 use kiwivm_exporter::budget::{Shed, plan};
 use kiwivm_exporter::kiwivm::{Call, PerCall};
 use kiwivm_exporter::simulator::PointsOptions;
+use kiwivm_exporter::units::{Points, PointsPerSecond};
 use measures::Figures;
 use ours::{Ours, Restarts};
 use report::Run;
@@ -218,8 +219,8 @@ fn main() {
 }
 
 fn time_planning() {
-    let mut prices = PerCall::all(1.0);
-    prices[Call::LiveServiceInfo] = 20.0;
+    let mut prices = PerCall::all(Points(1.0));
+    prices[Call::LiveServiceInfo] = Points(20.0);
     for vps in [1, 20, 2000] {
         let wanted = vec![ours::PACE; vps];
         let started = Instant::now();
@@ -228,7 +229,7 @@ fn time_planning() {
             std::hint::black_box(plan(
                 &wanted,
                 prices,
-                0.1 + round as f64 * 1e-9,
+                PointsPerSecond(0.1 + round as f64 * 1e-9),
                 Shed::Nothing,
             ));
         }

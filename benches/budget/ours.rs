@@ -9,7 +9,7 @@ use kiwivm_exporter::budget::{
 };
 use kiwivm_exporter::config::{Collect, Scope};
 use kiwivm_exporter::kiwivm::{Call, Reason, Veid};
-use kiwivm_exporter::units::AccountTime;
+use kiwivm_exporter::units::{AccountTime, Bytes, Points};
 
 use crate::actors::{Actor, Dice, micros};
 use crate::world::{Client, DAY, SHARE, World};
@@ -67,9 +67,9 @@ fn at(seconds: f64) -> AccountTime {
 }
 
 /// Filters readings like the decoder: only whole numbers, at least 0.
-fn usable(remaining: [f64; 2]) -> Option<[f64; 2]> {
+fn usable(remaining: [f64; 2]) -> Option<[Points; 2]> {
     let whole = |points: &f64| *points >= 0.0 && points.fract() == 0.0;
-    remaining.iter().all(whole).then_some(remaining)
+    remaining.iter().all(whole).then_some(remaining.map(Points))
 }
 
 impl Ours {
@@ -107,7 +107,7 @@ impl Ours {
                 own: SHARE,
             },
             scope: Scope::Auto,
-            download: u64::MAX,
+            download: Bytes(u64::MAX),
             slots: Slots::for_fleet(vps, PACE.live),
         };
         Planner::new(&fleet, limits, seed, at(now))
@@ -145,7 +145,7 @@ impl Ours {
             let finished = Finished {
                 outcome: result.map_or_else(Outcome::Failure, |_| Outcome::Success),
                 remaining: result.ok().flatten().and_then(usable),
-                bytes: RESPONSE_BYTES,
+                bytes: Bytes(RESPONSE_BYTES),
                 retry_after: None,
             };
             let veid = Veid(veid);

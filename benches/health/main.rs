@@ -24,6 +24,7 @@ use kiwivm_exporter::clock::Clock;
 use kiwivm_exporter::config::{Config, Intervals};
 use kiwivm_exporter::kiwivm::{ApiKey, Call, Client, ClientOptions, Veid};
 use kiwivm_exporter::poller::{Poller, SharedFleet, StateFile, fleet_of, lock};
+use kiwivm_exporter::units::Bytes;
 use kiwivm_exporter::units::UnixSeconds;
 use reqwest::Url;
 use rustix::time::{ClockId, clock_gettime};
@@ -114,7 +115,7 @@ fn poll() -> Polled {
         1000.0,
         [("one".to_owned(), VPS, key)],
     );
-    config.budget.download = u64::MAX;
+    config.budget.download = Bytes(u64::MAX);
     let proxy = None;
     let client = Client::new(ClientOptions { endpoint, proxy }).expect("loopback is allowed");
     let fleet = fleet_of(&config);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::pace::Pace;
 use super::window::{SavedAmount, Trailing};
 use crate::kiwivm::{Call, PerCall};
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Bytes};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Maximum interval of usage because of its size.
@@ -16,14 +16,14 @@ const OTHERS_FRACTION: f64 = 0.9;
 /// Response sizes and the bytes of the trailing day, for one VPS.
 #[derive(Clone, Debug)]
 pub struct Downloads {
-    sizes: PerCall<u64>,
+    sizes: PerCall<Bytes>,
     day: Trailing,
 }
 
 impl Default for Downloads {
     fn default() -> Self {
         Self {
-            sizes: PerCall::all(0),
+            sizes: PerCall::default(),
             day: Trailing::new(DAY, 48),
         }
     }
@@ -32,31 +32,31 @@ impl Default for Downloads {
 impl Downloads {
     /// Creates an empty record with known response sizes.
     #[must_use]
-    pub fn with_sizes(sizes: PerCall<u64>) -> Self {
+    pub fn with_sizes(sizes: PerCall<Bytes>) -> Self {
         Self {
             sizes,
             ..Self::default()
         }
     }
 
-    /// Records a response of `bytes` bytes.
-    pub fn received(&mut self, call: Call, bytes: u64, now: AccountTime) {
+    /// Records a response of this size.
+    pub fn received(&mut self, call: Call, bytes: Bytes, now: AccountTime) {
         self.sizes[call] = bytes;
         self.day.expire(now);
         self.day.add(now, as_f64(bytes));
     }
 
-    /// Returns false if another response to this call would exceed `limit` bytes in the trailing day. Only usage is
+    /// Returns false if another response to this call would exceed `limit` in the trailing day. Only usage is
     /// limited like this. The other responses are small and more important.
-    pub fn admits(&mut self, call: Call, limit: u64, now: AccountTime) -> bool {
+    pub fn admits(&mut self, call: Call, limit: Bytes, now: AccountTime) -> bool {
         self.day.expire(now);
         call != Call::RawUsageStats || self.day.sum() + as_f64(self.sizes[call]) <= as_f64(limit)
     }
 
-    /// Returns intervals that keep the responses of a day within `limit` bytes. Usage stretches first, then the other
+    /// Returns intervals that keep the responses of a day within `limit`. Usage stretches first, then the other
     /// calls.
     #[must_use]
-    pub fn affordable(&self, wanted: Pace, limit: u64) -> Pace {
+    pub fn affordable(&self, wanted: Pace, limit: Bytes) -> Pace {
         let size = |call: Call| as_f64(self.sizes[call]);
         let limit = as_f64(limit);
         let per_day = |size: f64, interval: Duration| {
@@ -83,7 +83,7 @@ impl Downloads {
 
     /// Returns the sizes last seen.
     #[must_use]
-    pub const fn sizes(&self) -> PerCall<u64> {
+    pub const fn sizes(&self) -> PerCall<Bytes> {
         self.sizes
     }
 
@@ -96,7 +96,7 @@ impl Downloads {
     /// Restores the values that [`Self::sizes`] and [`Self::save`] returned `elapsed` ago.
     pub fn restore(
         &mut self,
-        sizes: PerCall<u64>,
+        sizes: PerCall<Bytes>,
         received: &[SavedAmount],
         elapsed: Duration,
         now: AccountTime,
@@ -106,12 +106,8 @@ impl Downloads {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "responses are far below 2^53 bytes"
-)]
-const fn as_f64(bytes: u64) -> f64 {
-    bytes as f64
+fn as_f64(bytes: Bytes) -> f64 {
+    Bytes::<f64>::from(bytes).0
 }
 
 #[cfg(test)]
@@ -127,13 +123,13 @@ mod tests {
         collect: Collect::NOTHING,
     };
     const MIB: u64 = 1 << 20;
-    const LIMIT: u64 = 50 * MIB;
+    const LIMIT: Bytes = Bytes(50 * MIB);
 
     fn sizes(live: u64, points: u64, usage: u64) -> Downloads {
-        let mut sizes = PerCall::all(0);
-        sizes[Call::LiveServiceInfo] = live;
-        sizes[Call::RateLimitStatus] = points;
-        sizes[Call::RawUsageStats] = usage;
+        let mut sizes = PerCall::default();
+        sizes[Call::LiveServiceInfo] = Bytes(live);
+        sizes[Call::RateLimitStatus] = Bytes(points);
+        sizes[Call::RawUsageStats] = Bytes(usage);
         Downloads::with_sizes(sizes)
     }
 
@@ -149,7 +145,7 @@ mod tests {
         let pace = downloads.affordable(WANTED, LIMIT);
         assert_eq!((pace.live, pace.points), (WANTED.live, WANTED.points));
         let per_day =
-            |size: u64, interval: Duration| as_f64(size) * 86_400.0 / interval.as_secs_f64();
+            |size: u64, interval: Duration| as_f64(Bytes(size)) * 86_400.0 / interval.as_secs_f64();
         let all =
             per_day(4000, pace.live) + per_day(100, pace.points) + per_day(2 * MIB, pace.usage);
         assert!(
@@ -161,7 +157,7 @@ mod tests {
     #[test]
     fn live_stretches_if_it_exceeds_the_limit_alone_and_usage_stays_daily() {
         let pace = sizes(MIB, 100, 2 * MIB).affordable(WANTED, LIMIT);
-        let live = as_f64(MIB) * 86_400.0 / pace.live.as_secs_f64();
+        let live = as_f64(Bytes(MIB)) * 86_400.0 / pace.live.as_secs_f64();
         assert!(live <= 0.9 * as_f64(LIMIT), "{live} bytes of live");
         assert!(pace.usage <= DAY);
     }
@@ -172,29 +168,29 @@ mod tests {
         let start = AccountTime::from_secs(100_000);
         for hour in 0..3 {
             let now = start + Duration::from_secs(3600 * hour);
-            assert!(downloads.admits(Call::RawUsageStats, 10 * MIB, now));
-            downloads.received(Call::RawUsageStats, 3 * MIB, now);
+            assert!(downloads.admits(Call::RawUsageStats, Bytes(10 * MIB), now));
+            downloads.received(Call::RawUsageStats, Bytes(3 * MIB), now);
         }
         let later = start + Duration::from_secs(3 * 3600);
-        assert!(!downloads.admits(Call::RawUsageStats, 10 * MIB, later));
-        assert!(downloads.admits(Call::LiveServiceInfo, 10 * MIB, later));
+        assert!(!downloads.admits(Call::RawUsageStats, Bytes(10 * MIB), later));
+        assert!(downloads.admits(Call::LiveServiceInfo, Bytes(10 * MIB), later));
         let next_day = start + DAY + DAY / 48 + Duration::from_secs(1);
-        assert!(downloads.admits(Call::RawUsageStats, 10 * MIB, next_day));
+        assert!(downloads.admits(Call::RawUsageStats, Bytes(10 * MIB), next_day));
     }
 
     #[test]
     fn restarts_keep_the_age_of_received_bytes() {
         let mut downloads = Downloads::default();
         let mut clock = AccountTime::from_secs(200_000);
-        downloads.received(Call::RawUsageStats, 3 * MIB, clock);
+        downloads.received(Call::RawUsageStats, Bytes(3 * MIB), clock);
         let half_an_hour = Duration::from_secs(1800);
         for _ in 0..48 {
             let (sizes, saved) = (downloads.sizes(), downloads.save(clock));
-            assert!(!downloads.admits(Call::RawUsageStats, 4 * MIB, clock));
+            assert!(!downloads.admits(Call::RawUsageStats, Bytes(4 * MIB), clock));
             clock += Duration::from_secs(500_123);
             downloads = Downloads::default();
             downloads.restore(sizes, &saved, half_an_hour, clock);
         }
-        assert!(downloads.admits(Call::RawUsageStats, 4 * MIB, clock + half_an_hour));
+        assert!(downloads.admits(Call::RawUsageStats, Bytes(4 * MIB), clock + half_an_hour));
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::pace::{Pace, PlannedIntervals};
 use crate::fleet::{LIVE_LIMIT, SERVICE_LIMIT};
 use crate::kiwivm::{Call, PerCall};
+use crate::units::{Points, PointsPerSecond};
 
 /// Longest useful interval of live. The data would become stale between two calls at a slightly longer one.
 pub const LONGEST_LIVE: Duration = Duration::from_secs(LIVE_LIMIT.as_secs() * 14 / 15);
@@ -16,11 +17,11 @@ pub const LONGEST_LIVE: Duration = Duration::from_secs(LIVE_LIMIT.as_secs() * 14
 pub const LONGEST_USAGE: Duration = Duration::from_secs(2 * 3600);
 /// Longest useful interval of inventory, half the age at which its data are dropped.
 pub const LONGEST_INVENTORY: Duration = Duration::from_secs(SERVICE_LIMIT.as_secs() / 2);
-/// Bounds, in seconds, of the longest interval between two readings of a quota. In between, readings take
+/// Bounds of the longest interval between two readings of a quota. In between, readings take
 /// [`READING_FRACTION`] of the pace. Even cheap ones are not needed more often than every 5 minutes, which shows a
 /// change of prices before the points of 15 minutes are spent.
-const SHORTEST_POINTS: f64 = 5.0 * 60.0;
-const LONGEST_POINTS: f64 = 30.0 * 60.0;
+const SHORTEST_POINTS: Duration = Duration::from_secs(5 * 60);
+const LONGEST_POINTS: Duration = Duration::from_secs(30 * 60);
 const READING_FRACTION: f64 = 0.03;
 
 /// Upper bound of planned intervals.
@@ -35,8 +36,8 @@ const HEADROOM: f64 = 1.15;
 pub struct Plan {
     /// In the order of the VPSes.
     pub intervals: Vec<PlannedIntervals>,
-    /// Points per second.
-    pub demand: f64,
+    /// The points that the calls take.
+    pub demand: PointsPerSecond,
     /// True if a wanted interval is stretched.
     pub stretched: bool,
     /// The shed classes.
@@ -55,10 +56,15 @@ pub enum Shed {
     InventoryAndUsage,
 }
 
-/// Plans the intervals of the VPSes of one quota. `rate` is the pace in points per second. Classes that the last plan
+/// Plans the intervals of the VPSes of one quota. `rate` is the pace. Classes that the last plan
 /// shed (`shed_before`) return only with some headroom.
 #[must_use]
-pub fn plan(wanted: &[Pace], prices: PerCall<f64>, rate: f64, shed_before: Shed) -> Plan {
+pub fn plan(
+    wanted: &[Pace],
+    prices: PerCall<Points>,
+    rate: PointsPerSecond,
+    shed_before: Shed,
+) -> Plan {
     let mut classes = Classes {
         wanted,
         prices,
@@ -102,8 +108,8 @@ impl Class {
 
 struct Classes<'a> {
     wanted: &'a [Pace],
-    prices: PerCall<f64>,
-    rate: f64,
+    prices: PerCall<Points>,
+    rate: PointsPerSecond,
     shed: Shed,
     stretch: [f64; 4],
 }
@@ -124,12 +130,15 @@ impl Classes<'_> {
     /// Returns the longest interval of readings for each VPS. The VPSes of a quota take turns.
     fn longest_points(&self) -> Duration {
         let reading = self.prices[Call::RateLimitStatus];
-        let each = reading / (READING_FRACTION * self.rate).max(1e-9);
-        seconds(each.clamp(SHORTEST_POINTS, LONGEST_POINTS) * as_f64(self.wanted.len()))
+        let each = reading / (self.rate * READING_FRACTION);
+        let vps = u32::try_from(self.wanted.len()).unwrap_or(u32::MAX);
+        each.clamp(SHORTEST_POINTS, LONGEST_POINTS)
+            .saturating_mul(vps)
+            .min(LONGEST)
     }
 
     /// Returns the points of one round of a class for one VPS.
-    fn price(&self, class: Class, wanted: &Pace) -> f64 {
+    fn price(&self, class: Class, wanted: &Pace) -> Points {
         match class {
             Class::Live => self.prices[Call::LiveServiceInfo],
             Class::Points => self.prices[Call::RateLimitStatus],
@@ -137,25 +146,27 @@ impl Classes<'_> {
             Class::Inventory if self.shed < Shed::Inventory => {
                 wanted.inventory_calls().map(|call| self.prices[call]).sum()
             }
-            Class::Usage | Class::Inventory => 0.0,
+            Class::Usage | Class::Inventory => Points::ZERO,
         }
     }
 
-    fn demand_of(&self, class: Class) -> f64 {
+    fn demand_of(&self, class: Class) -> PointsPerSecond {
         self.wanted
             .iter()
-            .map(|wanted| self.price(class, wanted) / self.interval(class, wanted))
+            .map(|wanted| {
+                PointsPerSecond(self.price(class, wanted).0 / self.interval(class, wanted))
+            })
             .sum()
     }
 
-    fn demand(&self) -> f64 {
+    fn demand(&self) -> PointsPerSecond {
         Class::ALL
             .into_iter()
             .map(|class| self.demand_of(class))
             .sum()
     }
 
-    fn demand_at_longest(&self) -> f64 {
+    fn demand_at_longest(&self) -> PointsPerSecond {
         Classes {
             stretch: [f64::INFINITY; 4],
             ..*self
@@ -164,7 +175,7 @@ impl Classes<'_> {
     }
 
     /// Stretches a class as little as needed. Returns false if even its longest useful interval does not fit.
-    fn stretch_until_it_fits(&mut self, class: Class, rate: f64) -> bool {
+    fn stretch_until_it_fits(&mut self, class: Class, rate: PointsPerSecond) -> bool {
         self.stretch[class as usize] = f64::INFINITY;
         if self.demand() > rate {
             return false;
@@ -215,7 +226,7 @@ impl Classes<'_> {
 
     /// Plans without usage and inventory: readings at their longest interval, the rest of the pace for live and service
     /// info.
-    fn without_usage(mut self, rate: f64) -> Plan {
+    fn without_usage(mut self, rate: PointsPerSecond) -> Plan {
         self.stretch = [1.0, f64::INFINITY, f64::INFINITY, f64::INFINITY];
         let readings = self.demand_of(Class::Points);
         let left = (rate - readings).max(rate * 0.1);
@@ -229,10 +240,9 @@ impl Classes<'_> {
             .iter()
             .any(|wanted| self.interval_beyond(wanted) > LONGEST_LIVE.as_secs_f64());
         if too_long && service_price < live_price {
-            let calls = as_f64(self.wanted.len());
-            let interval =
-                (calls * service_price / (SERVICE_FRACTION * left)).max(LONGEST_LIVE.as_secs_f64());
-            live_rate = left - calls * service_price / interval;
+            let calls = service_price * as_f64(self.wanted.len());
+            let interval = (calls / (left * SERVICE_FRACTION)).clamp(LONGEST_LIVE, LONGEST);
+            live_rate = left - calls / interval;
             service = Some(interval);
             self.stretch_live(live_rate);
         }
@@ -242,11 +252,10 @@ impl Classes<'_> {
             .iter()
             .map(|wanted| {
                 let mut intervals = self.intervals(wanted);
-                let live = self.interval_beyond(wanted);
-                intervals[Call::LiveServiceInfo] = Some(seconds(live));
+                let live = seconds(self.interval_beyond(wanted));
+                intervals[Call::LiveServiceInfo] = Some(live);
                 // No fallback is needed if live comes often enough.
-                intervals[Call::ServiceInfo] =
-                    service.filter(|service| *service < live).map(seconds);
+                intervals[Call::ServiceInfo] = service.filter(|service| *service < live);
                 intervals
             })
             .collect();
@@ -264,13 +273,13 @@ impl Classes<'_> {
         wanted.live.as_secs_f64() * self.stretch[Class::Live as usize]
     }
 
-    fn stretch_live(&mut self, rate: f64) {
+    fn stretch_live(&mut self, rate: PointsPerSecond) {
         let calls: f64 = self
             .wanted
             .iter()
             .map(|wanted| 1.0 / wanted.live.as_secs_f64())
             .sum();
-        let stretch = calls * self.prices[Call::LiveServiceInfo] / rate.max(1e-9);
+        let stretch = PointsPerSecond(calls * self.prices[Call::LiveServiceInfo].0) / rate;
         self.stretch[Class::Live as usize] = stretch.max(1.0);
     }
 }

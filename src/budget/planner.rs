@@ -31,7 +31,7 @@ use super::slots::Slots;
 use crate::config::Scope;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, PerCall, Veid, mix};
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Bytes, Points};
 
 /// Maximum time between two runs of the planner, somewhat less than the shortest wait for a reading.
 const TICK: Duration = Duration::from_secs(5);
@@ -56,8 +56,8 @@ pub struct Limits {
     pub share: Share,
     /// The rule for sharing quotas. It does not apply to VPSes with a configured group.
     pub scope: Scope,
-    /// Bytes of responses per day and VPS.
-    pub download: u64,
+    /// Maximum size of the responses per day and VPS.
+    pub download: Bytes,
     /// Calls in flight.
     pub slots: Slots,
 }
@@ -89,7 +89,7 @@ struct Account {
     quota: usize,
     downloads: Downloads,
     /// Total points spent by the VPS.
-    spent: f64,
+    spent: Points,
     reading: Option<LastReading>,
     flights: Vec<Sent>,
 }
@@ -99,15 +99,15 @@ struct Account {
 struct Sent {
     call: Call,
     at: AccountTime,
-    points: f64,
+    points: Points,
     /// Total points spent before the call: from the quota, by the VPS, by all VPSes.
-    before: [f64; 3],
+    before: [Points; 3],
 }
 
 /// Points spent, and changes since they were last taken.
 #[derive(Debug, Default)]
 struct Report {
-    spent: PerCall<f64>,
+    spent: PerCall<Points>,
     deferrals: Vec<(Call, Deferral)>,
     changed: HashSet<Veid>,
 }
@@ -298,7 +298,7 @@ impl Planner {
         {
             self.silence.last_data_call = now;
         }
-        let all = self.report.spent.values().sum();
+        let all = self.report.spent.values().copied().sum();
         let before = [quota.send(priority(call), points, now), account.spent, all];
         account.spent += points;
         account.flights.push(Sent {
@@ -339,7 +339,7 @@ impl Account {
             group: member.group.clone(),
             quota: 0,
             downloads: Downloads::default(),
-            spent: 0.0,
+            spent: Points::ZERO,
             reading: None,
             flights: Vec::new(),
         }

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::quota::Remaining;
 use crate::kiwivm::{Call, PerCall};
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points};
 
 /// Maximum number of samples kept for each call.
 const SAMPLES: usize = 24;
-/// A sample is an outlier if it differs from the mean by more than this factor and a point.
+/// A sample is an outlier if it differs from the mean by more than this factor and this difference.
 const OUTLIER_FACTOR: f64 = 3.0;
+const OUTLIER_DIFFERENCE: Points = Points(1.0);
 /// A first sample of more than this times the assumed price is repeated at once. Lower ones cost little if they are wrong.
 const HIGH_FACTOR: f64 = 8.0;
 /// Consecutive outliers that raise the price at once, or that replace a history that is too high.
@@ -25,7 +26,9 @@ const CAUTION: f64 = 0.75;
 /// Standard error of a single sample, from the rounding of both readings.
 const ROUNDING: f64 = 0.3;
 /// Maximum difference between the falls of the two windows in an undisturbed sample.
-const MAX_DIFFERENCE: f64 = 3.0;
+const MAX_DIFFERENCE: Points = Points(3.0);
+/// A reading that is higher than the one before a call by more than this shows a reset window.
+const MIN_RISE: Points = Points(-20.0);
 /// Useless samples among the last [`VERDICTS`] ones that show late or noisy readings.
 const USELESS: usize = 3;
 const VERDICTS: usize = 6;
@@ -39,9 +42,11 @@ const RAISE_FACTOR: f64 = 1.5;
 /// Bounds of the scale of assumed prices.
 const SCALE: [f64; 2] = [1.0 / 3.0, 20.0];
 /// Minimum price, because readings are whole numbers.
-const MIN_PRICE: f64 = 1.0;
+const MIN_PRICE: Points = Points(1.0);
 /// Maximum price. Ten calls at this price would use up a usual quota of 15 minutes.
-const MAX_PRICE: f64 = 100.0;
+const MAX_PRICE: Points = Points(100.0);
+/// Maximum fall of the readings around a call: its price and that of a reading.
+const MAX_SAMPLE: Points = Points(200.0);
 
 /// The result of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,43 +62,46 @@ pub enum Verdict {
 /// The samples of one call. Each is the fall of the readings: the price of the call plus that of a reading.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct CallSamples {
-    history: VecDeque<f64>,
-    outliers: Vec<f64>,
+    history: VecDeque<Points>,
+    outliers: Vec<Points>,
     outliers_since: AccountTime,
     /// True once a sample was added to the history.
     was_learned: bool,
 }
 
 impl CallSamples {
-    fn mean(&self) -> f64 {
-        self.history.iter().sum::<f64>() / count(self.history.len())
+    fn mean(&self) -> Points {
+        self.history.iter().copied().sum::<Points>() / count(self.history.len())
     }
 
-    fn price(&self) -> Option<f64> {
+    fn price(&self) -> Option<Points> {
         if self.history.is_empty() {
             return None;
         }
         let (mean, count) = (self.mean(), count(self.history.len()));
-        let squares: f64 = self.history.iter().map(|x| (x - mean) * (x - mean)).sum();
+        let squares: f64 = self.history.iter().map(|x| (*x - mean).0.powi(2)).sum();
         let spread = if count > 1.0 {
             (squares / (count - 1.0)).sqrt()
         } else {
             0.0
         };
         let learned = if spread > 0.0 {
-            mean + CAUTION * spread.max(ROUNDING) / count.sqrt()
+            mean + Points(CAUTION * spread.max(ROUNDING) / count.sqrt())
         } else {
             mean
         };
         let raised = if self.outliers.len() >= OUTLIERS_TO_RAISE {
-            self.outliers.iter().copied().fold(f64::INFINITY, f64::min)
+            self.outliers
+                .iter()
+                .copied()
+                .fold(Points(f64::INFINITY), Points::min)
         } else {
-            0.0
+            Points::ZERO
         };
         Some(learned.max(raised))
     }
 
-    fn push(&mut self, sample: f64) {
+    fn push(&mut self, sample: Points) {
         self.history.push_back(sample);
         if self.history.len() > SAMPLES {
             self.history.pop_front();
@@ -108,14 +116,14 @@ impl CallSamples {
         };
     }
 
-    fn add(&mut self, sample: f64, now: AccountTime) -> Verdict {
+    fn add(&mut self, sample: Points, now: AccountTime) -> Verdict {
         let mean = self.mean();
-        let above = sample > OUTLIER_FACTOR * mean.max(MIN_PRICE) + 1.0;
-        let below = sample * OUTLIER_FACTOR + 1.0 < mean;
+        let highest = mean.max(MIN_PRICE) * OUTLIER_FACTOR + OUTLIER_DIFFERENCE;
+        let above = sample > highest;
+        let below = sample * OUTLIER_FACTOR + OUTLIER_DIFFERENCE < mean;
         if self.history.is_empty() || !(above || below) {
             // The price of a call may vary, so a single outlier counts, limited to the bounds of an outlier.
             if let [outlier] = self.outliers[..] {
-                let highest = OUTLIER_FACTOR * mean.max(MIN_PRICE) + 1.0;
                 self.push(outlier.clamp(mean / OUTLIER_FACTOR, highest));
             }
             self.outliers.clear();
@@ -175,7 +183,7 @@ impl Default for Prices {
 impl Prices {
     /// Returns the price of a call, at least 1.
     #[must_use]
-    pub fn price(&self, call: Call) -> f64 {
+    pub fn price(&self, call: Call) -> Points {
         // Readings are the cheapest call, and the only one that can correct wrong prices.
         let scale = if call == Call::RateLimitStatus {
             1.0
@@ -188,10 +196,10 @@ impl Prices {
 
     /// Returns the price of a call according to its samples.
     #[must_use]
-    pub fn learned(&self, call: Call) -> Option<f64> {
+    pub fn learned(&self, call: Call) -> Option<Points> {
         let fall = self.samples[call].price()?;
         let reading = if call == Call::RateLimitStatus {
-            0.0
+            Points::ZERO
         } else {
             self.price(Call::RateLimitStatus)
         };
@@ -208,7 +216,7 @@ impl Prices {
     /// readings may be noisy.
     #[must_use]
     pub fn needs_confirmation(&self, call: Call) -> bool {
-        self.samples(call) == 1 && self.price(call) > HIGH_FACTOR * call.first_price()
+        self.samples(call) == 1 && self.price(call) > call.first_price() * HIGH_FACTOR
     }
 
     /// Returns the number of samples in the history of a call.
@@ -246,14 +254,14 @@ impl Prices {
         let falls = [before[0] - after[0], before[1] - after[1]];
         let fall = falls[0].max(falls[1]);
         // A reset window rises by all points that were spent in it. The other window still shows the price.
-        let was_reset = falls.iter().any(|fall| *fall < -20.0);
-        if was_reset && fall <= 0.0 {
+        let was_reset = falls.iter().any(|fall| *fall < MIN_RISE);
+        if was_reset && fall <= Points::ZERO {
             return None;
         }
         let is_reading = call == Call::RateLimitStatus;
-        let coherent =
-            was_reset || (falls[0] - falls[1]).abs() <= MAX_DIFFERENCE + fall.abs() / 10.0;
-        let useless = !coherent || fall > 2.0 * MAX_PRICE || (fall <= 0.0 && !is_reading);
+        let difference = falls[0].max(falls[1]) - falls[0].min(falls[1]);
+        let coherent = was_reset || difference <= MAX_DIFFERENCE + Points(fall.0.abs() / 10.0);
+        let useless = !coherent || fall > MAX_SAMPLE || (fall <= Points::ZERO && !is_reading);
         if !is_reading || useless {
             self.verdicts.push_back(useless);
         }
@@ -270,13 +278,13 @@ impl Prices {
         if useless {
             return Some(Verdict::Useless);
         }
-        let fall = fall.clamp(0.0, 2.0 * MAX_PRICE);
+        let fall = fall.clamp(Points::ZERO, MAX_SAMPLE);
         Some(self.samples[call].add(fall, now))
     }
 
     /// Scales assumed prices by a span in which the exporter booked `own` points and the reading fell by `fall`. Prices
     /// decrease only if the fall is `complete`, because points that return to a window hide a part of it.
-    pub fn calibrate(&mut self, own: f64, fall: f64, complete: bool) {
+    pub fn calibrate(&mut self, own: Points, fall: Points, complete: bool) {
         let ratio = fall / own;
         if ratio <= 0.0 || ratio > SCALE[1] {
             // A window was reset or another client had a burst. The previous span may have been disturbed too.
@@ -319,7 +327,7 @@ impl Prices {
         let mut prices = Self::default();
         for call in Call::ALL {
             let history = saved.samples.get(call.name()).into_iter().flatten();
-            let is_valid = |sample: &&f64| (0.0..=2.0 * MAX_PRICE).contains(*sample);
+            let is_valid = |sample: &&Points| (Points::ZERO..=MAX_SAMPLE).contains(*sample);
             for sample in history.filter(is_valid).take(SAMPLES) {
                 prices.samples[call].push(*sample);
             }
@@ -334,7 +342,7 @@ impl Prices {
 /// The part of [`Prices`] that is kept over a restart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SavedPrices {
-    samples: std::collections::BTreeMap<String, Vec<f64>>,
+    samples: std::collections::BTreeMap<String, Vec<Points>>,
     scale: f64,
 }
 

@@ -8,7 +8,7 @@ use super::brake::Brake;
 use super::plan::Shed;
 use super::window::{Ledger, Window};
 use crate::kiwivm::Veid;
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points, PointsPerSecond};
 pub use readings::{Reading, Readings, Remaining, Sizes, USUAL_SIZES};
 
 /// Fraction of the share that calls may use. The rest covers calls that the API counts late.
@@ -24,7 +24,7 @@ const LEFT_TO_LIVE: [f64; 2] = [0.07, 0.5];
 /// Fraction of the 15-minute share from which the steady pace is subtracted to get [`LEFT_TO_LIVE`].
 const USED: f64 = 0.9;
 /// Points reserved for readings when no other call is possible: up to three readings of a price sample.
-const RESERVED_FOR_READINGS: f64 = 3.0;
+const RESERVED_FOR_READINGS: Points = Points(3.0);
 /// Minimum pace, as a fraction of the full one, while readings show points left, whatever the ledger says. Spending
 /// leaves a window faster than this pace adds to it, so a correct ledger fills no further.
 const MIN_PACE: f64 = 0.75;
@@ -33,11 +33,14 @@ const MIN_PACE: f64 = 0.75;
 const MAX_PROBE_WAIT: Duration = Duration::from_secs(180);
 const MIN_PROBE_WAIT: Duration = Duration::from_secs(30);
 
+/// Lower bound of a divisor that may be zero.
+const NEXT_TO_NOTHING: Points = Points(1e-9);
+
 /// Maximum time without any call but readings while points are left.
 pub const QUIET: Duration = Duration::from_secs(20);
 
-/// Minimum spending, in points, for a comparison with the fall of readings.
-pub const MIN_SPAN: f64 = 100.0;
+/// Minimum spending for a comparison with the fall of readings.
+pub const MIN_SPAN: Points = Points(100.0);
 
 /// The fraction of a quota that may be spent.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,7 +98,7 @@ pub struct Quota {
     /// The readings.
     pub readings: Readings,
     /// Total points spent by the exporter.
-    pub spent: f64,
+    pub spent: Points,
     /// The slowdown after refusals.
     pub brake: Brake,
     /// The last plan.
@@ -117,7 +120,7 @@ impl Quota {
             ledger: Ledger::default(),
             sizes: Sizes::default(),
             readings: Readings::default(),
-            spent: 0.0,
+            spent: Points::ZERO,
             brake: Brake::default(),
             planned: LastPlan::default(),
             last_live: AccountTime::ZERO,
@@ -128,7 +131,7 @@ impl Quota {
 
     /// Returns the size of a window: the confirmed one, or the usual one while no reading is usable.
     #[must_use]
-    pub fn size(&self, window: Window) -> f64 {
+    pub fn size(&self, window: Window) -> Points {
         self.sizes.confirmed().unwrap_or(USUAL_SIZES)[window as usize]
     }
 
@@ -141,22 +144,22 @@ impl Quota {
     /// Returns the points left in a window: a reading less the spending since. The largest of the last readings
     /// counts, so a low reading needs confirmation by two more.
     #[must_use]
-    pub fn left(&self, window: Window) -> f64 {
+    pub fn left(&self, window: Window) -> Points {
         let left =
             |reading: &Reading| reading.remaining[window as usize] - (self.spent - reading.spent);
         let size = self.size(window);
         if !self.is_known() {
-            return size - self.ledger.window(window).sum();
+            return size - self.ledger.spent(window);
         }
         let readings = self.readings.last.iter().flatten().map(left);
-        readings.fold(f64::MIN, f64::max).clamp(0.0, size)
+        readings.fold(Points::ZERO, Points::max).min(size)
     }
 
     /// Returns the left fraction of the points outside the share. It falls below 1 if other clients spend from a
     /// window, or if assumed prices are too low.
     fn yield_factor(&self, window: Window, share: Share) -> f64 {
         let outside = self.size(window) * (1.0 - share.fleet);
-        if outside > 0.0 {
+        if outside > Points::ZERO {
             (self.left(window) / outside).clamp(0.0, 1.0)
         } else {
             1.0
@@ -183,30 +186,30 @@ impl Quota {
     }
 
     /// Returns the exporter's own spending in a window, at most the points that a reading shows missing.
-    fn own_spending(&self, window: Window) -> f64 {
-        let spent = self.ledger.window(window).sum();
+    fn own_spending(&self, window: Window) -> Points {
+        let spent = self.ledger.spent(window);
         if self.is_known() {
             // Use the largest reading even unconfirmed: a confirming one lacks the points spent in between.
             let largest = self.sizes.largest[window as usize][0];
-            spent.min((largest - self.left(window)).max(0.0))
+            spent.min((largest - self.left(window)).max(Points::ZERO))
         } else {
             spent
         }
     }
 
-    /// Returns the pace, in points per second, that keeps own spending within `share` and yields to other clients.
-    /// After refusals and without usable readings it still pays for a live call of `live` points every three minutes.
-    pub fn rate(&mut self, share: Share, live: f64, now: AccountTime) -> f64 {
+    /// Returns the pace that keeps own spending within `share` and yields to other clients. After refusals and without
+    /// usable readings it still pays for a live call of `live` points every three minutes.
+    pub fn rate(&mut self, share: Share, live: Points, now: AccountTime) -> PointsPerSecond {
         self.ledger.expire(now);
-        let full = |window: Window| share.own * self.size(window) / window.seconds();
+        let full = |window: Window| self.size(window) * share.own / window.length();
         // The short window needs no soft limit: `admits` enforces its share, and amounts leave it within minutes.
         let quarter =
-            PACED_FRACTION * full(Window::Quarter) * self.yield_factor(Window::Quarter, share);
+            full(Window::Quarter) * PACED_FRACTION * self.yield_factor(Window::Quarter, share);
         let day = self.day_rate(full(Window::Day), share, now);
-        if self.is_empty(1.0) {
-            return live / self.probe.wait.max(MIN_PROBE_WAIT).as_secs_f64();
+        if self.is_empty(Points(1.0)) {
+            return live / self.probe.wait.max(MIN_PROBE_WAIT);
         }
-        let least = live / MAX_PROBE_WAIT.as_secs_f64();
+        let least = live / MAX_PROBE_WAIT;
         let rate = quarter.min(day);
         if self.is_known() {
             (rate * self.brake.factor(now)).max(least.min(rate))
@@ -216,37 +219,35 @@ impl Quota {
     }
 
     /// Returns the pace that the day allows, at most `full`.
-    fn day_rate(&self, full: f64, share: Share, now: AccountTime) -> f64 {
-        let allowed = share.own * self.size(Window::Day);
-        let (booked, own) = (
-            self.ledger.window(Window::Day),
-            self.own_spending(Window::Day),
-        );
-        let scale = own / booked.sum().max(1e-9);
+    fn day_rate(&self, full: PointsPerSecond, share: Share, now: AccountTime) -> PointsPerSecond {
+        let allowed = self.size(Window::Day) * share.own;
+        let own = self.own_spending(Window::Day);
+        let scale = own / self.ledger.spent(Window::Day).max(NEXT_TO_NOTHING);
         let sustainable = if scale > 1e-6 {
-            scale * booked.sustainable(PACED_FRACTION * allowed / scale, now)
+            let limit = allowed * PACED_FRACTION / scale;
+            self.ledger.sustainable(Window::Day, limit, now) * scale
         } else {
             full
         };
-        let filled = own / allowed.max(1e-9);
+        let filled = own / allowed.max(NEXT_TO_NOTHING);
         let soft = if filled > SOFT_FILL {
             full * ((MAX_FILL - filled) / (MAX_FILL - SOFT_FILL)).max(MIN_PACE)
         } else {
-            MIN_PACE * full
+            full * MIN_PACE
         };
-        sustainable.max(soft).min(PACED_FRACTION * full) * self.yield_factor(Window::Day, share)
+        sustainable.max(soft).min(full * PACED_FRACTION) * self.yield_factor(Window::Day, share)
     }
 
-    /// Returns the pace, in points per second, of an exporter without other clients and without past spending.
+    /// Returns the pace of an exporter without other clients and without past spending.
     #[must_use]
-    pub fn full_rate(&self, share: Share) -> f64 {
-        let rate = |window: Window| share.own * self.size(window) / window.seconds();
+    pub fn full_rate(&self, share: Share) -> PointsPerSecond {
+        let rate = |window: Window| self.size(window) * share.own / window.length();
         rate(Window::Quarter).min(rate(Window::Day))
     }
 
     /// Returns true if readings show too few points for a call of `points`.
     #[must_use]
-    pub fn is_empty(&self, points: f64) -> bool {
+    pub fn is_empty(&self, points: Points) -> bool {
         self.is_known()
             && Window::ALL
                 .into_iter()
@@ -258,7 +259,7 @@ impl Quota {
     pub fn admits(
         &mut self,
         priority: Priority,
-        points: f64,
+        points: Points,
         share: Share,
         now: AccountTime,
     ) -> bool {
@@ -283,23 +284,21 @@ impl Quota {
         Window::ALL.into_iter().all(|window| {
             let reserved = match (priority, window) {
                 (Priority::Background, Window::Quarter) => {
-                    let per_second = |window: Window| self.size(window) / window.seconds();
-                    let steady = per_second(Window::Day) / per_second(Window::Quarter).max(1e-9);
+                    let per_second = |window: Window| self.size(window) / window.length();
+                    let steady = per_second(Window::Day) / per_second(Window::Quarter);
                     (USED - steady).clamp(LEFT_TO_LIVE[0], LEFT_TO_LIVE[1])
                 }
                 _ => 0.0,
             };
-            let limit = (MAX_FILL - reserved) * share.own * self.size(window);
+            let limit = self.size(window) * share.own * (MAX_FILL - reserved);
             // If a single call exceeds the share, allow one call at a time.
             self.own_spending(window) + points <= limit.max(points)
         })
     }
 
     /// Returns the maximum time between two calls of `points` for data of any VPS, unless readings show no points left.
-    fn longest_wait(&self, points: f64, share: Share) -> Duration {
-        let slowest = Duration::try_from_secs_f64(points / (MIN_PACE * self.full_rate(share)))
-            .unwrap_or(Duration::MAX)
-            .max(QUIET);
+    fn longest_wait(&self, points: Points, share: Share) -> Duration {
+        let slowest = (points / (self.full_rate(share) * MIN_PACE)).max(QUIET);
         if self.is_known() {
             slowest
         } else {
@@ -308,7 +307,7 @@ impl Quota {
     }
 
     /// Records a call of `points` that is sent now, and returns the total points spent before it.
-    pub fn send(&mut self, priority: Priority, points: f64, now: AccountTime) -> f64 {
+    pub fn send(&mut self, priority: Priority, points: Points, now: AccountTime) -> Points {
         if matches!(priority, Priority::Live | Priority::Fallback) {
             if self.is_empty(points) {
                 self.probe.next = now + self.probe.wait.max(MIN_PROBE_WAIT);
@@ -325,7 +324,7 @@ impl Quota {
     }
 
     /// Records the end of a call of `points`.
-    pub fn finish(&mut self, priority: Priority, success: bool, points: f64, now: AccountTime) {
+    pub fn finish(&mut self, priority: Priority, success: bool, points: Points, now: AccountTime) {
         if priority == Priority::Reading {
             return;
         }
@@ -340,7 +339,7 @@ impl Quota {
     }
 
     /// Records a reading. `spent` is the total of points spent when it was requested.
-    pub fn read(&mut self, remaining: Remaining, spent: f64, now: AccountTime) {
+    pub fn read(&mut self, remaining: Remaining, spent: Points, now: AccountTime) {
         self.sizes.read(remaining);
         let reading = Reading {
             at: now,
@@ -354,9 +353,9 @@ impl Quota {
 
     /// Returns the points that the exporter may spend in a window: its share of the points that other clients leave.
     #[must_use]
-    pub fn allowed(&self, window: Window, share: Share) -> f64 {
+    pub fn allowed(&self, window: Window, share: Share) -> Points {
         let by_others = self.size(window) - self.left(window) - self.own_spending(window);
-        share.own * (self.size(window) - by_others.max(0.0)).max(0.0)
+        (self.size(window) - by_others.max(Points::ZERO)).max(Points::ZERO) * share.own
     }
 
     /// Merges another quota that turned out to be the same.

@@ -7,9 +7,10 @@ use thiserror::Error;
 use super::quota::Remaining;
 use super::window::Window;
 use crate::kiwivm::{Call, Veid};
+use crate::units::Points;
 
 /// Points that are always kept for readings.
-const RESERVE: f64 = 3.0;
+const RESERVE: Points = Points(3.0);
 
 /// The reason why a call is skipped, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Error)]
@@ -18,14 +19,14 @@ pub enum Skip {
     #[error("the API refused a call for lack of points")]
     OutOfPoints,
     /// The points left are reserved for readings or other clients.
-    #[error("{left:.0} points are left in the current {}, of which {reserved:.0} are reserved", window.words())]
+    #[error("{:.0} points are left in the current {}, of which {:.0} are reserved", left.0, window.words(), reserved.0)]
     Reserved {
         /// The window with too few points.
         window: Window,
         /// The points left in it.
-        left: f64,
+        left: Points,
         /// The part of them that this call may not spend.
-        reserved: f64,
+        reserved: Points,
     },
     /// The API refused the key.
     #[error("the API refused the key")]
@@ -50,7 +51,7 @@ impl Round {
     pub fn new(share: f64) -> Self {
         Self {
             share,
-            largest: [0.0; 2],
+            largest: [Points::ZERO; 2],
             left: HashMap::new(),
             refused: HashSet::new(),
         }
@@ -89,7 +90,7 @@ impl Round {
             let reserved = if state {
                 RESERVE
             } else {
-                RESERVE.max((1.0 - self.share) * largest)
+                RESERVE.max(largest * (1.0 - self.share))
             };
             if left - points < reserved {
                 return Err(Skip::Reserved {
@@ -122,7 +123,7 @@ mod tests {
                 .into_iter()
                 .all(|call| round.take(ONE, call).is_ok())
         );
-        round.read(ONE, [1000.0, 20_000.0]);
+        round.read(ONE, [Points(1000.0), Points(20_000.0)]);
         assert!(
             Call::ALL
                 .into_iter()
@@ -133,8 +134,8 @@ mod tests {
     #[test]
     fn only_calls_of_a_vps_without_points_are_skipped() {
         let mut round = Round::new(0.5);
-        round.read(ONE, [2.0, 19_000.0]);
-        round.read(Veid(2), [1000.0, 20_000.0]);
+        round.read(ONE, [Points(2.0), Points(19_000.0)]);
+        round.read(Veid(2), [Points(1000.0), Points(20_000.0)]);
         let reason = round
             .take(ONE, LIVE)
             .expect_err("no points are left")
@@ -149,8 +150,8 @@ mod tests {
     #[test]
     fn live_calls_may_exceed_the_share_and_history_may_not() {
         let mut round = Round::new(0.5);
-        round.read(Veid(2), [1000.0, 20_000.0]);
-        round.read(ONE, [400.0, 19_000.0]);
+        round.read(Veid(2), [Points(1000.0), Points(20_000.0)]);
+        round.read(ONE, [Points(400.0), Points(19_000.0)]);
         assert!(round.take(ONE, USAGE).is_err() && round.take(ONE, LIVE).is_ok());
     }
 

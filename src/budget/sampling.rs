@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::quota::Remaining;
 use crate::kiwivm::{Call, PerCall, Veid};
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points, PointsPerSecond};
 
 /// Maximum time without a call other than readings, because other calls wait for the sample.
 pub const MAX_HOLD: Duration = Duration::from_secs(10);
@@ -26,8 +26,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(900);
 const FRACTION: f64 = 0.02;
 /// Number of samples that doubles the wait, because a confirmed price needs fewer.
 const CONFIRMED: f64 = 8.0;
-/// Bounds, in seconds, of the wait between two samples of one call.
-const WAITS: [f64; 2] = [300.0, 24.0 * 3600.0];
+/// Bounds of the wait between two samples of one call.
+const MIN_WAIT: Duration = Duration::from_secs(300);
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Maximum number of doublings of the pause, for 8.5 hours.
 const MAX_DOUBLINGS: u32 = 10;
 
@@ -92,7 +93,7 @@ impl Sampling {
             max_hold: if alone { MAX_HOLD_ALONE } else { MAX_HOLD },
             step: Step::Before,
             in_flight: false,
-            before: [0.0; 2],
+            before: [Points::ZERO; 2],
         });
         true
     }
@@ -199,20 +200,19 @@ impl Sampling {
         self.avoided.insert(sample.veid, now + VPS_PAUSE);
     }
 
-    /// Plans the next sample of a call that has `samples` samples. A sample costs `points`, the pace is `rate` points
-    /// per second.
+    /// Plans the next sample of a call that has `samples` samples. A sample costs `points`, the pace is `rate`.
     pub fn plan_next(
         &mut self,
         call: Call,
         samples: usize,
-        points: f64,
-        rate: f64,
+        points: Points,
+        rate: PointsPerSecond,
         now: AccountTime,
     ) {
         self.abandoned[call] = 0;
         let confirmed = 1.0 + f64::from(u32::try_from(samples).unwrap_or(u32::MAX)) / CONFIRMED;
-        let wait = confirmed * points / (FRACTION * rate).max(1e-9);
-        self.next[call] = now + Duration::from_secs_f64(wait.clamp(WAITS[0], WAITS[1]));
+        let wait = points * confirmed / (rate * FRACTION);
+        self.next[call] = now + wait.clamp(MIN_WAIT, MAX_WAIT);
     }
 
     /// Schedules a sample of a call soon, to confirm an outlier.
@@ -240,7 +240,9 @@ impl Sampling {
     /// Restores the waits that [`Self::save`] returned `elapsed` ago.
     pub fn restore(&mut self, waits: &PerCall<Option<f64>>, elapsed: Duration, now: AccountTime) {
         self.next = waits.map(|wait| {
-            let wait = wait.map_or(0.0, |wait| wait.min(WAITS[1]) - elapsed.as_secs_f64());
+            let wait = wait.map_or(0.0, |wait| {
+                wait.min(MAX_WAIT.as_secs_f64()) - elapsed.as_secs_f64()
+            });
             now + Duration::try_from_secs_f64(wait).unwrap_or_default()
         });
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::quota::Remaining;
 use super::window::Window;
 use crate::kiwivm::Veid;
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points, PointsPerSecond};
 
 /// Points and live calls that other VPSes must have spent before a reading can vote. Fewer calls might all be of VPSes
 /// with another quota.
-const MIN_EVIDENCE: f64 = 16.0;
+const MIN_EVIDENCE: Points = Points(16.0);
 const MIN_EVIDENCE_CALLS: f64 = 6.0;
 /// Vote for separate quotas: a reading falls, beyond own spending, by less than this fraction of the others' spending.
 const SEPARATE: f64 = 0.25;
@@ -37,9 +37,9 @@ pub struct LastReading {
     /// The remaining points.
     pub remaining: Remaining,
     /// Total points spent by the VPS at that time.
-    pub own: f64,
+    pub own: Points,
     /// Total points spent by all VPSes of the fleet at that time.
-    pub all: f64,
+    pub all: Points,
 }
 
 /// The votes since the last decision.
@@ -57,8 +57,8 @@ pub struct Votes {
 
 /// Returns the points that other VPSes must have spent between two readings of a vote, given the price of a live call.
 #[must_use]
-pub fn min_evidence(live: f64) -> f64 {
-    MIN_EVIDENCE.max(MIN_EVIDENCE_CALLS * live)
+pub fn min_evidence(live: Points) -> Points {
+    MIN_EVIDENCE.max(live * MIN_EVIDENCE_CALLS)
 }
 
 /// The decision of a vote.
@@ -72,7 +72,7 @@ pub enum Decision {
 
 impl Votes {
     /// Votes by two readings of one VPS, and returns a decision if the votes suffice. `shared` is the current
-    /// assumption, `rate` the maximum rate in points per second at which points return to a window, `live` the price of
+    /// assumption, `rate` the maximum rate at which points return to a window, `live` the price of
     /// a live call.
     pub fn read(
         &mut self,
@@ -80,8 +80,8 @@ impl Votes {
         before: &LastReading,
         now: &LastReading,
         shared: bool,
-        rate: f64,
-        live: f64,
+        rate: PointsPerSecond,
+        live: Points,
     ) -> Option<Decision> {
         let own = now.own - before.own;
         let others = (now.all - before.all) - own;
@@ -91,12 +91,12 @@ impl Votes {
         let fall = Window::ALL
             .map(|window| before.remaining[window as usize] - now.remaining[window as usize] - own)
             .into_iter()
-            .fold(f64::MIN, f64::max);
-        let returned = rate * now.at.since(before.at).as_secs_f64();
+            .fold(Points(f64::MIN), Points::max);
+        let returned = rate * now.at.since(before.at);
         // A reading that does not show the calls of its own VPS is no evidence.
-        let shows_own = own >= 1.0 && fall >= -0.5 * own;
+        let shows_own = own >= Points(1.0) && fall >= own * -0.5;
         let too_close = now.at.since(before.at) < MIN_DISTANCE;
-        if shows_own && !too_close && fall < SEPARATE * others && returned <= MAX_RETURNED * others
+        if shows_own && !too_close && fall < others * SEPARATE && returned <= others * MAX_RETURNED
         {
             self.cast += 1;
             self.shared.clear();
@@ -108,7 +108,7 @@ impl Votes {
                 self.settled = false;
                 return Some(Decision::Split);
             }
-        } else if (SHARED[0] * others..=SHARED[1] * others).contains(&fall) {
+        } else if (others * SHARED[0]..=others * SHARED[1]).contains(&fall) {
             self.cast += 1;
             self.separate.clear();
             self.shared.push(veid);
@@ -149,9 +149,9 @@ mod tests {
     fn reading(at: u64, left: f64, own: f64, all: f64) -> LastReading {
         LastReading {
             at: AccountTime::from_secs(at),
-            remaining: [left, left + 19_000.0],
-            own,
-            all,
+            remaining: [Points(left), Points(left + 19_000.0)],
+            own: Points(own),
+            all: Points(all),
         }
     }
 
@@ -162,7 +162,14 @@ mod tests {
             .iter()
             .map(|(veid, shared)| {
                 let now = reading(1060, left, 2.0, 42.0);
-                scope.read(Veid(*veid), &before, &now, *shared, 0.1, 1.0)
+                scope.read(
+                    Veid(*veid),
+                    &before,
+                    &now,
+                    *shared,
+                    PointsPerSecond(0.1),
+                    Points(1.0),
+                )
             })
             .collect()
     }
@@ -194,7 +201,17 @@ mod tests {
         let before = reading(1000, 1000.0, 0.0, 0.0);
         let now = reading(1400, 1000.0, 2.0, 42.0);
         for veid in 1..4 {
-            assert_eq!(scope.read(Veid(veid), &before, &now, true, 0.1, 1.0), None);
+            assert_eq!(
+                scope.read(
+                    Veid(veid),
+                    &before,
+                    &now,
+                    true,
+                    PointsPerSecond(0.1),
+                    Points(1.0)
+                ),
+                None
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points, PointsPerSecond};
 use serde::{Deserialize, Serialize};
 
 /// A window in which the API counts points.
@@ -41,12 +41,6 @@ impl Window {
     #[must_use]
     pub const fn length(self) -> Duration {
         WINDOW_LENGTHS[self as usize]
-    }
-
-    /// Returns the length of the window in seconds.
-    #[must_use]
-    pub const fn seconds(self) -> f64 {
-        self.length().as_secs_f64()
     }
 }
 
@@ -211,18 +205,20 @@ impl Default for Ledger {
 
 impl Ledger {
     /// Adds points spent at a time.
-    pub fn add(&mut self, at: AccountTime, points: f64) {
-        self.0.iter_mut().for_each(|window| window.add(at, points));
+    pub fn add(&mut self, at: AccountTime, points: Points) {
+        self.0
+            .iter_mut()
+            .for_each(|window| window.add(at, points.0));
     }
 
     /// Corrects recent spending. `points` may be negative.
-    pub fn correct(&mut self, now: AccountTime, points: f64) {
-        if points >= 0.0 {
+    pub fn correct(&mut self, now: AccountTime, points: Points) {
+        if points >= Points::ZERO {
             self.add(now, points);
         } else {
             self.0
                 .iter_mut()
-                .for_each(|window| window.subtract(-points));
+                .for_each(|window| window.subtract(-points.0));
         }
     }
 
@@ -231,10 +227,23 @@ impl Ledger {
         self.0.iter_mut().for_each(|window| window.expire(now));
     }
 
-    /// Returns one of the windows.
+    /// Returns the points spent in a window, as of the last [`Self::expire`].
     #[must_use]
-    pub fn window(&self, window: Window) -> &Trailing {
-        &self.0[window as usize]
+    pub fn spent(&self, window: Window) -> Points {
+        Points(self.0[window as usize].sum())
+    }
+
+    /// Returns true if spending ever left the window.
+    #[must_use]
+    pub const fn has_expired(&self, window: Window) -> bool {
+        self.0[window as usize].has_expired()
+    }
+
+    /// Returns the highest steady rate that keeps the spending of a window within `limit`; see
+    /// [`Trailing::sustainable`].
+    #[must_use]
+    pub fn sustainable(&self, window: Window, limit: Points, now: AccountTime) -> PointsPerSecond {
+        PointsPerSecond(self.0[window as usize].sustainable(limit.0, now))
     }
 
     /// Adds the spending of another ledger.

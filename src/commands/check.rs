@@ -119,7 +119,7 @@ fn describe(payload: Payload) -> String {
                 }
             )
         }
-        Payload::Usage | Payload::Points(_) | Payload::Inventory(_) => "ok".to_owned(),
+        Payload::Usage | Payload::RateLimit(_) | Payload::Inventory(_) => "ok".to_owned(),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cli::Cli;
 use crate::config::{Config, Scope};
 use crate::kiwivm::{Call, PerCall};
 use crate::poller::{StateFile, members, share};
+use crate::units::{Bytes, Points, PointsPerSecond};
 
 const DAY: f64 = 24.0 * 3600.0;
 /// Largest fleet tried: one that fits at this size fits at any.
@@ -55,8 +56,8 @@ fn page(config: &Config, learned: Option<&Learned>) -> String {
             (true, _) => "assumed to share one quota",
             (false, _) => "each with its own quota",
         },
-        sizes[0],
-        sizes[1],
+        sizes[0].0,
+        sizes[1].0,
         if learned.is_some() {
             "the largest remaining seen"
         } else {
@@ -85,7 +86,7 @@ fn page(config: &Config, learned: Option<&Learned>) -> String {
             &mut text,
             config,
             "If every call costs 1 point",
-            PerCall::all(1.0),
+            PerCall::all(Points(1.0)),
             sizes,
             shared,
             learned,
@@ -108,8 +109,8 @@ fn table(
     text: &mut String,
     config: &Config,
     title: &str,
-    prices: PerCall<f64>,
-    sizes: [f64; 2],
+    prices: PerCall<Points>,
+    sizes: [Points; 2],
     shared: bool,
     learned: Option<&Learned>,
 ) {
@@ -131,7 +132,7 @@ fn table(
     );
     let vps = as_f64(wanted.len());
     let quotas = if shared { 1.0 } else { vps };
-    let mut total = 0.0;
+    let mut total = Points::ZERO;
     for call in Call::ALL
         .into_iter()
         .filter(|call| config.collect.includes(*call))
@@ -149,13 +150,13 @@ fn table(
             .iter()
             .map(|interval| DAY / interval.as_secs_f64())
             .fold(0.0, |sum, calls| sum + calls);
-        let points = calls * prices[call];
+        let points = prices[call] * calls;
         total += points;
         let _ = writeln!(
             text,
             "{:<22}{:>8}{:>12}{:>14}{:>14.0}{:>14.0}{:>11.1}%{:>9.1}%",
             call.name(),
-            format!("{:.2}", prices[call]),
+            format!("{:.2}", prices[call].0),
             span(&wants, "on demand"),
             span(
                 &gets,
@@ -166,15 +167,16 @@ fn table(
                 }
             ),
             calls,
-            points,
+            points.0,
             percent(points, sizes[0], WINDOW_LENGTHS[0], quotas),
             percent(points, sizes[1], WINDOW_LENGTHS[1], quotas),
         );
     }
     let _ = writeln!(
         text,
-        "{:<70}{total:>14.0}{:>11.1}%{:>9.1}%",
+        "{:<70}{:>14.0}{:>11.1}%{:>9.1}%",
         "total",
+        total.0,
         percent(total, sizes[0], WINDOW_LENGTHS[0], quotas),
         percent(total, sizes[1], WINDOW_LENGTHS[1], quotas)
     );
@@ -190,15 +192,14 @@ fn table(
             .iter()
             .flat_map(|intervals| Call::ALL.map(|call| (call, intervals[call])))
             .filter_map(|(call, interval)| {
-                Some(learned.bytes[call] * DAY / interval?.as_secs_f64())
+                Some(learned.bytes[call].0 * DAY / interval?.as_secs_f64())
             })
             .sum();
         let _ = writeln!(
             text,
             "Downloads: {:.0} MiB a day and VPS at the sizes last seen; the limit is {:.0} MiB.",
             bytes / vps / f64::from(1 << 20),
-            as_f64(usize::try_from(config.budget.download).unwrap_or(usize::MAX))
-                / f64::from(1 << 20)
+            Bytes::<f64>::from(config.budget.download).0 / f64::from(1 << 20)
         );
     }
 }
@@ -207,8 +208,8 @@ fn table(
 fn thresholds(
     text: &mut String,
     wanted: &[Pace],
-    prices: PerCall<f64>,
-    sizes: [f64; 2],
+    prices: PerCall<Points>,
+    sizes: [Points; 2],
     share: f64,
     shared: bool,
 ) {
@@ -258,24 +259,21 @@ fn thresholds(
 
 fn plan_of(
     wanted: &[Pace],
-    prices: PerCall<f64>,
-    sizes: [f64; 2],
+    prices: PerCall<Points>,
+    sizes: [Points; 2],
     share: f64,
     shared: bool,
 ) -> Plan {
     let rate = Window::ALL
         .into_iter()
-        .map(|window| {
-            PACED_FRACTION * share * sizes[window as usize]
-                / WINDOW_LENGTHS[window as usize].as_secs_f64()
-        })
-        .fold(f64::INFINITY, f64::min);
+        .map(|window| sizes[window as usize] * share * PACED_FRACTION / window.length())
+        .fold(PointsPerSecond(f64::INFINITY), PointsPerSecond::min);
     if shared {
         return plan(wanted, prices, rate, Shed::Nothing);
     }
     let mut all = Plan {
         intervals: Vec::new(),
-        demand: 0.0,
+        demand: PointsPerSecond::ZERO,
         stretched: false,
         shed: Shed::Nothing,
     };
@@ -329,14 +327,12 @@ fn span(intervals: &[Duration], none: &str) -> String {
 }
 
 /// A day's points as a percentage of the points that a window grants in a day.
-fn percent(points: f64, size: f64, length: Duration, quotas: f64) -> f64 {
-    100.0 * points / (quotas * size * DAY / length.as_secs_f64()).max(1.0)
+fn percent(points: Points, size: Points, length: Duration, quotas: f64) -> f64 {
+    let granted = size * quotas * DAY / length.as_secs_f64();
+    100.0 * (points / granted.max(Points(1.0)))
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "numbers of VPSes, and bytes for people"
-)]
+#[expect(clippy::cast_precision_loss, reason = "numbers of VPSes")]
 const fn as_f64(count: usize) -> f64 {
     count as f64
 }

@@ -44,13 +44,14 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::kiwivm::{ApiKey, Call, PerCall, Proxy, Veid, is_loopback};
+use crate::units::Bytes;
 
 /// The default of `api.endpoint`.
 pub const DEFAULT_ENDPOINT: &str = "https://api.64clouds.com/v1";
 /// The default of `budget.share`.
 pub const DEFAULT_SHARE: f64 = 0.5;
-/// The default of `budget.download`, in bytes.
-pub const DEFAULT_DOWNLOAD: u64 = 100 << 20;
+/// The default of `budget.download`.
+pub const DEFAULT_DOWNLOAD: Bytes = Bytes(100 << 20);
 /// The default of `staleness`, in intervals.
 pub const DEFAULT_STALENESS: f64 = 3.0;
 /// The default intervals.
@@ -124,7 +125,7 @@ pub struct Budget {
     /// The VPSes that share one quota of points.
     pub scope: Scope,
     /// Limit of received bytes per VPS and day.
-    pub download: u64,
+    pub download: Bytes,
 }
 
 /// The VPSes that share one quota of points.

@@ -22,6 +22,7 @@ use super::{
     SHORTEST_INTERVAL, Scope, Shard, Thresholds,
 };
 use crate::kiwivm::{Call, is_loopback};
+use crate::units::Bytes;
 
 /// Top-level keys other than sections and `vps`.
 pub const TOP_LEVEL_KEYS: &[&str] = &["staleness", "state_file", "compatibility", "vps_file"];
@@ -281,7 +282,7 @@ fn budget(reader: &mut Reader, section: &Dict) -> Budget {
         "budget",
         "download",
         "a size such as 100MiB, above 0",
-        |value| size(value).filter(|bytes| *bytes > 0),
+        |value| size(value).filter(|bytes| *bytes > 0).map(Bytes),
     );
     Budget {
         share: share.unwrap_or(DEFAULT_SHARE),

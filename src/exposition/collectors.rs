@@ -89,14 +89,14 @@ impl Collector for ExporterCollector {
 
         let mut family = Family::describe(&mut encoder, &catalogue::POINTS_SPENT, format)?;
         for &call in &calls {
-            let points = totals.points.spent[call];
+            let points = totals.points.spent[call].0;
             family.labelled(&[("call", call.name())], points)?;
         }
 
         let mut family = Family::describe(&mut encoder, &catalogue::CALL_POINTS, format)?;
         for &call in &calls {
             if let Some(points) = totals.points.costs[call] {
-                family.labelled(&[("call", call.name())], points)?;
+                family.labelled(&[("call", call.name())], points.0)?;
             }
         }
 

@@ -17,7 +17,9 @@ use crate::clock::Moment;
 use crate::config::Multiplier;
 use crate::fleet::{Forecast, SuspensionReason, UsageTotals, VpsState};
 use crate::kiwivm::Call;
-use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Points, Processes, ServiceInfo, UsageRow};
+use crate::kiwivm::model::{
+    Inventory, LiveInfo, Lock, Processes, RateLimitStatus, ServiceInfo, UsageRow,
+};
 use crate::units::{Bytes, UnixSeconds};
 
 /// The data of a VPS that are fresh at one moment.
@@ -29,7 +31,7 @@ pub struct View<'a> {
     pub(super) service: Option<&'a ServiceInfo>,
     pub(super) live: Option<&'a LiveInfo>,
     pub(super) usage: Option<&'a UsageRow>,
-    pub(super) points: Option<&'a Points>,
+    pub(super) points: Option<&'a RateLimitStatus>,
     pub(super) lock: Option<&'a Option<Lock>>,
     pub(super) forecast: Option<&'a Forecast>,
     staleness: f64,

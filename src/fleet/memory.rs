@@ -11,7 +11,7 @@ use super::forecast::{Counter, Forecast};
 use super::usage::UsageHistory;
 use super::vps::{Known, VpsState, returns_state};
 use crate::clock::Moment;
-use crate::kiwivm::model::{Inventory, LiveInfo, Points, ServiceInfo};
+use crate::kiwivm::model::{Inventory, LiveInfo, RateLimitStatus, ServiceInfo};
 use crate::kiwivm::{Call, PerCall, Veid};
 use crate::units::UnixSeconds;
 
@@ -24,7 +24,7 @@ pub struct VpsValues {
     veid: u64,
     service: Aged<ServiceInfo>,
     live: Aged<LiveInfo>,
-    points: Aged<Points>,
+    points: Aged<RateLimitStatus>,
     #[serde(deserialize_with = "history")]
     usage: Option<UsageHistory>,
     #[serde(default)]

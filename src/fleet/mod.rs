@@ -36,6 +36,7 @@ use crate::clock::Moment;
 use crate::config::{Expect, Multiplier, Shard, Thresholds, Vps};
 use crate::kiwivm::model::Payload;
 use crate::kiwivm::{Call, CallError, Decoded, PerCall, Veid};
+use crate::units::Points;
 
 /// Maximum age of data that only the live call returns: state, throttling, load, memory, the lock.
 pub const LIVE_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -82,7 +83,7 @@ pub struct PlannedCalls {
     /// Intervals by call; `None` for a call that is not planned.
     pub intervals: PerCall<Option<Duration>>,
     /// API points that the exporter may spend, by window.
-    pub allowed: Option<[f64; 2]>,
+    pub allowed: Option<[Points; 2]>,
     /// See [`VpsState::points_exhausted`].
     pub points_exhausted: Option<bool>,
     /// See [`VpsState::quota`].

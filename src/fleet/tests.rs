@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::kiwivm::Reason;
 use crate::kiwivm::model::{
-    Backups, Inventory, Lock, Points, PolicyViolations, ServiceInfo, UsageRow,
+    Backups, Inventory, Lock, PolicyViolations, RateLimitStatus, ServiceInfo, UsageRow,
 };
 use crate::units::{Bytes, UnixSeconds};
 
@@ -249,7 +249,7 @@ fn the_last_error_stays_until_its_call_succeeds() {
     };
     fail(&mut fleet, Call::LiveServiceInfo, 10);
     fail(&mut fleet, Call::ServiceInfo, 11);
-    let points = response(Payload::Points(Points::default()));
+    let points = response(Payload::RateLimit(RateLimitStatus::default()));
     fleet.apply(VEID, Call::RateLimitStatus, &points, at(12));
     assert_eq!(shown(&fleet), Some((Call::LiveServiceInfo, 10)));
     // The most important failing call is shown, however often others fail.
@@ -335,7 +335,7 @@ fn a_new_configuration_keeps_the_state_of_remaining_vpses() {
 #[test]
 fn a_vps_is_tried_after_its_first_live_or_service_info_call() {
     let mut fleet = fleet(60);
-    let points = response(Payload::Points(Points::default()));
+    let points = response(Payload::RateLimit(RateLimitStatus::default()));
     fleet.apply(VEID, Call::RateLimitStatus, &points, at(0));
     assert!(!fleet.all_tried());
     let failed = failure(Call::LiveServiceInfo, Reason::Timeout);

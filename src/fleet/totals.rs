@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prometheus_client::metrics::histogram::Histogram;
 
 use crate::kiwivm::{Call, PerCall};
-use crate::units::{Bytes, UnixSeconds};
+use crate::units::{Bytes, Points, UnixSeconds};
 
 /// Upper bounds of the call durations in seconds. A call may take 15 s; its timeout is 30 s.
 const DURATION_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0];
@@ -40,9 +40,9 @@ impl Deferral {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PointsUse {
     /// Points spent, at the costs known at the time.
-    pub spent: PerCall<f64>,
-    /// Costs of calls in points; `None` until measured.
-    pub costs: PerCall<Option<f64>>,
+    pub spent: PerCall<Points>,
+    /// Costs of calls; `None` until measured.
+    pub costs: PerCall<Option<Points>>,
     /// True if VPSes are assumed to share a quota.
     pub shared: bool,
 }

@@ -8,9 +8,11 @@ use super::forecast::{Counter, Forecast, HourlyUsage};
 use super::usage::{UsageHistory, UsageReading, UsageTotals};
 use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, bandwidth, carries_service_info};
 use crate::clock::Moment;
-use crate::kiwivm::model::{Inventory, LiveInfo, Lock, Payload, Points, ServiceInfo, UsageRow};
+use crate::kiwivm::model::{
+    Inventory, LiveInfo, Lock, Payload, RateLimitStatus, ServiceInfo, UsageRow,
+};
 use crate::kiwivm::{Call, CallError, PerCall, Reason};
-use crate::units::UnixSeconds;
+use crate::units::{Points, UnixSeconds};
 
 /// A value and its time of arrival.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,7 +47,7 @@ pub struct VpsState {
     /// True while there is no usable key.
     pub without_key: bool,
     /// API points that the exporter may spend, by window.
-    pub allowed: Option<[f64; 2]>,
+    pub allowed: Option<[Points; 2]>,
     /// True if readings show no points left; `None` before the first reading.
     pub points_exhausted: Option<bool>,
     /// Number of its quota of API points. VPSes with the same number are assumed to share a quota. The numbers are
@@ -66,7 +68,7 @@ pub struct VpsState {
     /// From the newest responses; after a start the saved one until rows arrive.
     pub(super) forecast: Option<Forecast>,
     pub(super) inventory: PerCall<Option<Box<Known<Inventory>>>>,
-    pub(super) points: Option<Known<Points>>,
+    pub(super) points: Option<Known<RateLimitStatus>>,
     lock: Option<Known<Option<Lock>>>,
     /// The call that returned the lock. During some tasks other calls still succeed.
     locked_call: Option<Call>,
@@ -148,7 +150,7 @@ impl VpsState {
 
     /// Remaining points as last read, while fresh.
     #[must_use]
-    pub fn points(&self, staleness: f64, now: Moment) -> Option<&Points> {
+    pub fn points(&self, staleness: f64, now: Moment) -> Option<&RateLimitStatus> {
         self.fresh(self.points.as_ref(), Call::RateLimitStatus, staleness, now)
     }
 
@@ -306,7 +308,7 @@ impl VpsState {
                 self.service = Some(Known::new((**service).clone(), now));
                 self.live = Some(Known::new((**live).clone(), now));
             }
-            Payload::Points(points) => self.points = Some(Known::new(*points, now)),
+            Payload::RateLimit(points) => self.points = Some(Known::new(*points, now)),
             Payload::Usage => {}
             Payload::Inventory(inventory) => {
                 let known = &mut self.inventory[call];

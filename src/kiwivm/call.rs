@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::decode::{inventory, live, service, usage};
 
+use crate::units::Points;
+
 /// The read calls this program makes, most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
@@ -50,7 +52,7 @@ pub(super) struct CallRow {
     collect: Option<(&'static str, bool)>,
     /// The assumed price in points until the real one is learned. Higher for the slow call and the large call, which
     /// may cost more than the others.
-    first_price: f64,
+    first_price: Points,
 }
 
 /// Timeout of fast calls. The vendor publishes no figures; other clients wait 10 to 45 s.
@@ -85,7 +87,7 @@ impl CallRow {
             keeps_connection: true,
             interval: INVENTORY_INTERVAL,
             collect: None,
-            first_price: 1.0,
+            first_price: Points(1.0),
         }
     }
 
@@ -102,7 +104,7 @@ const TABLE: [CallRow; 10] = [
         timeout: LIVE_TIMEOUT,
         read_timeout: LIVE_TIMEOUT,
         interval: LIVE_INTERVAL,
-        first_price: 3.0,
+        first_price: Points(3.0),
         ..CallRow::new(Call::LiveServiceInfo, "getLiveServiceInfo", live::FIELDS)
     },
     CallRow {
@@ -119,7 +121,7 @@ const TABLE: [CallRow; 10] = [
         body_limit: LARGE_BODY,
         keeps_connection: false,
         interval: USAGE_INTERVAL,
-        first_price: 3.0,
+        first_price: Points(3.0),
         ..CallRow::new(Call::RawUsageStats, "getRawUsageStats", &[usage::ROWS])
     },
     CallRow {
@@ -212,7 +214,7 @@ impl Call {
 
     /// The assumed price in points until the real one is learned.
     #[must_use]
-    pub const fn first_price(self) -> f64 {
+    pub const fn first_price(self) -> Points {
         self.row().first_price
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Bytes, UnixSeconds};
+use crate::units::{Bytes, Points, UnixSeconds};
 
 /// The hypervisor of a VPS (`vm_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,11 +202,21 @@ pub struct UsageRow {
 
 /// The remaining points, from `getRateLimitStatus`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Points {
+pub struct RateLimitStatus {
     /// `remaining_points_15min`.
     pub remaining_15m: Option<u64>,
     /// `remaining_points_24h`.
     pub remaining_24h: Option<u64>,
+}
+
+impl RateLimitStatus {
+    /// Returns the points left in both windows, if the response has both.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
+    pub fn points_left(&self) -> Option<[Points; 2]> {
+        let [quarter, day] = [self.remaining_15m?, self.remaining_24h?];
+        Some([Points(quarter as f64), Points(day as f64)])
+    }
 }
 
 /// The task that holds a locked VPS, from error 788888.
@@ -313,7 +323,7 @@ pub enum Payload {
     /// Of `getRawUsageStats`, without the rows, which are passed on one by one.
     Usage,
     /// Of `getRateLimitStatus`.
-    Points(Points),
+    RateLimit(RateLimitStatus),
     /// Of an inventory call. `None` if its list is missing or in an unknown form.
     Inventory(Option<Inventory>),
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::budget::{Due, Finished, Outcome, Planner};
 use crate::clock::{Clock, Moment};
 use crate::fleet::{Fleet, PlannedCalls, PointsUse, UsageReading, VpsState};
-use crate::kiwivm::model::{Payload, Points};
+use crate::kiwivm::model::Payload;
 use crate::kiwivm::{Call, PerCall, Reason, Response, Veid};
 use crate::units::AccountTime;
 
@@ -103,7 +103,13 @@ impl FinishedCall {
     #[must_use]
     pub fn finished(&self) -> Finished {
         let (outcome, remaining) = match &self.response.result {
-            Ok(decoded) => (Outcome::Success, remaining(&decoded.payload)),
+            Ok(decoded) => {
+                let remaining = match &decoded.payload {
+                    Payload::RateLimit(status) => status.points_left(),
+                    _ => None,
+                };
+                (Outcome::Success, remaining)
+            }
             Err(error) => (Outcome::Failure(error.reason), None),
         };
         let retry_after = self
@@ -115,7 +121,7 @@ impl FinishedCall {
         Finished {
             outcome,
             remaining,
-            bytes: self.response.bytes.0,
+            bytes: self.response.bytes,
             retry_after,
         }
     }
@@ -155,17 +161,4 @@ fn flagged(fleet: &Fleet, veid: Veid) -> Vec<Call> {
 /// Returns the time of the next live or service info call of a VPS, on the fleet's clock.
 pub(super) fn next_poll(planner: &Planner, veid: Veid, clock: Clock) -> Option<Duration> {
     Some(clock.to_elapsed(planner.next_poll(veid)?))
-}
-
-/// Returns the remaining points of both windows, if the response contains both.
-fn remaining(payload: &Payload) -> Option<[f64; 2]> {
-    let Payload::Points(Points {
-        remaining_15m: Some(quarter),
-        remaining_24h: Some(day),
-    }) = payload
-    else {
-        return None;
-    };
-    #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
-    Some([*quarter as f64, *day as f64])
 }

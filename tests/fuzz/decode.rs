@@ -1,6 +1,6 @@
 //! Mutated responses: no panic, no key in the result, no field lost without a problem, and no list counted too short.
 
-use kiwivm_exporter::kiwivm::model::{Inventory, LiveInfo, Payload, Points, ServiceInfo};
+use kiwivm_exporter::kiwivm::model::{Inventory, LiveInfo, Payload, RateLimitStatus, ServiceInfo};
 use kiwivm_exporter::kiwivm::{Call, Decoded, Reason, decode};
 use serde_json::Value;
 
@@ -140,7 +140,7 @@ fn fields(payload: &Payload) -> Vec<(&'static str, bool)> {
     match payload {
         Payload::Service(info) => of_service(info),
         Payload::Live(info, live) => [of_service(info), of_live(live)].concat(),
-        Payload::Points(Points {
+        Payload::RateLimit(RateLimitStatus {
             remaining_15m,
             remaining_24h,
         }) => vec![

@@ -10,7 +10,7 @@ use kiwivm_exporter::kiwivm::{ApiKey, Call, Response, Veid};
 use kiwivm_exporter::poller::{
     FinishedCall, SharedFleet, State, StateFile, fleet_of, limits, lock, members,
 };
-use kiwivm_exporter::units::{AccountTime, UnixSeconds};
+use kiwivm_exporter::units::{AccountTime, Bytes, Points, UnixSeconds};
 use reqwest::Url;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -88,8 +88,8 @@ fn saved(config: &Config) -> Value {
         for due in planner.take_due(now) {
             let finished = Finished {
                 outcome: Outcome::Success,
-                remaining: Some([900.0, 19_000.0]),
-                bytes: 1000,
+                remaining: Some([Points(900.0), Points(19_000.0)]),
+                bytes: Bytes(1000),
                 retry_after: None,
             };
             planner.finish(due, finished, now);

@@ -11,12 +11,12 @@ const PACE: Pace = Pace {
     collect: Collect::NOTHING,
 };
 /// Prices of live, readings, usage and service info.
-const PRICES: PerCall<f64> = {
-    let mut prices = [0.0; Call::ALL.len()];
-    prices[Call::LiveServiceInfo.index()] = 20.0;
-    prices[Call::RateLimitStatus.index()] = 1.0;
-    prices[Call::RawUsageStats.index()] = 10.0;
-    prices[Call::ServiceInfo.index()] = 2.0;
+const PRICES: PerCall<Points> = {
+    let mut prices = [Points::ZERO; Call::ALL.len()];
+    prices[Call::LiveServiceInfo.index()] = Points(20.0);
+    prices[Call::RateLimitStatus.index()] = Points(1.0);
+    prices[Call::RawUsageStats.index()] = Points(10.0);
+    prices[Call::ServiceInfo.index()] = Points(2.0);
     PerCall::new(prices)
 };
 
@@ -25,11 +25,11 @@ fn fleet(vps: usize) -> Vec<Pace> {
 }
 
 /// Returns the points per second of a plan.
-fn cost(plan: &Plan, prices: PerCall<f64>) -> f64 {
+fn cost(plan: &Plan, prices: PerCall<Points>) -> f64 {
     plan.intervals
         .iter()
         .flat_map(|intervals| Call::ALL.map(|call| (intervals[call], prices[call])))
-        .filter_map(|(interval, price)| Some(price / interval?.as_secs_f64()))
+        .filter_map(|(interval, price)| Some((price / interval?).0))
         .sum()
 }
 
@@ -39,8 +39,8 @@ fn of(plan: &Plan, call: Call) -> Option<Duration> {
 
 /// Returns the stage of a plan of one VPS: 0 unstretched, 1 to 3 with usage, readings and live stretched, 4 shed.
 fn stage(plan: &Plan, rate: f64) -> usize {
-    let each = PRICES[Call::RateLimitStatus] / (READING_FRACTION * rate);
-    let longest_points = seconds(each.clamp(SHORTEST_POINTS, LONGEST_POINTS));
+    let each = PRICES[Call::RateLimitStatus] / PointsPerSecond(READING_FRACTION * rate);
+    let longest_points = each.clamp(SHORTEST_POINTS, LONGEST_POINTS);
     let longer = |call, than: Duration| of(plan, call).is_none_or(|interval| interval > than);
     let longest = |call, longest: Duration| {
         of(plan, call).is_none_or(|interval| interval + Duration::from_millis(1) >= longest)
@@ -82,7 +82,7 @@ fn least_important_class_stretches_first_and_usage_is_shed_last() {
     let mut stages = Vec::new();
     let mut rate = 0.3;
     while rate > 0.002 {
-        let plan = plan(&wanted, PRICES, rate, Shed::Nothing);
+        let plan = plan(&wanted, PRICES, PointsPerSecond(rate), Shed::Nothing);
         assert!(
             cost(&plan, PRICES) <= rate * 1.001,
             "{} of {rate}",
@@ -104,7 +104,7 @@ fn usage_is_shed_only_when_live_is_at_its_longest_useful_interval() {
         prices: PRICES,
         shed: Shed::Nothing,
         // At about this pace, readings are at `SHORTEST_POINTS`.
-        rate: 0.3,
+        rate: PointsPerSecond(0.3),
         stretch: [f64::INFINITY; 4],
     }
     .demand();
@@ -119,21 +119,27 @@ fn usage_is_shed_only_when_live_is_at_its_longest_useful_interval() {
 #[test]
 fn shed_usage_returns_only_with_headroom() {
     let wanted = fleet(20);
-    let longest = plan(&wanted, PRICES, 1e-9, Shed::Nothing);
+    let longest = plan(&wanted, PRICES, PointsPerSecond(1e-9), Shed::Nothing);
     assert_eq!(longest.shed, Shed::InventoryAndUsage);
     let mut rate = 0.01;
-    while plan(&wanted, PRICES, rate, Shed::Nothing).shed > Shed::Nothing {
+    while plan(&wanted, PRICES, PointsPerSecond(rate), Shed::Nothing).shed > Shed::Nothing {
         rate *= 1.01;
     }
     assert_eq!(
-        plan(&wanted, PRICES, rate, Shed::InventoryAndUsage).shed,
+        plan(
+            &wanted,
+            PRICES,
+            PointsPerSecond(rate),
+            Shed::InventoryAndUsage
+        )
+        .shed,
         Shed::InventoryAndUsage
     );
     assert_eq!(
         plan(
             &wanted,
             PRICES,
-            rate * HEADROOM * 1.02,
+            PointsPerSecond(rate * HEADROOM * 1.02),
             Shed::InventoryAndUsage
         )
         .shed,
@@ -152,11 +158,11 @@ fn with_inventory(vps: usize) -> Vec<Pace> {
 #[test]
 fn inventory_is_stretched_and_shed_before_usage() {
     let wanted = with_inventory(20);
-    let mut rate = plan(&wanted, PRICES, 1e9, Shed::Nothing).demand;
+    let mut rate = plan(&wanted, PRICES, PointsPerSecond(1e9), Shed::Nothing).demand;
     let (mut inventory_longest, mut usage_longest) = (false, false);
     let mut shed = Shed::Nothing;
     while shed < Shed::InventoryAndUsage {
-        rate *= 0.99;
+        rate = rate * 0.99;
         let plan = plan(&wanted, PRICES, rate, Shed::Nothing);
         assert!(plan.demand <= rate * 1.001);
         assert!(plan.shed >= shed, "a lower rate sheds at least as much");
@@ -183,7 +189,12 @@ fn inventory_is_stretched_and_shed_before_usage() {
 
 #[test]
 fn only_collected_inventory_is_planned() {
-    let plan = plan(&with_inventory(1), PRICES, 1e9, Shed::Nothing);
+    let plan = plan(
+        &with_inventory(1),
+        PRICES,
+        PointsPerSecond(1e9),
+        Shed::Nothing,
+    );
     for (call, planned) in [
         (Call::SnapshotList, true),
         (Call::BackupList, true),
@@ -203,21 +214,21 @@ fn only_collected_inventory_is_planned() {
 #[test]
 fn service_info_is_planned_only_if_it_is_cheaper_and_live_comes_too_rarely() {
     let wanted = fleet(50);
-    let low_rate = plan(&wanted, PRICES, 0.1, Shed::Nothing);
+    let low_rate = plan(&wanted, PRICES, PointsPerSecond(0.1), Shed::Nothing);
     let service = of(&low_rate, Call::ServiceInfo).expect("it is ten times cheaper");
     assert!(service < of(&low_rate, Call::LiveServiceInfo).expect("live is never shed"));
     let mut expensive = PRICES;
-    expensive[Call::ServiceInfo] = 20.0;
+    expensive[Call::ServiceInfo] = Points(20.0);
     assert_eq!(
         of(
-            &plan(&wanted, expensive, 0.1, Shed::Nothing),
+            &plan(&wanted, expensive, PointsPerSecond(0.1), Shed::Nothing),
             Call::ServiceInfo
         ),
         None
     );
     assert_eq!(
         of(
-            &plan(&wanted, PRICES, 2.0, Shed::Nothing),
+            &plan(&wanted, PRICES, PointsPerSecond(2.0), Shed::Nothing),
             Call::ServiceInfo
         ),
         None
@@ -228,16 +239,16 @@ fn service_info_is_planned_only_if_it_is_cheaper_and_live_comes_too_rarely() {
 fn readings_take_a_fixed_fraction_of_the_pace_within_bounds() {
     let interval = |vps: usize, price: f64, rate: f64| {
         let mut prices = PRICES;
-        prices[Call::RateLimitStatus] = price;
-        let plan = plan(&fleet(vps), prices, rate, Shed::Nothing);
+        prices[Call::RateLimitStatus] = Points(price);
+        let plan = plan(&fleet(vps), prices, PointsPerSecond(rate), Shed::Nothing);
         let interval = of(&plan, Call::RateLimitStatus).expect("readings are never shed");
         interval.as_secs_f64() / as_f64(vps)
     };
     // The pace is so low that every class is at its longest interval.
     for vps in [1, 4, 20] {
-        assert!((interval(vps, 50.0, 0.01) - LONGEST_POINTS).abs() < 1.0);
+        assert!((interval(vps, 50.0, 0.01) - LONGEST_POINTS.as_secs_f64()).abs() < 1.0);
     }
-    assert!((interval(20, 1.0, 0.5) - SHORTEST_POINTS).abs() < 1.0);
+    assert!((interval(20, 1.0, 0.5) - SHORTEST_POINTS.as_secs_f64()).abs() < 1.0);
     let between = interval(20, 10.0, 0.5);
     assert!((between * READING_FRACTION * 0.5 - 10.0).abs() < 0.1);
 }
@@ -248,7 +259,7 @@ proptest! {
         vps in 1_u32..60,
         live in 30_u64..900,
         usage in 60_u64..7200,
-        prices in prop::array::uniform10(0.0_f64..25.0).prop_map(PerCall::new),
+        prices in prop::array::uniform10((0.0_f64..25.0).prop_map(Points)).prop_map(PerCall::new),
         inventory in any::<bool>(),
         rate in 0.001_f64..5.0,
     ) {
@@ -259,26 +270,26 @@ proptest! {
             ..PACE
         };
         let wanted = vec![pace; vps as usize];
-        let plan = plan(&wanted, prices, rate, Shed::Nothing);
+        let plan = plan(&wanted, prices, PointsPerSecond(rate), Shed::Nothing);
         // Readings at their longest interval are always planned, because the planner depends on them.
         let readings: f64 = plan
             .intervals
             .iter()
             .map(|intervals| {
                 let interval = intervals[Call::RateLimitStatus].expect("never shed");
-                prices[Call::RateLimitStatus] / interval.as_secs_f64()
+                prices[Call::RateLimitStatus].0 / interval.as_secs_f64()
             })
             .sum();
         // Every call is planned at least daily.
-        let daily = prices.values().sum::<f64>() * f64::from(vps) / 86_400.0;
+        let daily = prices.values().map(|price| price.0).sum::<f64>() * f64::from(vps) / 86_400.0;
         prop_assert!(cost(&plan, prices) <= rate.max(readings + 0.1 * rate) * 1.001 + daily);
         let wanted_cost: f64 = wanted
             .iter()
             .map(|wanted| {
-                prices[Call::LiveServiceInfo] / wanted.live.as_secs_f64()
-                    + prices[Call::RateLimitStatus] / wanted.points.as_secs_f64()
-                    + prices[Call::RawUsageStats] / wanted.usage.as_secs_f64()
-                    + wanted.inventory_calls().map(|call| prices[call]).sum::<f64>()
+                prices[Call::LiveServiceInfo].0 / wanted.live.as_secs_f64()
+                    + prices[Call::RateLimitStatus].0 / wanted.points.as_secs_f64()
+                    + prices[Call::RawUsageStats].0 / wanted.usage.as_secs_f64()
+                    + wanted.inventory_calls().map(|call| prices[call].0).sum::<f64>()
                         / wanted.inventory.as_secs_f64()
             })
             .sum();

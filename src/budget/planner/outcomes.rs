@@ -12,12 +12,12 @@ use crate::budget::window::Window;
 use crate::config::Scope;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, Reason, Veid};
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Bytes, Points, PointsPerSecond};
 
 /// Maximum age of the last usable reading while newer ones are unusable.
 const OUTDATED: Duration = Duration::from_secs(30 * 60);
 /// A fall of readings by more than twice the own spending plus these points triggers a sample of the price of live.
-const UNEXPLAINED: f64 = 16.0;
+const UNEXPLAINED: Points = Points(16.0);
 
 /// The result of a call, for the planner.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,8 +26,8 @@ pub struct Finished {
     pub outcome: Outcome,
     /// The remaining points of `getRateLimitStatus`, if both numbers are usable.
     pub remaining: Option<Remaining>,
-    /// Bytes of the response.
-    pub bytes: u64,
+    /// The size of the response.
+    pub bytes: Bytes,
     /// The `Retry-After` of a refusal.
     pub retry_after: Option<Duration>,
 }
@@ -111,7 +111,7 @@ impl Planner {
         let day = Window::Day as usize;
         if let Some(last) = quota.readings.last[0] {
             let fall = (last.remaining[0] - remaining[0]).max(last.remaining[day] - remaining[day]);
-            if fall > 2.0 * (sent.before[0] - last.spent) + UNEXPLAINED {
+            if fall > (sent.before[0] - last.spent) * 2.0 + UNEXPLAINED {
                 self.sampling.check_now(Call::LiveServiceInfo, now);
             }
         }
@@ -121,7 +121,7 @@ impl Planner {
             .get_or_insert((remaining[day], sent.before[0]));
         let own = sent.before[0] - booked;
         if own >= MIN_SPAN {
-            let complete = !quota.ledger.window(Window::Day).has_expired();
+            let complete = !quota.ledger.has_expired(Window::Day);
             self.prices
                 .calibrate(own, started_with - remaining[day], complete);
             quota.readings.span = Some((remaining[day], sent.before[0]));
@@ -156,7 +156,7 @@ impl Planner {
         let samples = self.prices.samples(call);
         if verdict == Some(Verdict::Normal) && !self.prices.needs_confirmation(call) {
             self.sampling
-                .plan_next(call, samples, 2.0 * reading, rate, now);
+                .plan_next(call, samples, reading * 2.0, rate, now);
         } else {
             self.sampling.repeat(call, now);
         }
@@ -185,9 +185,13 @@ impl Planner {
         let shared = quota.members.len() > 1;
         // Points return to the day window only once the ledger covers a day. Spending of an earlier process is not
         // known.
-        let points_return = quota.ledger.window(Window::Day).has_expired();
-        let full = share * quota.size(Window::Day) / Window::Day.seconds();
-        let rate = if points_return { full } else { 0.0 };
+        let points_return = quota.ledger.has_expired(Window::Day);
+        let full = quota.size(Window::Day) * share / Window::Day.length();
+        let rate = if points_return {
+            full
+        } else {
+            PointsPerSecond::ZERO
+        };
         let live = self.prices.price(Call::LiveServiceInfo);
         if let Some(before) = before {
             let decision = self.votes.read(veid, &before, &reading, shared, rate, live);

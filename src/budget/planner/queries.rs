@@ -8,7 +8,7 @@ use crate::budget::quota::{Quota, Remaining};
 use crate::budget::window::Window;
 use crate::fleet::Deferral;
 use crate::kiwivm::{Call, PerCall, Veid};
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points};
 
 impl Planner {
     /// Returns the deferrals since the last call of this function.
@@ -60,13 +60,13 @@ impl Planner {
     #[must_use]
     pub fn is_exhausted(&self, veid: Veid) -> Option<bool> {
         let quota = &self.quotas[self.quota_of(veid)?];
-        quota.readings.last[0].map(|_| quota.is_empty(1.0))
+        quota.readings.last[0].map(|_| quota.is_empty(Points(1.0)))
     }
 
     /// Returns a VPS of a quota whose readings show no points left, if any.
     #[must_use]
     pub fn exhausted(&self) -> Option<Veid> {
-        let quota = self.quotas.iter().find(|quota| quota.is_empty(1.0));
+        let quota = self.quotas.iter().find(|quota| quota.is_empty(Points(1.0)));
         quota?.members.first().copied()
     }
 
@@ -91,13 +91,13 @@ impl Planner {
 
     /// Returns the points spent by call, at the prices when each call was sent.
     #[must_use]
-    pub const fn spent(&self) -> PerCall<f64> {
+    pub const fn spent(&self) -> PerCall<Points> {
         self.report.spent
     }
 
     /// Returns the price of a call, if learned.
     #[must_use]
-    pub fn learned_price(&self, call: Call) -> Option<f64> {
+    pub fn learned_price(&self, call: Call) -> Option<Points> {
         self.prices.learned(call)
     }
 

@@ -7,7 +7,7 @@ use crate::budget::quota::Quota;
 use crate::budget::scope::min_evidence;
 use crate::budget::window::Window;
 use crate::kiwivm::{Call, Veid};
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points};
 
 /// Minimum wait after a usable reading. The waits of the first readings double from this.
 const MIN_WAIT: Duration = Duration::from_secs(30);
@@ -17,13 +17,13 @@ const SAME_VPS: Duration = Duration::from_secs(10);
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// Maximum wait after unusable readings.
 const MAX_WAIT: Duration = Duration::from_secs(300);
-/// Fraction of the full pace for readings while few points are left, and the bounds of the wait in seconds. Other
+/// Fraction of the full pace for readings while few points are left, and the bounds of the wait. Other
 /// clients may stop at any time, and calls continue only after a reading.
 const FRACTION_WHEN_LOW: f64 = 0.15;
-const WAITS_WHEN_LOW: [f64; 2] = [60.0, 300.0];
+const WAITS_WHEN_LOW: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(300)];
 /// The same for readings otherwise.
 const FRACTION: f64 = 0.05;
-const USUAL_WAITS: [f64; 2] = [300.0, 1800.0];
+const USUAL_WAITS: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(1800)];
 /// A reading is due after this fraction of the 15-minute share was spent.
 const SPENT: f64 = 0.2;
 /// Number of VPSes that are read to detect whether VPSes share a quota.
@@ -67,11 +67,11 @@ impl Planner {
             return readings.last_request + wait.min(MAX_WAIT);
         }
         let full = quota.full_rate(share);
-        let every = |fraction: f64, [least, most]: [f64; 2]| {
-            Duration::from_secs_f64((price / (fraction * full).max(1e-9)).clamp(least, most))
+        let every = |fraction: f64, [least, most]: [Duration; 2]| {
+            (price / (full * fraction)).clamp(least, most)
         };
         let startup = MIN_WAIT.max(readings.last_request.since(first_request));
-        let low = quota.is_low(share) || quota.is_empty(1.0);
+        let low = quota.is_low(share) || quota.is_empty(Points(1.0));
         let confirmed = readings.last[2].is_some_and(|_| quota.yields_half(share));
         let wait = match (low, confirmed) {
             (true, false) => MIN_WAIT,
@@ -91,8 +91,8 @@ impl Planner {
         } else {
             wait
         };
-        let spent = readings.last[0].map_or(0.0, |reading| quota.spent - reading.spent);
-        let much = SPENT * share.own * quota.size(Window::Quarter);
+        let spent = readings.last[0].map_or(Points::ZERO, |reading| quota.spent - reading.spent);
+        let much = quota.size(Window::Quarter) * share.own * SPENT;
         let wait = if spent >= much { MIN_WAIT } else { wait };
         readings.last_request + wait.min(startup)
     }
@@ -121,8 +121,8 @@ impl Planner {
 
     /// Returns the VPSes whose next reading can vote on sharing a quota.
     fn voters(&self, quota: &Quota, now: AccountTime) -> Vec<Veid> {
-        let all: f64 = self.report.spent.values().sum();
-        let enough = min_evidence(self.prices.price(Call::LiveServiceInfo)) + 2.0;
+        let all: Points = self.report.spent.values().copied().sum();
+        let enough = min_evidence(self.prices.price(Call::LiveServiceInfo)) + Points(2.0);
         let can_vote = |veid: &Veid| {
             let account = &self.accounts[veid];
             account.reading.is_none_or(|last| {

@@ -14,7 +14,7 @@ use crate::budget::quota::{Quota, Reading, Remaining, Sizes, USUAL_SIZES};
 use crate::budget::window::SavedAmount;
 use crate::config::Scope;
 use crate::kiwivm::{Call, PerCall, Veid};
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Bytes, Points};
 
 /// Upper bound, in seconds, of restored waits. They are also limited to two intervals or the pause after a refused key,
 /// because a damaged number must not stop a call.
@@ -39,7 +39,7 @@ struct SavedQuota {
     members: Vec<u64>,
     /// Points spent, by window.
     spent: [Vec<SavedAmount>; 2],
-    sizes: [[f64; 2]; 2],
+    sizes: [[Points; 2]; 2],
     /// The age of the last reading in seconds, and the points left by it.
     reading: Option<(f64, Remaining)>,
     /// The age of the last halving in seconds, and its factor.
@@ -58,7 +58,7 @@ struct SavedVps {
     intervals: PerCall<Option<f64>>,
     failures: PerCall<Option<u32>>,
     /// Bytes of the last response.
-    bytes: PerCall<Option<u64>>,
+    bytes: PerCall<Option<Bytes>>,
     /// Bytes of the trailing day.
     received: Vec<SavedAmount>,
 }
@@ -66,21 +66,21 @@ struct SavedVps {
 /// Learned values of a saved state, for display.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Learned {
-    /// Prices of sampled calls in points.
-    pub prices: PerCall<Option<f64>>,
+    /// Prices of sampled calls.
+    pub prices: PerCall<Option<Points>>,
     /// The largest confirmed readings, by window.
     pub sizes: Remaining,
     /// True if any VPSes are assumed to share a quota.
     pub shared: bool,
-    /// Mean bytes of a response, over the VPSes.
-    pub bytes: PerCall<f64>,
-    bytes_of: Vec<(Veid, PerCall<u64>)>,
+    /// Mean size of a response, over the VPSes.
+    pub bytes: PerCall<Bytes<f64>>,
+    bytes_of: Vec<(Veid, PerCall<Bytes>)>,
 }
 
 impl Learned {
-    /// Returns the intervals of a VPS that keep its downloads within `download` bytes per day.
+    /// Returns the intervals of a VPS that keep its downloads within `download` per day.
     #[must_use]
-    pub fn affordable(&self, veid: Veid, pace: Pace, download: u64) -> Pace {
+    pub fn affordable(&self, veid: Veid, pace: Pace, download: Bytes) -> Pace {
         let sizes = self.bytes_of.iter().find(|(of, _)| *of == veid);
         sizes.map_or(pace, |(_, sizes)| {
             Downloads::with_sizes(*sizes).affordable(pace, download)
@@ -110,8 +110,8 @@ impl SavedState {
             .map(|vps| (Veid(vps.veid), vps.bytes.map(Option::unwrap_or_default)))
             .collect();
         let mean = |call: Call| {
-            let sum: u64 = bytes_of.iter().map(|(_, bytes)| bytes[call]).sum();
-            sum as f64 / bytes_of.len().max(1) as f64
+            let sum: u64 = bytes_of.iter().map(|(_, bytes)| bytes[call].0).sum();
+            Bytes(sum as f64 / bytes_of.len().max(1) as f64)
         };
         Learned {
             prices: PerCall::from_fn(|call| prices.learned(call)),
@@ -171,7 +171,7 @@ impl Planner {
             bytes: account
                 .downloads
                 .sizes()
-                .map(|size| (size > 0).then_some(size)),
+                .map(|size| (size > Bytes(0)).then_some(size)),
             received: account.downloads.save(now),
         })
     }
@@ -255,7 +255,7 @@ impl Planner {
 
 /// Adds the saved state of a quota, or of a part of it, to `quota`.
 fn restore_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: AccountTime) {
-    let is_valid = |points: f64| points.is_finite() && points >= 0.0;
+    let is_valid = |points: Points| points.0.is_finite() && points >= Points::ZERO;
     quota.ledger.restore(&saved.spent, elapsed, now);
     if saved.sizes.iter().flatten().all(|size| is_valid(*size)) {
         quota.sizes.merge(&Sizes {
@@ -293,7 +293,7 @@ fn restore_quota(quota: &mut Quota, saved: &SavedQuota, elapsed: Duration, now: 
 fn left_of(quota: &Quota, reading: &Reading) -> Remaining {
     reading
         .remaining
-        .map(|left| (left - (quota.spent - reading.spent)).max(0.0))
+        .map(|left| (left - (quota.spent - reading.spent)).max(Points::ZERO))
 }
 
 fn age(at: AccountTime, now: AccountTime) -> f64 {

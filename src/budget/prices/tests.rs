@@ -1,5 +1,5 @@
 use super::*;
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points};
 
 const LIVE: Call = Call::LiveServiceInfo;
 const READING: Call = Call::RateLimitStatus;
@@ -14,8 +14,8 @@ const fn at(seconds: u64) -> AccountTime {
 
 /// Adds a sample with the same fall in both windows.
 fn add(prices: &mut Prices, call: Call, fall: f64, now: AccountTime) -> Option<Verdict> {
-    let before = [900.0, 19_000.0];
-    prices.add(call, before, [900.0 - fall, 19_000.0 - fall], now)
+    let left = |fall: f64| [Points(900.0 - fall), Points(19_000.0 - fall)];
+    prices.add(call, left(0.0), left(fall), now)
 }
 
 /// Prices learned from ten samples each: 1 for a reading and 4 for a live call.
@@ -26,7 +26,7 @@ fn learned() -> Prices {
         assert_eq!(add(&mut prices, READING, 1.0, now), Some(Verdict::Normal));
         assert_eq!(add(&mut prices, LIVE, 5.0, now), Some(Verdict::Normal));
     }
-    assert!(is_close(prices.price(LIVE), 4.0) && is_close(prices.price(READING), 1.0));
+    assert!(is_close(prices.price(LIVE).0, 4.0) && is_close(prices.price(READING).0, 1.0));
     prices
 }
 
@@ -37,16 +37,16 @@ fn is_close(price: f64, wanted: f64) -> bool {
 #[test]
 fn the_first_sample_replaces_the_assumed_price() {
     let mut prices = Prices::default();
-    assert!(is_close(prices.price(LIVE), LIVE.first_price()) && prices.learned(LIVE).is_none());
+    assert!(is_close(prices.price(LIVE).0, LIVE.first_price().0) && prices.learned(LIVE).is_none());
     add(&mut prices, LIVE, 9.0, at(0));
     assert!(
-        is_close(prices.price(LIVE), 8.0),
+        is_close(prices.price(LIVE).0, 8.0),
         "1 of the 9 points is a reading"
     );
     assert_eq!(prices.learned(Call::RawUsageStats), None);
     assert!(is_close(
-        prices.price(Call::RawUsageStats),
-        Call::RawUsageStats.first_price()
+        prices.price(Call::RawUsageStats).0,
+        Call::RawUsageStats.first_price().0
     ));
 }
 
@@ -55,15 +55,15 @@ fn very_high_first_price_applies_at_once_and_needs_a_second_sample() {
     let high = || {
         let mut prices = Prices::default();
         add(&mut prices, LIVE, 61.0, at(0));
-        assert!(is_close(prices.price(LIVE), 60.0) && prices.needs_confirmation(LIVE));
+        assert!(is_close(prices.price(LIVE).0, 60.0) && prices.needs_confirmation(LIVE));
         prices
     };
     let mut confirmed = high();
     add(&mut confirmed, LIVE, 61.0, at(20));
-    assert!(is_close(confirmed.price(LIVE), 60.0) && !confirmed.needs_confirmation(LIVE));
+    assert!(is_close(confirmed.price(LIVE).0, 60.0) && !confirmed.needs_confirmation(LIVE));
     let mut lower = high();
     add(&mut lower, LIVE, 5.0, at(20));
-    assert!(is_close(lower.price(LIVE), 4.0) && !lower.needs_confirmation(LIVE));
+    assert!(is_close(lower.price(LIVE).0, 4.0) && !lower.needs_confirmation(LIVE));
     let mut useless = high();
     assert_eq!(add(&mut useless, LIVE, 0.0, at(20)), Some(Verdict::Useless));
     assert_eq!(useless.learned(LIVE), None);
@@ -77,7 +77,7 @@ fn fractional_price_is_approached_from_above() {
         let fall = if step % 2 == 0 { 3.0 } else { 4.0 };
         add(&mut prices, LIVE, fall, at(1000 + 60 * step));
     }
-    let price = prices.price(LIVE);
+    let price = prices.price(LIVE).0;
     assert!((2.5..2.65).contains(&price), "{price}");
 }
 
@@ -86,7 +86,7 @@ fn free_call_has_the_minimum_price() {
     let mut prices = learned();
     let free = Call::ServiceInfo;
     add(&mut prices, free, 1.0, at(1000));
-    assert!(is_close(prices.price(free), MIN_PRICE));
+    assert!(is_close(prices.price(free).0, MIN_PRICE.0));
 }
 
 #[test]
@@ -97,9 +97,9 @@ fn outliers_of_a_short_burst_are_dropped() {
             let verdict = add(&mut prices, LIVE, 90.0, at(1000));
             assert_eq!(verdict, Some(Verdict::Outlier));
         }
-        assert!(is_close(prices.price(LIVE), 4.0), "during the burst");
+        assert!(is_close(prices.price(LIVE).0, 4.0), "during the burst");
         add(&mut prices, LIVE, 5.0, at(1010));
-        assert!(is_close(prices.price(LIVE), 4.0), "after the burst");
+        assert!(is_close(prices.price(LIVE).0, 4.0), "after the burst");
     }
 }
 
@@ -109,9 +109,9 @@ fn price_falls_again_after_a_long_burst() {
     for step in 0..5 {
         add(&mut prices, LIVE, 90.0, at(1000 + 10 * step));
     }
-    assert!(is_close(prices.price(LIVE), 89.0));
+    assert!(is_close(prices.price(LIVE).0, 89.0));
     add(&mut prices, LIVE, 5.0, at(1060));
-    assert!(is_close(prices.price(LIVE), 4.0));
+    assert!(is_close(prices.price(LIVE).0, 4.0));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn single_outlier_counts_only_up_to_the_outlier_bound() {
     let mut prices = learned();
     add(&mut prices, LIVE, 150.0, at(1000));
     add(&mut prices, LIVE, 5.0, at(1010));
-    let price = prices.price(LIVE);
+    let price = prices.price(LIVE).0;
     assert!(price > 4.3 && price < 7.0, "{price}");
 }
 
@@ -127,10 +127,10 @@ fn single_outlier_counts_only_up_to_the_outlier_bound() {
 fn three_outliers_raise_the_price_at_once() {
     let mut prices = learned();
     for (step, fall) in [60.0, 50.0, 70.0].into_iter().enumerate() {
-        assert!(is_close(prices.price(LIVE), 4.0));
+        assert!(is_close(prices.price(LIVE).0, 4.0));
         add(&mut prices, LIVE, fall, at(1000 + 10 * step as u64));
     }
-    assert!(is_close(prices.price(LIVE), 49.0), "the lowest of them");
+    assert!(is_close(prices.price(LIVE).0, 49.0), "the lowest of them");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn lasting_step_up_replaces_the_history() {
     assert!(prices.samples(LIVE) > 1);
     // A sample of the old price is now the outlier.
     assert_eq!(add(&mut prices, LIVE, 5.0, now), Some(Verdict::Outlier));
-    assert!(is_close(prices.price(LIVE), 49.0));
+    assert!(is_close(prices.price(LIVE).0, 49.0));
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn lasting_step_down_is_learned_from_three_samples() {
             Some(Verdict::Normal)
         ]
     );
-    assert!(is_close(prices.price(LIVE), 2.0));
+    assert!(is_close(prices.price(LIVE).0, 2.0));
 }
 
 #[test]
@@ -175,17 +175,27 @@ fn small_step_is_learned_gradually() {
         let verdict = add(&mut prices, LIVE, 9.0, at(1000 + 60 * step));
         assert_eq!(verdict, Some(Verdict::Normal));
     }
-    assert!(is_close(prices.price(LIVE), 8.0));
+    assert!(is_close(prices.price(LIVE).0, 8.0));
 }
 
 #[test]
 fn window_reset_does_not_disturb_a_sample() {
     let mut prices = learned();
-    let quarter_reset = prices.add(LIVE, [400.0, 15_000.0], [995.0, 14_995.0], at(1000));
+    let quarter_reset = prices.add(
+        LIVE,
+        [Points(400.0), Points(15_000.0)],
+        [Points(995.0), Points(14_995.0)],
+        at(1000),
+    );
     assert_eq!(quarter_reset, Some(Verdict::Normal));
-    let both_reset = prices.add(LIVE, [400.0, 15_000.0], [995.0, 19_995.0], at(1001));
+    let both_reset = prices.add(
+        LIVE,
+        [Points(400.0), Points(15_000.0)],
+        [Points(995.0), Points(19_995.0)],
+        at(1001),
+    );
     assert_eq!(both_reset, None);
-    assert!(is_close(prices.price(LIVE), 4.0) && !prices.are_assumed());
+    assert!(is_close(prices.price(LIVE).0, 4.0) && !prices.are_assumed());
 }
 
 #[test]
@@ -197,14 +207,14 @@ fn late_readings_and_noise_lead_to_assumed_prices() {
         for step in 0..3 {
             assert!(prices.wants_samples(at(1000)));
             let [quarter, day] = falls(step);
-            let before = [500.0, 15_000.0];
-            let after = [before[0] - quarter, before[1] - day];
+            let before = [Points(500.0), Points(15_000.0)];
+            let after = [before[0] - Points(quarter), before[1] - Points(day)];
             let verdict = prices.add(LIVE, before, after, at(1000));
             assert_eq!(verdict, Some(Verdict::Useless));
         }
         assert!(prices.are_assumed());
         assert!(!prices.wants_samples(at(1000)));
-        assert!(is_close(prices.price(LIVE), LIVE.first_price()));
+        assert!(is_close(prices.price(LIVE).0, LIVE.first_price().0));
         assert_eq!(prices.learned(READING), None);
         let again = at(1000) + SAMPLING_PAUSE;
         assert!(!prices.wants_samples(again.saturating_sub(seconds(1))));
@@ -227,7 +237,7 @@ fn prices_are_learned_again_after_useless_samples() {
     }
     assert!(!prices.are_assumed());
     assert_eq!(prices.samples(LIVE), 4);
-    assert!(is_close(prices.price(LIVE), 6.0));
+    assert!(is_close(prices.price(LIVE).0, 6.0));
 }
 
 #[test]
@@ -238,52 +248,52 @@ fn occasional_useless_samples_are_ignored() {
         add(&mut prices, LIVE, fall, at(1000 + step));
         assert!(!prices.are_assumed());
     }
-    assert!(is_close(prices.price(LIVE), 4.0));
+    assert!(is_close(prices.price(LIVE).0, 4.0));
 }
 
 #[test]
 fn spans_scale_assumed_prices_stepwise_and_bursts_do_not() {
     let mut prices = Prices::default();
-    let before = prices.price(LIVE);
-    prices.calibrate(100.0, 1000.0, true);
-    assert!(is_close(prices.price(LIVE), before * 1.25));
-    prices.calibrate(100.0, 5000.0, true);
-    assert!(is_close(prices.price(LIVE), before), "a burst");
-    prices.calibrate(100.0, 100.0, true);
-    assert!(is_close(prices.price(LIVE), before));
-    (0..100).for_each(|_| prices.calibrate(100.0, 1000.0, true));
-    assert!(is_close(prices.price(LIVE), before * SCALE[1]));
-    (0..100).for_each(|_| prices.calibrate(100.0, 1.0, true));
-    assert!(is_close(prices.price(LIVE), MIN_PRICE));
+    let before = prices.price(LIVE).0;
+    prices.calibrate(Points(100.0), Points(1000.0), true);
+    assert!(is_close(prices.price(LIVE).0, before * 1.25));
+    prices.calibrate(Points(100.0), Points(5000.0), true);
+    assert!(is_close(prices.price(LIVE).0, before), "a burst");
+    prices.calibrate(Points(100.0), Points(100.0), true);
+    assert!(is_close(prices.price(LIVE).0, before));
+    (0..100).for_each(|_| prices.calibrate(Points(100.0), Points(1000.0), true));
+    assert!(is_close(prices.price(LIVE).0, before * SCALE[1]));
+    (0..100).for_each(|_| prices.calibrate(Points(100.0), Points(1.0), true));
+    assert!(is_close(prices.price(LIVE).0, MIN_PRICE.0));
 }
 
 #[test]
 fn constant_readings_do_not_change_assumed_prices() {
     let mut prices = Prices::default();
-    let before = prices.price(LIVE);
-    (0..100).for_each(|_| prices.calibrate(100.0, 0.0, true));
-    assert!(is_close(prices.price(LIVE), before));
+    let before = prices.price(LIVE).0;
+    (0..100).for_each(|_| prices.calibrate(Points(100.0), Points(0.0), true));
+    assert!(is_close(prices.price(LIVE).0, before));
 }
 
 #[test]
 fn returning_points_do_not_lower_prices() {
     let mut prices = Prices::default();
-    let before = prices.price(LIVE);
-    (0..100).for_each(|_| prices.calibrate(100.0, 10.0, false));
-    assert!(is_close(prices.price(LIVE), before));
-    prices.calibrate(100.0, 110.0, false);
-    assert!(is_close(prices.price(LIVE), before * 1.1));
+    let before = prices.price(LIVE).0;
+    (0..100).for_each(|_| prices.calibrate(Points(100.0), Points(10.0), false));
+    assert!(is_close(prices.price(LIVE).0, before));
+    prices.calibrate(Points(100.0), Points(110.0), false);
+    assert!(is_close(prices.price(LIVE).0, before * 1.1));
 }
 
 #[test]
 fn refusals_raise_assumed_prices_at_most_every_15_minutes() {
     let mut prices = Prices::default();
-    let before = prices.price(LIVE);
+    let before = prices.price(LIVE).0;
     (0..20).for_each(|second| prices.refused(at(second)));
-    assert!(is_close(prices.price(LIVE), before * RAISE_FACTOR));
+    assert!(is_close(prices.price(LIVE).0, before * RAISE_FACTOR));
     prices.refused(AccountTime::new(RAISE_INTERVAL));
     assert!(is_close(
-        prices.price(LIVE),
+        prices.price(LIVE).0,
         before * RAISE_FACTOR * RAISE_FACTOR
     ));
 }
@@ -291,22 +301,22 @@ fn refusals_raise_assumed_prices_at_most_every_15_minutes() {
 #[test]
 fn learned_prices_are_not_scaled() {
     let mut prices = learned();
-    prices.calibrate(100.0, 1000.0, true);
+    prices.calibrate(Points(100.0), Points(1000.0), true);
     prices.refused(at(1000));
-    assert!(is_close(prices.price(LIVE), 4.0));
+    assert!(is_close(prices.price(LIVE).0, 4.0));
 }
 
 #[test]
 fn prices_are_saved_by_name() {
     let mut prices = learned();
-    prices.calibrate(100.0, 1000.0, true);
+    prices.calibrate(Points(100.0), Points(1000.0), true);
     let saved = serde_json::to_value(prices.save()).expect("numbers and names");
     assert_eq!(saved["samples"]["getLiveServiceInfo"][0], 5.0);
     let read: SavedPrices = serde_json::from_value(saved).expect("the same");
     let restored = Prices::restore(&read);
     for call in Call::ALL {
         assert!(
-            is_close(restored.price(call), prices.price(call)),
+            is_close(restored.price(call).0, prices.price(call).0),
             "{call:?}"
         );
         assert_eq!(restored.samples(call), prices.samples(call));
@@ -316,16 +326,18 @@ fn prices_are_saved_by_name() {
 #[test]
 fn restore_ignores_invalid_numbers() {
     let mut saved = learned().save();
-    let samples = [-5.0, f64::NAN, f64::INFINITY, 1e300, 5.0];
+    let samples = [-5.0, f64::NAN, f64::INFINITY, 1e300, 5.0].map(Points);
     saved.samples.insert(LIVE.name().to_owned(), samples.into());
-    saved.samples.insert("getMoon".to_owned(), vec![3.0]);
+    saved
+        .samples
+        .insert("getMoon".to_owned(), vec![Points(3.0)]);
     for scale in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
         saved.scale = scale;
         let prices = Prices::restore(&saved);
-        assert!(is_close(prices.price(LIVE), 4.0));
+        assert!(is_close(prices.price(LIVE).0, 4.0));
         let assumed = Call::RawUsageStats;
         assert!(
-            is_close(prices.price(assumed), assumed.first_price()),
+            is_close(prices.price(assumed).0, assumed.first_price().0),
             "{scale}"
         );
     }

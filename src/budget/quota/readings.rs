@@ -1,14 +1,14 @@
 //! Readings of the remaining points, and the size of a quota derived from them.
 
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points};
 /// Sizes assumed while no reading is usable. The largest values in published responses are 997 and 19,900.
-pub const USUAL_SIZES: Remaining = [1000.0, 20_000.0];
+pub const USUAL_SIZES: Remaining = [Points(1000.0), Points(20_000.0)];
 /// Minimum size of a quota. No published one is smaller, and a VPS whose quota seems to be empty would never be polled.
-const MIN_SIZE: f64 = 10.0;
+const MIN_SIZE: Points = Points(10.0);
 /// A largest reading needs no confirmation if it exceeds the second largest by less than this fraction.
 const CONFIRMED_WITHIN: f64 = 0.02;
 /// Remaining points, by [`Window`].
-pub type Remaining = [f64; 2];
+pub type Remaining = [Points; 2];
 
 /// A reading of the remaining points.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,14 +18,14 @@ pub struct Reading {
     /// The remaining points.
     pub remaining: Remaining,
     /// Total points spent from the quota when the reading was requested.
-    pub spent: f64,
+    pub spent: Points,
 }
 
 /// The largest readings of each window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sizes {
     /// The largest and second largest reading of each window.
-    pub largest: [[f64; 2]; 2],
+    pub largest: [[Points; 2]; 2],
 }
 
 impl Sizes {
@@ -44,7 +44,7 @@ impl Sizes {
     #[must_use]
     pub fn confirmed(&self) -> Option<Remaining> {
         let sizes = self.largest.map(|[first, second]| {
-            let confirmed = second < MIN_SIZE || first - second <= CONFIRMED_WITHIN * first;
+            let confirmed = second < MIN_SIZE || first - second <= first * CONFIRMED_WITHIN;
             if confirmed { first } else { second }
         });
         sizes.iter().all(|size| *size >= MIN_SIZE).then_some(sizes)
@@ -70,5 +70,5 @@ pub struct Readings {
     /// Consecutive unusable readings.
     pub failures: u32,
     /// Start of a span for scaling assumed prices: the remaining points of the day, and the total points spent.
-    pub span: Option<(f64, f64)>,
+    pub span: Option<(Points, Points)>,
 }

@@ -1,18 +1,13 @@
-#![expect(
-    clippy::float_cmp,
-    reason = "whole numbers, which are passed on as they are"
-)]
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points, PointsPerSecond};
 
 const SHARE: Share = Share {
     fleet: 0.5,
     own: 0.5,
 };
-const SIZES: Remaining = [1000.0, 20_000.0];
+const SIZES: Remaining = [Points(1000.0), Points(20_000.0)];
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -30,7 +25,7 @@ fn quota() -> Quota {
 fn with_readings(sizes: Remaining, readings: [Remaining; 3]) -> Quota {
     let mut quota = quota();
     for remaining in [sizes, sizes].into_iter().chain(readings) {
-        quota.read(remaining, 0.0, at(0));
+        quota.read(remaining, Points(0.0), at(0));
     }
     quota
 }
@@ -41,30 +36,30 @@ fn close(a: f64, b: f64) -> bool {
 
 /// Sends and finishes a live call.
 fn call(quota: &mut Quota, success: bool, now: AccountTime) {
-    quota.send(Priority::Live, 1.0, now);
-    quota.finish(Priority::Live, success, 1.0, now);
+    quota.send(Priority::Live, Points(1.0), now);
+    quota.finish(Priority::Live, success, Points(1.0), now);
 }
 
 #[test]
 fn first_readings_near_zero_do_not_set_the_size() {
     for first in [0.0, 1.0, 2.0] {
         let mut quota = quota();
-        let full = quota.rate(SHARE, 3.0, at(0));
+        let full = quota.rate(SHARE, Points(3.0), at(0)).0;
         for _ in 0..3 {
-            quota.read([first, first], 0.0, at(1));
+            quota.read([Points(first), Points(first)], Points(0.0), at(1));
             assert!(!quota.is_known());
             assert_eq!(Window::ALL.map(|window| quota.size(window)), USUAL_SIZES);
-            assert!(!quota.is_empty(3.0));
-            assert!(quota.admits(Priority::Live, 3.0, SHARE, at(1)));
-            assert!(quota.admits(Priority::Background, 3.0, SHARE, at(1)));
-            assert!(close(quota.rate(SHARE, 3.0, at(1)), full));
+            assert!(!quota.is_empty(Points(3.0)));
+            assert!(quota.admits(Priority::Live, Points(3.0), SHARE, at(1)));
+            assert!(quota.admits(Priority::Background, Points(3.0), SHARE, at(1)));
+            assert!(close(quota.rate(SHARE, Points(3.0), at(1)).0, full));
         }
-        quota.read([600.0, 9000.0], 0.0, at(2));
-        quota.read([600.0, 9000.0], 0.0, at(2));
+        quota.read([Points(600.0), Points(9000.0)], Points(0.0), at(2));
+        quota.read([Points(600.0), Points(9000.0)], Points(0.0), at(2));
         assert!(quota.is_known());
         assert_eq!(
             Window::ALL.map(|window| quota.size(window)),
-            [600.0, 9000.0]
+            [Points(600.0), Points(9000.0)]
         );
     }
 }
@@ -72,28 +67,29 @@ fn first_readings_near_zero_do_not_set_the_size() {
 #[test]
 fn larger_reading_sets_the_size_only_after_confirmation() {
     let mut quota = with_readings(SIZES, [SIZES; 3]);
-    quota.read([5000.0, 90_000.0], 0.0, at(1));
+    quota.read([Points(5000.0), Points(90_000.0)], Points(0.0), at(1));
     assert_eq!(Window::ALL.map(|window| quota.size(window)), SIZES);
-    quota.read(SIZES, 0.0, at(2));
+    quota.read(SIZES, Points(0.0), at(2));
     assert_eq!(Window::ALL.map(|window| quota.size(window)), SIZES);
-    quota.read([4990.0, 89_000.0], 0.0, at(3));
+    quota.read([Points(4990.0), Points(89_000.0)], Points(0.0), at(3));
     assert_eq!(
         Window::ALL.map(|window| quota.size(window)),
-        [5000.0, 90_000.0]
+        [Points(5000.0), Points(90_000.0)]
     );
 }
 
 #[test]
 fn only_three_low_readings_in_a_row_stop_calls() {
-    let good = [900.0, 19_000.0];
+    let good = [900.0, 19_000.0].map(Points);
     for low in [[0.0, 19_000.0], [900.0, 0.0]] {
+        let low = low.map(Points);
         let mut quota = with_readings(SIZES, [good, low, low]);
-        assert!(quota.admits(Priority::Background, 3.0, SHARE, at(1)));
-        quota.read(low, 0.0, at(2));
-        assert!(!quota.admits(Priority::Background, 3.0, SHARE, at(2)));
-        quota.read(good, 0.0, at(3));
+        assert!(quota.admits(Priority::Background, Points(3.0), SHARE, at(1)));
+        quota.read(low, Points(0.0), at(2));
+        assert!(!quota.admits(Priority::Background, Points(3.0), SHARE, at(2)));
+        quota.read(good, Points(0.0), at(3));
         assert!(
-            quota.admits(Priority::Background, 3.0, SHARE, at(3)),
+            quota.admits(Priority::Background, Points(3.0), SHARE, at(3)),
             "calls resume"
         );
     }
@@ -104,26 +100,30 @@ fn unreadable_quota_is_never_empty_and_keeps_both_kinds_of_data() {
     let mut quota = quota();
     // Far more than the assumed size, at prices that nobody knows.
     for second in 0..1000 {
-        quota.send(Priority::Live, 60.0, at(second));
+        quota.send(Priority::Live, Points(60.0), at(second));
     }
-    quota.send(Priority::Fallback, 1.0, at(1000));
-    assert!(!quota.is_empty(60.0) && quota.rate(SHARE, 60.0, at(1000)) >= 60.0 / 180.0);
-    assert!(!quota.admits(Priority::Background, 1.0, SHARE, at(1200)));
-    assert!(!quota.admits(Priority::Fallback, 1.0, SHARE, at(1010)));
-    assert!(quota.admits(Priority::Fallback, 1.0, SHARE, at(1020)));
-    assert!(!quota.admits(Priority::Live, 60.0, SHARE, at(1178)));
-    assert!(quota.admits(Priority::Live, 60.0, SHARE, at(1179)));
+    quota.send(Priority::Fallback, Points(1.0), at(1000));
+    assert!(
+        !quota.is_empty(Points(60.0))
+            && quota.rate(SHARE, Points(60.0), at(1000)) >= PointsPerSecond(60.0 / 180.0)
+    );
+    assert!(!quota.admits(Priority::Background, Points(1.0), SHARE, at(1200)));
+    assert!(!quota.admits(Priority::Fallback, Points(1.0), SHARE, at(1010)));
+    assert!(quota.admits(Priority::Fallback, Points(1.0), SHARE, at(1020)));
+    assert!(!quota.admits(Priority::Live, Points(60.0), SHARE, at(1178)));
+    assert!(quota.admits(Priority::Live, Points(60.0), SHARE, at(1179)));
 }
 
 #[test]
 fn empty_quota_probes_with_live_calls_and_backs_off_after_a_refusal() {
-    let mut quota = with_readings(SIZES, [[0.0; 2]; 3]);
-    let probes = |quota: &mut Quota, second| quota.admits(Priority::Live, 1.0, SHARE, at(second));
+    let mut quota = with_readings(SIZES, [[Points(0.0); 2]; 3]);
+    let probes =
+        |quota: &mut Quota, second| quota.admits(Priority::Live, Points(1.0), SHARE, at(second));
     assert!(probes(&mut quota, 100));
-    assert!(!quota.admits(Priority::Background, 1.0, SHARE, at(100)));
-    quota.send(Priority::Live, 1.0, at(100));
+    assert!(!quota.admits(Priority::Background, Points(1.0), SHARE, at(100)));
+    quota.send(Priority::Live, Points(1.0), at(100));
     assert!(!probes(&mut quota, 100), "one at a time");
-    quota.finish(Priority::Live, false, 1.0, at(101));
+    quota.finish(Priority::Live, false, Points(1.0), at(101));
     assert!(!probes(&mut quota, 280));
     assert!(probes(&mut quota, 281));
     // Each success halves the next wait.
@@ -138,15 +138,15 @@ fn empty_quota_probes_with_live_calls_and_backs_off_after_a_refusal() {
     }
     assert_eq!(waits, [180, 90, 45, 30, 30, 30]);
     // The pace pays for the probes.
-    assert!(close(quota.rate(SHARE, 3.0, at(now)), 3.0 / 30.0));
+    assert!(close(quota.rate(SHARE, Points(3.0), at(now)).0, 3.0 / 30.0));
     call(&mut quota, false, at(now));
     assert!(!probes(&mut quota, now + 179) && probes(&mut quota, now + 180));
 }
 
 #[test]
 fn readings_are_admitted_without_points() {
-    let mut quota = with_readings(SIZES, [[0.0; 2]; 3]);
-    assert!(quota.admits(Priority::Reading, 1.0, SHARE, at(1)));
+    let mut quota = with_readings(SIZES, [[Points(0.0); 2]; 3]);
+    assert!(quota.admits(Priority::Reading, Points(1.0), SHARE, at(1)));
 }
 
 #[test]
@@ -156,20 +156,21 @@ fn pace_halves_when_others_leave_half_of_the_points_outside_the_share() {
         ([1000.0, 1e7], Window::Quarter),
         ([1e6, 20_000.0], Window::Day),
     ] {
+        let sizes = sizes.map(Points);
         let mut left = sizes;
         let outside = sizes[window as usize] * (1.0 - SHARE.fleet);
         let mut alone = with_readings(sizes, [sizes; 3]);
-        let full = alone.rate(SHARE, 3.0, at(0));
+        let full = alone.rate(SHARE, Points(3.0), at(0)).0;
         left[window as usize] = outside;
         let mut beside = with_readings(sizes, [left; 3]);
-        assert!(close(beside.rate(SHARE, 3.0, at(0)), full));
+        assert!(close(beside.rate(SHARE, Points(3.0), at(0)).0, full));
         assert!(!beside.yields_half(SHARE));
         left[window as usize] = outside / 2.0;
         let mut beside = with_readings(sizes, [left; 3]);
-        assert!(close(beside.rate(SHARE, 3.0, at(0)), full / 2.0));
+        assert!(close(beside.rate(SHARE, Points(3.0), at(0)).0, full / 2.0));
         left[window as usize] = outside / 4.0;
         let mut beside = with_readings(sizes, [left; 3]);
-        assert!(close(beside.rate(SHARE, 3.0, at(0)), full / 4.0));
+        assert!(close(beside.rate(SHARE, Points(3.0), at(0)).0, full / 4.0));
         assert!(beside.yields_half(SHARE) && beside.is_low(SHARE));
     }
 }
@@ -178,27 +179,27 @@ fn pace_halves_when_others_leave_half_of_the_points_outside_the_share() {
 fn overestimated_spending_does_not_stop_calls() {
     let mut quota = quota();
     for step in 0..60 {
-        quota.send(Priority::Live, 20.0, at(step));
+        quota.send(Priority::Live, Points(20.0), at(step));
     }
-    assert!(!quota.admits(Priority::Live, 20.0, SHARE, at(60)));
+    assert!(!quota.admits(Priority::Live, Points(20.0), SHARE, at(60)));
     let spent = quota.spent;
-    quota.read([990.0, 19_900.0], spent, at(60));
-    quota.read([990.0, 19_900.0], spent, at(61));
-    assert!(quota.admits(Priority::Live, 20.0, SHARE, at(61)));
-    assert!(quota.rate(SHARE, 3.0, at(61)) > 0.9 * quota.full_rate(SHARE));
+    quota.read([Points(990.0), Points(19_900.0)], spent, at(60));
+    quota.read([Points(990.0), Points(19_900.0)], spent, at(61));
+    assert!(quota.admits(Priority::Live, Points(20.0), SHARE, at(61)));
+    assert!(quota.rate(SHARE, Points(3.0), at(61)) > quota.full_rate(SHARE) * 0.9);
 }
 
 #[test]
 fn background_calls_leave_points_to_live_data() {
     let mut quota = with_readings(SIZES, [SIZES; 3]);
     let mut now = at(0);
-    while quota.admits(Priority::Background, 5.0, SHARE, now) {
-        quota.send(Priority::Background, 5.0, now);
+    while quota.admits(Priority::Background, Points(5.0), SHARE, now) {
+        quota.send(Priority::Background, Points(5.0), now);
         now += seconds(1);
     }
     let mut live = 0.0;
-    while quota.admits(Priority::Live, 5.0, SHARE, now) {
-        quota.send(Priority::Live, 5.0, now);
+    while quota.admits(Priority::Live, Points(5.0), SHARE, now) {
+        quota.send(Priority::Live, Points(5.0), now);
         live += 5.0;
     }
     assert!((240.0..=255.0).contains(&live), "{live} of 500 points");
@@ -206,16 +207,16 @@ fn background_calls_leave_points_to_live_data() {
 
 #[test]
 fn calls_that_exceed_the_share_are_made_one_at_a_time() {
-    let sizes = [100.0, 5000.0];
+    let sizes = [Points(100.0), Points(5000.0)];
     let share = Share {
         fleet: 0.3,
         own: 0.3,
     };
     let mut quota = with_readings(sizes, [sizes; 3]);
-    assert!(quota.admits(Priority::Live, 40.0, share, at(0)));
-    quota.send(Priority::Live, 40.0, at(0));
-    assert!(!quota.admits(Priority::Live, 40.0, share, at(1)));
-    assert!(quota.admits(Priority::Live, 40.0, share, at(1000)));
+    assert!(quota.admits(Priority::Live, Points(40.0), share, at(0)));
+    quota.send(Priority::Live, Points(40.0), at(0));
+    assert!(!quota.admits(Priority::Live, Points(40.0), share, at(1)));
+    assert!(quota.admits(Priority::Live, Points(40.0), share, at(1000)));
 }
 
 #[test]
@@ -224,21 +225,21 @@ fn merged_quota_has_the_spending_of_both_and_the_latest_readings() {
     call(&mut one, true, at(10));
     let mut other = with_readings(SIZES, [SIZES; 3]);
     for _ in 0..30 {
-        other.send(Priority::Live, 1.0, at(20));
+        other.send(Priority::Live, Points(1.0), at(20));
     }
     let spent = other.spent;
     for second in 20..23 {
-        other.read([700.0, 15_000.0], spent, at(second));
+        other.read([Points(700.0), Points(15_000.0)], spent, at(second));
     }
-    other.send(Priority::Live, 5.0, at(23));
+    other.send(Priority::Live, Points(5.0), at(23));
     let mut forth = one.clone();
     forth.merge(&other);
     let mut back = other.clone();
     back.merge(&one);
     for quota in [&forth, &back] {
-        assert!(close(quota.ledger.window(Window::Day).sum(), 36.0));
-        assert!(close(quota.left(Window::Quarter), 695.0));
-        assert!(close(quota.left(Window::Day), 14_995.0));
+        assert!(close(quota.ledger.spent(Window::Day).0, 36.0));
+        assert!(close(quota.left(Window::Quarter).0, 695.0));
+        assert!(close(quota.left(Window::Day).0, 14_995.0));
         assert_eq!(Window::ALL.map(|window| quota.size(window)), SIZES);
     }
 }
@@ -247,15 +248,15 @@ fn merged_quota_has_the_spending_of_both_and_the_latest_readings() {
 fn allowed_points_are_the_share_of_the_points_left_by_others() {
     let mut quota = with_readings(SIZES, [SIZES; 3]);
     for _ in 0..100 {
-        quota.send(Priority::Live, 1.0, at(1));
+        quota.send(Priority::Live, Points(1.0), at(1));
     }
-    assert!(close(quota.allowed(Window::Quarter, SHARE), 500.0));
+    assert!(close(quota.allowed(Window::Quarter, SHARE).0, 500.0));
     let spent = quota.spent;
     // Others spent 200 points, the exporter 100.
     for _ in 0..3 {
-        quota.read([700.0, 19_700.0], spent, at(2));
+        quota.read([Points(700.0), Points(19_700.0)], spent, at(2));
     }
-    assert!(close(quota.allowed(Window::Quarter, SHARE), 400.0));
+    assert!(close(quota.allowed(Window::Quarter, SHARE).0, 400.0));
 }
 
 proptest! {
@@ -268,7 +269,7 @@ proptest! {
         share in 0.1_f64..0.8,
         read in any::<bool>(),
     ) {
-        let sizes = if small && read { [300.0, 2000.0] } else { USUAL_SIZES };
+        let sizes = if small && read { [300.0, 2000.0].map(Points) } else { USUAL_SIZES };
         let share = Share { fleet: share, own: share };
         let mut quota = quota();
         let mut truth = Ledger::default();
@@ -276,24 +277,25 @@ proptest! {
         for (pause, points, live) in steps {
             now += seconds(pause);
             truth.expire(now);
-            let left = Window::ALL.map(|window| sizes[window as usize] - truth.window(window).sum());
+            let left = Window::ALL.map(|window| sizes[window as usize] - truth.spent(window));
             if read {
                 let spent = quota.spent;
                 quota.read(left, spent, now);
             }
             let priority = if live { Priority::Live } else { Priority::Background };
             let mut burst = 0;
-            while burst < 40 && quota.admits(priority, points, share, now) {
-                quota.send(priority, points, now);
-                quota.finish(priority, true, points, now);
-                truth.add(now, points);
+            while burst < 40 && quota.admits(priority, Points(points), share, now) {
+                quota.send(priority, Points(points), now);
+                quota.finish(priority, true, Points(points), now);
+                truth.add(now, Points(points));
                 burst += 1;
             }
             for window in Window::ALL {
-                let most = ((1.0 + MIN_PACE) * share.own * sizes[window as usize]).max(points);
-                prop_assert!(truth.window(window).sum() <= most.max(30.0), "{window:?} of {most}: {truth:?}");
+                let most = sizes[window as usize] * share.own * (1.0 + MIN_PACE);
+                let most = most.max(Points(points.max(30.0)));
+                prop_assert!(truth.spent(window) <= most, "{window:?} of {most:?}: {truth:?}");
             }
-            prop_assert!(quota.rate(share, 1.0, now) > 0.0, "the pace is never 0");
+            prop_assert!(quota.rate(share, Points(1.0), now) > PointsPerSecond(0.0), "the pace is never 0");
         }
     }
 }

@@ -4,15 +4,15 @@
 )]
 
 use super::*;
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points};
 
 const ONE: Veid = Veid(1);
 const TWO: Veid = Veid(2);
 const LIVE: Call = Call::LiveServiceInfo;
 const USAGE: Call = Call::RawUsageStats;
 const READING: Call = Call::RateLimitStatus;
-const BEFORE: Remaining = [900.0, 19_000.0];
-const AFTER: Remaining = [894.0, 18_994.0];
+const BEFORE: Remaining = [Points(900.0), Points(19_000.0)];
+const AFTER: Remaining = [Points(894.0), Points(18_994.0)];
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -224,7 +224,7 @@ fn ignores_responses_outside_the_sample() {
 fn samples_take_a_fixed_fraction_of_the_pace_and_less_for_confirmed_prices() {
     let wait = |samples: usize, points: f64, rate: f64| {
         let mut sampling = Sampling::default();
-        sampling.plan_next(LIVE, samples, points, rate, at(0));
+        sampling.plan_next(LIVE, samples, Points(points), PointsPerSecond(rate), at(0));
         assert!(
             sampling.try_begin(ONE, USAGE, false, at(0)),
             "only this call waits"
@@ -255,7 +255,7 @@ fn outlier_is_repeated_soon() {
 #[test]
 fn check_now_makes_a_sample_due_at_once() {
     let mut sampling = Sampling::default();
-    sampling.plan_next(LIVE, 24, 2.0, 0.01, at(0));
+    sampling.plan_next(LIVE, 24, Points(2.0), PointsPerSecond(0.01), at(0));
     assert!(!sampling.try_begin(ONE, LIVE, false, at(500)));
     sampling.check_now(LIVE, at(500));
     assert!(sampling.try_begin(ONE, LIVE, false, at(500)));

@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Points};
 
 const LENGTH: Duration = Duration::from_secs(900);
 const BUCKETS_OF_TEST: u32 = 45;
@@ -169,17 +169,17 @@ fn restore_ignores_invalid_amounts() {
 #[test]
 fn ledger_corrections_apply_to_both_windows() {
     let mut ledger = Ledger::default();
-    ledger.add(AccountTime::ZERO, 10.0);
+    ledger.add(AccountTime::ZERO, Points(10.0));
     let later = AccountTime::new(WINDOW_LENGTHS[0] + Duration::from_secs(60));
-    ledger.correct(later, 6.0);
+    ledger.correct(later, Points(6.0));
     ledger.expire(later);
-    let sums = |ledger: &Ledger| Window::ALL.map(|window| ledger.window(window).sum());
+    let sums = |ledger: &Ledger| Window::ALL.map(|window| ledger.spent(window).0);
     assert_eq!(sums(&ledger), [6.0, 16.0]);
-    ledger.correct(later, -8.0);
+    ledger.correct(later, Points(-8.0));
     assert_eq!(sums(&ledger), [0.0, 8.0]);
 
     let mut both = Ledger::default();
-    both.add(later, 1.0);
+    both.add(later, Points(1.0));
     both.merge(&ledger);
     assert_eq!(sums(&both), [1.0, 9.0]);
     let mut restored = Ledger::default();

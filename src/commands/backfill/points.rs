@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::progress::Progress;
 use crate::config::Vps;
-use crate::kiwivm::model::{Payload, Points as Remaining};
+use crate::kiwivm::model::{Payload, RateLimitStatus};
 use crate::kiwivm::{ApiKey, Call, Client};
 
 /// Time between two reads of the points of a used-up quota.
@@ -40,7 +40,7 @@ impl UsagePoints {
             let response = client
                 .call(vps.veid, key, Call::RateLimitStatus, &mut |_| {})
                 .await;
-            let Ok(Payload::Points(Remaining {
+            let Ok(Payload::RateLimit(RateLimitStatus {
                 remaining_15m: Some(left),
                 ..
             })) = response.result.map(|decoded| decoded.payload)

@@ -22,7 +22,7 @@ use crate::budget::Round;
 use crate::cli::{Cli, Record};
 use crate::clock::Clock;
 use crate::config::{Config, Vps};
-use crate::kiwivm::model::{Payload, Points};
+use crate::kiwivm::model::Payload;
 use crate::kiwivm::{ApiKey, Call, CallError, Decoded, RawClient, RawResponse, Reason, Veid};
 use folder::Folder;
 
@@ -228,15 +228,12 @@ impl Recorder {
     fn consequence(&mut self, veid: Veid, result: &Result<Decoded, CallError>) -> RecordOutcome {
         match result {
             Ok(Decoded {
-                payload:
-                    Payload::Points(Points {
-                        remaining_15m: Some(short),
-                        remaining_24h: Some(long),
-                    }),
+                payload: Payload::RateLimit(status),
                 ..
             }) => {
-                #[expect(clippy::cast_precision_loss, reason = "points are far below 2^53")]
-                self.round.read(veid, [*short as f64, *long as f64]);
+                if let Some(left) = status.points_left() {
+                    self.round.read(veid, left);
+                }
                 RecordOutcome::Responded
             }
             Err(error) if matches!(error.reason, Reason::Auth | Reason::RateLimited) => {

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use thiserror::Error;
 
 use super::lenient::{InvalidValue, Loose};
-use super::model::{Lock, Payload, Points, UsageRow};
+use super::model::{Lock, Payload, RateLimitStatus, UsageRow};
 use super::{ApiKey, Call, Reason, refusal};
 use scan::Malformed;
 
@@ -82,7 +82,7 @@ pub fn decode(
             let live = live::read(&mut fields, &service);
             Payload::Live(Box::new(service), Box::new(live))
         }
-        Call::RateLimitStatus => Payload::Points(points(&mut fields)),
+        Call::RateLimitStatus => Payload::RateLimit(points(&mut fields)),
         _ => Payload::Inventory(inventory::read(call, &mut fields, key)),
     };
     Ok(Decoded {
@@ -92,7 +92,7 @@ pub fn decode(
 }
 
 /// Reads the remaining points. The planner relies on them, so a missing number is a problem too.
-fn points(fields: &mut Fields) -> Points {
+fn points(fields: &mut Fields) -> RateLimitStatus {
     let mut number = |name| {
         let number = fields.read(name, Loose::count);
         if number.is_none() {
@@ -100,7 +100,7 @@ fn points(fields: &mut Fields) -> Points {
         }
         number
     };
-    Points {
+    RateLimitStatus {
         remaining_15m: number("remaining_points_15min"),
         remaining_24h: number("remaining_points_24h"),
     }

@@ -355,14 +355,14 @@ fn points() {
         ("rate_limit_status.json", (991, 19_871)),
         ("rate_limit_status_low.json", (0, 4120)),
     ] {
-        let expected = Points {
+        let expected = RateLimitStatus {
             remaining_15m: Some(remaining.0),
             remaining_24h: Some(remaining.1),
         };
         let decoded = decoded(Call::RateLimitStatus, name);
         assert_eq!(
             (decoded.payload, decoded.problems),
-            (Payload::Points(expected), vec![])
+            (Payload::RateLimit(expected), vec![])
         );
     }
 }

@@ -253,8 +253,8 @@ fn quotas(fleet: &Fleet, now: Moment) -> (Vec<QuotaFacts>, Vec<Option<usize>>) {
         let quota = &mut quotas[position];
         quota.vps += 1;
         if let Some([quarter, day]) = vps.allowed {
-            quota.allowed_15m = Some(quarter);
-            quota.allowed_24h = Some(day);
+            quota.allowed_15m = Some(quarter.0);
+            quota.allowed_24h = Some(day.0);
         }
         let read = vps.calls[Call::RateLimitStatus].last_success;
         // VPSes may have read the same quota at different times: use the newest reading.
@@ -285,7 +285,7 @@ fn calls(fleet: &Fleet) -> BTreeMap<&'static str, CallFacts> {
         let planned = CallFacts {
             shortest_interval_seconds: shortest.as_secs_f64(),
             longest_interval_seconds: longest?.as_secs_f64(),
-            points: fleet.totals().points.costs[call],
+            points: fleet.totals().points.costs[call].map(|points| points.0),
         };
         Some((call.name(), planned))
     };

@@ -8,9 +8,11 @@ use crate::clock::{BEFORE_START, Moment};
 use crate::config::{Expect, Multiplier};
 use crate::exposition::Reloads;
 use crate::fleet::{Fleet, Identity, PlannedCalls};
-use crate::kiwivm::model::{self, Hypervisor, LiveInfo, Payload, Points, ServiceInfo, UsageRow};
+use crate::kiwivm::model::{
+    self, Hypervisor, LiveInfo, Payload, RateLimitStatus, ServiceInfo, UsageRow,
+};
 use crate::kiwivm::{Call, CallError, Decoded, PerCall, Reason, Veid};
-use crate::units::{Bytes, UnixSeconds};
+use crate::units::{Bytes, Points, UnixSeconds};
 
 /// 2026-10-11 00:00, eleven days into a period of 31.
 const TODAY: i64 = 1_791_676_800;
@@ -45,7 +47,7 @@ fn fleet(names: &[&str]) -> Fleet {
     let planned = PlannedCalls {
         points_exhausted: Some(false),
         intervals: PerCall::all(Some(Duration::from_secs(120))),
-        allowed: Some([500.0, 10_000.0]),
+        allowed: Some([Points(500.0), Points(10_000.0)]),
         quota: Some(7),
         next_poll: Some(now().elapsed + Duration::from_secs(30)),
     };

@@ -1,8 +1,3 @@
-#![expect(
-    clippy::float_cmp,
-    reason = "whole numbers, which are passed on as they are"
-)]
-
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -14,7 +9,7 @@ use crate::budget::slots::Slots;
 use crate::budget::window::Window;
 use crate::config::Collect;
 use crate::kiwivm::Reason;
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Bytes, Points};
 
 const PACE: Pace = Pace {
     live: Duration::from_secs(120),
@@ -40,7 +35,7 @@ fn planner(vps: u64, now: AccountTime) -> Planner {
     let limits = Limits {
         share: SHARE,
         scope: Scope::Account,
-        download: u64::MAX,
+        download: Bytes(u64::MAX),
         slots: Slots::fixed(8),
     };
     Planner::new(&fleet, limits, 1, now)
@@ -65,20 +60,20 @@ fn run(
             }
             for due in taken {
                 truth.expire(now);
-                let left = Window::ALL
-                    .map(|window| USUAL_SIZES[window as usize] - truth.window(window).sum());
+                let left =
+                    Window::ALL.map(|window| USUAL_SIZES[window as usize] - truth.spent(window));
                 truth.add(
                     now,
                     if due.call == Call::LiveServiceInfo {
-                        4.0
+                        Points(4.0)
                     } else {
-                        1.0
+                        Points(1.0)
                     },
                 );
                 let finished = Finished {
                     outcome: outcome(due),
                     remaining: Some(left),
-                    bytes: 1000,
+                    bytes: Bytes(1000),
                     retry_after: None,
                 };
                 if matches!(due.call, Call::LiveServiceInfo | Call::ServiceInfo) {
@@ -129,14 +124,14 @@ fn restart_resumes_the_state_of_the_last_process() {
     assert!(
         after
             .learned_price(Call::LiveServiceInfo)
-            .is_some_and(|price| price > 3.9)
+            .is_some_and(|price| price > Points(3.9))
     );
     assert!(after.learned_price(Call::RateLimitStatus).is_some());
     let (old, new) = (&before.quotas[0], &after.quotas[0]);
     for window in Window::ALL {
-        assert!((old.size(window) - new.size(window)).abs() < 1e-9);
-        assert!((old.left(window) - new.left(window)).abs() < 1e-6);
-        let spent = |quota: &Quota| quota.ledger.window(window).sum();
+        assert!((old.size(window) - new.size(window)).0.abs() < 1e-9);
+        assert!((old.left(window) - new.left(window)).0.abs() < 1e-6);
+        let spent = |quota: &Quota| quota.ledger.spent(window).0;
         assert!(spent(new) > 10.0 && (spent(old) - spent(new)).abs() < 5.0);
     }
     let mut waiting = 0;
@@ -177,8 +172,8 @@ fn saved_state_has_learned_values() {
     let live = Call::LiveServiceInfo;
     assert_eq!(learned.prices[live], planner.learned_price(live));
     assert!(learned.shared);
-    assert!((learned.bytes[live] - 1000.0).abs() < 1e-9);
-    assert!((learned.sizes[1] - USUAL_SIZES[1]).abs() < 0.05 * USUAL_SIZES[1]);
+    assert!((learned.bytes[live].0 - 1000.0).abs() < 1e-9);
+    assert!((learned.sizes[1] - USUAL_SIZES[1]).0.abs() < 0.05 * USUAL_SIZES[1].0);
     let nothing = SavedState::default().learned();
     assert_eq!((nothing.sizes, nothing.shared), (USUAL_SIZES, false));
 }

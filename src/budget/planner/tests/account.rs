@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::budget::quota::Remaining;
 use crate::kiwivm::{Call, PerCall, Reason, mix};
+
+/// Points left, by window.
+pub type Left = [f64; 2];
 
 pub const LENGTHS: [f64; 2] = [900.0, 86_400.0];
 
@@ -13,9 +15,9 @@ pub enum Readings {
     Truth,
     /// No usable number: null, negative or text, which the decoder drops.
     None,
-    Constant(Remaining),
+    Constant(Left),
     /// Only the first reading is wrong.
-    First(Remaining),
+    First(Left),
     /// Readings lag by this number of seconds.
     Late(f64),
     /// Readings are off by up to this number of points.
@@ -51,7 +53,7 @@ pub struct Others {
 pub struct Setup {
     /// VPS `n` has quota `n % quotas`.
     pub quotas: usize,
-    pub sizes: Remaining,
+    pub sizes: Left,
     pub sliding: bool,
     pub prices: PerCall<f64>,
     pub others: Option<Others>,
@@ -161,7 +163,7 @@ impl Meter {
 
 /// A response: the reading or the reason of a failure, its price in points, and its duration in seconds.
 pub struct Response {
-    pub result: Result<Option<Remaining>, Reason>,
+    pub result: Result<Option<Left>, Reason>,
     pub points: f64,
     pub takes: f64,
 }
@@ -227,7 +229,7 @@ impl Account {
         enough
     }
 
-    pub fn left(&self, quota: usize) -> Remaining {
+    pub fn left(&self, quota: usize) -> Left {
         [0, 1].map(|window| self.setup.sizes[window] - self.quotas[quota][window].sum)
     }
 
@@ -292,7 +294,7 @@ impl Account {
         }
     }
 
-    fn reading(&mut self, quota: usize, now: f64) -> Option<Remaining> {
+    fn reading(&mut self, quota: usize, now: f64) -> Option<Left> {
         self.readings += 1;
         let truth = self.left(quota);
         let sizes = self.setup.sizes;

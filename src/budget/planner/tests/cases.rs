@@ -6,6 +6,7 @@ use super::simulation::{PACE, Simulation, fleet, interval, limits, veid};
 use crate::budget::quota::Share;
 use crate::config::Scope;
 use crate::kiwivm::{Call, Reason};
+use crate::units::Points;
 
 fn simulation(setup: Setup, vps: usize, scope: Scope) -> Simulation {
     Simulation::new(setup, fleet(0..vps, PACE), limits(vps, scope))
@@ -133,7 +134,9 @@ fn a_restart_with_state_keeps_prices_scope_sizes_and_due_times() {
     let learned = |simulation: &Simulation| {
         let planner = simulation.planner();
         (
-            planner.learned_price(Call::LiveServiceInfo),
+            planner
+                .learned_price(Call::LiveServiceInfo)
+                .map(|price| price.0),
             planner.shared(),
             planner.allowed(veid(3)),
         )
@@ -312,7 +315,7 @@ fn live_calls_do_not_wait_for_the_usage_call_of_the_same_vps() {
         .fold(0.0, f64::max);
     assert!(longest <= 135.0, "{longest}");
     let price = simulation.planner().learned_price(Call::LiveServiceInfo);
-    assert_eq!(price, Some(1.0));
+    assert_eq!(price, Some(Points(1.0)));
 }
 
 #[test]
@@ -338,7 +341,7 @@ fn slow_api_shows_its_prices() {
         let mut simulation = simulation(setup, vps, Scope::Account);
         simulation.run(1800.0);
         let price = simulation.planner().learned_price(Call::LiveServiceInfo);
-        assert_eq!(price, Some(12.0), "{vps} VPSes, {latency} s");
+        assert_eq!(price, Some(Points(12.0)), "{vps} VPSes, {latency} s");
     }
 }
 

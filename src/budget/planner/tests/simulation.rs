@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::account::{Account, LENGTHS, Setup};
+use super::account::{Account, LENGTHS, Left, Setup};
 use crate::budget::pace::Pace;
 use crate::budget::planner::{Finished, Limits, Member, Planner};
-use crate::budget::quota::{Remaining, Share};
+use crate::budget::quota::Share;
 use crate::budget::schedule::{Due, Outcome};
 use crate::budget::slots::Slots;
 use crate::config::{Collect, Scope};
 use crate::kiwivm::{Call, Reason, Veid};
-use crate::units::AccountTime;
+use crate::units::{AccountTime, Bytes, Points};
 
 /// The planner's clock at the start, larger than the age of any saved state.
 const EPOCH: f64 = 10.0 * 86_400.0;
@@ -54,7 +54,7 @@ pub fn limits(vps: usize, scope: Scope) -> Limits {
             own: 0.5,
         },
         scope,
-        download: u64::MAX,
+        download: Bytes(u64::MAX),
         slots: Slots::for_fleet(vps, PACE.live),
     }
 }
@@ -66,7 +66,7 @@ pub struct Sent {
     pub call: Call,
     pub at: f64,
     pub ends: f64,
-    pub result: Result<Option<Remaining>, Reason>,
+    pub result: Result<Option<Left>, Reason>,
     pub points: f64,
 }
 
@@ -85,7 +85,7 @@ impl Sent {
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     pub at: f64,
-    pub left: Remaining,
+    pub left: Left,
     pub is_reachable: bool,
     /// The mean planned gap between data of the VPSes that always have some, and the shortest and longest planned interval
     /// of the working VPSes, in seconds.
@@ -228,8 +228,8 @@ impl Simulation {
                 outcome: sent
                     .result
                     .map_or_else(Outcome::Failure, |_| Outcome::Success),
-                remaining: sent.result.ok().flatten(),
-                bytes: 1000,
+                remaining: sent.result.ok().flatten().map(|left| left.map(Points)),
+                bytes: Bytes(1000),
                 retry_after: None,
             };
             let due = Due {

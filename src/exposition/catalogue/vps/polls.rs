@@ -88,7 +88,10 @@ pub(super) const METRICS: &[VpsMetric] = &[
                 return;
             };
             for window in Window::ALL {
-                series.labelled(&[("window", window.name())], Some(allowed[window as usize]));
+                series.labelled(
+                    &[("window", window.name())],
+                    Some(allowed[window as usize].0),
+                );
             }
         },
     ),

@@ -357,7 +357,7 @@ fn invalid_points_are_dropped_and_reported() {
         for (field, other) in [(names[0], names[1]), (names[1], names[0])] {
             let body = format!(r#"{{"error":0,"{other}":7,"{field}":{bad}}}"#);
             let decoded = read(Call::RateLimitStatus, body.as_bytes()).expect("valid response");
-            let Payload::Points(points) = decoded.payload else {
+            let Payload::RateLimit(points) = decoded.payload else {
                 panic!("wrong payload");
             };
             let both = [points.remaining_15m, points.remaining_24h];

@@ -12,11 +12,11 @@ fn the_title_says_that_there_are_no_data_at_first() {
 fn a_shared_quota_is_shown_once_with_its_newest_reading() {
     let mut fleet = fleet(&["one", "two"]);
     for (veid, left, unix) in [(1, 900, TODAY), (2, 950, TODAY - 60)] {
-        let points = Points {
+        let points = RateLimitStatus {
             remaining_15m: Some(left),
             remaining_24h: Some(20 * left),
         };
-        let payload = Payload::Points(points);
+        let payload = Payload::RateLimit(points);
         respond(&mut fleet, veid, Call::RateLimitStatus, payload, at(unix));
     }
     let status = status(&mut fleet, now());
