@@ -56,8 +56,8 @@ pub enum Shed {
     InventoryAndUsage,
 }
 
-/// Plans the intervals of the VPSes of one quota. `rate` is the pace. Classes that the last plan
-/// shed (`shed_before`) return only with some headroom.
+/// Plans the intervals of the VPSes of one quota. `rate` is the pace. Classes that the last plan shed (`shed_before`)
+/// return only with some headroom.
 #[must_use]
 pub fn plan(
     wanted: &[Pace],
@@ -241,7 +241,7 @@ impl Classes<'_> {
             .any(|wanted| self.interval_beyond(wanted) > LONGEST_LIVE.as_secs_f64());
         if too_long && service_price < live_price {
             let calls = service_price * as_f64(self.wanted.len());
-            let interval = (calls / (left * SERVICE_FRACTION)).clamp(LONGEST_LIVE, LONGEST);
+            let interval = (calls / (left * SERVICE_FRACTION)).max(LONGEST_LIVE);
             live_rate = left - calls / interval;
             service = Some(interval);
             self.stretch_live(live_rate);
@@ -252,10 +252,11 @@ impl Classes<'_> {
             .iter()
             .map(|wanted| {
                 let mut intervals = self.intervals(wanted);
-                let live = seconds(self.interval_beyond(wanted));
-                intervals[Call::LiveServiceInfo] = Some(live);
+                let live = self.interval_beyond(wanted);
+                intervals[Call::LiveServiceInfo] = Some(seconds(live));
                 // No fallback is needed if live comes often enough.
-                intervals[Call::ServiceInfo] = service.filter(|service| *service < live);
+                let fallback = service.filter(|service| service.as_secs_f64() < live);
+                intervals[Call::ServiceInfo] = fallback.map(|interval| interval.min(LONGEST));
                 intervals
             })
             .collect();
