@@ -13,7 +13,7 @@ mod silence;
 
 pub use outcomes::Finished;
 pub use saved_state::{Learned, SavedState};
-use silence::{DATA_CALLS, Silence};
+use silence::Silence;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -292,7 +292,7 @@ impl Planner {
         if call == Call::RateLimitStatus {
             quota.readings.last_request = now;
             quota.readings.first_request.get_or_insert(now);
-        } else if DATA_CALLS.contains(&call)
+        } else if call.returns_state()
             && let Some(entry) = self.schedule.of(veid)
             && entry.failures[call] == 0
         {

@@ -84,7 +84,7 @@ impl Round {
         let Some(left) = self.left.get_mut(&veid) else {
             return Ok(());
         };
-        let state = matches!(call, Call::LiveServiceInfo | Call::ServiceInfo);
+        let state = call.returns_state();
         for ((window, &left), largest) in Window::ALL.into_iter().zip(left.iter()).zip(self.largest)
         {
             let reserved = if state {

@@ -105,7 +105,8 @@ impl Schedule {
         }
     }
 
-    /// Returns the due calls in free lanes: readings first, then by importance, then by due time.
+    /// Returns the due calls in free lanes: readings first, then by importance, then by due time. History and inventory
+    /// calls that failed come last, by due time, because slow failures could take the lane of their VPS from other calls.
     #[must_use]
     pub fn waiting(&self, now: AccountTime) -> Vec<(Call, AccountTime, Veid)> {
         let mut waiting: Vec<_> = self
@@ -115,13 +116,14 @@ impl Schedule {
             .flat_map(|(veid, entry)| {
                 Call::ALL.into_iter().filter_map(move |call| {
                     let due = entry.next(call).filter(|due| *due <= now)?;
-                    Some((call, due, *veid))
+                    let retries = entry.failures[call] > 0 && !call.returns_state();
+                    Some((retries.then_some(due), (call, due, *veid)))
                 })
             })
             .collect();
         // Readings are few, and the other calls depend on them.
-        waiting.sort_unstable_by_key(|due| (due.0 != Call::RateLimitStatus, *due));
-        waiting
+        waiting.sort_unstable_by_key(|(retry, due)| (due.0 != Call::RateLimitStatus, *retry, *due));
+        waiting.into_iter().map(|(_, due)| due).collect()
     }
 
     /// Returns true if the lane of the call and a slot are free.
@@ -160,7 +162,7 @@ impl Schedule {
                 slow,
             });
             entry.deferral_counted = false;
-            if matches!(call, Call::LiveServiceInfo | Call::ServiceInfo) {
+            if call.returns_state() {
                 entry.last_poll = Some(now);
             }
         });
@@ -222,7 +224,7 @@ impl Schedule {
                     next_on_grid(due.unwrap_or(flight.started), interval, flight.started)
                 };
                 entry.due[call] = planned.then_some(next);
-                if matches!(call, Call::LiveServiceInfo | Call::ServiceInfo) {
+                if call.returns_state() {
                     entry.last_data = Some(now);
                 }
                 if call == Call::LiveServiceInfo {

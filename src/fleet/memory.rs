@@ -9,7 +9,7 @@ use super::Fleet;
 use super::alert_inputs::AlertInput;
 use super::forecast::{Counter, Forecast};
 use super::usage::UsageHistory;
-use super::vps::{Known, VpsState, returns_state};
+use super::vps::{Known, VpsState};
 use crate::clock::Moment;
 use crate::kiwivm::model::{Inventory, LiveInfo, RateLimitStatus, ServiceInfo};
 use crate::kiwivm::{Call, PerCall, Veid};
@@ -90,7 +90,7 @@ impl Fleet {
             vps.authentication_failed = values.authentication_failed;
             vps.tried = Call::ALL
                 .into_iter()
-                .any(|call| returns_state(call) && values.last_success[call].is_some());
+                .any(|call| call.returns_state() && values.last_success[call].is_some());
             for (call, last_success) in vps.calls.values_mut().zip(values.last_success.values()) {
                 call.last_success = last_success.filter(|at| *at <= now.unix);
             }

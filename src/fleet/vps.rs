@@ -283,7 +283,7 @@ impl VpsState {
     }
 
     pub(super) fn succeed(&mut self, call: Call, payload: &Payload, now: Moment) {
-        self.tried |= returns_state(call);
+        self.tried |= call.returns_state();
         self.failures[call] = None;
         self.authentication_failed = Some(false);
         self.without_key = false;
@@ -336,7 +336,7 @@ impl VpsState {
 
     pub(super) fn fail(&mut self, call: Call, error: &CallError, now: Moment) {
         // A VPS with a refused key gets no other call, so this one counts as an attempt.
-        self.tried |= returns_state(call) || error.reason == Reason::Auth;
+        self.tried |= call.returns_state() || error.reason == Reason::Auth;
         self.calls[call].failed();
         if call == Call::LiveServiceInfo {
             self.calls[Call::ServiceInfo].failed();
@@ -396,9 +396,4 @@ impl VpsState {
             })
             .map_or(longest, |limit| limit.min(longest))
     }
-}
-
-/// True for the calls that determine whether a VPS is up.
-pub(super) const fn returns_state(call: Call) -> bool {
-    matches!(call, Call::LiveServiceInfo | Call::ServiceInfo)
 }

@@ -175,6 +175,9 @@ impl Call {
         all
     };
 
+    /// The calls that return the state of a VPS. A response of the first includes that of the second.
+    pub const STATE: [Self; 2] = [Self::LiveServiceInfo, Self::ServiceInfo];
+
     /// The calls for data that rarely change. Each can be switched off.
     pub const INVENTORY: [Self; 6] = [
         Self::PolicyViolations,
@@ -191,6 +194,12 @@ impl Call {
     pub(super) const fn row(self) -> &'static CallRow {
         const ROWS: &[CallRow; TABLE.len()] = &TABLE;
         &ROWS[self.index()]
+    }
+
+    /// Returns true for a call of [`Self::STATE`].
+    #[must_use]
+    pub const fn returns_state(self) -> bool {
+        matches!(self, Self::LiveServiceInfo | Self::ServiceInfo)
     }
 
     /// The vendor's name, used as the last part of the URL and as the value of the `call` label.

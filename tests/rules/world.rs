@@ -74,7 +74,7 @@ impl World {
         let planned = PlannedCalls {
             // Other calls are made once or never, so they have no interval and cannot be stale.
             intervals: PerCall::from_fn(|call| {
-                let is_polled = matches!(call, Call::LiveServiceInfo | Call::ServiceInfo);
+                let is_polled = call.returns_state();
                 is_polled.then_some(Duration::from_secs(60 * INTERVAL))
             }),
             allowed: None,

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::Planner;
-use super::silence::DATA_CALLS;
 use crate::budget::pace::{Pace, PlannedIntervals};
 use crate::budget::plan::plan;
 use crate::budget::quota::LastPlan;
@@ -63,7 +62,7 @@ impl Planner {
             .zip(intervals)
             .filter(|(veid, _)| works(veid));
         working
-            .flat_map(|(_, intervals)| DATA_CALLS.map(|call| intervals[call]))
+            .flat_map(|(_, intervals)| Call::STATE.map(|call| intervals[call]))
             .flatten()
             .map(|interval| 1.0 / interval.as_secs_f64())
             .sum()

@@ -9,8 +9,6 @@ use crate::units::AccountTime;
 
 /// Maximum time between two calls of live or service info before a failing VPS is retried early, as after refusals.
 const MAX_QUIET: Duration = Duration::from_secs(180);
-/// The calls that return the state of a VPS.
-pub(super) const DATA_CALLS: [Call; 2] = [Call::LiveServiceInfo, Call::ServiceInfo];
 
 /// Times since which there is silence.
 #[derive(Debug)]
@@ -68,7 +66,7 @@ impl Planner {
             });
             // A VPS that fails again and again is due soonest, but it must not take the turn of the others.
             let turn = entry.filter(|_| fails).map(|entry| entry.last_poll);
-            DATA_CALLS
+            Call::STATE
                 .into_iter()
                 .filter_map(move |call| Some((turn, entry?.next(call)?, call, *veid)))
         });

@@ -60,7 +60,7 @@ impl ScheduleEntry {
     pub(super) fn make_all_due(&mut self, live: AccountTime, others: AccountTime) {
         for call in Call::ALL {
             let when = match call {
-                Call::LiveServiceInfo | Call::ServiceInfo => live,
+                call if call.returns_state() => live,
                 _ => others,
             };
             self.due[call] = self.intervals[call].map(|_| when);

@@ -306,6 +306,35 @@ fn a_refused_key_stops_no_call_for_good_while_another_is_in_flight() {
 }
 
 #[test]
+fn slow_failures_do_not_take_the_lane_of_calls_that_work() {
+    let pace = Pace {
+        collect: Collect::EVERYTHING,
+        ..PACE
+    };
+    // The least important call. All other inventory calls and service info break off after half a minute.
+    let works = Call::MigrateLocations;
+    let mut schedule = Unlimited::new(&[(Veid(1), pace)], Slots::fixed(4));
+    let started = run(
+        &mut schedule,
+        time(7200),
+        |_| seconds(30),
+        |due, _| match due.call {
+            call if Call::INVENTORY.contains(&call) && call != works => {
+                Outcome::Failure(Reason::Connect)
+            }
+            Call::ServiceInfo => Outcome::Failure(Reason::Connect),
+            _ => Outcome::Success,
+        },
+    );
+    let first = times(&started, 1, works).first().copied();
+    assert!(first.is_some_and(|at| at < time(900)), "{first:?}");
+    for call in Call::INVENTORY {
+        let calls = times(&started, 1, call).len();
+        assert!(calls > 1, "{call:?} was made {calls} times");
+    }
+}
+
+#[test]
 fn new_key_is_tried_at_once() {
     let mut schedule = schedule(1, 4);
     let due = schedule.take_due(AccountTime::ZERO)[0];

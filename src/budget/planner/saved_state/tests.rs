@@ -76,7 +76,7 @@ fn run(
                     bytes: Bytes(1000),
                     retry_after: None,
                 };
-                if matches!(due.call, Call::LiveServiceInfo | Call::ServiceInfo) {
+                if due.call.returns_state() {
                     polls.push((now, due.veid));
                 }
                 planner.finish(due, finished, now);

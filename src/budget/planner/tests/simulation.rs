@@ -77,7 +77,7 @@ impl Sent {
     }
 
     pub fn is_live(&self) -> bool {
-        matches!(self.call, Call::LiveServiceInfo | Call::ServiceInfo)
+        self.call.returns_state()
     }
 }
 
