@@ -44,10 +44,10 @@ fn modules_import_only_from_below() {
     let position = |module: &str| map.iter().position(|of| of == module);
     let mut found = 0;
     for module in &map {
-        let folder = repository(&format!("src/{module}"));
-        let file = repository(&format!("src/{module}.rs"));
-        let root = if folder.is_dir() { folder } else { file };
-        for source in sources(&root) {
+        let paths =
+            [format!("src/{module}.rs"), format!("src/{module}")].map(|path| repository(&path));
+        let exist = paths.iter().filter(|path| path.exists());
+        for source in exist.flat_map(|path| sources(path)) {
             let name = source
                 .file_name()
                 .and_then(|name| name.to_str())

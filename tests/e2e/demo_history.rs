@@ -1,7 +1,10 @@
 //! The generated history of the demo's account: ordered, and consistent with the account.
 
-#[path = "../demo_history/history/mod.rs"]
-pub mod history;
+#[path = "../demo_history"]
+mod demo {
+    pub mod history;
+}
+pub use demo::history;
 
 use std::collections::HashMap;
 

@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest::{SHA256, digest};
 
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = include_str!("status/style.css");
 const DOCUMENTATION: &str = "https://github.com/kiwivm-exporter/kiwivm_exporter#readme";
 const RUNBOOKS: &str =
     "https://github.com/kiwivm-exporter/kiwivm_exporter/blob/main/deploy/prometheus/runbooks.md";
