@@ -16,7 +16,7 @@
 //! | [`kiwivm`] | the API: table of read calls, client, lenient decoding, errors, key type |
 //! | [`simulator`] | a simulated API; it shares no code with the client |
 //! | [`clock`], [`files`] | access to the clock and to files |
-//! | [`units`] | the types of times and sizes |
+//! | [`units`] | the types of times, sizes and points |
 //!
 //! Scrapes never cause an API call: the poller has its own schedule, and a scrape renders the current state.
 

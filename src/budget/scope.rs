@@ -25,8 +25,8 @@ const MAX_RETURNED: f64 = 0.5;
 const MIN_DISTANCE: Duration = Duration::from_secs(60);
 /// Number of votes for a decision.
 const DECIDING_VOTES: usize = 2;
-/// So many votes add a minute to the time between readings for votes, up to this multiple of [`MIN_DISTANCE`].
-const VOTES_PER_MINUTE: u32 = 4;
+/// So many comparisons add a minute to the time between readings for votes, up to this multiple of [`MIN_DISTANCE`].
+const COMPARISONS_PER_MINUTE: u32 = 4;
 const MAX_INTERVAL_FACTOR: u32 = 30;
 
 /// The last reading of a VPS.
@@ -49,8 +49,8 @@ pub struct Votes {
     shared: Vec<Veid>,
     /// True once a shared quota is confirmed. No more readings are made for votes then.
     settled: bool,
-    /// The number of votes ever.
-    cast: u32,
+    /// The number of readings ever that could have voted.
+    compared: u32,
     /// The number of decisions to merge. After each, a split takes more votes: VPSes of several accounts are neither.
     merges: usize,
 }
@@ -88,6 +88,7 @@ impl Votes {
         if others < min_evidence(live) {
             return None;
         }
+        self.compared += 1;
         let fall = Window::ALL
             .map(|window| before.remaining[window as usize] - now.remaining[window as usize] - own)
             .into_iter()
@@ -98,7 +99,6 @@ impl Votes {
         let too_close = now.at.since(before.at) < MIN_DISTANCE;
         if shows_own && !too_close && fall < others * SEPARATE && returned <= others * MAX_RETURNED
         {
-            self.cast += 1;
             self.shared.clear();
             self.separate.push(veid);
             let is_single_voter = self.separate.iter().all(|voter| *voter == veid);
@@ -109,7 +109,6 @@ impl Votes {
                 return Some(Decision::Split);
             }
         } else if (others * SHARED[0]..=others * SHARED[1]).contains(&fall) {
-            self.cast += 1;
             self.separate.clear();
             self.shared.push(veid);
             let votes = self.shared.iter().filter(|voter| **voter == veid).count();
@@ -123,11 +122,11 @@ impl Votes {
         None
     }
 
-    /// Returns the minimum time between two readings of a VPS for a vote. It grows with every vote: VPSes of several
-    /// accounts never agree.
+    /// Returns the minimum time between two readings of a VPS for a vote. It grows with every comparison: VPSes of
+    /// several accounts never agree, and wrong readings never vote.
     #[must_use]
     pub fn interval(&self) -> Duration {
-        MIN_DISTANCE * (1 + self.cast / VOTES_PER_MINUTE).min(MAX_INTERVAL_FACTOR)
+        MIN_DISTANCE * (1 + self.compared / COMPARISONS_PER_MINUTE).min(MAX_INTERVAL_FACTOR)
     }
 
     /// Restores the saved result of earlier votes.
