@@ -27,8 +27,6 @@ const CAUTION: f64 = 0.75;
 const ROUNDING: f64 = 0.3;
 /// Maximum difference between the falls of the two windows in an undisturbed sample.
 const MAX_DIFFERENCE: Points = Points(3.0);
-/// A reading that is higher than the one before a call by more than this shows a reset window.
-const MIN_RISE: Points = Points(-20.0);
 /// Useless samples among the last [`VERDICTS`] ones that show late or noisy readings.
 const USELESS: usize = 3;
 const VERDICTS: usize = 6;
@@ -243,24 +241,19 @@ impl Prices {
     }
 
     /// Adds a sample: the readings before and after a call. The fall includes the price of a reading, unless `call` is
-    /// the reading itself. Returns `None` if the windows were reset in between.
+    /// the reading itself. If a window is reset in between, the sample is useless.
     pub fn add(
         &mut self,
         call: Call,
         before: Remaining,
         after: Remaining,
         now: AccountTime,
-    ) -> Option<Verdict> {
+    ) -> Verdict {
         let falls = [before[0] - after[0], before[1] - after[1]];
         let fall = falls[0].max(falls[1]);
-        // A reset window rises by all points that were spent in it. The other window still shows the price.
-        let was_reset = falls.iter().any(|fall| *fall < MIN_RISE);
-        if was_reset && fall <= Points::ZERO {
-            return None;
-        }
         let is_reading = call == Call::RateLimitStatus;
         let difference = falls[0].max(falls[1]) - falls[0].min(falls[1]);
-        let coherent = was_reset || difference <= MAX_DIFFERENCE + Points(fall.0.abs() / 10.0);
+        let coherent = difference <= MAX_DIFFERENCE + Points(fall.0.abs() / 10.0);
         let useless = !coherent || fall > MAX_SAMPLE || (fall <= Points::ZERO && !is_reading);
         if !is_reading || useless {
             self.verdicts.push_back(useless);
@@ -276,10 +269,10 @@ impl Prices {
             self.samples[call].clear();
         }
         if useless {
-            return Some(Verdict::Useless);
+            return Verdict::Useless;
         }
         let fall = fall.clamp(Points::ZERO, MAX_SAMPLE);
-        Some(self.samples[call].add(fall, now))
+        self.samples[call].add(fall, now)
     }
 
     /// Scales assumed prices by a span in which the exporter booked `own` points and the reading fell by `fall`. Prices

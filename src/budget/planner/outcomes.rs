@@ -154,7 +154,7 @@ impl Planner {
         let live = self.prices.price(Call::LiveServiceInfo);
         let rate = self.quotas[index].rate(share, live, now);
         let samples = self.prices.samples(call);
-        if verdict == Some(Verdict::Normal) && !self.prices.needs_confirmation(call) {
+        if verdict == Verdict::Normal && !self.prices.needs_confirmation(call) {
             self.sampling
                 .plan_next(call, samples, reading * 2.0, rate, now);
         } else {

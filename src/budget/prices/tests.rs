@@ -13,7 +13,7 @@ const fn at(seconds: u64) -> AccountTime {
 }
 
 /// Adds a sample with the same fall in both windows.
-fn add(prices: &mut Prices, call: Call, fall: f64, now: AccountTime) -> Option<Verdict> {
+fn add(prices: &mut Prices, call: Call, fall: f64, now: AccountTime) -> Verdict {
     let left = |fall: f64| [Points(900.0 - fall), Points(19_000.0 - fall)];
     prices.add(call, left(0.0), left(fall), now)
 }
@@ -23,8 +23,8 @@ fn learned() -> Prices {
     let mut prices = Prices::default();
     for minute in 0..10 {
         let now = at(60 * minute);
-        assert_eq!(add(&mut prices, READING, 1.0, now), Some(Verdict::Normal));
-        assert_eq!(add(&mut prices, LIVE, 5.0, now), Some(Verdict::Normal));
+        assert_eq!(add(&mut prices, READING, 1.0, now), Verdict::Normal);
+        assert_eq!(add(&mut prices, LIVE, 5.0, now), Verdict::Normal);
     }
     assert!(is_close(prices.price(LIVE).0, 4.0) && is_close(prices.price(READING).0, 1.0));
     prices
@@ -65,7 +65,7 @@ fn very_high_first_price_applies_at_once_and_needs_a_second_sample() {
     add(&mut lower, LIVE, 5.0, at(20));
     assert!(is_close(lower.price(LIVE).0, 4.0) && !lower.needs_confirmation(LIVE));
     let mut useless = high();
-    assert_eq!(add(&mut useless, LIVE, 0.0, at(20)), Some(Verdict::Useless));
+    assert_eq!(add(&mut useless, LIVE, 0.0, at(20)), Verdict::Useless);
     assert_eq!(useless.learned(LIVE), None);
 }
 
@@ -95,7 +95,7 @@ fn outliers_of_a_short_burst_are_dropped() {
         let mut prices = learned();
         for _ in 0..outliers {
             let verdict = add(&mut prices, LIVE, 90.0, at(1000));
-            assert_eq!(verdict, Some(Verdict::Outlier));
+            assert_eq!(verdict, Verdict::Outlier);
         }
         assert!(is_close(prices.price(LIVE).0, 4.0), "during the burst");
         add(&mut prices, LIVE, 5.0, at(1010));
@@ -137,7 +137,7 @@ fn three_outliers_raise_the_price_at_once() {
 fn lasting_step_up_replaces_the_history() {
     let mut prices = learned();
     let mut now = at(1000);
-    while add(&mut prices, LIVE, 50.0, now) == Some(Verdict::Outlier) {
+    while add(&mut prices, LIVE, 50.0, now) == Verdict::Outlier {
         now += seconds(10);
     }
     let lasted = now.since(at(1000));
@@ -147,7 +147,7 @@ fn lasting_step_up_replaces_the_history() {
     );
     assert!(prices.samples(LIVE) > 1);
     // A sample of the old price is now the outlier.
-    assert_eq!(add(&mut prices, LIVE, 5.0, now), Some(Verdict::Outlier));
+    assert_eq!(add(&mut prices, LIVE, 5.0, now), Verdict::Outlier);
     assert!(is_close(prices.price(LIVE).0, 49.0));
 }
 
@@ -159,11 +159,7 @@ fn lasting_step_down_is_learned_from_three_samples() {
     }
     assert_eq!(
         [1, 2, 3].map(|step| add(&mut prices, LIVE, 3.0, at(1000 + step))),
-        [
-            Some(Verdict::Outlier),
-            Some(Verdict::Outlier),
-            Some(Verdict::Normal)
-        ]
+        [Verdict::Outlier, Verdict::Outlier, Verdict::Normal]
     );
     assert!(is_close(prices.price(LIVE).0, 2.0));
 }
@@ -173,28 +169,19 @@ fn small_step_is_learned_gradually() {
     let mut prices = learned();
     for step in 0..SAMPLES as u64 {
         let verdict = add(&mut prices, LIVE, 9.0, at(1000 + 60 * step));
-        assert_eq!(verdict, Some(Verdict::Normal));
+        assert_eq!(verdict, Verdict::Normal);
     }
     assert!(is_close(prices.price(LIVE).0, 8.0));
 }
 
 #[test]
-fn window_reset_does_not_disturb_a_sample() {
+fn sample_is_useless_if_a_window_is_reset_in_between() {
     let mut prices = learned();
-    let quarter_reset = prices.add(
-        LIVE,
-        [Points(400.0), Points(15_000.0)],
-        [Points(995.0), Points(14_995.0)],
-        at(1000),
-    );
-    assert_eq!(quarter_reset, Some(Verdict::Normal));
-    let both_reset = prices.add(
-        LIVE,
-        [Points(400.0), Points(15_000.0)],
-        [Points(995.0), Points(19_995.0)],
-        at(1001),
-    );
-    assert_eq!(both_reset, None);
+    for day in [14_995.0, 19_995.0] {
+        let before = [Points(400.0), Points(15_000.0)];
+        let verdict = prices.add(LIVE, before, [Points(995.0), Points(day)], at(1000));
+        assert_eq!(verdict, Verdict::Useless);
+    }
     assert!(is_close(prices.price(LIVE).0, 4.0) && !prices.are_assumed());
 }
 
@@ -210,7 +197,7 @@ fn late_readings_and_noise_lead_to_assumed_prices() {
             let before = [Points(500.0), Points(15_000.0)];
             let after = [before[0] - Points(quarter), before[1] - Points(day)];
             let verdict = prices.add(LIVE, before, after, at(1000));
-            assert_eq!(verdict, Some(Verdict::Useless));
+            assert_eq!(verdict, Verdict::Useless);
         }
         assert!(prices.are_assumed());
         assert!(!prices.wants_samples(at(1000)));
@@ -233,7 +220,7 @@ fn prices_are_learned_again_after_useless_samples() {
         let now = again + seconds(60 * step);
         assert!(prices.wants_samples(now), "after {step} good samples");
         add(&mut prices, READING, 1.0, now);
-        assert_eq!(add(&mut prices, LIVE, 7.0, now), Some(Verdict::Normal));
+        assert_eq!(add(&mut prices, LIVE, 7.0, now), Verdict::Normal);
     }
     assert!(!prices.are_assumed());
     assert_eq!(prices.samples(LIVE), 4);
