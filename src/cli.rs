@@ -318,9 +318,9 @@ impl Cli {
 /// The required form of the value of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
-struct InvalidValue(&'static str);
+struct InvalidArgument(&'static str);
 
-fn telemetry_path(path: &str) -> Result<String, InvalidValue> {
+fn telemetry_path(path: &str) -> Result<String, InvalidArgument> {
     let taken = matches!(path, "/" | "/status.json") || path.starts_with("/-/");
     let plain = path.starts_with('/')
         && path
@@ -329,27 +329,31 @@ fn telemetry_path(path: &str) -> Result<String, InvalidValue> {
     if plain && !taken {
         Ok(path.to_owned())
     } else {
-        Err(InvalidValue(
+        Err(InvalidArgument(
             "must begin with a slash, and must not be /, /status.json or below /-/",
         ))
     }
 }
 
 /// Parses the number of a shard. Pods of a Kubernetes stateful set only know their name, for example kiwivm-exporter-2.
-fn ordinal(text: &str) -> Result<u32, InvalidValue> {
+fn ordinal(text: &str) -> Result<u32, InvalidArgument> {
     let (_, number) = text.rsplit_once('-').unwrap_or(("", text));
     let digits = number.bytes().all(|c| c.is_ascii_digit());
-    number.parse().ok().filter(|_| digits).ok_or(InvalidValue(
-        "must be a number from 0, or a name that ends in a dash and a number",
-    ))
+    number
+        .parse()
+        .ok()
+        .filter(|_| digits)
+        .ok_or(InvalidArgument(
+            "must be a number from 0, or a name that ends in a dash and a number",
+        ))
 }
 
-fn scale_from_one(text: &str) -> Result<f64, InvalidValue> {
+fn scale_from_one(text: &str) -> Result<f64, InvalidArgument> {
     let scale = text
         .parse()
         .ok()
         .filter(|scale: &f64| (1.0..=100_000.0).contains(scale));
-    scale.ok_or(InvalidValue("must be a number from 1 to 100000"))
+    scale.ok_or(InvalidArgument("must be a number from 1 to 100000"))
 }
 
 #[cfg(test)]

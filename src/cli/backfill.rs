@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::InvalidValue;
+use super::InvalidArgument;
 use crate::units::UnixSeconds;
 
 /// Selection and destination of the history.
@@ -75,7 +75,7 @@ impl Time {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, InvalidValue> {
+    fn parse(text: &str) -> Result<Self, InvalidArgument> {
         use time::format_description::well_known::Rfc3339;
         let midnight = || time::OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339);
         // Prometheus shows times with a fraction.
@@ -89,24 +89,24 @@ impl Time {
         crate::config::parse_duration(text)
             .and_then(|ago| i64::try_from(ago.as_secs()).ok())
             .map(Self::Ago)
-            .ok_or(InvalidValue(
+            .ok_or(InvalidArgument(
                 "must be like 2026-11-01T00:00:00Z, 2026-11-01, 1793491200 or 30d",
             ))
     }
 }
 
-fn label(text: &str) -> Result<(String, String), InvalidValue> {
+fn label(text: &str) -> Result<(String, String), InvalidArgument> {
     let (name, value) = text
         .split_once('=')
-        .ok_or(InvalidValue("must be NAME=VALUE"))?;
+        .ok_or(InvalidArgument("must be NAME=VALUE"))?;
     let letters = name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
     if !letters || name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(InvalidValue(
+        return Err(InvalidArgument(
             "the name must be letters, digits and _, and not begin with a digit",
         ));
     }
     if name.starts_with("__") || ["veid", "vps"].contains(&name) {
-        return Err(InvalidValue("this name is reserved"));
+        return Err(InvalidArgument("this name is reserved"));
     }
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::InvalidValue;
+use super::InvalidArgument;
 use crate::simulator::{PointsRefusal, PointsScope};
 
 /// Options of the simulated account.
@@ -51,7 +51,7 @@ pub struct Simulate {
     pub faults: Option<PathBuf>,
 }
 
-fn points_sizes(text: &str) -> Result<[f64; 2], InvalidValue> {
+fn points_sizes(text: &str) -> Result<[f64; 2], InvalidArgument> {
     let points = |text: &str| {
         text.parse()
             .ok()
@@ -59,55 +59,57 @@ fn points_sizes(text: &str) -> Result<[f64; 2], InvalidValue> {
     };
     text.split_once(',')
         .and_then(|(quarter, day)| Some([points(quarter)?, points(day)?]))
-        .ok_or(InvalidValue("must be two numbers, for example 1000,20000"))
+        .ok_or(InvalidArgument(
+            "must be two numbers, for example 1000,20000",
+        ))
 }
 
-fn points_cost(text: &str) -> Result<(String, f64), InvalidValue> {
+fn points_cost(text: &str) -> Result<(String, f64), InvalidArgument> {
     text.split_once('=')
         .and_then(|(call, points)| Some((call.to_owned(), points.parse().ok()?)))
         .filter(|(_, points): &(String, f64)| (0.0..1e6).contains(points))
-        .ok_or(InvalidValue(
+        .ok_or(InvalidArgument(
             "must be a call and its points, for example getLiveServiceInfo=20",
         ))
 }
 
-fn points_scope(text: &str) -> Result<PointsScope, InvalidValue> {
+fn points_scope(text: &str) -> Result<PointsScope, InvalidArgument> {
     match (text, text.strip_prefix("groups:").map(str::parse)) {
         ("vps", _) => Ok(PointsScope::Vps),
         ("account", _) => Ok(PointsScope::Account),
         (_, Some(Ok(groups))) if groups > 0 => Ok(PointsScope::Groups(groups)),
-        _ => Err(InvalidValue("must be vps, account or groups:N")),
+        _ => Err(InvalidArgument("must be vps, account or groups:N")),
     }
 }
 
-fn points_refusal(text: &str) -> Result<PointsRefusal, InvalidValue> {
+fn points_refusal(text: &str) -> Result<PointsRefusal, InvalidArgument> {
     match text {
         "status" => Ok(PointsRefusal::Status),
         "drop" => Ok(PointsRefusal::Drop),
         "message" => Ok(PointsRefusal::Message),
-        _ => Err(InvalidValue("must be status, drop or message")),
+        _ => Err(InvalidArgument("must be status, drop or message")),
     }
 }
 
-fn seconds(text: &str) -> Result<f64, InvalidValue> {
+fn seconds(text: &str) -> Result<f64, InvalidArgument> {
     let seconds = text
         .parse()
         .ok()
         .filter(|seconds: &f64| (0.0..1e6).contains(seconds));
-    seconds.ok_or(InvalidValue("must be a number of seconds"))
+    seconds.ok_or(InvalidArgument("must be a number of seconds"))
 }
 
-fn days(text: &str) -> Result<f64, InvalidValue> {
+fn days(text: &str) -> Result<f64, InvalidArgument> {
     let days = text
         .parse()
         .ok()
         .filter(|days: &f64| (0.0..=1000.0).contains(days));
-    days.ok_or(InvalidValue("must be a number of days from 0 to 1000"))
+    days.ok_or(InvalidArgument("must be a number of days from 0 to 1000"))
 }
 
-fn time_scale(text: &str) -> Result<f64, InvalidValue> {
+fn time_scale(text: &str) -> Result<f64, InvalidArgument> {
     match text.parse::<f64>() {
         Ok(scale) if (0.001..=100_000.0).contains(&scale) => Ok(scale),
-        _ => Err(InvalidValue("must be a number from 0.001 to 100000")),
+        _ => Err(InvalidArgument("must be a number from 0.001 to 100000")),
     }
 }

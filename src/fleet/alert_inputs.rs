@@ -171,7 +171,7 @@ impl AlertInputs {
 /// The exhaustion of an allowance that lasts until the reset.
 const NEVER: UnixSeconds = UnixSeconds(f64::INFINITY);
 
-type Shown<const N: usize> = [(AlertInput, Option<f64>); N];
+type InputValues<const N: usize> = [(AlertInput, Option<f64>); N];
 
 fn flag(value: Option<bool>) -> Option<f64> {
     value.map(|value| f64::from(u8::from(value)))
@@ -190,7 +190,7 @@ fn time(value: Option<impl Into<UnixSeconds>>) -> Option<f64> {
     value.map(|value| value.into().0)
 }
 
-fn polls(vps: &VpsState, staleness: f64, now: Moment) -> Shown<6> {
+fn polls(vps: &VpsState, staleness: f64, now: Moment) -> InputValues<6> {
     let stale = vps
         .calls
         .values()
@@ -215,7 +215,7 @@ fn polls(vps: &VpsState, staleness: f64, now: Moment) -> Shown<6> {
     ]
 }
 
-fn service(vps: &VpsState, staleness: f64, now: Moment) -> Shown<13> {
+fn service(vps: &VpsState, staleness: f64, now: Moment) -> InputValues<13> {
     let info = vps.service(staleness, now);
     let multiplier = vps.identity.multiplier;
     let forecast = vps.forecast(staleness, now);
@@ -273,7 +273,7 @@ fn service(vps: &VpsState, staleness: f64, now: Moment) -> Shown<13> {
     ]
 }
 
-fn live(vps: &VpsState, staleness: f64, now: Moment) -> Shown<10> {
+fn live(vps: &VpsState, staleness: f64, now: Moment) -> InputValues<10> {
     let live = vps.live(staleness, now);
     let running = live.and_then(|live| live.status);
     [
@@ -320,7 +320,7 @@ fn live(vps: &VpsState, staleness: f64, now: Moment) -> Shown<10> {
     ]
 }
 
-fn inventory(vps: &VpsState, staleness: f64, now: Moment) -> Shown<7> {
+fn inventory(vps: &VpsState, staleness: f64, now: Moment) -> InputValues<7> {
     let listed = |call| vps.inventory(call, staleness, now);
     let snapshots: Option<&Snapshots> = match listed(Call::SnapshotList) {
         Some(Inventory::Snapshots(snapshots)) => Some(snapshots),

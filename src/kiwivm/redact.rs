@@ -84,7 +84,7 @@ struct DecodedText {
 
 /// The decoded bytes of one encoded character, and the number of encoded bytes. A character that is cut off at the end
 /// has no decoded bytes.
-type Decoded = (Vec<u8>, usize);
+type DecodedBytes = (Vec<u8>, usize);
 
 impl DecodedText {
     fn of(text: &str) -> Self {
@@ -95,7 +95,7 @@ impl DecodedText {
     }
 
     /// Decodes one encoding. Returns `None` if the text does not use it.
-    fn decoded(&self, decode: fn(&[u8]) -> Option<Decoded>) -> Option<Self> {
+    fn decoded(&self, decode: fn(&[u8]) -> Option<DecodedBytes>) -> Option<Self> {
         let mut text = Self {
             bytes: Vec::new(),
             origins: Vec::new(),
@@ -175,7 +175,7 @@ fn issued_key(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Decodes `%2F`.
-fn percent(bytes: &[u8]) -> Option<Decoded> {
+fn percent(bytes: &[u8]) -> Option<DecodedBytes> {
     let digits = bytes.strip_prefix(b"%")?;
     number(digits, 2, 16).map(|byte| match byte {
         Some(byte) => (vec![u8::try_from(byte).unwrap_or_default()], 3),
@@ -184,7 +184,7 @@ fn percent(bytes: &[u8]) -> Option<Decoded> {
 }
 
 /// Decodes `&amp;`, `&#38;` and `&#x26;`, also with leading zeros and without the semicolon.
-fn entity(bytes: &[u8]) -> Option<Decoded> {
+fn entity(bytes: &[u8]) -> Option<DecodedBytes> {
     /// Maximum length of an entity that is cut off at the end: the digits of any character and some zeros.
     const MAX_CUT_OFF: usize = 12;
     let name = bytes.strip_prefix(b"&")?;
@@ -255,7 +255,7 @@ const ENTITIES: [(&str, u8); 37] = [
 ];
 
 /// Decodes `\u002f`, `\x2f` and `\/`.
-fn escape(bytes: &[u8]) -> Option<Decoded> {
+fn escape(bytes: &[u8]) -> Option<DecodedBytes> {
     let rest = bytes.strip_prefix(b"\\")?;
     let cut_off = (Vec::new(), bytes.len());
     let Some(kind) = rest.first() else {
