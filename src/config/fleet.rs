@@ -113,8 +113,8 @@ pub fn fleet(
     entries.into_iter().map(|entry| entry.vps).collect()
 }
 
-/// Names each row by its hostname, with the VEID appended if another VPS has that name, or by the VEID alone. Names do
-/// not depend on the order of the rows.
+/// Names each row by its hostname, with the VEID appended if another VPS has or may get that name, or by the VEID alone.
+/// Names do not depend on the order of the rows.
 fn named_by_hostname<'a>(
     rows: Vec<&'a CsvRow>,
     taken: &HashSet<String>,
@@ -123,15 +123,21 @@ fn named_by_hostname<'a>(
     for row in &rows {
         *uses.entry(&row.hostname).or_default() += 1;
     }
+    let veids: HashSet<Veid> = rows.iter().map(|row| row.veid).collect();
     let name = |row: &CsvRow| {
         let hostname = &row.hostname;
         let with_veid = format!("{hostname}-{}", row.veid);
-        let name = if uses[hostname.as_str()] == 1 && !taken.contains(hostname) {
+        // A hostname that ends in the VEID of another VPS may be the name of that VPS.
+        let end = hostname.rsplit('-').next().unwrap_or_default();
+        let is_of_other = |veid| veid != row.veid && veids.contains(&veid);
+        let is_ambiguous = end.parse().is_ok_and(|veid| is_of_other(Veid(veid)));
+        let is_unique = uses[hostname.as_str()] == 1 && !taken.contains(hostname);
+        let name = if is_unique && !is_ambiguous {
             hostname.clone()
         } else {
             with_veid
         };
-        if !hostname.is_empty() && is_name(&name) {
+        if !hostname.is_empty() && is_name(&name) && !taken.contains(&name) {
             name
         } else {
             row.veid.to_string()

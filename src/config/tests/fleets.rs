@@ -126,6 +126,37 @@ fn reads_the_vpses_of_the_export() {
 }
 
 #[test]
+fn names_from_hostnames_are_unique() {
+    let rows = [
+        (1, "web-2", "web-2-1"),
+        (2, "web", "web-2"),
+        (3, "web", "3"),
+        (4, "5", "5-4"),
+        (5, "", "5"),
+        (6, "node-6", "node-6"),
+    ];
+    let yaml = "vps_file: keys.csv\nvps: [{veid: 9, name: web-3, api_key: private_9}]\n";
+    let folder = folder(yaml);
+    for reversed in [false, true] {
+        let mut rows = rows.to_vec();
+        if reversed {
+            rows.reverse();
+        }
+        let row = |(veid, hostname, _): &_| format!("{veid},{hostname},private_{veid}\n");
+        let text: String = rows.iter().map(row).collect();
+        write(
+            folder.path(),
+            "keys.csv",
+            &format!("VEID,HOSTNAME,API_KEY\n{text}"),
+        );
+        let (config, _) = load_with(&folder, &[]).expect("valid");
+        let names = config.vps.iter().map(|vps| vps.name.as_str());
+        let expected = rows.iter().map(|(.., name)| *name);
+        assert!(names.eq(["web-3"].into_iter().chain(expected)));
+    }
+}
+
+#[test]
 fn an_entry_overrides_its_row() {
     let yaml = "\
 vps_file: keys.csv
