@@ -78,6 +78,7 @@ impl Fleet {
                 continue;
             };
             vps.service = aged(values.service, elapsed, now);
+            vps.remember_addresses();
             vps.live = aged(values.live, elapsed, now);
             vps.points = aged(values.points, elapsed, now);
             vps.usage_published = values.usage.as_ref().map(|usage| usage.totals);

@@ -9,7 +9,7 @@ use super::usage::{UsageHistory, UsageReading, UsageTotals};
 use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, bandwidth, carries_service_info};
 use crate::clock::Moment;
 use crate::kiwivm::model::{
-    Inventory, LiveInfo, Lock, Payload, RateLimitStatus, ServiceInfo, UsageRow,
+    Inventory, IpAddresses, LiveInfo, Lock, Payload, RateLimitStatus, ServiceInfo, UsageRow,
 };
 use crate::kiwivm::{Call, CallError, PerCall, Reason};
 use crate::units::{Points, UnixSeconds};
@@ -58,6 +58,8 @@ pub struct VpsState {
     /// The last error of the most important failing call, and its time.
     pub last_error: Option<(Call, Known<String>)>,
     pub(super) service: Option<Known<ServiceInfo>>,
+    /// The last addresses that service info listed. A response without any does not remove them.
+    pub(super) addresses: Option<IpAddresses>,
     pub(super) live: Option<Known<LiveInfo>>,
     pub(super) usage: Option<UsageHistory>,
     /// The published sums: with a state file, those in the file.
@@ -101,6 +103,7 @@ impl VpsState {
             next_poll: None,
             last_error: None,
             service: None,
+            addresses: None,
             live: None,
             usage: None,
             usage_published: None,
@@ -136,10 +139,10 @@ impl VpsState {
         self.fresh(self.service.as_ref(), Call::ServiceInfo, staleness, now)
     }
 
-    /// The last service info, however old.
+    /// The last service info and the last addresses, however old.
     #[must_use]
-    pub fn last_service(&self) -> Option<&ServiceInfo> {
-        Some(&self.service.as_ref()?.value)
+    pub fn last_service(&self) -> Option<(&ServiceInfo, &IpAddresses)> {
+        Some((&self.service.as_ref()?.value, self.addresses.as_ref()?))
     }
 
     /// Live info, while fresh.
@@ -303,9 +306,9 @@ impl VpsState {
         self.update_last_error();
         self.update_flags(payload);
         match payload {
-            Payload::Service(service) => self.service = Some(Known::new((**service).clone(), now)),
+            Payload::Service(service) => self.set_service((**service).clone(), now),
             Payload::Live(service, live) => {
-                self.service = Some(Known::new((**service).clone(), now));
+                self.set_service((**service).clone(), now);
                 self.live = Some(Known::new((**live).clone(), now));
             }
             Payload::RateLimit(points) => self.points = Some(Known::new(*points, now)),
@@ -323,6 +326,19 @@ impl VpsState {
         if carries_service_info(payload) {
             self.update_forecast();
         }
+    }
+
+    fn set_service(&mut self, info: ServiceInfo, now: Moment) {
+        self.service = Some(Known::new(info, now));
+        self.remember_addresses();
+    }
+
+    /// Remembers the addresses of service info, if it lists any.
+    pub(super) fn remember_addresses(&mut self) {
+        let listed = |known: &Known<ServiceInfo>| known.value.ip_addresses.clone();
+        let listed = self.service.as_ref().and_then(listed);
+        let listed = listed.filter(|addresses| addresses.primary.is_some());
+        self.addresses = listed.or(self.addresses.take());
     }
 
     fn update_flags(&mut self, payload: &Payload) {

@@ -91,12 +91,11 @@ impl Query {
 
 impl Discovery {
     /// Collects the VPSes of a fleet whose addresses are known. Addresses of any age count: a target must not vanish
-    /// because the API is down.
+    /// because the API is down or omits its addresses.
     #[must_use]
     pub fn new(fleet: &Fleet) -> Self {
         let discovered = |vps: &crate::fleet::VpsState| {
-            let info = vps.last_service()?;
-            let addresses = info.ip_addresses.as_ref()?;
+            let (info, addresses) = vps.last_service()?;
             let primary = addresses.primary.clone();
             let (ipv4, first_ipv6) = match primary.as_deref().map(str::parse) {
                 Some(Ok(IpAddr::V4(_))) => (primary, None),

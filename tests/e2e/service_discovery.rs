@@ -7,7 +7,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::exporter::{Exporter, config, http};
-use crate::mock::{Mock, Reply};
+use crate::mock::{Mock, Reply, sample};
+use crate::page::Page;
+use crate::polled_vps;
 use crate::prometheus::Prometheus;
 
 async fn discover(exporter: &Exporter, query: &str) -> (StatusCode, String) {
@@ -107,4 +109,41 @@ async fn targets_need_known_addresses_and_survive_api_failures() {
         })
         .await;
     assert_eq!(discover(&exporter, "").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_odd_list_of_addresses_removes_no_target() {
+    let mock = Mock::start([1]).await;
+    mock.plenty_of_points(1);
+    let yaml = polled_vps::yaml(&mock.endpoint, 1, "intervals: {live: 60s}\n");
+    let (_folder, flag) = config(&yaml);
+    let exporter = Exporter::start(&["--simulator.time-scale=300", &flag]);
+    let addresses = |page: &Page| page.one("kiwivm_ip_addresses", &[("family", "ipv4")]);
+    exporter
+        .wait_for("the address is known", |page| addresses(page) == Some(1.0))
+        .await;
+    let (_, before) = discover(&exporter, "").await;
+    assert!(before.contains("192.0.2.10:9100"), "{before}");
+    for (addresses_now, count) in [("[]", Some(0.0)), ("[\"192.0.2.10\",\"unknown\"]", None)] {
+        for (call, name) in [
+            ("getLiveServiceInfo", "live_kvm_running.wire.json"),
+            ("getServiceInfo", "service_info_kvm.json"),
+        ] {
+            let Reply::Body(body) = sample(name) else {
+                unreachable!("samples are bodies")
+            };
+            let mut body: Value = serde_json::from_str(&body).expect("JSON");
+            body["ip_addresses"] = serde_json::from_str(addresses_now).expect("JSON");
+            mock.reply(1, call, Reply::Body(body.to_string()));
+        }
+        exporter
+            .wait_for("the list is polled", |page| addresses(page) == count)
+            .await;
+        let (status, list) = discover(&exporter, "").await;
+        assert_eq!(
+            (status, list),
+            (StatusCode::OK, before.clone()),
+            "{addresses_now}"
+        );
+    }
 }
