@@ -218,7 +218,8 @@ impl<'a> Fields<'a> {
     /// Passes on each item of a list. Returns true if the list is present; any other value is a problem.
     ///
     /// PHP sends a list with gaps as an object, and may send a single item without its list. An object with one of
-    /// `item_fields` is a single item, unless two of its members are objects: those are two items named like fields.
+    /// `item_fields` is a single item, unless two of its members are objects: those are two items named like fields. The
+    /// items of a nested list of objects count too, so `{"total":2,"items":[{},{}]}` is not shorter than it is.
     fn items(
         &mut self,
         name: &'static str,
@@ -233,11 +234,11 @@ impl<'a> Fields<'a> {
         let read = match scan::first(list) {
             Some(b'[') => scan::items(list, &mut |item| values.push(item)).is_ok(),
             Some(b'{') => scan::members(list, &mut |name, value| {
-                let is_object = scan::first(value) == Some(b'{');
+                let first = scan::first(value);
                 let name = unescaped(name);
                 let named = item_fields.iter().any(|field| field.as_bytes() == &*name);
-                objects += usize::from(is_object);
-                single |= named && !is_object;
+                objects += usize::from(first == Some(b'{'));
+                single |= named && !matches!(first, Some(b'{' | b'['));
                 values.push(value);
             })
             .is_ok(),
@@ -250,7 +251,17 @@ impl<'a> Fields<'a> {
         if single && objects < 2 {
             values = vec![list];
         }
-        values.into_iter().for_each(take);
+        for value in values {
+            let mut nested = Vec::new();
+            let is_list = scan::first(value) == Some(b'[')
+                && scan::items(value, &mut |item| nested.push(item)).is_ok();
+            if is_list && nested.iter().any(|item| scan::first(item) == Some(b'{')) {
+                self.problem(name);
+                nested.into_iter().for_each(&mut *take);
+            } else {
+                take(value);
+            }
+        }
         Ok(true)
     }
 

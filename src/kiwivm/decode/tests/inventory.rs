@@ -354,7 +354,9 @@ proptest! {
         };
         for call in LISTINGS {
             let (inventory, problems) = listing(call, &list.to_string());
-            prop_assert_eq!(inventory.as_ref().map(count), Some(items.len() as u64));
+            let (count, length) = (inventory.as_ref().map(count), Some(items.len() as u64));
+            let nested = items.iter().any(serde_json::Value::is_array);
+            prop_assert!(count == length || (nested && count > length));
             let invalid = items.iter().any(|item| !item.is_object());
             prop_assert!(!invalid || !problems.is_empty());
         }
@@ -390,4 +392,42 @@ fn the_last_multiplier_of_a_duplicate_location_wins() {
         decoded.payload,
         Payload::Inventory(Some(Inventory::Locations(expected)))
     );
+}
+
+#[test]
+fn a_nested_list_of_objects_is_counted_by_its_items() {
+    let case = |day: u32| {
+        format!(
+            "{{\"record_id\":{day},\"suspend_at\":{}}}",
+            1_790_000_000 + day
+        )
+    };
+    let [one, two, three] = [1, 2, 3].map(case);
+    for (list, open, deadline) in [
+        (format!("[[{one},{two}]]"), 2, Some(1_790_000_001)),
+        (format!("[{three},[{one},{two}]]"), 3, Some(1_790_000_001)),
+        (
+            format!("{{\"items\":[{two},{three}]}}"),
+            2,
+            Some(1_790_000_002),
+        ),
+        (
+            format!("{{\"record_id\":[{two},{three}]}}"),
+            2,
+            Some(1_790_000_002),
+        ),
+        ("[[1,1790000001,\"spam\"]]".to_owned(), 1, None),
+        (format!("[[{one},,{two}]]"), 1, None),
+    ] {
+        let body = format!("{{\"error\":0,\"policy_violations\":{list}}}");
+        let decoded = read(Call::PolicyViolations, body.as_bytes()).expect("valid response");
+        assert_eq!(decoded.problems, ["policy_violations"], "{list}");
+        let deadline = deadline.map(UnixSeconds);
+        let expected = Inventory::PolicyViolations(PolicyViolations { open, deadline });
+        assert_eq!(
+            decoded.payload,
+            Payload::Inventory(Some(expected)),
+            "{list}"
+        );
+    }
 }
