@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::budget::{Due, Planner};
-use crate::clock::Clock;
+use crate::clock::{BEFORE_START, Clock};
 use crate::config::{Collect, Config};
 use crate::fleet::Fleet;
 use crate::kiwivm::{Call, Client, Veid};
@@ -39,6 +39,9 @@ use state_writer::{StateWriter, WriteEvent, write_event};
 
 /// Interval at which the key files of VPSes with an unusable or refused key are reread. This costs no points.
 const KEY_FILE_CHECK: Duration = Duration::from_secs(60);
+
+/// Seconds by which the clock may have been set back since the last write. Time synchronisation often does so at boot.
+const CLOCK_STEP: f64 = 60.0;
 
 /// The fleet, written by the poller and read by everything else. Holders copy data and release the lock at once.
 pub type SharedFleet = Arc<Mutex<Fleet>>;
@@ -115,20 +118,28 @@ impl Poller {
     pub fn keep_state(&mut self, file: StateFile, state: Option<State>) {
         if let Some(state) = state {
             let now = self.clock.now();
-            let elapsed = Duration::try_from_secs_f64(now.unix - state.written).unwrap_or_default();
-            let counted = self.clock.to_account_interval(elapsed);
+            let age = now.unix - state.written;
+            let step = (-CLOCK_STEP..0.0).contains(&age).then_some(Duration::ZERO);
+            let elapsed = Duration::try_from_secs_f64(age).ok().or(step);
+            let counted = self.clock.to_account_interval(elapsed.unwrap_or_default());
             self.planner
                 .restore_state(&state.budget, counted, self.planner_now());
             {
                 let mut fleet = lock(&self.fleet);
-                fleet.restore_state(state.vps, elapsed, now);
+                // Values of unknown age are as stale as the oldest. Counters stay.
+                fleet.restore_state(state.vps, elapsed.unwrap_or(BEFORE_START), now);
                 drop_uncollected(&mut fleet, self.collect);
             }
             // The exporter may have been restarted to load a new key.
             for veid in self.refused() {
                 self.planner.resume(veid, self.planner_now());
             }
-            tracing::info!(file = %file.path().display(), age_seconds = elapsed.as_secs(), "resuming from the state file");
+            let path = file.path().display();
+            if let Some(elapsed) = elapsed {
+                tracing::info!(file = %path, age_seconds = elapsed.as_secs(), "resuming from the state file");
+            } else {
+                tracing::warn!(file = %path, "the state file was written in the future; check the clock; resuming from its counters, without values of unknown age");
+            }
             self.publish_plan();
         }
         self.state_writer = Some(StateWriter::new(file));

@@ -374,6 +374,39 @@ async fn an_unusable_state_file_is_set_aside() {
     assert!(set_aside(folder.path()).is_some());
 }
 
+/// After the clock was set back, the age of the saved values is unknown.
+#[tokio::test]
+async fn values_from_the_future_are_dropped_but_counters_stay() {
+    let mock = Mock::start([]).await;
+    mock.reply_to_everything(1, Reply::Hang);
+    for (seconds, up, used) in [
+        (30, 1.0, Some(388_265_294_756.0)),
+        (3600, 0.0, None),
+        (400_000_000, 0.0, None),
+    ] {
+        let (folder, flag) = config(&yaml(&mock, "state.json"));
+        let written = format!("{}.5", unix_now() + seconds);
+        let state = include_str!("state_version_2.json").replace("1795946661.939564", &written);
+        write(folder.path(), "state.json", &state);
+        let exporter = Exporter::start(&[&flag]);
+        let page = exporter.scrape().await;
+        assert_eq!(page.of("one", "kiwivm_up"), Some(up), "{seconds}");
+        assert_eq!(
+            page.of("one", "kiwivm_bandwidth_used_bytes"),
+            used,
+            "{seconds}"
+        );
+        let received = page.of("one", "kiwivm_network_receive_bytes_total");
+        assert_eq!(received, Some(128_497_030.0), "{seconds}");
+        let log = exporter.log();
+        assert_eq!(
+            log.contains("written in the future"),
+            used.is_none(),
+            "{log}"
+        );
+    }
+}
+
 /// State of version 2, from before the feedback planner. One of its VPSes has no usage row yet.
 #[tokio::test]
 async fn state_of_version_2_is_restored() {
