@@ -1,6 +1,6 @@
 //! Forecasts the transfer of a VPS at the next reset, and the time at which its allowance is used up.
 //!
-//! The level comes from the vendor's counter and the shape from usage rows: a weekly rhythm from up to five weeks, plus
+//! The level comes from the vendor's counter and the shape from usage rows: a weekly rhythm from up to four weeks, plus
 //! recent deviations, which are assumed to continue for as long as they have lasted. The forecast looks ahead only as
 //! far as it can look back: two days of data never predict an exhaustion in three weeks.
 

@@ -46,9 +46,11 @@ impl Counter {
     /// Applies the newest reading.
     pub fn observe(&mut self, reading: &CounterReading) {
         let same_period = (reading.reset - self.reset).abs() < SAME_PERIOD;
-        if !same_period {
+        if self.reset == UnixSeconds::default() {
             (self.since, self.base) = (reading.start, Bytes(0.0));
-        } else if reading.bytes < self.last * FELL {
+        } else if !same_period || reading.bytes < self.last * FELL {
+            // The counter may not have started over at the start of the period: the vendor can move the reset, and the
+            // start is a guess for a reset on the last days of a month.
             (self.since, self.base) = (reading.at, reading.bytes);
         }
         (self.reset, self.last) = (reading.reset, reading.bytes);

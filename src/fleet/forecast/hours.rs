@@ -4,7 +4,7 @@
 use crate::fleet::usage::CLOCK_TOLERANCE;
 use crate::units::{Bytes, UnixSeconds};
 
-/// Hours kept: five weeks, enough for a whole period and for a median of each weekday.
+/// Hours kept: enough for a whole period and for four whole weeks, from which each weekday gets a median.
 pub const HOURS: u32 = 35 * 24;
 /// Seconds of an hour.
 pub const HOUR: f64 = 3600.0;

@@ -67,7 +67,7 @@ impl Rhythm {
         let weeks: Vec<_> = days.chunks_exact(WEEK).collect();
         let totals: Vec<f64> = weeks.iter().filter_map(|week| sum(week)).collect();
         let growth = growth(&totals);
-        #[expect(clippy::cast_precision_loss, reason = "five weeks")]
+        #[expect(clippy::cast_precision_loss, reason = "a few weeks")]
         let weeks_known = totals.len() as f64;
         let (total, uncertainty) = match *totals.as_slice() {
             // A single week does not show which of its days were unusual, so use their median.

@@ -254,6 +254,47 @@ fn a_new_period_keeps_the_learned_ratio() {
 }
 
 #[test]
+fn a_moved_reset_does_not_change_the_pace() {
+    for (days, wanted) in [(5, 70.0), (12, 84.0), (-8, 44.0)] {
+        let mut vps = Vps::new(PAST, &|_| 2.0);
+        assert_near(percent(vps.forecast(24 * 10)), 60.0, 0.5);
+        for hours in [24 * 10 + 1, 24 * 11, 24 * 13, 24 * 20] {
+            vps.poll_usage(hours, |_| true);
+            let mut reading = Vps::reading(hours, vps.used(hours));
+            for time in [&mut reading.start, &mut reading.reset] {
+                *time = *time + f64::from(days) * DAY;
+            }
+            // No forecast before the start of the moved period.
+            if reading.at > reading.start + FIRST_HOURS * HOUR {
+                assert_near(percent(vps.forecast_of(&reading)), wanted, 1.0);
+            } else {
+                assert_eq!(vps.forecast_of(&reading), None);
+            }
+        }
+    }
+}
+
+/// The start of a period is a month before its reset: 30 March for 30 April, even after a reset on 31 March.
+#[test]
+fn a_start_before_the_reset_does_not_change_the_pace() {
+    let mut vps = Vps::new(PAST, &|_| 2.0);
+    vps.poll_usage(0, |_| true);
+    let last = CounterReading {
+        at: start_of(START) - HOUR,
+        start: start_of(START - 24 * 31),
+        reset: start_of(START),
+        ..Vps::reading(0, 0.62 * ALLOWANCE)
+    };
+    assert_near(percent(vps.forecast_of(&last)), 62.0, 0.5);
+    for hours in [1, 7, 24, 48, 24 * 10] {
+        vps.poll_usage(hours, |_| true);
+        let mut reading = Vps::reading(hours, vps.used(hours));
+        reading.start = reading.start - DAY;
+        assert_near(percent(vps.forecast_of(&reading)), 60.0, 1.0);
+    }
+}
+
+#[test]
 fn the_forecast_continues_after_the_counter_falls() {
     let mut vps = Vps::new(PAST, &|_| 2.0);
     assert_near(percent(vps.forecast(24 * 10)), 60.0, 0.5);
