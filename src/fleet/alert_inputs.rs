@@ -275,7 +275,9 @@ fn service(vps: &VpsState, staleness: f64, now: Moment) -> InputValues<13> {
 
 fn live(vps: &VpsState, staleness: f64, now: Moment) -> InputValues<10> {
     let live = vps.live(staleness, now);
-    let running = live.and_then(|live| live.status);
+    // An unknown state tells nothing.
+    let known = |status: &Status| *status != Status::Other;
+    let running = live.and_then(|live| live.status).filter(known);
     [
         (
             AlertInput::Running,

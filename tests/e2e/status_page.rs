@@ -100,7 +100,7 @@ async fn the_demo_page_is_complete_accessible_and_fits_any_screen() {
             "stopped",
             &[
                 "stopped",
-                "if it lasts It is stopped. The configuration expects it to run.",
+                "if it lasts It is not running. The configuration expects it to run.",
             ],
         ),
         ("suspended", &["Critical", "suspended", "used up"]),

@@ -16,7 +16,9 @@ use std::process::Command;
 use kiwivm_exporter::config::Threshold;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use agreement::metric_names;
 
 /// URL of the runbooks, without the heading.
 const RUNBOOKS: &str =
@@ -292,6 +294,40 @@ fn every_runbook_names_an_existing_dashboard_and_panel() {
             assert!(known.contains(name), "{name} does not exist: {check}");
         }
     }
+}
+
+/// Checks the queries with a sample of every metric of a VPS.
+#[test]
+fn prometheus_can_evaluate_every_query_of_the_runbooks() {
+    let runbooks = std::fs::read_to_string(folder("runbooks.md")).expect("the runbooks are there");
+    let blocks = runbooks.split("```promql\n").skip(1);
+    let blocks: Vec<_> = blocks
+        .filter_map(|block| block.split("```").next())
+        .collect();
+    assert!(!blocks.is_empty());
+    let series: Vec<_> = metric_names()
+        .into_iter()
+        .map(|name| json!({"series": format!(r#"{name}{{vps="tokyo-1"}}"#), "values": "1x10"}))
+        .collect();
+    // A block is one query, or a query on each line.
+    let queries = blocks.into_iter().flat_map(|block| {
+        if block.contains("\n ") {
+            vec![block]
+        } else {
+            block.lines().collect()
+        }
+    });
+    let tests: Vec<_> = queries
+        .map(|query| json!({"expr": query, "eval_time": "10m", "exp_samples": []}))
+        .collect();
+    let tests = json!({"interval": "1m", "input_series": series, "promql_expr_test": tests});
+    let tests = json!({"tests": [tests]});
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), tests.to_string()).expect("it can be written");
+    let (_, output) = promtool_output(&["test", "rules"], file.path());
+    // promtool reports every result, because none is expected.
+    assert!(output.contains("got:"), "{output}");
+    assert!(!output.contains(", err: "), "{output}");
 }
 
 #[test]

@@ -102,6 +102,38 @@ pub const STORIES: &[Story] = &[
         fired: &["KiwiVMBandwidthNearlyUsed", "KiwiVMDataStale"],
     },
     Story {
+        name: "used up without a suspension, and a reset that is late by more than a day",
+        vps: TWO,
+        thresholds: &[],
+        hours: 7,
+        script: |world, minute| match minute {
+            2 => {
+                world.usage(1, 3 << 30);
+                world.change(1, |info, _| info.data_counter = Some(Bytes(1001 << 30)));
+                world.change(2, |info, _| {
+                    info.data_counter = Some(Bytes(970 << 30));
+                    info.data_next_reset = Some(UnixSeconds(START - 20 * 3600));
+                });
+            }
+            // Without usage rows there is no forecast.
+            362 => world.change(2, |info, _| info.data_counter = Some(Bytes(1001 << 30))),
+            _ => {}
+        },
+        fired: &["KiwiVMBandwidthWillRunOut", "KiwiVMBandwidthNearlyUsed"],
+    },
+    Story {
+        name: "a threshold of 0 for a failing API",
+        vps: FOUR,
+        thresholds: &[("API_FAILING_RATIO", "0")],
+        hours: 2,
+        script: |world, minute| match minute {
+            32 => world.fail([1], Reason::HttpStatus),
+            92 => world.recover([1]),
+            _ => {}
+        },
+        fired: &["KiwiVMAPIFailing"],
+    },
+    Story {
         name: "states that the configuration does not expect",
         vps: EXPECTATIONS,
         thresholds: &[],
@@ -119,6 +151,9 @@ pub const STORIES: &[Story] = &[
             362 => world.recover([1]),
             392 => world.change(1, |_, live| live.status = Some(Power::Starting)),
             422 => world.change(1, |_, live| live.status = None),
+            452 => world.change(1, |_, live| live.status = Some(Power::Running)),
+            // The API reports an unknown state.
+            482 => world.change(1, |_, live| live.status = Some(Power::Other)),
             _ => {}
         },
         fired: &["KiwiVMNotAsExpected", "KiwiVMLockedTooLong"],

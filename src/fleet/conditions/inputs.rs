@@ -18,6 +18,8 @@ const UP_REMEMBERED: Duration = Duration::from_secs(15 * 60);
 pub(super) const STALE_REMEMBERED: Duration = Duration::from_secs(10 * 60);
 /// Data arrive late for a while after a task and after API points ran out.
 const HINDERED_REMEMBERED: Duration = Duration::from_secs(3600);
+/// Seconds after which a reset that was due counts as late, so that the counter is still that of the period before.
+const RESET_LATE: f64 = 24.0 * 3600.0;
 /// Minimum number of VPSes to distinguish a failing API from failing VPSes.
 const FEWEST_FOR_API: u32 = 3;
 
@@ -53,7 +55,9 @@ impl FleetInputs {
 
     pub(super) fn api_fails(&self) -> bool {
         let silent = f64::from(self.silent) / f64::from(self.pollable.max(1));
-        self.pollable >= FEWEST_FOR_API && at_least(Some(silent), self.failing_ratio)
+        self.pollable >= FEWEST_FOR_API
+            && self.silent > 0
+            && at_least(Some(silent), self.failing_ratio)
     }
 
     pub(super) fn count(&mut self, vps: &VpsInputs<'_>) {
@@ -164,7 +168,8 @@ impl VpsInputs<'_> {
     pub(super) fn bandwidth_used(&self) -> Option<f64> {
         let used = self.ratio(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance)?;
         let reset = self.time(AlertInput::Reset);
-        let is_over = reset.is_some_and(|reset| reset <= self.now.unix);
+        let is_over =
+            reset.is_some_and(|reset| reset <= self.now.unix && self.now.unix < reset + RESET_LATE);
         (self.alerts_apply() && !is_over).then_some(used)
     }
 

@@ -99,15 +99,20 @@ impl Words<'_> {
     fn of(&self, alert: Alert) -> String {
         match alert {
             Alert::BandwidthWillRunOut => self.runs_out(),
-            Alert::BandwidthNearlyUsed => format!(
-                "It has used {}. The VPS is suspended when the allowance is used up.",
-                self.amount(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance)
-            ),
+            Alert::BandwidthNearlyUsed => {
+                let used = self.amount(AlertInput::BandwidthUsed, AlertInput::BandwidthAllowance);
+                let then = if self.is_used_up() {
+                    "can be suspended at any time"
+                } else {
+                    "is suspended when the allowance is used up"
+                };
+                format!("It has used {used}. The VPS {then}.")
+            }
             Alert::Suspended => self.suspended().to_owned(),
             Alert::NotAsExpected if self.vps.last(AlertInput::Running, self.now) == Some(1.0) => {
                 "It is running. The configuration expects it to be stopped.".to_owned()
             }
-            Alert::NotAsExpected => "It is stopped. The configuration expects it to run.".to_owned(),
+            Alert::NotAsExpected => "It is not running. The configuration expects it to run.".to_owned(),
             Alert::AddressNullRouted => format!(
                 "It has {} because of an attack.",
                 Count(
@@ -174,9 +179,18 @@ impl Words<'_> {
             format!(", {} before the reset", Span(reset - exhaustion))
         });
         let date = self.date(AlertInput::Exhaustion);
-        format!(
-            "It has used {used}. The allowance is expected to run out on {date}{before}. The VPS is then suspended."
-        )
+        let (runs_out, then) = if self.is_used_up() {
+            ("ran out", "can be suspended at any time")
+        } else {
+            ("is expected to run out", "is then suspended")
+        };
+        format!("It has used {used}. The allowance {runs_out} on {date}{before}. The VPS {then}.")
+    }
+
+    fn is_used_up(&self) -> bool {
+        let last = |input| self.vps.last(input, self.now);
+        let used = last(AlertInput::BandwidthUsed).zip(last(AlertInput::BandwidthAllowance));
+        used.is_some_and(|(used, allowance)| used >= allowance)
     }
 
     fn suspended(&self) -> &'static str {

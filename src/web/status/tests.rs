@@ -300,7 +300,7 @@ fn a_condition_is_pending_until_it_has_lasted_long_enough() {
     );
     let html = status.html(".");
     assert!(html.contains("<h1>No VPS needs attention yet</h1>"));
-    assert!(html.contains("<b>Critical in 10 min if it lasts</b> It is stopped."));
+    assert!(html.contains("<b>Critical in 10 min if it lasts</b> It is not running."));
     let status = status_now(&mut fleet, at(TODAY + 600));
     let firing = [(Severity::Critical, "KiwiVMNotAsExpected")];
     assert_eq!(alerts(&status.vps[0])[..1], firing);
