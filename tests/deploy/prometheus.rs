@@ -1,9 +1,11 @@
 //! The examples for Prometheus and compose, checked by promtool and amtool and loaded by a real Prometheus.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -314,6 +316,32 @@ fn the_guide_to_alerts_works_as_written() {
     assert_eq!(receiver("env=prod").trim(), "page");
 }
 
+/// `/status.json` lists these beside the VPSes, and the VPSes have no concern of their own then.
+#[test]
+fn the_daily_report_lists_concerns_about_all_vpses() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let server = thread::spawn(move || {
+        let status = r#"{"summary": {"unknown": 1}, "concerns": [{"level": "critical", "text": "No VPS is monitored."}],
+            "vps": [{"name": "tokyo-1", "state": "key_refused", "concerns": [], "bandwidth": {}}]}"#;
+        let (mut client, _) = listener.accept().expect("the report connects");
+        let mut request = BufReader::new(client.try_clone().expect("a socket"));
+        let mut line = String::new();
+        while request.read_line(&mut line).expect("a request") > 2 {
+            line.clear();
+        }
+        write!(client, "HTTP/1.0 200 OK\r\n\r\n{status}").expect("the report reads");
+    });
+    let report = run(tool("sh")
+        .arg(repository("deploy/alertmanager/daily-report"))
+        .arg(&url));
+    server.join().expect("it has responded");
+    assert_eq!(
+        report,
+        "1 VPS, 1 unknown:\nCRITICAL: No VPS is monitored.\n\ntokyo-1: key refused\n"
+    );
+}
+
 #[test]
 fn the_daily_report_lists_every_vps_of_the_demo() {
     let exporter = demo(&[]);
@@ -329,7 +357,7 @@ fn the_daily_report_lists_every_vps_of_the_demo() {
     });
     let report = report();
     let (concerns, lines) = report.split_once("\n\n").expect("it has two parts");
-    assert!(concerns.starts_with("8 VPSes:"), "{report}");
+    assert!(concerns.starts_with("8 VPSes"), "{report}");
     assert!(concerns.contains("CRITICAL "), "{report}");
     assert_eq!(lines.trim().lines().count(), 8, "{report}");
 }

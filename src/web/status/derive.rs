@@ -75,7 +75,10 @@ impl VpsFacts {
             (Some(Severity::Warning), _) => Group::Warning,
             (_, PowerState::Locked) => Group::Locked,
             _ if pending >= Some(Severity::Warning) => Group::Pending,
-            (_, PowerState::NotAskedYet | PowerState::Unknown) => Group::Unknown,
+            // If all keys are refused, that is a concern of the exporter, and its VPSes have none.
+            (_, PowerState::NotAskedYet | PowerState::Unknown | PowerState::KeyRefused) => {
+                Group::Unknown
+            }
             _ => Group::Well,
         }
     }

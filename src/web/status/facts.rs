@@ -43,7 +43,7 @@ pub struct Summary {
     pub pending: usize,
     /// VPSes that need no attention.
     pub well: usize,
-    /// VPSes whose state is unknown but not a concern yet.
+    /// VPSes whose state is unknown and that have no concern of their own.
     pub unknown: usize,
 }
 

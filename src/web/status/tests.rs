@@ -311,6 +311,22 @@ fn a_condition_is_pending_until_it_has_lasted_long_enough() {
 }
 
 #[test]
+fn vpses_whose_keys_are_all_refused_are_not_healthy() {
+    let mut fleet = fleet(&["one", "two"]);
+    for veid in 1..=2 {
+        respond_live(&mut fleet, veid, service(), LiveInfo::default());
+        let error = CallError::new(Veid(veid), Call::ServiceInfo, Reason::Auth, "refused");
+        fleet.apply(Veid(veid), Call::ServiceInfo, &Err(error), now());
+    }
+    status_now(&mut fleet, now());
+    let status = status_now(&mut fleet, at(TODAY + 300));
+    assert_eq!(status.concerns[0].alert, "KiwiVMAllKeysRefused");
+    assert_eq!((status.summary.well, status.summary.unknown), (0, 2));
+    let title = "<h1>The state of 2 of 2 VPSes is unknown</h1>";
+    assert!(status.html(".").contains(title));
+}
+
+#[test]
 fn conditions_survive_a_restart() {
     let mut before = fleet(&["one"]);
     let stopped = LiveInfo {
@@ -337,7 +353,8 @@ fn unknown_vpses_are_not_healthy() {
     fleet.apply(Veid(2), Call::ServiceInfo, &Err(error), now());
     let status = status(&mut fleet, now());
     assert_eq!((status.summary.well, status.summary.unknown), (0, 2));
-    assert!(status.html(".").contains("<h1>No data yet</h1>"));
+    let title = "<h1>The state of 2 of 2 VPSes is unknown</h1>";
+    assert!(status.html(".").contains(title));
     // After three intervals and the hold time of the alert.
     status_now(&mut fleet, at(TODAY + 361));
     let status = status_now(&mut fleet, at(TODAY + 361 + 900));
