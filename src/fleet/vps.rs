@@ -1,18 +1,20 @@
 //! One VPS: its last responses and their ages.
 
+mod fresh;
+
 use std::time::Duration;
 
 use super::call_record::CallRecord;
 use super::conditions::AlertState;
 use super::forecast::{Counter, Forecast, HourlyUsage};
 use super::usage::{UsageHistory, UsageReading, UsageTotals};
-use super::{Identity, LIVE_LIMIT, SERVICE_LIMIT, bandwidth, carries_service_info};
+use super::{Identity, bandwidth, carries_service_info};
 use crate::clock::Moment;
 use crate::kiwivm::model::{
-    Inventory, IpAddresses, LiveInfo, Lock, Payload, RateLimitStatus, ServiceInfo, UsageRow,
+    Inventory, IpAddresses, LiveInfo, Lock, Payload, RateLimitStatus, ServiceInfo,
 };
 use crate::kiwivm::{Call, CallError, PerCall, Reason};
-use crate::units::{Points, UnixSeconds};
+use crate::units::Points;
 
 /// A value and its time of arrival.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,88 +135,16 @@ impl VpsState {
         self.service.is_some()
     }
 
-    /// Service info, while fresh.
-    #[must_use]
-    pub fn service(&self, staleness: f64, now: Moment) -> Option<&ServiceInfo> {
-        self.fresh(self.service.as_ref(), Call::ServiceInfo, staleness, now)
-    }
-
     /// The last service info and the last addresses, however old.
     #[must_use]
     pub fn last_service(&self) -> Option<(&ServiceInfo, &IpAddresses)> {
         Some((&self.service.as_ref()?.value, self.addresses.as_ref()?))
     }
 
-    /// Live info, while fresh.
-    #[must_use]
-    pub fn live(&self, staleness: f64, now: Moment) -> Option<&LiveInfo> {
-        self.fresh(self.live.as_ref(), Call::LiveServiceInfo, staleness, now)
-    }
-
-    /// Remaining points as last read, while fresh.
-    #[must_use]
-    pub fn points(&self, staleness: f64, now: Moment) -> Option<&RateLimitStatus> {
-        self.fresh(self.points.as_ref(), Call::RateLimitStatus, staleness, now)
-    }
-
-    /// The task that holds the VPS: `Some(None)` if there is none, `None` if unknown or stale.
-    #[must_use]
-    pub fn lock(&self, staleness: f64, now: Moment) -> Option<&Option<Lock>> {
-        self.fresh(self.lock.as_ref(), Call::LiveServiceInfo, staleness, now)
-    }
-
-    /// The newest usage row, while fresh by its own time: polling old rows again does not refresh them.
-    #[must_use]
-    pub fn usage(&self, staleness: f64, now: Moment) -> Option<&UsageRow> {
-        let limit = self.limit(Call::RawUsageStats, staleness).as_secs_f64();
-        let newest = &self.usage.as_ref()?.newest;
-        (now.unix - UnixSeconds::from(newest.timestamp) <= limit).then_some(newest)
-    }
-
-    /// The forecast, while rows and service info are fresh. `None` for a suspended VPS, whose use does not grow.
-    #[must_use]
-    pub fn forecast(&self, staleness: f64, now: Moment) -> Option<&Forecast> {
-        let info = self.service(staleness, now)?;
-        if info.suspended == Some(true) {
-            return None;
-        }
-        let reset = UnixSeconds::from(info.data_next_reset?);
-        self.usage(staleness, now)?;
-        self.forecast
-            .as_ref()
-            .filter(|forecast| forecast.reset == reset && reset > now.unix)
-    }
-
     /// Published counters of usage rows. They are never dropped.
     #[must_use]
     pub fn usage_totals(&self) -> Option<&UsageTotals> {
         self.usage_published.as_ref()
-    }
-
-    /// Data of one of [`Call::INVENTORY`], while fresh.
-    #[must_use]
-    pub fn inventory(&self, call: Call, staleness: f64, now: Moment) -> Option<&Inventory> {
-        let known = self.inventory[call].as_deref();
-        self.fresh(known, call, staleness, now)
-    }
-
-    /// Time at which the vendor deletes the next snapshot, while the list is fresh.
-    #[must_use]
-    pub fn next_purge(&self, staleness: f64, now: Moment) -> Option<UnixSeconds> {
-        let listed = self.calls[Call::SnapshotList].last_success?;
-        match self.inventory(Call::SnapshotList, staleness, now)? {
-            Inventory::Snapshots(snapshots) => {
-                let purges_in = Duration::from_secs(snapshots.purges_in?);
-                Some(UnixSeconds(listed.0.round()) + purges_in.as_secs_f64())
-            }
-            _ => None,
-        }
-    }
-
-    /// True while live or service info is fresh.
-    #[must_use]
-    pub fn up(&self, staleness: f64, now: Moment) -> bool {
-        self.service(staleness, now).is_some() || self.live(staleness, now).is_some()
     }
 
     /// True if the last service info has transfer bytes but no multiplier.
@@ -385,31 +315,5 @@ impl VpsState {
     fn update_last_error(&mut self) {
         let failure = |call: Call| Some((call, (**self.failures[call].as_ref()?).clone()));
         self.last_error = Call::ALL.into_iter().find_map(failure);
-    }
-
-    fn fresh<'a, T>(
-        &self,
-        known: Option<&'a Known<T>>,
-        call: Call,
-        staleness: f64,
-        now: Moment,
-    ) -> Option<&'a T> {
-        known
-            .filter(|known| now.elapsed <= known.at.saturating_add(self.limit(call, staleness)))
-            .map(|known| &known.value)
-    }
-
-    /// The age at which data of a call are dropped.
-    fn limit(&self, call: Call, staleness: f64) -> Duration {
-        let longest = match call {
-            Call::LiveServiceInfo => LIVE_LIMIT,
-            _ => SERVICE_LIMIT,
-        };
-        self.calls[call]
-            .freshness_interval()
-            .and_then(|interval| {
-                Duration::try_from_secs_f64(interval.as_secs_f64() * staleness).ok()
-            })
-            .map_or(longest, |limit| limit.min(longest))
     }
 }
