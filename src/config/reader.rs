@@ -58,6 +58,13 @@ impl Reader {
         self.warnings.push(warning);
     }
 
+    /// Records a warning about a key, unless another key has the same one.
+    pub fn warn_once(&mut self, key: &str, message: &str) {
+        if self.warnings.iter().all(|of| of.message != message) {
+            self.warn(key, message);
+        }
+    }
+
     /// Records a warning about a line of another file.
     pub fn warn_in(&mut self, file: &Path, line: u64, message: impl Into<String>) {
         self.warnings.push(in_line(file, line, message));

@@ -340,7 +340,9 @@ fn rejects_a_state_file_that_is_not_a_file() {
 
 #[test]
 fn warns_of_world_readable_files() {
-    let folder = folder("vps: [{veid: 1, api_key_file: a.key}, {veid: 2, api_key: x}]\n");
+    let folder = folder(
+        "vps: [{veid: 1, api_key_file: a.key}, {veid: 2, api_key: x}, {veid: 3, api_key: x}]\n",
+    );
     for name in ["a.key", "config.yaml"] {
         let open = fs::Permissions::from_mode(0o644);
         fs::set_permissions(folder.path().join(name), open).expect("permitted");

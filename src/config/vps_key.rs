@@ -46,8 +46,9 @@ pub fn key(
     let at = join(path, source);
     if source == "api_key" {
         if !reader.is_set_by_variable("vps") && world_readable(origin.file) {
-            let message = "the file with the key is world-readable: chmod 600, or use api_key_file";
-            reader.warn(&at, message);
+            let message =
+                "the file with the keys is world-readable: chmod 600, or use api_key_file";
+            reader.warn_once(&at, message);
         }
         let expected = "the API key as text, one word";
         let key = reader.read(section, path, source, expected, |value| {
