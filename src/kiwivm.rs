@@ -30,6 +30,7 @@ pub use per_call::PerCall;
 pub use phase::Phase;
 pub use proxy::{Proxy, ProxyError};
 pub use raw::{RawClient, RawResponse};
+pub(crate) use redact::contains_issued_key;
 
 use std::fmt;
 

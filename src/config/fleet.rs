@@ -16,7 +16,7 @@ use super::validate::{
 use super::vps_file::CsvRow;
 use super::vps_key::{KEY_SOURCES, key, key_file};
 use super::{Expect, Intervals, Multiplier, Thresholds, Vps};
-use crate::kiwivm::Veid;
+use crate::kiwivm::{Veid, contains_issued_key};
 
 /// Keys of a VPS.
 pub const KEYS: &[&str] = &[
@@ -320,7 +320,8 @@ fn vps(
 
 /// Reads a user-defined name.
 fn name(reader: &mut Reader, section: &Dict, path: &str, key: &str) -> Option<String> {
-    let expected = format!("text of 1 to {MAX_NAME_LENGTH} characters without control characters");
+    let expected =
+        format!("text of 1 to {MAX_NAME_LENGTH} characters without control characters or API keys");
     reader.read(section, path, key, &expected, |value| {
         text(value).filter(|name| is_name(name))
     })
@@ -330,4 +331,5 @@ fn is_name(name: &str) -> bool {
     !name.trim().is_empty()
         && name.chars().count() <= MAX_NAME_LENGTH
         && !name.contains(char::is_control)
+        && !contains_issued_key(name)
 }

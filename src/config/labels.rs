@@ -6,6 +6,7 @@ use figment::value::{Dict, Value};
 
 use super::locate::join;
 use super::reader::{Reader, text};
+use crate::kiwivm::contains_issued_key;
 
 /// Labels that identify the VPS and the exporter of a series.
 const IDENTITY_LABELS: &[&str] = &["veid", "vps", "job", "instance"];
@@ -81,10 +82,10 @@ pub fn labels(reader: &mut Reader, section: &Dict, path: &str) -> BTreeMap<Strin
                 &join(&path, name),
                 format!("metrics or alerts already have a label {name}: choose another name, such as my_{name}"),
             );
-        } else if let Some(value) = text(value) {
+        } else if let Some(value) = text(value).filter(|value| !contains_issued_key(value)) {
             labels.insert(name.clone(), value);
         } else {
-            reader.problem(&join(&path, name), "must be text");
+            reader.problem(&join(&path, name), "must be text without API keys");
         }
     }
     labels

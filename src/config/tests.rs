@@ -181,7 +181,7 @@ vps:
             "config.yaml:19: vps[1].intervals.points: is shorter than 30s: the API is slow and limits calls; use 30s or more",
             "config.yaml:20: vps[2].veid: must be the VEID of the VPS, a number above 0",
             "config.yaml:22: vps[2].expect: must be running, stopped or any",
-            "config.yaml:23: vps[3].name: must be text of 1 to 100 characters without control characters",
+            "config.yaml:23: vps[3].name: must be text of 1 to 100 characters without control characters or API keys",
             "config.yaml:25: vps[3].api_key: must be the API key as text, one word",
             "config.yaml:26: vps[4]: has no key: set api_key_file to the path of a key file",
             "config.yaml:14: vps[1].name: vps[0] has the same name: use unique names",
@@ -407,6 +407,23 @@ fn output_never_contains_a_key() {
     ] {
         let output = all_output(&folder(VPS), &[(name, CANARY)]);
         assert!(!output.contains(CANARY), "{name}:\n{output}");
+    }
+}
+
+#[test]
+fn a_key_as_name_or_label_is_refused_and_not_shown() {
+    for (place, path) in [
+        (format!("name: {CANARY}"), "name"),
+        (format!("labels: {{env: my {CANARY}}}"), "labels.env"),
+        (format!("budget: {{group: {CANARY}}}"), "budget.group"),
+    ] {
+        let errors = errors(&format!(
+            "vps: [{{veid: 1, api_key: private_x, {place}}}]\n"
+        ));
+        let expected = format!("config.yaml:1: vps[0].{path}: must be text ");
+        assert!(errors[0].starts_with(&expected), "{errors:?}");
+        assert!(errors[0].ends_with(" API keys"), "{errors:?}");
+        assert!(errors.len() == 1 && !errors[0].contains("Canary"));
     }
 }
 

@@ -174,6 +174,11 @@ fn issued_key(bytes: &[u8]) -> Option<usize> {
     (digits >= MIN_KEY_DIGITS).then_some(KEY_PREFIX.len() + digits)
 }
 
+/// Returns true if the text contains a key that KiwiVM may have issued.
+pub(crate) fn contains_issued_key(text: &str) -> bool {
+    (0..text.len()).any(|start| issued_key(&text.as_bytes()[start..]).is_some())
+}
+
 /// Decodes `%2F`.
 fn percent(bytes: &[u8]) -> Option<DecodedBytes> {
     let digits = bytes.strip_prefix(b"%")?;

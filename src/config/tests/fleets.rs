@@ -134,6 +134,7 @@ fn names_from_hostnames_are_unique() {
         (4, "5", "5-4"),
         (5, "", "5"),
         (6, "node-6", "node-6"),
+        (7, CANARY, "7"),
     ];
     let yaml = "vps_file: keys.csv\nvps: [{veid: 9, name: web-3, api_key: private_9}]\n";
     let folder = folder(yaml);

@@ -48,7 +48,7 @@ vps:
     budget:
       group: [a, b]
 ";
-    let name = "must be text of 1 to 100 characters without control characters";
+    let name = "must be text of 1 to 100 characters without control characters or API keys";
     assert_eq!(
         errors(yaml),
         [
