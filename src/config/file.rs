@@ -39,7 +39,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// As [`read`], and if the file is not UTF-8. The error does not contain the bytes.
 pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
+        .map_err(|_| io::Error::other("it is not UTF-8 text; save it as UTF-8"))
 }
 
 #[cfg(test)]
@@ -51,5 +51,13 @@ mod tests {
         let error = read_text(Path::new("/dev/zero")).expect_err("endless");
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(read(Path::new("/dev/null")).expect("readable"), b"");
+    }
+
+    #[test]
+    fn says_how_to_save_a_file_in_another_encoding() {
+        let file = tempfile::NamedTempFile::new().expect("writable");
+        std::fs::write(file.path(), b"name: caf\xe9\n").expect("writable");
+        let error = read_text(file.path()).expect_err("not UTF-8").to_string();
+        assert!(error.ends_with("save it as UTF-8"), "{error}");
     }
 }
