@@ -158,7 +158,7 @@ impl Planner {
         }
         for quota in &mut self.quotas {
             quota.brake = Brake::default();
-            quota.planned.until = now;
+            quota.expire_plan(now);
         }
         self.report.changed.extend(&self.order);
     }

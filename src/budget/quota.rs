@@ -33,6 +33,9 @@ const MIN_PACE: f64 = 0.75;
 const MAX_PROBE_WAIT: Duration = Duration::from_secs(180);
 const MIN_PROBE_WAIT: Duration = Duration::from_secs(30);
 
+/// Minimum time between two plans of a quota, for each of its VPSes. To plan and publish one takes some microseconds. A
+/// fleet of thousands has several readings a second, each of which asks for a new plan.
+const PLAN_PAUSE: Duration = Duration::from_micros(500);
 /// Lower bound of a divisor that may be zero.
 const NEXT_TO_NOTHING: Points = Points(1e-9);
 
@@ -67,8 +70,18 @@ pub struct LastPlan {
     pub stretched: bool,
     /// Planned calls of live and service info to working VPSes per second.
     pub data_rate: f64,
+    /// Time of the plan.
+    pub at: AccountTime,
     /// Time of the next plan.
     pub until: AccountTime,
+}
+
+impl LastPlan {
+    /// Makes the next plan due now, or after [`PLAN_PAUSE`] for each of so many VPSes since the last one.
+    fn expire(&mut self, vps: usize, now: AccountTime) {
+        let pause = PLAN_PAUSE * u32::try_from(vps).unwrap_or(u32::MAX);
+        self.until = self.until.min(now.max(self.at + pause));
+    }
 }
 
 /// The priority of a call when points are short.
@@ -127,6 +140,11 @@ impl Quota {
             last_data: AccountTime::ZERO,
             probe: Probe::default(),
         }
+    }
+
+    /// Makes the next plan due, because its basis has changed.
+    pub fn expire_plan(&mut self, now: AccountTime) {
+        self.planned.expire(self.members.len(), now);
     }
 
     /// Returns the size of a window: the confirmed one, or the usual one while no reading is usable.

@@ -94,7 +94,7 @@ impl Planner {
         };
         self.regroup(decision == Decision::Merge);
         for quota in &mut self.quotas {
-            quota.planned.until = now;
+            quota.expire_plan(now);
         }
     }
 }

@@ -71,7 +71,7 @@ impl Planner {
                 let counts = quota
                     .brake
                     .refused(veid, certain, finished.retry_after, now);
-                quota.planned.until = now;
+                quota.expire_plan(now);
                 // Prices apply to all VPSes, so a single VPS that is always refused must not raise them.
                 if counts && (!quota.is_known() || self.prices.are_assumed()) {
                     self.prices.refused(now);
@@ -132,7 +132,7 @@ impl Planner {
                 self.schedule.retry_live(*veid, now);
             }
         }
-        quota.planned.until = now;
+        quota.expire_plan(now);
     }
 
     /// Learns from a price sample.
@@ -161,7 +161,7 @@ impl Planner {
             self.sampling.repeat(call, now);
         }
         for quota in &mut self.quotas {
-            quota.planned.until = now;
+            quota.expire_plan(now);
         }
     }
 

@@ -40,6 +40,7 @@ impl Planner {
             shed: plan.shed,
             data_rate,
             stretched: plan.stretched && known,
+            at: now,
             until: now + REPLAN,
         };
         for (veid, intervals) in members.iter().zip(plan.intervals) {

@@ -299,3 +299,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_fleet_of_thousands_is_planned_at_most_once_a_second() {
+    for (vps, wait) in [(2, Duration::from_millis(1)), (2000, seconds(1))] {
+        let mut quota = Quota::new((0..vps).map(Veid).collect(), true);
+        quota.planned = LastPlan {
+            at: at(1000),
+            until: at(1060),
+            ..LastPlan::default()
+        };
+        quota.expire_plan(at(1000));
+        assert_eq!(quota.planned.until, at(1000) + wait);
+        quota.planned.until = at(1060);
+        quota.expire_plan(at(1030));
+        assert_eq!(quota.planned.until, at(1030));
+    }
+}
