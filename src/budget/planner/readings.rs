@@ -78,18 +78,10 @@ impl Planner {
             (true, true) => every(FRACTION_WHEN_LOW, WAITS_WHEN_LOW),
             (false, _) => every(FRACTION, USUAL_WAITS),
         };
-        let wanted = quota
-            .members
-            .iter()
-            .filter_map(|veid| self.accounts.get(veid))
-            .map(|account| account.pace.points)
-            .min()
-            .unwrap_or(MAX_WAIT);
-        // Without other VPSes, the configured interval applies.
-        let wait = if quota.members.len() == 1 && !low {
-            wait.max(wanted)
-        } else {
-            wait
+        let wait = match quota.members[..] {
+            // Without other VPSes, the configured interval applies.
+            [only] if !low => wait.max(self.accounts[&only].pace.points),
+            _ => wait,
         };
         let spent = readings.last[0].map_or(Points::ZERO, |reading| quota.spent - reading.spent);
         let much = quota.size(Window::Quarter) * share.own * SPENT;
